@@ -1,0 +1,42 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+FLOOR := .cache/floor
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of this host
+	@sh .ci/setup demo
+	@$(PYTHON) tests/demo.py
+
+test: setup lint unit floor btrfs host ## all tests; installs what they need (root: Debian packages too)
+
+setup:
+	@sh .ci/setup test
+
+lint: setup ## style, types, and who may import whom
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTEST) tests/house
+
+unit: setup ## what needs neither root nor Btrfs
+	$(PYTEST) tests/unit tests/property
+
+btrfs: setup ## real loop-mounted Btrfs (root)
+	$(PYTEST) tests/btrfs
+
+host: setup ## a booted container with systemd, fstab and cron (root)
+	$(PYTEST) tests/host
+
+floor: setup ## the same unit tests with the oldest supported libraries
+	@sh .ci/floor $(FLOOR)
+	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
+
+clean: ## remove what the targets above made here
+	rm -rf .venv .cache build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help demo test setup lint unit btrfs host floor clean

@@ -1,0 +1,17 @@
+"""What all tests share: under CI the same examples every time, elsewhere new ones."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    print_blob=True,
+    # These judge how examples are made, on a busy machine differently each time.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+if os.environ.get("CI"):
+    settings.load_profile("ci")

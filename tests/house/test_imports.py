@@ -1,0 +1,92 @@
+"""Who imports whom: the contracts in pyproject.toml, and what each command loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Prints the modules that a run of vmtune has loaded, on standard error.
+LOADED = """
+import sys
+from reconciler.cli import run
+code = run(sys.argv[1:])
+print(code, *sys.modules, file=sys.stderr)
+"""
+EMPTY = "version: 1\n"
+NOT_BTRFS = """\
+version: 1
+paths: [{path: /proc/vm, nocow: true}]
+defrag: [{path: /proc/vm, schedule: "0 12 * * *"}]
+mounts: [{target: /proc, options: {noatime: true}}]
+"""
+WRITERS = (
+    "reconciler.commands.apply",
+    "reconciler.commands.execute",
+    "reconciler.host.writers",
+    "reconciler.run.apply",
+    "reconciler.run.record",
+)
+LIBRARIES = ("cronsim", "deepdiff", "jsonschema", "yaml")
+LOADS = [
+    (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
+    (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
+    (["plan", "--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
+    (["completion", "bash"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
+    (["validate", "FILE"], EMPTY, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
+    (["validate", "FILE"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
+    (["--config", "FILE", "plan"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
+    (["--config", "FILE", "plan"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS)),
+    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS)),
+    (["history"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.config", "reconciler.resources")),
+]
+
+
+def test_contracts_hold():
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_contracts_cover_every_room():
+    """The doors are closed for whole rooms: a new room is put into the layers, or this fails."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(c for c in linter["contracts"] if c["type"] == "layers")
+    assert layers["exhaustive"]
+    named = {name for layer in layers["layers"] for name in layer.split(" | ")}
+    rooms = {entry.stem for entry in (ROOT / "reconciler").iterdir() if _is_code(entry)}
+    assert named == rooms
+
+
+def _is_code(entry: Path) -> bool:
+    if entry.is_dir():
+        return (entry / "__init__.py").exists()
+    return entry.suffix == ".py" and entry.stem != "__init__"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "never"), LOADS, ids=[" ".join(row[0]) for row in LOADS]
+)
+def test_what_a_command_loads(tmp_path, arguments, text, never):
+    file = tmp_path / "vmtune.yaml"
+    file.write_text(text)
+    file.chmod(0o600)
+    given = [str(file) if word == "FILE" else word for word in arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    code, *loaded = done.stderr.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    unwanted = {name for name in loaded for room in never if f"{name}.".startswith(f"{room}.")}
+    assert not unwanted

@@ -1,0 +1,104 @@
+"""A kind is one file and one line in the registry; this names what else it must not lack."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reconciler.config.hosts import IDENTITY
+from reconciler.core import facts, places
+from reconciler.core.snapshot import Query
+from reconciler.host.readers import READERS
+from reconciler.host.writers import POKES, WRITERS
+from reconciler.resources.registry import KINDS
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
+EXAMPLE = yaml.safe_load((ROOT / "vmtune.yaml.example").read_text())
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+def follow(node):
+    """A schema node, through its reference."""
+    while "$ref" in node:
+        node = SCHEMA["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
+
+
+def leaves(name, node):
+    """Every key that a user can write below a node, with its schema."""
+    found = follow(node)
+    yield name, {**found, **node}
+    if "items" in found:
+        for key, below in follow(found["items"]).get("properties", {}).items():
+            yield from leaves(f"{name}[].{key}", below)
+    for key, below in found.get("properties", {}).items():
+        yield from leaves(f"{name}.{key}", below)
+
+
+def queries(room):
+    return {
+        found
+        for found in vars(room).values()
+        if isinstance(found, type)
+        and issubclass(found, Query)
+        and found not in {Query, places.Place}
+        and found.__module__ == room.__name__
+    }
+
+
+def test_every_file_in_resources_is_registered():
+    folder = ROOT / "reconciler" / "resources"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "registry"}
+    assert files == {kind.name for kind in KINDS}
+
+
+@each_kind
+def test_a_kind_explains_itself(kind):
+    module = importlib.import_module(f"reconciler.resources.{kind.name}")
+    assert module.KIND is kind
+    assert len((module.__doc__ or "").split("\n\n")) >= 2, "a sentence, and why"
+
+
+@each_kind
+def test_a_kind_has_a_section_with_a_schema(kind):
+    assert kind.section in SCHEMA["properties"]
+    assert kind.section in IDENTITY
+
+
+@pytest.mark.parametrize("section", sorted({kind.section for kind in KINDS}))
+def test_every_key_is_described(section):
+    bare = [
+        name
+        for name, node in leaves(section, SCHEMA["properties"][section])
+        if len(node.get("description", "").split()) < 3
+    ]
+    assert not bare
+
+
+@each_kind
+def test_a_kind_is_in_the_example(kind):
+    assert EXAMPLE[kind.section]
+
+
+@each_kind
+def test_a_kind_has_cases(kind):
+    cases = list((ROOT / "tests" / "unit" / "plan" / "cases" / kind.name).glob("*.yaml"))
+    assert len(cases) >= 10
+    said = "".join(path.read_text() for path in cases)
+    for symbol in "+~!?=":
+        assert f"{symbol} {kind.name} " in said or (symbol, kind.name) == ("+", "mount")
+
+
+def test_every_question_is_answered_and_no_other():
+    asked = queries(facts) | queries(places)
+    assert set(READERS) == asked
+
+
+def test_every_place_can_be_put_and_nothing_else():
+    assert set(WRITERS) == queries(places)
+    assert len(POKES) == 1
