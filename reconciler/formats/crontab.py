@@ -1,0 +1,101 @@
+"""Tables for cron: crontab(5), as Debian's cron and cronie read them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.formats.mark import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Debian's cron drops the whole file for a longer one (MAX_COMMAND, less two).
+LONGEST_COMMAND = 998
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USER = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)
+_VARIABLE = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^\s=]+)[ \t]*=""")
+_TIME = r"(?P<time>@\w+|-?[0-9*][\w*,/#?-]*(?:[ \t]+[\w*,/#?-]+){4})"
+_USER_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>)(?P<command>.+)", re.DOTALL)
+_SYSTEM_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>\S+)[ \t]+(?P<command>.+)", re.DOTALL)
+_PERCENT = re.compile(r"\\(?P<escaped>[%\\])|(?P<end>%.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One line that runs something.
+
+    ``number`` counts lines from 1. ``user`` is "" in a user's own table.
+    ``command`` is what the shell gets; what cron would feed to its standard
+    input is cut off. Bytes that are not UTF-8 are surrogates (PEP 383).
+    """
+
+    number: int
+    schedule: str
+    user: str
+    command: str
+
+
+def file(comment: str, schedules: Sequence[str], user: str, argv: Sequence[str]) -> bytes:
+    """A whole file for /etc/cron.d that runs `argv` at each of the schedules.
+
+    ValueError on a newline or NUL anywhere, an impossible user name, a program
+    that is not an absolute path, and a command of more than 998 bytes.
+    """
+    command = _command(argv)
+    if not _USER.fullmatch(user):
+        raise ValueError(f"{user!r} is not the name of a user")
+    jobs = [f"{schedule} {user} {command}" for schedule in schedules]
+    lines = [MARK, f"# {comment}", "SHELL=/bin/sh", f"PATH={_PATH}", *jobs]
+    if any(re.search(r"[\n\0]", line) for line in lines):
+        raise ValueError("a line of a crontab cannot hold a newline or NUL")
+    # Without the last newline cron ignores the whole file.
+    return _encode("\n".join(lines) + "\n")
+
+
+def parse(data: bytes, *, system: bool) -> tuple[Job, ...]:
+    """The jobs of a table, `system`: one with user names (/etc/crontab, /etc/cron.d).
+
+    Comments, variables and lines that no cron would run are left out; it never raises.
+    """
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    return tuple(_jobs(lines, _SYSTEM_LINE if system else _USER_LINE))
+
+
+def _jobs(lines: Sequence[str], form: re.Pattern[str]) -> Iterator[Job]:
+    for number, line in enumerate(lines, 1):
+        match = form.fullmatch(line)
+        if match and not _VARIABLE.match(line):
+            schedule = " ".join(match["time"].split())
+            yield Job(number, schedule, match["user"], _PERCENT.sub(_unescape, match["command"]))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return match["escaped"] or ""
+
+
+def _command(argv: Sequence[str]) -> str:
+    if not argv or not argv[0].startswith("/"):
+        raise ValueError(
+            f"{list(argv)!r} needs the absolute path of a program: cron's PATH is short"
+        )
+    command = " ".join(map(_quote, argv))
+    if (size := len(_encode(command))) > LONGEST_COMMAND:
+        raise ValueError(f"the command has {size} bytes: cron takes {LONGEST_COMMAND}")
+    return command
+
+
+def _quote(text: str) -> str:
+    r"""One argument for cron and then the shell.
+
+    Debian's cron makes one backslash of two, cronie does not; both make ``%``
+    of ``\%``. So no backslash of the argument's own may touch either: the
+    quotes, in which shlex.quote always puts it, are closed and opened after it.
+    """
+    return shlex.quote(text).replace("\\", "\\''").replace("%", "\\%")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,114 @@
+"""/proc/self/mountinfo: what is mounted where, as the kernel has it (proc_pid_mountinfo(5)).
+
+Mounts form a tree, and one over another hides it with all that is mounted
+below. Which mount a path is on follows from walking that tree as the kernel
+does; the longest matching mount point can be a hidden one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.formats.fstab import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount. ``device`` is "major:minor" of the superblock, ``root`` the path within it.
+
+    ``options`` are those of this mount, ``super_options`` those of the
+    filesystem, shared by all its mounts: compress= is among the latter. Both
+    lists are as the kernel writes them: see option().
+    """
+
+    mount_id: int
+    parent_id: int
+    device: str
+    root: str
+    target: str
+    options: str
+    fstype: str
+    source: str
+    super_options: str
+
+
+def parse(data: bytes) -> tuple[Mount, ...]:
+    """All mounts in the kernel's order. Raises ValueError, naming the line, for anything else."""
+    return tuple(_mount(number, row) for number, row in enumerate(data.split(b"\n"), 1) if row)
+
+
+def containing(mounts: Sequence[Mount], path: str) -> Mount | None:
+    """The mount that an absolute, resolved path is on; None when that cannot be seen from here."""
+    ids = {mount.mount_id for mount in mounts}
+    # The parent of the root is not listed, nor, in a chroot, are others.
+    tops = [m for m in mounts if m.parent_id not in ids or m.parent_id == m.mount_id]
+    found = _first_on_the_way(tops, path)
+    for _ in mounts:
+        mounted = [m for m in mounts if found and m.parent_id == found.mount_id != m.mount_id]
+        if (upper := _first_on_the_way(mounted, path)) is None:
+            break
+        found = upper
+    return found
+
+
+def at(mounts: Sequence[Mount], target: str) -> Mount | None:
+    """The topmost mount at a mount point; None where nothing is mounted, or it is hidden."""
+    mount = containing(mounts, target)
+    return mount if mount and mount.target == target else None
+
+
+def option(shown: str, names: Collection[str]) -> str | None:
+    r"""The last option among ``names`` in a list of the kernel's; None when there is none.
+
+    Quotes mean nothing there. What looks like ",compress=lzo" inside the name
+    of a subvolume is \054compress=lzo (seq_show_option() in the kernel).
+    """
+    tokens = (token for token in reversed(shown.split(",")) if token.partition("=")[0] in names)
+    return next((unescape(_encoded(token)) for token in tokens), None)
+
+
+def _first_on_the_way(mounts: Iterable[Mount], path: str) -> Mount | None:
+    """Of mounts side by side, the one a walk down the path comes to first; the later of equals."""
+    found = None
+    for mount in mounts:
+        if _is_below(path, mount.target) and not (found and len(mount.target) > len(found.target)):
+            found = mount
+    return found
+
+
+def _is_below(path: str, target: str) -> bool:
+    return path == target or path.startswith(target.rstrip("/") + "/")
+
+
+def _mount(number: int, row: bytes) -> Mount:
+    """36 35 98:0 /root /target rw,noatime master:1 - ext3 /dev/x rw: optional fields before "-"."""
+    try:
+        mine, filesystem = row.split(b" - ", 1)
+        mount_id, parent_id, device, root, target, options = mine.split(b" ")[:6]
+        # The source may be empty, and then two blanks stand side by side.
+        fstype, source, super_options = filesystem.split(b" ", 2)
+        return Mount(
+            int(mount_id),
+            int(parent_id),
+            device=unescape(device),
+            root=unescape(root),
+            target=unescape(target),
+            options=_decoded(options),
+            fstype=unescape(fstype),
+            source=unescape(source),
+            super_options=_decoded(super_options),
+        )
+    except ValueError:
+        raise ValueError(f"line {number} of mountinfo is not understood: {row!r}") from None
+
+
+def _decoded(shown: bytes) -> str:
+    return shown.decode("utf-8", "surrogateescape")
+
+
+def _encoded(shown: str) -> bytes:
+    return shown.encode("utf-8", "surrogateescape")
