@@ -1,0 +1,178 @@
+"""Places, values and actions as plain JSON data, and back.
+
+What is read back is checked as it is built: a file that says something else
+is a FormatError, never a half-understood plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reconciler.core import places
+from reconciler.core.model import Action, Poke, Swap
+from reconciler.core.order import DAEMON_RELOAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+T = TypeVar("T")
+
+
+class FormatError(Exception):
+    """The data is no plan or journal of this version: says what is wrong with it."""
+
+
+def text(data: Any) -> str:
+    """The data, which is a string that stands for bytes (PEP 383)."""
+    found = _a(str, data)
+    try:
+        found.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise FormatError(f"no text: {found!r:.60}") from None
+    return found
+
+
+def _name(data: Any) -> str:
+    """A text that the kernel takes as a name."""
+    found = text(data)
+    if "\0" in found:
+        raise FormatError(f"no name: {found!r:.60}")
+    return found
+
+
+def number(data: Any) -> int:
+    """The data, which is an integer; JSON's true is none."""
+    return _a(int, data)
+
+
+def flag(data: Any) -> bool:
+    """The data, which is true or false."""
+    return _a(bool, data)
+
+
+def items(data: Any) -> list[Any]:
+    """The data, which is a list."""
+    return _a(list, data)
+
+
+def mapping(data: Any) -> dict[str, Any]:
+    """The data, which is an object."""
+    return _a(dict, data)
+
+
+def _a(kind: type[T], data: Any) -> T:
+    if type(data) is not kind:
+        raise FormatError(f"expected {kind.__name__}, found {data!r:.60}")
+    return data
+
+
+def _optional(data: Any) -> str | None:
+    return None if data is None else text(data)
+
+
+def _names(data: Any) -> tuple[str, ...]:
+    return tuple(_name(entry) for entry in items(data))
+
+
+def _folder(data: Any) -> places.Folder | None:
+    return None if data is None else _built(places.Folder, mapping(data))
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "bool": flag,
+    "int": number,
+    "str": _name,
+    "tuple[str, ...]": _names,
+}
+"""By the annotation of a field."""
+
+_VALUES: Mapping[type[places.Place[Any]], Callable[[Any], Any]] = {
+    places.Below: _names,
+    places.Directory: _folder,
+    places.FstabOptions: _optional,
+    places.LiveOption: _name,
+    places.TextFile: _optional,
+    places.Timer: _name,
+    places.UnitFile: _optional,
+}
+"""What each place may hold."""
+
+_PLACES = {kind.__name__: kind for kind in _VALUES}
+
+
+def plain_place(place: places.Place[Any]) -> dict[str, Any]:
+    """``{"place": "FstabOptions", "target": "/", "line": 7}``."""
+    return {"place": type(place).__name__, **_fields(place)}
+
+
+def place(data: Any) -> places.Place[Any]:
+    """The place again; tuples come back as tuples."""
+    fields = dict(mapping(data))
+    name = fields.pop("place", None)
+    kind = _PLACES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise FormatError(f"unknown place {name!r:.60}: made by a newer vmtune?")
+    return _built(kind, fields)
+
+
+def _built(kind: type[T], data: Mapping[str, Any]) -> T:
+    """A dataclass from all of its fields, each of its type."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if fields.keys() != data.keys():
+        names = ", ".join(sorted(fields.keys() ^ data.keys()))
+        raise FormatError(f"{kind.__name__} with other fields than expected: {names:.60}")
+    return kind(**{name: _READERS[fields[name]](value) for name, value in data.items()})
+
+
+def plain_value(value: Any) -> Any:
+    """JSON data for a value; a Folder becomes an object, a tuple a list."""
+    if isinstance(value, tuple):
+        return list(value)
+    return _fields(value) if dataclasses.is_dataclass(value) else value
+
+
+def value(of: places.Place[Any], data: Any) -> Any:
+    """A value of that place again."""
+    return _VALUES[type(of)](data)
+
+
+def plain_action(action: Action) -> dict[str, Any]:
+    """An action with all that is needed to do it, or to undo it."""
+    if isinstance(action, Poke):
+        return {"poke": action.name}
+    return {
+        **plain_place(action.place),
+        "have": plain_value(action.have),
+        "want": plain_value(action.want),
+        "why": action.why,
+        "owner": action.owner,
+    }
+
+
+def action(data: Any) -> Action:
+    """The action again."""
+    fields = dict(mapping(data))
+    if "poke" in fields:
+        if fields["poke"] != DAEMON_RELOAD.name:
+            raise FormatError(f"unknown effect {fields['poke']!r:.60}: made by a newer vmtune?")
+        return DAEMON_RELOAD
+    try:
+        have, want = fields.pop("have"), fields.pop("want")
+        why, owner = text(fields.pop("why")), text(fields.pop("owner"))
+    except KeyError as missing:
+        raise FormatError(f"an action without {missing}") from None
+    where = place(fields)
+    return Swap(where, value(where, have), value(where, want), why, owner)
+
+
+def digest(actions: Iterable[Action]) -> str:
+    """SHA-256 over all that the actions would do: equal only when they are."""
+    data = json.dumps([plain_action(action) for action in actions], sort_keys=True)
+    return hashlib.sha256(data.encode()).hexdigest()
+
+
+def _fields(of: Any) -> dict[str, Any]:
+    return {field.name: plain_value(getattr(of, field.name)) for field in dataclasses.fields(of)}

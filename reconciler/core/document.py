@@ -1,0 +1,121 @@
+"""A plan as one JSON document, and back: what is printed, saved and done are the same thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core import codec
+from reconciler.core.codec import FormatError
+from reconciler.core.model import Change, Note, Op, Plan, Swap
+from reconciler.core.origin import Origin
+
+FORMAT = "vmtune.plan/1"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a plan rests on besides its places: which machine, kernel and configuration.
+
+    ``config`` is the absolute path, ``digest`` the SHA-256 of the text and of
+    the overlay for ``host``, in hexadecimal; ``machine`` that of machine-id(5).
+    """
+
+    host: str
+    machine: str
+    kernel: str
+    config: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A plan with the world it was made for; ``created`` is ISO 8601, ``version`` vmtune's."""
+
+    plan: Plan
+    world: World
+    created: str
+    version: str
+
+
+def plain(document: Document) -> dict[str, Any]:
+    """The document as JSON data, in a stable order."""
+    world = document.world
+    return {
+        "format": FORMAT,
+        "version": document.version,
+        "created": document.created,
+        "host": world.host,
+        "machine": world.machine,
+        "kernel": world.kernel,
+        "config": {"path": world.config, "sha256": world.digest},
+        "changes": [plain_change(change) for change in document.plan.changes],
+        "actions": [codec.plain_action(action) for action in document.plan.actions],
+    }
+
+
+def plain_change(change: Change) -> dict[str, Any]:
+    """One row with its swaps, as JSON data."""
+    return {
+        "op": change.op.value,
+        "kind": change.kind,
+        "name": change.name,
+        "text": change.text,
+        "code": change.code,
+        "hint": change.hint,
+        "applicable": change.applicable,
+        "origin": str(change.origin) if change.origin else None,
+        "notes": [{"text": note.text, "code": note.code} for note in change.notes],
+        "swaps": [codec.plain_action(swap) for swap in change.swaps],
+    }
+
+
+def document(data: Any) -> Document:
+    """The document again; FormatError says what is not as it should be."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else None
+        raise FormatError(
+            f"not a plan of this version: format is {found!r:.60}, expected {FORMAT!r}"
+        )
+    try:
+        changes = tuple(_change(change) for change in codec.items(data["changes"]))
+        actions = tuple(codec.action(action) for action in codec.items(data["actions"]))
+        made = codec.text(data["created"]), codec.text(data["version"])
+        return Document(Plan(changes, actions), _world(data), *made)
+    except KeyError as missing:
+        raise FormatError(f"a damaged plan: without {missing}") from None
+    except ValueError as error:
+        raise FormatError(f"a damaged plan: {error}") from None
+
+
+def _world(data: dict[str, Any]) -> World:
+    config = codec.mapping(data["config"])
+    words = (data["host"], data["machine"], data["kernel"], config["path"], config["sha256"])
+    return World(*(codec.text(word) for word in words))
+
+
+def _change(data: Any) -> Change:
+    fields = codec.mapping(data)
+    swaps = tuple(codec.action(swap) for swap in codec.items(fields["swaps"]))
+    return Change(
+        Op(codec.text(fields["op"])),
+        codec.text(fields["kind"]),
+        codec.text(fields["name"]),
+        codec.text(fields["text"]),
+        tuple(swap for swap in swaps if isinstance(swap, Swap)),
+        tuple(_note(note) for note in codec.items(fields["notes"])),
+        codec.text(fields["hint"]),
+        codec.text(fields["code"]),
+        codec.flag(fields["applicable"]),
+        None if fields["origin"] is None else _origin(codec.text(fields["origin"])),
+    )
+
+
+def _note(data: Any) -> Note:
+    fields = codec.mapping(data)
+    return Note(codec.text(fields["text"]), codec.text(fields["code"]))
+
+
+def _origin(text: str) -> Origin:
+    file, line, column = text.rsplit(":", 2)
+    return Origin(file, int(line), int(column))

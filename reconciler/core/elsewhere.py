@@ -1,0 +1,46 @@
+"""Why a declared path must not be acted on: it leads, or will lead, to another place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core.facts import FstabLines, Mounts
+from reconciler.formats import mountinfo
+
+if TYPE_CHECKING:
+    from reconciler.core.facts import Location
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.formats.fstab import Line
+
+
+def astray(where: Location) -> str:
+    """Why the links on the way are not followed; "" where they may be."""
+    if not where.foreign_link:
+        return ""
+    return f"the link {where.foreign_link} leads elsewhere than its owner may decide: {where.path}"
+
+
+def unmounted(path: str, see: Snapshot) -> str:
+    """Which mount point of /etc/fstab above a resolved path has no mount now; "" where none.
+
+    An automount that waits counts as mounted: whoever opens a path below it
+    gets the filesystem (autofs(5)).
+    """
+    above = [line for line in see(FstabLines()) if _is_above(line, path)]
+    if not above:
+        return ""
+    inner = max(above, key=lambda line: len(line.target))
+    mounts = see(Mounts())
+    mount = mountinfo.containing(mounts, path)
+    # Both are at or above the path, so the longer one is the inner one.
+    if mount and len(mount.target) >= len(inner.target):
+        return ""
+    return (
+        f"{inner.target} is not mounted (/etc/fstab:{inner.number}); "
+        "what is made there now would be hidden under it"
+    )
+
+
+def _is_above(line: Line, path: str) -> bool:
+    target = line.target  # "none" or "swap" where there is no mount point
+    return target.startswith("/") and target != "/" and f"{path}/".startswith(f"{target}/")

@@ -1,0 +1,250 @@
+"""What vmtune asks of a host but never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.core.snapshot import Query
+
+if TYPE_CHECKING:
+    from reconciler.formats.crontab import Job
+    from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a declared path really is.
+
+    ``path`` has every symbolic link resolved; ``missing`` are the directories
+    to be made, from the outermost to the path itself (empty when it is there).
+    ``kind`` is "directory", "missing", or what stands there instead.
+    """
+
+    path: str
+    kind: str
+    missing: tuple[str, ...] = ()
+    parent_uid: int = 0
+    parent_gid: int = 0
+    """Owner of the nearest directory that is there, if that lies in a home; else root."""
+    parent_setgid: bool = False
+    """What is made in it gets its group, and directories the bit as well (inode(7))."""
+    is_home: bool = False
+    foreign_link: str = ""
+    """A symbolic link on the way whose owner is neither root nor the owner of what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locate(Query[Location]):
+    """Follow a path as the kernel would, to where it is or would be."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """The filesystem a path is on. ``profiles`` are those of its data block groups.
+
+    ``free`` is in bytes, as statvfs(3) gives it to ordinary users. ``read_only``:
+    the subvolume or the mount is. All but ``type`` are empty where it is not Btrfs.
+    """
+
+    type: str
+    uuid: str = ""
+    label: str = ""
+    profiles: tuple[str, ...] = ()
+    free: int = 0
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemOf(Query[Filesystem]):
+    """By the magic number of statfs(2): fstab's third field may say "auto"."""
+
+    path: str
+
+
+NAMED = 10
+"""How many copy-on-write files are named, the largest; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CowFile:
+    """A file with data that is copy-on-write; sizes in bytes, path relative to the scan."""
+
+    path: str
+    size: int
+    extents: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What lies below a directory of images, within its subvolume.
+
+    ``cow`` holds the largest copy-on-write files with data, of ``cow_count``
+    in all; ``plain`` the directories and empty files that lack nocow.
+    ``unseen`` could not be opened for reading, nor then judged.
+    ``nocow_directories`` are those below that hand nocow on, counted.
+    """
+
+    files: int
+    cow: tuple[CowFile, ...]
+    cow_count: int
+    cow_bytes: int
+    plain: tuple[str, ...]
+    subvolumes: tuple[str, ...]
+    mounts: tuple[str, ...]
+    unseen: tuple[str, ...]
+    nocow_directories: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOf(Query[Tree]):
+    """Look below a path, but not into the absolute paths ``apart``."""
+
+    path: str
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesOf(Query[tuple[str, ...]]):
+    """The names in a directory, sorted; none where there is no directory."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsOf(Query[tuple[str, ...]]):
+    """Why the subvolume of a path counts as snapshotted: one reason a line, or none."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Extents that snapshots or clones share: defragmenting copies them. Bytes."""
+
+    shared: int
+    unseen: int
+    nocow_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBelow(Query[Sharing]):
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts(Query[tuple["Mount", ...]]):
+    """/proc/self/mountinfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class FstabLines(Query[tuple["Line", ...]]):
+    """The entries of /etc/fstab, in order; none where there is no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FstabObstacle(Query[str]):
+    """Why /etc/fstab cannot be replaced by a new file (rename(2)); "" when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUuid(Query[str]):
+    """The Btrfs UUID behind the first field of an fstab line, "" where it is none."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the running kernel says of mount options: ``takes`` is None when it cannot be asked."""
+
+    takes: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTakes(Query[Verdict]):
+    """Ask the running kernel, without mounting: fsopen(2) and fsconfig(2)."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowingUnit(Query[str]):
+    """A mount unit that hides an fstab line, or a drop-in (.conf) that sets other options.
+
+    "" when there is none. ``target`` has no symbolic links in it.
+    """
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedulers(Query[frozenset[str]]):
+    """Which of "systemd" and "cron" there are: systemd running, cron with its /etc/cron.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class CronDaemon(Query[bool]):
+    """Whether a cron daemon is running, to read what lies in /etc/cron.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsReload(Query[bool]):
+    """Whether systemd holds an older version of a unit file than the disk."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program(Query[str]):
+    """Absolute path of a program, looked for in the system's folders; "" when missing."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elapse:
+    """What systemd makes of OnCalendar expressions: an error, or the next run in words."""
+
+    error: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRuns(Query[Elapse]):
+    expressions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CronRuns(Query[str]):
+    """The next run of a five-field cron schedule, in words, in local time."""
+
+    cron: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJob:
+    """A line of a crontab that vmtune did not write."""
+
+    file: str
+    job: Job
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJobs(Query[tuple[ForeignJob, ...]]):
+    """/etc/crontab, /etc/cron.d and the crontabs of users, without vmtune's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenCrontabs(Query[str]):
+    """Why crontabs of other users could not be read; "" when all were."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFiles(Query[tuple[str, ...]]):
+    """Files under /etc/systemd/system and /etc/cron.d whose first line says vmtune made them."""

@@ -1,0 +1,234 @@
+"""The places of a host that vmtune puts values into.
+
+Each place is a query (what is there?) that can also be put. The lower its
+rank, the earlier its swap: the live filesystem tries an option before
+/etc/fstab may hold it, files exist before systemd loads them, and a timer is
+stopped before its unit file goes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeVar
+
+from reconciler.core.sizes import counted
+from reconciler.core.snapshot import Query
+
+V = TypeVar("V")
+
+ON, OFF = "on", "off"
+
+
+class Place(Query[V], ABC):
+    """A query whose answer can be put: compare-and-swap is the only way to change it."""
+
+    __slots__ = ()
+    rank: ClassVar[int]
+    loaded_by_systemd: ClassVar[bool] = False
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What sorts swaps: by rank, then (where it matters) by name."""
+        return (self.rank, "")
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What is printed to the left of the values."""
+
+    @property
+    def full(self) -> str:
+        """The same where nothing around it says whose it is."""
+        return self.label
+
+    def words(self, value: V) -> str:
+        """The value as printed."""
+        return "none" if value is None else str(value)
+
+    def half_done(self, have: V, now: V, want: V) -> bool:
+        """Whether ``now`` is what a put that was cut off in the middle leaves behind."""
+        del have, now, want
+        return False
+
+    def stays(self, original: V) -> bool:
+        """Whether what vmtune made is left where it is once it is no longer declared."""
+        del original
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory: what its new files inherit, and whose it is.
+
+    ``compression`` is the per-directory setting that the kernel refuses next
+    to nocow: "" or "zstd", "lzo", "zlib", "none" (property btrfs.compression),
+    "c" or "m" (chattr without a property). ``mode`` has permission bits only.
+    """
+
+    nocow: bool
+    compression: str
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory(Place[Folder | None]):
+    """A directory that is there or not; absolute and resolved."""
+
+    path: str
+    rank: ClassVar[int] = 10
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """A directory sorts behind those it lies in."""
+        return (self.rank, self.path)
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: Folder | None) -> str:
+        if value is None:
+            return "missing"
+        return f"directory{', nocow' if value.nocow else ''}, mode {value.mode:04o}"
+
+    def half_done(self, have: Folder | None, now: Folder | None, want: Folder | None) -> bool:
+        """Made, but the attribute not yet set."""
+        return have is None and want is not None and now == replace(want, nocow=False)
+
+    def stays(self, original: Folder | None) -> bool:
+        """A directory that was made may hold images by now."""
+        return original is None
+
+
+@dataclass(frozen=True, slots=True)
+class Below(Place[tuple[str, ...]]):
+    """Directories and empty files below a nocow directory that lack the attribute.
+
+    They were there before it was set, and inherit nothing; unlike files with
+    data they can still take it. Paths are relative, sorted; those in ``apart``
+    (absolute) are declared on their own and left out.
+    """
+
+    path: str
+    apart: tuple[str, ...] = ()
+    rank: ClassVar[int] = 11
+
+    @property
+    def label(self) -> str:
+        return "below it"
+
+    @property
+    def full(self) -> str:
+        return f"below {self.path}"
+
+    def words(self, value: tuple[str, ...]) -> str:
+        if not value:
+            return "nocow"
+        named = ", ".join(value[:3]) + (", ..." if len(value) > 3 else "")  # noqa: PLR2004
+        return f"{len(value)} copy-on-write ({named})"
+
+    def half_done(self, have: tuple[str, ...], now: tuple[str, ...], want: tuple[str, ...]) -> bool:
+        """Some of them set, others not yet."""
+        return set(want) <= set(now) <= set(have)
+
+    def stays(self, original: tuple[str, ...]) -> bool:
+        """Each entry may have become part of something else."""
+        return bool(original)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOption(Place[str]):
+    """One option of a mounted filesystem, as the kernel has it now ("" when absent)."""
+
+    target: str
+    name: str
+    rank: ClassVar[int] = 20
+
+    @property
+    def label(self) -> str:
+        return "live"
+
+    @property
+    def full(self) -> str:
+        return f"{self.name} live on {self.target}"
+
+    def words(self, value: str) -> str:
+        return value or f"no {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FstabOptions(Place[str | None]):
+    """The options field of the one /etc/fstab line for a mount point.
+
+    ``line`` is where it stood when it was looked at; other lines come and go,
+    so it does not tell places apart.
+    """
+
+    target: str
+    line: int = field(compare=False)
+    rank: ClassVar[int] = 30
+    loaded_by_systemd: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        return f"/etc/fstab:{self.line}"
+
+    def words(self, value: str | None) -> str:
+        return value or "defaults"
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile(Place[str | None]):
+    """A file that is wholly vmtune's: its text, or None when there is none."""
+
+    path: str
+    rank: ClassVar[int] = 40
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: str | None) -> str:
+        return "none" if value is None else counted(len(value.splitlines()), "line")
+
+    def stays(self, original: str | None) -> bool:
+        """What vmtune took away was its own, from before its journal: nobody wants it back."""
+        return original is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile(TextFile):
+    """A unit file: systemd reads it only after a daemon-reload."""
+
+    rank: ClassVar[int] = 41
+    loaded_by_systemd: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Timer(Place[str]):
+    """Whether a timer is enabled (from the next boot) and active (now).
+
+    "on" is both, "off" neither; "enabled" and "active" are one without the other.
+    """
+
+    unit: str
+    rank: ClassVar[int] = 60
+
+    @property
+    def label(self) -> str:
+        return self.unit
+
+    def words(self, value: str) -> str:
+        return {"on": "enabled, active", "active": "active, not enabled"}.get(value, value)
+
+    def half_done(self, have: str, now: str, want: str) -> bool:
+        """One without the other; a link left of a lost file enables the new one at once."""
+        del have, want
+        return now in {"enabled", "active"}
+
+    def stays(self, original: str) -> bool:
+        """As with its file."""
+        return original != OFF

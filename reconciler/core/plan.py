@@ -1,0 +1,245 @@
+"""From declared resources to a plan: goals over a snapshot, then what differs, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.diff import compare
+from reconciler.core.model import (
+    Change,
+    Finding,
+    Goal,
+    NotApplicable,
+    Note,
+    Op,
+    Plan,
+    Refusal,
+    Reload,
+    Summary,
+    Swap,
+)
+from reconciler.core.order import DAEMON_RELOAD, in_order, operation
+from reconciler.core.origin import Problem, Problems
+from reconciler.core.snapshot import Hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from reconciler.core.item import Item
+    from reconciler.core.kind import Kind
+    from reconciler.core.model import Said
+    from reconciler.core.places import Place
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Written
+
+_BEHIND = Note(f"systemd holds an older version of its files: {DAEMON_RELOAD.name}")
+NOTHING_WRITTEN: Mapping[Place[Any], Written] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An item with the kind that reads it and its spec."""
+
+    kind: Kind
+    item: Item
+    spec: Any
+
+    @property
+    def owner(self) -> str:
+        return f"{self.kind.name} {self.item.name}"
+
+
+Spoken = tuple[Declared, "tuple[Said, ...]"]
+
+
+def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...]:
+    """Each item with every kind of its section, in the order of the file."""
+    return tuple(
+        Declared(kind, item, kind.parse(item, items))
+        for item in items
+        for kind in kinds
+        if kind.section == item.section
+    )
+
+
+def make_plan(
+    declared: Sequence[Declared],
+    kinds: Sequence[Kind],
+    see: Snapshot,
+    written: Mapping[Place[Any], Written] = NOTHING_WRITTEN,
+    config: str = "",
+) -> Plan:
+    """The whole plan; raises Problems when two items want one place to differ.
+
+    ``written`` is what vmtune wrote before: it tells drift from what was
+    never applied, and what to put back for items no longer declared in
+    ``config``. What another configuration declared is left to that one.
+    """
+    others = {place for place, was in written.items() if was.config != config}
+    said = _strong([(d, _said(d, see)) for d in declared])
+    _check_conflicts(said)
+    changes: list[Change] = []
+    for d, words in said:
+        changes += _changes(d, words, see, written)
+    for kind in kinds:
+        specs = [d.spec for d in declared if d.kind is kind]
+        changes += _leftovers(kind, specs, see, others)
+    own = {place: was for place, was in written.items() if place not in others}
+    changes += _taken_back(declared, changes, see, own)
+    behind = any(isinstance(word, Reload) for _, words in said for word in words)
+    return Plan(tuple(changes), in_order(changes, see, reload=behind))
+
+
+def _said(declared: Declared, see: Snapshot) -> tuple[Said, ...]:
+    """All that the kind says; where it must stop for want of sight, that is said too."""
+    try:
+        words = tuple(declared.kind.want(declared.spec, see))
+        for word in words:
+            if isinstance(word, Goal):
+                see(word.place)  # what cannot be compared is unknown too
+    except Hidden as hidden:
+        return (Finding(Op.UNKNOWN, "", hidden.why),)
+    return words
+
+
+def _strong(said: list[Spoken]) -> list[Spoken]:
+    """Without the weak goals for places that another resource has its own goal for."""
+    taken = {
+        word.place
+        for _, words in said
+        for word in words
+        if isinstance(word, Goal) and not word.weak
+    }
+    return [
+        (d, tuple(w for w in words if not (isinstance(w, Goal) and w.weak and w.place in taken)))
+        for d, words in said
+    ]
+
+
+def _check_conflicts(said: Iterable[Spoken]) -> None:
+    wanted: dict[Place[Any], tuple[Any, Declared]] = {}
+    problems = []
+    for declared, words in said:
+        if any(isinstance(word, Refusal) for word in words):
+            continue
+        for goal in (word for word in words if isinstance(word, Goal)):
+            want, first = wanted.setdefault(goal.place, (goal.want, declared))
+            if want != goal.want:
+                problems.append(_conflict(goal, declared, want, first))
+    if problems:
+        raise Problems(problems)
+
+
+def _conflict(goal: Goal[Any], declared: Declared, want: Any, first: Declared) -> Problem:
+    place = goal.place
+    return Problem(
+        declared.item.origin,
+        f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
+        f"{first.owner} at {first.item.origin} wants {place.words(want)}",
+        "they are one and the same place on this host: declare one value",
+    )
+
+
+def _changes(
+    declared: Declared,
+    words: tuple[Said, ...],
+    see: Snapshot,
+    written: Mapping[Place[Any], Written],
+) -> Iterator[Change]:
+    """The resource's own row, and a row for each finding beside it."""
+    base = Change(
+        Op.SAME,
+        declared.kind.name,
+        declared.item.name,
+        text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
+        notes=tuple(w for w in words if isinstance(w, Note)),
+        origin=declared.item.origin,
+    )
+    hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
+    refusal = next((w for w in words if isinstance(w, Refusal)), None)
+    skipped = next((w for w in words if isinstance(w, NotApplicable)), None)
+    if hidden:
+        yield replace(base, op=hidden.op, text=hidden.text, hint=hidden.hint, notes=())
+    elif skipped:
+        yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
+    elif refusal:
+        yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
+    else:
+        goals = [w for w in words if isinstance(w, Goal)]
+        swaps = tuple(_drift(goals, declared.owner, see, written))
+        behind = not swaps and any(isinstance(w, Reload) for w in words)
+        notes = (*base.notes, _BEHIND) if behind else base.notes
+        yield replace(base, op=Op.CHANGE if behind else operation(swaps), swaps=swaps, notes=notes)
+    for finding in (w for w in words if isinstance(w, Finding) and w.subject):
+        yield Change(
+            finding.op,
+            declared.kind.name,
+            finding.subject,
+            text=finding.text,
+            hint=finding.hint,
+            code=finding.code,
+            origin=declared.item.origin,
+        )
+
+
+def _drift(
+    goals: Iterable[Goal[Any]],
+    owner: str,
+    see: Snapshot,
+    written: Mapping[Place[Any], Written] = NOTHING_WRITTEN,
+) -> Iterator[Swap]:
+    """A swap for each place that does not hold what it should."""
+    for goal in dict.fromkeys(goals):
+        have = see(goal.place)
+        if compare(have, goal.want):
+            before = written.get(goal.place)
+            why = goal.why
+            if before and before.certain and before.values == (goal.want,):
+                why = f"changed by someone else since run {before.run}"
+            yield Swap(goal.place, have, goal.want, why, owner)
+
+
+def _leftovers(
+    kind: Kind, specs: Sequence[Any], see: Snapshot, others: AbstractSet[Place[Any]]
+) -> Iterator[Change]:
+    try:
+        left = [
+            (name, tuple(_drift(goals, f"{kind.name} {name}", see)))
+            for name, goals in kind.leftovers(specs, see)
+        ]
+    except Hidden as hidden:
+        yield Change(Op.UNKNOWN, kind.name, "...", text=f"no longer declared: {hidden.why}")
+        return
+    for name, swaps in left:
+        if swaps and not any(swap.place in others for swap in swaps):
+            yield Change(
+                Op.REMOVE, kind.name, name, text="no longer declared: taken back", swaps=swaps
+            )
+
+
+def _taken_back(
+    declared: Sequence[Declared],
+    changes: Sequence[Change],
+    see: Snapshot,
+    written: Mapping[Place[Any], Written],
+) -> Iterator[Change]:
+    """What was set for items that are no longer declared, where it still holds what was written."""
+    owners = {d.owner for d in declared}
+    taken = {swap.place for change in changes for swap in change.swaps}
+    left: dict[str, list[Goal[Any]]] = {}
+    for place, was in written.items():
+        if was.owner in owners or place in taken or see.maybe(place) not in was.values:
+            continue
+        if not place.stays(was.original):
+            left.setdefault(was.owner, []).append(Goal(place, was.original))
+    for owner, goals in left.items():
+        kind, _, name = owner.partition(" ")
+        yield Change(
+            Op.REMOVE,
+            kind,
+            name,
+            text="no longer declared: what was there before is put back",
+            swaps=tuple(_drift(goals, owner, see)),
+        )

@@ -1,0 +1,118 @@
+"""The inverse of a run, as a plan like any other: the same swaps with their values exchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.facts import EntriesOf
+from reconciler.core.model import Change, Note, Op, Plan, Swap
+from reconciler.core.order import in_order, operation
+from reconciler.core.places import Below, Directory, FstabOptions
+from reconciler.core.plan import NOTHING_WRITTEN
+from reconciler.core.snapshot import Hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from reconciler.core.places import Place
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Run, Written
+
+
+def inverse(
+    run: Run, see: Snapshot, written: Mapping[Place[Any], Written] = NOTHING_WRITTEN
+) -> Plan:
+    """What takes the run back; a place that someone else changed since is refused.
+
+    ``written`` is what vmtune wrote since, which was not someone else.
+    """
+    swaps = [swap for _, swap in run.done()]
+    since = {place: was for place, was in written.items() if was.run > run.number}
+    states = _states(swaps, since, see)
+    owners = dict.fromkeys(swap.owner for swap in reversed(swaps))
+    changes = [
+        change
+        for owner in owners
+        for change in _changes(owner, [s for s in reversed(swaps) if s.owner == owner], states, see)
+    ]
+    return Plan(tuple(changes), in_order(changes, see))
+
+
+def _changes(
+    owner: str, swaps: Sequence[Swap], states: Mapping[Place[Any], str], see: Snapshot
+) -> Iterator[Change]:
+    kind, _, name = owner.partition(" ")
+    back, notes = [], []
+    for swap in swaps:
+        match states[swap.place].partition("hidden: "):
+            case ["ours", _, _]:
+                back.append(Swap(swap.place, see(swap.place), swap.have, "", owner))
+                notes += [Note(text) for text in _cannot(swap)]
+            case ["taken back", _, _]:
+                pass
+            case ["", _, why]:
+                text = f"{swap.place.label}: {why}"
+                yield Change(Op.UNKNOWN, kind, name, text, code="V401")
+            case [found, _, _]:
+                yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
+    if back or all(states[swap.place] == "taken back" for swap in swaps):
+        text = "" if back else "is as it was before"
+        yield Change(operation(back), kind, name, text, tuple(back), tuple(dict.fromkeys(notes)))
+
+
+def _states(
+    swaps: Sequence[Swap], since: Mapping[Place[Any], Written], see: Snapshot
+) -> dict[Place[Any], str]:
+    """What is "ours", "taken back", "hidden: why", or why it cannot be taken back.
+
+    From the inside out: a directory can go when all that is in it goes.
+    """
+    states: dict[Place[Any], str] = {}
+    going: set[str] = set()
+    for swap in sorted(swaps, key=lambda swap: swap.place.order, reverse=True):
+        try:
+            states[swap.place] = _state(swap, going, since, see)
+        except Hidden as hidden:
+            states[swap.place] = f"hidden: {hidden.why}"
+        if _made(swap) and states[swap.place] == "ours":
+            going.add(_path(swap))
+    return states
+
+
+def _made(swap: Swap) -> bool:
+    return isinstance(swap.place, Directory) and swap.have is None
+
+
+def _path(swap: Swap) -> str:
+    return swap.place.path if isinstance(swap.place, Directory) else ""
+
+
+def _state(
+    swap: Swap, going: AbstractSet[str], since: Mapping[Place[Any], Written], see: Snapshot
+) -> str:
+    now: Any = see(swap.place)
+    later = since.get(swap.place)
+    if now == swap.have:
+        return "taken back"
+    if now != swap.want and not swap.place.half_done(swap.have, now, swap.want):
+        if later and now in later.values:
+            return f"run {later.run} changed it since: take that one back first"
+        return f"someone else changed it since: it holds {swap.place.words(now)}"
+    if _made(swap) and any(f"{_path(swap)}/{n}" not in going for n in see(EntriesOf(_path(swap)))):
+        return "it is not empty, and stays"
+    return "ours"
+
+
+def _cannot(swap: Swap) -> Iterator[str]:
+    """What putting the old value back does not undo."""
+    if isinstance(swap.place, Directory) and swap.want and swap.want.nocow:
+        yield "files written since stay nocow, and without checksums"
+    if isinstance(swap.place, Below):
+        yield "files in it that have data by now stay nocow"
+    if (
+        isinstance(swap.place, FstabOptions)
+        and "compress" in str(swap.want)
+        and "compress" not in str(swap.have)
+    ):
+        yield "taking compress= out of the line does not switch compression on or off by itself"

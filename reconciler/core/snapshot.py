@@ -1,0 +1,58 @@
+"""What was seen of the host: each question asked at most once.
+
+Planning gets a Snapshot and nothing else, so planning cannot write: the type
+has no way to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Query(Generic[T]):
+    """A question about the host whose answer is a T. Subclasses are frozen dataclasses."""
+
+    __slots__ = ()
+
+
+class Hidden(Exception):  # noqa: N818 - not an error: a state of what is known
+    """The answer exists, but may not be seen from here.
+
+    ``why`` says so in words: "not readable as alice".
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class Snapshot:
+    """Answers queries from memory, asking the host only the first time."""
+
+    def __init__(self, read: Callable[[Query[Any], Snapshot], Any]) -> None:
+        self._read = read
+        self._seen: dict[Query[Any], Any] = {}
+
+    def __call__(self, query: Query[T]) -> T:
+        """The answer; raises Hidden, each time alike, where it may not be seen."""
+        if query not in self._seen:
+            try:
+                self._seen[query] = self._read(query, self)
+            except Hidden as hidden:
+                self._seen[query] = hidden
+        answer: T = self._seen[query]
+        if isinstance(answer, Hidden):
+            raise answer
+        return answer
+
+    def maybe(self, query: Query[T]) -> T | None:
+        """The answer, or None where it may not be seen: for advice, never for a verdict."""
+        try:
+            return self(query)
+        except Hidden:
+            return None
