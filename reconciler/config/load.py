@@ -1,0 +1,117 @@
+"""The whole way from the bytes of vmtune.yaml to one host's items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.config import declare, document, schema
+from reconciler.config.hosts import IDENTITY, merge, short_name
+from reconciler.core.origin import Problem, Problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from reconciler.config.node import Node
+    from reconciler.core.item import Item
+
+
+def load(
+    text: bytes,
+    file: str,
+    *,
+    host: str,
+    home_of: Callable[[str], str | None],
+    overlay: tuple[bytes, str] | None = None,
+) -> tuple[Item, ...]:
+    """Return what is declared for ``host``, by section, then in the order written.
+
+    ``file`` is the name that messages show. ``home_of("")`` is the home of the
+    person who called, ``home_of(name)`` that of a user, None where there is no
+    such user. ``overlay`` is the text and the name of hosts/<host>.yaml.
+    A host that nobody names gets the base. Raises Problems, with all of them.
+    """
+    problems: list[Problem] = []
+    base = _part(text, file, schema.MAIN, problems)
+    own = _part(*overlay, schema.HOST_FILE, problems) if overlay else None
+    items, conflicts = _items(_layers(base, short_name(host), own), home_of, whole=not problems)
+    _refuse(problems + conflicts)
+    return items
+
+
+def load_all_hosts(
+    text: bytes,
+    file: str,
+    *,
+    home_of: Callable[[str], str | None],
+    overlays: Mapping[str, tuple[bytes, str]],
+) -> dict[str, tuple[Item, ...]]:
+    """Return what is declared for each host that is named, and under "" the base.
+
+    ``overlays`` holds the text and the name of each hosts/<host>.yaml.
+    Raises Problems, with those of all hosts.
+    """
+    problems: list[Problem] = []
+    base = _part(text, file, schema.MAIN, problems)
+    own = {
+        short_name(host): _part(*overlay, schema.HOST_FILE, problems)
+        for host, overlay in overlays.items()
+    }
+    whole, found = not problems, {}
+    for host in ("", *sorted({*_hosts(base), *own})):
+        layers = _layers(base, host, own.get(host))
+        found[host], conflicts = _items(layers, home_of, whole=whole)
+        problems += conflicts
+    _refuse(problems)
+    return found
+
+
+def _part(text: bytes, file: str, shape: str, problems: list[Problem]) -> Node | None:
+    """Return the valid parts of one file; None when it is no tree at all."""
+    node, unreadable = document.read(text, file)
+    problems += unreadable
+    if node is None:
+        return None
+    sound, invalid = schema.check(node, shape)
+    problems += invalid
+    return sound
+
+
+def _hosts(base: Node | None) -> Mapping[str, Node]:
+    hosts = base.get("hosts") if base else None
+    return hosts.keys if hosts else {}
+
+
+def _layers(base: Node | None, host: str, own: Node | None) -> list[Node]:
+    return [layer for layer in (base, _hosts(base).get(host), own) if layer]
+
+
+def _items(
+    layers: Sequence[Node], home_of: Callable[[str], str | None], *, whole: bool
+) -> tuple[tuple[Item, ...], list[Problem]]:
+    """Merge and cross-check.
+
+    Not ``whole``: invalid parts were left out, so nothing can be said to be missing.
+    """
+    problems: list[Problem] = []
+    merged = [
+        (section, path, entry)
+        for section in IDENTITY
+        for path, entry in merge(layers, section, home_of, problems, whole=whole).items()
+    ]
+    problems += _schedule_problems(layers)
+    for section, _, entry in merged:
+        problems += declare.conflicts(section, entry)
+        problems += declare.gaps(section, entry) if whole else ()
+    return tuple(declare.item(*entry) for entry in merged), problems
+
+
+def _schedule_problems(layers: Sequence[Node]) -> list[Problem]:
+    lists = [found for layer in layers if (found := layer.get("defrag"))]
+    entries = [entry for found in lists for entry in found.entries]
+    written = [node for entry in entries if (node := entry.get("schedule"))]
+    return [problem for node in written if (problem := declare.schedule_problem(node))]
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise Problems(problems)
