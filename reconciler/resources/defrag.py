@@ -1,0 +1,275 @@
+"""Regular defragmentation of a directory, as a systemd timer or a file in /etc/cron.d.
+
+Defragmenting rewrites what is scattered. It copies what snapshots and clones
+share, so space that was used once is then used for each of them. Nocow files
+that are never snapshotted do not fragment: for them a schedule is dead weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.elsewhere import astray, unmounted
+from reconciler.core.facts import (
+    CalendarRuns,
+    CronDaemon,
+    CronRuns,
+    FilesystemOf,
+    ForeignJobs,
+    HiddenCrontabs,
+    Locate,
+    NeedsReload,
+    OwnFiles,
+    Program,
+    Schedulers,
+    SharedBelow,
+    TreeOf,
+)
+from reconciler.core.kind import Kind
+from reconciler.core.model import Goal, NotApplicable, Note, Refusal, Reload, Summary
+from reconciler.core.places import OFF, ON, TextFile, Timer, UnitFile
+from reconciler.core.sizes import binary
+from reconciler.formats import calendar, defragjob, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.facts import Location
+    from reconciler.core.item import Item
+    from reconciler.core.model import Said
+    from reconciler.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    name: str
+    path: str
+    schedule: calendar.Schedule
+    scheduler: str
+    allow: frozenset[str]
+    nocow: bool
+    """The same path is declared nocow."""
+
+
+def parse(item: Item, items: Sequence[Item]) -> Spec:
+    data = item.data
+    nocow = (other.path for other in items if other.section == "paths" and other.data.get("nocow"))
+    return Spec(
+        item.name,
+        item.path,
+        calendar.parse(data["schedule"]),
+        data.get("scheduler", "auto"),
+        frozenset(data.get("allow", ())),
+        item.path in nocow,
+    )
+
+
+def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
+    """The files of the chosen scheduler, and none of the other's."""
+    where = see(Locate(spec.path))
+    if refusal := _elsewhere(where, see):
+        yield refusal
+        return
+    host = see(FilesystemOf(where.path))
+    if host.type != "btrfs":
+        yield NotApplicable(f"on {host.type}; `btrfs filesystem defragment` is for Btrfs")
+        return
+    scheduler = _scheduler(spec, see)
+    if (
+        refusal := _no_directory(where)
+        or _unsayable(where)
+        or _unable(spec, scheduler, see)
+        or _doubled(where, see)
+    ):
+        yield refusal
+        return
+    stem = defragjob.stem(where.path)
+    refusal, shared = _foreign(stem, see), _shared(spec, where, see)
+    if not refusal and shared and not _already(stem, scheduler, see):
+        refusal = _costly(shared, host.free)
+    if refusal:
+        yield refusal
+        return
+    try:
+        yield from tuple(_goals(spec, where, stem, scheduler, see))
+    except ValueError as error:  # a path that the scheduler's files cannot hold
+        yield Refusal(str(error), "give the directory a plainer name")
+        return
+    if shared:
+        yield _dearer(shared, host.free)
+    yield from _advice(spec, where, see)
+
+
+def _scheduler(spec: Spec, see: Snapshot) -> str:
+    """By systemd where it runs, else cron, unless the file says which."""
+    if spec.scheduler != "auto":
+        return spec.scheduler
+    return "systemd" if "systemd" in see(Schedulers()) else "cron"
+
+
+def _elsewhere(where: Location, see: Snapshot) -> Refusal | None:
+    if text := astray(where):
+        return Refusal(text, "declare the directory by its real path")
+    if text := unmounted(where.path, see):
+        return Refusal(text, "mount it first")
+    return None
+
+
+def _no_directory(where: Location) -> Refusal | None:
+    if where.kind in {"directory", "missing"}:
+        return None
+    return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+
+
+def _unsayable(where: Location) -> Refusal | None:
+    """The declared path is clean text; what its links lead to need not be."""
+    if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xDC80 <= ord(c) <= 0xDCFF for c in where.path):  # noqa: PLR2004 - ASCII's controls, PEP 383's bytes
+        return Refusal(f"{where.path} has bytes that no crontab or unit file can hold", code="V311")
+    return None
+
+
+def _unable(spec: Spec, scheduler: str, see: Snapshot) -> Refusal | None:
+    if not see(Program("btrfs")):
+        return Refusal("the program btrfs is missing", "install btrfs-progs", "V301")
+    if scheduler not in see(Schedulers()):
+        return Refusal(
+            f"there is no {'/etc/cron.d' if scheduler == 'cron' else 'systemd'} on this host",
+            "install cron" if scheduler == "cron" else "write `scheduler: cron`",
+            "V302",
+        )
+    if scheduler == "cron" and not spec.schedule.cron:
+        return Refusal(
+            f"cron cannot say {spec.schedule.text!r}",
+            'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
+            "V303",
+        )
+    if scheduler == "systemd" and (error := see(CalendarRuns(spec.schedule.on_calendar)).error):
+        return Refusal(f"systemd refuses the schedule: {error}", "see systemd.time(7)", "V304")
+    return None
+
+
+def _doubled(where: Location, see: Snapshot) -> Refusal | None:
+    """A line of the how-to, written by hand: two schedules for one directory help nobody."""
+    for found in see(ForeignJobs()):
+        for path in shell.defragmented(found.job.command, found.home):
+            if see(Locate(path)).path == where.path:
+                return Refusal(
+                    f"{found.file}:{found.job.number} already does it: "
+                    f"{found.job.schedule} {found.job.command}",
+                    "take that line out (crontab -e) to have vmtune do it, or drop this entry",
+                    "V305",
+                )
+    return None
+
+
+def _already(stem: str, scheduler: str, see: Snapshot) -> bool:
+    if scheduler == "cron":
+        return see(TextFile(paths(stem)["cron"])) is not None
+    return see(Timer(f"{stem}.timer")) != OFF
+
+
+def _shared(spec: Spec, where: Location, see: Snapshot) -> int:
+    """Bytes that defragmenting would copy, and nobody has accepted."""
+    sharing = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
+    return sharing.shared if sharing and "snapshots" not in spec.allow else 0
+
+
+def _costly(shared: int, free: int) -> Refusal:
+    return Refusal(
+        f"{binary(shared)} are shared with snapshots or clones: defragmenting copies them; "
+        f"{binary(free)} are free",
+        "to accept that, write `allow: [snapshots]`",
+        "V306",
+    )
+
+
+def _dearer(shared: int, free: int) -> Note:
+    """The schedule runs already: refusing it now would stop nothing."""
+    return Note(
+        f"{binary(shared)} are shared with snapshots or clones: the next run copies them; "
+        f"{binary(free)} are free; `allow: [snapshots]` accepts that",
+        "V306",
+    )
+
+
+def paths(stem: str) -> dict[str, str]:
+    """The files of one schedule, of which each scheduler has its own."""
+    return {
+        "cron": f"/etc/cron.d/{stem}",
+        "service": f"/etc/systemd/system/{stem}.service",
+        "timer": f"/etc/systemd/system/{stem}.timer",
+    }
+
+
+def _foreign(stem: str, see: Snapshot) -> Refusal | None:
+    ours = see(OwnFiles())
+    for path in paths(stem).values():
+        if path not in ours and see(TextFile(path)) is not None:
+            return Refusal(f"{path} is there, and vmtune did not make it", "move it away", "V307")
+    return None
+
+
+def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: Snapshot) -> Iterator[Said]:
+    file, btrfs = paths(stem), see(Program("btrfs"))
+    if scheduler == "cron":
+        yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
+        yield Goal(TextFile(file["cron"]), defragjob.cron(spec.schedule, where.path, btrfs))
+        yield from _without_timer(stem)
+        if not see(CronDaemon()):
+            yield Note("no cron daemon is running: nothing will happen until one is", "V310")
+        return
+    runs = see(CalendarRuns(spec.schedule.on_calendar)).next
+    yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
+    yield Goal(UnitFile(file["service"]), defragjob.service(where.path, btrfs))
+    yield Goal(UnitFile(file["timer"]), defragjob.timer(spec.schedule, where.path))
+    yield Goal(Timer(f"{stem}.timer"), want=ON)
+    yield Goal(TextFile(file["cron"]), None)
+    if any(see(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
+        yield Reload()
+
+
+def _without_timer(stem: str) -> Iterator[Goal[Any]]:
+    yield Goal(Timer(f"{stem}.timer"), want=OFF)
+    yield Goal(UnitFile(paths(stem)["timer"]), None)
+    yield Goal(UnitFile(paths(stem)["service"]), None)
+
+
+def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    if hidden := see(HiddenCrontabs()):
+        yield Note(f"{hidden}: a line written by hand would not be seen")
+    tree = see.maybe(TreeOf(where.path))
+    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
+    for name in tree.subvolumes if tree else ():
+        yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
+    if where.kind == "missing" and not spec.nocow:
+        yield Note("is not there yet: a run before it is fails")
+    shared = sharing.shared or sharing.unseen if sharing else 0
+    nocow = sharing.nocow_only if sharing else spec.nocow and tree is not None
+    if nocow and not shared:
+        yield Note(
+            "nocow files that no snapshot shares stay in one piece: nothing for this schedule "
+            "to do",
+            "V309",
+        )
+
+
+def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Sequence[Goal[Any]]]]:
+    """Schedules that vmtune made for paths no longer declared."""
+    kept = {defragjob.stem(see(Locate(spec.path)).path) for spec in specs}
+    for stem in dict.fromkeys(defragjob.stem_of(path) for path in see(OwnFiles())):
+        if stem and stem not in kept:
+            gone: Goal[Any] = Goal(TextFile(paths(stem)["cron"]), None)
+            yield _path_of(stem, see), [*_without_timer(stem), gone]
+
+
+def _path_of(stem: str, see: Snapshot) -> str:
+    """The directory that a schedule was made for, as its files say; else their name."""
+    made = [path for path in see(OwnFiles()) if defragjob.stem_of(path) == stem]
+    texts = (see((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
+    return next((path for text in texts if text and (path := defragjob.path_of(text))), stem)
+
+
+KIND = Kind("defrag", "defrag", parse, want, leftovers)

@@ -1,0 +1,299 @@
+"""Mount options of a Btrfs filesystem, in /etc/fstab and live.
+
+Compression belongs to the whole filesystem: while it is mounted, whoever
+mounted it first has decided for all its subvolumes. A live remount needs no
+reboot. The kernel never shows ``compress=no``: no compression is shown as
+nothing. Data that is compressed already stays so until it is rewritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.core import fstab_line
+from reconciler.core.facts import (
+    FilesystemOf,
+    FstabLines,
+    FstabObstacle,
+    KernelTakes,
+    Locate,
+    Mounts,
+    NeedsReload,
+    Schedulers,
+    ShadowingUnit,
+    SourceUuid,
+)
+from reconciler.core.kind import Kind
+from reconciler.core.model import Goal, NotApplicable, Note, Refusal, Reload, Summary
+from reconciler.core.places import FstabOptions, LiveOption
+from reconciler.formats import mountinfo, options, tuning, unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.item import Item
+    from reconciler.core.model import Said
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
+
+
+_BRICKS = "a bad option on / boots to a read-only root"
+_FAILS = "a bad option on a line fails the mount at boot"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A mount point as /etc/fstab names it, and the settings it should have."""
+
+    target: str
+    settings: tuple[tuning.Setting, ...]
+    allow: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """One fstab line, the mount it describes, and its fellows on the same filesystem.
+
+    ``place`` is where the line's mount point leads: mounts are known by that.
+    """
+
+    place: str
+    line: Line
+    mount: Mount | None
+    mounts: tuple[Mount, ...]
+    lines: tuple[Line, ...]
+    uuid: str
+
+
+def parse(item: Item, _items: Sequence[Item]) -> Spec:
+    settings = (tuning.setting(name, value) for name, value in item.data["options"].items())
+    return Spec(item.path, tuple(settings), frozenset(item.data.get("allow", ())))
+
+
+def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
+    """The fstab line's options, then the live ones; all other options stay."""
+    place = see(Locate(spec.target)).path
+    mounts = see(Mounts())
+    mount = mountinfo.at(mounts, place)
+    if mount and mount.fstype == "autofs":
+        mount = None  # an automount that nobody has entered yet
+    lines = [line for line in see(FstabLines()) if line.target == spec.target]
+    if not_btrfs := _not_btrfs(mount, lines):
+        yield NotApplicable(not_btrfs)
+        return
+    if refusal := _not_editable(spec.target, place, lines, see):
+        yield refusal
+        return
+    here = _here(lines[0], place, mount, see)
+    if refusal := _not_of_the_line(lines[0], mount, here.uuid, see):
+        yield refusal
+        return
+    wanted = lines[0].options
+    for setting in spec.settings:
+        wanted = options.replace(wanted, setting.option.rivals, setting.token)
+    if wanted != (lines[0].options or "defaults"):
+        if obstacle := see(FstabObstacle()):
+            yield Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")
+            return
+        if refusal := _kernel(spec, here, see):
+            yield refusal
+            return
+        yield from _asked(spec, here, see)
+        yield Goal(FstabOptions(spec.target, lines[0].number), wanted)
+    else:
+        yield Goal(FstabOptions(spec.target, lines[0].number), lines[0].options)
+    yield from _live(spec, here, see)
+    if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
+        yield Reload()
+
+
+def _not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
+    """The live type is the truth; fstab's third field may say "auto"."""
+    if mount:
+        return "" if mount.fstype == "btrfs" else f"{mount.fstype}, not Btrfs"
+    types = {line.fstype for line in lines} - {"btrfs", "auto", "none"}
+    return f"{', '.join(sorted(types))}, not Btrfs" if types else ""
+
+
+def _not_editable(target: str, place: str, lines: Sequence[Line], see: Snapshot) -> Refusal | None:
+    """The one line for a mount point, whose links lead to ``place``, must count, and be read."""
+    if shadow := see(ShadowingUnit(place)):
+        drop_in = shadow.endswith(".conf")
+        return Refusal(
+            f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
+            if drop_in
+            else f"{shadow} hides the line in /etc/fstab: systemd never reads it",
+            f"set Options= in {shadow}, or remove that file",
+            "V204",
+        )
+    if not lines:
+        return Refusal(
+            f"/etc/fstab has no line for {target}",
+            "vmtune changes lines but does not invent them: name a mount point that has one",
+            "V201",
+        )
+    if len(lines) > 1:
+        numbers = " and ".join(str(line.number) for line in lines)
+        return Refusal(
+            f"/etc/fstab names {target} in lines {numbers}: systemd keeps the first, mount "
+            "takes both",
+            "leave one of them",
+            "V202",
+        )
+    if lines[0].problem:
+        return Refusal(f"/etc/fstab:{lines[0].number}: {lines[0].problem}", code="V203")
+    return _shown_again(lines[0])
+
+
+def _shown_again(line: Line) -> Refusal | None:
+    if not fstab_line.binds(line):
+        return None
+    return Refusal(
+        f"/etc/fstab:{line.number} shows {line.source} a second time",
+        "declare the mount point of the filesystem's own line",
+        "V209",
+    )
+
+
+def _not_of_the_line(line: Line, mount: Mount | None, uuid: str, see: Snapshot) -> Refusal | None:
+    """The mount, of the filesystem ``uuid``, must be what the line would mount.
+
+    A difference that cannot be seen from here is none: a source whose UUID is
+    not known, a line without subvol=.
+    """
+    if mount is None or (differs := fstab_line.differs(line, mount, uuid, see)) is None:
+        return None
+    is_, says = differs
+    return Refusal(
+        f"{is_} is mounted at {mount.target}, but /etc/fstab:{line.number} says {says}",
+        "mount what the line says, or mend the line",
+        "V208",
+    )
+
+
+def _here(line: Line, place: str, mount: Mount | None, see: Snapshot) -> _Here:
+    mounts = see(Mounts())
+    same = tuple(m for m in mounts if mount and m.device == mount.device)
+    uuid = see(FilesystemOf(mount.target)).uuid if mount else see(SourceUuid(line.source))
+    lines = tuple(
+        other
+        for other in see(FstabLines())
+        if other.fstype in {"btrfs", "auto"}
+        and (
+            other.source == line.source
+            or (uuid and see(SourceUuid(other.source)).lower() == uuid.lower())
+        )
+    )
+    return _Here(place, line, mount, same, lines, uuid)
+
+
+def _tokens(spec: Spec) -> tuple[str, ...]:
+    """What the filesystem itself would get to see of the settings."""
+    tokens = ",".join(setting.token for setting in spec.settings if setting.token)
+    return options.for_filesystem(tokens)
+
+
+def _kernel(spec: Spec, here: _Here, see: Snapshot) -> Refusal | None:
+    """Never a line that the running kernel has not been seen to accept."""
+    tokens = _tokens(spec)
+    verdict = see.maybe(KernelTakes(tokens)) if tokens else None
+    if verdict is None or verdict.takes:
+        return None
+    if verdict.takes is False:
+        return Refusal(verdict.text, _BRICKS if spec.target == "/" else _FAILS, "V205")
+    if here.mount or spec.target != "/" or "root-options" in spec.allow:
+        return None
+    return Refusal(
+        f"{verdict.text}, and / is not mounted here to try it on",
+        f"{_BRICKS}; if you know that its kernel takes {','.join(tokens)}, write "
+        "`allow: [root-options]`",
+        "V206",
+    )
+
+
+def _asked(spec: Spec, here: _Here, see: Snapshot) -> Iterator[Said]:
+    tokens = _tokens(spec)
+    if not tokens:
+        return
+    verdict = see.maybe(KernelTakes(tokens))
+    if verdict is None:
+        yield Note(
+            "whether the kernel takes it could not be asked here; apply asks before it writes"
+        )
+    elif verdict.takes is None:
+        tried = "apply tries it on the live mount before it writes" if here.mount else "untried"
+        yield Note(f"{verdict.text}: {tried}")
+    else:
+        yield Note(verdict.text)
+    if any(setting.option.name == "compress" for setting in spec.settings):
+        yield from _decides(spec, here)
+
+
+def _decides(spec: Spec, here: _Here) -> Iterator[Said]:
+    """At boot the first mount of a filesystem sets compression, and no later one changes it."""
+    others = [line for line in here.lines if line.target != spec.target]
+    named = [f"{o.target} (line {o.number}): {_compression(o)}" for o in others]
+    if named:
+        yield Note(f"other fstab lines of this filesystem: {'; '.join(named)}")
+    if spec.target != "/" and any(line.target == "/" for line in others):
+        yield Note(
+            "at boot the line of / decides compression for all of them, not this one", "V207"
+        )
+    elif others and spec.target != "/":
+        yield Note("at boot whichever of them is mounted first decides compression", "V207")
+
+
+def _compression(line: Line) -> str:
+    if line.problem:
+        return line.problem
+    return options.value(line.options, options.family("compress")) or "no compress option"
+
+
+def _shown(here: _Here, setting: tuning.Setting) -> str:
+    """As the kernel shows it now."""
+    if here.mount is None:
+        return setting.shown
+    per_mount = setting.option.per_mount
+    shown = here.mount.options if per_mount else here.mount.super_options
+    return mountinfo.option(shown, setting.option.rivals) or ""
+
+
+def _live(spec: Spec, here: _Here, see: Snapshot) -> Iterator[Said]:
+    if here.mount is None:
+        yield Summary("not mounted: takes effect when it is")
+        return
+    yield Summary(_scope(spec, here))
+    for setting in spec.settings:
+        if not setting.shown and not setting.option.off and _shown(here, setting):
+            yield Note(
+                f"{setting.option.name} stays until the filesystem is mounted afresh", "V211"
+            )
+            continue
+        place = LiveOption(_target(here, setting, see), setting.option.name)
+        yield Goal(place, setting.shown, "live remount, no reboot")
+        if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
+            yield Note("what is compressed already stays compressed until it is rewritten")
+
+
+def _target(here: _Here, setting: tuning.Setting, see: Snapshot) -> str:
+    """One name per filesystem, so that two declarations for one setting are seen to conflict."""
+    if setting.option.per_mount:
+        return here.place
+    mounts = see(Mounts())
+    reachable = (m.target for m in here.mounts if mountinfo.at(mounts, m.target) == m)
+    return next(reachable, here.place)
+
+
+def _scope(spec: Spec, here: _Here) -> str:
+    others = sorted({mount.target for mount in here.mounts} - {here.place})
+    name = f"Btrfs {here.uuid[:8]}"
+    if not others:
+        return name
+    one = any(setting.option.name == "compress" for setting in spec.settings)
+    also = f"{name}, also mounted at {' '.join(others)}"
+    return f"{also}: one compression setting for all" if one else also
+
+
+KIND = Kind("mount", "mounts", parse, want)
