@@ -1,0 +1,88 @@
+"""Finding and reading vmtune.yaml, in the order the documentation gives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from reconciler.host import caller, trust
+from reconciler.host.refused import Refused
+
+_LARGEST = 1 << 20
+"""More than a person writes: a device or a log given by mistake must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The text of a configuration; ``shown`` is its name as messages print it."""
+
+    path: str
+    shown: str
+    text: bytes
+
+
+def short_hostname() -> str:
+    """The name before the first dot, as in ``hosts:``."""
+    return socket.gethostname().partition(".")[0].lower()
+
+
+def find(named: str | None) -> Found:
+    """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there."""
+    if named == "":
+        raise Refused("--config names no file", "is the variable empty that should name it?")
+    if chosen := named or os.environ.get("VMTUNE_CONFIG"):
+        return read(os.path.abspath(_home(chosen)))
+    looked = list(_candidates())
+    for path in looked:
+        if os.path.lexists(path):
+            return read(path)
+        misspelt = f"{path.removesuffix('.yaml')}.yml"
+        if os.path.lexists(misspelt):
+            raise Refused(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
+    raise Refused(
+        "no vmtune.yaml: looked for " + ", ".join(map(_tilde, looked)),
+        "write one (the example in the documentation is a start), or name it with --config",
+    )
+
+
+def _home(path: str) -> str:
+    """``~`` is the caller's home, also where a shell did not expand it, and under sudo."""
+    user, slash, rest = path.partition("/")
+    home = caller.home_of(user[1:]) if user.startswith("~") else None
+    return path if home is None else f"{home}{slash}{rest}"
+
+
+def _candidates() -> tuple[str, ...]:
+    who = caller.caller()
+    own = os.environ.get("XDG_CONFIG_HOME", "") if os.getuid() == who.uid else ""
+    folder = own if os.path.isabs(own) else f"{who.home}/.config"
+    here = () if os.geteuid() == 0 else (os.path.abspath("vmtune.yaml"),)
+    return (*here, f"{folder}/vmtune/vmtune.yaml", "/etc/vmtune/vmtune.yaml")
+
+
+def _tilde(path: str) -> str:
+    home = caller.caller().home
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
+
+
+def read(path: str) -> Found:
+    """The text; Refused where it cannot be read, or (for root) where others may write it."""
+    return Found(path, _tilde(path), trust.read(path, _LARGEST + 1))
+
+
+def overlay(found: Found, host: str) -> Found | None:
+    """hosts/<host>.yaml beside the file, when there is one."""
+    path = os.path.join(os.path.dirname(found.path), "hosts", f"{host}.yaml")
+    return read(path) if os.path.lexists(path) else None
+
+
+def overlays(found: Found) -> dict[str, Found]:
+    """Every hosts/*.yaml beside the file, by host name."""
+    folder = os.path.join(os.path.dirname(found.path), "hosts")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return {
+        name.removesuffix(".yaml"): read(os.path.join(folder, name))
+        for name in names
+        if name.endswith(".yaml")
+    }

@@ -1,0 +1,114 @@
+"""Directories and what their new files inherit: the Directory and Below places."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from reconciler.core.places import Folder
+from reconciler.core.snapshot import Hidden
+from reconciler.host import caller, inode
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from reconciler.core.places import Below, Directory
+
+
+def look(path: str) -> Folder | None:
+    """The directory as it is; None where nothing is. Btrfs only."""
+    try:
+        with inode.directory(path) as fd:
+            return _folder(fd)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise Hidden(f"not readable as {caller.caller().name}") from None
+
+
+def entries(path: str) -> tuple[str, ...]:
+    """The names in a directory, sorted; none where there is no directory."""
+    try:
+        with inode.directory(path) as fd:
+            return tuple(sorted(os.listdir(fd)))
+    except FileNotFoundError:
+        return ()
+
+
+def _folder(fd: int) -> Folder:
+    status, value = os.fstat(fd), inode.flags(fd)
+    return Folder(
+        bool(value & inode.NOCOW),
+        inode.compression(fd, value),
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+    )
+
+
+def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
+    """Make, change or (when empty) remove a directory; Refused when it does not take."""
+    if want is None:
+        _remove(place.path)
+        return
+    parent, name = os.path.split(place.path)
+    with inode.directory(parent) as within:
+        if have is None:
+            with inode.acting_as(want.uid, want.gid):
+                _make(within, name, want.mode)
+        with inode.opened(name, within, os.O_DIRECTORY) as fd:
+            if have is not None and _folder(fd) != have:
+                raise Refused(f"{place.path} changed while it was being set")
+            with inode.acting_as(want.uid, want.gid):
+                _set(fd, want, place.path)
+            os.fsync(fd)
+        os.fsync(within)
+
+
+def _remove(path: str) -> None:
+    parent, name = os.path.split(path)
+    with inode.directory(parent) as within:
+        os.rmdir(name, dir_fd=within)
+        os.fsync(within)
+
+
+def _make(within: int, name: str, mode: int) -> None:
+    """With its final mode from the start: a kill in between leaves nothing half-open."""
+    before = os.umask(0)
+    try:
+        os.mkdir(name, mode, dir_fd=within)
+    finally:
+        os.umask(before)
+
+
+def _set(fd: int, want: Folder, path: str) -> None:
+    if not want.compression:
+        inode.clear_compression(fd)
+    value = inode.flags(fd)
+    wanted = value | inode.NOCOW if want.nocow else value & ~inode.NOCOW
+    if wanted != value and not inode.set_flags(fd, wanted):
+        raise Refused(f"{path}: the kernel said yes to the attribute, but did not take it")
+
+
+def put_below(place: Below, have: tuple[str, ...], want: tuple[str, ...]) -> None:
+    """Set +C on directories and empty files below, or take it off; each as its own owner."""
+    for relative in sorted(set(have) ^ set(want)):
+        try:
+            _cover(place.path, relative, nocow=relative in have)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:  # gone is covered
+                raise Refused(f"{place.path}/{relative}: {error.strerror}") from error
+
+
+def _cover(path: str, relative: str, *, nocow: bool) -> None:
+    with inode.directory(path) as top, inode.beneath(relative, top) as fd:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            return  # written to since: a file with data cannot take it, and is reported
+        with inode.acting_as(status.st_uid, status.st_gid):
+            if nocow:
+                inode.clear_compression(fd)
+            value = inode.flags(fd)
+            inode.set_flags(fd, value | inode.NOCOW if nocow else value & ~inode.NOCOW)
+            os.fsync(fd)

@@ -1,0 +1,158 @@
+"""Replacing files so that a crash leaves the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from reconciler.host.refused import Refused
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.vmtune", re.DOTALL)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def read(path: str) -> bytes | None:
+    """The whole file; None when there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
+    """Put ``data`` under ``path``, atomically and durably.
+
+    A file that was there hands on its owner, mode and extended attributes
+    (ACLs and the SELinux label among them); a link is followed, so that it
+    stays a link. On Btrfs the new name survives a power cut only once file
+    and directory are synced. Refused, with nothing written, where the file no
+    longer holds what was ``expected``: somebody else edits it too.
+    """
+    path = os.path.realpath(path)
+    _put(path, data, lambda fd: _become(fd, path, mode), expected)
+
+
+def create(path: str, data: bytes, mode: int) -> None:
+    """The same for a new file: what was there hands on nothing, and a link is replaced.
+
+    Whoever put a link or a file of theirs into /tmp gains nothing by it.
+    """
+    _put(path, data, lambda fd: os.fchmod(fd, mode))
+
+
+def _put(
+    path: str, data: bytes, prepare: Callable[[int], None], expected: bytes | None = None
+) -> None:
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.vmtune")
+    try:
+        with _created(temporary) as fd:
+            prepare(fd)
+            _write(fd, data)
+            os.fsync(fd)
+        if expected is not None:
+            _still(path, expected)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(folder)
+
+
+def _still(path: str, expected: bytes) -> None:
+    if read(path) != expected:
+        raise Refused(f"{path} was changed while it was being edited; nothing was written to it")
+
+
+def append(path: str, data: bytes) -> None:
+    """Add to a file, made where missing, durably."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o644)
+    try:
+        _write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: str) -> None:
+    """Take a file away, durably."""
+    os.unlink(path)
+    sync_directory(os.path.dirname(path))
+
+
+def sweep(folder: str) -> None:
+    """Remove temporary files of ``replace`` that a kill left behind."""
+    if not os.path.isdir(folder):
+        return
+    strays = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]
+    for name in strays:
+        os.unlink(os.path.join(folder, name))
+    if strays:
+        sync_directory(folder)
+
+
+def sync_directory(path: str) -> None:
+    """fsync(2) of a directory: what makes names in it survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _created(path: str) -> Iterator[int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _become(fd: int, path: str, mode: int) -> None:
+    """Owner, mode and extended attributes of what is replaced, before any byte is written."""
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        os.fchmod(fd, mode)
+        return
+    os.fchown(fd, old.st_uid, old.st_gid)
+    for attribute in os.listxattr(path):
+        os.setxattr(fd, attribute, os.getxattr(path, attribute))
+    os.fchmod(fd, old.st_mode & 0o7777)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_gone(path: str) -> bytes:
+    """The whole file, empty where it is gone or may not be read: for advice only."""
+    try:
+        return read(path) or b""
+    except OSError:
+        return b""
+
+
+def sync_filesystem(path: str) -> None:
+    """syncfs(2): a removed file or a new attribute is durable only with its transaction."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+    finally:
+        os.close(fd)

@@ -1,0 +1,177 @@
+"""Where a path is, and on what: resolved names, filesystem types, snapshots."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from reconciler.core.facts import Filesystem, Location
+from reconciler.core.sizes import counted
+from reconciler.core.snapshot import Hidden
+from reconciler.formats import mountinfo
+from reconciler.host import btrfs, caller, inode, snapshotters, statfs
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def mounts() -> tuple[mountinfo.Mount, ...]:
+    """/proc/self/mountinfo, parsed."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return mountinfo.parse(file.read())
+
+
+def locate(path: str) -> Location:
+    """Resolve links; for a path that is not there, find out which directories to make."""
+    real, links = _followed(path)
+    missing: list[str] = []
+    nearest = real
+    while (status := _status(nearest)) is None:
+        missing.insert(0, nearest)
+        nearest = os.path.dirname(nearest)
+    if missing:
+        kind = "missing" if stat.S_ISDIR(status.st_mode) else f"below {nearest}, which is a file"
+    else:
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+    at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in caller.homes())
+    setgid = bool(status.st_mode & stat.S_ISGID)
+    uid = status.st_uid if at_home else 0
+    gid = status.st_gid if at_home or setgid else 0
+    is_home = real in caller.homes()
+    # Only what one could have changed oneself may one have changed through a link.
+    foreign = (link for link, owner in links if owner not in {0, status.st_uid})
+    return Location(
+        real, kind, tuple(missing), uid, gid, setgid, is_home, foreign_link=next(foreign, "")
+    )
+
+
+def _followed(path: str) -> tuple[str, list[tuple[str, int]]]:
+    """Where an absolute path leads, and each symbolic link on the way with its owner."""
+    real, links, ahead = "/", [], path.split("/")[::-1]
+    while ahead:
+        name = ahead.pop()
+        if name in {"", ".", ".."}:
+            real = os.path.dirname(real) if name == ".." else real
+            continue
+        here = os.path.join(real, name)
+        status = _status(here)
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            real = here
+            continue
+        links.append((here, status.st_uid))
+        if len(links) > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(here)
+        real = "/" if target.startswith("/") else real
+        ahead.extend(target.split("/")[::-1])
+    return real, links
+
+
+_MOST_LINKS = 40
+"""MAXSYMLINKS, after which the kernel gives up (path_resolution(7))."""
+_KINDS = {stat.S_IFDIR: "directory", stat.S_IFREG: "a file"}
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def filesystem(path: str) -> Filesystem:
+    """The filesystem of an existing path, or of the nearest existing directory above it."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    name = statfs.filesystem_type(path)
+    if name != "btrfs":
+        return Filesystem(name)
+    status = os.statvfs(path)
+    with _anywhere_on(path) as fd:
+        uuid, label = btrfs.filesystem_uuid(fd), btrfs.label(fd)
+        read_only = bool(status.f_flag & os.ST_RDONLY) or btrfs.subvolume(fd).read_only
+    return Filesystem(
+        name, uuid, label, _profiles(uuid), status.f_bavail * status.f_frsize, read_only
+    )
+
+
+def _anywhere_on(path: str) -> AbstractContextManager[int]:
+    """A descriptor on the path, or on the mount point it is below: the answers are alike."""
+    if os.access(path, os.R_OK):
+        return inode.opened(path)
+    mount = mountinfo.containing(mounts(), path)
+    if mount is None or not os.access(mount.target, os.R_OK):
+        raise Hidden(f"{path} is not readable as {caller.caller().name}")
+    return inode.opened(mount.target)
+
+
+def _profiles(uuid: str) -> tuple[str, ...]:
+    """Profiles of the data block groups: folders beside the counters in sysfs.
+
+    A filesystem made with --mixed keeps data and metadata in the same groups.
+    """
+    space = f"/sys/fs/btrfs/{uuid}/allocation"
+    return tuple(
+        sorted({name for each in ("data", "mixed") for name in _folders(f"{space}/{each}")})
+    )
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(path) if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def source_uuid(source: str) -> str:
+    """The Btrfs UUID behind UUID=, LABEL=, PARTUUID=, PARTLABEL= or a device; "" for others."""
+    tag, equals, value = source.partition("=")
+    if equals and tag == "UUID":
+        return value
+    folders = {"LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel"}
+    if equals and tag in folders:
+        source = f"/dev/disk/{folders[tag]}/{value}"
+    if not source.startswith("/dev/"):
+        return ""
+    device = os.path.basename(os.path.realpath(source))
+    return _labelled(value) if tag == "LABEL" and equals else _with_device(device)
+
+
+def _with_device(device: str) -> str:
+    return next((u for u in _known() if os.path.exists(f"/sys/fs/btrfs/{u}/devices/{device}")), "")
+
+
+def _labelled(label: str) -> str:
+    return next((u for u in _known() if _label(u) == label), "")
+
+
+def _label(uuid: str) -> str:
+    try:
+        with open(f"/sys/fs/btrfs/{uuid}/label", encoding="utf-8", errors="surrogateescape") as f:
+            return f.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def _known() -> list[str]:
+    """UUIDs of the mounted Btrfs filesystems; "features" and "debug" are no filesystems."""
+    try:
+        return [name for name in os.listdir("/sys/fs/btrfs") if name.count("-") == 4]  # noqa: PLR2004
+    except OSError:
+        return []
+
+
+def snapshots(path: str) -> tuple[str, ...]:
+    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    with inode.opened(path) as fd:
+        own = btrfs.subvolume(fd)
+        try:
+            count = btrfs.snapshots(fd, own.uuid)
+        except PermissionError:
+            raise Hidden("snapshots are listed only for root") from None
+    there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
+    return (*there, *snapshotters.of(own.identifier))

@@ -1,0 +1,119 @@
+"""/etc/fstab: one field of one line changes, every other byte stays."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.core.snapshot import Hidden
+from reconciler.formats import fstab, mountinfo, options
+from reconciler.host import files, filesystems, inode, mountapi, mounts, process
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from reconciler.core.places import FstabOptions
+
+PATH = "/etc/fstab"
+BACKUP = "/var/lib/vmtune/fstab.before"
+
+
+def lines() -> tuple[fstab.Line, ...]:
+    """The entries as of now; none where there is no such file."""
+    try:
+        return fstab.parse(files.read(PATH) or b"")
+    except PermissionError:
+        raise Hidden(f"{PATH} is not readable") from None
+
+
+def options_of(place: FstabOptions, entries: tuple[fstab.Line, ...]) -> str | None:
+    """The options of the one line for a mount point; None when there is not exactly one."""
+    found = [line.options for line in entries if line.target == place.target]
+    return found[0] if len(found) == 1 else None
+
+
+def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
+    """Why the file cannot be replaced by a new one of its name; "" when nothing is known to hinder.
+
+    rename(2): EBUSY onto a mount point, EPERM in or onto what chattr(1) made
+    immutable, EROFS; a hard link would go on holding the old lines.
+    """
+    path = os.path.realpath(PATH)
+    named = PATH if path == PATH else f"{PATH} is {path}, which"
+    folder = os.path.dirname(path)
+    if path.startswith("/nix/store/"):
+        return f"{named} is made by NixOS"
+    if mountinfo.at(mounted, path):
+        return f"{named} is a mount point"
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{named} is on a read-only filesystem"
+    if _is_fixed(path, 0) or _is_fixed(folder, os.O_DIRECTORY):
+        return f"{named} is immutable or append-only, or its directory is"
+    if os.path.exists(path) and os.stat(path).st_nlink > 1:
+        return f"{named} has another name (a hard link), which would keep the old lines"
+    return ""
+
+
+def _is_fixed(path: str, extra: int) -> bool:
+    """By chattr(1) +i or +a; no filesystem without such flags has them set."""
+    with suppress(OSError), inode.opened(path, extra=extra) as fd:
+        return bool(inode.flags(fd) & (inode.IMMUTABLE | inode.APPEND))
+    return False
+
+
+def put(place: FstabOptions, have: str | None, want: str | None) -> None:
+    """Replace the options of that one line, after findmnt(8) found nothing new wrong with it."""
+    data = files.read(PATH) or b""
+    found = [line for line in fstab.parse(data) if line.target == place.target]
+    if len(found) != 1 or found[0].options != have or want is None:
+        raise Refused(f"{PATH} changed: the line for {place.target} is not what it was")
+    try:
+        new = fstab.with_options(data, found[0].number, want)
+    except ValueError as error:
+        raise Refused(f"{PATH}:{found[0].number}: {error}") from None
+    _try(place.target, have or "", want)
+    _verify(data, new)
+    os.makedirs(os.path.dirname(BACKUP), mode=0o755, exist_ok=True)
+    files.replace(BACKUP, data, mode=0o600)
+    files.replace(PATH, new, expected=data)  # findmnt took its time: an editor may have saved
+
+
+def _try(target: str, have: str, want: str) -> None:
+    """Have the running kernel judge each new option, on the live mount where it only tells there.
+
+    A line that the kernel refuses boots to a read-only root, without a shell.
+    """
+    old = options.for_filesystem(have)
+    new = tuple(token for token in options.for_filesystem(want) if token not in old)
+    verdict = mounts.kernel_takes(new) if new else None
+    if verdict and verdict.takes is False:
+        raise Refused(verdict.text)
+    mount = mountinfo.at(filesystems.mounts(), os.path.realpath(target))
+    if verdict and verdict.takes is None and mount and mount.fstype == "btrfs":
+        for token in new:
+            try:
+                mountapi.reconfigure(mount.target, token)
+            except OSError as error:
+                raise Refused(f"the kernel refuses {token}: {error.strerror}") from error
+
+
+def _verify(old: bytes, new: bytes) -> None:
+    """Errors of ``findmnt --verify`` before and after: old faults are not ours to judge."""
+    if not process.find("findmnt"):
+        return
+    before, after = (_faults(data) for data in (old, new))
+    if fresh := [fault for fault in after if fault not in before]:
+        raise Refused(f"findmnt --verify finds fault with the new {PATH}: {'; '.join(fresh)}")
+
+
+def _faults(data: bytes) -> list[str]:
+    """Lines that findmnt marks [E]rror; 2.38 prints them on stdout, newer ones on stderr."""
+    fd = os.memfd_create("fstab", 0)
+    try:
+        os.write(fd, data)
+        path = f"/proc/{os.getpid()}/fd/{fd}"
+        done = process.run("findmnt", "--verify", "--tab-file", path)
+    finally:
+        os.close(fd)
+    output = (done.stdout + done.stderr).replace(path, PATH)
+    return [line.strip() for line in output.splitlines() if line.strip().startswith("[E]")]

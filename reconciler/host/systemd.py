@@ -1,0 +1,116 @@
+"""Units as systemd has them (systemctl(1)), and what it makes of a calendar expression."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from typing import TYPE_CHECKING
+
+from reconciler.core.facts import Elapse
+from reconciler.core.places import OFF, ON
+from reconciler.formats import unit
+from reconciler.host import files, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNITS = "/etc/systemd/system"
+_HIDING = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    UNITS,
+    "/run/systemd/system",
+)
+"""Where a .mount file takes the place of the one generated from fstab; below /usr the one of
+fstab takes its place (systemd.mount(5), FSTAB)."""
+_ADDING = (*_HIDING, *(f"{d}/systemd/system" for d in ("/usr/local/lib", "/usr/lib", "/lib")))
+"""Where a drop-in changes whichever unit there is, the earlier hiding the later of its name."""
+
+
+def runs() -> bool:
+    """sd_booted(3): systemd is the system manager."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def properties(name: str, *wanted: str) -> dict[str, str]:
+    """``systemctl show``: an unknown unit is no error, but LoadState=not-found."""
+    flags = [f"--property={','.join(wanted)}"]
+    shown = process.must("systemctl", "show", *flags, "--", name)
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def timer(name: str) -> str:
+    """The value of a Timer place."""
+    if not runs():
+        return "enabled" if os.path.lexists(f"{UNITS}/timers.target.wants/{name}") else OFF
+    found = properties(name, "UnitFileState", "ActiveState")
+    enabled, active = found.get("UnitFileState") == "enabled", found.get("ActiveState") == "active"
+    return ON if enabled and active else "enabled" if enabled else "active" if active else OFF
+
+
+def put_timer(name: str, want: str) -> None:
+    """Enable and start, or stop and disable: enabling alone does not start a timer."""
+    if want == ON:
+        process.must("systemctl", "enable", "--now", "--", name)
+        return
+    process.must("systemctl", "disable", "--now", "--", name)
+    # The stamp of Persistent=; systemd before 252 has no such clean, and a stamp does no harm.
+    process.run("systemctl", "clean", "--what=state", "--", name)
+    # A run that failed would stay listed, as "not-found failed", when the files are gone.
+    process.run("systemctl", "reset-failed", "--", f"{name.removesuffix('.timer')}.service")
+
+
+def reload() -> None:
+    """Have systemd read unit files and fstab again; where it does not run, nobody has to."""
+    if runs():
+        process.must("systemctl", "daemon-reload", timeout=300)
+
+
+def needs_reload(name: str) -> bool:
+    """Whether the unit on disk is newer than the one that systemd holds."""
+    return runs() and properties(name, "NeedDaemonReload").get("NeedDaemonReload") == "yes"
+
+
+def shadowing_unit(target: str) -> str:
+    """The .mount file that hides an fstab line, or the drop-in (.conf) that sets its options.
+
+    "" when there is none. ``target`` has no symbolic link in it: systemd
+    resolves those of fstab, and names the unit after where they lead.
+    """
+    name = unit.mount_unit(target)
+    whole = next((f"{d}/{name}" for d in _HIDING if os.path.lexists(f"{d}/{name}")), "")
+    return whole or next(filter(_sets_options, _drop_ins(name)), "")
+
+
+def _drop_ins(name: str) -> Iterator[str]:
+    """a-b.mount.d/*.conf, then a-.mount.d/*.conf and mount.d/*.conf (systemd.unit(5))."""
+    stem = name.removesuffix(".mount")
+    dashes = [at for at, letter in enumerate(stem) if letter == "-" and 0 < at < len(stem) - 1]
+    also = [f"{stem[: at + 1]}.mount.d" for at in reversed(dashes)]
+    seen: set[str] = set()
+    for folder in (f"{name}.d", *also, "mount.d"):
+        for above in _ADDING:
+            # Sorted: which one is named must not depend on the order on disk.
+            for file in sorted(glob.iglob(f"{above}/{glob.escape(folder)}/*.conf")):
+                if os.path.basename(file) not in seen:
+                    seen.add(os.path.basename(file))
+                    yield file
+
+
+def _sets_options(file: str) -> bool:
+    return re.search(rb"^[ \t]*Options[ \t]*=", files.read(file) or b"", re.MULTILINE) is not None
+
+
+def elapse(expressions: tuple[str, ...]) -> Elapse:
+    """The earliest next run of several OnCalendar expressions, by systemd-analyze(1)."""
+    if not process.find("systemd-analyze"):
+        return Elapse("", "")
+    done = process.run("systemd-analyze", "calendar", "--iterations=1", "--", *expressions)
+    if done.returncode:
+        return Elapse((done.stderr or done.stdout).strip().splitlines()[0], "")
+    found = re.findall(r"Next elapse: (\w+) (\d+-\d\d-\d\d) (\d\d:\d\d)", done.stdout)
+    if not found:
+        return Elapse(f"{' / '.join(expressions)} never comes", "")
+    day, date, time = min(found, key=lambda run: run[1:])
+    return Elapse("", f"{day} {date} {time}")

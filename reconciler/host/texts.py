@@ -1,0 +1,45 @@
+"""Files that are wholly vmtune's: unit files and crontabs in /etc/cron.d."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from reconciler.core.snapshot import Hidden
+from reconciler.formats import mark
+from reconciler.host import cron, files, systemd
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from reconciler.core.places import TextFile
+
+
+def look(path: str) -> str | None:
+    """The text, with bytes that are not UTF-8 kept as surrogates; None when there is no file."""
+    try:
+        data = files.read(path)
+    except PermissionError:
+        raise Hidden(f"{path} is not readable") from None
+    return None if data is None else data.decode("utf-8", "surrogateescape")
+
+
+def put(place: TextFile, have: str | None, want: str | None) -> None:
+    """Write or remove the file; one that vmtune did not make is left alone."""
+    if have is not None and not mark.is_ours(have.encode("utf-8", "surrogateescape")):
+        raise Refused(f"{place.path} was not made by vmtune, and stays as it is")
+    if want is None:
+        files.remove(place.path)
+    else:
+        files.replace(place.path, want.encode("utf-8", "surrogateescape"))
+
+
+def own() -> tuple[str, ...]:
+    """Files whose first line says that vmtune made them, by that line and their name."""
+    paths = (
+        f"{folder}/{name}"
+        for folder in (systemd.UNITS, cron.FOLDER)
+        if os.path.isdir(folder)
+        for name in sorted(os.listdir(folder))
+        if name.startswith("vmtune-")
+    )
+    return tuple(path for path in paths if mark.is_ours(files.read_gone(path)))

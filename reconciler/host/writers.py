@@ -1,0 +1,65 @@
+"""Every place that can be put, and who puts it: the only way to change the host."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core import places
+from reconciler.host import cron, directory, files, fstab, mounts, systemd, texts
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
+    places.Below: directory.put_below,
+    places.Directory: directory.put,
+    places.FstabOptions: fstab.put,
+    places.LiveOption: mounts.put_live,
+    places.TextFile: texts.put,
+    places.Timer: lambda place, _have, want: systemd.put_timer(place.unit, want),
+    places.UnitFile: texts.put,
+}
+
+POKES: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
+
+
+def put(place: places.Place[Any], have: Any, want: Any) -> None:
+    """Change one place; Refused says what stood in the way."""
+    with _refusing(getattr(place, "path", place.label)):
+        WRITERS[type(place)](place, have, want)
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, str) else ""  # not a descriptor
+        raise Refused(f"{named or where}: {error.strerror}") from error
+
+
+def poke(name: str) -> None:
+    """Do an effect that is no value; Refused says what stood in the way."""
+    with _refusing(name):
+        POKES[name]()
+
+
+def sweep() -> None:
+    """Take away what a run that was killed left half-written. Only for the holder of the lock."""
+    state = os.path.dirname(fstab.BACKUP)
+    folders = {os.path.dirname(os.path.realpath(fstab.PATH)), systemd.UNITS, cron.FOLDER}
+    for folder in sorted({*folders, state, f"{state}/runs"}):
+        with _refusing(folder):
+            files.sweep(folder)
+
+
+def settle(swapped: Iterable[places.Place[Any]]) -> None:
+    """Have everything on disk: a power cut can bring back what was removed and not synced."""
+    paths = {os.path.dirname(getattr(place, "path", fstab.PATH)) for place in swapped}
+    for path in sorted(paths):
+        if os.path.isdir(path):
+            with _refusing(path):
+                files.sync_filesystem(path)
