@@ -1,0 +1,25 @@
+"""The program: ``vmtune``, or ``python -m reconciler``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run, and exit with what it says."""
+    if os.geteuid() == 0:
+        # Root must not leave compiled files in a user's checkout.
+        sys.dont_write_bytecode = True
+        # sudo and doas hand on the caller's: with 077 nobody could read the journal.
+        os.umask(0o022)
+    from reconciler.cli import run  # noqa: PLC0415 - after the lines above
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    if not __package__:
+        # Called by its path, as root with -I: found behind all of the system's own modules.
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    main()

@@ -1,0 +1,229 @@
+"""argv in, text and exit code out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler import __version__, exits
+from reconciler.terminal import Terminal, Unheard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The options that stand before the command."""
+
+    terminal: Terminal
+    config: str | None
+    host: str | None
+
+
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(__version__, "-V", "--version", message="vmtune %(version)s")
+@click.option("--config", metavar="FILE", help="The configuration to use.")
+@click.option("--host", metavar="NAME", help="Read the configuration as on another host.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
+              help="When to colour the output.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show whole texts of files that would change.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
+@click.pass_context
+def cli(  # noqa: PLR0913, PLR0917 - one per option
+    context: click.Context,
+    config: str | None,
+    host: str | None,
+    color: str,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Btrfs tuned for virtual machine images, as declared in vmtune.yaml.
+
+    Read the host, see what would change and why, then have it done:
+
+    \b
+      vmtune plan
+      vmtune apply
+    """  # noqa: D301 - click reads the backspace itself
+    context.obj = Chosen(Terminal(color, verbose, quiet), config, host)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
+@click.pass_obj
+def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
+    """Check configurations; look at no host.
+
+    Without FILE it is the configuration that plan would use. All problems are
+    printed at once as file:line:column.
+    """
+    from reconciler.commands import validate as command  # noqa: PLC0415 - each pays for itself
+
+    return command.run(chosen.terminal, files or (chosen.config,), chosen.host, all_hosts)
+
+
+@cli.command()
+@click.option("-o", "--output", metavar="PLAN", help="Save the plan, for `vmtune apply PLAN`.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
+@click.pass_obj
+def plan(chosen: Chosen, output: str | None, as_json: bool, detailed_exitcode: bool) -> int:
+    """Show what would change and why; change nothing.
+
+    Needs no root: what may not be seen is shown as `?`. Exits with 0, with 6
+    when nothing differs but something could not be seen, and with
+    --detailed-exitcode with 2 when something differs.
+    """
+    from reconciler.commands import plan as command  # noqa: PLC0415
+
+    terminal = replace(chosen.terminal, json=as_json)
+    return command.run(terminal, chosen.config, chosen.host, output, detailed=detailed_exitcode)
+
+
+@cli.command()
+@click.argument("plan", metavar="PLAN")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
+@click.pass_obj
+def show(chosen: Chosen, plan: str, as_json: bool) -> int:
+    """Show a saved plan, also one that is stale or was applied."""
+    from reconciler.commands import show as command  # noqa: PLC0415
+
+    return command.run(replace(chosen.terminal, json=as_json), plan)
+
+
+@cli.command()
+@click.argument("plan", metavar="[PLAN]", required=False)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
+@click.option("--approved", metavar="TOKEN", default="", hidden=True,
+              help="What was said yes to before root was asked for.")  # fmt: skip
+@click.pass_obj
+def apply(chosen: Chosen, plan: str | None, yes: bool, as_json: bool, approved: str) -> int:
+    """Show the plan, ask, do it, and read every change back.
+
+    With PLAN it does exactly that saved plan, or nothing when the host is no
+    longer as it was. Becomes root through sudo, doas or run0 (VMTUNE_SUDO
+    says which). Stops at the first action that does not go well and says what
+    was done and what was not; running it again goes on from there.
+    """
+    from reconciler.commands import apply as command  # noqa: PLC0415
+
+    terminal = replace(chosen.terminal, json=as_json)
+    return command.run(terminal, chosen.config, chosen.host, plan, yes=yes, approved=approved)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
+@click.pass_obj
+def status(chosen: Chosen, as_json: bool) -> int:
+    """Show, place by place, what is wanted, there, and last written.
+
+    Exits with 0 when all is as declared, with 2 when something differs, with 6
+    when only root could tell. With `vmtune -q status` it prints nothing.
+    """
+    from reconciler.commands import status as command  # noqa: PLC0415
+
+    return command.run(replace(chosen.terminal, json=as_json), chosen.config, chosen.host)
+
+
+@cli.command()
+@click.argument("run", metavar="[RUN]", type=int, required=False)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--approved", metavar="TOKEN", default="", hidden=True,
+              help="What was said yes to before root was asked for.")  # fmt: skip
+@click.pass_obj
+def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
+    """Take a run back: the last one, or RUN of `vmtune history`.
+
+    Shown and asked like any other plan. What someone else changed since is
+    left alone, and said.
+    """
+    from reconciler.commands import revert as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, run, yes=yes, approved=approved)
+
+
+@cli.command()
+@click.argument("run", metavar="[RUN]", type=int, required=False)
+@click.pass_obj
+def history(chosen: Chosen, run: int | None) -> int:
+    """Show what was done, when, by whom and how it ended.
+
+    With RUN, every action of that one.
+    """
+    from reconciler.commands import history as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, run)
+
+
+@cli.command()
+@click.argument("subject", metavar="CODE|KIND")
+@click.pass_obj
+def explain(chosen: Chosen, subject: str) -> int:
+    """Say what a code (V101) or a kind (nocow) is about."""
+    from reconciler.commands import explain as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, subject)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_obj
+def completion(chosen: Chosen, shell: str) -> int:
+    """Print a completion script for a shell.
+
+    `eval` it, or put it where your shell looks.
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    if found:
+        chosen.terminal.say(found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source())
+    return exits.DONE
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code; every error becomes one clear line on standard error."""
+    try:
+        code: Any = cli.main(
+            list(arguments) or ["--help"], prog_name="vmtune", standalone_mode=False
+        )
+    except click.UsageError as error:
+        error.show()
+        return exits.USAGE
+    except click.ClickException as error:
+        error.show()
+        return exits.ERROR
+    except (click.Abort, KeyboardInterrupt):
+        Terminal().complain("interrupted; nothing was changed")
+        return exits.INTERRUPTED
+    except Unheard as unheard:
+        if str(unheard):
+            Terminal().complain(f"the answer cannot be written: {unheard}")
+        return exits.ERROR
+    except BrokenPipeError:
+        # The reader of a pipe went away; without this Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.ERROR
+    except Exception as error:  # noqa: BLE001 - the last fence: no traceback reaches a user
+        return _unexpected(error)
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("VMTUNE_DEBUG"):
+        raise error
+    Terminal().complain(
+        f"this is a fault of vmtune: {type(error).__name__}: {error}",
+        "VMTUNE_DEBUG=1 shows where; please report it with that",
+    )
+    return exits.ERROR

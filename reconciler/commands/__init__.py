@@ -1,0 +1,1 @@
+"""What each command does: rooms put together, an exit code returned."""

@@ -1,0 +1,109 @@
+"""Having actions done: journalled, told as they happen, read back at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.commands.interrupt import Interrupt
+from reconciler.core import codec
+from reconciler.core.model import Swap
+from reconciler.core.snapshot import Hidden
+from reconciler.host import readers, writers
+from reconciler.host.refused import Refused
+from reconciler.render import text
+from reconciler.run import apply as running
+from reconciler.run.record import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reconciler.core.model import Action
+    from reconciler.run.apply import Result
+    from reconciler.terminal import Terminal
+
+_RESULTS = {exits.DONE: "done", exits.INTERRUPTED: "interrupted"}
+
+
+def execute(
+    terminal: Terminal,
+    actions: Sequence[Action],
+    command: str,
+    config: str,
+    after: Callable[[], int] = lambda: exits.DONE,
+) -> int:
+    """Do them in order, under the lock; 0 when each was read back as wanted, else 1, 3 or 130.
+
+    ``after`` has the last word when all went well: a signal does not end it either.
+    """
+    writers.sweep()
+    recorder = Recorder(command, config, actions)
+    with Interrupt() as interrupt:
+        # The work goes on where nobody listens any more: a pager that ends is no reason to stop.
+        told = replace(terminal, lenient=True)
+        return _journalled(told, actions, recorder, interrupt) or after()
+
+
+def _journalled(
+    terminal: Terminal, actions: Sequence[Action], recorder: Recorder, interrupt: Interrupt
+) -> int:
+    begun = 0
+
+    def started(action: Action) -> None:
+        nonlocal begun
+        recorder.begin(begun + 1)
+        begun += 1
+        terminal.progress(f"  [{begun}/{len(actions)}] {text.action(action)}")
+        terminal.event("begin", number=begun, action=codec.plain_action(action))
+
+    def ended(result: Result) -> None:
+        terminal.say(text.result(result.outcome.value, result.action, begun, len(actions)))
+        terminal.event("end", number=begun, outcome=result.outcome.value, why=result.why)
+        recorder.end(begun, result.outcome.value, result.why)
+
+    terminal.say()
+    try:
+        results = running.apply(actions, started, ended, stop=lambda: interrupt.asked)
+        code = _judge(terminal, results, interrupt) or _read_back(terminal, actions)
+        recorder.finish(_RESULTS.get(code, "part way"))
+    except Refused as refused:  # the journal cannot be written, so nothing more is done
+        terminal.complain(refused.message, refused.hint)
+        return exits.PART_WAY if begun else exits.ERROR
+    return code
+
+
+def _judge(terminal: Terminal, results: Sequence[Result], interrupt: Interrupt) -> int:
+    bad = next((r for r in results if r.outcome in running.BAD), None)
+    undone = [r.action for r in results if r.outcome is running.Outcome.SKIPPED]
+    if bad:
+        terminal.complain(f"{text.action(bad.action)}: {bad.why}", bad.hint)
+    for action in undone:
+        terminal.report(f"  not done: {text.action(action)}")
+    if not bad and not undone:
+        return exits.DONE
+    terminal.complain(
+        "stopped part way", "what was done stays; running it again goes on from there"
+    )
+    return exits.INTERRUPTED if interrupt.asked and not bad else exits.PART_WAY
+
+
+def _read_back(terminal: Terminal, actions: Sequence[Action]) -> int:
+    """Look at every place afresh, once all of it is on disk."""
+    swaps = [action for action in actions if isinstance(action, Swap)]
+    writers.settle(swap.place for swap in swaps)
+    see = readers.look()
+    lost = []
+    for swap in swaps:
+        try:
+            if see(swap.place) != swap.want:
+                lost.append(swap)
+        except Hidden:
+            lost.append(swap)
+    held = len(swaps) - len(lost)
+    terminal.say()
+    terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
+    terminal.event("verified", held=held, of=len(swaps))
+    for swap in lost:
+        terminal.report(f"  is not so any more: {text.action(swap)}")
+    return exits.PART_WAY if lost else exits.DONE

@@ -1,0 +1,28 @@
+"""``vmtune history``: what was done, when, by whom, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.commands.load import guarded
+from reconciler.render import runs as lines
+from reconciler.run import journal
+
+if TYPE_CHECKING:
+    from reconciler.terminal import Terminal
+
+
+def run(terminal: Terminal, number: int | None) -> int:
+    """All runs a line each, or one with every action."""
+
+    def command() -> int:
+        if number is None:
+            for line in lines.listed(journal.runs()):
+                terminal.say(line)
+        else:
+            for line in lines.whole(journal.run(number)):
+                terminal.say(line)
+        return exits.DONE
+
+    return guarded(terminal, command)

@@ -1,0 +1,75 @@
+"""``vmtune revert``: the inverse of a run, shown and asked like any other plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.commands import elevate, permission
+from reconciler.commands.apply import remaining
+from reconciler.commands.execute import execute
+from reconciler.commands.load import Loaded, guarded
+from reconciler.core.revert import inverse
+from reconciler.host import configfile, lock, readers
+from reconciler.host.refused import Refused
+from reconciler.render import text
+from reconciler.render.layout import printable
+from reconciler.run import journal
+
+if TYPE_CHECKING:
+    from reconciler.core.model import Plan
+    from reconciler.core.written import Run
+    from reconciler.terminal import Terminal
+
+
+def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:
+    """Take one run back: the last one that changed something and was no revert itself."""
+
+    def command() -> int:
+        of = _chosen(number)
+        plan = inverse(of, readers.look(), journal.written())
+        seen, token = permission.given(approved), permission.token(plan)
+        if token != seen:
+            _show(terminal, of, plan)
+        if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
+            return remaining(plan)
+        if not permission.granted(terminal, plan.actions, seen, yes=yes):
+            return exits.ERROR
+        if not permission.is_root():
+            words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
+            elevate.become_root(terminal, _loaded(of), "revert", words)
+        return _locked(terminal, of, plan)
+
+    return guarded(terminal, command)
+
+
+def _show(terminal: Terminal, of: Run, plan: Plan) -> None:
+    head = f"run {of.number}, {printable(of.command)} by {of.user}, taken back"
+    for line in (head, "", *text.plan(plan, terminal.width, terminal.paint)):
+        terminal.say(line)
+
+
+def _loaded(of: Run) -> Loaded:
+    """What the run says of its configuration, which is not read again."""
+    return Loaded((), of.config, of.config, configfile.short_hostname(), "")
+
+
+def _locked(terminal: Terminal, of: Run, shown: Plan) -> int:
+    with lock.held():
+        now = inverse(of, readers.look(), journal.written())
+        if not set(now.actions) <= set(shown.actions):
+            terminal.complain("the host changed since the plan was shown; nothing was changed")
+            for line in text.moved(shown, now):
+                terminal.report(line)
+            return exits.STALE
+        code = execute(terminal, now.actions, f"revert {of.number}", of.config)
+    return code or remaining(shown)
+
+
+def _chosen(number: int | None) -> Run:
+    if number is not None:
+        return journal.run(number)
+    found = [r for r in journal.runs() if r.changed() and not r.command.startswith("revert")]
+    if not found:
+        raise Refused("nothing was done here yet, so there is nothing to take back")
+    return found[-1]

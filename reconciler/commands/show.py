@@ -1,0 +1,32 @@
+"""``vmtune show``: a saved plan, also one that is stale or applied already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.commands.load import guarded
+from reconciler.core import document
+from reconciler.render import text
+from reconciler.run import planfile
+
+if TYPE_CHECKING:
+    from reconciler.terminal import Terminal
+
+
+def run(terminal: Terminal, file: str) -> int:
+    """Print it as it was when it was made; looks at no host."""
+
+    def command() -> int:
+        saved = planfile.load(file)
+        world = saved.world
+        head = f"host {world.host}   config {world.config}"
+        for line in text.header(head, f"planned {saved.created}", terminal.width):
+            terminal.say(line)
+        terminal.say()
+        for line in text.plan(saved.plan, terminal.width, terminal.paint, verbose=terminal.verbose):
+            terminal.say(line)
+        terminal.data(document.plain(saved))
+        return exits.DONE
+
+    return guarded(terminal, command)

@@ -1,0 +1,46 @@
+"""``vmtune validate``: syntax, schema and cross-checks; looks at no host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.commands.load import guarded, load
+from reconciler.host import caller, configfile
+from reconciler.render.layout import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.terminal import Terminal
+
+
+def run(terminal: Terminal, files: Sequence[str | None], host: str | None, all_hosts: bool) -> int:
+    """Check each file on its own; 1 when any has a problem."""
+    codes = [
+        guarded(terminal, lambda file=file: _one(terminal, file, host, all_hosts))  # type: ignore[misc]
+        for file in files
+    ]
+    return max(codes, default=exits.DONE)
+
+
+def _one(terminal: Terminal, file: str | None, host: str | None, all_hosts: bool) -> int:
+    if all_hosts:
+        return _all_hosts(terminal, file)
+    loaded = load(file, host)
+    words = f"{loaded.shown}: valid; {len(loaded.items)} declared for {loaded.host}"
+    terminal.say(printable(words))
+    return exits.DONE
+
+
+def _all_hosts(terminal: Terminal, file: str | None) -> int:
+    from reconciler import config as room  # noqa: PLC0415 - YAML and its checks take a while
+
+    found = configfile.find(file)
+    overlays = {
+        name: (other.text, other.shown) for name, other in configfile.overlays(found).items()
+    }
+    hosts = room.load_all_hosts(found.text, found.shown, home_of=caller.home_of, overlays=overlays)
+    names = ", ".join(name or "(any other)" for name in hosts)
+    terminal.say(f"{printable(found.shown)}: valid for {len(hosts)} hosts: {names}")
+    return exits.DONE

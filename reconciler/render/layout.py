@@ -1,0 +1,59 @@
+"""Lines that fit: wrapping with a hanging indent, and colour that only repeats symbols."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from reconciler.core.model import Op
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Paint = Callable[[str, Op], str]
+"""Puts a symbol's colour around a text, or leaves it plain."""
+
+
+def plain(text: str, _op: Op) -> str:
+    return text
+
+
+def printable(text: str) -> str:
+    """Without anything that moves a terminal's cursor; bytes that are not UTF-8 as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in text
+    )
+
+
+def hanging(head: str, text: str, width: int, indent: int) -> Iterator[str]:
+    """``head`` and ``text`` on one line if they fit, else the text below, wrapped."""
+    if not text:
+        yield head.rstrip()
+    elif len(head) + len(text) <= width:
+        yield head + text
+    elif len(head) <= indent:
+        yield from textwrap.wrap(
+            text,
+            max(width, indent + 20),
+            initial_indent=head.ljust(indent),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    else:
+        yield head.rstrip()
+        yield from wrapped(text, width, indent)
+
+
+def wrapped(text: str, width: int, indent: int) -> Iterator[str]:
+    """A paragraph set in by ``indent``; words longer than a line stay whole, to be copied."""
+    yield from textwrap.wrap(
+        text,
+        max(width, indent + 20),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,186 @@
+"""A plan, and what became of it, as lines of text."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.diff import compare
+from reconciler.core.model import Op, Poke, Swap
+from reconciler.core.places import TextFile
+from reconciler.core.sizes import counted
+from reconciler.render.layout import hanging, plain, printable, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.model import Action, Change, Plan
+from reconciler.render.layout import Paint
+
+_INDENT = 6
+_NAMES = 40
+"""Columns up to which texts line up behind the names."""
+_COUNTED = (
+    (Op.ADD, "to add"),
+    (Op.CHANGE, "to change"),
+    (Op.REMOVE, "to remove"),
+    (Op.BLOCKED, "blocked"),
+    (Op.UNKNOWN, "unknown"),
+    (Op.SAME, "in sync"),
+)
+
+
+def plan(
+    of: Plan, width: int = 80, paint: Paint = plain, *, verbose: bool = False
+) -> Iterator[str]:
+    """Row by row as declared, then the summary; ``verbose`` shows whole texts of files."""
+    if not of.changes:
+        yield "  nothing is declared"
+    for change in of.changes:
+        yield from row(change, width, column(of, width), paint)
+        for swap in change.swaps:
+            yield from _swap(swap, width, verbose=verbose)
+        yield from remarks(change, width)
+    yield ""
+    yield from wrapped(summary(of), width, 0)
+
+
+def column(of: Plan, width: int) -> int:
+    """Where the texts behind the names begin."""
+    longest = max((len(_head(change)) for change in of.changes), default=0)
+    return min(_NAMES, width // 2, longest + 3)
+
+
+def _head(change: Change) -> str:
+    return f"  {change.op.value} {change.kind} {printable(change.name)}"
+
+
+def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
+    """The symbol, the name and what is said of it."""
+    head = _head(change)
+    text = change.text + (f"   {change.code}" if change.code else "")
+    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, column))
+    lines[0] = lines[0].replace(change.op.value, paint(change.op.value, change.op), 1)
+    yield from lines
+
+
+def remarks(change: Change, width: int) -> Iterator[str]:
+    """What is to be known beside it, and what to do about it."""
+    for note in change.notes:
+        code = f"   {note.code}" if note.code else ""
+        yield from wrapped(printable(note.text) + code, width, _INDENT)
+    if change.hint:
+        yield from wrapped(printable(change.hint), width, _INDENT)
+
+
+def _swap(swap: Swap, width: int, *, verbose: bool) -> Iterator[str]:
+    label = f"{'':{_INDENT}}{printable(swap.place.label)}   "
+    for before, after in _values(swap):
+        why = f"   {printable(swap.why)}" if swap.why else ""
+        line = f"{label}{before}  ->  {after}"
+        if len(line) <= width:
+            yield from hanging(line, why, width, _INDENT + 4)
+            continue
+        if len(label) + max(len(before), len(after)) > width:
+            yield label.rstrip()
+            label = " " * (_INDENT + 6)
+            if len(label) + len(before) + len(after) + len("  ->  ") <= width:
+                yield from hanging(f"{label}{before}  ->  {after}", why, width, len(label))
+                continue
+        yield from hanging(label, before, width, len(label))
+        yield from hanging(f"{'->  ':>{len(label)}}", f"{after}{why}", width, len(label))
+    if verbose and isinstance(swap.place, TextFile):
+        yield from _text_diff(swap)
+
+
+def _values(swap: Swap) -> Iterator[tuple[str, str]]:
+    """Before and after, of the attributes that differ only where a value has several."""
+    if isinstance(swap.place, TextFile):
+        yield _file(swap.have), _file(swap.want)
+        return
+    differing = compare(swap.have, swap.want)
+    if all(not difference.name for difference in differing):
+        yield _words(swap, swap.have), _words(swap, swap.want)
+        return
+    words = {"nocow": ("copy-on-write", "nocow")}
+    for difference in differing:
+        name, before, after = difference.name, difference.before, difference.after
+        if name in words:
+            yield words[name][bool(before)], words[name][bool(after)]
+        else:
+            yield printable(f"{name} {before or 'none'}"), printable(f"{name} {after or 'none'}")
+
+
+def _words(swap: Swap, value: Any) -> str:
+    return printable(swap.place.words(value))
+
+
+def _file(value: str | None) -> str:
+    return "none" if value is None else counted(len(value.splitlines()), "line")
+
+
+def _text_diff(swap: Swap) -> Iterator[str]:
+    old, new = ((text or "").splitlines() for text in (swap.have, swap.want))
+    for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
+        if not line.startswith("@@"):
+            yield f"{'':{_INDENT + 4}}{printable(line)}".rstrip()
+
+
+def summary(of: Plan) -> str:
+    """What sets the exit code, counted."""
+    counts = {op: of.count(op) for op, _ in _COUNTED}
+    apart = sum(not change.applicable for change in of.changes)
+    more = f", {apart} not applicable" if apart else ""
+    if not of.actions and not counts[Op.BLOCKED] and not counts[Op.UNKNOWN]:
+        return f"Nothing to do: {counts[Op.SAME]} in sync{more}."
+    told = ", ".join(f"{counts[op]} {word}" for op, word in _COUNTED)
+    return f"{told}{more}."
+
+
+def action(of: Action) -> str:
+    """An action on one line, short enough to be followed while it happens."""
+    if isinstance(of, Poke):
+        return of.name
+    before = ", ".join(value for value, _ in _values(of))
+    return f"{_where(of)}  {before}{_after(of)}"
+
+
+def _where(of: Action) -> str:
+    return of.name if isinstance(of, Poke) else printable(of.place.full)
+
+
+def _after(of: Action) -> str:
+    return "" if isinstance(of, Poke) else " -> " + ", ".join(value for _, value in _values(of))
+
+
+def result(outcome: str, of: Action, number: int, total: int) -> str:
+    """What became of an action: its number, the outcome, its place and what it now holds."""
+    return f"  [{number}/{total}] {outcome}   {_where(of)}{_after(of)}"
+
+
+def moved(shown: Plan, now: Plan) -> Iterator[str]:
+    """Which changes were shown but are no longer right, and which are new."""
+    for title, one, other in (("shown", shown, now), ("found", now, shown)):
+        for each in one.actions:
+            if each not in other.actions:
+                yield f"  {title}: {action(each)}"
+
+
+def header(head: str, remark: str, width: int) -> Iterator[str]:
+    """The first line; what does not fit goes below."""
+    head = printable(head)
+    whole = f"{head}   {remark}" if remark else head
+    if len(whole) <= width:
+        yield whole
+        return
+    yield head
+    if remark:
+        yield remark
+
+
+def problems(lines: Sequence[object]) -> str:
+    return "\n".join(printable_lines(str(line)) for line in lines)
+
+
+def printable_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))

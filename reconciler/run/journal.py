@@ -1,0 +1,159 @@
+"""Reading the journal: one file per run, a line of JSON for all that happened.
+
+The first line holds the whole plan, with what was there before. A last line
+that was cut off by a crash is no line. Old runs are folded into one file, so
+that what vmtune wrote stays known while the journal stays small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core import codec
+from reconciler.core.codec import FormatError
+from reconciler.core.written import Run, Written, fold
+from reconciler.host import files
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.core.places import Place
+
+STATE = "/var/lib/vmtune"
+RUNS = f"{STATE}/runs"
+BASE = f"{STATE}/folded.json"
+FORMAT = "vmtune.journal/1"
+BASE_FORMAT = "vmtune.folded/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the runs up to number ``through``, no longer kept, wrote."""
+
+    through: int = 0
+    written: Mapping[Place[Any], Written] = field(default_factory=dict)
+
+
+def runs() -> tuple[Run, ...]:
+    """All runs that are kept, oldest first; Refused when a record is damaged."""
+    through = base().through
+    try:
+        names = sorted(name for name in os.listdir(RUNS) if name.endswith(".jsonl"))
+    except (FileNotFoundError, PermissionError):
+        return ()
+    except OSError as error:
+        raise Refused(f"{RUNS}: {error.strerror}") from None
+    found = (_read(f"{RUNS}/{name}") for name in names)
+    # A crash may have come between folding runs and removing them.
+    return tuple(run for run in found if run and run.number > through)
+
+
+def run(number: int) -> Run:
+    """One run; Refused when there is none of that number."""
+    found = next((run for run in runs() if run.number == number), None)
+    if found is None:
+        raise Refused(f"there is no run {number}", "`vmtune history` lists the runs")
+    return found
+
+
+def written() -> dict[Place[Any], Written]:
+    """What vmtune wrote last, place by place, with what was there before it."""
+    return fold(base().written, runs())
+
+
+def last() -> int:
+    """The number of the newest run; 0 before the first."""
+    return max((run.number for run in runs()), default=base().through)
+
+
+def path(number: int) -> str:
+    """Where the record of a run is."""
+    return f"{RUNS}/{number:08}.jsonl"
+
+
+def _read(path: str) -> Run | None:
+    """None for a file without even its first line: not readable here."""
+    *lines, _torn = files.read_gone(path).split(b"\n")
+    try:
+        data = [codec.mapping(json.loads(line)) for line in lines]
+        return _run(data[0], data[1:]) if data else None
+    except (ValueError, KeyError, RecursionError, FormatError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: str, error: Exception) -> Refused:
+    words = f"without {error}" if isinstance(error, KeyError) else str(error)
+    return Refused(f"{path} is damaged: {words}", "move it away to go on without it")
+
+
+def _expect(wanted: str, data: dict[str, Any]) -> None:
+    if data["format"] != wanted:
+        raise FormatError(f"its format is {data['format']!r:.60}, expected {wanted!r}")
+
+
+def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
+    _expect(FORMAT, head)
+    last: dict[str, Any] = next((event for event in reversed(events) if "finish" in event), {})
+    return Run(
+        codec.number(head["run"]),
+        codec.text(head["started"]),
+        codec.text(head["user"]),
+        codec.text(head["command"]),
+        codec.text(head["config"]),
+        tuple(codec.action(action) for action in codec.items(head["actions"])),
+        frozenset(codec.number(event["begin"]) for event in events if "begin" in event),
+        {
+            codec.number(event["end"]): codec.text(event["outcome"])
+            for event in events
+            if "end" in event
+        },
+        codec.text(last.get("finish", "")),
+        codec.text(last.get("result", "")),
+    )
+
+
+def base() -> Base:
+    """What the runs that are no longer kept wrote; Refused when it is damaged."""
+    text = files.read_gone(BASE)
+    if not text:
+        return Base()
+    try:
+        data = codec.mapping(json.loads(text))
+        _expect(BASE_FORMAT, data)
+        entries = (codec.mapping(entry) for entry in codec.items(data["written"]))
+        return Base(codec.number(data["through"]), dict(_written(entry) for entry in entries))
+    except (ValueError, KeyError, RecursionError, FormatError) as error:
+        raise _damaged(BASE, error) from None
+
+
+def plain_base(of: Base) -> dict[str, Any]:
+    """The JSON data that ``base`` reads."""
+    entries = [
+        {
+            "place": codec.plain_place(place),
+            "original": codec.plain_value(was.original),
+            "values": [codec.plain_value(value) for value in was.values],
+            "owner": was.owner,
+            "run": was.run,
+            "certain": was.certain,
+            "config": was.config,
+        }
+        for place, was in of.written.items()
+    ]
+    return {"format": BASE_FORMAT, "through": of.through, "written": entries}
+
+
+def _written(entry: dict[str, Any]) -> tuple[Place[Any], Written]:
+    place = codec.place(entry["place"])
+    return place, Written(
+        codec.value(place, entry["original"]),
+        tuple(codec.value(place, value) for value in codec.items(entry["values"])),
+        codec.text(entry["owner"]),
+        codec.number(entry["run"]),
+        codec.flag(entry["certain"]),
+        codec.text(entry["config"]),
+    )

@@ -1,0 +1,115 @@
+"""Saved plans: written whole, read with suspicion, and checked against the world as it is now."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core import document
+from reconciler.core.codec import FormatError
+from reconciler.core.model import Op, Poke, Swap
+from reconciler.core.snapshot import Hidden
+from reconciler.host import files, trust
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.core.document import Document, World
+    from reconciler.core.model import Action, Plan
+    from reconciler.core.places import Place
+    from reconciler.core.snapshot import Snapshot
+
+_LARGEST = 64 << 20
+
+
+def dumps(of: Document) -> str:
+    """The document as text, ASCII only: names that are not UTF-8 survive as escapes."""
+    return json.dumps(document.plain(of), indent=1) + "\n"
+
+
+def save(path: str, of: Document) -> None:
+    """Write it for its owner only, atomically: it says what root is going to do."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise Refused(f"{path} is there, and is no file")
+    try:
+        files.create(os.path.abspath(path), dumps(of).encode("ascii"), 0o600)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from None
+
+
+def load(path: str) -> Document:
+    """Read it; Refused when it is no plan, or (as root) when others could have written it."""
+    text = trust.read(path, _LARGEST)
+    try:
+        return document.document(json.loads(text))
+    except (ValueError, RecursionError, FormatError) as error:
+        raise Refused(f"{path}: {error}", "make it again with `vmtune plan -o`") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What of a saved plan is still to be done, or why none of it may be."""
+
+    todo: tuple[Action, ...]
+    stale: tuple[str, ...]
+
+
+def check(saved: Document, world: World, now: Plan, see: Snapshot) -> Checked:
+    """Per action: what it was planned on holds: to do; its result holds: done; else stale.
+
+    ``now`` is the plan of this moment: a saved plan does nothing that it
+    refuses, and nothing that the configuration does not ask for.
+    """
+    swaps = [action for action in saved.plan.actions if isinstance(action, Swap)]
+    asked = {action.place: action.want for action in now.actions if isinstance(action, Swap)}
+    states = {swap.place: _state(swap, see, asked) for swap in swaps}
+    stale = [
+        *_elsewhere(saved.world, world),
+        *(states[swap.place] for swap in swaps if states[swap.place] not in {"todo", "done"}),
+        *_refused(saved.plan, now),
+    ]
+    todo = {place for place, state in states.items() if state == "todo"}
+    actions = tuple(
+        action for action in saved.plan.actions if isinstance(action, Poke) or action.place in todo
+    )
+    if not any(isinstance(action, Swap) for action in actions):
+        actions = tuple(action for action in actions if action in now.actions)
+    return Checked(actions, tuple(stale))
+
+
+def _state(swap: Swap, see: Snapshot, asked: Mapping[Place[Any], Any]) -> str:
+    place = swap.place
+    where = f"{swap.owner}: {place.label}"
+    try:
+        found: Any = see(place)
+    except Hidden as hidden:
+        return f"{where}: {hidden.why}"
+    if found == swap.want:
+        return "done"
+    if found != swap.have and not place.half_done(swap.have, found, swap.want):
+        return f"{where}: planned on {place.words(swap.have)}, found {place.words(found)}"
+    if place not in asked or asked[place] != swap.want:
+        return f"{where}: planned to become {place.words(swap.want)}, which is not asked for now"
+    return "todo"
+
+
+def _elsewhere(planned: World, found: World) -> Iterator[str]:
+    if planned.machine != found.machine:
+        yield f"machine: planned for {planned.host}, this is another one"
+    if planned.host != found.host:
+        yield f"host: planned for {planned.host}, this is {found.host}"
+    if planned.kernel != found.kernel:
+        yield f"kernel: planned on {planned.kernel}, found {found.kernel}"
+    if planned.digest != found.digest:
+        yield f"{planned.config}: its text changed since the plan was made"
+
+
+def _refused(saved: Plan, now: Plan) -> Iterator[str]:
+    planned = {(change.kind, change.name) for change in saved.changes if change.swaps}
+    for change in now.changes:
+        if change.op is Op.BLOCKED and (change.kind, change.name) in planned:
+            yield f"{change.kind} {change.name}: {change.text}"

@@ -1,0 +1,89 @@
+"""Writing the journal: synced before and after every action."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from reconciler import __version__
+from reconciler.core import codec
+from reconciler.core.written import fold
+from reconciler.host import caller, clock, files
+from reconciler.host.refused import Refused
+from reconciler.run import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.model import Action
+
+KEPT = 100
+"""Runs kept one by one; older ones only count towards what was written."""
+
+
+class Recorder:
+    """The record of the run that is under way. Only the holder of the lock makes one."""
+
+    def __init__(self, command: str, config: str, actions: Sequence[Action]) -> None:
+        """Write the plan down before anything of it is done; Refused when that fails."""
+        self._path = journal.RUNS
+        with self._refusing():
+            os.makedirs(journal.RUNS, mode=0o755, exist_ok=True)
+            _prune()
+            self.number = journal.last() + 1
+            self._path = journal.path(self.number)
+            head = {
+                "format": journal.FORMAT,
+                "version": __version__,
+                "run": self.number,
+                "started": clock.now(),
+                "user": caller.caller().name,
+                "command": command,
+                "config": config,
+                "actions": [codec.plain_action(action) for action in actions],
+            }
+            # Whole or not at all: half a first line would take the number for nothing.
+            files.replace(self._path, _line(head))
+            for folder in (journal.STATE, os.path.dirname(journal.STATE)):
+                files.sync_directory(folder)
+
+    def begin(self, number: int) -> None:
+        """Action ``number`` (from 1) is about to be done."""
+        self._append({"begin": number, "at": clock.now()})
+
+    def end(self, number: int, outcome: str, why: str) -> None:
+        """What became of it."""
+        self._append({"end": number, "outcome": outcome, "why": why, "at": clock.now()})
+
+    def finish(self, result: str) -> None:
+        """The run is over."""
+        self._append({"finish": clock.now(), "result": result})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._refusing():
+            files.append(self._path, _line(line))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Refused(f"the journal {self._path} cannot be written: {error.strerror}") from None
+
+
+def _line(data: dict[str, Any]) -> bytes:
+    return json.dumps(data).encode("ascii") + b"\n"
+
+
+def _prune() -> None:
+    """Fold the oldest runs, then forget them, in this order: a crash in between loses nothing."""
+    runs, base = journal.runs(), journal.base()
+    if len(runs) >= KEPT:
+        old = runs[: len(runs) - KEPT + 1]
+        base = journal.Base(old[-1].number, fold(base.written, old))
+        files.replace(journal.BASE, _line(journal.plain_base(base)))
+    for name in os.listdir(journal.RUNS):
+        if name.endswith(".jsonl") and name <= os.path.basename(journal.path(base.through)):
+            files.remove(f"{journal.RUNS}/{name}")

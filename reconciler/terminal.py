@@ -1,0 +1,127 @@
+"""The user's side: what is printed where, how wide, in which colours, and what is asked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from reconciler.core.model import Op
+from reconciler.render.layout import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_COLOURS = {
+    Op.ADD: "32",
+    Op.CHANGE: "33",
+    Op.REMOVE: "31",
+    Op.BLOCKED: "1;31",
+    Op.UNKNOWN: "35",
+    Op.SAME: "2",
+}
+
+
+def _coloured(choice: str, stream: TextIO) -> bool:
+    """--color, then NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR=0, TERM=dumb, a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    if os.environ.get("CLICOLOR") == "0" or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+class Unheard(Exception):  # noqa: N818 - nobody's fault
+    """The answer cannot be printed: why, or nothing when its reader just went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Standard output is the answer; standard error is problems, questions and progress."""
+
+    colour: str = "auto"
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    lenient: bool = False
+    """What cannot be printed is left out: nothing that is under way stops for it."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 80 where there is none."""
+        return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+    def say(self, text: str = "") -> None:
+        """A line of the answer; none where the answer is JSON."""
+        if not self.json:
+            self._write(sys.stdout, f"{text}\n")
+
+    def data(self, document: Mapping[str, Any]) -> None:
+        """The answer as one JSON document, where that is asked for."""
+        if self.json:
+            import json  # noqa: PLC0415 - most answers are text
+
+            self._write(sys.stdout, json.dumps(document) + "\n")
+
+    def event(self, name: str, **fields: Any) -> None:
+        """One line of JSON for something that happened, where that is asked for."""
+        self.data({"event": name, **fields})
+
+    def fail(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        """What went wrong, as the one document, where JSON is asked for."""
+        self.data({"format": "vmtune.error/1", "problems": list(problems)})
+
+    def complain(self, text: str, hint: str = "") -> None:
+        """A problem, and what to do about it."""
+        lines = f"vmtune: {text}\n" + (f"    {hint}\n" if hint else "")
+        self._write(sys.stderr, "\n".join(map(printable, lines.split("\n"))))
+        self.fail([{"message": text, "hint": hint}])
+
+    def report(self, text: str) -> None:
+        """Text for standard error as it is: lists of problems."""
+        self._write(sys.stderr, f"{text}\n")
+
+    def progress(self, text: str) -> None:
+        """What is being done right now, unless nobody wants to know."""
+        if not self.quiet:
+            self.report(text)
+
+    def paint(self, text: str, op: Op) -> str:
+        """A symbol in its colour, where colours are wanted."""
+        if not self.coloured:
+            return text
+        return f"\x1b[{_COLOURS[op]}m{text}\x1b[0m"
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the answer has colours."""
+        return _coloured(self.colour, sys.stdout)
+
+    @property
+    def can_ask(self) -> bool:
+        """A person sits there: approval is never read from a pipe."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def ask(self, question: str) -> bool:
+        """Whether the person typed yes, in full; end of file is no."""
+        self._write(sys.stderr, f"{question} Only `yes` does it: ")
+        return sys.stdin.readline().strip() == "yes"
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        """In an encoding that cannot say a character, its escape; Unheard if it is the answer."""
+        encoding = stream.encoding or "ascii"
+        try:
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.flush()
+        except OSError as error:
+            # Or Python would try once more, and complain, when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not self.lenient and stream is sys.stdout:
+                raise Unheard("" if error.errno == errno.EPIPE else str(error.strerror)) from None
