@@ -1,0 +1,63 @@
+"""One private mount namespace and one Btrfs for the session, one subvolume for each test."""
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # tests are no package; helpers by full path
+
+from tests import tiers
+from tests.btrfs import sandbox, world
+from tests.btrfs.outside import run
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.btrfs)
+
+
+def pytest_runtest_setup() -> None:
+    """Skips where there is no Btrfs to be had, and says why; fails where it is demanded."""
+    tiers.require("btrfs", sandbox.missing(), sandbox.APT_PACKAGES)
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> sandbox.Sandbox:
+    return sandbox.Sandbox()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _inside(_sandbox: sandbox.Sandbox) -> Iterator[None]:
+    """Other folders' tests see the machine as it is."""
+    with _sandbox.entered():
+        yield
+
+
+@pytest.fixture(scope="session")
+def _shared(_sandbox: sandbox.Sandbox) -> Path:
+    """The filesystem on which most tests have a subvolume: data is kept once, uncompressed."""
+    image, target = sandbox.TOP / "images" / "shared.img", sandbox.TOP / "shared"
+    with _sandbox.entered():
+        target.mkdir()
+        with open(image, "wb") as new:
+            new.truncate(2 << 30)
+        run("mkfs.btrfs", "-q", image)
+        run("mount", "-o", "loop", image, target)
+    return target
+
+
+@pytest.fixture
+def host(_shared: Path, _inside: None) -> Iterator[world.World]:
+    """A host on which vmtune may do as it likes."""
+    world.fresh()
+    area = _shared / f"t{next(_numbers)}"
+    run("btrfs", "subvolume", "create", area)
+    with contextlib.ExitStack() as cleanup:
+        yield world.World(area, cleanup)

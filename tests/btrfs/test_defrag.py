@@ -1,0 +1,340 @@
+"""Schedules in /etc/cron.d, run as cron would, and what they must not do."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.outside import fragments, identity, is_nocow, run
+from tests.btrfs.world import FSTAB, NOBODY, World, until
+
+CRON_D = Path("/etc/cron.d")
+CRONTABS = Path("/var/spool/cron/crontabs")
+
+
+def declare(host: World, path: Path, **more: object) -> None:
+    entry = {"path": str(path), "schedule": "0 12 * * *", "scheduler": "cron", **more}
+    host.declare(defrag=[entry])
+
+
+def own_files() -> list[Path]:
+    return sorted(CRON_D.iterdir())
+
+
+def fragmented(path: Path) -> Path:
+    """Blocks written one by one, each to the disk, and out of order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * (4 << 20))
+    os.sync()
+    with path.open("r+b", buffering=0) as file:
+        for block in range(0, 1024, 4):
+            file.seek(block * 4096)
+            file.write(os.urandom(4096))
+            os.fdatasync(file.fileno())
+    return path
+
+
+def command(table: Path) -> str:
+    """The command of the one job, with what cron(8) makes of backslash and percent."""
+    line = table.read_text().splitlines()[-1]
+    fields = line.split(None, 6)
+    assert fields[5] == "root"
+    return fields[6].replace("\\%", "%")
+
+
+def test_the_file_is_one_that_cron_takes(host: World):
+    """No dot in its name, root's alone to write, a user, a newline at the end (DOMAIN 6.4)."""
+    images = host.area / "images"
+    images.mkdir()
+    declare(host, images)
+    assert "by cron" in host.plan(expect=2).out
+    host.apply()
+    (file,) = own_files()
+    status = file.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 0, 0o644)
+    assert "." not in file.name
+    text = file.read_text()
+    assert text.endswith("\n")
+    assert "vmtune" in text.splitlines()[0]
+    assert text.splitlines()[-1].startswith("0 12 * * * root /")
+    assert text.splitlines()[-1].endswith(f" {images}")
+    host.plan(expect=0)
+    before = identity(file)
+    host.apply()
+    assert identity(file) == before
+
+
+@pytest.mark.parametrize("name", ["images", 'my 100% "best" it\'s im\\ages ü'])
+def test_its_command_defragments(host: World, name: str):
+    """In the environment and with the shell that cron would give it."""
+    file = fragmented(host.area / name / "disk.raw")
+    before = fragments(file)
+    declare(host, file.parent)
+    host.apply()
+    (table,) = own_files()
+    variables = dict(
+        line.split("=", 1) for line in table.read_text().splitlines() if line[:1].isupper()
+    )
+    done = subprocess.run(
+        [variables["SHELL"], "-c", command(table)],
+        env={"PATH": variables["PATH"], "LOGNAME": "root", "HOME": "/root"},
+        cwd="/root",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    os.sync()
+    assert before > 100
+    assert fragments(file) < before / 10
+
+
+def test_shared_extents_are_refused_unless_allowed(host: World):
+    """Defragmenting copies them: what was there once is then there twice (DOMAIN 5.1)."""
+    images = host.area / "images"
+    images.mkdir()
+    (images / "base.raw").write_bytes(os.urandom(1 << 20))
+    os.sync()
+    run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
+    os.sync()
+    declare(host, images)
+    row = host.plan(expect=2).row(f"! defrag {images}")
+    assert "V306" in row
+    assert "2.0 MiB" in row
+    host.apply(expect=1)
+    assert own_files() == []
+    declare(host, images, allow=["snapshots"])
+    host.apply()
+    assert len(own_files()) == 1
+
+
+def test_what_is_shared_since_is_told(host: World):
+    """Each run of a schedule that is there makes copies of it: too late for a refusal."""
+    images = host.area / "images"
+    images.mkdir()
+    (images / "base.raw").write_bytes(os.urandom(1 << 20))
+    os.sync()
+    declare(host, images)
+    host.apply()
+    assert "V306" not in host.plan(expect=0).out
+    run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
+    os.sync()
+    row = host.plan(expect=0).row("the next run copies them")
+    assert "2.0 MiB" in row
+    assert "V306" in row
+    declare(host, images, allow=["snapshots"])
+    assert "V306" not in host.plan(expect=0).out
+
+
+HOW_TO = "0 12 * * * {who}btrfs filesystem defragment -r {path}"
+
+
+@pytest.mark.parametrize(
+    ("table", "who", "written"),
+    [
+        (CRON_D / "hand-made", "root ", "{path}"),
+        (CRON_D / "quoted", "root /usr/bin/nice ", "'{path}/'"),
+        (Path("/etc/crontab"), "root ", "{path}"),
+        (CRONTABS / "root", "", "{path}"),
+        (CRONTABS / "alice", "", "~/images"),
+        (CRONTABS / "alice", "", "$HOME/images"),
+    ],
+)
+def test_a_line_written_by_hand_is_found(host: World, table: Path, who: str, written: str):
+    """The how-to's line for the same directory, wherever a person may have put it."""
+    home = host.alice(host.area / "home")
+    images = home / "images"
+    images.mkdir()
+    table.write_text(f"# mine\n{HOW_TO.format(who=who, path=written.format(path=images))}\n")
+    table.chmod(0o600)
+    before = identity(table)
+    declare(host, images)
+    row = host.apply(expect=1).row(f"! defrag {images}")
+    assert "V305" in row
+    assert f"{table}:2" in row
+    assert identity(table) == before
+    assert [file for file in own_files() if file != table] == []
+
+
+def test_lines_for_other_directories_are_let_be(host: World):
+    images, other = host.area / "images", host.area / "images2"
+    images.mkdir()
+    other.mkdir()
+    (CRON_D / "other").write_text(HOW_TO.format(who="root ", path=other) + "\n")
+    (CRON_D / "comment").write_text("#" + HOW_TO.format(who="root ", path=images) + "\n")
+    declare(host, images)
+    host.apply()
+    assert len(own_files()) == 3
+
+
+def test_a_user_is_told_that_crontabs_are_hidden(host: World):
+    (host.area / "images").mkdir()
+    CRONTABS.chmod(0o700)
+    declare(host, host.area / "images")
+    assert "not readable without root" in host.plan(expect=2, user=NOBODY).out
+    assert "not readable without root" not in host.plan(expect=2).out
+
+
+def test_what_is_no_longer_declared_is_taken_back(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images")
+    host.apply()
+    host.config("")
+    assert "- defrag" in host.plan(expect=2).out
+    assert len(own_files()) == 1
+    host.apply()
+    assert own_files() == []
+    host.plan(expect=0)
+
+
+def test_a_new_schedule_replaces_the_old(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images")
+    host.apply()
+    declare(host, host.area / "images", schedule="@weekly")
+    host.apply()
+    (file,) = own_files()
+    assert "0 12 * * *" not in file.read_text()
+    host.plan(expect=0)
+
+
+def test_a_foreign_file_of_the_same_name_stays(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images")
+    host.apply()
+    (file,) = own_files()
+    file.write_text("# mine\n")
+    before = identity(file)
+    assert "V307" in host.plan(expect=2).row("! defrag")
+    host.apply(expect=1)
+    host.config("")
+    host.apply()
+    assert identity(file) == before
+
+
+def test_files_that_vmtune_did_not_make_are_never_removed(host: World):
+    files = {
+        CRON_D / "vmtune-defrag-mine": "# by hand\n0 1 * * * root true\n",
+        Path("/etc/systemd/system/vmtune-defrag-mine.timer"): "[Timer]\nOnCalendar=daily\n",
+    }
+    try:
+        for file, text in files.items():
+            file.write_text(text)
+        before = [identity(file) for file in files]
+        host.config("")
+        host.plan(expect=0)
+        host.apply()
+        assert [identity(file) for file in files] == before
+    finally:
+        for file in files:
+            file.unlink()
+
+
+def test_a_link_is_followed_since_btrfs_would_not(host: World):
+    """``-r`` on a link to a directory does nothing, and exits with 0 (DOMAIN 5.4)."""
+    real, link = host.area / "real", host.area / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    declare(host, link)
+    assert f"is {real}" in host.plan(expect=2).out
+    host.apply()
+    (file,) = own_files()
+    assert command(file).endswith(f" {real}")
+    host.plan(expect=0)
+
+
+def test_two_names_of_one_directory_make_one_schedule_or_an_error(host: World):
+    real, link = host.area / "real", host.area / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    entry = {"schedule": "0 1 * * *", "scheduler": "cron"}
+    other = {**entry, "schedule": "0 2 * * *"}
+    host.declare(defrag=[{"path": str(real), **entry}, {"path": str(link), **other}])
+    ran = host.plan(expect=1)
+    assert f"{host.file}:3:" in ran.err
+    assert f"{host.file}:4:" in ran.err
+
+
+def test_nested_subvolumes_are_named_since_r_does_not_enter(host: World):
+    images = host.area / "images"
+    images.mkdir()
+    run("btrfs", "subvolume", "create", images / "pool")
+    declare(host, images)
+    assert "V308" in host.plan(expect=2).row("pool: a subvolume of its own")
+
+
+def test_nocow_files_need_no_schedule_and_may_have_one(host: World):
+    images = host.area / "images"
+    images.mkdir()
+    run("chattr", "+C", images)
+    (images / "disk.raw").write_bytes(os.urandom(1 << 20))
+    os.sync()
+    assert is_nocow(images / "disk.raw")
+    declare(host, images)
+    assert "V309" in host.plan(expect=2).out
+    host.apply()
+    assert len(own_files()) == 1
+    (images / "cow").mkdir()
+    run("chattr", "-C", images / "cow")
+    (images / "cow" / "disk.raw").write_bytes(os.urandom(1 << 20))
+    os.sync()
+    assert "V309" not in host.plan(expect=0).out
+
+
+def test_a_schedule_that_cron_cannot_say_is_an_error_with_its_position(host: World):
+    declare(host, host.area, schedule="Sun 03:00")
+    assert f"{host.file}:3:" in host.plan(expect=1).err
+
+
+def test_systemd_is_refused_where_it_does_not_run(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images", scheduler="systemd")
+    assert "V302" in host.plan(expect=2).row("! defrag")
+    host.apply(expect=1)
+    assert own_files() == []
+
+
+def test_without_systemd_auto_is_cron(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images", scheduler="auto")
+    host.apply()
+    assert len(own_files()) == 1
+
+
+def test_a_directory_that_is_not_there_yet_is_noted(host: World):
+    declare(host, host.area / "later")
+    assert "not there yet" in host.plan(expect=2).out
+
+
+def test_other_filesystems_are_no_failure(host: World):
+    target = Path("/media/t/tmpfs")
+    target.mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", target)
+    declare(host, target)
+    host.apply()
+    assert own_files() == []
+
+
+def test_whether_a_daemon_runs_is_told(host: World):
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images")
+    running = subprocess.run(["pgrep", "-x", "cron|crond|cronie|fcron"], check=False).returncode
+    assert ("V310" in host.plan(expect=2).out) == bool(running)
+    with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "cron", "-f"]) as cron:
+        comm = Path(f"/proc/{cron.pid}/comm")
+        until("cron", lambda: comm.read_text() == "cron\n")
+        try:
+            assert "V310" not in host.plan(expect=2).out
+        finally:
+            cron.kill()
+
+
+def test_nothing_else_is_touched(host: World):
+    (host.area / "images").mkdir()
+    before = identity(FSTAB)
+    declare(host, host.area / "images")
+    host.apply()
+    assert identity(FSTAB) == before
+    assert list((host.area / "images").iterdir()) == []

@@ -1,0 +1,163 @@
+"""Killed, or told that the disk is full or broken, at every call that changes something."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.each import Each, records, strays
+from tests.btrfs.forked import Call, Forked
+from tests.btrfs.world import World
+
+# Writing to a terminal or to memory changes nothing that lasts; nor does asking the kernel about
+# options. What only has to reach the disk (fsync) is the same host to whoever comes next.
+CHANGING = {
+    "fchmod": r".",
+    "fchown": r".",
+    "flock": r".",
+    "fsconfig": r"CMD_RECONFIGURE",
+    "fspick": r".",
+    "ftruncate": r".",
+    "ioctl": r"FS_IOC_SETFLAGS",
+    "mkdir": r" = 0",
+    "mkdirat": r".",
+    "openat": r"O_CREAT",
+    "pwrite64": r".",
+    "rename": r".",
+    "renameat": r".",
+    "rmdir": r".",
+    "unlink": r".",
+    "unlinkat": r".",
+    "write": r"^write\((?![12],)",
+}
+FAILING = {
+    **CHANGING,
+    "fsync": r".",
+    "syncfs": r".",
+    "write": r".",
+}
+
+
+def _among(calls: list[Call], patterns: dict[str, str]) -> list[Call]:
+    return [c for c in calls if c.name in patterns and re.search(patterns[c.name], c.line)]
+
+
+@pytest.fixture
+def each(host: World) -> Each:
+    return Each(host)
+
+
+@pytest.fixture
+def forked(each: Each) -> Iterator[Forked]:
+    found = Forked(each.host.file)
+    yield found
+    found.close()
+
+
+def _ends_well(each: Each, forked: Forked, *resume: str) -> None:
+    """Whatever came before: nothing is lost, and one more run does the rest, tidily."""
+    assert each.nothing_is_lost()
+    again = forked(*resume)
+    assert again.code == 0, again
+    assert each.is_done()
+    assert forked("plan", "--detailed-exitcode").code == 0
+    assert strays() == []
+
+
+def _tells_the_truth(forked: Forked, *, cut_off: bool) -> None:
+    """Runs are numbered without a gap; a first one that never ended says so, and what it did."""
+    numbers = [record[0]["run"] for record in records()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    told = forked("history").out
+    assert len(told.splitlines()) == len(numbers)
+    for record, line in zip(records(), told.splitlines(), strict=True):
+        ended = any("finish" in event for event in record)
+        assert ("cut off" in line) is not ended
+        done = sum(event.get("outcome") == "done" for event in record)
+        assert f"{done} of " in line
+    if cut_off and len(numbers) > 1:
+        assert "cut off" in told.splitlines()[0]
+    swapped = [action for record in records() for action in record[0]["actions"]]  # type: ignore[attr-defined]
+    assert len({str(sorted(action.items())) for action in swapped}) >= 7
+
+
+def _sweep(each: Each, calls: list[Call], one: Callable[[Call], None]) -> None:
+    for call in calls:
+        try:
+            one(call)
+        except AssertionError as error:
+            raise AssertionError(f"at {call}") from error
+        each.reset()
+
+
+def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
+    calls = _among(forked.calls("apply", "--yes"), CHANGING)
+    each.reset()
+    assert len(calls) > 40, calls
+
+    def one(call: Call) -> None:
+        killed = forked.at(call, "signal=KILL", "apply", "--yes")
+        assert killed.code == -9, killed
+        _ends_well(each, forked, "apply", "--yes")
+        _tells_the_truth(forked, cut_off=True)
+
+    _sweep(each, calls, one)
+
+
+REPEATED = re.compile(r'^write\([12],|\\"(begin|end)\\": |jsonl", .*O_APPEND')
+
+
+def _once(calls: list[Call]) -> list[Call]:
+    """Without two of three of what is written alike for every action: journal and terminal."""
+    alike = [call for call in calls if REPEATED.search(call.line)]
+    left_out = {call for number, call in enumerate(alike) if number % 3}
+    return [call for call in calls if call not in left_out]
+
+
+def _errors(calls: list[Call]) -> list[tuple[Call, str]]:
+    """A full disk for what needs room, a broken one for what must reach it."""
+    broken = {"fsync", "syncfs", "ioctl", "fsconfig", "fspick", "fchmod", "fchown", "flock"}
+    return [(call, "EIO" if call.name in broken else "ENOSPC") for call in calls]
+
+
+def test_a_failing_call_stops_it_with_one_clear_error(each: Each, forked: Forked):
+    calls = _once(_among(forked.calls("apply", "--yes"), FAILING))
+    each.reset()
+    assert len(calls) > 60, calls
+    errors = dict(_errors(calls))
+
+    def one(call: Call) -> None:
+        ran = forked.at(call, f"error={errors[call]}", "apply", "--yes")
+        # How often planning asks by ioctl depends on what is on disk already: the number may
+        # hit a question, of which some do without an answer.
+        lenient = call.name == "ioctl" or re.match(r"write\([12],", call.line)
+        assert ran.code in ({0, 1, 3} if lenient else {1, 3}), ran
+        if ran.code and not lenient:
+            assert (
+                len(re.findall("(?m)^vmtune: .*(Input/output error|No space left)", ran.err)) == 1
+            )
+        _ends_well(each, forked, "apply", "--yes")
+        _tells_the_truth(forked, cut_off=False)
+
+    _sweep(each, calls, one)
+
+
+def test_a_saved_plan_is_resumed_after_a_kill(each: Each, forked: Forked):
+    saved = str(Path("/media/t/plan"))
+
+    def save() -> None:
+        assert forked("plan", "-o", saved).code == 0
+
+    save()
+    calls = _among(forked.calls("apply", saved), CHANGING)
+    each.reset()
+
+    def one(call: Call) -> None:
+        save()
+        assert forked.at(call, "signal=KILL", "apply", saved).code == -9
+        _ends_well(each, forked, "apply", saved)
+        _tells_the_truth(forked, cut_off=True)
+        assert forked("apply", saved).code == 0
+
+    _sweep(each, calls[::5], one)

@@ -1,0 +1,367 @@
+"""A saved plan: who may write it, what it rests on, and that it is done exactly or not at all."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.each import CRON_D, Each, everything, records, strays
+from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.sandbox import TOP
+from tests.btrfs.world import FSTAB, NOBODY, Ran, World
+
+PLAN = TOP / "t" / "saved"
+MINE = TOP / "t" / "mine"
+
+
+@pytest.fixture
+def each(host: World) -> Each:
+    MINE.mkdir()
+    os.chown(MINE, NOBODY, NOBODY)
+    return Each(host)
+
+
+def save(each: Each, path: Path = PLAN, *, user: int = 0) -> Path:
+    ran = each.host.vmtune("plan", "-o", str(path), user=user)
+    assert ran.code == 0, ran
+    assert f"vmtune apply {path}" in ran.out
+    return path
+
+
+def apply(each: Each, path: Path = PLAN, *, expect: int) -> Ran:
+    ran = each.host.vmtune("apply", str(path))
+    assert ran.code == expect, ran
+    return ran
+
+
+def refused(each: Each, *words: str, expect: int, path: Path = PLAN) -> None:
+    """Said why, in these words, and not a byte or an attribute of the host is another."""
+    before = everything(each)
+    ran = apply(each, path, expect=expect)
+    for word in words:
+        assert re.search(word, ran.err), ran
+    assert everything(each) == before
+
+
+# --- saving
+
+
+@pytest.mark.parametrize("user", [0, NOBODY])
+def test_it_is_for_its_owner_only(each: Each, user: int):
+    status = save(each, MINE / "plan", user=user).stat()
+    assert stat.S_IMODE(status.st_mode) == 0o600
+    assert status.st_uid == user
+    assert strays(MINE) == []
+    assert each.is_untouched()
+
+
+def test_what_was_there_hands_on_nothing(each: Each):
+    PLAN.touch()
+    PLAN.chmod(0o666)
+    os.chown(PLAN, NOBODY, NOBODY)
+    status = save(each).stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, 0)
+
+
+@pytest.mark.parametrize("what", ["folder", "fifo", "device", "nowhere", "link"])
+def test_it_is_saved_as_a_file_or_not_at_all(each: Each, what: str):
+    victim = TOP / "t" / "victim"
+    victim.write_text("precious")
+    match what:
+        case "folder":
+            PLAN.mkdir()
+        case "fifo":
+            os.mkfifo(PLAN)
+        case "device":
+            os.mknod(PLAN, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        case "link":
+            PLAN.symlink_to(victim)
+    before = os.lstat(PLAN).st_ino if what != "nowhere" else None
+    path = PLAN if what != "nowhere" else PLAN / "x" / "y"
+    ran = each.host.vmtune("plan", "-o", str(path))
+    assert ran.code == 1, ran
+    assert str(path) in ran.err
+    assert victim.read_text() == "precious"
+    assert before is None or os.lstat(PLAN).st_ino == before
+    assert strays(TOP / "t") == []
+
+
+# --- showing
+
+
+def test_it_is_shown_as_it_was_made(each: Each):
+    planned = each.host.vmtune("plan").out.splitlines()[1:]
+    save(each)
+    shown = each.host.vmtune("show", str(PLAN))
+    assert shown.code == 0, shown
+    rows = shown.out.splitlines()[1:]
+    assert rows == [line for line in planned if line != "No reboot."]
+    apply(each, expect=0)
+    after = each.host.vmtune("show", str(PLAN))
+    assert after.out == shown.out
+    each.host.fstab("# nothing\n")
+    each.host.file.unlink()
+    assert each.host.vmtune("show", str(PLAN)).out == shown.out
+
+
+# --- doing
+
+
+def test_it_is_done_once_and_twice_is_once(each: Each):
+    save(each)
+    ran = apply(each, expect=0)
+    assert each.is_done()
+    assert "verified: 7 of 7" in ran.out
+    before = everything(each)
+    again = apply(each, expect=0)
+    assert "already" in again.out
+    assert everything(each) == before
+    assert len(records()) == 1
+
+
+def test_what_is_done_already_is_skipped(each: Each):
+    """Another hand did two of the seven."""
+    save(each)
+    each.new.parent.mkdir(mode=0o755)
+    run("chattr", "+C", each.old / "sub", each.old / "blank.raw")
+    ran = apply(each, expect=0)
+    assert "verified: 5 of 5" in ran.out
+    assert each.is_done()
+
+
+def test_a_user_makes_it_and_root_does_it(each: Each):
+    """Under sudo, which says who called."""
+    passwd = Path("/etc/passwd")
+    before = passwd.read_text()
+    passwd.write_text(f"{before}bob:x:{NOBODY - 1}:{NOBODY}::/nonexistent:/bin/sh\n")
+    os.chown(MINE, NOBODY - 1, NOBODY)
+    try:
+        path = save(each, MINE / "plan", user=NOBODY - 1)
+        ran = each.host.vmtune("apply", str(path), env={"SUDO_USER": "bob"})
+    finally:
+        passwd.write_text(before)
+    assert ran.code == 0, ran
+    assert each.is_done()
+
+
+# --- what it rests on
+
+
+def edit(**fields: object) -> None:
+    PLAN.write_text(json.dumps({**json.loads(PLAN.read_text()), **fields}))
+
+
+def edit_config(**fields: str) -> None:
+    edit(config={**json.loads(PLAN.read_text())["config"], **fields})
+
+
+def line_of_fstab(each: Each) -> None:
+    each.host.fstab(each.line.format("compress=lzo,x-mine"))
+
+
+def another_mode(each: Each) -> None:
+    each.old.chmod(0o700)
+
+
+def not_empty_any_more(each: Each) -> None:
+    (each.old / "another").mkdir()
+
+
+def another_owner(each: Each) -> None:
+    each.new.parent.mkdir()
+    os.chown(each.new.parent, NOBODY, NOBODY)
+
+
+def live_option(each: Each) -> None:
+    run("mount", "--options-source=disable", "-o", "remount,compress=lzo", each.image.path)
+
+
+def unmounted(each: Each) -> None:
+    run("umount", each.image.path)
+
+
+def cron_file(each: Each) -> None:
+    del each
+    path = next(a["path"] for a in json.loads(PLAN.read_text())["actions"] if "cron.d" in str(a))
+    Path(path).write_text("# by hand\n")
+
+
+def config_text(each: Each) -> None:
+    with each.host.file.open("a") as file:
+        file.write("# a remark\n")
+
+
+def config_is_no_yaml(each: Each) -> None:
+    each.host.file.write_text("version: 1\npathz: [\n")
+
+
+def snapshot(each: Each) -> None:
+    target = each.host.area.parent / "snapshot"
+    run("btrfs", "subvolume", "snapshot", "-r", each.host.area, target)
+    each.host._cleanup.callback(run, "btrfs", "subvolume", "delete", target)
+
+
+def kernel(each: Each) -> None:
+    del each
+    edit(kernel="5.0.0-old")
+
+
+def machine(each: Each) -> None:
+    del each
+    edit(machine="0" * 64)
+
+
+def host(each: Each) -> None:
+    del each
+    edit(host="elsewhere")
+
+
+def digest(each: Each) -> None:
+    del each
+    edit_config(sha256="0" * 64)
+
+
+FACTS: list[tuple[Callable[[Each], None], list[str]]] = [
+    (line_of_fstab, ["planned on compress=zstd,x-mine", "found compress=lzo,x-mine"]),
+    (another_mode, ["planned on directory, mode 0755", "found directory, mode 0700"]),
+    (not_empty_any_more, ["planned on 2 copy-on-write", "found 3 copy-on-write"]),
+    (another_owner, ["planned on missing", "found directory"]),
+    (live_option, ["planned on compress=zstd:3", "found compress=lzo"]),
+    (unmounted, ["not mounted"]),
+    (cron_file, ["planned on none", "found 1 line"]),
+    (config_text, [r"vmtune\.yaml.* changed"]),
+    (config_is_no_yaml, [r"vmtune\.yaml"]),
+    (snapshot, ["snapshot"]),
+    (kernel, [r"5\.0\.0-old", f"found {re.escape(os.uname().release)}"]),
+    (machine, ["machine"]),
+    (host, ["elsewhere"]),
+    (digest, [r"vmtune\.yaml.* changed"]),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), FACTS, ids=[change.__name__ for change, _ in FACTS])
+def test_a_changed_fact_is_named_and_nothing_is_touched(
+    each: Each, change: Callable[[Each], None], words: list[str]
+):
+    save(each)
+    change(each)
+    refused(each, "the plan is stale", *words, expect=5)
+    assert records() == []
+
+
+def test_another_hosts_plan_is_refused_here(each: Each):
+    ran = each.host.vmtune("--host", "atlas", "plan", "-o", str(PLAN))
+    assert ran.code == 0, ran
+    refused(each, "stale", "atlas", expect=5)
+
+
+def test_what_was_done_since_does_not_hide_what_changed(each: Each):
+    """Half of it was done, then somebody changed the other half."""
+    save(each)
+    run("mount", "--options-source=disable", "-o", "remount,compress=no", each.image.path)
+    line_of_fstab(each)
+    refused(each, "stale", "found compress=lzo", expect=5)
+
+
+def test_an_action_that_nobody_declared_is_not_done(each: Each):
+    """The file says what root does: one more line in it is no way to be root."""
+    save(each)
+    data = json.loads(PLAN.read_text())
+    cron = next(action for action in data["actions"] if action["place"] == "TextFile")
+    edit(actions=[*data["actions"], {**cron, "path": str(CRON_D / "vmtune-defrag-evil")}])
+    refused(each, "stale", "evil", expect=5)
+
+
+# --- what is no plan
+
+
+def newer() -> None:
+    edit(format="vmtune.plan/2")
+
+
+def cut_off() -> None:
+    PLAN.write_bytes(PLAN.read_bytes()[:-100])
+
+
+def a_surprise() -> None:
+    edit(actions=[{"poke": "reboot"}])
+
+
+def newer_place() -> None:
+    data = json.loads(PLAN.read_text())
+    edit(actions=[{**data["actions"][0], "place": "Moon"}])
+
+
+def replaced(what: Callable[[Path], object]) -> Callable[[], None]:
+    def change() -> None:
+        PLAN.unlink()
+        what(PLAN)
+
+    return change
+
+
+def huge(path: Path) -> None:
+    """A sparse file of 1 TiB."""
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+NO_PLANS = {
+    "newer format": (newer, r"vmtune\.plan/2"),
+    "newer place": (newer_place, "Moon"),
+    "another effect": (a_surprise, "reboot"),
+    "cut off": (cut_off, "plan"),
+    "empty": (replaced(Path.touch), "plan"),
+    "no JSON": (replaced(lambda path: path.write_bytes(b"\0\xff{")), "plan"),
+    "deep": (replaced(lambda path: path.write_text("[" * 100_000)), "plan"),
+    "long number": (replaced(lambda path: path.write_text("1" * 100_000)), "plan"),
+    "a list": (replaced(lambda path: path.write_text("[]")), "format"),
+    "huge": (replaced(huge), "plan"),
+    "missing": (replaced(lambda _: None), "No such file"),
+    "a folder": (replaced(Path.mkdir), "not a file"),
+    "a FIFO": (replaced(os.mkfifo), "not a file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_PLANS)
+def test_what_is_no_plan_is_refused(each: Each, case: str):
+    save(each)
+    change, words = NO_PLANS[case]
+    change()
+    refused(each, words, expect=1)
+    shown = each.host.vmtune("show", str(PLAN))
+    assert shown.code == 1, shown
+    assert len(re.findall("(?m)^vmtune: ", shown.err)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group"),
+    [(0o666, 0, 0), (0o602, 0, 0), (0o660, 0, NOBODY), (0o600, NOBODY, 0)],
+)
+def test_a_plan_that_others_could_have_written_is_refused(
+    each: Each, mode: int, owner: int, group: int
+):
+    save(each)
+    os.chown(PLAN, owner, group)
+    PLAN.chmod(mode)
+    refused(each, str(PLAN), expect=1)
+
+
+def test_one_that_is_only_read_by_others_is_not(each: Each):
+    save(each).chmod(0o644)
+    apply(each, expect=0)
+    assert each.is_done()
+
+
+def test_what_was_planned_without_root_is_checked_by_root(each: Each):
+    """A user could not ask the kernel; root can, and the plan is the same."""
+    each.declare(mounts=[{"target": str(each.image.path), "options": {"compress": "zstd:15"}}])
+    path = save(each, MINE / "plan", user=NOBODY)
+    PLAN.write_bytes(path.read_bytes())
+    apply(each, expect=0)
+    assert is_nocow(each.new)
+    assert "compress=zstd:15" in FSTAB.read_text()

@@ -1,0 +1,77 @@
+"""vmtune on a host, called as its users call it: alice with pipx and sudo, or root."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.host import wheels
+from tests.host.container import Container
+
+ALICES = "~/.local/bin/vmtune"
+ROOTS = "/usr/local/bin/vmtune"
+CONFIG = "/root/vmtune.yaml"
+
+_SUDOERS = b"alice ALL=(ALL) NOPASSWD: ALL\n"
+# All that tells one state of a tree from another: names, kinds, inodes, modes, times, contents.
+_STATE = r"""
+find "$@" -printf '%p %y %i %m %U %s %T@ %l\n' | sort
+find "$@" -type f -exec sha256sum {} + | sort
+"""
+
+Done = subprocess.CompletedProcess[str]
+
+
+def for_alice(container: Container, wheelhouse: Path) -> None:
+    """With pipx, in her home; she may not yet become root."""
+    wheels.offer(container, wheelhouse)
+    container.run(["pipx", "install", "vmtune"], user="alice")
+
+
+def let_alice_sudo(container: Container) -> None:
+    container.write("/etc/sudoers.d/alice", _SUDOERS, mode="440")
+
+
+def state(container: Container, *folders: str) -> list[str]:
+    """Two of these are equal exactly when nothing was changed, not even an inode."""
+    return container.run(["sh", "-c", _STATE, "sh", *folders]).stdout.splitlines()
+
+
+def live(container: Container, target: str) -> list[str]:
+    """The options of a mount, by findmnt(8)."""
+    return container.run(["findmnt", "-no", "OPTIONS", target]).stdout.strip().split(",")
+
+
+def shown(container: Container, unit: str, name: str) -> str:
+    """One property of a unit, by systemctl(1)."""
+    argv = ["systemctl", "show", f"--property={name}", "--value", "--", unit]
+    return container.run(argv).stdout.strip()
+
+
+def failed(container: Container) -> str:
+    """The units in a failed state; "" on a healthy host."""
+    return container.run(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]).stdout
+
+
+@dataclass(frozen=True)
+class Root:
+    """vmtune for root, with one configuration that tests write anew."""
+
+    container: Container
+
+    def vmtune(self, *args: str, check: bool = False) -> Done:
+        return self.container.run([ROOTS, "--config", CONFIG, *args], check=check)
+
+    def declare(self, text: str) -> None:
+        self.container.write(CONFIG, f"version: 1\n{text}\n".encode(), mode="600")
+
+    def apply(self, text: str) -> Done:
+        """Declares and applies; afterwards nothing differs."""
+        self.declare(text)
+        done = self.vmtune("apply", "--yes", check=True)
+        self.vmtune("plan", "--detailed-exitcode", check=True)
+        return done
+
+    def differs(self) -> bool:
+        done = self.vmtune("plan", "--detailed-exitcode")
+        assert done.returncode in (0, 2), done.stdout + done.stderr
+        return done.returncode == 2

@@ -1,0 +1,300 @@
+"""Schedules that vmtune makes: timers and cron jobs that really run, move, change and go."""
+
+import shlex
+
+import pytest
+
+from tests.host import installed, sandbox, wheels
+from tests.host.installed import Root
+
+FRAGMENT = """
+import os, sys
+path = sys.argv[1]
+os.makedirs(os.path.dirname(path), exist_ok=True)
+fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+os.write(fd, os.urandom(1 << 21)); os.fsync(fd)
+for at in range(0, 1 << 21, 1 << 17):
+    os.pwrite(fd, os.urandom(4096), at); os.fsync(fd)
+"""
+
+ODD = [
+    "/home/alice/libvirt/images",
+    "/home/alice/two words",
+    "/srv/100%q",
+    "/srv/5$ and $$",
+    "/srv/\"double\" and 'single'",
+    "/srv/Ünïcödé 虚拟机",
+    "/srv/back\\slash",
+    "/srv/%% %n ;#{}[]*?&|<>()!~`",
+    "/srv/-t 1",
+    "/root/own",
+]
+BY_CRON = [path.replace("/srv/", "/srv/cron/") for path in ODD if path.startswith("/srv")]
+
+
+def entry(path, schedule, scheduler="auto"):
+    quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f'  - {{path: {quoted}, schedule: "{schedule}", scheduler: {scheduler}}}\n'
+
+
+def extents(host, path):
+    return int(host.run(["filefrag", path]).stdout.split(": ")[-1].split()[0])
+
+
+def files(host):
+    """The files that vmtune made for a test, and the links that enable its timers."""
+    argv = "find /etc/systemd/system /etc/cron.d -name 'vmtune*' ! -name '*srv-cron*' | sort"
+    return host.run(argv).stdout.splitlines()
+
+
+def dangling(host):
+    return host.run(["find", "/etc/systemd/system", "-xtype", "l"]).stdout
+
+
+def unit_of(root, path, kind="timer"):
+    """The one unit of vmtune's that names a path."""
+    found = root.container.run(
+        f"grep -lF -e {shlex.quote(path.replace('%', '%%'))} /etc/systemd/system/vmtune*.{kind}"
+    )
+    [name] = found.stdout.split()
+    return name.rpartition("/")[2]
+
+
+def fragmented(host, path):
+    """Makes a file of alice's, 0600, in many pieces; the result is how many."""
+    host.run(["python3", "-c", FRAGMENT, f"{path}/disk.img"])
+    host.run(["chown", "alice:alice", f"{path}/disk.img"])
+    return extents(host, f"{path}/disk.img")
+
+
+class Schedules(Root):
+    """Besides what a test declares there are cron jobs that run each minute, for the last test."""
+
+    def declare(self, text):
+        lines = [entry(path, "* * * * *", "cron") for path in BY_CRON]
+        super().declare("defrag:\n" + "".join(lines) + text)
+
+
+@pytest.fixture(scope="module")
+def root(container, wheelhouse):
+    """Timers are punctual here: with the default of one minute each test would wait for one."""
+    wheels.install(container, wheelhouse)
+    container.write("/etc/systemd/system.conf.d/t.conf", b"[Manager]\nDefaultTimerAccuracySec=1ms")
+    container.run("systemctl daemon-reexec")
+    assert min(fragmented(container, path) for path in BY_CRON) > 10
+    root = Schedules(container)
+    root.apply("")
+    return root
+
+
+@pytest.fixture
+def clean(root):
+    """A host where vmtune did nothing yet, and no unit failed."""
+    yield root
+    root.declare("")
+    root.vmtune("apply", "--yes", check=True)
+    assert files(root.container) == []
+    assert not installed.failed(root.container)
+
+
+@pytest.fixture(scope="module")
+def fired(root):
+    """Extents before and after the timers' runs, and what systemd says of these."""
+    host = root.container
+    before = {path: fragmented(host, path) for path in ODD}
+    root.apply("".join(entry(path, "*:*:0/2", "systemd") for path in ODD))
+    last = f"{ODD[-1]}/disk.img"
+    sandbox.until("the timers", 20, lambda: extents(host, last) < before[ODD[-1]])
+    sandbox.until("the runs", 20, lambda: not running(host))
+    results = {
+        installed.shown(host, unit, name)
+        for unit in host.run("cd /etc/systemd/system && ls vmtune*.service").stdout.split()
+        for name in ("Result", "ExecMainStatus")
+    }
+    after = {path: extents(host, f"{path}/disk.img") for path in ODD}
+    failed = installed.failed(host)
+    root.apply("")
+    return before, after, results, failed
+
+
+def running(host):
+    return host.run("systemctl list-units --state=activating --plain --no-legend").stdout
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_a_timer_defragments(fired, path):
+    before, after, _, _ = fired
+    assert before[path] > 10
+    assert after[path] < 3
+
+
+def test_the_hardened_service_succeeds(fired):
+    _, _, results, failed = fired
+    assert results == {"success", "0"}
+    assert not failed
+
+
+DAILY = entry("/srv/vm", "0 3 * * *", "systemd")
+BY = "  - {path: /srv/vm, schedule: '0 3 * * *', scheduler: %s}"
+
+
+def test_a_changed_schedule_moves_the_next_run(clean):
+    clean.apply(DAILY)
+    timer = unit_of(clean, "/srv/vm")
+    assert " 03:00:00 " in installed.shown(clean.container, timer, "NextElapseUSecRealtime")
+    clean.apply(DAILY.replace("0 3", "30 4"))
+    assert " 04:30:00 " in installed.shown(clean.container, timer, "NextElapseUSecRealtime")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "calendar"),
+    [
+        ("@daily", ["*-*-* 00:00:00"]),
+        ("0 3 1 * 1", ["*-*-01 03:00:00", "Mon *-*-* 03:00:00"]),
+        ("*/20 0 * * *", ["*-*-* 00:00..40/20:00"]),
+        ("Sat 02:00", ["Sat *-*-* 02:00:00"]),
+    ],
+)
+def test_systemd_holds_the_calendar_that_was_meant(clean, schedule, calendar):
+    clean.apply(f'  - {{path: /srv/vm, schedule: "{schedule}"}}')
+    host, timer = clean.container, unit_of(clean, "/srv/vm")
+    held = installed.shown(host, timer, "TimersCalendar")
+
+    def normal(expression):
+        shown = host.run(["systemd-analyze", "calendar", expression]).stdout
+        return shown.partition("Normalized form: ")[2].splitlines()[0]
+
+    assert held.count("OnCalendar=") == len(calendar)
+    for expression in calendar:
+        assert f"OnCalendar={normal(expression)} ;" in held
+
+
+def test_from_systemd_to_cron_and_back(clean):
+    host = clean.container
+    clean.apply(BY % "systemd")
+    by_systemd = files(host)
+    assert [name.rpartition(".")[2] for name in by_systemd] == ["timer", "service", "timer"]
+    clean.apply(BY % "cron")
+    [by_cron] = files(host)
+    assert by_cron.startswith("/etc/cron.d/")
+    assert host.run(["stat", "-c", "%U:%G %a", by_cron]).stdout == "root:root 644\n"
+    assert not dangling(host)
+    assert "vmtune" not in host.run("systemctl list-units --all --plain --no-legend").stdout
+    clean.apply(BY % "systemd")
+    assert files(host) == by_systemd
+    assert not dangling(host)
+
+
+def test_a_removed_entry_leaves_nothing(clean):
+    host = clean.container
+    before = installed.state(host, "/etc/cron.d")[1:]
+    clean.apply(DAILY)
+    assert len(files(host)) == 3
+    clean.apply("")
+    assert files(host) == []
+    assert not dangling(host)
+    assert installed.state(host, "/etc/cron.d")[1:] == before
+    assert not host.run("find /var/lib/systemd/timers -name '*vmtune*'").stdout
+
+
+def test_a_removed_entry_goes_also_without_the_journal(clean):
+    clean.apply(DAILY)
+    clean.container.run("rm -r /var/lib/vmtune")
+    clean.apply("")
+    assert files(clean.container) == []
+
+
+def test_a_removed_entry_leaves_no_failed_unit(clean):
+    clean.apply(entry("/srv/not there", "*:*:0/1", "systemd"))
+    host = clean.container
+    sandbox.until("the run to fail", 10, lambda: "vmtune" in installed.failed(host))
+    clean.apply("")
+    assert installed.failed(host) == ""
+
+
+DAMAGES = {
+    "the timer edited": "sed -i s/03:00/05:00/ /etc/systemd/system/vmtune*.timer",
+    "the service edited": "sed -i s/-f// /etc/systemd/system/vmtune*.service",
+    "the timer deleted": "rm /etc/systemd/system/vmtune*.timer; systemctl daemon-reload",
+    "the timer stopped": "systemctl stop 'vmtune*.timer'",
+    "the timer disabled": "systemctl disable $(basename /etc/systemd/system/vmtune*.timer)",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_drift_is_seen_and_ended(clean, damage):
+    clean.apply(DAILY)
+    timer = unit_of(clean, "/srv/vm")
+    files = [name for name in installed.state(clean.container, "/etc/systemd") if len(name) > 64]
+    clean.container.run(damage)
+    assert clean.differs()
+    clean.apply(DAILY)
+    assert " 03:00:00 " in installed.shown(clean.container, timer, "NextElapseUSecRealtime")
+    assert installed.shown(clean.container, timer, "ActiveState") == "active"
+    assert installed.shown(clean.container, timer, "UnitFileState") == "enabled"
+    sums = [x for x in files if "vmtune" in x and x.split()[0].isalnum()]
+    assert set(sums) <= set(installed.state(clean.container, "/etc/systemd"))
+
+
+def test_a_reload_alone_is_noticed_shown_and_done(clean):
+    """Whoever writes the same text again has systemd hold a file that is no longer there."""
+    clean.apply(DAILY)
+    timer = unit_of(clean, "/srv/vm")
+    clean.container.run("touch /etc/systemd/system/vmtune*.timer")
+    assert installed.shown(clean.container, timer, "NeedDaemonReload") == "yes"
+    shown = clean.vmtune("plan", "--detailed-exitcode")
+    assert shown.returncode == 2
+    assert "1 to change" in shown.stdout
+    assert "daemon-reload" in shown.stdout
+    clean.apply(DAILY)
+    assert installed.shown(clean.container, timer, "NeedDaemonReload") == "no"
+
+
+UNSPEAKABLE = {
+    "a newline, by a link": (
+        "ln -s '/srv/a\nb' /srv/link && mkdir '/srv/a\nb'",
+        "/srv/link",
+        "auto",
+    ),
+    "no UTF-8": ("ln -s '/srv/a\udcffb' /srv/latin && mkdir '/srv/a\udcffb'", "/srv/latin", "auto"),
+    "a blank at its end": ("true", "/srv/blank ", "systemd"),
+    "too long for cron": ("true", "/srv/" + "/".join(["long" * 60] * 5), "cron"),
+}
+
+
+@pytest.mark.parametrize(("command", "path", "scheduler"), UNSPEAKABLE.values(), ids=UNSPEAKABLE)
+def test_a_path_that_no_scheduler_can_hold_is_refused(clean, command, path, scheduler):
+    clean.container.run(command)
+    clean.declare(entry(path, "@daily", scheduler) + entry("/srv/vm", "@daily"))
+    done = clean.vmtune("apply", "--yes")
+    assert "fault" not in done.stderr
+    assert done.returncode == 1
+    assert "1 blocked" in done.stdout
+    assert len(files(clean.container)) == 3
+
+
+def test_blanks_around_a_schedule(clean):
+    clean.apply('  - {path: /srv/vm, schedule: " @daily "}')
+
+
+def test_the_how_tos_own_cron_line_is_refused(clean):
+    host = clean.container
+    line = "0 12 * * * btrfs filesystem defragment -r ~/libvirt/images\n"
+    host.run(["crontab", "-u", "alice", "-"], input=f"# mine\n{line}")
+    spool = "/var/spool/cron/crontabs/alice"
+    number = host.read(spool).decode().splitlines().index(line.strip()) + 1
+    clean.declare(entry("/home/alice/libvirt/images", "@daily"))
+    before = installed.state(host, "/etc", "/var/spool")
+    done = clean.vmtune("apply", "--yes")
+    assert done.returncode == 1
+    assert f"{spool}:{number} already does it" in " ".join(done.stdout.split())
+    assert "V305" in done.stdout
+    assert installed.state(host, "/etc", "/var/spool") == before
+    host.run("crontab -u alice -r")
+    clean.apply(entry("/home/alice/libvirt/images", "@daily"))
+
+
+@pytest.mark.parametrize("path", BY_CRON)
+def test_cron_defragments(root, path):
+    """Last in this file, as cron needs up to a minute and has been at it all the time."""
+    sandbox.until("cron", 80, lambda: extents(root.container, f"{path}/disk.img") < 3)

@@ -1,0 +1,252 @@
+"""Plans and journals as JSON: what is written is read back, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core import codec, document, places
+from reconciler.core.codec import FormatError
+from reconciler.core.document import Document, World
+from reconciler.core.model import Change, Note, Op, Plan, Swap
+from reconciler.core.order import DAEMON_RELOAD
+from reconciler.core.origin import Origin
+from reconciler.core.places import Folder
+from reconciler.core.written import Run, Written, fold
+
+QUICK = settings(max_examples=100, deadline=None, derandomize=True)
+
+# Names and texts are bytes: what is not UTF-8 in them is a surrogate (PEP 383).
+bytes_as_text = st.binary(max_size=12).map(lambda data: data.decode("utf-8", "surrogateescape"))
+text = bytes_as_text | st.sampled_from(["", "None", "null", "ä日", "\x1b[0m\n", "a:1:2"])
+name = text.map(lambda found: found.replace("\0", ""))
+names = st.lists(name, max_size=3).map(tuple)
+folder = st.builds(
+    Folder, st.booleans(), name, st.integers(0, 0o7777), st.integers(0, 9), st.integers(0, 9)
+)
+PLACES = {
+    places.Below: (st.builds(places.Below, name, names), names),
+    places.Directory: (st.builds(places.Directory, name), st.none() | folder),
+    places.FstabOptions: (
+        st.builds(places.FstabOptions, name, st.integers(1, 99)),
+        st.none() | text,
+    ),
+    places.LiveOption: (st.builds(places.LiveOption, name, name), name),
+    places.TextFile: (st.builds(places.TextFile, name), st.none() | text),
+    places.Timer: (st.builds(places.Timer, name), name),
+    places.UnitFile: (st.builds(places.UnitFile, name), st.none() | text),
+}
+swap = st.one_of(
+    [st.builds(Swap, place, value, value, text, text) for place, value in PLACES.values()]
+)
+action = swap | st.just(DAEMON_RELOAD)
+change = st.builds(
+    Change,
+    st.sampled_from(Op),
+    *[text] * 3,
+    st.lists(swap, max_size=2).map(tuple),
+    st.lists(st.builds(Note, text, text), max_size=2).map(tuple),
+    *[text] * 2,
+    st.booleans(),
+    st.none() | st.builds(Origin, text, st.integers(1, 99), st.integers(1, 99)),
+)
+plan = st.builds(
+    Plan, st.lists(change, max_size=3).map(tuple), st.lists(action, max_size=3).map(tuple)
+)
+documents = st.builds(Document, plan, st.builds(World, *[text] * 5), text, text)
+
+
+def through_json(data):
+    return json.loads(json.dumps(data))
+
+
+def concrete(kind):
+    found = set()
+    for sub in kind.__subclasses__():
+        found |= {sub.__name__, *concrete(sub)}
+    return found
+
+
+def test_every_place_is_here():
+    assert {kind.__name__ for kind in PLACES} == concrete(places.Place)
+
+
+@pytest.mark.parametrize("kind", PLACES, ids=lambda kind: kind.__name__)
+@QUICK
+@given(data=st.data())
+def test_a_place_and_its_value_come_back(kind, data):
+    place, value = (data.draw(strategy) for strategy in PLACES[kind])
+    again = codec.place(through_json(codec.plain_place(place)))
+    assert again == place
+    assert vars_of(again) == vars_of(place)
+    assert codec.value(place, through_json(codec.plain_value(value))) == value
+    hash(again)
+
+
+def vars_of(place):
+    """All fields, also those that equality leaves out."""
+    return repr(place)
+
+
+@QUICK
+@given(documents)
+def test_a_document_comes_back(made):
+    data = document.plain(made)
+    assert document.document(through_json(data)) == made
+    assert document.plain(document.document(through_json(data))) == data
+    json.dumps(data).encode("ascii")
+
+
+@QUICK
+@given(st.lists(action, max_size=3), st.lists(action, max_size=3))
+def test_a_digest_tells_actions_apart(some, others):
+    def written(actions):  # a line of fstab counts here, though it is no part of the place
+        return [codec.plain_action(action) for action in actions]
+
+    assert (codec.digest(some) == codec.digest(others)) == (written(some) == written(others))
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**20),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from(["\ud800", "\0", "nowhere", "Folder", "vmtune.plan/2"]),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=3), of),
+    max_leaves=4,
+)
+
+
+def positions(data, path=()):
+    """Where something could be something else."""
+    yield path
+    inner = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data if isinstance(data, list) else ())
+    )
+    for key, value in inner:
+        yield from positions(value, (*path, key))
+
+
+@st.composite
+def mutated(draw, made):
+    """The data with one thing in it replaced, removed or added."""
+    data = through_json(draw(made))
+    path = draw(st.sampled_from(list(positions(data))))
+    if not path:
+        return draw(JSON)
+    at = data
+    for key in path[:-1]:
+        at = at[key]
+    match draw(st.sampled_from(["replace", "remove", "add"])):
+        case "replace":
+            at[path[-1]] = draw(JSON)
+        case "remove":
+            del at[path[-1]]
+        case "add" if isinstance(at, dict):
+            at[draw(st.text(max_size=5))] = draw(JSON)
+        case _:
+            at.insert(path[-1], draw(JSON))
+    return data
+
+
+@settings(QUICK, max_examples=600)
+@given(mutated(documents.map(document.plain)))
+def test_a_damaged_document_is_refused_or_whole(data):
+    """What is read can also be compared, sorted out and written again."""
+    try:
+        made = document.document(data)
+    except FormatError as error:
+        assert str(error)  # noqa: PT017 - most are no errors
+        return
+    assert document.document(document.plain(made)) == made
+    assert codec.digest(made.plan.actions)
+    hash(made.plan)
+    for swap in (action for action in made.plan.actions if isinstance(action, Swap)):
+        assert isinstance(swap.place.words(swap.have), str)
+        assert isinstance(swap.place.words(swap.want), str)
+        _ = swap.place.order, swap.place.full, swap.place.half_done(swap.have, swap.want, swap.have)
+
+
+# --- what was written
+
+FEW = [places.TextFile(path) for path in "ab"] + [places.LiveOption("/", "compress")]
+outcomes = st.sampled_from(["done", "failed", "already so", "changed since the plan", None])
+
+
+@st.composite
+def journals(draw):
+    """Runs over a few places and values, with any outcome."""
+    runs = []
+    for number in range(1, draw(st.integers(1, 7)) + 1):
+        swaps = draw(
+            st.lists(
+                st.builds(
+                    Swap,
+                    st.sampled_from(FEW),
+                    st.sampled_from("xyz"),
+                    st.sampled_from("xyz"),
+                    st.just(""),
+                    st.sampled_from(["mount /", "mount /home"]),
+                ),
+                max_size=3,
+                unique_by=lambda swap: swap.place,
+            )
+        )
+        ended = {n: draw(outcomes) for n in range(1, len(swaps) + 1)}
+        begun = frozenset(n for n in ended if draw(st.booleans()) or ended[n])
+        kept = {n: outcome for n, outcome in ended.items() if outcome}
+        runs.append(Run(number, "", "", "apply", "", tuple(swaps), begun, kept))
+    return runs
+
+
+@QUICK
+@given(journals(), st.data())
+def test_folding_in_two_steps_is_folding_at_once(runs, data):
+    cut = data.draw(st.integers(0, len(runs)))
+    assert fold(fold({}, runs[:cut]), runs[cut:]) == fold({}, runs)
+
+
+@QUICK
+@given(journals())
+def test_what_is_known_to_be_written_was(runs):
+    """The first value that vmtune replaced, and the last that it put, by the one that put it."""
+    for place, was in fold({}, runs).items():
+        assert isinstance(was, Written)
+        swaps = [(run, swap) for run in runs for _, swap in run.done() if swap.place == place]
+        assert was.values[-1] in {swap.want for _, swap in swaps}
+        assert was.original in {swap.have for _, swap in swaps}
+        assert was.original != was.values[-1]
+        assert was.run in {run.number for run, _ in swaps}
+        if was.certain:
+            assert was.values == (swaps[-1][1].want,)
+            assert was.owner == swaps[-1][1].owner
+
+
+@QUICK
+@given(st.lists(st.sampled_from("xyz"), min_size=2, max_size=6))
+def test_written_again_and_again_the_first_original_stays(values):
+    place = FEW[0]
+    steps = pairwise(values)
+    runs = [
+        Run(n, "", "", "apply", "", (Swap(place, have, want),), frozenset({1}), {1: "done"})
+        for n, (have, want) in enumerate(steps, 1)
+        if have != want
+    ]
+    found = fold({}, runs).get(place)
+    returned = [n for n, value in enumerate(values) if value == values[0]]
+    if values[-1] == values[0]:
+        assert found is None
+    else:
+        assert found
+        assert found.original == values[max(returned)]
+        assert found.values == (values[-1],)

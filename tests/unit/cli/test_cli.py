@@ -1,0 +1,463 @@
+"""The command line as a script sees it: exit codes, and what is on which stream."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+import click
+import pytest
+
+from reconciler.cli import cli
+
+ROOT = Path(__file__).parents[3]
+IS_ROOT = os.geteuid() == 0
+NOGROUP = 65534
+as_root_only = pytest.mark.skipif(not IS_ROOT, reason="NOT CHECKED: needs root")
+CLICK = tuple(map(int, metadata.version("click").split(".")[:2]))
+COMMANDS = sorted(cli.commands)
+VALID = "version: 1\n"
+WRONG = "version: 1\npathz: []\n"
+NOT_BTRFS = "version: 1\npaths: [{path: /proc/vm, nocow: true}]\n"
+
+
+def clean_environment() -> dict[str, str]:
+    unwanted = ("VMTUNE_", "XDG_", "SUDO_", "DOAS_", "CLICOLOR", "FORCE_COLOR", "NO_COLOR")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm"}
+
+
+def vmtune(*arguments, cwd="/", prefix=(), **environment):
+    env = {**clean_environment(), **environment}
+    argv = [*prefix, sys.executable, "-m", "reconciler", *map(str, arguments)]
+    return subprocess.run(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file that root would trust, and returns its path."""
+
+    def put(name, content=VALID):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o644)
+        return path
+
+    return put
+
+
+# --- Usage ---
+
+USAGE = [
+    (["pln"], "No such command 'pln'"),
+    (["plan", "--detailed"], "No such option"),
+    (["plan", "extra"], "unexpected extra argument"),
+    (["--colour", "never", "plan"], "No such option"),
+    (["--color", "sometimes", "plan"], "'sometimes' is not one of"),
+    (["--config"], "requires an argument"),
+    (["completion"], "Missing argument"),
+    (["completion", "tcsh"], "'tcsh' is not one of"),
+    (["history", "last"], "'last' is not a valid int"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), USAGE, ids=lambda value: " ".join(value)[:20])
+def test_wrong_usage_is_64(arguments, says):
+    done = vmtune(*arguments)
+    assert done.returncode == 64
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(CLICK < (8, 5), reason="older versions of click name no command")
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["aply"], "apply"), (["plan", "--detailed"], "--detailed-exitcode")],
+)
+def test_a_misspelling_gets_a_suggestion(arguments, meant):
+    assert f"Did you mean '{meant}'?" in vmtune(*arguments).stderr
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_fits_80_columns(command):
+    done = vmtune(*command, "--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("Usage: vmtune")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_no_arguments_are_a_call_for_help():
+    assert vmtune().stdout == vmtune("--help").stdout == vmtune("-h").stdout
+
+
+def test_help_cuts_no_command_short():
+    commands = vmtune("--help").stdout.partition("Commands:")[2]
+    assert [line.split()[0] for line in commands.splitlines() if line] == COMMANDS
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_every_option_is_documented(name):
+    command = cli.commands[name] if name else cli
+    assert command.help
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    assert all(len((option.help or "").split()) >= 3 for option in options)
+    assert all((option.help or "").endswith(".") for option in options)
+
+
+def test_version():
+    done = vmtune("--version")
+    assert done.stdout.startswith("vmtune ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_code_for_that_shell(shell, tmp_path):
+    done = vmtune("completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "_VMTUNE_COMPLETE" in done.stdout
+    if program := shutil.which(shell):
+        script = tmp_path / "completion"
+        script.write_text(done.stdout)
+        subprocess.run([program, "-n", script], check=True)
+
+
+def test_completion_completes():
+    words = {"COMP_WORDS": "vmtune val", "COMP_CWORD": "1", "_VMTUNE_COMPLETE": "bash_complete"}
+    assert vmtune(**words).stdout == "plain,validate\n"
+
+
+# --- Which file ---
+
+
+def test_no_configuration_names_where_it_was_looked_for(tmp_path):
+    done = vmtune("plan", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    message, hint = done.stderr.splitlines()
+    assert message.startswith("vmtune: no vmtune.yaml: looked for ")
+    assert message.endswith(f"{tmp_path}/none/vmtune/vmtune.yaml, /etc/vmtune/vmtune.yaml")
+    assert "--config" in hint
+
+
+def test_a_named_file_that_is_not_there(tmp_path):
+    done = vmtune("--config", tmp_path / "none.yaml", "plan")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {tmp_path}/none.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "fifo"])
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_what_is_no_file_is_refused_without_waiting(tmp_path, make, command):
+    odd = tmp_path / "vmtune.yaml"
+    make(odd)
+    done = vmtune("--config", odd, command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {odd} is not a file\n"
+
+
+def test_an_endless_file_is_not_read():
+    done = vmtune("--config", "/dev/zero", "plan")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "vmtune: /dev/zero is not a file\n"
+
+
+def test_an_empty_name_is_not_another_file(write, tmp_path):
+    """--config "$UNSET" must not become whatever file is found instead."""
+    write("vmtune/vmtune.yaml")
+    done = vmtune("--config", "", "plan", XDG_CONFIG_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("vmtune: --config names no file\n")
+
+
+def test_the_misspelt_name_is_an_error(write, tmp_path):
+    wrong = write("vmtune/vmtune.yml")
+    done = vmtune("plan", XDG_CONFIG_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {wrong} is not read\n    call it vmtune.yaml\n"
+
+
+def shown_file(done):
+    assert done.returncode == 0, done.stderr
+    head = done.stdout.splitlines()[0]
+    return head.partition("config ")[2].partition("   ")[0]
+
+
+def test_the_order_in_which_a_file_is_found(write, tmp_path):
+    """Each one taken away makes the next one count."""
+    named, variable = write("named.yaml"), write("variable.yaml")
+    own = write("config/vmtune/vmtune.yaml")
+    places = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "VMTUNE_CONFIG": str(variable)}
+    assert shown_file(vmtune("--config", named, "plan", **places)) == str(named)
+    assert shown_file(vmtune("plan", **places)) == str(variable)
+    del places["VMTUNE_CONFIG"]
+    assert shown_file(vmtune("plan", **places)) == str(own)
+    relative = {"XDG_CONFIG_HOME": "config"}  # XDG Base Directory: ignored unless absolute
+    assert str(own) not in vmtune("plan", cwd=tmp_path, **relative).stderr
+
+
+@as_root_only
+def test_root_takes_no_file_from_where_it_happens_to_stand(write, tmp_path):
+    here = write("vmtune.yaml")
+    nothing = {"XDG_CONFIG_HOME": str(tmp_path / "none")}
+    found = vmtune("plan", cwd=tmp_path, **nothing)
+    assert found.returncode == 1
+    assert "no vmtune.yaml" in found.stderr
+    assert str(here) not in found.stderr
+    assert shown_file(vmtune("--config", "vmtune.yaml", "plan", cwd=tmp_path)) == str(here)
+
+
+@as_root_only
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
+def test_root_obeys_no_file_that_others_may_write(write, mode):
+    path = write("vmtune.yaml")
+    os.chown(path, 0, NOGROUP)
+    path.chmod(mode)
+    done = vmtune("--config", path, "plan")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"may be written by others (mode {mode:04o})" in done.stderr
+    assert f"chmod go-w {path}" in done.stderr
+
+
+@as_root_only
+def test_root_obeys_no_file_of_someone_else(write):
+    path = write("vmtune.yaml")
+    os.chown(path, 1000, 1000)
+    done = vmtune("--config", path, "plan")
+    assert done.returncode == 1
+    assert "belongs to another user (uid 1000)" in done.stderr
+
+
+# --- As an ordinary user ---
+
+
+@pytest.fixture(scope="session")
+def ordinary():
+    """What to put before a command to run it without privileges; what root owns is then its own."""
+    if not IS_ROOT:
+        return ()
+    prefix = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("NOT CHECKED: no user namespaces here")
+    return prefix
+
+
+@pytest.fixture
+def home():
+    with tempfile.TemporaryDirectory(prefix="vmtune-home-") as folder:
+        yield Path(folder)
+
+
+def test_an_ordinary_user_takes_the_file_of_the_current_directory(ordinary, home):
+    own = home / ".config" / "vmtune" / "vmtune.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(VALID)
+    (home / "vmtune.yaml").write_text(VALID)
+    (home / "vmtune.yaml").chmod(0o666)
+    run = {"prefix": ordinary, "cwd": home, "HOME": str(home)}
+    here = shown_file(vmtune("plan", **run))
+    assert here in {"~/vmtune.yaml", str(home / "vmtune.yaml")}
+    (home / "vmtune.yaml").rename(home / "vmtune.yml")
+    wrong = vmtune("plan", **run)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr == f"vmtune: {home}/vmtune.yml is not read\n    call it vmtune.yaml\n"
+
+
+@as_root_only
+def test_without_xdg_config_home_it_is_dot_config_in_the_home(ordinary, home):
+    own = home / ".config" / "vmtune" / "vmtune.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(VALID)
+    found = vmtune("plan", prefix=ordinary, HOME=str(home))
+    assert shown_file(found) == "~/.config/vmtune/vmtune.yaml"
+
+
+@as_root_only
+def test_an_unreadable_file(ordinary, home):
+    secret = home / "vmtune.yaml"
+    secret.write_text(VALID)
+    secret.chmod(0o600)
+    os.chown(secret, 1000, 1000)
+    done = vmtune("--config", secret, "plan", prefix=ordinary, HOME="/nonexistent")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {secret}: Permission denied\n"
+
+
+def test_an_ordinary_user_is_told_that_nothing_differs(ordinary, write):
+    done = vmtune("--config", write("vmtune.yaml", NOT_BTRFS), "plan", prefix=ordinary)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Nothing to do: 0 in sync, 1 not applicable." in done.stdout
+
+
+def test_applying_nothing_needs_no_root(ordinary, write):
+    done = vmtune("--config", write("vmtune.yaml", NOT_BTRFS), "apply", prefix=ordinary)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- validate ---
+
+
+def test_validate_says_what_is_valid_and_what_is_not(write):
+    good, bad = write("good.yaml"), write("bad.yaml", WRONG)
+    done = vmtune("validate", good, bad, good)
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [str(good)] * 2
+    assert done.stderr.startswith(f"{bad}:2:1: unknown key 'pathz'")
+
+
+def test_validate_shows_all_problems_at_once(write):
+    bad = write("bad.yaml", "version: 1\npathz: []\nmounts: [{target: relative, options: {}}]\n")
+    done = vmtune("validate", bad)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert sum(line.startswith(f"{bad}:") for line in done.stderr.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("flag", ["-q", "-v"])
+def test_quiet_hides_no_problem(write, flag):
+    done = vmtune(flag, "validate", write("bad.yaml", WRONG))
+    assert done.returncode == 1
+    assert "pathz" in done.stderr
+
+
+def test_validate_for_another_host(write):
+    text = "version: 1\nhosts:\n  atlas:\n    paths: [{path: /srv/vm, nocow: true}]\n"
+    file = write("vmtune.yaml", text)
+    assert "0 declared for elsewhere" in vmtune("--host", "elsewhere", "validate", file).stdout
+    assert "1 declared for atlas" in vmtune("--host", "atlas", "validate", file).stdout
+
+
+def test_validate_all_hosts_reads_the_folder_of_hosts(write):
+    file = write("vmtune.yaml", "version: 1\nhosts:\n  atlas: {paths: []}\n")
+    write("hosts/titan.yaml", "paths: [{path: /srv/vm, nocow: true}]\n")
+    done = vmtune("validate", "--all-hosts", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{file}: valid for 3 hosts: (any other), atlas, titan\n"
+    bad = write("hosts/rhea.yaml", "paths: [{path: /srv/vm, nocow: maybe}]\n")
+    done = vmtune("validate", "--all-hosts", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{bad}:1:")
+    assert vmtune("validate", file).returncode == 0, "this host has no file of its own"
+
+
+# --- Streams and colours ---
+
+ESCAPE = "\x1b["
+COLOURS = [
+    ("auto", {}, False),
+    ("auto", {"FORCE_COLOR": "1"}, True),
+    ("auto", {"CLICOLOR_FORCE": "1"}, True),
+    ("auto", {"CLICOLOR_FORCE": "0"}, False),
+    ("auto", {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ("auto", {"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+    ("auto", {"FORCE_COLOR": "1", "CLICOLOR": "0"}, True),
+    ("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+    ("always", {"NO_COLOR": "1", "TERM": "dumb", "CLICOLOR": "0"}, True),
+    ("never", {"FORCE_COLOR": "1"}, False),
+]
+ON_A_TERMINAL = [
+    ({}, True),
+    ({"NO_COLOR": "1"}, False),
+    ({"NO_COLOR": ""}, True),
+    ({"CLICOLOR": "0"}, False),
+    ({"CLICOLOR": "1"}, True),
+    ({"TERM": "dumb"}, False),
+]
+
+
+@pytest.mark.parametrize(("choice", "environment", "coloured"), COLOURS)
+def test_colours(write, choice, environment, coloured):
+    file = write("vmtune.yaml", NOT_BTRFS)
+    done = vmtune("--color", choice, "--config", file, "plan", **environment)
+    assert done.returncode == 0
+    assert (ESCAPE in done.stdout) is coloured
+
+
+@pytest.mark.parametrize(("environment", "coloured"), ON_A_TERMINAL)
+def test_colours_on_a_terminal(write, environment, coloured):
+    file = write("vmtune.yaml", NOT_BTRFS)
+    leader, follower = os.openpty()
+    argv = [sys.executable, "-m", "reconciler", "--config", file, "plan"]
+    env = {**clean_environment(), **environment}
+    assert subprocess.run(argv, env=env, stdout=follower, check=False).returncode == 0
+    os.close(follower)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:  # EIO is how a terminal says that nobody holds its other side
+        pass
+    os.close(leader)
+    assert b"not applicable" in shown
+    assert (ESCAPE.encode() in shown) is coloured
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["completion", "bash"], ["plan"]])
+def test_a_reader_that_goes_away_is_no_news(write, arguments):
+    file = write("vmtune.yaml", NOT_BTRFS)
+    read, written = os.pipe()
+    os.close(read)
+    argv = [sys.executable, "-m", "reconciler", "--config", file, *arguments]
+    done = subprocess.run(
+        argv, env=clean_environment(), stdout=written, stderr=subprocess.PIPE, check=False
+    )
+    os.close(written)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", r"gr\xf6\xdfe/\u65e5.yaml"),
+        ("latin-1", r"/\u65e5.yaml"),
+        ("utf-8", "größe/日.yaml"),
+    ],
+)
+def test_any_encoding_will_do(write, encoding, shown):
+    file = write("größe/日.yaml", NOT_BTRFS)
+    done = vmtune("--config", file, "plan", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown in done.stdout.splitlines()[0]
+
+
+def test_a_name_cannot_move_the_cursor(write, tmp_path):
+    file = write("\x1b[2Jclear.yaml")
+    missing = tmp_path / "\x1b[31mred.yaml"
+    for arguments in (["--config", file, "plan"], ["validate", file, missing]):
+        done = vmtune("--color=never", *arguments)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert r"\x1b[2Jclear.yaml" in done.stdout
+
+
+def test_width_follows_the_terminal(write):
+    file = write("vmtune.yaml", NOT_BTRFS)
+    narrow = vmtune("--config", file, "plan", COLUMNS="60").stdout.splitlines()[2:]
+    wide = vmtune("--config", file, "plan", COLUMNS="200").stdout.splitlines()[2:]
+    assert max(map(len, narrow)) <= 60
+    assert len(narrow) > len(wide)
+
+
+def test_what_stands_in_the_place_of_a_host_file(write):
+    file = write("vmtune.yaml")
+    (file.parent / "hosts" / "atlas.yaml").mkdir(parents=True)
+    done = vmtune("--host", "atlas", "--config", file, "plan")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {file.parent}/hosts/atlas.yaml is not a file\n"

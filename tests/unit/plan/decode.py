@@ -1,0 +1,149 @@
+"""A case file as the pure planner's input: a Snapshot of answers that were written down.
+
+Nothing is imitated: a Snapshot is a table of questions and answers, and this
+reads one from YAML. A question that the case does not answer is an error of
+the case, and so is an answer of its own that nobody asked for.
+
+    host: [laptop]                    answers from hosts/laptop.yaml, which ``seen`` overrides
+    seen:
+      - {Locate: /srv/vm, is: {path: /srv/vm, kind: directory}}
+      - {LiveOption: [/, compress], is: ""}
+      - {Directory: /srv/vm, hidden: not readable as alice}
+
+A question is its class and its fields: all in a list, or a single one bare.
+Mounts and FstabLines are given as the text of the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reconciler.config import load
+from reconciler.core import facts, places
+from reconciler.core.plan import declare, make_plan
+from reconciler.core.snapshot import Hidden, Query, Snapshot
+from reconciler.formats import fstab, mountinfo
+from reconciler.formats.crontab import Job
+from reconciler.resources.registry import KINDS
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.core.model import Plan
+
+HOSTS = Path(__file__).parent / "hosts"
+QUERIES = {
+    name: found
+    for room in (facts, places)
+    for name, found in vars(room).items()
+    if isinstance(found, type) and issubclass(found, Query) and dataclasses.is_dataclass(found)
+}
+# facts.py knows these three for type checkers only.
+_TYPES = {**vars(facts), **vars(places), "Job": Job, "Line": fstab.Line, "Mount": mountinfo.Mount}
+_TEXTS = {
+    facts.Mounts: lambda text: mountinfo.parse(text.encode()),
+    facts.FstabLines: lambda text: fstab.parse(text.encode()),
+}
+
+
+class UnansweredError(AssertionError):
+    """The planner asked what the case does not say."""
+
+
+def decode(value: Any, kind: Any) -> Any:
+    """Plain YAML values as a value of the type; a TypeError names what does not fit."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Union or isinstance(kind, types.UnionType):
+        inner = next(a for a in arguments if a is not type(None))
+        return None if value is None else decode(value, inner)
+    if origin in {tuple, frozenset}:
+        return origin(decode(each, arguments[0]) for each in value)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind, _TYPES)
+        return kind(**{name: decode(each, hints[name]) for name, each in value.items()})
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
+    return value
+
+
+def question(name: str, given: Any) -> Query[Any]:
+    """``LiveOption: [/, compress]`` as a query."""
+    kind = QUERIES[name]
+    hints = typing.get_type_hints(kind, _TYPES)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    values = given if isinstance(given, list) else [given][: len(fields)]
+    return kind(**{f: decode(value, hints[f]) for f, value in zip(fields, values, strict=False)})
+
+
+def answer_type(query: Query[Any]) -> Any:
+    """The T of the Query[T] or Place[T] that a question is."""
+    for kind in type(query).__mro__:
+        for base in (
+            types.get_original_bases(kind)
+            if hasattr(types, "get_original_bases")
+            else (getattr(kind, "__orig_bases__", ()))
+        ):
+            arguments = typing.get_args(base)
+            if arguments and not isinstance(arguments[0], typing.TypeVar):
+                return _named(arguments[0])
+    raise TypeError(f"{query!r} has no type of answer")
+
+
+def _named(kind: Any) -> Any:
+    """Names in quotes inside ``tuple["Mount", ...]`` resolved."""
+    scope = types.SimpleNamespace(__annotations__={"it": kind})
+    return typing.get_type_hints(scope, _TYPES)["it"]
+
+
+def answers(rows: Iterable[Mapping[str, Any]]) -> dict[Query[Any], Any]:
+    """Each row's question and its answer, or the Hidden it ends in."""
+    found: dict[Query[Any], Any] = {}
+    for row in rows:
+        ((name, given),) = ((key, row[key]) for key in row if key in QUERIES)
+        query = question(name, given)
+        if "hidden" in row:
+            found[query] = Hidden(row["hidden"])
+        elif type(query) in _TEXTS:
+            found[query] = _TEXTS[type(query)](row["is"])
+        else:
+            found[query] = decode(row["is"], answer_type(query))
+    return found
+
+
+class World:
+    """The answers of a case, and which of its own were asked for."""
+
+    def __init__(self, case: Mapping[str, Any]) -> None:
+        layers = [yaml.safe_load((HOSTS / f"{name}.yaml").read_text()) for name in case["host"]]
+        self.own = answers(case.get("seen", ()))
+        self.known = {**answers(row for layer in layers for row in layer), **self.own}
+        self.asked: set[Query[Any]] = set()
+
+    def read(self, query: Query[Any], _see: Snapshot) -> Any:
+        self.asked.add(query)
+        if query not in self.known:
+            raise UnansweredError(f"the case does not answer {query!r}")
+        if isinstance(self.known[query], Hidden):
+            raise self.known[query]
+        return self.known[query]
+
+    @property
+    def idle(self) -> set[Query[Any]]:
+        """Answers of the case itself that nobody asked for."""
+        return self.own.keys() - self.asked
+
+
+def home_of(name: str) -> str | None:
+    return {"": "/home/alice", "alice": "/home/alice"}.get(name)
+
+
+def plan_of(case: Mapping[str, Any], world: World) -> Plan:
+    """The whole pure way, from the text of vmtune.yaml to a plan."""
+    items = load(case["config"].encode(), "vmtune.yaml", host="atlas", home_of=home_of)
+    return make_plan(declare(items, KINDS), KINDS, Snapshot(world.read))

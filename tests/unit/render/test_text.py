@@ -1,0 +1,201 @@
+"""Lines for people: nothing in them moves a cursor, and they fit."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.model import Change, Note, Op, Plan, Poke, Swap
+from reconciler.core.origin import Origin, Problem
+from reconciler.core.places import Below, Directory, Folder, FstabOptions, LiveOption, TextFile
+from reconciler.render import layout, text
+
+QUICK = settings(
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+
+HOSTILE = [
+    ("\x1b[2Jhome", r"\x1b[2Jhome"),
+    ("a\nb", r"a\nb"),
+    ("a\tb\rc", r"a\tb\rc"),
+    ("\x07\x7f\x9b31m", r"\x07\x7f\x9b31m"),
+    ("caf\udce9", r"caf\udce9"),
+    ("\u202egnp.exe", r"\u202egnp.exe"),
+    ("\u200b\u2028", r"\u200b\u2028"),
+    ("größe 日本 é", "größe 日本 é"),
+]
+
+anything = st.text(
+    st.characters() | st.sampled_from("\x1b\n\r\x07\x9b\u202e\udcff "), min_size=1, max_size=12
+)
+short_words = st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=30).map(
+    " ".join
+)
+
+
+@pytest.mark.parametrize(("raw", "shown"), HOSTILE)
+def test_printable(raw, shown):
+    assert layout.printable(raw) == shown
+    assert layout.printable(shown) == shown
+
+
+def folders(names):
+    return st.builds(Folder, st.booleans(), names, st.integers(0, 0o777), st.just(0), st.just(0))
+
+
+def swaps(names):
+    owner = names.map(lambda name: f"nocow {name}")
+    return st.one_of(
+        st.builds(
+            Swap,
+            st.builds(Directory, names),
+            st.none() | folders(names),
+            folders(names),
+            names,
+            owner,
+        ),
+        st.builds(
+            Swap,
+            st.builds(Below, names),
+            st.lists(names, min_size=1, max_size=4).map(tuple),
+            st.just(()),
+            names,
+            owner,
+        ),
+        st.builds(
+            Swap, st.builds(FstabOptions, names, st.just(7)), st.none() | names, names, names, owner
+        ),
+        st.builds(
+            Swap,
+            st.builds(LiveOption, names, st.just("compress")),
+            names,
+            st.just(""),
+            names,
+            owner,
+        ),
+        st.builds(
+            Swap, st.builds(TextFile, names), st.none() | names, st.none() | names, names, owner
+        ),
+    ).filter(lambda swap: swap.have != swap.want)
+
+
+def changes(names, prose):
+    return st.builds(
+        Change,
+        st.sampled_from(Op),
+        st.sampled_from(["nocow", "mount", "defrag"]),
+        names,
+        prose,
+        st.lists(swaps(names), max_size=3).map(tuple),
+        st.lists(st.builds(Note, prose, st.sampled_from(["", "V101"])), max_size=2).map(tuple),
+        prose,
+        st.sampled_from(["", "V305"]),
+    )
+
+
+def plans(names, prose):
+    return st.lists(changes(names, prose), max_size=4).map(
+        lambda found: Plan(tuple(found), tuple(swap for change in found for swap in change.swaps))
+    )
+
+
+def lines_of(plan, width):
+    return [
+        *text.plan(plan, width, verbose=True),
+        *map(text.action, plan.actions),
+        *(text.result("done", action, 1, 2) for action in plan.actions),
+        *text.moved(plan, Plan()),
+        text.summary(plan),
+    ]
+
+
+@QUICK
+@given(plans(anything, anything.map("x{}".format)), st.integers(40, 120))
+def test_no_name_reaches_the_terminal_raw(plan, width):
+    for line in lines_of(plan, width):
+        assert line == layout.printable(line)
+
+
+@QUICK
+@given(anything, anything)
+def test_no_header_or_problem_does_either(one, other):
+    lines = [*text.header(f"host {one}   config {other}", "read only", 80)]
+    lines += text.problems([Problem(Origin(one, 1, 1), other, one)]).split("\n")
+    for line in lines:
+        assert line == layout.printable(line)
+
+
+@QUICK
+@given(plans(st.text("abc/", min_size=1, max_size=12), short_words), st.integers(60, 120))
+def test_prose_fits(plan, width):
+    """Names and prose of short words: no line is wider than the terminal."""
+    assert all(len(line) <= width for line in text.plan(plan, width))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("word", ["x" * 30, "/" + "y" * 300])
+def test_a_long_word_stays_whole(width, word):
+    """A path or a command is there to be copied: it is not cut, and no other line grows."""
+    change = Change(Op.BLOCKED, "nocow", word, f"see {word} for more of it", hint=f"run {word} now")
+    lines = list(text.plan(Plan((change,)), width))
+    assert "\n".join(lines).count(word) == 3
+    assert all(len(line) <= width or word in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_layout_keeps_every_word(width):
+    words = "one two three four five six seven eight nine ten eleven twelve " * 3
+    lines = list(layout.hanging("  + nocow x", words.strip(), width, 14))
+    assert " ".join(" ".join(lines).split()) == f"+ nocow x {words.strip()}"
+
+
+def test_colour_only_repeats_symbols():
+    changes = tuple(Change(op, "nocow", f"/srv/{op.name}", "- ~ + ! ? =") for op in Op)
+    plain = list(text.plan(Plan(changes)))
+    painted = list(text.plan(Plan(changes), paint=lambda symbol, op: f"<{op.name}>{symbol}</>"))
+    assert [re.sub("<[^>]*>", "", line) for line in painted] == plain
+    for op in Op:
+        assert f"<{op.name}>{op.value}</> nocow /srv/{op.name}" in "\n".join(painted)
+        assert sum(f"<{op.name}>" in line for line in painted) == 1
+
+
+SUMMARIES = [
+    ((), "Nothing to do: 0 in sync."),
+    ((Op.SAME, Op.SAME), "Nothing to do: 2 in sync."),
+    (
+        (Op.ADD, Op.BLOCKED, Op.SAME),
+        "1 to add, 0 to change, 0 to remove, 1 blocked, 0 unknown, 1 in sync.",
+    ),
+    ((Op.UNKNOWN,), "0 to add, 0 to change, 0 to remove, 0 blocked, 1 unknown, 0 in sync."),
+]
+
+
+@pytest.mark.parametrize(("ops", "shown"), SUMMARIES)
+def test_summary(ops, shown):
+    changes = tuple(Change(op, "nocow", "/srv/vm") for op in ops)
+    assert text.summary(Plan(changes)) == shown
+
+
+def test_what_is_not_applicable_is_counted_apart():
+    change = Change(Op.SAME, "nocow", "/srv/vm", applicable=False)
+    assert text.summary(Plan((change,))) == "Nothing to do: 0 in sync, 1 not applicable."
+
+
+def test_a_poke_is_its_command():
+    poke = Poke("systemctl daemon-reload")
+    assert text.action(poke) == "systemctl daemon-reload"
+    assert text.result("done", poke, 2, 3) == "  [2/3] done   systemctl daemon-reload"
+
+
+def test_what_moved_since_the_plan_was_shown():
+    place = LiveOption("/", "compress")
+    shown = Plan((), (Swap(place, "compress=lzo", "", owner="mount /"),))
+    now = Plan((), (Swap(place, "compress=zstd:3", "", owner="mount /"),))
+    assert list(text.moved(shown, now)) == [
+        "  shown: compress live on /  compress=lzo -> no compress",
+        "  found: compress live on /  compress=zstd:3 -> no compress",
+    ]
+    assert list(text.moved(now, now)) == []
