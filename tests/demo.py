@@ -93,7 +93,7 @@ def build(folder: Path) -> None:
     run("mount", "-o", "loop", str(image), str(top))
     run("btrfs", "subvolume", "create", str(top / "@vm"))
     device = run("findmnt", "-no", "SOURCE", str(top)).strip()
-    uuid = run("blkid", "-s", "UUID", "-o", "value", device).strip()
+    uuid = run("blkid", "-p", "-s", "UUID", "-o", "value", device).strip()
     run("umount", str(top))
     run("mount", "-o", "loop,subvol=@vm,compress=zstd", str(image), "/mnt")
     layer = folder / "etc"
