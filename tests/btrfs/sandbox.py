@@ -22,6 +22,7 @@ APT_PACKAGES = [
     "cron",
     "e2fsprogs",
     "mount",
+    "procps",
     "strace",
     "util-linux",
 ]
@@ -29,6 +30,7 @@ PROGRAMS = [
     *("btrfs", "mkfs.btrfs", "mkfs.ext4", "mount", "umount", "losetup", "findmnt", "setpriv"),
     *("chattr", "lsattr", "filefrag", "getfattr", "setfattr", "getfacl", "setfacl", "strace"),
     "cron",
+    "pgrep",
 ]
 
 TOP = Path("/media")
