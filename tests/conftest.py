@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -15,3 +16,6 @@ settings.register_profile(
 )
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# A shell's background job ignores ctrl-C, and so would every program that is started from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -213,7 +213,7 @@ class Typed:
             cwd="/",
             env=_ENV,
             start_new_session=True,
-            preexec_fn=_at_the_terminal,  # noqa: PLW1509 - one thread
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
         )
         os.close(slave)
 
@@ -247,12 +247,6 @@ class Typed:
         while self._read():
             pass
         return self._process.wait(20)
-
-
-def _at_the_terminal() -> None:
-    """As a login shell's child: ctrl-C counts, also where these tests run in the background."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(what: str, ready: Callable[[], object]) -> None:
