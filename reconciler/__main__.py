@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
     """Run, and exit with what it says."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        # vmtune.yaml is UTF-8, and so are the names in it, whatever the locale can print.
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
     if os.geteuid() == 0:
         # Root must not leave compiled files in a user's checkout.
         sys.dont_write_bytecode = True
         # sudo and doas hand on the caller's: with 077 nobody could read the journal.
         os.umask(0o022)
-    from reconciler.cli import run  # noqa: PLC0415 - after the lines above
+    from reconciler.start import run  # noqa: PLC0415 - after the lines above
 
     sys.exit(run(sys.argv[1:]))
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler import __version__, exits
-from reconciler.terminal import Terminal, Unheard
+from reconciler.direct import Chosen, defrag, measure
+from reconciler.fence import fenced
+from reconciler.terminal import Terminal
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The options that stand before the command."""
-
-    terminal: Terminal
-    config: str | None
-    host: str | None
 
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -57,14 +48,43 @@ def cli(  # noqa: PLR0913, PLR0917 - one per option
 
 
 @cli.command()
+@click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which must not be there.")
+@click.pass_obj
+def init(chosen: Chosen, output: str | None) -> int:
+    """Print a vmtune.yaml for what this host has.
+
+    Finds Btrfs filesystems, libvirt pools and domains, GNOME Boxes, quickemu,
+    image files in the usual places, snapshot tools and hand-made cron lines.
+    Says for each what was found, what is suggested, why, and at what price.
+    """
+    from reconciler.commands import init as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, chosen.host, output)
+
+
+for _each in (defrag, measure):
+    cli.add_command(_each)
+
+
+RISKS = ("raid", "snapshots", "rewrite-images", "root-options")
+_allow = click.option(
+    "--allow",
+    metavar="RISK",
+    multiple=True,
+    type=click.Choice(RISKS),
+    help=f"Take a risk for once, as `allow:` in the file does for good: {', '.join(RISKS)}.",
+)
+
+
+@cli.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
 @click.pass_obj
 def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
     """Check configurations; look at no host.
 
-    Without FILE it is the configuration that plan would use. All problems are
-    printed at once as file:line:column.
+    Without FILE it is the configuration that plan would use; - or /dev/stdin is
+    standard input. All problems are printed at once as file:line:column.
     """
     from reconciler.commands import validate as command  # noqa: PLC0415 - each pays for itself
 
@@ -74,9 +94,16 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 @cli.command()
 @click.option("-o", "--output", metavar="PLAN", help="Save the plan, for `vmtune apply PLAN`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
+@_allow
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
 @click.pass_obj
-def plan(chosen: Chosen, output: str | None, as_json: bool, detailed_exitcode: bool) -> int:
+def plan(
+    chosen: Chosen,
+    output: str | None,
+    as_json: bool,
+    allow: tuple[str, ...],
+    detailed_exitcode: bool,
+) -> int:
     """Show what would change and why; change nothing.
 
     Needs no root: what may not be seen is shown as `?`. Exits with 0, with 6
@@ -86,7 +113,9 @@ def plan(chosen: Chosen, output: str | None, as_json: bool, detailed_exitcode: b
     from reconciler.commands import plan as command  # noqa: PLC0415
 
     terminal = replace(chosen.terminal, json=as_json)
-    return command.run(terminal, chosen.config, chosen.host, output, detailed=detailed_exitcode)
+    return command.run(
+        terminal, chosen.config, chosen.host, output, allow=allow, detailed=detailed_exitcode
+    )
 
 
 @cli.command()
@@ -103,11 +132,19 @@ def show(chosen: Chosen, plan: str, as_json: bool) -> int:
 @cli.command()
 @click.argument("plan", metavar="[PLAN]", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_allow
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
 @click.pass_obj
-def apply(chosen: Chosen, plan: str | None, yes: bool, as_json: bool, approved: str) -> int:
+def apply(  # noqa: PLR0913, PLR0917 - one per option
+    chosen: Chosen,
+    plan: str | None,
+    yes: bool,
+    allow: tuple[str, ...],
+    as_json: bool,
+    approved: str,
+) -> int:
     """Show the plan, ask, do it, and read every change back.
 
     With PLAN it does exactly that saved plan, or nothing when the host is no
@@ -118,19 +155,40 @@ def apply(chosen: Chosen, plan: str | None, yes: bool, as_json: bool, approved: 
     from reconciler.commands import apply as command  # noqa: PLC0415
 
     terminal = replace(chosen.terminal, json=as_json)
-    return command.run(terminal, chosen.config, chosen.host, plan, yes=yes, approved=approved)
+    return command.run(
+        terminal, chosen.config, chosen.host, plan, allow=allow, yes=yes, approved=approved
+    )
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
+@click.option("--html", metavar="FILE", help="Also write it to FILE as a page with charts.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+@click.pass_obj
+def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
+    """Show whether all is as declared, and what it brought.
+
+    First place by place what is wanted, there, and last written; then how the
+    largest images lie on disk, what compresses, and when schedules ran. Exits
+    with 0 when all is as declared, with 2 when something differs, with 6 when
+    only root could tell.
+    """
+    from reconciler.commands import status as command  # noqa: PLC0415
+
+    terminal = replace(chosen.terminal, json=as_json, quiet=quiet or chosen.terminal.quiet)
+    return command.run(terminal, chosen.config, chosen.host, html)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
-def status(chosen: Chosen, as_json: bool) -> int:
-    """Show, place by place, what is wanted, there, and last written.
+def doctor(chosen: Chosen, as_json: bool) -> int:
+    """Say what this host lacks, and the remedy.
 
-    Exits with 0 when all is as declared, with 2 when something differs, with 6
-    when only root could tell. With `vmtune -q status` it prints nothing.
+    Each check ends in ok, warn or fail. Without a configuration it looks at the
+    images that `vmtune init` finds. Exits with 1 when something fails.
     """
-    from reconciler.commands import status as command  # noqa: PLC0415
+    from reconciler.commands import doctor as command  # noqa: PLC0415
 
     return command.run(replace(chosen.terminal, json=as_json), chosen.config, chosen.host)
 
@@ -166,13 +224,17 @@ def history(chosen: Chosen, run: int | None) -> int:
 
 
 @cli.command()
-@click.argument("subject", metavar="CODE|KIND")
+@click.argument("subject", metavar="CODE|KIND|ENTRY")
 @click.pass_obj
 def explain(chosen: Chosen, subject: str) -> int:
-    """Say what a code (V101) or a kind (nocow) is about."""
+    """Say what a code (V101), a kind (nocow) or an entry is about.
+
+    An entry is `nocow[~/images]`, or just its path: what the plan says of it,
+    with each code explained.
+    """
     from reconciler.commands import explain as command  # noqa: PLC0415
 
-    return command.run(chosen.terminal, subject)
+    return command.run(chosen.terminal, subject, chosen.config, chosen.host)
 
 
 @cli.command()
@@ -193,37 +255,17 @@ def completion(chosen: Chosen, shell: str) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code; every error becomes one clear line on standard error."""
+    return fenced(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> Any:
     try:
-        code: Any = cli.main(
-            list(arguments) or ["--help"], prog_name="vmtune", standalone_mode=False
-        )
+        return cli.main(list(arguments) or ["--help"], prog_name="vmtune", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         return exits.USAGE
     except click.ClickException as error:
         error.show()
         return exits.ERROR
-    except (click.Abort, KeyboardInterrupt):
-        Terminal().complain("interrupted; nothing was changed")
-        return exits.INTERRUPTED
-    except Unheard as unheard:
-        if str(unheard):
-            Terminal().complain(f"the answer cannot be written: {unheard}")
-        return exits.ERROR
-    except BrokenPipeError:
-        # The reader of a pipe went away; without this Python complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.ERROR
-    except Exception as error:  # noqa: BLE001 - the last fence: no traceback reaches a user
-        return _unexpected(error)
-    return code if isinstance(code, int) else exits.DONE
-
-
-def _unexpected(error: Exception) -> int:
-    if os.environ.get("VMTUNE_DEBUG"):
-        raise error
-    Terminal().complain(
-        f"this is a fault of vmtune: {type(error).__name__}: {error}",
-        "VMTUNE_DEBUG=1 shows where; please report it with that",
-    )
-    return exits.ERROR
+    except click.Abort:
+        raise KeyboardInterrupt from None

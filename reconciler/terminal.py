@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
-import shutil
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.core.model import Op
 from reconciler.render.layout import printable
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,11 @@ _COLOURS = {
 }
 
 
+_TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
+"""Colours of the parts of a bar."""
+_WIDTH = 80
+
+
 def _coloured(choice: str, stream: TextIO) -> bool:
     """--color, then NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR=0, TERM=dumb, a terminal."""
     if choice != "auto":
@@ -36,6 +41,34 @@ def _coloured(choice: str, stream: TextIO) -> bool:
     if os.environ.get("CLICOLOR") == "0" or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
+
+
+@functools.cache
+def _unicode() -> bool:
+    """Whether the locale has more than ASCII (locale(7)): LC_ALL, LC_CTYPE, LANG, the first set.
+
+    As it was when the process began: in a C locale Python prints UTF-8 all the
+    same, and may have put LC_CTYPE=C.UTF-8 into its environment (PEP 538, 540).
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            found = dict(pair.split(b"=", 1) for pair in file.read().split(b"\0") if b"=" in pair)
+    except OSError:
+        found = dict(os.environb)
+    names = (b"LC_ALL", b"LC_CTYPE", b"LANG")
+    locale = next((found[name] for name in names if found.get(name)), b"")
+    return locale.lower().partition(b"@")[0].endswith((b".utf-8", b".utf8"))
+
+
+def _columns() -> int:
+    """As shutil.get_terminal_size(): $COLUMNS, else what the terminal says, else 80."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+    except (AttributeError, ValueError, OSError):
+        return _WIDTH
 
 
 class Unheard(Exception):  # noqa: N818 - nobody's fault
@@ -56,7 +89,7 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns of the terminal; 80 where there is none."""
-        return max(40, shutil.get_terminal_size((80, 24)).columns)
+        return max(40, _columns())
 
     def say(self, text: str = "") -> None:
         """A line of the answer; none where the answer is JSON."""
@@ -93,11 +126,31 @@ class Terminal:
         if not self.quiet:
             self.report(text)
 
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a line on standard error can be written again and again."""
+        return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def redraw(self, text: str) -> None:
+        """The one line that changes; "" takes it away."""
+        self._write(sys.stderr, f"\r{text}\x1b[K")
+
     def paint(self, text: str, op: Op) -> str:
         """A symbol in its colour, where colours are wanted."""
         if not self.coloured:
             return text
         return f"\x1b[{_COLOURS[op]}m{text}\x1b[0m"
+
+    def tint(self, text: str, part: str) -> str:
+        """A part of a bar in its colour, where colours are wanted."""
+        if not self.coloured or part not in _TINTS:
+            return text
+        return f"\x1b[{_TINTS[part]}m{text}\x1b[0m"
+
+    @property
+    def unicode(self) -> bool:
+        """Whether characters beyond ASCII may be printed."""
+        return _unicode()
 
     @property
     def coloured(self) -> bool:
@@ -116,7 +169,7 @@ class Terminal:
 
     def _write(self, stream: TextIO, text: str) -> None:
         """In an encoding that cannot say a character, its escape; Unheard if it is the answer."""
-        encoding = stream.encoding or "ascii"
+        encoding = (self.unicode and stream.encoding) or "ascii"
         try:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()

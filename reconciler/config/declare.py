@@ -28,11 +28,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def item(section: str, path: str, entry: Node) -> Item:
+def item(section: str, path: str, entry: Node, quiet: tuple[str, ...] = ()) -> Item:
+    """The entry with its defaults; ``quiet`` is what the file says for all of them."""
     identity = entry.keys[IDENTITY[section]]
     data = {key: _data(node) for key, node in entry.keys.items() if node is not identity}
     merged = {**DEFAULTS[section], **data}
-    return Item(section, identity.text, path, merged, identity.origin, dict(_marks(entry)))
+    return Item(section, identity.text, path, merged, identity.origin, dict(_marks(entry)), quiet)
 
 
 def conflicts(section: str, entry: Node) -> Iterator[Problem]:

@@ -5,31 +5,30 @@ PyYAML reads YAML 1.1, where ``compress: no`` is False, ``12:00`` is 720 and
 numbers are integers, and every other plain word is text, as in YAML 1.2.
 The tree is built from PyYAML's events, not by its composer: the depth and the
 size are known before anything is built, and an alias costs what it stands for.
-The parser is the pure Python one: the C parser dies of a signal on 100,000
-brackets, and this runs as root.
+What a parser finds fault with is the pure Python one's to say: see ``events``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, Never
 
-from reconciler.config import syntax
+from reconciler.config import events, syntax
 from reconciler.config.decode import decode
 from reconciler.config.messages import shown
 from reconciler.config.node import Node
 from reconciler.core.origin import Origin, Problem, Problems
+from reconciler.value import replace
 
 MAX_DEPTH = 32
-MAX_NODES = 20_000
+MAX_NODES = 100_000
 MAX_TEXT = 4096  # PATH_MAX: nothing here is longer than a path
 
 _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _MAX_DIGITS = 18  # int() itself refuses 4,301 digits with a ValueError
 # The same as in the file itself, had it been written as an escape.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 FIRST_LINE = "the first line to write is `version: 1`"
 
 
@@ -65,7 +64,11 @@ class _Builder:
         self.yaml = yaml
         self.text = text
         self.file = file
-        self.loader: Any = yaml.SafeLoader(text)
+        self.loader: Any = None
+        read = events.read(text)
+        if read is None:
+            self.loader = yaml.SafeLoader(text)
+        self.event = self.loader.get_event if read is None else read.__next__
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}
         self.count = 0
@@ -74,7 +77,7 @@ class _Builder:
         self.event()  # the stream's start
         first = self.event()
         event = self.event() if isinstance(first, self.yaml.DocumentStartEvent) else first
-        if isinstance(event, self.yaml.StreamEndEvent) or _is_empty(event):
+        if isinstance(event, self.yaml.StreamEndEvent) or events.is_empty(event):
             self.fail(Origin(self.file, 1, 1), "the file is empty", FIRST_LINE)
         root = self.node(event, 1)
         self.event()  # the document's end
@@ -82,9 +85,6 @@ class _Builder:
         if not isinstance(after, self.yaml.StreamEndEvent):
             self.fail(self.origin(after), "a second document begins here: one file, one document")
         return root
-
-    def event(self) -> Any:
-        return self.loader.get_event()
 
     def node(self, event: Any, depth: int) -> Node:
         self.charge(event, depth)
@@ -109,7 +109,7 @@ class _Builder:
         text, plain = event.value, event.implicit[0]
         if event.tag is not None:
             return None
-        if _is_empty(event):
+        if events.is_empty(event):
             self.note(event, "a value is missing", 'an empty text is written ""')
             return None
         if plain and text in _BOOLEANS:
@@ -129,7 +129,7 @@ class _Builder:
         if len(text) > MAX_TEXT:
             self.note(event, f"a text of {len(text)} characters; the limit is {MAX_TEXT}")
             return None
-        if found := _CONTROL.search(text):
+        if not text.isprintable() and (found := re.search(_CONTROL, text)):
             what, hint = f"control character U+{ord(found[0]):04X}", "remove it"
             if found[0] in "\r\n":
                 what, hint = "a line break", "write it on one line"
@@ -159,7 +159,7 @@ class _Builder:
 
     def value(self, name: str, key: Origin, depth: int) -> Node:
         event = self.event()
-        if _is_empty(event) and event.tag is None:
+        if events.is_empty(event) and event.tag is None:
             message = f"{shown(name)} has no value"
             self.problems.append(Problem(key, message, "write one, or remove the key"))
             return Node(None, key, key)
@@ -169,7 +169,7 @@ class _Builder:
         if not isinstance(event, self.yaml.ScalarEvent):
             self.fail(self.origin(event), "a key must be plain text")
         self.refuse_tag(event)
-        if _is_empty(event):
+        if events.is_empty(event):
             self.note(event, "a key is missing before `:`")
         elif event.value == "<<" and event.implicit[0]:
             self.note(event, "merge keys (`<<`) are not read here", "write the keys out")
@@ -233,8 +233,3 @@ class _Builder:
     def origin(self, event: Any) -> Origin:
         mark = event.start_mark
         return Origin(self.file, mark.line + 1, mark.column + 1)
-
-
-def _is_empty(event: Any) -> bool:
-    """Tell ``key:`` with nothing behind it from ``key: ""``."""
-    return getattr(event, "value", None) == "" and event.implicit[0]

@@ -102,7 +102,14 @@ def _items(
     for section, _, entry in merged:
         problems += declare.conflicts(section, entry)
         problems += declare.gaps(section, entry) if whole else ()
-    return tuple(declare.item(*entry) for entry in merged), problems
+    quiet = _quiet(layers)
+    return tuple(declare.item(*entry, quiet) for entry in merged), problems
+
+
+def _quiet(layers: Sequence[Node]) -> tuple[str, ...]:
+    """A later layer's list replaces an earlier one's."""
+    lists = [found.entries for layer in layers if (found := layer.get("quiet"))]
+    return tuple(entry.text for entry in lists[-1]) if lists else ()
 
 
 def _schedule_problems(layers: Sequence[Node]) -> list[Problem]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\}?|\()")
-_OWN_HOME = re.compile(r"^(?:\$\{?HOME\}?|/home/\$\{?(?:USER|LOGNAME)\}?)(?=/|$)")
+_VARIABLE = r"\$(?:\w+|\{[^}]*\}?|\()"
+_OWN_HOME = r"^(?:\$\{?HOME\}?|/home/\$\{?(?:USER|LOGNAME)\}?)(?=/|$)"
 _MAX_NAME = 255  # NAME_MAX and PATH_MAX of linux/limits.h, in bytes; PATH_MAX counts the NUL
 _MAX_PATH = 4095
 
@@ -42,8 +42,8 @@ def expand(written: str, home_of: Callable[[str], str | None]) -> str:
 
 
 def _refuse_variables(written: str) -> None:
-    if found := _VARIABLE.search(written):
-        suggestion = _OWN_HOME.sub("~", written)
+    if "$" in written and (found := re.search(_VARIABLE, written)):
+        suggestion = re.sub(_OWN_HOME, "~", written)
         hint = "write the path out" if "$" in suggestion else f"write {suggestion!r}"
         raise PathError(f"variables such as {found[0]} are not expanded here", hint)
 

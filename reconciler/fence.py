@@ -1,0 +1,43 @@
+"""The last fence around a command: every error becomes one clear line on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from reconciler import exits
+from reconciler.terminal import Terminal, Unheard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def fenced(command: Callable[[], Any]) -> int:
+    """The exit code; never an exception, but where VMTUNE_DEBUG asks for it."""
+    try:
+        code = command()
+    except KeyboardInterrupt:
+        Terminal().complain("interrupted; nothing was changed")
+        return exits.INTERRUPTED
+    except Unheard as unheard:
+        if str(unheard):
+            Terminal().complain(f"the answer cannot be written: {unheard}")
+        return exits.ERROR
+    except BrokenPipeError:
+        # The reader of a pipe went away; without this Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.ERROR
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _unexpected(error)
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("VMTUNE_DEBUG"):
+        raise error
+    Terminal().complain(
+        f"this is a fault of vmtune: {type(error).__name__}: {error}",
+        "VMTUNE_DEBUG=1 shows where; please report it with that",
+    )
+    return exits.ERROR

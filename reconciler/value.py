@@ -1,0 +1,190 @@
+"""Value classes: the standard library's dataclasses, made without compiling source text.
+
+``dataclasses.dataclass`` writes six methods of each class as text and compiles
+them, 0.4 ms a class; a plan that finds nothing to do has some eighty classes, and
+spent more on them than on its work. Here the methods are closures over the names
+of the fields. To a type checker, and to ``dataclasses.fields`` and its like, the
+classes are what they would be: a test holds the two to the same answers.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from dataclasses import dataclass, field, replace
+
+T = TypeVar("T")
+
+__all__ = ["dataclass", "field", "replace", "types_of"]
+
+_NOTHING: Any = object()
+
+
+def types_of(of: object) -> dict[str, str]:
+    """The names of the fields, with their types as written; none for any other object."""
+    return {name: found.annotation for name, found in getattr(of, "__value__", {}).items()}
+
+
+class _Field:
+    """How a field is filled where no value is given, and whether it tells values apart."""
+
+    __slots__ = ("annotation", "compare", "default", "factory")
+
+    def __init__(self, default: Any, factory: Any, compare: bool) -> None:
+        self.default = default
+        self.factory = factory
+        self.compare = compare
+        self.annotation = ""
+
+    def missing(self) -> Any:
+        """What stands where nothing is given; _NOTHING where something must be."""
+        return self.default if self.factory is _NOTHING else self.factory()
+
+
+class _Fields:
+    """``__dataclass_fields__``, made by the standard library for the few who ask."""
+
+    def __get__(self, _instance: object, owner: Any) -> Mapping[str, Any]:
+        import dataclasses  # noqa: PLC0415 - what this module is there to avoid
+
+        fields = [(name, f.annotation, _standard(f)) for name, f in owner.__value__.items()]
+        made: Any = dataclasses.make_dataclass(owner.__name__, fields)
+        owner.__dataclass_fields__ = made.__dataclass_fields__
+        found: Mapping[str, Any] = owner.__dataclass_fields__
+        return found
+
+
+def _standard(of: _Field) -> Any:
+    import dataclasses  # noqa: PLC0415
+
+    given = {"default": of.default, "default_factory": of.factory}
+    known = {name: value for name, value in given.items() if value is not _NOTHING}
+    return dataclasses.field(compare=of.compare, **known)
+
+
+def _field(
+    *, default: Any = _NOTHING, default_factory: Any = _NOTHING, compare: bool = True
+) -> Any:
+    return _Field(default, default_factory, compare)
+
+
+def _dataclass(
+    *, frozen: bool = False, slots: bool, order: bool = False
+) -> Callable[[type[T]], type[T]]:
+    """As ``dataclasses.dataclass``, for classes with slots; no other option is known."""
+    del slots  # there are none without
+    return lambda cls: _made(cls, frozen=frozen, order=order)
+
+
+def _replace(of: T, /, **changes: Any) -> T:
+    """As ``dataclasses.replace``."""
+    cls: Any = type(of)
+    kept = [changes.pop(n) if n in changes else getattr(of, n) for n in cls.__match_args__]
+    made: T = cls(*kept, **changes)  # what is left is no field: TypeError
+    return made
+
+
+def _made(cls: type[T], *, frozen: bool, order: bool) -> type[T]:
+    """The class again, with slots: they are laid out when a class is made."""
+    own = {
+        name: _described(vars(cls).get(name, _NOTHING), text)
+        for name, text in cls.__annotations__.items()
+        if not text.startswith("ClassVar")
+    }
+    fields: dict[str, _Field] = {**getattr(cls, "__value__", {}), **own}
+    body = {k: v for k, v in vars(cls).items() if k not in {*own, "__dict__", "__weakref__"}}
+    puts: list[Callable[[Any, Any], None]] = []
+    methods = {**_methods(cls.__qualname__, fields, puts), **_by_key(fields, order=order)}
+    methods |= _FROZEN if frozen else {"__hash__": None}
+    meta: Any = type(cls)
+    made: type[T] = meta(cls.__name__, cls.__bases__, {**methods, **body, "__slots__": (*own,)})
+    made.__qualname__ = cls.__qualname__
+    puts.extend(getattr(made, name).__set__ for name in fields)
+    return made
+
+
+def _described(default: Any, annotation: str) -> _Field:
+    found = default if isinstance(default, _Field) else _Field(default, _NOTHING, compare=True)
+    found.annotation = annotation
+    return found
+
+
+def _methods(
+    name: str, fields: dict[str, _Field], puts: list[Callable[[Any, Any], None]]
+) -> dict[str, Any]:
+    """What goes field by field; ``puts`` will hold the slots' own setters, in order."""
+    names, count = tuple(fields), len(fields)
+
+    def init(self: object, *given: Any, **named: Any) -> None:
+        if named or len(given) != count:
+            given = (*_filled(name, fields, given, named),)
+        for put, value in zip(puts, given, strict=True):
+            put(self, value)
+
+    def shown(self: object) -> str:
+        return f"{name}({', '.join(f'{each}={getattr(self, each)!r}' for each in names)})"
+
+    def reduced(self: object) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, each) for each in names)
+
+    return {
+        "__init__": init,
+        "__repr__": shown,
+        "__reduce__": reduced,
+        "__match_args__": names,
+        "__value__": fields,
+        "__dataclass_fields__": _Fields(),
+    }
+
+
+def _filled(
+    name: str, fields: dict[str, _Field], given: tuple[Any, ...], named: dict[str, Any]
+) -> list[Any]:
+    """A value for each field: by position, by name, or its default; TypeError as a call's."""
+    values, used = list(given), 0
+    for each in tuple(fields)[len(given) :]:
+        if each in named:
+            used += 1
+            value = named[each]
+        else:
+            value = fields[each].missing()
+        if value is _NOTHING:
+            raise TypeError(f"{name}() lacks {each}")
+        values.append(value)
+    if used < len(named):
+        wrong = [n for n in named if n not in fields or n in tuple(fields)[: len(given)]]
+        raise TypeError(f"{name}() got what it does not take, or has: {', '.join(wrong)}")
+    if len(values) > len(fields):
+        raise TypeError(f"{name}() takes {len(fields)} values, and got {len(given)}")
+    return values
+
+
+def _by_key(fields: dict[str, _Field], *, order: bool) -> dict[str, Any]:
+    """What compares: equal only to values of the same class, by the fields that count."""
+    names = [name for name, of in fields.items() if of.compare]
+    key: Callable[[Any], Any] = operator.attrgetter(*names) if names else lambda _: ()
+
+    def comparison(of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def compare(self: Any, other: Any) -> Any:
+            return (
+                of(key(self), key(other)) if other.__class__ is self.__class__ else NotImplemented
+            )
+
+        return compare
+
+    names_of = ("eq", "lt", "le", "gt", "ge") if order else ("eq",)
+    found: dict[str, Any] = {f"__{n}__": comparison(getattr(operator, n)) for n in names_of}
+    return found | {"__hash__": lambda self: hash(key(self))}
+
+
+def _refuse(self: object, name: str, *_: object) -> None:
+    raise AttributeError(f"{name!r} of a {type(self).__name__} cannot be changed")
+
+
+_FROZEN = {"__setattr__": _refuse, "__delattr__": _refuse}
+
+if not TYPE_CHECKING:
+    dataclass, field, replace = _dataclass, _field, _replace
