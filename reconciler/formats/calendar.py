@@ -6,11 +6,11 @@ scheduler's own affair: only they agree minute by minute, not on skipped hours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.formats import cronfields, oncalendar
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

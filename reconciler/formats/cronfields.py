@@ -7,7 +7,8 @@ never runs, ``*/90`` is not every 90 minutes. Here these are errors.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from reconciler.value import dataclass
 
 DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

@@ -8,10 +8,10 @@ read alike, or not as it looks, has a ``problem`` and is never edited.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 
 from reconciler.formats.options import well_formed
+from reconciler.value import dataclass
 
 LONGEST = 4095
 """Bytes of a line, without its newline, that getmntent(3) reads; it forgets the rest."""

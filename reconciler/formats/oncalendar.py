@@ -7,11 +7,11 @@ the judge where it exists, and knows the time zones.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from reconciler.formats.cronfields import Field, Term
 
@@ -37,16 +37,14 @@ _DAY = (
     r"(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?"
     r"|sat(?:urday)?|sun(?:day)?)"
 )
-_DAYS = re.compile(
-    rf"{_DAY}(?:(?:\.\.|-){_DAY})?(?:,{_DAY}(?:(?:\.\.|-){_DAY})?)*,?", re.IGNORECASE
-)
+_DAYS = rf"(?i){_DAY}(?:(?:\.\.|-){_DAY})?(?:,{_DAY}(?:(?:\.\.|-){_DAY})?)*,?"
 _CHAIN = r"(?:\*|[\d./]+(?:,[\d./]+)*)"
-_DATE = re.compile(rf"(?:(?P<year>{_CHAIN})-)?(?P<month>{_CHAIN})-(?P<day>{_CHAIN})", re.ASCII)
-_END_DATE = re.compile(rf"(?:(?P<year>{_CHAIN})-)?(?P<month>{_CHAIN})~(?P<day>{_CHAIN})", re.ASCII)
-_TIME = re.compile(rf"(?P<hour>{_CHAIN}):(?P<minute>{_CHAIN})(?::(?P<second>{_CHAIN}))?", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z][\w+-]*(?:/[\w+-]+)*", re.ASCII)
+_DATE = rf"(?a)(?:(?P<year>{_CHAIN})-)?(?P<month>{_CHAIN})-(?P<day>{_CHAIN})"
+_END_DATE = rf"(?a)(?:(?P<year>{_CHAIN})-)?(?P<month>{_CHAIN})~(?P<day>{_CHAIN})"
+_TIME = rf"(?a)(?P<hour>{_CHAIN}):(?P<minute>{_CHAIN})(?::(?P<second>{_CHAIN}))?"
+_ZONE = r"(?a)[A-Za-z][\w+-]*(?:/[\w+-]+)*"
 _NUMBER = r"(\d{1,4}(?:\.\d{1,6})?)"
-_COMPONENT = re.compile(rf"{_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?", re.ASCII)
+_COMPONENT = rf"(?a){_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?"
 _BOUNDS = {
     "year": (1970, 2199),
     "month": (1, 12),
@@ -77,11 +75,11 @@ def check(words: Sequence[str]) -> bool:
 
 
 def _zone(word: str) -> bool:
-    return _ZONE.fullmatch(word) is not None and not _DAYS.fullmatch(word)
+    return re.fullmatch(_ZONE, word) is not None and not re.fullmatch(_DAYS, word)
 
 
 def _weekdays(word: str) -> bool:
-    if not _DAYS.fullmatch(word):
+    if not re.fullmatch(_DAYS, word):
         return False
     for item in word.split(","):
         order = [_WEEKDAYS.index(day[:3].capitalize()) for day in re.split(r"\.\.|-", item) if day]
@@ -94,11 +92,11 @@ def _weekdays(word: str) -> bool:
 
 
 def _date(word: str) -> bool:
-    return _checked(_DATE.fullmatch(word)) or _checked(_END_DATE.fullmatch(word), end=True)
+    return _checked(re.fullmatch(_DATE, word)) or _checked(re.fullmatch(_END_DATE, word), end=True)
 
 
 def _time(word: str) -> bool:
-    return _checked(_TIME.fullmatch(word))
+    return _checked(re.fullmatch(_TIME, word))
 
 
 def _checked(match: re.Match[str] | None, *, end: bool = False) -> bool:
@@ -113,8 +111,10 @@ def _checked(match: re.Match[str] | None, *, end: bool = False) -> bool:
 
 def _within(name: str, text: str, *, end: bool) -> None:
     """ValueError unless the bounds of a name hold, counted from the month's `end` or not."""
+    from decimal import Decimal  # noqa: PLC0415 - cron fields need none
+
     low, high = (1, _LAST_FROM_THE_END) if end else _BOUNDS[name]
-    match = _COMPONENT.fullmatch(text)
+    match = re.fullmatch(_COMPONENT, text)
     if match is None or (name != "second" and any("." in (part or "") for part in match.groups())):
         raise ValueError(f"{name} is {text}: write a number, 1..5, or 0/15 for every 15th from 0")
     start, stop, step = (Decimal(part) if part else None for part in match.groups())

@@ -6,9 +6,8 @@ nothing where an option has its default: ``compress=no`` never appears.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.formats import options
+from reconciler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,8 @@ _OPTIONS = {
     "user_subvol_rm_allowed": _option("user_subvol_rm_allowed", ""),
 }
 _BY_NAME = {option.name: option for option in _OPTIONS.values()}
+ALL = tuple(_BY_NAME.values())
+
 _DEFAULT_LEVEL = {"zstd": "zstd:3", "zlib": "zlib:3", "lzo": "lzo"}
 _SHOWN = {"discard=sync": "discard", "commit=30": ""}
 

@@ -14,21 +14,21 @@ from reconciler.formats.mark import MARK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PLAIN_WORD = re.compile(r"[\w@+=:,./-]+", re.ASCII)
-_PLAIN_PATH = re.compile(r"[^\s\"'\\]+")
+_PLAIN_WORD = r"(?a)[\w@+=:,./-]+"
+_PLAIN_PATH = r"[^\s\"'\\]+"
 # Controls, and bytes that are not UTF-8 (surrogates, PEP 383): systemd drops a
 # line that holds such bytes, but takes them escaped.
-_BYTE = re.compile("[\x01-\x1f\x7f\udc80-\udcff]")
+_BYTE = "[\x01-\x1f\x7f\udc80-\udcff]"
 
 
 def word(text: str) -> str:
     """One argument of ExecStart=, not the program itself; ValueError on newline and NUL."""
     _one_line(text)
     doubled = text.replace("%", "%%").replace("$", "$$")
-    if _PLAIN_WORD.fullmatch(doubled.replace("%", "").replace("$", "") or "x") and doubled:
+    if re.fullmatch(_PLAIN_WORD, doubled.replace("%", "").replace("$", "") or "x") and doubled:
         return doubled
     quoted = doubled.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + _BYTE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", quoted) + '"'
+    return '"' + re.sub(_BYTE, lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", quoted) + '"'
 
 
 def command(argv: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ def path(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path")
     doubled = text.replace("%", "%%")
-    if _PLAIN_PATH.fullmatch(doubled):
+    if re.fullmatch(_PLAIN_PATH, doubled):
         return doubled
     return '"' + doubled.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
