@@ -6,14 +6,14 @@ is a FormatError, never a half-understood plan.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.core import places
+from reconciler.core import images, places
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
+from reconciler.core.written import Seen
+from reconciler.formats.digest import sha256
+from reconciler.value import types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,8 +35,8 @@ def text(data: Any) -> str:
     return found
 
 
-def _name(data: Any) -> str:
-    """A text that the kernel takes as a name."""
+def name(data: Any) -> str:
+    """The data, which is a text that the kernel takes as a name."""
     found = text(data)
     if "\0" in found:
         raise FormatError(f"no name: {found!r:.60}")
@@ -74,17 +74,21 @@ def _optional(data: Any) -> str | None:
 
 
 def _names(data: Any) -> tuple[str, ...]:
-    return tuple(_name(entry) for entry in items(data))
+    return tuple(name(entry) for entry in items(data))
 
 
 def _folder(data: Any) -> places.Folder | None:
     return None if data is None else _built(places.Folder, mapping(data))
 
 
+def _standing(data: Any) -> images.Standing:
+    return _built(images.Standing, mapping(data))
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "bool": flag,
     "int": number,
-    "str": _name,
+    "str": name,
     "tuple[str, ...]": _names,
 }
 """By the annotation of a field."""
@@ -93,10 +97,14 @@ _VALUES: Mapping[type[places.Place[Any]], Callable[[Any], Any]] = {
     places.Below: _names,
     places.Directory: _folder,
     places.FstabOptions: _optional,
-    places.LiveOption: _name,
+    places.LiveOption: name,
     places.TextFile: _optional,
-    places.Timer: _name,
+    places.Timer: name,
     places.UnitFile: _optional,
+    images.Images: _standing,
+    images.PropertyBelow: _standing,
+    images.Strays: _names,
+    images.Subvolume: name,
 }
 """What each place may hold."""
 
@@ -120,7 +128,7 @@ def place(data: Any) -> places.Place[Any]:
 
 def _built(kind: type[T], data: Mapping[str, Any]) -> T:
     """A dataclass from all of its fields, each of its type."""
-    fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = types_of(kind)
     if fields.keys() != data.keys():
         names = ", ".join(sorted(fields.keys() ^ data.keys()))
         raise FormatError(f"{kind.__name__} with other fields than expected: {names:.60}")
@@ -131,12 +139,17 @@ def plain_value(value: Any) -> Any:
     """JSON data for a value; a Folder becomes an object, a tuple a list."""
     if isinstance(value, tuple):
         return list(value)
-    return _fields(value) if dataclasses.is_dataclass(value) else value
+    return _fields(value) if types_of(value) else value
 
 
 def value(of: places.Place[Any], data: Any) -> Any:
     """A value of that place again."""
     return _VALUES[type(of)](data)
+
+
+def seen(data: Any) -> Seen:
+    """How an image lay."""
+    return _built(Seen, mapping(data))
 
 
 def plain_action(action: Action) -> dict[str, Any]:
@@ -170,9 +183,11 @@ def action(data: Any) -> Action:
 
 def digest(actions: Iterable[Action]) -> str:
     """SHA-256 over all that the actions would do: equal only when they are."""
+    import json  # noqa: PLC0415
+
     data = json.dumps([plain_action(action) for action in actions], sort_keys=True)
-    return hashlib.sha256(data.encode()).hexdigest()
+    return sha256(data.encode())
 
 
 def _fields(of: Any) -> dict[str, Any]:
-    return {field.name: plain_value(getattr(of, field.name)) for field in dataclasses.fields(of)}
+    return {name: plain_value(getattr(of, name)) for name in types_of(of)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+from reconciler.value import dataclass, types_of
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One attribute, by its name, before and after; name "" is the value itself."""
 
@@ -17,9 +18,7 @@ class Difference:
 
 def _attributes(value: Any) -> dict[str, Any]:
     """Keyed, since DeepDiff pairs list items by likeness; empty for a value without attributes."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    return {}
+    return {name: getattr(value, name) for name in types_of(value)}
 
 
 def compare(before: Any, after: Any) -> tuple[Difference, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reconciler.core import codec
+from reconciler.core import codec, rests
 from reconciler.core.codec import FormatError
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.origin import Origin
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from reconciler.core.rests import Fact
 
 FORMAT = "vmtune.plan/1"
 
@@ -26,6 +29,8 @@ class World:
     kernel: str
     config: str
     digest: str
+    allow: tuple[str, ...] = ()
+    """Risks that the command line allowed for once: the plan is done with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,14 @@ class Document:
     world: World
     created: str
     version: str
+    facts: tuple[Fact, ...] | None = None
+    """None in plans from before vmtune wrote them down."""
 
 
 def plain(document: Document) -> dict[str, Any]:
     """The document as JSON data, in a stable order."""
     world = document.world
+    facts = {} if document.facts is None else {"facts": list(map(rests.plain, document.facts))}
     return {
         "format": FORMAT,
         "version": document.version,
@@ -48,9 +56,14 @@ def plain(document: Document) -> dict[str, Any]:
         "host": world.host,
         "machine": world.machine,
         "kernel": world.kernel,
-        "config": {"path": world.config, "sha256": world.digest},
+        "config": {
+            "path": world.config,
+            "sha256": world.digest,
+            "allow": list(world.allow),
+        },
         "changes": [plain_change(change) for change in document.plan.changes],
         "actions": [codec.plain_action(action) for action in document.plan.actions],
+        **facts,
     }
 
 
@@ -81,7 +94,9 @@ def document(data: Any) -> Document:
         changes = tuple(_change(change) for change in codec.items(data["changes"]))
         actions = tuple(codec.action(action) for action in codec.items(data["actions"]))
         made = codec.text(data["created"]), codec.text(data["version"])
-        return Document(Plan(changes, actions), _world(data), *made)
+        facts = codec.items(data["facts"]) if "facts" in data else None
+        rested = None if facts is None else tuple(map(rests.fact, facts))
+        return Document(Plan(changes, actions), _world(data), *made, rested)
     except KeyError as missing:
         raise FormatError(f"a damaged plan: without {missing}") from None
     except ValueError as error:
@@ -90,8 +105,14 @@ def document(data: Any) -> Document:
 
 def _world(data: dict[str, Any]) -> World:
     config = codec.mapping(data["config"])
-    words = (data["host"], data["machine"], data["kernel"], config["path"], config["sha256"])
-    return World(*(codec.text(word) for word in words))
+    return World(
+        codec.text(data["host"]),
+        codec.text(data["machine"]),
+        codec.text(data["kernel"]),
+        codec.text(config["path"]),
+        codec.text(config["sha256"]),
+        tuple(map(codec.text, codec.items(config.get("allow", [])))),
+    )
 
 
 def _change(data: Any) -> Change:

@@ -1,19 +1,36 @@
-"""Why a declared path must not be acted on: it leads, or will lead, to another place."""
+"""The ground a declared path stands on: where it leads, and whether it may be acted on there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.facts import FstabLines, Mounts
+from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts
+from reconciler.core.model import NotApplicable, Refusal
 from reconciler.formats import mountinfo
 
 if TYPE_CHECKING:
-    from reconciler.core.facts import Location
+    from reconciler.core.facts import Filesystem, Location
     from reconciler.core.snapshot import Snapshot
     from reconciler.formats.fstab import Line
 
 
-def astray(where: Location) -> str:
+def ground(
+    path: str, see: Snapshot, moot: str
+) -> tuple[Location, Filesystem] | Refusal | NotApplicable:
+    """Where a path is and the Btrfs it is on; or why nothing is to be done there.
+
+    ``moot`` ends the sentence that says so of another filesystem.
+    """
+    where = see(Locate(path))
+    if text := _astray(where):
+        return Refusal(text, "declare the directory by its real path", "V109")
+    if text := unmounted(where.path, see):
+        return Refusal(text, "mount it first", "V108")
+    host = see(FilesystemOf(where.path))
+    return (where, host) if host.type == "btrfs" else NotApplicable(f"on {host.type}{moot}")
+
+
+def _astray(where: Location) -> str:
     """Why the links on the way are not followed; "" where they may be."""
     if not where.foreign_link:
         return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Query
+from reconciler.core.tree import Tree
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from reconciler.formats.crontab import Job
@@ -59,52 +60,28 @@ class Filesystem:
 
 
 @dataclass(frozen=True, slots=True)
+class Homes(Query[frozenset[str]]):
+    """Home directories of people, resolved."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilesystemOf(Query[Filesystem]):
     """By the magic number of statfs(2): fstab's third field may say "auto"."""
 
     path: str
 
 
-NAMED = 10
-"""How many copy-on-write files are named, the largest; the rest is counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class CowFile:
-    """A file with data that is copy-on-write; sizes in bytes, path relative to the scan."""
-
-    path: str
-    size: int
-    extents: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """What lies below a directory of images, within its subvolume.
-
-    ``cow`` holds the largest copy-on-write files with data, of ``cow_count``
-    in all; ``plain`` the directories and empty files that lack nocow.
-    ``unseen`` could not be opened for reading, nor then judged.
-    ``nocow_directories`` are those below that hand nocow on, counted.
-    """
-
-    files: int
-    cow: tuple[CowFile, ...]
-    cow_count: int
-    cow_bytes: int
-    plain: tuple[str, ...]
-    subvolumes: tuple[str, ...]
-    mounts: tuple[str, ...]
-    unseen: tuple[str, ...]
-    nocow_directories: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class TreeOf(Query[Tree]):
-    """Look below a path, but not into the absolute paths ``apart``."""
+    """Look below a path, but not into the absolute paths ``apart``.
+
+    ``close``: at what a rewrite must know, too (see Tree); each file that is copy-on-write is
+    opened for that.
+    """
 
     path: str
     apart: tuple[str, ...] = ()
+    close: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +167,13 @@ class Schedulers(Query[frozenset[str]]):
 @dataclass(frozen=True, slots=True)
 class CronDaemon(Query[bool]):
     """Whether a cron daemon is running, to read what lies in /etc/cron.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units(Query[dict[str, dict[str, str]]]):
+    """What systemd says of some units, by name: its properties, as org.freedesktop.systemd1 has."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

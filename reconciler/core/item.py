@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+from reconciler.value import dataclass
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from reconciler.core.origin import Origin
 
@@ -26,3 +28,35 @@ class Item:
     data: Mapping[str, Any]
     origin: Origin
     marks: Mapping[str, Origin]
+    quiet: tuple[str, ...] = ()
+    """Codes of notes that are left out, as the whole file says."""
+
+
+class Items(tuple[Item, ...]):  # noqa: SLOT001 - with an index beside it
+    """All items, in the order of the file, and how their paths lie to each other.
+
+    Looked up, not searched for: each of ten thousand items asks.
+    """
+
+    def __init__(self, _items: Iterable[Item] = ()) -> None:
+        self._at: dict[str, list[int]] = {}
+        for number, item in enumerate(self):
+            self._at.setdefault(item.path, []).append(number)
+        self._paths = sorted(self._at)
+
+    def at(self, path: str) -> tuple[Item, ...]:
+        """The items of that path itself."""
+        return self._of([path])
+
+    def below(self, path: str) -> tuple[Item, ...]:
+        """The items whose path begins with this one and a slash."""
+        first, last = (bisect_left(self._paths, f"{path}{end}") for end in "/0")  # 0 follows /
+        return self._of(self._paths[first:last])
+
+    def above(self, path: str) -> tuple[Item, ...]:
+        """The items whose path, with a slash, this one begins with."""
+        names = path.split("/")
+        return self._of("/".join(names[:depth]) for depth in range(1, len(names)))
+
+    def _of(self, paths: Iterable[str]) -> tuple[Item, ...]:
+        return tuple(self[n] for n in sorted(n for path in paths for n in self._at.get(path, ())))

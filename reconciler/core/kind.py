@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+from reconciler.value import dataclass
 
-    from reconciler.core.item import Item
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from reconciler.core.item import Item, Items
     from reconciler.core.model import Goal, Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Written
 
 
 def nothing_left(
@@ -20,20 +23,38 @@ def nothing_left(
     return iter(())
 
 
+def nothing_dropped(spec: Any, _written: Mapping[Place[Any], Written]) -> Any:
+    """For kinds of which an entry as a whole is declared or not."""
+    return spec
+
+
+def no_units(_specs: Sequence[Any], _see: Snapshot) -> Iterator[str]:
+    """For kinds that ask nothing of systemd."""
+    return iter(())
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of resource: one file in resources/ and one line in the registry.
 
-    ``parse`` turns a valid item into a spec (the second argument: all items),
+    ``parse`` turns a valid item into a spec (the second argument: all items), or
+    into None where the item asks nothing of this kind,
     ``want`` says which value each of its places should hold, ``leftovers``
     names what vmtune made for items that are no longer declared, with the
-    goals that take it back.
+    goals that take it back. ``recall`` adds to a spec what vmtune wrote for its
+    item before, and the item may no longer ask for. ``needs`` names kinds that
+    come before it: where one of them cannot do its part of an entry, this one
+    says nothing of it. ``units`` names the systemd units that it may ask about:
+    systemctl is run once for all of them.
     """
 
     name: str
     section: str
-    parse: Callable[[Item, Sequence[Item]], Any]
+    parse: Callable[[Item, Items], Any]
     want: Callable[[Any, Snapshot], Iterator[Said]]
     leftovers: Callable[[Sequence[Any], Snapshot], Iterator[tuple[str, Sequence[Goal[Any]]]]] = (
         nothing_left
     )
+    needs: tuple[str, ...] = ()
+    recall: Callable[[Any, Mapping[Place[Any], Written]], Any] = nothing_dropped
+    units: Callable[[Sequence[Any], Snapshot], Iterator[str]] = no_units

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from reconciler.core.origin import Origin
@@ -75,13 +76,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row of its own beside the resource: a difference that apply cannot end, or cannot see."""
+    """A row of its own beside the resource: a difference that apply cannot end, or cannot see.
+
+    ``kind`` is what the row is about where that is not the kind that says it.
+    """
 
     op: Op
     subject: str
     text: str
     hint: str = ""
     code: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,12 @@ class Reload:
 
 
 Said = Goal[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
+
+
+def is_end(word: Said) -> bool:
+    """Whether a kind says with it that nothing of its entry is done."""
+    is_hidden = isinstance(word, Finding) and not word.subject
+    return is_hidden or isinstance(word, Refusal | NotApplicable)
 
 
 @dataclass(frozen=True, slots=True)

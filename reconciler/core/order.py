@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import Schedulers
+from reconciler.core.images import MISSING, Subvolume
 from reconciler.core.model import Op, Poke
 from reconciler.core.places import OFF, Directory
 
@@ -20,6 +21,7 @@ _LAST_FILE_RANK = 50
 """Swaps of a lower rank write what systemd loads; those above it use what it has loaded."""
 _DEEPEST = 10_000
 """Above every rank: PATH_MAX allows for 4,096 levels."""
+_NOTHING = frozenset({None, OFF, MISSING})
 
 
 def in_order(
@@ -44,7 +46,7 @@ def _order(swap: Swap) -> tuple[int, str]:
     """
     if swap.want == OFF:
         return (0, "")
-    if swap.want is None and isinstance(swap.place, Directory):
+    if swap.want in {None, MISSING} and isinstance(swap.place, Directory | Subvolume):
         return (_DEEPEST - swap.place.path.count("/"), "")
     return swap.place.order
 
@@ -53,8 +55,8 @@ def operation(swaps: Sequence[Swap]) -> Op:
     """Adding where nothing was, removing where nothing is left, else changing."""
     if not swaps:
         return Op.SAME
-    if all(swap.have in {None, OFF} for swap in swaps):
+    if all(swap.have in _NOTHING for swap in swaps):
         return Op.ADD
-    if all(swap.want in {None, OFF} for swap in swaps):
+    if all(swap.want in _NOTHING for swap in swaps):
         return Op.REMOVE
     return Op.CHANGE

@@ -9,11 +9,11 @@ stopped before its unit file goes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Query
+from reconciler.value import dataclass, field, replace
 
 V = TypeVar("V")
 
@@ -26,6 +26,8 @@ class Place(Query[V], ABC):
     __slots__ = ()
     rank: ClassVar[int]
     loaded_by_systemd: ClassVar[bool] = False
+    in_words: ClassVar[bool] = False
+    """Its value is printed as a whole, by ``words``, although it has attributes."""
 
     @property
     def order(self) -> tuple[int, str]:
@@ -92,11 +94,16 @@ class Directory(Place[Folder | None]):
     def words(self, value: Folder | None) -> str:
         if value is None:
             return "missing"
-        return f"directory{', nocow' if value.nocow else ''}, mode {value.mode:04o}"
+        own = f", compression {value.compression}" if value.compression else ""
+        return f"directory{', nocow' if value.nocow else own}, mode {value.mode:04o}"
 
     def half_done(self, have: Folder | None, now: Folder | None, want: Folder | None) -> bool:
-        """Made, but the attribute not yet set."""
-        return have is None and want is not None and now == replace(want, nocow=False)
+        """Made, or one attribute gone, but the other not yet set."""
+        if now is None or want is None:
+            return False
+        left = {want.compression, have.compression, ""} if have else {now.compression}
+        as_wanted = replace(now, nocow=want.nocow, compression=want.compression) == want
+        return as_wanted and now.compression in left
 
     def stays(self, original: Folder | None) -> bool:
         """A directory that was made may hold images by now."""

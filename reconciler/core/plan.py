@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import former
 from reconciler.core.diff import compare
+from reconciler.core.item import Items
 from reconciler.core.model import (
     Change,
     Finding,
@@ -18,13 +19,15 @@ from reconciler.core.model import (
     Reload,
     Summary,
     Swap,
+    is_end,
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
 from reconciler.core.origin import Problem, Problems
 from reconciler.core.snapshot import Hidden
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from reconciler.core.item import Item
@@ -55,12 +58,27 @@ Spoken = tuple[Declared, "tuple[Said, ...]"]
 
 
 def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...]:
-    """Each item with every kind of its section, in the order of the file."""
+    """Each item with every kind it asks something of, in the order of the file."""
+    of = Items(items)
     return tuple(
-        Declared(kind, item, kind.parse(item, items))
-        for item in items
+        Declared(kind, item, spec)
+        for item in of
         for kind in kinds
-        if kind.section == item.section
+        if kind.section == item.section and (spec := kind.parse(item, of)) is not None
+    )
+
+
+def recalled(
+    declared: Sequence[Declared], written: Mapping[Place[Any], Written], config: str
+) -> tuple[Declared, ...]:
+    """Each with what vmtune wrote for it before: it may ask for only a part of that now."""
+    found: dict[str, dict[Place[Any], Written]] = {}
+    for place, was in written.items():
+        if was.config == config:
+            found.setdefault(was.owner, {})[place] = was
+    return tuple(
+        replace(d, spec=d.kind.recall(d.spec, found.get(d.owner, NOTHING_WRITTEN)))
+        for d in declared
     )
 
 
@@ -78,7 +96,10 @@ def make_plan(
     ``config``. What another configuration declared is left to that one.
     """
     others = {place for place, was in written.items() if was.config != config}
-    said = _strong([(d, _said(d, see)) for d in declared])
+    own = {place: was for place, was in written.items() if place not in others}
+    declared = recalled(declared, written, config)
+    see.expect(lambda: _units(declared, kinds, see))
+    said = _strong(list(heard(declared, lambda d: _said(d, see))))
     _check_conflicts(said)
     changes: list[Change] = []
     for d, words in said:
@@ -86,10 +107,28 @@ def make_plan(
     for kind in kinds:
         specs = [d.spec for d in declared if d.kind is kind]
         changes += _leftovers(kind, specs, see, others)
-    own = {place: was for place, was in written.items() if place not in others}
     changes += _taken_back(declared, changes, see, own)
     behind = any(isinstance(word, Reload) for _, words in said for word in words)
     return Plan(tuple(changes), in_order(changes, see, reload=behind))
+
+
+def _units(declared: Sequence[Declared], kinds: Sequence[Kind], see: Snapshot) -> Iterator[str]:
+    for kind in kinds:
+        yield from kind.units([d.spec for d in declared if d.kind is kind], see)
+
+
+def heard(
+    declared: Iterable[Declared], say: Callable[[Declared], tuple[Said, ...]]
+) -> Iterator[Spoken]:
+    """What each kind says; one that needs another, which cannot do its part, is not asked."""
+    fallen: set[tuple[str, str, str]] = set()
+    for d in declared:
+        entry = (d.item.section, d.item.path)
+        if not any((*entry, kind) in fallen for kind in d.kind.needs):
+            words = say(d)
+            yield d, words
+            if any(map(is_end, words)):
+                fallen.add((*entry, d.kind.name))
 
 
 def _said(declared: Declared, see: Snapshot) -> tuple[Said, ...]:
@@ -154,7 +193,7 @@ def _changes(
         declared.kind.name,
         declared.item.name,
         text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
-        notes=tuple(w for w in words if isinstance(w, Note)),
+        notes=tuple(w for w in words if isinstance(w, Note) and w.code not in declared.item.quiet),
         origin=declared.item.origin,
     )
     hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
@@ -166,7 +205,7 @@ def _changes(
         yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
     elif refusal:
         yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
-    else:
+    elif any(not isinstance(w, Finding) for w in words):  # else it says nothing of the entry itself
         goals = [w for w in words if isinstance(w, Goal)]
         swaps = tuple(_drift(goals, declared.owner, see, written))
         behind = not swaps and any(isinstance(w, Reload) for w in words)
@@ -175,7 +214,7 @@ def _changes(
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         yield Change(
             finding.op,
-            declared.kind.name,
+            finding.kind or declared.kind.name,
             finding.subject,
             text=finding.text,
             hint=finding.hint,
@@ -235,11 +274,16 @@ def _taken_back(
         if not place.stays(was.original):
             left.setdefault(was.owner, []).append(Goal(place, was.original))
     for owner, goals in left.items():
-        kind, _, name = owner.partition(" ")
-        yield Change(
-            Op.REMOVE,
-            kind,
-            name,
-            text="no longer declared: what was there before is put back",
-            swaps=tuple(_drift(goals, owner, see)),
-        )
+        yield _put_back(owner, goals, see)
+
+
+def _put_back(owner: str, goals: Sequence[Goal[Any]], see: Snapshot) -> Change:
+    kind, _, name = owner.partition(" ")
+    lasting = {goal.place: former.lasting(goal.place, goal.want) for goal in goals}
+    swaps = tuple(_drift((goal for goal in goals if not lasting[goal.place]), owner, see))
+    notes = tuple(note for note in lasting.values() if note)
+    row = Change(Op.REMOVE if swaps else Op.SAME, kind, name, notes=notes)
+    if no := former.obstacle((swap.place for swap in swaps), see):
+        text = f"no longer declared, but {no.text}"
+        return replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
+    return replace(row, text="no longer declared: what was there before is put back", swaps=swaps)

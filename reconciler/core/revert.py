@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import former
 from reconciler.core.facts import EntriesOf
+from reconciler.core.images import MISSING, Subvolume
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import in_order, operation
 from reconciler.core.places import Below, Directory, FstabOptions
@@ -46,6 +48,8 @@ def _changes(
     back, notes = [], []
     for swap in swaps:
         match states[swap.place].partition("hidden: "):
+            case ["ours", _, _] if note := former.lasting(swap.place, swap.have):
+                notes.append(note)
             case ["ours", _, _]:
                 back.append(Swap(swap.place, see(swap.place), swap.have, "", owner))
                 notes += [Note(text) for text in _cannot(swap)]
@@ -56,8 +60,10 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
-    if back or all(states[swap.place] == "taken back" for swap in swaps):
-        text = "" if back else "is as it was before"
+    if no := former.obstacle((swap.place for swap in back), see):
+        yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
+    elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
+        text = "" if back or notes else "is as it was before"
         yield Change(operation(back), kind, name, text, tuple(back), tuple(dict.fromkeys(notes)))
 
 
@@ -81,11 +87,11 @@ def _states(
 
 
 def _made(swap: Swap) -> bool:
-    return isinstance(swap.place, Directory) and swap.have is None
+    return swap.have in {None, MISSING} and isinstance(swap.place, Directory | Subvolume)
 
 
 def _path(swap: Swap) -> str:
-    return swap.place.path if isinstance(swap.place, Directory) else ""
+    return swap.place.path if isinstance(swap.place, Directory | Subvolume) else ""
 
 
 def _state(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def binary(size: int) -> str:
     """Bytes in IEC units: 61.0 GiB."""
@@ -11,6 +13,14 @@ def binary(size: int) -> str:
             break
         number /= 1024
     return f"{number:.0f} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
+
+
+def parsed(text: str) -> int:
+    """Bytes of "128M", "1GiB" or "4096": binary units. Raises ValueError for anything else."""
+    found = re.fullmatch(r"([0-9]{1,15})([KMG]?)(I?B)?", text.upper())
+    if not found:
+        raise ValueError(f"{text!r} is no size, as 128M is one")
+    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]]
 
 
 def counted(number: int, one: str, more: str = "") -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class Snapshot:
     def __init__(self, read: Callable[[Query[Any], Snapshot], Any]) -> None:
         self._read = read
         self._seen: dict[Query[Any], Any] = {}
+        self._units: Callable[[], Iterable[str]] = tuple
 
     def __call__(self, query: Query[T]) -> T:
         """The answer; raises Hidden, each time alike, where it may not be seen."""
@@ -49,6 +50,24 @@ class Snapshot:
         if isinstance(answer, Hidden):
             raise answer
         return answer
+
+    def expect(self, units: Callable[[], Iterable[str]]) -> None:
+        """Say which systemd units will be asked about: one question can then answer for all.
+
+        ``units`` is called where the first of them is asked about, if one ever is.
+        """
+        self._units = units
+
+    def expected(self) -> tuple[str, ...]:
+        """Their names, sorted; none where nobody said."""
+        names = tuple(sorted(set(self._units())))
+        self._units = lambda: names
+        return names
+
+    def known(self, query: Query[T]) -> T | None:
+        """The answer if it was asked for before, else None; nothing is asked of the host."""
+        answer: T | Hidden | None = self._seen.get(query)
+        return None if isinstance(answer, Hidden) else answer
 
     def maybe(self, query: Query[T]) -> T | None:
         """The answer, or None where it may not be seen: for advice, never for a verdict."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.model import Goal
+from reconciler.core.model import Finding, Goal, Op
+from reconciler.core.plan import heard
 from reconciler.core.snapshot import Hidden
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.core.effect import Effect
+    from reconciler.core.model import Plan, Said
     from reconciler.core.places import Place
     from reconciler.core.plan import Declared
     from reconciler.core.snapshot import Snapshot
@@ -39,13 +42,22 @@ class Standing:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that status says: the rows of the plan, the places behind them, and what it brought."""
+
+    plan: Plan
+    standings: tuple[Standing, ...]
+    effect: Effect
+
+
 def standings(
     declared: Sequence[Declared], see: Snapshot, written: Mapping[Place[Any], Written]
 ) -> tuple[Standing, ...]:
     """Every place of every declared resource that can be seen, each once."""
     found: dict[Place[Any], Standing] = {}
-    for resource in declared:
-        for goal in _goals(resource, see):
+    for resource, words in heard(declared, lambda resource: tuple(_words(resource, see))):
+        for goal in (word for word in words if isinstance(word, Goal)):
             standing = Standing(
                 resource.owner, goal.place, goal.want, see(goal.place), written.get(goal.place)
             )
@@ -54,12 +66,12 @@ def standings(
     return tuple(found.values())
 
 
-def _goals(resource: Declared, see: Snapshot) -> Iterator[Goal[Any]]:
+def _words(resource: Declared, see: Snapshot) -> Iterator[Said]:
     """Up to where something may not be seen: the plan's own row says so."""
     try:
         for word in resource.kind.want(resource.spec, see):
             if isinstance(word, Goal):
                 see(word.place)
-                yield word
-    except Hidden:
-        return
+            yield word
+    except Hidden as hidden:
+        yield Finding(Op.UNKNOWN, "", hidden.why)

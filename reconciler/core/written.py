@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.model import Swap
+from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +32,22 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """An image as it lay at the beginning or the end of a run; ``key`` stands for its path.
+
+    Sizes are in bytes. Another ``inode`` under the same path: it was rewritten.
+    """
+
+    key: str
+    inode: int
+    size: int
+    nocow: bool
+    fragments: int
+    compressed: int
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One record of the journal.
 
@@ -51,6 +67,9 @@ class Run:
     outcomes: Mapping[int, str] = field(default_factory=dict)
     finished: str = ""
     result: str = ""
+    before: tuple[Seen, ...] = ()
+    after: tuple[Seen, ...] = ()
+    """The largest images below what it touched; none in records from before vmtune looked."""
 
     def done(self) -> Iterable[tuple[int, Swap]]:
         """The swaps that were done, or may have been, with their numbers.
@@ -66,6 +85,15 @@ class Run:
     def changed(self) -> bool:
         """Whether anything was done, or may have been but for a failure."""
         return any(self.outcomes.get(number) != "failed" for number, _ in self.done())
+
+
+def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:
+    """Each image as it was when a run first looked, by key."""
+    found: dict[str, Seen] = {}
+    for run in runs:
+        for seen in (*run.before, *run.after):
+            found.setdefault(seen.key, seen)
+    return found
 
 
 def fold(base: Mapping[Place[Any], Written], runs: Iterable[Run]) -> dict[Place[Any], Written]:

@@ -1,0 +1,86 @@
+"""What vmtune has to say before anything is declared: a suggested file, and a host's health."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A labelled comment: what was "found", "why", at what "price"."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A key that is offered beside the suggested ones, as a comment."""
+
+    key: str
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of ``section`` in vmtune.yaml, with what speaks for and against it.
+
+    ``keys`` in the order printed. Not ``active``: printed as a comment, to be
+    chosen by hand. ``is_right``: it declares what is there already.
+    """
+
+    section: str
+    keys: Mapping[str, Any]
+    remarks: tuple[Remark, ...]
+    choices: tuple[Choice, ...] = ()
+    active: bool = True
+    is_right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A whole vmtune.yaml. ``apart`` was found, but there is nothing to declare for it."""
+
+    host: str
+    entries: tuple[Entry, ...]
+    apart: tuple[Remark, ...] = ()
+    unseen: tuple[str, ...] = ()
+    """What could not be seen, and why."""
+    is_root: bool = True
+
+    @property
+    def is_right(self) -> bool:
+        """Something is declared, and all that is declared is so already."""
+        active = [entry for entry in self.entries if entry.active]
+        return bool(active) and all(entry.is_right for entry in active)
+
+
+class Health(StrEnum):
+    """How a check of ``vmtune doctor`` came out; the value is what is printed."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    UNSEEN = "?"
+
+
+ASK_ROOT = "root sees it: the same with sudo"
+"""The remedy for what could not be seen; to root it is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of ``vmtune doctor``: what was looked at, how it is, and the remedy."""
+
+    health: Health
+    subject: str
+    text: str
+    code: str
+    remedy: str = ""

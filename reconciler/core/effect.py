@@ -1,0 +1,168 @@
+"""What the declared state brought: how images lie, what compresses, when schedules ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core import codec, compression
+from reconciler.core.facts import (
+    CronRuns,
+    FilesystemOf,
+    Locate,
+    OwnFiles,
+    Schedulers,
+)
+from reconciler.core.layout import LayoutsOf, ServiceRun, ServiceRunOf
+from reconciler.core.snapshot import Hidden
+from reconciler.formats import calendar, defragjob
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.core.compression import Compression
+    from reconciler.core.layout import Layout, Layouts
+    from reconciler.core.plan import Declared
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class PathEffect:
+    """The images of one declared path; ``layouts`` is None where ``hidden`` says why."""
+
+    name: str
+    path: str
+    layouts: Layouts | None
+    hidden: str = ""
+    uuid: str = ""
+    """Of the filesystem it is on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEffect:
+    """One declared schedule: what its scheduler knows. ``scheduler`` is "" before it is set up."""
+
+    name: str
+    scheduler: str
+    run: ServiceRun
+    hidden: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """``before`` is what the journal saw of images when it first did, by ``Layout.key``."""
+
+    paths: tuple[PathEffect, ...] = ()
+    filesystems: tuple[Compression, ...] = ()
+    schedules: tuple[ScheduleEffect, ...] = ()
+    before: Mapping[str, Seen] = field(default_factory=dict)
+
+
+def effect(declared: Sequence[Declared], see: Snapshot, before: Mapping[str, Seen]) -> Effect:
+    """All that can be seen; asks no question that could change something."""
+    return Effect(
+        tuple(_paths(declared, see)),
+        tuple(_filesystems(declared, see)),
+        tuple(_schedules(declared, see)),
+        before,
+    )
+
+
+def _paths(declared: Sequence[Declared], see: Snapshot) -> Iterator[PathEffect]:
+    apart = {
+        d.item.path: d.spec.apart
+        for d in declared
+        if d.item.section == "paths" and hasattr(d.spec, "apart")
+    }
+    for item in {d.item.path: d.item for d in declared if d.item.section == "paths"}.values():
+        try:
+            where = see(Locate(item.path))
+            on = see(FilesystemOf(where.path))
+            if where.kind == "directory" and on.type == "btrfs":
+                found = see(LayoutsOf(where.path, apart.get(item.path, ())))
+                yield PathEffect(item.name, where.path, found, uuid=on.uuid)
+        except Hidden as hidden:
+            yield PathEffect(item.name, item.path, None, hidden.why)
+
+
+def _filesystems(declared: Sequence[Declared], see: Snapshot) -> Iterator[Compression]:
+    """Each Btrfs that something is declared on, once, in the order of the file."""
+    seen = set()
+    for item in {d.item.path: d.item for d in declared}.values():
+        where = see.maybe(Locate(item.path))
+        on = where and see.maybe(FilesystemOf(where.path))
+        if where and on and on.type == "btrfs" and on.uuid not in seen:
+            found = compression.of(where.path, on, see)
+            if found:
+                seen.add(on.uuid)
+                yield found
+
+
+def _schedules(declared: Sequence[Declared], see: Snapshot) -> Iterator[ScheduleEffect]:
+    for d in declared:
+        if d.item.section != "defrag":
+            continue
+        try:
+            stem = defragjob.stem(see(Locate(d.item.path)).path)
+            made = [path for path in see(OwnFiles()) if defragjob.stem_of(path) == stem]
+            by_cron = any("/cron.d/" in path for path in made)
+            scheduler = "cron" if by_cron else "systemd" if made else ""
+            yield ScheduleEffect(d.item.name, scheduler, _run(d, stem, scheduler, see))
+        except Hidden as hidden:
+            yield ScheduleEffect(d.item.name, "", ServiceRun(), hidden.why)
+
+
+def _run(declared: Declared, stem: str, scheduler: str, see: Snapshot) -> ServiceRun:
+    if scheduler == "cron":
+        schedule = calendar.parse(declared.item.data["schedule"])
+        return ServiceRun(next=see(CronRuns(schedule.cron)) if schedule.cron else "")
+    if scheduler == "systemd" and "systemd" in see(Schedulers()):
+        return see(ServiceRunOf(stem))
+    return ServiceRun()
+
+
+def plain(of: Effect) -> dict[str, Any]:
+    """The effect as JSON data."""
+    return {
+        "paths": [_plain_path(path, of.before) for path in of.paths],
+        "filesystems": [codec.plain_value(each) for each in of.filesystems],
+        "schedules": [
+            {
+                "name": each.name,
+                "scheduler": each.scheduler,
+                "hidden": each.hidden,
+                **codec.plain_value(each.run),
+            }
+            for each in of.schedules
+        ],
+    }
+
+
+def _plain_path(of: PathEffect, before: Mapping[str, Seen]) -> dict[str, Any]:
+    layouts = of.layouts
+    return {
+        "name": of.name,
+        "path": of.path,
+        "hidden": of.hidden,
+        "files": layouts.count if layouts else None,
+        "size": layouts.size if layouts else None,
+        "images": [_plain_image(each, before) for each in layouts.measured] if layouts else [],
+        "unseen": [each.path for each in layouts.unseen] if layouts else [],
+    }
+
+
+def _plain_image(of: Layout, before: Mapping[str, Seen]) -> dict[str, Any]:
+    was = before.get(of.key)
+    return {
+        "path": of.path,
+        "size": of.size,
+        "nocow": of.nocow,
+        "fragments": of.fragments,
+        "fragments_per_gib": of.per_gib,
+        "fragments_before": was and was.fragments,
+        "data": of.data,
+        "compressed": of.compressed,
+        "shared": of.shared,
+        "parts": dict(of.parts) if of.fragments is not None else None,
+    }

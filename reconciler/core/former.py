@@ -1,0 +1,111 @@
+"""Mount options put back as they were before vmtune set them, and what hinders that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.facts import FstabObstacle
+from reconciler.core.images import MISSING, Images, PropertyBelow, Subvolume
+from reconciler.core.model import Goal, Note, Refusal
+from reconciler.core.places import FstabOptions, LiveOption
+from reconciler.core.snapshot import Hidden
+from reconciler.formats import options, tuning
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from reconciler.core.places import Place
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Written
+
+WHY = "what is no longer declared is put back"
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The options field of a line, and live options by their place, as the journal knows them."""
+
+    line: Written | None = None
+    live: tuple[tuple[LiveOption, Written], ...] = ()
+
+
+def former(
+    written: Mapping[Place[Any], Written], target: str, declared: Collection[tuning.Option]
+) -> Former:
+    """What was written for the entry of ``target``, but for the options it still declares."""
+    live = (
+        (place, was)
+        for place, was in written.items()
+        if isinstance(place, LiveOption) and tuning.option(place.name) not in declared
+    )
+    return Former(written.get(FstabOptions(target, 0)), tuple(live))
+
+
+def restored(line: str, of: Former, declared: Collection[tuning.Option]) -> str:
+    """The options with what vmtune put for others than the declared ones as it was before.
+
+    Only where the word is still the one that vmtune wrote.
+    """
+    was = of.line
+    if was is None or was.original is None or not _all_read(line, was):
+        return line
+    found = line
+    for option in tuning.ALL:
+        before = options.value(was.original, option.rivals)
+        ours = {options.value(value, option.rivals) for value in was.values} - {before}
+        if option not in declared and options.value(line, option.rivals) in ours:
+            found = options.replace(found, option.rivals, before)
+    # Nothing of ours is left in it: then in the order in which it was, too.
+    alike = sorted(options.split(found)) == sorted(options.split(was.original))
+    return was.original if found != line and alike else found
+
+
+def _all_read(line: str, was: Written) -> bool:
+    return all(options.well_formed(text) for text in (line, was.original, *was.values))
+
+
+def live(of: Former, mounted: Collection[str], see: Snapshot) -> Iterator[Goal[str] | Note]:
+    """The live options as they were, on the mount points of the entry's filesystem."""
+    for place, was in of.live:
+        if place.target not in mounted or see(place) not in was.values:
+            continue
+        if note := lasting(place, was.original):
+            yield note
+        elif see(place) != was.original:
+            # Weak: another entry may declare it for the same filesystem.
+            yield Goal(place, was.original, WHY, weak=True)
+
+
+def lasting(place: Place[Any], want: Any) -> Note | None:
+    """Said where no word has the kernel show ``want`` while the filesystem stays mounted."""
+    if isinstance(place, Images):
+        return Note("images stay as they were rewritten")
+    if isinstance(place, Subvolume) and want != MISSING:
+        return Note(
+            f"{place.path} stays a subvolume: to whoever uses it a directory like any other"
+        )
+    if isinstance(place, PropertyBelow):
+        return Note("what is below keeps the compression property")
+    if isinstance(place, LiveOption) and not want and not tuning.option(place.name).off:
+        return waits(place.name)
+    return None
+
+
+def waits(name: str) -> Note:
+    return Note(f"{name} stays until the filesystem is mounted afresh", "V211")
+
+
+def obstacle(places: Iterable[Place[Any]], see: Snapshot) -> Refusal | None:
+    """Why /etc/fstab cannot be replaced, where one of the places is in it: ask before any put."""
+    if not any(isinstance(place, FstabOptions) for place in places):
+        return None
+    try:
+        why = see(FstabObstacle())
+    except Hidden as hidden:
+        why = hidden.why
+    return fixed(why) if why else None
+
+
+def fixed(why: str) -> Refusal:
+    return Refusal(why, "mend that first; the live mount is left alone as well", "V210")
