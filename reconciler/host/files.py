@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
-import secrets
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.host.refused import Refused
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.vmtune", re.DOTALL)
+_TEMPORARY = r"(?s)\..*\.[0-9a-f]{8}\.vmtune"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,15 @@ def read(path: str) -> bytes | None:
             return file.read()
     except FileNotFoundError:
         return None
+
+
+def start_of(path: str, largest: int) -> bytes:
+    """The first bytes of a regular file that anybody may have put there; OSError for others."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return file.read(largest)
 
 
 def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
@@ -47,11 +57,25 @@ def create(path: str, data: bytes, mode: int) -> None:
     _put(path, data, lambda fd: os.fchmod(fd, mode))
 
 
+def create_new(path: str, data: bytes, mode: int = 0o644) -> None:
+    """A file that is not there yet, whole or not at all; FileExistsError where one is (link(2))."""
+    folder, temporary = _beside(path)
+    try:
+        with _created(temporary) as fd:
+            os.fchmod(fd, mode)
+            _write(fd, data)
+            os.fsync(fd)
+        os.link(temporary, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+    sync_directory(folder)
+
+
 def _put(
     path: str, data: bytes, prepare: Callable[[int], None], expected: bytes | None = None
 ) -> None:
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.vmtune")
+    folder, temporary = _beside(path)
     try:
         with _created(temporary) as fd:
             prepare(fd)
@@ -67,15 +91,21 @@ def _put(
     sync_directory(folder)
 
 
+def _beside(path: str) -> tuple[str, str]:
+    """The folder of a path, and a name in it for what is to become that path."""
+    folder, name = os.path.split(path)
+    return folder, os.path.join(folder, f".{name}.{os.urandom(4).hex()}.vmtune")
+
+
 def _still(path: str, expected: bytes) -> None:
     if read(path) != expected:
         raise Refused(f"{path} was changed while it was being edited; nothing was written to it")
 
 
-def append(path: str, data: bytes) -> None:
+def append(path: str, data: bytes, mode: int = 0o644) -> None:
     """Add to a file, made where missing, durably."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o644)
+    fd = os.open(path, flags, mode)
     try:
         _write(fd, data)
         os.fsync(fd)
@@ -93,7 +123,7 @@ def sweep(folder: str) -> None:
     """Remove temporary files of ``replace`` that a kill left behind."""
     if not os.path.isdir(folder):
         return
-    strays = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]
+    strays = [name for name in os.listdir(folder) if re.fullmatch(_TEMPORARY, name)]
     for name in strays:
         os.unlink(os.path.join(folder, name))
     if strays:
@@ -150,9 +180,14 @@ def sync_filesystem(path: str) -> None:
     """syncfs(2): a removed file or a new attribute is durable only with its transaction."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(fd):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), path)
+        sync(fd)
     finally:
         os.close(fd)
+
+
+def sync(fd: int) -> None:
+    """The same for the filesystem that a descriptor is on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

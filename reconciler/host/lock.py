@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.host import caller
+from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
 if TYPE_CHECKING:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
+import glob
 import os
 
+from reconciler.formats.digest import sha256
 from reconciler.host import files
 
 
 def identity() -> str:
     """A digest of machine-id(5), which itself is not for others to see; "" where there is none."""
     found = files.read_gone("/etc/machine-id").strip()
-    return hashlib.sha256(b"vmtune" + found).hexdigest() if found else ""
+    return sha256(b"vmtune" + found) if found else ""
 
 
 def kernel() -> str:
     """The release, as ``uname -r`` prints it."""
     return os.uname().release
+
+
+def has_btrfs() -> bool:
+    """Built in, loaded, or there to be loaded."""
+    known = files.read_gone("/proc/filesystems").split()
+    module = f"/lib/modules/{kernel()}/kernel/fs/btrfs/btrfs.ko*"
+    return b"btrfs" in known or bool(glob.glob(module))
+
+
+def command_line() -> str:
+    """The kernel's own, as the boot loader gave it."""
+    with open("/proc/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()

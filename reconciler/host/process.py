@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import re
+from typing import TYPE_CHECKING
 
 from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 """The system's folders: a user's PATH may lack sbin, and must not choose what root runs."""
@@ -14,7 +18,8 @@ SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/curr
 
 def find(name: str) -> str:
     """Absolute path of a program, "" when there is none."""
-    return shutil.which(name, path=SEARCH) or ""
+    paths = (f"{folder}/{name}" for folder in SEARCH.split(":"))
+    return next((p for p in paths if os.access(p, os.X_OK) and not os.path.isdir(p)), "")
 
 
 def _zone() -> dict[str, str]:
@@ -27,6 +32,8 @@ def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.Completed
     program = find(name)
     if not program:
         raise Refused(f"{name} is not installed")
+    import subprocess  # noqa: PLC0415 - most plans run nothing
+
     try:
         return subprocess.run(
             [program, *arguments],
@@ -44,6 +51,28 @@ def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.Completed
         raise Refused(f"{name} did not answer in {timeout:.0f} s") from None
 
 
+def running(names: frozenset[str]) -> bool:
+    """Whether a process of one of these names is there (proc_pid_comm(5))."""
+    return any(_name(pid) in names for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def _name(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:  # some hundred: text is dear
+            return os.fsdecode(file.read().strip())
+    except OSError:  # it ended
+        return ""
+
+
+def version(name: str) -> str:
+    """The first number with a dot that ``--version`` prints; "" where there is no such program."""
+    if not find(name):
+        return ""
+    done = run(name, "--version", timeout=10)
+    found = re.search(r"\d+(?:\.\d+)+", done.stdout + done.stderr)
+    return found[0] if found else "?"
+
+
 def must(name: str, *arguments: str, timeout: float = 60) -> str:
     """Standard output of a program that succeeded; Refused carries its own complaint."""
     done = run(name, *arguments, timeout=timeout)
@@ -51,3 +80,27 @@ def must(name: str, *arguments: str, timeout: float = 60) -> str:
         said = (done.stderr or done.stdout).strip() or "no message"
         raise Refused(f"{name} {' '.join(arguments)}: exit {done.returncode}: {said}")
     return done.stdout
+
+
+def relay(argv: Sequence[str], line: Callable[[str], None]) -> int:
+    """Run a program on this one's terminal to its end, which a signal to this one is not.
+
+    Each line of its standard output goes to ``line``. The exit code as a shell
+    has it: above 128, the signal that ended it.
+    """
+    import signal  # noqa: PLC0415 - most plans run nothing
+    import subprocess  # noqa: PLC0415
+
+    # Handled, not ignored: that the program would inherit. Ctrl-C reaches it by the terminal.
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: None) for number in handled}
+    try:
+        with subprocess.Popen(
+            argv, stdout=subprocess.PIPE, text=True, errors="surrogateescape"
+        ) as child:
+            for text in child.stdout or ():
+                line(text.rstrip("\n"))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode

@@ -6,14 +6,19 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import places
-from reconciler.host import cron, directory, files, fstab, mounts, systemd, texts
+from reconciler.core import images, places
+from reconciler.core.watch import NOBODY, Watch
+from reconciler.host import files
+from reconciler.host.directories import directory, settings, strays
 from reconciler.host.refused import Refused
+from reconciler.host.subvolumes import become
+from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
+    images.PropertyBelow: lambda place, _have, want: settings.put(place, want),
     places.Below: directory.put_below,
     places.Directory: directory.put,
     places.FstabOptions: fstab.put,
@@ -21,15 +26,32 @@ WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
     places.TextFile: texts.put,
     places.Timer: lambda place, _have, want: systemd.put_timer(place.unit, want),
     places.UnitFile: texts.put,
+    images.Strays: lambda place, have, want: strays.put(place.path, have, want),
 }
+
+
+def _rewrite(place: images.Images, have: images.Standing, want: Any, watch: Watch) -> None:
+    from reconciler.host.rewriting import images as room  # noqa: PLC0415 - it loads what makes threads
+
+    room.put(place, have, want, watch)
+
+
+LONG_WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any, Watch], None]] = {
+    images.Images: _rewrite,
+    images.Subvolume: become.put,
+}
+"""Those that may take minutes: they say how far they are, and can be stopped."""
 
 POKES: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
 
 
-def put(place: places.Place[Any], have: Any, want: Any) -> None:
-    """Change one place; Refused says what stood in the way."""
+def put(place: places.Place[Any], have: Any, want: Any, watch: Watch = NOBODY) -> None:
+    """Change one place; Refused says what stood in the way, Stopped that it was ended as asked."""
     with _refusing(getattr(place, "path", place.label)):
-        WRITERS[type(place)](place, have, want)
+        if type(place) in LONG_WRITERS:
+            LONG_WRITERS[type(place)](place, have, want, watch)
+        else:
+            WRITERS[type(place)](place, have, want)
 
 
 @contextmanager

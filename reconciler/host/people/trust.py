@@ -7,7 +7,7 @@ import os
 import pwd
 import stat
 
-from reconciler.host import caller
+from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
 _ACL = "system.posix_acl_access"

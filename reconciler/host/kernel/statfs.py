@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from reconciler.host.kernel.libc import libc
+
 _NAMES = {
     0x9123683E: "btrfs",
     0xEF53: "ext4",
@@ -26,8 +28,7 @@ _NAMES = {
 def filesystem_type(path: str) -> str:
     """The type's usual name, or its magic number in hexadecimal; OSError as statfs(2)."""
     buffer = ctypes.create_string_buffer(512)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.statfs(os.fsencode(path), buffer):
+    if libc().statfs(os.fsencode(path), buffer):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
     magic = ctypes.c_ulong.from_buffer(buffer).value & 0xFFFFFFFF

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.places import Folder
 from reconciler.core.snapshot import Hidden
-from reconciler.host import caller, inode
+from reconciler.host.kernel import btrfs, inode
+from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ def look(path: str) -> Folder | None:
         return None
     except PermissionError:
         raise Hidden(f"not readable as {caller.caller().name}") from None
+
+
+def identity(path: str) -> str:
+    """Its filesystem, subvolume and inode, as a person may compare them; "missing" for none."""
+    try:
+        with inode.directory(path) as fd:
+            inside = btrfs.subvolume(fd).identifier
+            return f"{btrfs.filesystem_uuid(fd)} subvolume {inside} inode {os.fstat(fd).st_ino}"
+    except FileNotFoundError:
+        return "missing"
 
 
 def entries(path: str) -> tuple[str, ...]:
@@ -83,12 +94,14 @@ def _make(within: int, name: str, mode: int) -> None:
 
 
 def _set(fd: int, want: Folder, path: str) -> None:
-    if not want.compression:
+    if want.nocow:
         inode.clear_compression(fd)
     value = inode.flags(fd)
     wanted = value | inode.NOCOW if want.nocow else value & ~inode.NOCOW
     if wanted != value and not inode.set_flags(fd, wanted):
         raise Refused(f"{path}: the kernel said yes to the attribute, but did not take it")
+    if not want.nocow:
+        inode.set_compression(fd, want.compression)
 
 
 def put_below(place: Below, have: tuple[str, ...], want: tuple[str, ...]) -> None:

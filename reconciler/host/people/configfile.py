@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
-from dataclasses import dataclass
 
-from reconciler.host import caller, trust
+from reconciler.host.people import caller, trust
 from reconciler.host.refused import Refused
+from reconciler.value import dataclass
 
+_STDIN = "/dev/stdin"
 _LARGEST = 1 << 20
 """More than a person writes: a device or a log given by mistake must not fill the memory."""
 
@@ -24,13 +24,22 @@ class Found:
 
 def short_hostname() -> str:
     """The name before the first dot, as in ``hosts:``."""
-    return socket.gethostname().partition(".")[0].lower()
+    return os.uname().nodename.partition(".")[0].lower()
 
 
-def find(named: str | None) -> Found:
-    """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there."""
+class NoneFound(Refused):
+    """There is no configuration anywhere, and none was named."""
+
+
+def find(named: str | None, *, piped: bool = False) -> Found:
+    """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there.
+
+    ``piped``: standard input may be named, for those who read it once and obey none of it.
+    """
     if named == "":
         raise Refused("--config names no file", "is the variable empty that should name it?")
+    if piped and named in {"-", _STDIN}:
+        return _standard_input()
     if chosen := named or os.environ.get("VMTUNE_CONFIG"):
         return read(os.path.abspath(_home(chosen)))
     looked = list(_candidates())
@@ -40,10 +49,18 @@ def find(named: str | None) -> Found:
         misspelt = f"{path.removesuffix('.yaml')}.yml"
         if os.path.lexists(misspelt):
             raise Refused(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
-    raise Refused(
+    raise NoneFound(
         "no vmtune.yaml: looked for " + ", ".join(map(_tilde, looked)),
-        "write one (the example in the documentation is a start), or name it with --config",
+        f"`vmtune init -o {_tilde(looked[-2])}` writes one for this host, or name it with --config",
     )
+
+
+def _standard_input() -> Found:
+    try:
+        with open(0, "rb", closefd=False) as file:
+            return Found(_STDIN, _STDIN, file.read(_LARGEST + 1))
+    except OSError as error:
+        raise Refused(f"{_STDIN}: {error.strerror}") from None
 
 
 def _home(path: str) -> str:

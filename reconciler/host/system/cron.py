@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.core.facts import ForeignJob
-from reconciler.formats import calendar, crontab, mark
-from reconciler.host import caller, files, process
+from reconciler.formats import mark
+from reconciler.host import files, process
+from reconciler.host.people import caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +26,7 @@ def installed() -> bool:
 
 def runs() -> bool:
     """A daemon that reads /etc/cron.d is running."""
-    return any(_is_cron(name) for name in os.listdir("/proc"))
-
-
-def _is_cron(name: str) -> bool:
-    return name.isdigit() and (files.read_gone(f"/proc/{name}/comm").strip().decode() in _DAEMONS)
+    return process.running(_DAEMONS)
 
 
 def foreign_jobs() -> tuple[ForeignJob, ...]:
@@ -39,6 +35,8 @@ def foreign_jobs() -> tuple[ForeignJob, ...]:
 
 
 def _system_jobs() -> Iterator[ForeignJob]:
+    from reconciler.formats import crontab  # noqa: PLC0415 - only where there is a schedule
+
     names = sorted(os.listdir(FOLDER)) if os.path.isdir(FOLDER) else []
     for path in ("/etc/crontab", *(f"{FOLDER}/{name}" for name in names)):
         data = files.read_gone(path)
@@ -49,6 +47,8 @@ def _system_jobs() -> Iterator[ForeignJob]:
 
 
 def _user_jobs() -> Iterator[ForeignJob]:
+    from reconciler.formats import crontab  # noqa: PLC0415
+
     for owner, path, data in _spooled():
         for job in crontab.parse(data, system=False):
             yield ForeignJob(path, job, caller.home_of(owner) or "/")
@@ -80,6 +80,10 @@ def hidden() -> str:
 
 def next_run(cron: str) -> str:
     """The next run in local time, in words; "" when it never comes."""
+    from datetime import datetime  # noqa: PLC0415
+
+    from reconciler.formats import calendar  # noqa: PLC0415
+
     now = datetime.now().astimezone()
     runs = calendar.next_runs(calendar.parse(cron), now, 1)
     return runs[0].strftime("%a %Y-%m-%d %H:%M") if runs else ""

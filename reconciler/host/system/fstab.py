@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import fstab, mountinfo, options
-from reconciler.host import files, filesystems, inode, mountapi, mounts, process
+from reconciler.host import files, process
+from reconciler.host.kernel import inode, mountapi
 from reconciler.host.refused import Refused
+from reconciler.host.system import filesystems, mounts
 
 if TYPE_CHECKING:
     from reconciler.core.places import FstabOptions
@@ -101,13 +103,34 @@ def _verify(old: bytes, new: bytes) -> None:
     """Errors of ``findmnt --verify`` before and after: old faults are not ours to judge."""
     if not process.find("findmnt"):
         return
-    before, after = (_faults(data) for data in (old, new))
+    after = _faults(new)
+    before = _faults(old) if after else []
     if fresh := [fault for fault in after if fault not in before]:
         raise Refused(f"findmnt --verify finds fault with the new {PATH}: {'; '.join(fresh)}")
 
 
+def faults() -> tuple[tuple[str, str], ...]:
+    """Mount point and text of each error that findmnt(8) finds in the file as it is."""
+    found, target = [], ""
+    for line in _verified(files.read(PATH) or b"").splitlines():
+        words = line.strip()
+        if words.startswith("[E]"):
+            found.append((target, words.removeprefix("[E]").strip()))
+        elif words.startswith("findmnt:") and "parse error" in words:
+            found.append(("", words.removeprefix("findmnt:").strip()))
+        elif line[:1] == "/":
+            target = words
+    return tuple(found)
+
+
 def _faults(data: bytes) -> list[str]:
-    """Lines that findmnt marks [E]rror; 2.38 prints them on stdout, newer ones on stderr."""
+    """Lines that findmnt marks [E]rror."""
+    lines = (line.strip() for line in _verified(data).splitlines())
+    return [line for line in lines if line.startswith("[E]")]
+
+
+def _verified(data: bytes) -> str:
+    """All that findmnt has to say; 2.38 prints it on stdout, newer ones on stderr."""
     fd = os.memfd_create("fstab", 0)
     try:
         os.write(fd, data)
@@ -115,5 +138,4 @@ def _faults(data: bytes) -> list[str]:
         done = process.run("findmnt", "--verify", "--tab-file", path)
     finally:
         os.close(fd)
-    output = (done.stdout + done.stderr).replace(path, PATH)
-    return [line.strip() for line in output.splitlines() if line.strip().startswith("[E]")]
+    return (done.stdout + done.stderr).replace(path, PATH)

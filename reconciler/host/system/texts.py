@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import mark
-from reconciler.host import cron, files, systemd
+from reconciler.host import files
 from reconciler.host.refused import Refused
+from reconciler.host.system import cron, systemd
 
 if TYPE_CHECKING:
     from reconciler.core.places import TextFile

@@ -9,7 +9,8 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.host import ioctl
+from reconciler.host.kernel import ioctl
+from reconciler.host.kernel.libc import libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ COMPRESS = 0x00000004  # FS_COMPR_FL, chattr +c
 IMMUTABLE = 0x00000010  # FS_IMMUTABLE_FL
 APPEND = 0x00000020  # FS_APPEND_FL, chattr +a
 NOCOMPRESS = 0x00000400  # FS_NOCOMP_FL, chattr +m
+VERITY = 0x00100000  # FS_VERITY_FL
 NOCOW = 0x00800000  # FS_NOCOW_FL, chattr +C
 PROPERTY = "btrfs.compression"
 
@@ -50,6 +52,8 @@ def set_flags(fd: int, value: int) -> bool:
 
 def compression(fd: int, value: int) -> str:
     """The per-inode compression setting: property first, then the c and m attributes."""
+    if not value & (COMPRESS | NOCOMPRESS):
+        return ""  # the kernel sets one of them with the property: no need to ask for that
     try:
         found = os.getxattr(fd, PROPERTY).decode("ascii", "replace")
     except OSError as error:
@@ -59,6 +63,21 @@ def compression(fd: int, value: int) -> str:
     if found:
         return found
     return "c" if value & COMPRESS else "m" if value & NOCOMPRESS else ""
+
+
+def set_compression(fd: int, wanted: str) -> None:
+    """Have a setting as ``compression`` names it; the kernel knows which words it takes (EINVAL).
+
+    Not beside nocow (EINVAL).
+    """
+    if compression(fd, flags(fd)) == wanted:
+        return
+    if wanted in {"", "c", "m"}:
+        clear_compression(fd)
+        if wanted:
+            set_flags(fd, flags(fd) | (COMPRESS if wanted == "c" else NOCOMPRESS))
+    else:
+        os.setxattr(fd, PROPERTY, wanted.encode("ascii"))
 
 
 def clear_compression(fd: int) -> None:
@@ -89,16 +108,29 @@ def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
     Names may be swapped by whoever owns a parent while root walks; descriptors
     cannot.
     """
-    how = struct.pack("=3Q", _READ_ANY | extra, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS)
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = int(libc.syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
+    fd = _openat2(path, within, _READ_ANY | extra)
     try:
         yield fd
     finally:
         os.close(fd)
+
+
+def status_beneath(path: str, within: int) -> os.stat_result:
+    """The same for who only asks what is there: nothing is opened, and no lease broken."""
+    fd = _openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _openat2(path: str, within: int, flags: int) -> int:
+    how = struct.pack("=3Q", flags, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS)
+    fd = int(libc().syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return fd
 
 
 def directory(path: str) -> AbstractContextManager[int]:

@@ -7,14 +7,18 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.core.facts import Filesystem, Location
+from reconciler.core.facts import Filesystem, Location, Mounts
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import mountinfo
-from reconciler.host import btrfs, caller, inode, snapshotters, statfs
+from reconciler.host.kernel import btrfs, inode, statfs
+from reconciler.host.people import caller
+from reconciler.host.system import snapshotters
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from reconciler.core.snapshot import Snapshot
 
 
 def mounts() -> tuple[mountinfo.Mount, ...]:
@@ -23,7 +27,7 @@ def mounts() -> tuple[mountinfo.Mount, ...]:
         return mountinfo.parse(file.read())
 
 
-def locate(path: str) -> Location:
+def locate(path: str, homes: frozenset[str]) -> Location:
     """Resolve links; for a path that is not there, find out which directories to make."""
     real, links = _followed(path)
     missing: list[str] = []
@@ -35,11 +39,11 @@ def locate(path: str) -> Location:
         kind = "missing" if stat.S_ISDIR(status.st_mode) else f"below {nearest}, which is a file"
     else:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-    at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in caller.homes())
+    at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in homes)
     setgid = bool(status.st_mode & stat.S_ISGID)
     uid = status.st_uid if at_home else 0
     gid = status.st_gid if at_home or setgid else 0
-    is_home = real in caller.homes()
+    is_home = real in homes
     # Only what one could have changed oneself may one have changed through a link.
     foreign = (link for link, owner in links if owner not in {0, status.st_uid})
     return Location(
@@ -81,7 +85,7 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def filesystem(path: str) -> Filesystem:
+def filesystem(path: str, see: Snapshot) -> Filesystem:
     """The filesystem of an existing path, or of the nearest existing directory above it."""
     while _status(path) is None:
         path = os.path.dirname(path)
@@ -89,40 +93,21 @@ def filesystem(path: str) -> Filesystem:
     if name != "btrfs":
         return Filesystem(name)
     status = os.statvfs(path)
-    with _anywhere_on(path) as fd:
-        uuid, label = btrfs.filesystem_uuid(fd), btrfs.label(fd)
+    with _anywhere_on(path, see) as fd:
+        uuid, label, profiles = btrfs.filesystem_uuid(fd), btrfs.label(fd), btrfs.data_profiles(fd)
         read_only = bool(status.f_flag & os.ST_RDONLY) or btrfs.subvolume(fd).read_only
-    return Filesystem(
-        name, uuid, label, _profiles(uuid), status.f_bavail * status.f_frsize, read_only
-    )
+    return Filesystem(name, uuid, label, profiles, status.f_bavail * status.f_frsize, read_only)
 
 
-def _anywhere_on(path: str) -> AbstractContextManager[int]:
+def _anywhere_on(path: str, see: Snapshot) -> AbstractContextManager[int]:
     """A descriptor on the path, or on the mount point it is below: the answers are alike."""
     if os.access(path, os.R_OK):
         return inode.opened(path)
-    mount = mountinfo.containing(mounts(), path)
+    mounts_now = see(Mounts())
+    mount = mountinfo.containing(mounts_now, path)
     if mount is None or not os.access(mount.target, os.R_OK):
         raise Hidden(f"{path} is not readable as {caller.caller().name}")
     return inode.opened(mount.target)
-
-
-def _profiles(uuid: str) -> tuple[str, ...]:
-    """Profiles of the data block groups: folders beside the counters in sysfs.
-
-    A filesystem made with --mixed keeps data and metadata in the same groups.
-    """
-    space = f"/sys/fs/btrfs/{uuid}/allocation"
-    return tuple(
-        sorted({name for each in ("data", "mixed") for name in _folders(f"{space}/{each}")})
-    )
-
-
-def _folders(path: str) -> list[str]:
-    try:
-        return [entry.name for entry in os.scandir(path) if entry.is_dir()]
-    except OSError:
-        return []
 
 
 def source_uuid(source: str) -> str:
@@ -163,15 +148,37 @@ def _known() -> list[str]:
         return []
 
 
+def snapshot_plans(path: str) -> tuple[str, ...]:
+    """Programs that snapshot the subvolume of a path; Hidden where one's file may not be read."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    with inode.opened(path) as fd:
+        found = tuple(snapshotters.of(btrfs.subvolume(fd).identifier))
+    if not found and (closed := snapshotters.closed()):
+        raise Hidden(f"{closed} is not readable as {caller.caller().name}")
+    return found
+
+
+def is_subvolume_root(path: str) -> bool:
+    """By its inode number, on a path known to be on Btrfs."""
+    return os.stat(path).st_ino == btrfs.FIRST_INODE
+
+
 def snapshots(path: str) -> tuple[str, ...]:
-    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
+    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come.
+
+    Those there are only root sees; a program that will make more is sign enough.
+    """
     while _status(path) is None:
         path = os.path.dirname(path)
     with inode.opened(path) as fd:
         own = btrfs.subvolume(fd)
+        coming = tuple(snapshotters.of(own.identifier))
         try:
             count = btrfs.snapshots(fd, own.uuid)
         except PermissionError:
-            raise Hidden("snapshots are listed only for root") from None
+            if not coming:
+                raise Hidden("snapshots are listed only for root") from None
+            count = 0
     there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
-    return (*there, *snapshotters.of(own.identifier))
+    return (*there, *coming)

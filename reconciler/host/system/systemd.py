@@ -11,9 +11,10 @@ from reconciler.core.facts import Elapse
 from reconciler.core.places import OFF, ON
 from reconciler.formats import unit
 from reconciler.host import files, process
+from reconciler.host.refused import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 UNITS = "/etc/systemd/system"
 _HIDING = (
@@ -27,24 +28,43 @@ fstab takes its place (systemd.mount(5), FSTAB)."""
 _ADDING = (*_HIDING, *(f"{d}/systemd/system" for d in ("/usr/local/lib", "/usr/lib", "/lib")))
 """Where a drop-in changes whichever unit there is, the earlier hiding the later of its name."""
 
+_PROPERTIES = (
+    "Id,UnitFileState,ActiveState,NeedDaemonReload,LastTriggerUSec,NextElapseUSecRealtime,"
+    "Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainStartTimestampMonotonic,"
+    "ExecMainExitTimestampMonotonic,ConditionResult,ConditionTimestamp"
+)
+"""All that is asked of any unit: one that lacks a property is silent about it."""
+
 
 def runs() -> bool:
     """sd_booted(3): systemd is the system manager."""
     return os.path.isdir("/run/systemd/system")
 
 
-def properties(name: str, *wanted: str) -> dict[str, str]:
-    """``systemctl show``: an unknown unit is no error, but LoadState=not-found."""
-    flags = [f"--property={','.join(wanted)}"]
-    shown = process.must("systemctl", "show", *flags, "--", name)
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """``systemctl show``, once for all: an unknown unit is no error, but one of few properties.
+
+    Refused where systemd takes one of the names for none.
+    """
+    if not names:
+        return {}
+    shown = process.must("systemctl", "show", f"--property={_PROPERTIES}", "--", *names)
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in shown.strip("\n").split("\n\n")
+    ]
+    if len(names) == 1:
+        return {names[0]: blocks[0]}  # Id is another where the name is an alias
+    found = {block.get("Id", ""): block for block in blocks}
+    if found.keys() != set(names):
+        raise Refused("systemctl show did not answer for each unit that it was asked about")
+    return found
 
 
-def timer(name: str) -> str:
-    """The value of a Timer place."""
+def timer(name: str, found: Mapping[str, str]) -> str:
+    """The value of a Timer place, by what systemd says where it runs."""
     if not runs():
         return "enabled" if os.path.lexists(f"{UNITS}/timers.target.wants/{name}") else OFF
-    found = properties(name, "UnitFileState", "ActiveState")
     enabled, active = found.get("UnitFileState") == "enabled", found.get("ActiveState") == "active"
     return ON if enabled and active else "enabled" if enabled else "active" if active else OFF
 
@@ -65,11 +85,6 @@ def reload() -> None:
     """Have systemd read unit files and fstab again; where it does not run, nobody has to."""
     if runs():
         process.must("systemctl", "daemon-reload", timeout=300)
-
-
-def needs_reload(name: str) -> bool:
-    """Whether the unit on disk is newer than the one that systemd holds."""
-    return runs() and properties(name, "NeedDaemonReload").get("NeedDaemonReload") == "yes"
 
 
 def shadowing_unit(target: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from functools import cache
+
+from reconciler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,11 @@ class Caller:
     home: str
 
 
+def is_root() -> bool:
+    """Whether this process may do as root does."""
+    return os.geteuid() == 0
+
+
 def caller() -> Caller:
     """From the name that the elevating program leaves behind, else from the real user."""
     entry = None
@@ -24,6 +31,7 @@ def caller() -> Caller:
     return entry or _by_uid(os.getuid())
 
 
+@cache  # glibc asks its sources anew each time; people do not move while a command runs
 def _by_name(name: str) -> Caller | None:
     try:
         return _caller(pwd.getpwnam(name)) if name else None
@@ -31,6 +39,7 @@ def _by_name(name: str) -> Caller | None:
         return None
 
 
+@cache
 def _by_uid(uid: int) -> Caller:
     try:
         return _caller(pwd.getpwuid(uid))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from reconciler.core.facts import Verdict
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import mountinfo, tuning
-from reconciler.host import filesystems, mountapi
+from reconciler.host.kernel import mountapi
 from reconciler.host.refused import Refused
+from reconciler.host.system import filesystems
 
 if TYPE_CHECKING:
     from reconciler.core.places import LiveOption

@@ -1,0 +1,1 @@
+"""A directory and what lies below it: attributes, looking at every file, how images lie."""

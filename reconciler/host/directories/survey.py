@@ -1,0 +1,277 @@
+"""What lies below a directory of images: the files decide, not the directory's attribute."""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import os
+import stat
+from bisect import insort
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.images import NAMED as FIRST
+from reconciler.core.images import is_second, is_stray
+from reconciler.core.tree import (
+    LARGEST,
+    NAMED,
+    OPENED_TWICE,
+    CowFile,
+    Lot,
+    Parts,
+    Settings,
+    Tree,
+)
+from reconciler.host.directories import strays
+from reconciler.host.directories.tree import Walk, entries
+from reconciler.host.kernel import btrfs, inode
+from reconciler.value import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from reconciler.host.directories.tree import Entry
+
+_ASKED = 100_000
+"""Files of which it is looked up who has them open; a lease is asked for of every one."""
+_SMALLEST, _DESCRIPTOR = 4096, ".vmdk"
+"""No image is smaller, but for the text that names the extents of another one."""
+_MOST_NAMED = 10_000
+"""Parts of images that are remembered, in all: a header may name a thousand."""
+_HEAD = 64 << 10
+"""Bytes of an image that are read, to see which files it names."""
+
+
+_Row = tuple[int, int, str, int | None, int, int, int, str]
+"""One file of many: allocated, size, path, extents, shared, encoded, kept, obstacle."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    """A Lot while it grows: never more names than are shown."""
+
+    largest: list[_Row] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+    allocated: int = 0
+    shared: int = 0
+    encoded: int = 0
+    kept: int = 0
+    first: list[str] = field(default_factory=list)
+    hindered: list[tuple[str, CowFile]] = field(default_factory=list)
+    hindered_count: int = 0
+    held: dict[str, CowFile] = field(default_factory=dict)
+
+    def add(self, row: _Row) -> None:
+        allocated, size, path, _, shared, encoded, kept, obstacle = row
+        self.count += 1
+        self.size += size
+        self.allocated += allocated
+        self.shared += shared
+        self.encoded += encoded
+        self.kept += kept
+        _keep_largest(self.largest, row, NAMED)
+        _keep_first(self.first, path)
+        if obstacle:
+            self.hindered_count += 1
+            _keep_first(self.hindered, (path, _file(row)))
+
+    def hold(self, row: _Row, who: tuple[str, ...]) -> None:
+        """Someone has it open: said wherever the file is named."""
+        path = row[2]
+        self.held[path] = file = replace(_file(row), holders=who)
+        if any(name == path for name, _ in self.hindered):
+            self.hindered = [(n, file if n == path else f) for n, f in self.hindered]
+        elif not file.obstacle:
+            self.hindered_count += 1
+            _keep_first(self.hindered, (path, file))
+
+    def lot(self) -> Lot:
+        ordered = sorted(self.largest, key=lambda row: (-row[0], -row[1], row[2]))
+        return Lot(
+            tuple(self.held.get(row[2]) or _file(row) for row in ordered),
+            self.count,
+            self.size,
+            self.allocated,
+            self.shared,
+            self.encoded,
+            tuple(self.first),
+            tuple(file for _, file in self.hindered),
+            self.hindered_count,
+            self.kept,
+        )
+
+
+def _file(row: _Row) -> CowFile:
+    allocated, size, path, extents, shared, encoded, kept, obstacle = row
+    return CowFile(path, size, extents, allocated, shared, encoded, obstacle, (), kept)
+
+
+@dataclass(slots=True)
+class _Found:
+    files: int = 0
+    cow: _Sum = field(default_factory=_Sum)
+    compressed: _Sum = field(default_factory=_Sum)
+    plain: list[str] = field(default_factory=list)
+    nocow_directories: int = 0
+    largest: list[tuple[int, str]] = field(default_factory=list)
+    data_files: int = 0
+    data_bytes: int = 0
+    nocow_only: bool = True
+    asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
+    parts: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    named: int = 0
+    strays: list[str] = field(default_factory=list)
+    left_over: list[CowFile] = field(default_factory=list)
+    settings: dict[str, tuple[list[int], list[str]]] = field(default_factory=dict)
+
+
+def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
+    """Walk one subvolume from ``path``; a directory that is not there is an empty tree."""
+    walk, found = Walk(frozenset(apart), mounted), _Found()
+    with suppress(FileNotFoundError):
+        for entry in entries(path, walk):
+            _judge(entry, path, found)
+    held = _held(path, found)
+    return _tree(walk, found, held)
+
+
+def _judge(entry: Entry, path: str, found: _Found) -> None:
+    status, value, name = entry.status, inode.flags(entry.fd), entry.path.rpartition("/")[2]
+    if stat.S_ISDIR(status.st_mode):
+        found.nocow_directories += bool(value & inode.NOCOW)
+    elif is_stray(name):
+        _stray(entry, name, found)
+        return
+    else:
+        found.files += 1
+        if is_second(name, status.st_ino):
+            found.left_over.append(CowFile(entry.path, status.st_size, obstacle=OPENED_TWICE))
+    if not value & (inode.NOCOW | inode.IMMUTABLE):
+        _set_apart(inode.compression(entry.fd, value), entry.path, found)
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        _with_data(entry, value, path, found)
+    elif not value & inode.NOCOW:
+        found.plain.append(entry.path)
+
+
+def _set_apart(setting: str, path: str, found: _Found) -> None:
+    count, first = found.settings.setdefault(setting, ([0], []))
+    count[0] += 1
+    _keep_first(first, path)
+
+
+def _stray(entry: Entry, name: str, found: _Found) -> None:
+    if why := strays.why_kept(entry.within, name):
+        found.left_over.append(CowFile(entry.path, entry.status.st_size, obstacle=why))
+    else:
+        found.strays.append(entry.path)
+
+
+def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
+    row = _measured(entry.fd, entry.path, entry.status, value)
+    found.data_files += 1
+    found.data_bytes += entry.status.st_size
+    _keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
+    if value & inode.NOCOW:
+        return
+    found.nocow_only = False
+    found.cow.add(row)
+    if row[5]:
+        found.compressed.add(row)
+    if len(found.asked) < _ASKED:
+        found.asked[entry.status.st_dev, entry.status.st_ino] = row
+    if entry.status.st_size >= _SMALLEST or entry.path.endswith(_DESCRIPTOR):
+        what, others = _parts(entry, path)
+        found.named += len(others)
+        if others and found.named <= _MOST_NAMED:
+            _keep_first(found.parts, (entry.path, what, others))
+
+
+def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
+    allocated = status.st_blocks * 512  # whatever st_blksize is: inode(7)
+    try:
+        found = btrfs.extents(fd)
+    except OSError:
+        return allocated, status.st_size, path, None, 0, 0, 0, _obstacle(status, value)
+    figures = (found.count, found.shared, found.encoded, found.either)
+    return allocated, status.st_size, path, *figures, _obstacle(status, value)
+
+
+def _obstacle(status: os.stat_result, value: int) -> str:
+    if not value & (inode.IMMUTABLE | inode.VERITY | inode.APPEND):
+        return "hard links" if status.st_nlink > 1 else ""
+    if value & inode.IMMUTABLE:
+        return "immutable"
+    return "sealed" if value & inode.VERITY else "append-only"
+
+
+def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
+    """What an image says at its beginning; of no other file more than that is read."""
+    from reconciler.formats import imagefile  # noqa: PLC0415 - only where images are cow
+
+    fd = entry.fd
+    with suppress(PermissionError):  # for who owns it: looking changes not even the time of access
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NOATIME | os.O_NONBLOCK)
+    if not imagefile.is_known(os.pread(fd, imagefile.MAGIC, 0)):
+        return "", ()
+    return imagefile.parts(os.pread(fd, _HEAD, 0), entry.path, path)
+
+
+def _held(path: str, found: _Found) -> tuple[CowFile, ...]:
+    """Note who has files open; and which parts of images are, that are nocow already."""
+    if not found.asked:
+        return ()
+    from reconciler.host.kernel import holders  # noqa: PLC0415 - the same
+
+    named = {name for *_, others in found.parts for name in others if name[:1] != "/"}
+    parts: dict[tuple[int, int], CowFile] = {}
+    with inode.directory(path) as top:
+        for name in sorted(named):  # what lies elsewhere is not looked at
+            with suppress(OSError):
+                status = inode.status_beneath(name, top)
+                parts[holders.inode_of(status)] = CowFile(name, status.st_size)
+    who = holders.holders_of({*found.asked, *parts})
+    for key in who.keys() & found.asked.keys():
+        row = found.asked[key]
+        found.cow.hold(row, who[key])
+        if row[5]:
+            found.compressed.hold(row, who[key])
+    nocow = parts.keys() & who.keys() - found.asked.keys()
+    return tuple(replace(parts[key], holders=who[key]) for key in sorted(nocow))
+
+
+def _keep_largest(rows: list[Any], row: Any, most: int) -> None:
+    if len(rows) < most:
+        heapq.heappush(rows, row)
+    elif row > rows[0]:
+        heapq.heapreplace(rows, row)
+
+
+def _keep_first(rows: list[Any], row: Any) -> None:
+    if len(rows) < FIRST or row < rows[-1]:
+        insort(rows, row)
+        del rows[FIRST:]
+
+
+def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
+    return Tree(
+        found.files,
+        found.cow.lot(),
+        found.compressed.lot(),
+        tuple(sorted(found.plain)),
+        tuple(sorted(walk.subvolumes)),
+        tuple(sorted(walk.mounts)),
+        tuple(sorted(walk.unseen)),
+        found.nocow_directories,
+        tuple(name for _, name in sorted(found.largest, key=lambda pair: (-pair[0], pair[1]))),
+        found.data_files,
+        found.data_bytes,
+        found.nocow_only and bool(found.data_files),
+        tuple(Parts(*row) for row in found.parts),
+        held,
+        tuple(sorted(found.strays)),
+        os.geteuid() == 0,
+        tuple(Settings(s, count, tuple(first)) for s, ([count], first) in found.settings.items()),
+        tuple(sorted(found.left_over, key=lambda file: file.path)),
+        tuple(walk.special),
+        walk.special_count,
+    )

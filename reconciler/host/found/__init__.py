@@ -1,0 +1,1 @@
+"""What init and doctor look for: virtual machines, images, snapshot tools."""

@@ -1,0 +1,149 @@
+"""The tree of a subvolume read as the kernel keeps it: BTRFS_IOC_TREE_SEARCH_V2, root only.
+
+Formats are those of linux/btrfs.h and linux/btrfs_tree.h. What is read is what was committed:
+``commit`` first, since inodes that were changed lie beside the tree until then.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from reconciler.host.kernel import ioctl
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+_MAGIC = 0x94
+_SEARCH_V2 = ioctl.number(ioctl.READ | ioctl.WRITE, _MAGIC, 17, 112)
+_START_SYNC = ioctl.number(ioctl.READ, _MAGIC, 24, 8)
+_WAIT_SYNC = ioctl.number(ioctl.WRITE, _MAGIC, 22, 8)
+_KEY = struct.Struct("=7Q4I5Q")  # struct btrfs_ioctl_search_key, and buf_size
+_HEADER = struct.Struct("=8xQQII")  # objectid, offset, type, length of an item
+# A header (objectid, type), its struct btrfs_inode_item (size, nbytes, nlink, mode, flags), and
+# the header behind it (offset, type, length): one call for what would be three.
+_INODE = struct.Struct("=8xQ8xI4x16xQQ8xI8xI8xQ88x16xQII")
+_INODE_SIZE = 160
+_NEXT_INODE = struct.pack("=QII", 0, 1, _INODE_SIZE)
+"""The second half of every INODE_ITEM's header: no name holds a NUL, and no entry of a directory
+these 16 bytes in any other way, as long as no inode number and no generation reaches 2^32."""
+_REF, _EXTENDED_REF = struct.Struct("=QH"), struct.Struct("=QQH")
+_ROOT_REF_DATA = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
+_INODE_ITEM, _INODE_REF, _INODE_EXTREF, _DIR_ITEM, _DIR_INDEX = 1, 12, 13, 84, 96
+_ROOT_ITEM, _ROOT_REF, _ROOT_TREE = 132, 156, 1
+_BYTES_USED = 192  # offsetof(struct btrfs_root_item, bytes_used)
+_FIRST, _LAST, _ANY = 256, 2**64 - 257, 2**64 - 1  # BTRFS_FIRST_FREE_OBJECTID, LAST
+_REPLY, _FEW = 1 << 18, 1 << 16
+
+Inode = tuple[int, int, int, int, int, int, int]
+"""Number, directory of its first name, st_mode, size, bytes on disk, names, BTRFS_INODE_*."""
+
+
+class NameFoundError(Exception):
+    """A name that was watched for is in the tree."""
+
+
+def commit(fd: int) -> None:
+    """Have the kernel write what changed of inodes; nothing where nothing did. OSError."""
+    transaction = ioctl.call(fd, _START_SYNC, bytearray(8))
+    ioctl.call(fd, _WAIT_SYNC, transaction)
+
+
+def inodes(fd: int, without: tuple[bytes, ...]) -> Iterator[Inode]:
+    """Every inode of the subvolume of ``fd``, by number; NameFoundError for bytes in ``without``.
+
+    The directory is 0 where the kernel keeps the names apart (INODE_EXTREF). What was deleted
+    and is still open is left out.
+    """
+    buffer = bytearray(_KEY.size + _REPLY + _INODE.size)
+    nothing, start = bytes(len(buffer)), _FIRST
+    while start <= _LAST:
+        buffer[:] = nothing  # what the reply before left would read as more items
+        _KEY.pack_into(buffer, 0, *_from(start), _REPLY)
+        if not _KEY.unpack_from(ioctl.call(fd, _SEARCH_V2, buffer))[9]:
+            return
+        if any(buffer.find(name, _KEY.size) >= 0 for name in without):
+            raise NameFoundError
+        start = max((yield from _in_reply(buffer, start)), start + 1)
+
+
+def _in_reply(buffer: bytearray, start: int) -> Generator[Inode, None, int]:
+    """The inodes that lie whole in a reply; returns the number to go on with."""
+    unpack, header, find, at = _INODE.unpack_from, _HEADER.unpack_from, buffer.find, _KEY.size
+    while at >= 0:
+        number, kind, size, used, links, mode, flags, parent, following, length = unpack(buffer, at)
+        if kind == _INODE_ITEM:
+            if not following:
+                return int(number)  # the reply ends here: once more, from this one
+            start = number + 1
+            at += _HEADER.size + _INODE_SIZE
+            if following == _INODE_REF:
+                yield number, parent, mode, size, used, links, flags
+                at += _HEADER.size + length
+            elif links:
+                yield number, 0, mode, size, used, links, flags
+        elif kind in {_DIR_ITEM, _DIR_INDEX}:
+            at = find(_NEXT_INODE, at) - 16  # the names in a directory are not needed
+        elif kind:
+            at += _HEADER.size + header(buffer, at)[3]
+        else:
+            break
+    return start
+
+
+def names(fd: int, number: int) -> Iterator[tuple[int, str]]:
+    """All names of an inode, each with the number of its directory."""
+    for _, offset, kind, data in _items(fd, 0, (number, number), (_INODE_REF, _INODE_EXTREF)):
+        at = 0
+        while at < len(data):
+            if kind == _INODE_REF:
+                (_, length), parent = _REF.unpack_from(data, at), offset
+                at += _REF.size
+            else:
+                parent, _, length = _EXTENDED_REF.unpack_from(data, at)
+                at += _EXTENDED_REF.size
+            yield parent, os.fsdecode(data[at : at + length])
+            at += length
+
+
+def subvolumes(fd: int, identifier: int) -> Iterator[tuple[int, str]]:
+    """Subvolumes directly within one: the number of the directory, and the name there."""
+    within = (identifier, identifier)
+    for *_, data in _items(fd, _ROOT_TREE, within, (_ROOT_REF, _ROOT_REF)):
+        directory, _, length = _ROOT_REF_DATA.unpack_from(data)
+        at = _ROOT_REF_DATA.size
+        yield directory, os.fsdecode(data[at : at + length])
+
+
+def size(fd: int, identifier: int) -> int:
+    """Bytes of a subvolume's tree: inodes, names, where data lies. 0 where it is not found."""
+    within = (identifier, identifier)
+    for *_, data in _items(fd, _ROOT_TREE, within, (_ROOT_ITEM, _ROOT_ITEM)):
+        return int(struct.unpack_from("=Q", data, _BYTES_USED)[0])
+    return 0
+
+
+def _items(
+    fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int]
+) -> Iterator[tuple[int, int, int, bytes]]:
+    """Number, offset, type and data of the items of one object; tree 0 is that of ``fd``."""
+    offset, kind = 0, kinds[0]
+    buffer = bytearray(_KEY.size + _FEW)
+    while True:
+        key = (tree, numbers[0], numbers[1], offset, _ANY, 0, _ANY, kind, kinds[1], 2**32 - 1, 0)
+        _KEY.pack_into(buffer, 0, *key, 0, 0, 0, 0, _FEW)
+        count, at = _KEY.unpack_from(ioctl.call(fd, _SEARCH_V2, buffer))[9], _KEY.size
+        for _ in range(count):
+            number, offset, kind, length = _HEADER.unpack_from(buffer, at)
+            at += _HEADER.size
+            yield number, offset, kind, bytes(buffer[at : at + length])
+            at += length
+        if not count or offset == _ANY:
+            return
+        offset += 1
+
+
+def _from(first: int) -> tuple[int, ...]:
+    """A search in the subvolume asked through, from one object to the last."""
+    return (0, first, _LAST, 0, _ANY, 0, _ANY, 0, 255, 2**32 - 1, 0, 0, 0, 0, 0)

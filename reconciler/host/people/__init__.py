@@ -1,0 +1,1 @@
+"""Who called, from where, and what may be trusted; files written in the caller's name."""

@@ -1,0 +1,204 @@
+"""The data of one file into another, holes kept, each piece read back from the device.
+
+Both files are read and written past the page cache (open(2), O_DIRECT), so that gigabytes of
+dirty pages never get in the way of machines that run meanwhile. Btrfs takes O_DIRECT on every
+file, and itself goes through its cache, waiting for the device, where data is compressed or
+has checksums.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import heapq
+import mmap
+import os
+import queue
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+from reconciler.host.kernel import preallocated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+Range = tuple[int, int]
+"""Start and length, in bytes."""
+
+PIECE = 4 << 20
+IN_FLIGHT = 8
+"""Pieces under way at once: with two buffers each, all the memory that is used, 64 MiB."""
+
+_FALLOC_KEEP_SIZE = 0x01
+_libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
+_libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+
+
+class Damaged(Exception):  # noqa: N818 - the device's answer
+    """What was read back is not what was written; the message says where."""
+
+
+class _Buffer:
+    """One piece, on page boundaries as O_DIRECT wants it."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(mmap.mmap(-1, PIECE))
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.view))
+
+
+class Copier:
+    """Threads and buffers that copy one file after the other."""
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(IN_FLIGHT)
+        self._buffers: queue.SimpleQueue[tuple[_Buffer, _Buffer]] = queue.SimpleQueue()
+        for _ in range(IN_FLIGHT):
+            self._buffers.put((_Buffer(), _Buffer()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def copy(self, source: int, target: int, going: Callable[[int], None]) -> None:
+        """All data and preallocated space of ``source``, into the empty file ``target``.
+
+        ``going`` hears the bytes of each piece that is done, and may raise to end it.
+        OSError as read(2), write(2), fallocate(2); Damaged. When it ends, either
+        way, nothing is under way any more. Nobody else may write to either.
+        """
+        status = os.fstat(source)
+        block = max(status.st_blksize, mmap.PAGESIZE)
+        for fd, more in ((source, os.O_NOATIME), (target, 0)):
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT | more
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        # In whole blocks, as O_DIRECT writes: and below the end many may write at once.
+        os.ftruncate(target, -(-status.st_size // block) * block)
+        ranges = _ranges(source, target, status.st_size, block)
+        self._pieces(ranges, source, target, block, going)
+        os.ftruncate(target, status.st_size)  # which frees what is behind the end
+        for start, length in preallocated.ranges(source):
+            if start + length > status.st_size:
+                _fallocate(target, start, length)
+
+    def _pieces(
+        self,
+        ranges: Iterator[Range],
+        source: int,
+        target: int,
+        block: int,
+        going: Callable[[int], None],
+    ) -> None:
+        under_way: deque[Future[int]] = deque()
+
+        def one(at: int, size: int) -> int:
+            return self._piece(source, target, at, size, block)
+
+        try:
+            for number, (at, size) in enumerate(_cut(ranges)):
+                if not number:
+                    going(one(at, size))  # a small file needs no other thread
+                    continue
+                if len(under_way) == 2 * IN_FLIGHT:
+                    going(under_way.popleft().result())
+                under_way.append(self._pool.submit(one, at, size))
+            while under_way:
+                going(under_way.popleft().result())
+        finally:
+            for piece in under_way:
+                piece.cancel()
+            for piece in under_way:
+                piece.exception() if not piece.cancelled() else None
+
+    def _piece(self, source: int, target: int, at: int, size: int, block: int) -> int:
+        """Read, write, read back, compare: ``size`` bytes, but the last block in whole."""
+        pair = self._buffers.get()
+        try:
+            first, second = pair
+            whole = -(-size // block) * block
+            _read(source, first, at, size, whole)
+            first.view[size:whole] = bytes(whole - size)
+            _write(target, first, at, whole)
+            _read(target, second, at, whole, whole)
+            if _libc.memcmp(first.address, second.address, whole):
+                raise Damaged(f"what was written at byte {at:,} reads back as something else")
+        finally:
+            self._buffers.put(pair)
+        return size
+
+
+def _ranges(source: int, target: int, size: int, block: int) -> Iterator[Range]:
+    """Where data is, each range with its space made sure of: it lies better, and cannot fail.
+
+    Space that was never written comes along with the data beside it: qemu preallocates what is
+    around each write to a qcow2 image, and apart from that every write would be a fragment.
+    """
+    spaces, end = _spaces(source, size, block), 0
+    for start, length in _data(source, size):
+        while end <= start:
+            at, more = next(spaces, (start, length))
+            _fallocate(target, at, more)
+            end = at + more
+        yield start, length
+    for at, more in spaces:
+        _fallocate(target, at, more)
+
+
+def _spaces(fd: int, size: int, block: int) -> Iterator[Range]:
+    """Data and preallocated space in order, in whole blocks, neighbours as one."""
+    begin = end = 0
+    for start, length in heapq.merge(_data(fd, size), preallocated.ranges(fd)):
+        if start > end:
+            if end > begin:
+                yield begin, end - begin
+            begin = start
+        end = -(-(start + length) // block) * block
+    if end > begin:
+        yield begin, end - begin
+
+
+def _data(fd: int, size: int) -> Iterator[Range]:
+    """Byte ranges of a file that hold data (lseek(2), SEEK_DATA), up to its end."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        yield start, at - start
+
+
+def _cut(ranges: Iterator[Range]) -> Iterator[Range]:
+    for start, length in ranges:
+        end = start + length
+        for at in range(start, end, PIECE):
+            yield at, min(PIECE, end - at)
+
+
+def _fallocate(fd: int, start: int, length: int) -> None:
+    """Space that is the file's, without a change of its size (fallocate(2))."""
+    offsets = (ctypes.c_int64(start), ctypes.c_int64(length))
+    if _libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _read(fd: int, buffer: _Buffer, at: int, size: int, whole: int) -> None:
+    """At least ``size`` bytes; the file may end there, within the last of ``whole`` blocks."""
+    done = 0
+    while done < size:
+        got = os.preadv(fd, [buffer.view[done:whole]], at + done)
+        if not got:
+            raise Damaged(f"the file ends at byte {at + done:,}, and should not")
+        done += got
+
+
+def _write(fd: int, buffer: _Buffer, at: int, size: int) -> None:
+    done = 0
+    while done < size:
+        done += os.pwritev(fd, [buffer.view[done:size]], at + done)

@@ -1,0 +1,207 @@
+"""Having the images below a directory rewritten, one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from reconciler.core.images import CODES, is_stray
+from reconciler.core.sizes import counted
+from reconciler.core.watch import Step, Stopped
+from reconciler.host import files
+from reconciler.host.directories import standing
+from reconciler.host.directories.tree import Walk, entries
+from reconciler.host.kernel import holders, lease
+from reconciler.host.refused import Refused
+from reconciler.host.rewriting import copying, rewrite
+from reconciler.host.system import filesystems
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.core.images import Images, Standing
+    from reconciler.core.watch import Watch
+    from reconciler.host.directories.tree import Entry
+
+_TOLD = 10
+"""Images that are left as they are, and said why; the rest is counted."""
+_HELD = 64
+"""Images exchanged and not yet given up at once: with three descriptors each."""
+
+
+def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
+    """Rewrite each image that is not as wanted; Refused names those that had to be left.
+
+    Stopped once asked to end: the image that was under way is as it was.
+    """
+    del have, want
+    with lease.unharmed(), copying.Copier() as copier:
+        work = _Work(place, watch, copier, *_total(place))
+        try:
+            for entry in _candidates(place):
+                work.one(entry)
+        finally:
+            work.give_up_all()
+        if work.number:
+            files.sync_filesystem(place.path)  # no old data comes back once success is claimed
+        work.report()
+
+
+def _candidates(place: Images) -> Iterator[Entry]:
+    """Each file that is to be rewritten, open. What is put beside it meanwhile is none of them."""
+    mounted = frozenset(mount.target for mount in filesystems.mounts())
+    for entry in entries(place.path, Walk(frozenset(place.apart), mounted)):
+        name = os.path.basename(entry.path)
+        if is_stray(name) or entry.path in place.spared:
+            continue
+        if standing.differs(entry.fd, entry.status, place.aim):
+            yield entry
+
+
+def _total(place: Images) -> tuple[int, int]:
+    """How many there are, and the bytes that they have on disk."""
+    number = size = 0
+    for entry in _candidates(place):
+        number += 1
+        size += entry.status.st_blocks * 512
+    return number, size
+
+
+@dataclass(slots=True)
+class _Work:
+    """One rewrite after the other; ``of`` images with ``all_size`` bytes in all."""
+
+    place: Images
+    watch: Watch
+    copier: copying.Copier
+    of: int
+    all_size: int
+    number: int = 0
+    behind: int = 0
+    """Bytes of the images before the one under way."""
+    held: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
+    durable: set[str] = field(default_factory=set)
+    """Of those the ones whose directory was synced since they were exchanged."""
+    left: list[str] = field(default_factory=list)
+    left_count: int = 0
+    hint: str = ""
+    seen: set[int] = field(default_factory=set)
+
+    def one(self, entry: Entry) -> None:
+        """Rewrite it, or remember why not."""
+        if entry.status.st_ino in self.seen:
+            return  # its name was taken back from the copy: new in the directory, and met again
+        self.number += 1
+        size, done = entry.status.st_blocks * 512, 0
+
+        def going(more: int) -> None:
+            nonlocal done
+            done += more
+            self._tell(entry.path, done, size)
+            self._give_up_due()
+
+        try:
+            self._tell(entry.path, 0, size)
+            self._rewrite(entry, going)
+        except rewrite.InUse as refused:
+            self._leave(entry, _who(entry.status, refused), code=CODES["open"])
+        except Refused as refused:
+            self._leave(entry, refused.message, refused.hint, _code(refused))
+        except copying.Damaged as damaged:
+            self._leave(entry, str(damaged), "is the disk failing? it is as it was")
+        except OSError as error:
+            self._leave(entry, rewrite.why(error), code=_code(error))
+        self.behind += size
+
+    def _rewrite(self, entry: Entry, going: Callable[[int], None]) -> None:
+        try:
+            changed = rewrite.begin(entry, self.place.aim, self.copier, going)
+        except rewrite.NoRoom:
+            self.give_up_all()  # what was given up is free once it is committed
+            files.sync_filesystem(self.place.path)
+            changed = rewrite.begin(entry, self.place.aim, self.copier, going)
+        self.held.append((entry, changed))
+        while len(self.held) > _HELD:
+            self._give_up_next()
+
+    def _tell(self, path: str, done: int, size: int) -> None:
+        if self.watch.stop():
+            raise Stopped(f"{path} is as it was; {counted(self.of - self.number + 1, 'file')} left")
+        done = min(done, size)
+        whole = (self.behind + done, self.all_size)
+        self.watch.tell(Step(path, "copying", done, size, self.number, self.of, *whole))
+
+    def _give_up_due(self) -> None:
+        while self.held and self.held[0][1].due <= time.monotonic():
+            self._give_up_next()
+
+    def give_up_all(self) -> None:
+        """Wait for those that were exchanged last, and give up their old data too."""
+        while self.held:
+            self._give_up_next()
+
+    def _give_up_next(self) -> None:
+        entry, changed = self.held.popleft()
+        time.sleep(max(0, changed.due - time.monotonic()))
+        try:
+            if changed.beside in self.durable:
+                rewrite.finish(changed, durable=True)
+            else:
+                self._settle(changed)
+        except rewrite.InUse as refused:
+            self._leave(entry, _who(entry.status, refused), code=CODES["open"])
+        except Refused as refused:
+            self._leave(entry, refused.message, refused.hint)
+        except OSError as error:
+            self._leave(entry, rewrite.why(error), code=_code(error))
+
+    def _settle(self, changed: rewrite.Changed) -> None:
+        """Sync its directory, for all that wait there; and give up its own old data."""
+        folder = os.fstat(changed.within).st_ino
+        rewrite.finish(changed)
+        there = [other for _, other in self.held if os.fstat(other.within).st_ino == folder]
+        self.durable = {other.beside for other in there}
+
+    def _leave(self, entry: Entry, why: str, hint: str = "", code: str = "") -> None:
+        self.left_count += 1
+        self.seen.add(entry.status.st_ino)
+        self.hint = hint or self.hint
+        if len(self.left) < _TOLD:
+            self.left.append(f"{entry.path}: {why}{f'   {code}' if code else ''}")
+
+    def report(self) -> None:
+        """Refused where some were left."""
+        if not self.left:
+            return
+        more = self.left_count - len(self.left)
+        lines = [*self.left, *([f"and {counted(more, 'more file')}"] if more else [])]
+        first = f"{self.left_count} of {counted(self.of, 'file')} left as it was:"
+        raise Refused("\n  ".join([first, *lines]), self.hint or _HINT)
+
+
+_HINT = "the others are done; shut down or close what uses these, then apply again"
+
+
+_SORTS: dict[type[Exception], str] = {
+    rewrite.NoRoom: "room",
+    rewrite.Linked: "links",
+    rewrite.Protected: "protected",
+}
+
+
+def _code(error: Exception) -> str:
+    """What `vmtune explain` knows the reason by, "" where it is none of those."""
+    if isinstance(error, OSError):
+        return CODES["room"] if error.errno in rewrite.FULL else ""
+    return CODES.get(_SORTS.get(type(error), ""), "")
+
+
+def _who(status: os.stat_result, refused: Refused) -> str:
+    """With names, if whoever has it open can be seen."""
+    who = " and ".join(holders.holders(status))
+    if not who:
+        return refused.message
+    return f"in use by {who}" if refused.message == "in use" else f"{refused.message} ({who})"

@@ -1,0 +1,1 @@
+"""fstab, mounts, units, cron and the like: the places of the system as a whole."""

@@ -1,0 +1,122 @@
+"""Doing a trial: files without a name (O_TMPFILE), so that nothing is left even after a kill."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+from reconciler.core.trial import BLOCK, COW, EVERY, NOCOW, Room, Sample, Shape, order
+from reconciler.host import files
+from reconciler.host.directories import layout
+from reconciler.host.kernel import btrfs, disks, inode, statfs
+from reconciler.host.refused import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK = 1 << 20
+_IDLE = 1.0
+"""Seconds in which nobody is expected to write."""
+
+
+class Trial:
+    """A place to measure in: ``path`` must be a directory on Btrfs that the caller may write."""
+
+    def __init__(self, path: str) -> None:
+        """Look, and write nothing; Refused says why it cannot be done there."""
+        try:
+            kind = statfs.filesystem_type(path)
+            if kind != "btrfs":
+                raise Refused(f"{path} is on {kind}, not Btrfs: there is nothing to compare")
+            if not os.path.isdir(path):
+                raise Refused(f"{path} is no directory", "name the directory of the images")
+            with inode.opened(os.path.realpath(path), extra=os.O_DIRECTORY) as fd:
+                self._devices = disks.folders(btrfs.filesystem_uuid(fd))
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}") from None
+        self._path = path
+
+    def room(self) -> Room:
+        """Space as ordinary users have it, and whether the disks turn."""
+        found = os.statvfs(self._path)
+        size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        return Room(free, size, disks.rotational(self._devices))
+
+    def others(self) -> int | None:
+        """Bytes a second that others write to the disks; None where the disks do not say."""
+        files.sync_filesystem(self._path)
+        before = disks.written(self._devices)
+        time.sleep(_IDLE)
+        after = disks.written(self._devices)
+        return None if before is None or after is None else round((after - before) / _IDLE)
+
+    def run(self, shape: Shape, told: Callable[[int, str], None]) -> Iterator[Sample]:
+        """One sample after the other; ``told`` hears the number of each, and its sort."""
+        for number, kind in enumerate(order(shape.rounds), 1):
+            told(number, kind)
+            try:
+                yield self._sample(kind, shape, random.Random(number // 2 * 2))  # noqa: S311 - not for secrets
+            except OSError as error:
+                raise Refused(f"{self._path}: {error.strerror}", "nothing was left there") from None
+
+    def _sample(self, kind: str, shape: Shape, chance: random.Random) -> Sample:
+        fd = os.open(self._path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            _become(fd, kind)
+            _fill(fd, shape.size, chance)
+            files.sync_filesystem(self._path)
+            before = disks.written(self._devices)
+            seconds = _scatter(fd, shape, chance)
+            files.sync_filesystem(self._path)
+            after = disks.written(self._devices)
+            device = None if before is None or after is None else after - before
+            fragments = layout.layout(fd, "").fragments or 0
+            payload = shape.writes * BLOCK
+            return Sample(kind, payload, seconds, device, fragments, _read(fd, shape.size))
+        finally:
+            os.close(fd)
+
+
+def _become(fd: int, kind: str) -> None:
+    """Nocow or not, whatever the directory hands on; read back, since success proves nothing."""
+    value = inode.flags(fd)
+    if kind == NOCOW:
+        inode.clear_compression(fd)
+        value = inode.flags(fd) | inode.NOCOW
+    elif kind == COW:
+        value &= ~inode.NOCOW
+    if not inode.set_flags(fd, value):
+        raise Refused(f"the kernel did not make a new file {kind} here")
+
+
+def _fill(fd: int, size: int, chance: random.Random) -> None:
+    """From end to end, with bytes that no compression makes smaller."""
+    at = 0
+    while at < size:
+        at += os.pwrite(fd, chance.randbytes(min(_CHUNK, size - at)), at)
+    os.fsync(fd)
+
+
+def _scatter(fd: int, shape: Shape, chance: random.Random) -> float:
+    """Random blocks, an fsync after each EVERY; the seconds it took."""
+    last = shape.size // BLOCK
+    blocks = [chance.randrange(last) * BLOCK for _ in range(shape.writes)]
+    data = [chance.randbytes(BLOCK) for _ in range(EVERY)]
+    begun = time.perf_counter()
+    for number, at in enumerate(blocks, 1):
+        os.pwrite(fd, data[number % EVERY], at)
+        if number % EVERY == 0:
+            os.fsync(fd)
+    os.fsync(fd)
+    return time.perf_counter() - begun
+
+
+def _read(fd: int, size: int) -> float:
+    """From end to end, from the disk as far as the kernel lets go of its cache: bytes a second."""
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    buffer, at, begun = bytearray(_CHUNK), 0, time.perf_counter()
+    while at < size and (got := os.preadv(fd, [buffer], at)):
+        at += got
+    return at / (time.perf_counter() - begun)
