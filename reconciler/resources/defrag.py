@@ -7,15 +7,13 @@ that are never snapshotted do not fragment: for them a schedule is dead weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.elsewhere import astray, unmounted
+from reconciler.core import elsewhere
 from reconciler.core.facts import (
     CalendarRuns,
     CronDaemon,
     CronRuns,
-    FilesystemOf,
     ForeignJobs,
     HiddenCrontabs,
     Locate,
@@ -27,18 +25,19 @@ from reconciler.core.facts import (
     TreeOf,
 )
 from reconciler.core.kind import Kind
-from reconciler.core.model import Goal, NotApplicable, Note, Refusal, Reload, Summary
+from reconciler.core.model import Goal, Note, Refusal, Reload, Summary
 from reconciler.core.places import OFF, ON, TextFile, Timer, UnitFile
 from reconciler.core.sizes import binary
-from reconciler.formats import calendar, defragjob, shell
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.facts import Location
-    from reconciler.core.item import Item
+    from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.snapshot import Snapshot
+    from reconciler.formats import calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +51,30 @@ class Spec:
     """The same path is declared nocow."""
 
 
-def parse(item: Item, items: Sequence[Item]) -> Spec:
+def parse(item: Item, items: Items) -> Spec:
+    from reconciler.formats import calendar  # noqa: PLC0415 - many hosts have no schedule
+
     data = item.data
-    nocow = (other.path for other in items if other.section == "paths" and other.data.get("nocow"))
+    same = items.at(item.path)
     return Spec(
         item.name,
         item.path,
         calendar.parse(data["schedule"]),
         data.get("scheduler", "auto"),
         frozenset(data.get("allow", ())),
-        item.path in nocow,
+        any(other.section == "paths" and other.data.get("nocow") for other in same),
     )
 
 
 def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     """The files of the chosen scheduler, and none of the other's."""
-    where = see(Locate(spec.path))
-    if refusal := _elsewhere(where, see):
-        yield refusal
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
+    ground = elsewhere.ground(spec.path, see, "; `btrfs filesystem defragment` is for Btrfs")
+    if not isinstance(ground, tuple):
+        yield ground
         return
-    host = see(FilesystemOf(where.path))
-    if host.type != "btrfs":
-        yield NotApplicable(f"on {host.type}; `btrfs filesystem defragment` is for Btrfs")
-        return
+    where, host = ground
     scheduler = _scheduler(spec, see)
     if (
         refusal := _no_directory(where)
@@ -106,14 +106,6 @@ def _scheduler(spec: Spec, see: Snapshot) -> str:
     if spec.scheduler != "auto":
         return spec.scheduler
     return "systemd" if "systemd" in see(Schedulers()) else "cron"
-
-
-def _elsewhere(where: Location, see: Snapshot) -> Refusal | None:
-    if text := astray(where):
-        return Refusal(text, "declare the directory by its real path")
-    if text := unmounted(where.path, see):
-        return Refusal(text, "mount it first")
-    return None
 
 
 def _no_directory(where: Location) -> Refusal | None:
@@ -151,6 +143,8 @@ def _unable(spec: Spec, scheduler: str, see: Snapshot) -> Refusal | None:
 
 def _doubled(where: Location, see: Snapshot) -> Refusal | None:
     """A line of the how-to, written by hand: two schedules for one directory help nobody."""
+    from reconciler.formats import shell  # noqa: PLC0415
+
     for found in see(ForeignJobs()):
         for path in shell.defragmented(found.job.command, found.home):
             if see(Locate(path)).path == where.path:
@@ -211,6 +205,8 @@ def _foreign(stem: str, see: Snapshot) -> Refusal | None:
 
 
 def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: Snapshot) -> Iterator[Said]:
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
     file, btrfs = paths(stem), see(Program("btrfs"))
     if scheduler == "cron":
         yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
@@ -241,13 +237,14 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
     if hidden := see(HiddenCrontabs()):
         yield Note(f"{hidden}: a line written by hand would not be seen")
     tree = see.maybe(TreeOf(where.path))
-    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
+    may_be_useless = tree and tree.files and (tree.nocow_only or not tree.data_files)
+    sharing = see.maybe(SharedBelow(where.path)) if may_be_useless else None
     for name in tree.subvolumes if tree else ():
         yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
         yield Note("is not there yet: a run before it is fails")
     shared = sharing.shared or sharing.unseen if sharing else 0
-    nocow = sharing.nocow_only if sharing else spec.nocow and tree is not None
+    nocow = sharing.nocow_only if sharing else spec.nocow and tree is not None and not tree.files
     if nocow and not shared:
         yield Note(
             "nocow files that no snapshot shares stay in one piece: nothing for this schedule "
@@ -258,6 +255,10 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
 
 def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Sequence[Goal[Any]]]]:
     """Schedules that vmtune made for paths no longer declared."""
+    if not see(OwnFiles()):
+        return
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
     kept = {defragjob.stem(see(Locate(spec.path)).path) for spec in specs}
     for stem in dict.fromkeys(defragjob.stem_of(path) for path in see(OwnFiles())):
         if stem and stem not in kept:
@@ -267,9 +268,22 @@ def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Seque
 
 def _path_of(stem: str, see: Snapshot) -> str:
     """The directory that a schedule was made for, as its files say; else their name."""
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
     made = [path for path in see(OwnFiles()) if defragjob.stem_of(path) == stem]
     texts = (see((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
     return next((path for text in texts if text and (path := defragjob.path_of(text))), stem)
 
 
-KIND = Kind("defrag", "defrag", parse, want, leftovers)
+def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
+    """Those of what is declared, and of what was made before."""
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
+    where = (see.maybe(Locate(spec.path)) for spec in specs)
+    declared = {defragjob.stem(found.path) for found in where if found}
+    made = {defragjob.stem_of(path) for path in see.maybe(OwnFiles()) or ()}
+    for stem in (declared | made) - {""}:
+        yield from (f"{stem}.service", f"{stem}.timer")
+
+
+KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units)

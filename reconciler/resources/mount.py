@@ -8,10 +8,9 @@ nothing. Data that is compressed already stays so until it is rewritten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.core import fstab_line
+from reconciler.core import former, fstab_line
 from reconciler.core.facts import (
     FilesystemOf,
     FstabLines,
@@ -21,20 +20,22 @@ from reconciler.core.facts import (
     Mounts,
     NeedsReload,
     Schedulers,
-    ShadowingUnit,
     SourceUuid,
 )
 from reconciler.core.kind import Kind
 from reconciler.core.model import Goal, NotApplicable, Note, Refusal, Reload, Summary
 from reconciler.core.places import FstabOptions, LiveOption
 from reconciler.formats import mountinfo, options, tuning, unit
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.core.item import Item
+    from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
+    from reconciler.core.written import Written
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
 
@@ -50,6 +51,9 @@ class Spec:
     target: str
     settings: tuple[tuning.Setting, ...]
     allow: frozenset[str]
+    before: former.Former = former.Former()
+    all_nocow: bool = False
+    """Every path that the file declares is nocow, and there are some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,28 @@ class _Here:
     uuid: str
 
 
-def parse(item: Item, _items: Sequence[Item]) -> Spec:
+def parse(item: Item, items: Items) -> Spec:
     settings = (tuning.setting(name, value) for name, value in item.data["options"].items())
-    return Spec(item.path, tuple(settings), frozenset(item.data.get("allow", ())))
+    return Spec(
+        item.path,
+        tuple(settings),
+        frozenset(item.data.get("allow", ())),
+        all_nocow=_all_nocow(items),
+    )
+
+
+def _all_nocow(items: Items) -> bool:
+    asked = [other.data.get("nocow") is True for other in items if other.section == "paths"]
+    return bool(asked) and all(asked)
+
+
+def recall(spec: Spec, written: Mapping[Place[Any], Written]) -> Spec:
+    """An option taken out of an entry that stays is put back like a whole entry."""
+    return replace(spec, before=former.former(written, spec.target, _declared(spec)))
+
+
+def _declared(spec: Spec) -> frozenset[tuning.Option]:
+    return frozenset(setting.option for setting in spec.settings)
 
 
 def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
@@ -80,97 +103,34 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     lines = [line for line in see(FstabLines()) if line.target == spec.target]
-    if not_btrfs := _not_btrfs(mount, lines):
+    if not_btrfs := fstab_line.not_btrfs(mount, lines):
         yield NotApplicable(not_btrfs)
         return
-    if refusal := _not_editable(spec.target, place, lines, see):
+    if refusal := fstab_line.not_editable(spec.target, place, lines, see):
         yield refusal
         return
     here = _here(lines[0], place, mount, see)
-    if refusal := _not_of_the_line(lines[0], mount, here.uuid, see):
+    if refusal := fstab_line.not_of_the_line(lines[0], mount, here.uuid, see):
         yield refusal
         return
-    wanted = lines[0].options
+    wanted = former.restored(lines[0].options, spec.before, _declared(spec))
+    why = former.WHY if wanted != lines[0].options else ""
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
     if wanted != (lines[0].options or "defaults"):
         if obstacle := see(FstabObstacle()):
-            yield Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")
+            yield former.fixed(obstacle)
             return
         if refusal := _kernel(spec, here, see):
             yield refusal
             return
         yield from _asked(spec, here, see)
-        yield Goal(FstabOptions(spec.target, lines[0].number), wanted)
+        yield Goal(FstabOptions(spec.target, lines[0].number), wanted, why)
     else:
         yield Goal(FstabOptions(spec.target, lines[0].number), lines[0].options)
     yield from _live(spec, here, see)
     if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
         yield Reload()
-
-
-def _not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
-    """The live type is the truth; fstab's third field may say "auto"."""
-    if mount:
-        return "" if mount.fstype == "btrfs" else f"{mount.fstype}, not Btrfs"
-    types = {line.fstype for line in lines} - {"btrfs", "auto", "none"}
-    return f"{', '.join(sorted(types))}, not Btrfs" if types else ""
-
-
-def _not_editable(target: str, place: str, lines: Sequence[Line], see: Snapshot) -> Refusal | None:
-    """The one line for a mount point, whose links lead to ``place``, must count, and be read."""
-    if shadow := see(ShadowingUnit(place)):
-        drop_in = shadow.endswith(".conf")
-        return Refusal(
-            f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
-            if drop_in
-            else f"{shadow} hides the line in /etc/fstab: systemd never reads it",
-            f"set Options= in {shadow}, or remove that file",
-            "V204",
-        )
-    if not lines:
-        return Refusal(
-            f"/etc/fstab has no line for {target}",
-            "vmtune changes lines but does not invent them: name a mount point that has one",
-            "V201",
-        )
-    if len(lines) > 1:
-        numbers = " and ".join(str(line.number) for line in lines)
-        return Refusal(
-            f"/etc/fstab names {target} in lines {numbers}: systemd keeps the first, mount "
-            "takes both",
-            "leave one of them",
-            "V202",
-        )
-    if lines[0].problem:
-        return Refusal(f"/etc/fstab:{lines[0].number}: {lines[0].problem}", code="V203")
-    return _shown_again(lines[0])
-
-
-def _shown_again(line: Line) -> Refusal | None:
-    if not fstab_line.binds(line):
-        return None
-    return Refusal(
-        f"/etc/fstab:{line.number} shows {line.source} a second time",
-        "declare the mount point of the filesystem's own line",
-        "V209",
-    )
-
-
-def _not_of_the_line(line: Line, mount: Mount | None, uuid: str, see: Snapshot) -> Refusal | None:
-    """The mount, of the filesystem ``uuid``, must be what the line would mount.
-
-    A difference that cannot be seen from here is none: a source whose UUID is
-    not known, a line without subvol=.
-    """
-    if mount is None or (differs := fstab_line.differs(line, mount, uuid, see)) is None:
-        return None
-    is_, says = differs
-    return Refusal(
-        f"{is_} is mounted at {mount.target}, but /etc/fstab:{line.number} says {says}",
-        "mount what the line says, or mend the line",
-        "V208",
-    )
 
 
 def _here(line: Line, place: str, mount: Mount | None, see: Snapshot) -> _Here:
@@ -229,6 +189,23 @@ def _asked(spec: Spec, here: _Here, see: Snapshot) -> Iterator[Said]:
         yield Note(verdict.text)
     if any(setting.option.name == "compress" for setting in spec.settings):
         yield from _decides(spec, here)
+        yield from _in_vain(spec, here)
+
+
+def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
+    """Said while there is something to do, not again once it is done."""
+    off = next((s for s in spec.settings if s.token == "compress=no"), None)  # noqa: S105
+    family = options.family("compress")
+    if off is None or options.value(here.line.options, family) == off.token:
+        return
+    if not options.value(here.line.options, family) and here.mount and not _shown(here, off):
+        yield Note("compression is off already: this only writes it down", "V212")
+    elif spec.all_nocow:
+        yield Note(
+            "the declared paths are nocow, and so never compressed: this only ends compression "
+            "for all the rest",
+            "V213",
+        )
 
 
 def _decides(spec: Spec, here: _Here) -> Iterator[Said]:
@@ -267,23 +244,26 @@ def _live(spec: Spec, here: _Here, see: Snapshot) -> Iterator[Said]:
     yield Summary(_scope(spec, here))
     for setting in spec.settings:
         if not setting.shown and not setting.option.off and _shown(here, setting):
-            yield Note(
-                f"{setting.option.name} stays until the filesystem is mounted afresh", "V211"
-            )
+            yield former.waits(setting.option.name)
             continue
         place = LiveOption(_target(here, setting, see), setting.option.name)
         yield Goal(place, setting.shown, "live remount, no reboot")
         if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
             yield Note("what is compressed already stays compressed until it is rewritten")
+    yield from former.live(spec.before, _reachable(here, see), see)
 
 
 def _target(here: _Here, setting: tuning.Setting, see: Snapshot) -> str:
     """One name per filesystem, so that two declarations for one setting are seen to conflict."""
     if setting.option.per_mount:
         return here.place
+    return next(iter(_reachable(here, see)), here.place)
+
+
+def _reachable(here: _Here, see: Snapshot) -> list[str]:
+    """Mount points of the filesystem that no later mount hides."""
     mounts = see(Mounts())
-    reachable = (m.target for m in here.mounts if mountinfo.at(mounts, m.target) == m)
-    return next(reachable, here.place)
+    return [m.target for m in here.mounts if mountinfo.at(mounts, m.target) == m]
 
 
 def _scope(spec: Spec, here: _Here) -> str:
@@ -296,4 +276,10 @@ def _scope(spec: Spec, here: _Here) -> str:
     return f"{also}: one compression setting for all" if one else also
 
 
-KIND = Kind("mount", "mounts", parse, want)
+def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
+    """The mount units, which systemd makes of fstab's lines."""
+    where = (see.maybe(Locate(spec.target)) for spec in specs)
+    return (unit.mount_unit(found.path) for found in where if found)
+
+
+KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from reconciler.resources import defrag, mount, nocow
+from reconciler.resources import compression, defrag, images, mount, nocow, subvolume
 
-KINDS = (mount.KIND, nocow.KIND, defrag.KIND)
+KINDS = (mount.KIND, subvolume.KIND, nocow.KIND, compression.KIND, images.KIND, defrag.KIND)

@@ -1,0 +1,300 @@
+"""Images that are there already: files with data that are not yet as their directory is declared.
+
+What a directory hands on, new files get. An image that has data keeps the
+layout it was written with: only writing it anew into a new file changes that.
+`existing: report` names such images, `existing: keep` accepts them, and
+`existing: rewrite` (for once: `apply --allow rewrite-images`) has them written
+anew: nocow where that is declared, uncompressed under `compression: none`.
+
+One image after the other is copied beside itself, holes kept as holes, read
+back and compared, and takes the place of the old one in one step, which only
+then is removed. Whoever opens it meanwhile ends that, and it stays. What is open, has
+hard links or may not be changed is left as it is, and named. It cannot be
+taken back, and takes as much free space as the largest image has on disk, and
+all that snapshots share: they keep the old data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core import rewriting
+from reconciler.core.facts import FilesystemOf, Locate, TreeOf
+from reconciler.core.images import NAMED as MOST
+from reconciler.core.images import NOCOW, NONE_LEFT, PLAIN, Images, Strays
+from reconciler.core.kind import Kind
+from reconciler.core.model import Finding, Goal, Note, Op, Summary
+from reconciler.core.sizes import binary, counted
+from reconciler.core.tree import FOREIGN, NAMED, OPENED_TWICE, CowFile, Lot
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.item import Item, Items
+    from reconciler.core.model import Said
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.tree import Tree
+
+_ALLOWED = "rewrite-images"
+_LOOKS = "looks like an unfinished copy, and is left there"
+_COMPARE = "compare it with the image; keep what you need, and remove the other"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``aim`` is NOCOW or PLAIN, ``existing`` report, keep or rewrite."""
+
+    name: str
+    path: str
+    aim: str
+    existing: str
+    apart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why an image is left as it is, and what to do about it."""
+
+    text: str
+    hint: str
+    code: str
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    data = item.data
+    if not data.get("nocow") and data.get("compression") != "none":
+        return None
+    existing = data.get("existing", "report")
+    if existing == "report" and _ALLOWED in data.get("allow", ()):
+        existing = "rewrite"
+    below = (other.path for other in items.below(item.path))
+    aim = NOCOW if data.get("nocow") else PLAIN
+    return Spec(item.name, item.path, aim, existing, tuple(below))
+
+
+def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
+    """None left that are not as declared, where that is to be; else what there is."""
+    where = see(Locate(spec.path))
+    if where.kind != "directory":
+        return
+    tree = see(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
+    lot = tree.cow if spec.aim == NOCOW else tree.compressed
+    free = see(FilesystemOf(where.path)).free
+    if tree.strays:
+        yield Goal(Strays(where.path, spec.apart), ())
+    yield from _left_over(spec, tree)
+    if spec.existing == "rewrite":
+        yield from _rewrite(spec, where.path, tree, lot, free)
+    elif lot.count and spec.existing == "keep":
+        state = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
+    elif lot.count:
+        yield from _report(spec, lot, free)
+    elif tree.strays:
+        yield Summary("what a run that was killed left over")
+
+
+def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
+    """Copies that may hold what an image does not: only a person can say which one is right."""
+    for file in tree.left_over:
+        subject, text = f"{spec.name}/{file.path}", f"{_LOOKS}: {file.obstacle}"
+        if file.obstacle == FOREIGN:
+            yield Note(f"{file.path} {text}")
+        elif file.obstacle == OPENED_TWICE:
+            image = file.path.rpartition(".opened-")[0]
+            text = f"a second copy of {image}: both were opened as it was rewritten"
+            yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V711")
+        else:
+            yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V710")
+
+
+def _report(spec: Spec, lot: Lot, free: int) -> Iterator[Said]:
+    """One row for each of the largest, one for all the rest; the last one says what to do."""
+    needed = rewriting.room(lot, ()).free
+    it = "it" if lot.count == 1 else "them"
+    least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
+    hint = (
+        f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
+        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, {binary(free)} are); "
+        f"`existing: keep` accepts {it}"
+    )
+    rest = lot.count - len(lot.largest)
+    for number, file in enumerate(lot.largest, 1):
+        last = number == len(lot.largest) and not rest
+        yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
+    if rest:
+        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        text = f"{counted(rest, 'more file')} that are {are}, {binary(lot.size)} in all"
+        yield _reported(spec, "...", text, hint)
+
+
+def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
+    subject = f"{spec.name}/{path}"
+    if spec.aim == NOCOW:
+        return Finding(Op.BLOCKED, subject, text, hint, "V101", kind="nocow")
+    return Finding(Op.BLOCKED, subject, text, hint, "V701", kind="compression")
+
+
+def _sizes(spec: Spec, file: CowFile) -> str:
+    extents = "" if file.extents is None else f", {counted(file.extents, 'extent')}"
+    if spec.aim == NOCOW:
+        return f"{binary(file.size)}{extents}: +C cannot take on a file that has data"
+    return f"{binary(file.size)}, of which {binary(file.encoded)} compressed, and stay so"
+
+
+def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, free: int) -> Iterator[Said]:
+    left = [*_hindered(tree, lot)]
+    large = rewriting.too_large(lot, [file for file, _ in left], free)
+    left += [(file, _no_room(file, free)) for file in large]
+    spared = tuple(sorted({file.path for file, _ in left}))
+    room = rewriting.room(lot, [file for file, _ in left])
+    todo = lot.count - len(spared)
+    if lot.hindered_count > len(lot.hindered) or len(spared) > MOST or (todo and room.free > free):
+        yield _blocked(spec.name, _none_of_them(lot, room, free))
+        return
+    yield Goal(Images(path, spec.aim, spec.apart, spared), NONE_LEFT)
+    yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
+    if todo:
+        yield from _todo(tree, lot, spared)
+        yield from _price(tree, lot, room, free)
+    if lot.count and tree.special:
+        yield Note(_special(tree), "V712")
+    yield from _spared(spec, left)
+
+
+def _none_of_them(lot: Lot, room: rewriting.Room, free: int) -> _Why:
+    """Too much stands in the way to leave just that out."""
+    if room.free > free:
+        kept = f", of which {binary(room.kept)} stay in use" if room.kept else ""
+        return _Why(
+            f"{binary(room.free)} must be free for {counted(lot.count, 'file')}{kept}; "
+            f"{binary(free)} are",
+            "make room: snapshots and clones keep the data that they share",
+            "V706",
+        )
+    return _Why(
+        f"{counted(lot.hindered_count, 'file')} cannot be rewritten now, more than {MOST:,}",
+        "they have hard links, are open or protected: declare the images' own directory",
+        "V708",
+    )
+
+
+def _summary(spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile]) -> str:
+    if not todo:
+        return "those that can be are as declared" if lot.count else f"all are {_state(spec)}"
+    size = lot.size - sum(file.size for file in left)
+    each = "becomes" if todo == 1 else "one after the other becomes"
+    return f"{counted(todo, 'file')}, {binary(size)}: {each} {_state(spec)}"
+
+
+def _state(spec: Spec) -> str:
+    return "nocow" if spec.aim == NOCOW else "uncompressed"
+
+
+def _todo(tree: Tree, lot: Lot, spared: Sequence[str]) -> Iterator[Note]:
+    """A line for each of the largest images, of which some have several files; one for the rest."""
+    files = {file.path: file for file in lot.largest if file.path not in spared}
+    shown = len(files)
+    images = {chain.path: chain for chain in rewriting.chains(tree)}
+    inner = {name for chain in images.values() for name in chain.others if chain.path in files}
+    for path in [path for path in files if path not in inner]:
+        others = images[path].others if path in images else ()
+        members = [files[name] for name in (path, *others) if name in files]
+        yield Note(f"{images[path].words if others else path}: {_figures(members)}")
+    if rest := lot.count - len(spared) - shown:
+        yield Note(f"and {counted(rest, 'more file')}")
+
+
+def _figures(files: Sequence[CowFile]) -> str:
+    """Sizes of one image, whatever its number of files; what there is none of is left out."""
+    size, allocated, shared, encoded = (
+        sum(getattr(file, name) for file in files)
+        for name in ("size", "allocated", "shared", "encoded")
+    )
+    extents = sum(file.extents or 0 for file in files)
+    words = [binary(size), f"{binary(allocated)} on disk" if allocated < size else ""]
+    words += [counted(extents, "extent")]
+    words += [f"{binary(shared)} shared" if shared else ""]
+    words += [f"{binary(encoded)} compressed" if encoded else ""]
+    return ", ".join(word for word in words if word)
+
+
+def _special(tree: Tree) -> str:
+    more = f" and {n:,} more" if (n := tree.special_count - len(tree.special)) else ""
+    return f"left alone, being no regular file: {', '.join(tree.special)}{more}"
+
+
+def _price(tree: Tree, lot: Lot, room: rewriting.Room, free: int) -> Iterator[Note]:
+    yield Note(f"up to {binary(room.free)} must be free meanwhile, {binary(free)} are")
+    if room.kept:
+        text = f"up to {binary(room.kept)} more stay in use afterwards:"
+        shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
+        encoded = "what was compressed no longer is" if lot.encoded else ""
+        yield Note(f"{text} {'; '.join(why for why in (shared, encoded) if why)}", "V707")
+    yield Note("revert cannot take it back", "V709")
+    if not tree.holders_seen:
+        yield Note("whether anything has them open only root can see; apply looks")
+
+
+def _spared(spec: Spec, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Finding]:
+    """A row for each that is left as it is, up to NAMED; of the rest the number."""
+    for file, why in left[:NAMED]:
+        yield _blocked(f"{spec.name}/{file.path}", why)
+    if rest := len(left[NAMED:]):
+        text = f"{counted(rest, 'more file')} that cannot be rewritten now"
+        yield _blocked(f"{spec.name}/...", _Why(text, "", "V708"))
+
+
+def _blocked(subject: str, why: _Why) -> Finding:
+    return Finding(Op.BLOCKED, subject, f"not rewritten: {why.text}", why.hint, why.code)
+
+
+def _hindered(tree: Tree, lot: Lot) -> Iterator[tuple[CowFile, _Why]]:
+    for file in lot.hindered:
+        yield file, _in_use(file) if file.holders else _protected(file)
+    known = {file.path: file for file in lot.largest}
+    for name, who in rewriting.open_elsewhere(tree, lot):
+        if name in known or name in lot.first:
+            yield known.get(name) or CowFile(name, 0), _part(who)
+
+
+def _in_use(file: CowFile) -> _Why:
+    who = " and ".join(file.holders)
+    hint = "shut the machine down" if "qemu" in who else "have it closed"
+    return _Why(f"in use by {who}", f"{hint}, then apply again", "V702")
+
+
+def _part(of: CowFile) -> _Why:
+    who = " and ".join(of.holders)
+    return _Why(f"it is one image with {of.path}, in use by {who}", "shut the machine down", "V705")
+
+
+def _protected(file: CowFile) -> _Why:
+    if file.obstacle == "hard links":
+        return _Why(
+            "it has more than one name (hard links), and the others would keep the old data",
+            "keep one name, or accept it with `existing: keep`",
+            "V703",
+        )
+    if file.obstacle == "sealed":
+        return _Why("fs-verity seals it for good", "accept it with `existing: keep`", "V704")
+    attribute = "i" if file.obstacle == "immutable" else "a"
+    return _Why(f"it is {file.obstacle}", f"chattr -{attribute} allows it", "V704")
+
+
+def _no_room(file: CowFile, free: int) -> _Why:
+    needed = rewriting.room(_alone(file), ()).free
+    return _Why(
+        f"{binary(needed)} must be free, {binary(free)} are",
+        "make room, or move it to another disk",
+        "V706",
+    )
+
+
+def _alone(file: CowFile) -> Lot:
+    return Lot((file,), 1, file.size, file.allocated, kept=file.kept)
+
+
+KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"))
+"""Needs the one that decides what the directory hands on."""

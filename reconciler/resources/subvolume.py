@@ -1,0 +1,207 @@
+"""Directories of images that are subvolumes of their own.
+
+A snapshot of a subvolume holds none of the subvolumes inside it. Images that
+have one to themselves are left out of the snapshots that snapper, Timeshift
+or btrbk take of what is around them, and so stay written in place: the first
+write to a block that a snapshot shares is always copied. A missing path is
+made as a subvolume; a directory is turned into one, its files sharing their
+data with the old ones until those are removed, so that none is copied.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core import elsewhere, newdir
+from reconciler.core.facts import SnapshotsOf
+from reconciler.core.images import (
+    DIRECTORY,
+    MISSING,
+    MOST_ENTRIES,
+    SUBVOLUME,
+    UNFINISHED,
+    ContentsOf,
+    Subvolume,
+)
+from reconciler.core.kind import Kind
+from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
+from reconciler.core.sizes import binary, counted
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.facts import Filesystem, Location
+    from reconciler.core.images import Contents
+    from reconciler.core.item import Item, Items
+    from reconciler.core.model import Said
+    from reconciler.core.snapshot import Snapshot
+
+_NAMED = 3
+_A_FILE = 16 << 10
+"""Bytes of metadata that a file may take: its inode, name, extents and extended attributes."""
+_AT_LEAST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``path`` is absolute; ``wanted`` is what the entry says."""
+
+    path: str
+    wanted: bool
+    nocow: tuple[str, ...]
+    """Paths above this one that are declared nocow: what is made below them inherits it."""
+    own: tuple[str, ...]
+    """Paths above this one that are to be subvolumes too, and are made as such."""
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    if "subvolume" not in item.marks:
+        return None
+    above = items.above(item.path)
+    return Spec(
+        item.path,
+        item.data["subvolume"],
+        tuple(other.path for other in above if other.data.get("nocow")),
+        tuple(other.path for other in above if other.data.get("subvolume")),
+    )
+
+
+def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
+    """The path as a subvolume, made where missing, turned where it is a directory."""
+    ground = elsewhere.ground(spec.path, see, ", which has no subvolumes")
+    if not isinstance(ground, tuple):
+        yield ground
+        return
+    where, host = ground
+    place = Subvolume(where.path, newdir.mode(newdir.MODE, where), **newdir.owner(where))
+    have = see(place)
+    if not spec.wanted:
+        yield from _not_asked_for(have)
+        return
+    if have != SUBVOLUME and (refusal := _refused(where, host, have, see)):
+        yield refusal
+        return
+    if have == DIRECTORY and (hidden := see(ContentsOf(where.path)).unseen):
+        yield Finding(Op.UNKNOWN, "", f"{_named(hidden)}: not readable")
+        return
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    yield from newdir.on_the_way(where, see, spec.nocow, spec.own)
+    yield Goal(place, SUBVOLUME)
+    yield from _told(where, have, see)
+
+
+def _not_asked_for(have: str) -> Iterator[Said]:
+    yield Summary("left as it is")
+    if have in {SUBVOLUME, UNFINISHED}:
+        yield Note("is a subvolume; vmtune turns none back into a directory", "V603")
+
+
+def _told(where: Location, have: str, see: Snapshot) -> Iterator[Said]:
+    if have == SUBVOLUME:
+        yield Summary("in no snapshot of what is around it")
+    elif have == UNFINISHED:
+        yield Summary("what it was before is removed")
+    else:
+        yield Summary("will be in no snapshot of what is around it")
+    if have == DIRECTORY:
+        taken = see.maybe(SnapshotsOf(where.path))
+        if taken:
+            yield Note(
+                f"{', '.join(taken)}: they keep what is in it now, and what they share with an "
+                "image is copied once more when it is written to",
+                "V604",
+            )
+        if see(ContentsOf(where.path)).entries:
+            yield Note("no data is copied; nothing may use the files meanwhile")
+
+
+def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Refusal | None:
+    if where.kind not in {"directory", "missing"}:
+        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if where.path in newdir.TOO_WIDE or where.is_home:
+        return Refusal(
+            f"{where.path} holds far more than images", "declare the directory of images", "V605"
+        )
+    if host.read_only:
+        return Refusal(f"{where.path} is on a read-only mount or subvolume", "", "V606")
+    if have in {MISSING, UNFINISHED}:
+        return None
+    inside = see(ContentsOf(where.path))
+    return _fixed(inside) or _kept_from(inside) or _short(inside, host) or _in_use(inside)
+
+
+def _fixed(inside: Contents) -> Refusal | None:
+    """What a directory cannot be moved away from."""
+    if inside.mounted or inside.shown:
+        where = _named(inside.shown)
+        seen = (
+            "it is a mount point" if inside.mounted else f"it, or what is in it, is at {where} too"
+        )
+        return Refusal(
+            f"{seen}: a mount would go on showing the old directory",
+            "unmount it, or declare another path",
+            "V607",
+        )
+    if found := (*inside.subvolumes, *inside.mounts):
+        return Refusal(
+            f"{_named(found)} in it: another subvolume or mount, which cannot come along",
+            "move it out first, or declare the directories beside it",
+            "V608",
+        )
+    return None
+
+
+def _kept_from(inside: Contents) -> Refusal | None:
+    """What no other subvolume can have as it is here."""
+    if inside.outside:
+        return Refusal(
+            f"{_named(inside.outside)}: hard links, with other names outside the directory; none "
+            "reaches into another subvolume",
+            "remove the other names, or copy the file",
+            "V609",
+        )
+    if inside.special:
+        return Refusal(
+            f"{_named(inside.special)}: a socket, FIFO or device, which belongs to a program",
+            "end the program and remove it",
+            "V610",
+        )
+    if inside.too_many:
+        return Refusal(
+            f"more than {MOST_ENTRIES:,} files and directories, which cannot be held still at once",
+            "make a subvolume by hand while nothing uses them, and move them in",
+            "V611",
+        )
+    return None
+
+
+def _short(inside: Contents, host: Filesystem) -> Refusal | None:
+    needed = _AT_LEAST + inside.entries * _A_FILE
+    if host.free >= needed:
+        return None
+    return Refusal(
+        f"{binary(host.free)} are free, and {counted(inside.entries, 'entry', 'entries')} need "
+        f"{binary(needed)} of metadata",
+        "make room first",
+        "V612",
+    )
+
+
+def _in_use(inside: Contents) -> Refusal | None:
+    if not inside.users:
+        return None
+    return Refusal(
+        f"in use by {_named(inside.users)}: who works in a directory goes on in the old one",
+        "end that, or change to another directory, and try again",
+        "V613",
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+KIND = Kind("subvolume", "paths", parse, want)
