@@ -1,0 +1,93 @@
+"""The directories that ``vmtune doctor`` looks at: what is declared, else what holds images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.advice import images
+from reconciler.advice.candidates import Candidate, candidates
+from reconciler.advice.words import tilde
+from reconciler.core.discovery import WhoAsks
+from reconciler.core.facts import FilesystemOf, Locate
+from reconciler.core.snapshot import Hidden
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from reconciler.advice.images import State
+    from reconciler.core.item import Item
+    from reconciler.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be."""
+
+    name: str
+    state: State
+    is_nocow: bool
+    allow: frozenset[str]
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Those on Btrfs; ``unseen`` names the others that could not be looked at, with the reason.
+
+    ``schedulers`` are those that declared schedules name: auto, systemd, cron.
+    """
+
+    found: tuple[Subject, ...]
+    unseen: tuple[str, ...] = ()
+    schedulers: frozenset[str] = frozenset()
+
+
+def declared(items: Sequence[Item], see: Snapshot) -> Subjects:
+    """What the configuration has under ``paths`` and ``defrag``."""
+    defrag = [item for item in items if item.section == "defrag"]
+    paths = [item for item in items if item.section == "paths"]
+    known = {item.path for item in paths}
+    looked = [
+        (item.name, item.path, item.data if item.section == "paths" else {})
+        for item in (*paths, *(item for item in defrag if item.path not in known))
+    ]
+    unseen: list[str] = []
+    found = [
+        Subject(
+            name, state, _is_nocow(state, data), frozenset(data.get("allow", ())), declared=True
+        )
+        for name, path, data in looked
+        for state in _state(name, Candidate(path, ()), see, unseen)
+    ]
+    schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
+    return Subjects(tuple(found), tuple(unseen), schedulers)
+
+
+def discovered(see: Snapshot) -> Subjects:
+    """What ``vmtune init`` would find."""
+    unseen: list[str] = []
+    home = see(WhoAsks()).home
+    found = [
+        Subject(tilde(each.path, home), state, state.is_nocow, frozenset(), declared=False)
+        for each in candidates(see)
+        for state in _state(tilde(each.path, home), each, see, unseen)
+    ]
+    return Subjects(tuple(found), tuple(unseen))
+
+
+def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:
+    return bool(data["nocow"]) if "nocow" in data else state.is_nocow
+
+
+def _state(name: str, of: Candidate, see: Snapshot, unseen: list[str]) -> Iterator[State]:
+    """One, or none where it is not on Btrfs."""
+    try:
+        where = see(Locate(of.path))
+        host = see(FilesystemOf(where.path))
+    except Hidden as hidden:
+        unseen.append(f"{name}: {hidden.why}")
+        return
+    if host.type == "btrfs" and where.kind in {"directory", "missing"}:
+        yield images.state(of, where, host, see)
