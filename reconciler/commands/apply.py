@@ -10,21 +10,23 @@ from reconciler.commands import elevate, permission
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load
-from reconciler.core import document
+from reconciler.core import document, rests
 from reconciler.core.model import Op
 from reconciler.core.origin import Problems
-from reconciler.host import configfile, lock, readers
+from reconciler.host import lock, readers
+from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.core.document import Document
     from reconciler.core.model import Plan
+    from reconciler.core.rests import Fact
     from reconciler.terminal import Terminal
 
 _STALE = "the plan is stale, and nothing was changed"
@@ -36,6 +38,7 @@ def run(  # noqa: PLR0913 - one per option
     host: str | None,
     file: str | None,
     *,
+    allow: Sequence[str] = (),
     yes: bool,
     approved: str,
 ) -> int:
@@ -44,9 +47,14 @@ def run(  # noqa: PLR0913 - one per option
     def command() -> int:
         if host and host.lower() != configfile.short_hostname():
             raise Refused(f"--host {host} is for looking at another host's plan, not for apply")
+        if file and allow:
+            raise Refused(
+                "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
+                f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
+            )
         if file:
             return _saved(terminal, planfile.load(file), file)
-        return _fresh(terminal, load(config, host), yes=yes, approved=approved)
+        return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
 
     code = guarded(terminal, command)
     terminal.event("exit", code=code)
@@ -54,24 +62,29 @@ def run(  # noqa: PLR0913 - one per option
 
 
 def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
-    plan = planning.make(loaded)
+    see = readers.look()
+    plan = planning.make(loaded, see)
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
-        terminal.event("plan", document=document.plain(planning.document_of(loaded, plan)))
+        terminal.event("plan", document=document.plain(planning.document_of(loaded, plan, see)))
         planning.show(terminal, loaded, plan, "")
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
         return remaining(plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
-    if not permission.is_root():
-        elevate.become_root(terminal, loaded, "apply", [*["--yes"] * yes, "--approved", str(token)])
+    if not caller.is_root():
+        words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
+        return elevate.become_root(terminal, loaded, "apply", words)
     with lock.held():
-        return _locked(terminal, loaded, plan)
+        return _locked(terminal, loaded, plan, rests.facts(plan.actions, see))
 
 
-def _locked(terminal: Terminal, loaded: Loaded, shown: Plan) -> int:
+def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fact]) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    now = planning.make(loaded)
+    see = readers.look()
+    now = planning.make(loaded, see)
+    if other := tuple(rests.changed(facts, see)):
+        return _stale(terminal, _STALE, other)
     if not set(now.actions) <= set(shown.actions):
         what = "the host changed since the plan was shown; nothing was changed"
         return _stale(terminal, what, text.moved(shown, now))
@@ -79,7 +92,8 @@ def _locked(terminal: Terminal, loaded: Loaded, shown: Plan) -> int:
         terminal.say("done meanwhile by another hand: nothing is left to do")
         return remaining(now)
     after = lambda: _left(terminal, planning.make(loaded))  # noqa: E731
-    return execute(terminal, now.actions, "apply", loaded.path, after)
+    command = " ".join(["apply", *loaded.allow_words])
+    return execute(terminal, now.actions, command, loaded.path, after)
 
 
 def _left(terminal: Terminal, again: Plan) -> int:
@@ -91,11 +105,11 @@ def _left(terminal: Terminal, again: Plan) -> int:
 def _saved(terminal: Terminal, saved: Document, file: str) -> int:
     """Exactly the saved plan, where the world it rests on is still there."""
     try:
-        loaded = load(saved.world.config, None)
+        loaded = load(saved.world.config, None, saved.world.allow)
     except Problems as problems:  # there were none when the plan was made
         return _stale(terminal, _STALE, map(str, problems.problems))
-    if not permission.is_root():
-        elevate.become_root(terminal, loaded, "apply", [os.path.abspath(file)])
+    if not caller.is_root():
+        return elevate.become_root(terminal, loaded, "apply", [os.path.abspath(file)])
     with lock.held():
         see = readers.look()
         now = planning.make(loaded, see)

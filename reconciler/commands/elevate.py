@@ -6,13 +6,17 @@ import os
 import shlex
 import site
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from reconciler.host import caller, configfile, process
+from reconciler import exits
+from reconciler.host import process
+from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
+from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from reconciler.commands.load import Loaded
     from reconciler.terminal import Terminal
@@ -32,8 +36,12 @@ def line(loaded: Loaded, *words: str) -> str:
 
 def become_root(
     terminal: Terminal, loaded: Loaded, command_name: str, options: Sequence[str]
-) -> NoReturn:
-    """Replace this process by the same command as root; Refused when there is no way to."""
+) -> int:
+    """Replace this process by the same command as root; Refused when there is no way to.
+
+    With --json it is waited for, and its exit code given: whoever reads the
+    events is told how it ended also where sudo never let it begin.
+    """
     program = _program()
     words = [*_look(terminal), command_name, *options, *["--json"] * terminal.json]
     command = _command(loaded.path, loaded.host, words)
@@ -48,9 +56,38 @@ def become_root(
     terminal.report(f"needs root{unasked}: {shlex.join(whole)}")
     terminal.event("root", command=whole)
     try:
+        if terminal.json:
+            return _followed(terminal, whole)
         os.execv(program, whole)  # noqa: S606 - no shell, by absolute path
     except OSError as error:
         raise Refused(f"{program}: {error.strerror}; nothing was changed") from None
+
+
+def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
+    import json  # noqa: PLC0415 - only for programs
+
+    heard: list[Mapping[str, Any]] = []
+    told = replace(terminal, lenient=True)  # a reader that goes away stops nothing
+
+    def line(text: str) -> None:
+        try:
+            heard.append(json.loads(text))
+        except ValueError:  # what sudo itself prints
+            terminal.report(text)
+            return
+        if heard[-1].get("event") != "exit":
+            told.data(heard[-1])
+
+    code = process.relay(whole, line)
+    if heard and heard[-1].get("event") == "exit":
+        return int(heard[-1]["code"])
+    name = os.path.basename(whole[0])
+    if not heard:
+        raise Refused(f"{name} ended with {code} before vmtune ran; nothing was changed")
+    terminal.complain(
+        f"{name} ended with {code} while vmtune ran", "`vmtune history` says how far it came"
+    )
+    return exits.PART_WAY
 
 
 def _none() -> str:

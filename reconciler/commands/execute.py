@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands.interrupt import Interrupt
+from reconciler.commands.progress import Progress
 from reconciler.core import codec
 from reconciler.core.model import Swap
 from reconciler.core.snapshot import Hidden
@@ -14,7 +14,9 @@ from reconciler.host import readers, writers
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.run import apply as running
+from reconciler.run import measured
 from reconciler.run.record import Recorder
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +50,7 @@ def execute(
 def _journalled(
     terminal: Terminal, actions: Sequence[Action], recorder: Recorder, interrupt: Interrupt
 ) -> int:
-    begun = 0
+    begun, going = 0, Progress(terminal)
 
     def started(action: Action) -> None:
         nonlocal begun
@@ -56,16 +58,20 @@ def _journalled(
         begun += 1
         terminal.progress(f"  [{begun}/{len(actions)}] {text.action(action)}")
         terminal.event("begin", number=begun, action=codec.plain_action(action))
+        going.begin(begun)
 
     def ended(result: Result) -> None:
+        going.end()
         terminal.say(text.result(result.outcome.value, result.action, begun, len(actions)))
         terminal.event("end", number=begun, outcome=result.outcome.value, why=result.why)
         recorder.end(begun, result.outcome.value, result.why)
 
     terminal.say()
     try:
-        results = running.apply(actions, started, ended, stop=lambda: interrupt.asked)
+        recorder.images("before", measured.seen(actions))
+        results = running.apply(actions, started, ended, stop=lambda: interrupt.asked, going=going)
         code = _judge(terminal, results, interrupt) or _read_back(terminal, actions)
+        recorder.images("after", measured.seen(actions))
         recorder.finish(_RESULTS.get(code, "part way"))
     except Refused as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)

@@ -18,7 +18,7 @@ def run(terminal: Terminal, number: int | None) -> int:
 
     def command() -> int:
         if number is None:
-            for line in lines.listed(journal.runs()):
+            for line in lines.listed(journal.runs(), terminal.width):
                 terminal.say(line)
         else:
             for line in lines.whole(journal.run(number)):

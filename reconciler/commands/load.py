@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exits
 from reconciler.core.origin import Problems
-from reconciler.host import caller, configfile, lock
+from reconciler.formats.digest import sha256
+from reconciler.host import lock
+from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.core.item import Item
     from reconciler.core.origin import Problem
@@ -28,15 +29,32 @@ class Loaded:
     shown: str
     path: str
     host: str
-    digest: str
-    """SHA-256 of all the text that was read."""
+    text: bytes
+    """All that was read."""
+    allowed: tuple[str, ...] = ()
+    """Risks that are allowed for once, on the command line."""
+
+    @property
+    def allow_words(self) -> list[str]:
+        """The same as options of a command line."""
+        return [word for risk in self.allowed for word in ("--allow", risk)]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return sha256(self.text)
 
 
-def load(config: str | None, host: str | None) -> Loaded:
-    """Find, read and check; Refused or Problems when that fails."""
+def load(
+    config: str | None, host: str | None, allow: Sequence[str] = (), *, piped: bool = False
+) -> Loaded:
+    """Find, read and check; Refused or Problems when that fails. ``piped`` as in configfile.
+
+    ``allow`` counts as if every entry said so.
+    """
     from reconciler import config as room  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = configfile.find(config)
+    found = configfile.find(config, piped=piped)
     name = host or configfile.short_hostname()
     overlay = configfile.overlay(found, name)
     items = room.load(
@@ -47,8 +65,14 @@ def load(config: str | None, host: str | None) -> Loaded:
         overlay=(overlay.text, overlay.shown) if overlay else None,
     )
     text_read = found.text + b"\0" + (overlay.text if overlay else b"")
-    digest = hashlib.sha256(text_read).hexdigest()
-    return Loaded(items, found.shown, found.path, name, digest)
+    allowed = tuple(dict.fromkeys(allow))
+    if allowed:
+        items = tuple(replace(item, data=_allowing(item.data, allowed)) for item in items)
+    return Loaded(items, found.shown, found.path, name, text_read, allowed)
+
+
+def _allowing(data: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    return {**data, "allow": tuple(dict.fromkeys((*data["allow"], *allowed)))}
 
 
 def guarded(terminal: Terminal, command: Callable[[], int]) -> int:

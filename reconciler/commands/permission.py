@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core import codec
 from reconciler.core.model import Op
 from reconciler.core.sizes import counted
+from reconciler.formats.digest import sha256
+from reconciler.host.people import caller
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.core.model import Action, Plan
     from reconciler.terminal import Terminal
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Token:
 def token(plan: Plan) -> Token:
     """128 bits for what would be done, 32 for what is shown of it."""
     rows = repr([(change.op.value, change.kind, change.name) for change in plan.changes])
-    return Token(digest(plan.actions), hashlib.sha256(rows.encode()).hexdigest()[:8])
+    return Token(digest(plan.actions), sha256(rows.encode())[:8])
 
 
 def digest(actions: Sequence[Action]) -> str:
@@ -55,7 +51,7 @@ def given(text: str) -> Token:
 
 def worth_root(terminal: Terminal, plan: Plan, *, yes: bool) -> bool:
     """Whether root may see more, and somebody can say yes to what it finds."""
-    unseen = plan.count(Op.UNKNOWN) and not is_root()
+    unseen = plan.count(Op.UNKNOWN) and not caller.is_root()
     return bool(unseen) and (yes or terminal.can_ask)
 
 

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from reconciler import __version__, exits
-from reconciler.commands import elevate, permission
 from reconciler.commands.load import guarded, load
-from reconciler.core import document
-from reconciler.core.document import Document, World
 from reconciler.core.model import Op
 from reconciler.core.plan import declare, make_plan
-from reconciler.host import clock, machine, readers
+from reconciler.host import readers
+from reconciler.host.people import caller
 from reconciler.render import text
 from reconciler.resources.registry import KINDS
-from reconciler.run import journal, planfile
+from reconciler.run import journal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.commands.load import Loaded
+    from reconciler.core.document import Document, World
     from reconciler.core.model import Plan
     from reconciler.core.snapshot import Snapshot
     from reconciler.terminal import Terminal
 
 
-def run(
+def run(  # noqa: PLR0913 - one per option
     terminal: Terminal,
     config: str | None,
     host: str | None,
     output: str | None,
     *,
+    allow: Sequence[str] = (),
     detailed: bool,
 ) -> int:
     """Print the plan, save it where asked to; the exit code as in exits."""
 
     def command() -> int:
-        loaded = load(config, host)
-        plan = make(loaded)
+        loaded = load(config, host, allow)
+        see = readers.look()
+        plan = make(loaded, see)
         show(terminal, loaded, plan, "read only: nothing was changed")
-        made = document_of(loaded, plan)
-        if output:
-            planfile.save(output, made)
-            terminal.say(f"Saved: `{shlex.join(['vmtune', 'apply', output])}` does exactly this.")
-        terminal.data(document.plain(made))
+        if output or terminal.json:
+            _write(terminal, document_of(loaded, plan, see), output)
         return exit_code(plan, detailed=detailed)
 
     return guarded(terminal, command)
+
+
+def _write(terminal: Terminal, made: Document, output: str | None) -> None:
+    import shlex  # noqa: PLC0415 - nothing here is needed to show a plan
+
+    from reconciler.core import document  # noqa: PLC0415
+    from reconciler.run import planfile  # noqa: PLC0415
+
+    if output:
+        planfile.save(output, made)
+        terminal.say(f"Saved: `{shlex.join(['vmtune', 'apply', output])}` does exactly this.")
+    terminal.data(document.plain(made))
 
 
 def make(loaded: Loaded, see: Snapshot | None = None) -> Plan:
@@ -56,29 +67,42 @@ def make(loaded: Loaded, see: Snapshot | None = None) -> Plan:
 
 def world(loaded: Loaded) -> World:
     """What a plan made now rests on, beside its places."""
-    return World(loaded.host, machine.identity(), machine.kernel(), loaded.path, loaded.digest)
+    from reconciler.core.document import World  # noqa: PLC0415
+    from reconciler.host import machine  # noqa: PLC0415
+
+    made_on = (loaded.host, machine.identity(), machine.kernel())
+    return World(*made_on, loaded.path, loaded.digest, loaded.allowed)
 
 
-def document_of(loaded: Loaded, plan: Plan) -> Document:
+def document_of(loaded: Loaded, plan: Plan, see: Snapshot) -> Document:
     """The plan with all that it rests on, as it is saved and printed."""
-    return Document(plan, world(loaded), clock.now(), __version__)
+    from reconciler.core import rests  # noqa: PLC0415
+    from reconciler.core.document import Document  # noqa: PLC0415
+    from reconciler.host import clock  # noqa: PLC0415
+
+    facts = rests.facts(plan.actions, see)
+    return Document(plan, world(loaded), clock.now(), __version__, facts)
 
 
 def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
     """Which host and file, then the rows, then what to type to have it done."""
     head = f"host {loaded.host}   config {loaded.shown}"
+    head += text.allowed(loaded.allowed)
     for line in text.header(head, remark, terminal.width):
         terminal.say(line)
     terminal.say()
-    for line in text.plan(plan, terminal.width, terminal.paint, verbose=terminal.verbose):
-        terminal.say(line)
+    rows = text.plan(plan, terminal.width, terminal.paint, verbose=terminal.verbose)
+    terminal.say("\n".join(rows))
     if plan.actions:
-        needs = "" if permission.is_root() else "Needs root. "
+        needs = "" if caller.is_root() else "Needs root. "
         terminal.say(
             needs + ("One option waits for a fresh mount." if plan.waits else "No reboot.")
         )
-    if plan.count(Op.UNKNOWN) and not permission.is_root():
-        terminal.say(f"To see what is `?` here: {elevate.line(loaded, 'plan')}")
+    if plan.count(Op.UNKNOWN) and not caller.is_root():
+        from reconciler.commands import elevate  # noqa: PLC0415
+
+        line = elevate.line(loaded, "plan", *loaded.allow_words)
+        terminal.say(f"To see what is `?` here: {line}")
 
 
 def exit_code(plan: Plan, *, detailed: bool) -> int:

@@ -9,12 +9,15 @@ from reconciler.commands import elevate, permission
 from reconciler.commands.apply import remaining
 from reconciler.commands.execute import execute
 from reconciler.commands.load import Loaded, guarded
+from reconciler.core import veil
 from reconciler.core.revert import inverse
-from reconciler.host import configfile, lock, readers
+from reconciler.host import lock, readers
+from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
 from reconciler.run import journal
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.core.model import Plan
@@ -28,16 +31,18 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
     def command() -> int:
         of = _chosen(number)
         plan = inverse(of, readers.look(), journal.written())
-        seen, token = permission.given(approved), permission.token(plan)
+        # A user may not read the names that root takes back: the yes is to as many of them.
+        asked = replace(plan, actions=tuple(map(veil.action, plan.actions)))
+        seen, token = permission.given(approved), permission.token(asked)
         if token != seen:
             _show(terminal, of, plan)
         if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
             return remaining(plan)
-        if not permission.granted(terminal, plan.actions, seen, yes=yes):
+        if not permission.granted(terminal, asked.actions, seen, yes=yes):
             return exits.ERROR
-        if not permission.is_root():
+        if not caller.is_root():
             words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
-            elevate.become_root(terminal, _loaded(of), "revert", words)
+            return elevate.become_root(terminal, _loaded(of), "revert", words)
         return _locked(terminal, of, plan)
 
     return guarded(terminal, command)
@@ -51,7 +56,7 @@ def _show(terminal: Terminal, of: Run, plan: Plan) -> None:
 
 def _loaded(of: Run) -> Loaded:
     """What the run says of its configuration, which is not read again."""
-    return Loaded((), of.config, of.config, configfile.short_hostname(), "")
+    return Loaded((), of.config, of.config, configfile.short_hostname(), b"")
 
 
 def _locked(terminal: Terminal, of: Run, shown: Plan) -> int:

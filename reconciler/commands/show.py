@@ -20,7 +20,7 @@ def run(terminal: Terminal, file: str) -> int:
     def command() -> int:
         saved = planfile.load(file)
         world = saved.world
-        head = f"host {world.host}   config {world.config}"
+        head = f"host {world.host}   config {world.config}{text.allowed(world.allow)}"
         for line in text.header(head, f"planned {saved.created}", terminal.width):
             terminal.say(line)
         terminal.say()

@@ -8,53 +8,68 @@ from reconciler import __version__
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
 from reconciler.core import codec, document
-from reconciler.core.plan import declare, make_plan
-from reconciler.core.status import standings
+from reconciler.core import effect as effects
+from reconciler.core.plan import declare, make_plan, recalled
+from reconciler.core.status import Report, standings
 from reconciler.host import clock, readers
+from reconciler.render import bars, text
 from reconciler.render import status as lines
-from reconciler.render import text
 from reconciler.resources.registry import KINDS
 from reconciler.run import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reconciler.commands.load import Loaded
-    from reconciler.core.model import Plan
-    from reconciler.core.status import Standing
     from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.status/1"
 
 
-def run(terminal: Terminal, config: str | None, host: str | None) -> int:
-    """0 in sync, 2 when something differs, 6 when only root could tell; silent when quiet."""
+def run(terminal: Terminal, config: str | None, host: str | None, html: str | None = None) -> int:
+    """0 in sync, 2 when something differs, 6 when only root could tell; silent when quiet.
+
+    ``html`` names the file that gets the same as a page.
+    """
 
     def command() -> int:
         loaded = load(config, host)
         see, written = readers.look(), journal.written()
-        declared = declare(loaded.items, KINDS)
+        declared = recalled(declare(loaded.items, KINDS), written, loaded.path)
         plan = make_plan(declared, KINDS, see, written, loaded.path)
         found = standings(declared, see, written)
-        if not terminal.quiet:
-            _show(terminal, loaded, plan, found)
         code = planning.exit_code(plan, detailed=True)
-        terminal.data(_plain(loaded, plan, found, code))
+        if terminal.quiet and not terminal.json and not html:
+            return code
+        report = Report(plan, found, effects.effect(declared, see, journal.seen()))
+        if not terminal.quiet:
+            _show(terminal, loaded, report)
+        terminal.data(_plain(loaded, report, code))
+        if html:
+            _write(terminal, loaded, report, html)
         return code
 
     return guarded(terminal, command)
 
 
-def _show(terminal: Terminal, loaded: Loaded, plan: Plan, found: Sequence[Standing]) -> None:
+def _show(terminal: Terminal, loaded: Loaded, report: Report) -> None:
     head = f"host {loaded.host}   config {loaded.shown}"
     for line in text.header(head, "read only: nothing was changed", terminal.width):
         terminal.say(line)
     terminal.say()
-    for line in lines.status(plan, found, terminal.width, terminal.paint):
+    style = bars.style(terminal.tint, unicode=terminal.unicode)
+    for line in lines.status(report, terminal.width, terminal.paint, style):
         terminal.say(line)
 
 
-def _plain(loaded: Loaded, plan: Plan, found: Sequence[Standing], code: int) -> dict[str, Any]:
+def _write(terminal: Terminal, loaded: Loaded, report: Report, path: str) -> None:
+    from reconciler.host.people import pages  # noqa: PLC0415 - most look at the terminal
+    from reconciler.render import html  # noqa: PLC0415
+
+    pages.write(path, html.page(report, loaded.host, loaded.shown, clock.now()), html.MARK)
+    if not terminal.quiet:
+        terminal.report(f"written to {path}")
+
+
+def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": __version__,
@@ -62,7 +77,7 @@ def _plain(loaded: Loaded, plan: Plan, found: Sequence[Standing], code: int) -> 
         "host": loaded.host,
         "config": loaded.path,
         "exit": code,
-        "changes": [document.plain_change(change) for change in plan.changes],
+        "changes": [document.plain_change(change) for change in report.plan.changes],
         "places": [
             {
                 **codec.plain_place(standing.place),
@@ -76,6 +91,7 @@ def _plain(loaded: Loaded, plan: Plan, found: Sequence[Standing], code: int) -> 
                 },
                 "drift": standing.is_drift,
             }
-            for standing in found
+            for standing in report.standings
         ],
+        "effect": effects.plain(report.effect),
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands.load import guarded, load
-from reconciler.host import caller, configfile
+from reconciler.host.people import caller, configfile
 from reconciler.render.layout import printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(terminal: Terminal, files: Sequence[str | None], host: str | None, all_h
 def _one(terminal: Terminal, file: str | None, host: str | None, all_hosts: bool) -> int:
     if all_hosts:
         return _all_hosts(terminal, file)
-    loaded = load(file, host)
+    loaded = load(file, host, piped=True)
     words = f"{loaded.shown}: valid; {len(loaded.items)} declared for {loaded.host}"
     terminal.say(printable(words))
     return exits.DONE
@@ -36,7 +36,7 @@ def _one(terminal: Terminal, file: str | None, host: str | None, all_hosts: bool
 def _all_hosts(terminal: Terminal, file: str | None) -> int:
     from reconciler import config as room  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = configfile.find(file)
+    found = configfile.find(file, piped=True)
     overlays = {
         name: (other.text, other.shown) for name, other in configfile.overlays(found).items()
     }

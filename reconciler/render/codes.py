@@ -5,7 +5,8 @@ from __future__ import annotations
 _TEXT = """\
 V101 The file has data and is copy-on-write. The kernel takes the nocow attribute only on an
 empty file: on one with data `chattr +C` exits with 0 and changes nothing. Its data has to be
-written anew, into a file made after the directory became nocow, while nothing has it open.
+written anew, into a new file that is nocow, while nothing has it open. `existing: rewrite` in the
+entry, or `--allow rewrite-images` for once, does that; `existing: keep` accepts the file as it is.
 
 V102 The filesystem keeps two or more copies of data (DUP, RAID1, RAID10, RAID5, RAID6). Nocow
 files have no checksums: when the copies differ, nothing can tell the good one, reads return
@@ -64,6 +65,13 @@ would undo it.
 V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
 changed now, and the next mount goes by it.
 
+V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: off is what a
+filesystem is without the option. compress=no there makes sure that it stays so.
+
+V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
+for them. What it does is to end compression for everything else on the filesystem, in all its
+subvolumes. Leave it out, unless that is what you want.
+
 V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
 
 V302 The scheduler that the entry names is not on this host.
@@ -92,6 +100,141 @@ V311 The path has bytes that neither a crontab nor a unit file can hold.
 
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
+
+V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
+a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
+an option on the live mount before it writes it to /etc/fstab.
+
+V502 btrfs(8), from the package btrfs-progs, defragments. All else vmtune asks of the kernel itself.
+
+V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
+
+V504 Something has to run what is scheduled: systemd, or a cron daemon.
+
+V505 libvirt 6.6 and later makes the directory of a pool nocow when it builds the pool (virsh
+pool-build), unless the pool says <features><cow state='yes'/></features>. With state='no' it fails
+where that cannot be had. A pool that was only started was never built.
+
+V506 Nocow files have no checksums. Where the filesystem keeps two or more copies of data, nothing
+tells the good one, and scrub repairs nothing. `allow: [raid]` says that this is accepted.
+
+V507 While a snapshot shares a block, the first write to it is copied to a new place. Images in a
+subvolume that is snapshotted fragment as if they were copy-on-write. A subvolume of their own is in
+no snapshot of the one around it.
+
+V508 Room that statvfs(3) reports as free. When a write of a guest finds none, QEMU pauses it; nocow
+files that no snapshot shares are rewritten in place and need none.
+
+V509 A line of /etc/fstab that mount(8) and systemd would not read alike, a second line for a mount
+point, or what findmnt --verify calls an error.
+
+V510 A Btrfs filesystem has one compression setting, and its first mount decides it: at boot the
+line of /, if it is one of them. The option on another line is ignored without a word.
+
+V511 A mount unit, or a drop-in that sets Options=, takes the place of the line's options: systemd
+never reads those in /etc/fstab.
+
+V512 compress-force compresses every file that is not nocow, also those in a directory with
+`compression: none`.
+
+V513 autodefrag queues every file that small random writes go to, for the whole filesystem. On
+large images it writes more than it saves.
+
+V514 Only what is created in a nocow directory becomes nocow. A file that was there before, was
+moved in from the same subvolume, or came back by btrfs receive is copy-on-write and stays so until
+its data is written anew. `vmtune plan` names each.
+
+V515 The running kernel refuses an option of a line in /etc/fstab. On the line of / the machine then
+boots to a read-only root, on another one the mount fails.
+
+V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
+directory, so it stays: to undo it, move what is in it to a new directory by hand.
+
+V604 Snapshots of the subvolume around it keep the files that are in the directory now, and share
+their data. Each block so shared is copied at its first write, until those snapshots are gone;
+later snapshots do not contain it.
+
+V605 A home or a directory of the system holds far more than images, and all of it would be left
+out of snapshots: declare the directory that holds the images.
+
+V606 The mount or the subvolume that the path lies in is read-only.
+
+V607 The directory is a mount point, or another mount shows it or what is in it (a bind mount, also
+of a service). A mount goes by the directory, not by its name: it would go on showing the old one.
+
+V608 Another subvolume or mount lies in the directory. Neither can come along: a subvolume is where
+it is, and a mount covers what lies below it. Move it out first.
+
+V609 Files in the directory have names outside of it too. A hard link cannot reach into another
+subvolume: the one file would become two.
+
+V610 A socket, FIFO or device lies in the directory. It belongs to a program that has it by its
+inode, and a copy of it leads nowhere.
+
+V611 A directory becomes a subvolume while each of its files is held by a lease, so that nobody
+writes to one of them meanwhile. There are more of them than can be held at once.
+
+V612 No data is copied, but each file's metadata is. The filesystem has no room for that.
+
+V613 A process has a directory of it open or as its working directory. It would go on in the old
+one, and what it makes there would be lost.
+
+V701 The file has compressed extents although its directory now has compression `none`. A property
+counts for what is written from then on: what is compressed stays so, through compress=no, reads and
+plain defragmentation, until it is written anew. `existing: rewrite` does that.
+
+V702 Something has the image open: a virtual machine, a loop device, a program that reads it. vmtune
+never rewrites such a file, as what is written to the old one meanwhile would be lost. The holder is
+named as far as it can be seen; a write lease (fcntl(2), F_SETLEASE) is what decides.
+
+V703 The file has more than one name. A rewritten image is a new file that takes one name over; the
+others would go on naming the old data, and the two would drift apart.
+
+V704 The attribute i (immutable) or a (append-only), or fs-verity, forbids to give the file's name
+to another one. Somebody set it on purpose: vmtune does not take it off.
+
+V705 The image is made of several files (a qcow2 with a backing file or a data file, a VMDK with
+extents), and another one of them is open. Whoever has that one may open this one at any time.
+
+V706 While an image is rewritten the old and the new one are both there, so that much must be free.
+What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.
+
+V707 The snapshot, or the clone, keeps the old data: after the rewrite both are on disk. It is given
+back when the snapshot is deleted.
+
+V708 vmtune remembers by name at most a thousand files that are to be left as they are. Where more
+cannot be rewritten, the path is probably not the images' own directory.
+
+V709 What a rewritten image was like before is not kept: revert leaves it as it is now. Its content
+is the same to the byte, and was compared before the old one was removed.
+
+V710 A rewrite that was killed left a copy beside the image, and somebody may need it: it was
+written to since, by a program that had found the image just before, or the image itself is gone.
+vmtune removes only a copy that the image beside it makes superfluous.
+
+V711 Two programs opened the image in the quarter of a second in which old and new file changed
+places, and both may have written: one to the image, one to this copy. vmtune cannot know which one
+is right. Compare them (qemu-img compare, cmp), keep one under the image's name, remove the other.
+
+V712 A rewrite is for regular files. A symbolic link keeps leading where it leads: declare the
+directory in which the image itself lies. FIFOs, sockets and devices hold no data of their own.
+
+V801 The mount option compress-force compresses whatever a property says, but for nocow files.
+Mount with compress=, or make the directory nocow.
+
+V802 The kernel refuses a compression property on what is nocow, and nocow beside a property, with
+EINVAL. nocow files are never compressed; `nocow: false` beside `compression` ends it for new files.
+
+V803 A subvolume inside does not inherit the property: its new files go by the mount option. Declare
+it as a path of its own if it holds images.
+
+V804 The file or directory could not be opened for reading, so its property is not known.
+
+V807 Data that is there already keeps the compression it was written with. Only under `compression:
+none` can vmtune write it anew; to have it compressed, see btrfs-filesystem(8), defragment -c.
+
+V808 A directory below is nocow, hands that on, and nocow files are never compressed. A directory
+declared here need not end what was set one level down.
 """
 
 CODES = {

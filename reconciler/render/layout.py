@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.core.model import Op
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Paint = Callable[[str, Op], str]
 """Puts a symbol's colour around a text, or leaves it plain."""
@@ -21,6 +20,8 @@ def plain(text: str, _op: Op) -> str:
 
 def printable(text: str) -> str:
     """Without anything that moves a terminal's cursor; bytes that are not UTF-8 as escapes."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
         for c in text
@@ -34,25 +35,29 @@ def hanging(head: str, text: str, width: int, indent: int) -> Iterator[str]:
     elif len(head) + len(text) <= width:
         yield head + text
     elif len(head) <= indent:
-        yield from textwrap.wrap(
-            text,
-            max(width, indent + 20),
-            initial_indent=head.ljust(indent),
-            subsequent_indent=" " * indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from _wrapped(head.ljust(indent), text, width, indent)
     else:
         yield head.rstrip()
         yield from wrapped(text, width, indent)
 
 
-def wrapped(text: str, width: int, indent: int) -> Iterator[str]:
-    """A paragraph set in by ``indent``; words longer than a line stay whole, to be copied."""
-    yield from textwrap.wrap(
+def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:
+    """A paragraph set in by ``indent``, lines after the first by ``more`` beyond it.
+
+    Words longer than a line stay whole, to be copied.
+    """
+    yield from _wrapped(" " * indent, text, width, indent + more)
+
+
+def _wrapped(head: str, text: str, width: int, indent: int) -> Iterable[str]:
+    if text.isprintable() and text == text.strip() != "" and len(head) + len(text) <= width:
+        return [head + text]
+    import textwrap  # noqa: PLC0415 - many plans have no long line
+
+    return textwrap.wrap(
         text,
         max(width, indent + 20),
-        initial_indent=" " * indent,
+        initial_indent=head,
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.images import Images
 from reconciler.core.model import Swap
-from reconciler.core.sizes import counted
+from reconciler.core.sizes import binary, counted
 from reconciler.render import text
-from reconciler.render.layout import printable
+from reconciler.render.layout import printable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from reconciler.core.written import Run
 
 
-def listed(runs: Sequence[Run]) -> Iterator[str]:
-    """A line a run, oldest first."""
+_WHEN = 28
+"""Columns that number and time take."""
+
+
+def listed(runs: Sequence[Run], width: int = 80) -> Iterator[str]:
+    """A line a run, oldest first, and what it did to images."""
     if not runs:
         yield "nothing was done here yet"
     for run in runs:
         yield f"{run.number:>5}  {_when(run.started)}  {_head(run)}"
+        if brought := trend(run):
+            yield from wrapped(brought, width, _WHEN)
 
 
 def whole(run: Run) -> Iterator[str]:
@@ -28,9 +35,31 @@ def whole(run: Run) -> Iterator[str]:
     yield f"run {run.number}   {_head(run)}"
     yield f"started {_when(run.started)}   ended {_when(run.finished) if run.finished else '-'}"
     yield f"config {printable(run.config)}"
+    if brought := trend(run):
+        yield f"images {brought}"
     yield ""
     for number, action in enumerate(run.actions, 1):
         yield f"  {_outcome(run, number):<12} {text.action(action)}"
+
+
+def trend(of: Run) -> str:
+    """What it did to the images that it saw both before and after; "" where it saw none."""
+    then = {each.key: each for each in of.before}
+    pairs = [(then[each.key], each) for each in of.after if each.key in then]
+    if not pairs:
+        return ""
+    told = [f"{counted(len(pairs), 'image')} seen"]
+    if any(isinstance(swap.place, Images) for _, swap in of.done()):
+        anew = sum(was.inode != now.inode for was, now in pairs)
+        told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
+    for name in ("fragments", "compressed", "shared"):
+        was, now = (sum(getattr(each[side], name) for each in pairs) for side in (0, 1))
+        show = "{:,}".format if name == "fragments" else binary
+        if was != now:
+            told.append(f"{name} {show(was)} -> {show(now)}")
+        elif name == "fragments":
+            told.append(f"{name} {show(now)} as before")
+    return ", ".join(told)
 
 
 def _head(run: Run) -> str:

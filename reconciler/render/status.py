@@ -1,38 +1,60 @@
-"""How things stand, as lines of text: the rows of the plan, each place in a sentence."""
+"""How things stand, as lines of text: verdict, rows of the plan, places, and what it brought."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.model import Op
 from reconciler.core.places import OFF, TextFile
-from reconciler.render import text
+from reconciler.render import bars, effect, text
 from reconciler.render.layout import plain, printable, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
     from reconciler.core.model import Plan
-    from reconciler.core.status import Standing
+    from reconciler.core.status import Report, Standing
     from reconciler.render.layout import Paint
 
 _INDENT = 6
 
 
 def status(
-    of: Plan, standings: Sequence[Standing], width: int = 80, paint: Paint = plain
+    of: Report, width: int = 80, paint: Paint = plain, style: bars.Style = bars.PLAIN
 ) -> Iterator[str]:
-    """Every row with the places behind it, then the summary."""
-    for change in of.changes:
-        yield from text.row(change, width, text.column(of, width), paint)
-        owner = f"{change.kind} {change.name}"
-        for standing in (s for s in standings if s.owner == owner and not _idle(s)):
+    """The verdict, every row with the places behind it, then what it brought."""
+    behind: dict[str, list[Standing]] = {}
+    for standing in of.standings:
+        if not _idle(standing):
+            behind.setdefault(standing.owner, []).append(standing)
+    yield from wrapped(verdict(of.plan), width, 0)
+    if of.plan.changes:
+        yield ""
+    column = text.column(of.plan, width)
+    for change in of.plan.changes:
+        yield from text.row(change, width, column, paint)
+        for standing in behind.get(f"{change.kind} {change.name}", ()):
             yield from wrapped(
                 f"{printable(standing.place.label)}: {_words(standing)}", width, _INDENT
             )
         yield from text.remarks(change, width)
-    yield ""
-    yield from wrapped(text.summary(of), width, 0)
+    yield from effect.effect(of.effect, width, style)
+
+
+def verdict(of: Plan) -> str:
+    """In one line whether the host is as declared; what sets the exit code is counted."""
+    if not of.changes:
+        return "Nothing is declared."
+    counts = [(of.count(op), word) for op, word in text.COUNTED]
+    told = ", ".join(f"{count} {word}" for count, word in counts if count)
+    apart = sum(not change.applicable for change in of.changes)
+    told = ", ".join(filter(None, (told, f"{apart} not applicable" if apart else "")))
+    if of.actions or of.count(Op.BLOCKED):
+        return f"Not as declared: {told}."
+    if of.count(Op.UNKNOWN):
+        return f"As declared, as far as can be seen from here: {told}."
+    return f"As declared: {told}."
 
 
 def _idle(standing: Standing) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.diff import compare
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.model import Action, Change, Plan
-from reconciler.render.layout import Paint
+    from reconciler.render.layout import Paint
 
 _INDENT = 6
 _NAMES = 40
 """Columns up to which texts line up behind the names."""
-_COUNTED = (
+COUNTED = (
     (Op.ADD, "to add"),
     (Op.CHANGE, "to change"),
     (Op.REMOVE, "to remove"),
@@ -36,8 +35,9 @@ def plan(
     """Row by row as declared, then the summary; ``verbose`` shows whole texts of files."""
     if not of.changes:
         yield "  nothing is declared"
+    behind = column(of, width)
     for change in of.changes:
-        yield from row(change, width, column(of, width), paint)
+        yield from row(change, width, behind, paint)
         for swap in change.swaps:
             yield from _swap(swap, width, verbose=verbose)
         yield from remarks(change, width)
@@ -98,17 +98,23 @@ def _values(swap: Swap) -> Iterator[tuple[str, str]]:
     if isinstance(swap.place, TextFile):
         yield _file(swap.have), _file(swap.want)
         return
-    differing = compare(swap.have, swap.want)
+    differing = () if swap.place.in_words else compare(swap.have, swap.want)
     if all(not difference.name for difference in differing):
         yield _words(swap, swap.have), _words(swap, swap.want)
         return
     words = {"nocow": ("copy-on-write", "nocow")}
     for difference in differing:
         name, before, after = difference.name, difference.before, difference.after
-        if name in words:
+        if name == "compression":
+            yield _property(before), _property(after)
+        elif name in words:
             yield words[name][bool(before)], words[name][bool(after)]
         else:
             yield printable(f"{name} {before or 'none'}"), printable(f"{name} {after or 'none'}")
+
+
+def _property(value: str) -> str:
+    return f"compression {printable(value)}" if value else "no compression property"
 
 
 def _words(swap: Swap, value: Any) -> str:
@@ -120,6 +126,8 @@ def _file(value: str | None) -> str:
 
 
 def _text_diff(swap: Swap) -> Iterator[str]:
+    import difflib  # noqa: PLC0415 - only where whole texts are asked for
+
     old, new = ((text or "").splitlines() for text in (swap.have, swap.want))
     for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
         if not line.startswith("@@"):
@@ -128,12 +136,12 @@ def _text_diff(swap: Swap) -> Iterator[str]:
 
 def summary(of: Plan) -> str:
     """What sets the exit code, counted."""
-    counts = {op: of.count(op) for op, _ in _COUNTED}
+    counts = {op: of.count(op) for op, _ in COUNTED}
     apart = sum(not change.applicable for change in of.changes)
     more = f", {apart} not applicable" if apart else ""
     if not of.actions and not counts[Op.BLOCKED] and not counts[Op.UNKNOWN]:
         return f"Nothing to do: {counts[Op.SAME]} in sync{more}."
-    told = ", ".join(f"{counts[op]} {word}" for op, word in _COUNTED)
+    told = ", ".join(f"{counts[op]} {word}" for op, word in COUNTED)
     return f"{told}{more}."
 
 
@@ -164,6 +172,11 @@ def moved(shown: Plan, now: Plan) -> Iterator[str]:
         for each in one.actions:
             if each not in other.actions:
                 yield f"  {title}: {action(each)}"
+
+
+def allowed(risks: Sequence[str]) -> str:
+    """What stands behind the configuration's name where the command line allows risks."""
+    return f"   allowed for once: {', '.join(risks)}" if risks else ""
 
 
 def header(head: str, remark: str, width: int) -> Iterator[str]:

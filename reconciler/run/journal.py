@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import codec
+from reconciler.core import codec, veil
 from reconciler.core.codec import FormatError
-from reconciler.core.written import Run, Written, fold
+from reconciler.core.written import Run, Seen, Written, first_seen, fold
 from reconciler.host import files
 from reconciler.host.refused import Refused
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 STATE = "/var/lib/vmtune"
 RUNS = f"{STATE}/runs"
 BASE = f"{STATE}/folded.json"
+PRIVATE_BASE = f"{STATE}/folded.private"
+"""The same with the names of files, for root only."""
 FORMAT = "vmtune.journal/1"
 BASE_FORMAT = "vmtune.folded/1"
 
@@ -65,6 +67,11 @@ def written() -> dict[Place[Any], Written]:
     return fold(base().written, runs())
 
 
+def seen() -> dict[str, Seen]:
+    """Each image as it lay when a run first looked, by key."""
+    return first_seen(runs())
+
+
 def last() -> int:
     """The number of the newest run; 0 before the first."""
     return max((run.number for run in runs()), default=base().through)
@@ -75,14 +82,35 @@ def path(number: int) -> str:
     return f"{RUNS}/{number:08}.jsonl"
 
 
+def private(number: int) -> str:
+    """Where that of its record is which only root may read: names of files."""
+    return f"{RUNS}/{number:08}.private"
+
+
 def _read(path: str) -> Run | None:
     """None for a file without even its first line: not readable here."""
     *lines, _torn = files.read_gone(path).split(b"\n")
     try:
         data = [codec.mapping(json.loads(line)) for line in lines]
-        return _run(data[0], data[1:]) if data else None
+        return _run(_named(data[0]), data[1:]) if data else None
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         raise _damaged(path, error) from None
+
+
+def _named(head: dict[str, Any]) -> dict[str, Any]:
+    """With the actions that are kept apart, for whoever may read those."""
+    if not head.get("kept_apart"):
+        return head
+    try:
+        text = files.read(private(codec.number(head["run"])))
+    except PermissionError:
+        return head
+    if text is None:
+        raise FormatError(f"what it keeps apart is missing: {private(head['run'])}")
+    whole = codec.mapping(codec.mapping(json.loads(text.split(b"\n")[0]))["actions"])
+    actions = enumerate(codec.items(head["actions"]), 1)
+    apart = codec.items(head["kept_apart"])
+    return {**head, "actions": [whole[str(n)] if n in apart else each for n, each in actions]}
 
 
 def _damaged(path: str, error: Exception) -> Refused:
@@ -113,12 +141,21 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
         },
         codec.text(last.get("finish", "")),
         codec.text(last.get("result", "")),
+        _seen("before", events),
+        _seen("after", events),
     )
+
+
+def _seen(when: str, events: Sequence[dict[str, Any]]) -> tuple[Seen, ...]:
+    found = next((event for event in reversed(events) if event.get("images") == when), None)
+    return tuple(codec.seen(each) for each in codec.items(found["seen"])) if found else ()
 
 
 def base() -> Base:
     """What the runs that are no longer kept wrote; Refused when it is damaged."""
-    text = files.read_gone(BASE)
+    path, text = PRIVATE_BASE, files.read_gone(PRIVATE_BASE)
+    if not text:
+        path, text = BASE, files.read_gone(BASE)
     if not text:
         return Base()
     try:
@@ -127,7 +164,13 @@ def base() -> Base:
         entries = (codec.mapping(entry) for entry in codec.items(data["written"]))
         return Base(codec.number(data["through"]), dict(_written(entry) for entry in entries))
     except (ValueError, KeyError, RecursionError, FormatError) as error:
-        raise _damaged(BASE, error) from None
+        raise _damaged(path, error) from None
+
+
+def veiled(of: Base) -> Base:
+    """As everybody may read it."""
+    entries = ((veil.place(place), veil.written(was)) for place, was in of.written.items())
+    return Base(of.through, dict(entries))
 
 
 def plain_base(of: Base) -> dict[str, Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import document
+from reconciler.core import document, rests
 from reconciler.core.codec import FormatError
 from reconciler.core.model import Op, Poke, Swap
 from reconciler.core.snapshot import Hidden
-from reconciler.host import files, trust
+from reconciler.host import files
+from reconciler.host.people import trust
 from reconciler.host.refused import Refused
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,6 +70,7 @@ def check(saved: Document, world: World, now: Plan, see: Snapshot) -> Checked:
     states = {swap.place: _state(swap, see, asked) for swap in swaps}
     stale = [
         *_elsewhere(saved.world, world),
+        *_rests(saved, see),
         *(states[swap.place] for swap in swaps if states[swap.place] not in {"todo", "done"}),
         *_refused(saved.plan, now),
     ]
@@ -106,6 +108,13 @@ def _elsewhere(planned: World, found: World) -> Iterator[str]:
         yield f"kernel: planned on {planned.kernel}, found {found.kernel}"
     if planned.digest != found.digest:
         yield f"{planned.config}: its text changed since the plan was made"
+
+
+def _rests(saved: Document, see: Snapshot) -> Iterator[str]:
+    if saved.facts is None:
+        yield f"made by vmtune {saved.version}, which did not write down which directories it saw"
+    else:
+        yield from rests.changed(saved.facts, see)
 
 
 def _refused(saved: Plan, now: Plan) -> Iterator[str]:

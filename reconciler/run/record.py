@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.core import codec
+from reconciler.core import codec, veil
 from reconciler.core.written import fold
-from reconciler.host import caller, clock, files
+from reconciler.host import clock, files
+from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.run import journal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.model import Action
+    from reconciler.core.written import Seen
 
 KEPT = 100
 """Runs kept one by one; older ones only count towards what was written."""
@@ -42,8 +44,13 @@ class Recorder:
                 "user": caller.caller().name,
                 "command": command,
                 "config": config,
-                "actions": [codec.plain_action(action) for action in actions],
+                "actions": [codec.plain_action(veil.action(action)) for action in actions],
             }
+            if apart := [n for n, action in enumerate(actions, 1) if veil.action(action) != action]:
+                head["kept_apart"] = apart
+                named = {str(n): codec.plain_action(actions[n - 1]) for n in apart}
+                private = {"format": journal.FORMAT, "run": self.number, "actions": named}
+                files.create(journal.private(self.number), _line(private), 0o600)
             # Whole or not at all: half a first line would take the number for nothing.
             files.replace(self._path, _line(head))
             for folder in (journal.STATE, os.path.dirname(journal.STATE)):
@@ -54,8 +61,18 @@ class Recorder:
         self._append({"begin": number, "at": clock.now()})
 
     def end(self, number: int, outcome: str, why: str) -> None:
-        """What became of it."""
-        self._append({"end": number, "outcome": outcome, "why": why, "at": clock.now()})
+        """What became of it; why it went wrong may name files, and is for root to read."""
+        if why:
+            line = _line({"end": number, "why": why})
+            with self._refusing():
+                files.append(journal.private(self.number), line, 0o600)
+        self._append({"end": number, "outcome": outcome, "at": clock.now()})
+
+    def images(self, when: str, seen: Sequence[Seen]) -> None:
+        """How images lie, "before" the first action or "after" the last."""
+        if seen:
+            plain = [codec.plain_value(each) for each in seen]
+            self._append({"images": when, "seen": plain, "at": clock.now()})
 
     def finish(self, result: str) -> None:
         """The run is over."""
@@ -83,7 +100,11 @@ def _prune() -> None:
     if len(runs) >= KEPT:
         old = runs[: len(runs) - KEPT + 1]
         base = journal.Base(old[-1].number, fold(base.written, old))
-        files.replace(journal.BASE, _line(journal.plain_base(base)))
+        # The one that root reads first: without the other, users just read older runs.
+        files.create(journal.PRIVATE_BASE, _line(journal.plain_base(base)), 0o600)
+        files.replace(journal.BASE, _line(journal.plain_base(journal.veiled(base))))
+    last = os.path.basename(journal.path(base.through)).partition(".")[0]
     for name in os.listdir(journal.RUNS):
-        if name.endswith(".jsonl") and name <= os.path.basename(journal.path(base.through)):
+        number, _, kind = name.partition(".")
+        if kind in {"jsonl", "private"} and number <= last:
             files.remove(f"{journal.RUNS}/{name}")

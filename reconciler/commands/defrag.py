@@ -1,0 +1,126 @@
+"""``vmtune defrag``: put together what lies in pieces below a path, now."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from reconciler import __version__, exits
+from reconciler.commands.interrupt import Interrupt
+from reconciler.commands.load import guarded
+from reconciler.commands.progress import Progress
+from reconciler.core.sizes import binary
+from reconciler.core.watch import Watch
+from reconciler.host import clock, machine
+from reconciler.host.refused import Refused
+from reconciler.host.rewriting.defrag import Work, look, place
+from reconciler.render import defrag as lines
+from reconciler.render.progress import duration
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.defragment import Ended, Found, Left, Outcome
+    from reconciler.host.rewriting.defrag import Place
+    from reconciler.terminal import Terminal
+
+FORMAT = "vmtune.defrag/1"
+
+
+def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
+    """0 when all is as good as can be, 1 when some is left, 6 when some could not be seen."""
+    allowed = "snapshots" in allow
+
+    def command() -> int:
+        places = [place(path) for path in paths]
+        known: set[tuple[int, int]] = set()
+        found = [look(each, allowed, known) for each in places]
+        for each in found:
+            for line in lines.found(each, terminal.width):
+                terminal.say(line)
+        _fits(places, found)
+        return _done(terminal, places, found, allowed)
+
+    code = guarded(terminal, command)
+    terminal.event("exit", code=code)
+    return code
+
+
+def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
+    """Refused where what is shared now could not all be there twice."""
+    for one in {each.uuid: each for each in places}.values():
+        here = [of for at, of in zip(places, found, strict=True) if at.uuid == one.uuid]
+        more = sum(file.lies.shared for of in here for file in of.files)
+        if more > one.free:
+            raise Refused(
+                f"{one.path}: snapshots or clones share {binary(more)} of what would be rewritten, "
+                f"which may stay in use beside it; {binary(one.free)} are free",
+                "make room, or leave --allow snapshots away",
+            )
+
+
+def _done(
+    terminal: Terminal, places: Sequence[Place], found: Sequence[Found], allowed: bool
+) -> int:
+    since = time.monotonic()
+    going = Progress(replace(terminal, lenient=True))
+    going.begin(1)
+    with Interrupt() as interrupt:
+        work = Work(found, allowed, Watch(going, lambda: interrupt.asked))
+        outcomes = [work.run(at, of) for at, of in zip(places, found, strict=True)]
+        going.end()
+    seconds = time.monotonic() - since
+    if any(each.files for each in found):
+        _say(terminal, outcomes, duration(seconds))
+    terminal.event("result", document=_plain(found, outcomes, seconds))
+    if work.problem:
+        raise work.problem
+    if interrupt.asked:
+        terminal.complain("interrupted", "what was done stays; running it again goes on from there")
+        return exits.INTERRUPTED
+    if any(of.left or end.left for of, end in zip(found, outcomes, strict=True)):
+        return exits.ERROR
+    return exits.UNSEEN if any(each.unseen for each in found) else exits.DONE
+
+
+def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:
+    terminal.say()
+    for each in outcomes:
+        for line in lines.outcome(each, terminal.width):
+            terminal.say(line)
+    for line in lines.total(outcomes, took, terminal.width):
+        terminal.say(line)
+
+
+def _plain(found: Sequence[Found], outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "created": clock.now(),
+        "kernel": machine.kernel(),
+        "seconds": seconds,
+        "paths": [_path(of, end) for of, end in zip(found, outcomes, strict=True)],
+    }
+
+
+def _path(of: Found, end: Outcome) -> dict[str, Any]:
+    return {
+        "path": of.path,
+        "compression": of.compression,
+        "whole": of.whole,
+        "to_do": len(of.files),
+        "files": [_ended(each) for each in end.ended],
+        "left": [_left(each) for each in (*of.left, *end.left)],
+        "subvolumes": list(of.subvolumes),
+        "mounts": list(of.mounts),
+        "unseen": list(of.unseen),
+    }
+
+
+def _ended(of: Ended) -> dict[str, Any]:
+    return {"path": of.path, "size": of.size, "before": of.before, "after": of.after}
+
+
+def _left(of: Left) -> dict[str, Any]:
+    return {"path": of.path, "why": of.why, "words": of.words, "size": of.size}

@@ -1,0 +1,50 @@
+"""``vmtune init``: look at the host, and write down what could be declared for it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from reconciler import exits
+from reconciler.advice.suggest import suggest
+from reconciler.commands.load import guarded
+from reconciler.host import readers
+from reconciler.host.people import caller, configfile, newfile
+from reconciler.render import suggestion
+
+if TYPE_CHECKING:
+    from reconciler.core.advice import Suggestion
+    from reconciler.terminal import Terminal
+
+_WIDEST = 80
+"""Columns of the file; on a narrower terminal as many as that has."""
+
+
+def run(terminal: Terminal, host: str | None, output: str | None) -> int:
+    """Print it, or write it to a file that is not there yet; 1 when there is one."""
+
+    def command() -> int:
+        path = newfile.checked(output) if output is not None else ""
+        found = suggest(host or configfile.short_hostname(), readers.look())
+        width = _WIDEST if path else min(_WIDEST, terminal.width)
+        text = "".join(f"{line}\n" for line in suggestion.lines(found, width))
+        if not path:
+            terminal.say(text.removesuffix("\n"))
+            return exits.DONE
+        newfile.write(path, text.encode())
+        for line in _written(path, found):
+            terminal.say(line)
+        return exits.DONE
+
+    return guarded(terminal, command)
+
+
+def _written(path: str, found: Suggestion) -> list[str]:
+    active = sum(entry.active for entry in found.entries)
+    offered = len(found.entries) - active
+    head = f"{path}: {active} declared, {offered} more as comments"
+    if found.unseen and not caller.is_root():
+        head += "; not all could be seen without root"
+    if found.is_right:
+        return [head, "All is right already: nothing that is declared would change."]
+    return [head, f"Next: {shlex.join(['vmtune', '--config', path, 'plan'])}"]

@@ -1,0 +1,122 @@
+"""``vmtune measure``: what nocow would bring in a directory, tried there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler import __version__, exits
+from reconciler.commands.load import guarded
+from reconciler.core.sizes import binary, parsed
+from reconciler.core.trial import Shape, figures, refusal
+from reconciler.host import clock, machine
+from reconciler.host.refused import Refused
+from reconciler.host.trial import Trial
+from reconciler.render import trial as lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.trial import Sample
+    from reconciler.terminal import Terminal
+
+FORMAT = "vmtune.measure/1"
+_MIB = 1 << 20
+_ASKED_FOR = 1 << 30
+"""Bytes from which on it is not done without a yes."""
+
+
+def run(terminal: Terminal, path: str, size: str, rounds: int, *, yes: bool) -> int:
+    """0 when it was done, 1 when it was refused or answered no."""
+    try:
+        shape = Shape(_whole(size), rounds)
+    except ValueError as error:
+        terminal.complain(str(error))
+        return exits.USAGE
+
+    def command() -> int:
+        trial = Trial(path)
+        room = trial.room()
+        if why := refusal(shape, room):
+            raise Refused(
+                f"{path}: {why}, and {binary(room.free)} of {binary(room.size)} are",
+                "name a smaller --size, or fewer --rounds",
+            )
+        announce = terminal.progress if terminal.json else terminal.say
+        for line in lines.announced(path, shape, room, terminal.width):
+            announce(line)
+        if not yes and shape.payload >= _ASKED_FOR and not _agreed(terminal, shape):
+            return exits.ERROR
+        before = trial.others()
+        samples = tuple(trial.run(shape, lambda number, kind: _told(terminal, shape, number, kind)))
+        after = trial.others()
+        others = None if before is None or after is None else max(before, after)
+        terminal.say()
+        for line in lines.disturbed(others, terminal.width):
+            terminal.say(line)
+        for line in lines.table(figures(samples), terminal.width):
+            terminal.say(line)
+        terminal.data(_plain(path, shape, samples, others))
+        return exits.DONE
+
+    return guarded(terminal, command)
+
+
+def _whole(size: str) -> int:
+    found = parsed(size)
+    if not found or found % _MIB:
+        raise ValueError(f"--size {size}: name whole MiB, as in 128M")
+    return found
+
+
+def _agreed(terminal: Terminal, shape: Shape) -> bool:
+    if not terminal.can_ask:
+        raise Refused(
+            f"{binary(shape.payload)} are more than are written without asking",
+            "add --yes, or name a smaller --size",
+        )
+    if terminal.ask("Begin?"):
+        return True
+    terminal.complain("nothing was written")
+    return False
+
+
+def _told(terminal: Terminal, shape: Shape, number: int, kind: str) -> None:
+    terminal.progress(f"  [{number}/{2 * shape.rounds}] {kind}")
+
+
+def _plain(
+    path: str, shape: Shape, samples: Sequence[Sample], others: int | None
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "created": clock.now(),
+        "kernel": machine.kernel(),
+        "path": path,
+        "size": shape.size,
+        "rounds": shape.rounds,
+        "writes": shape.writes,
+        "others": others,
+        "figures": [
+            {
+                "name": of.name,
+                "cow": of.cow,
+                "nocow": of.nocow,
+                "ratio": of.ratio,
+                "low": of.low,
+                "high": of.high,
+            }
+            for of in figures(samples)
+        ],
+        "samples": [
+            {
+                "kind": of.kind,
+                "payload": of.payload,
+                "seconds": of.seconds,
+                "device": of.device,
+                "fragments": of.fragments,
+                "read": of.read,
+            }
+            for of in samples
+        ],
+    }
