@@ -1,4 +1,4 @@
-"""The whole story in half a minute: plan, apply, plan again, and an outsider's proof.
+"""The whole story in half a minute: plan, apply, plan again, an outsider's proof, and status.
 
 As root, where Btrfs is to be had: on a throwaway filesystem in a private mount
 namespace, with an /etc of its own; nothing of the host is touched. Otherwise
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ version: 1
 paths:
   - path: /mnt/libvirt/images
     nocow: true
+    existing: rewrite
 mounts:
   - target: /mnt
     options:
@@ -74,7 +76,9 @@ def story(folder: Path) -> int:
     if code := vmtune("--config", str(config), "apply", "--yes", shown="vmtune apply --yes"):
         return code
     code = vmtune("--config", str(config), "plan", "--detailed-exitcode", shown="vmtune plan")
-    return code or proof(folder, before)
+    if code := code or proof(folder, before):
+        return code
+    return vmtune("--config", str(config), "status", shown="vmtune status", quiet=False)
 
 
 def own_mounts() -> None:
@@ -105,12 +109,30 @@ def build(folder: Path) -> None:
     run("mount", "-t", "overlay", "-o", layers, "overlay", "/etc")
     for throwaway in ("/run", "/var/lib"):
         run("mount", "-t", "tmpfs", "tmpfs", throwaway)
+    images()
     Path("/etc/cron.d").mkdir(exist_ok=True)
     Path("/etc/fstab").write_text(
         "# <file system> <mount point> <type> <options> <dump> <pass>\n"
         f"UUID={uuid}\t/mnt\tbtrfs\tdefaults,subvol=@vm,compress=zstd\t0\t0  # images\n",
         encoding="ascii",
     )
+
+
+def images() -> None:
+    """Two as guests leave them: half of what they hold compresses, written here and there since."""
+    chance, block = random.Random(1), 4096  # noqa: S311 - the same pictures each time
+    Path("/mnt/libvirt/images").mkdir(parents=True)
+    for name, size, writes in (("win11.qcow2", 64, 2500), ("debian-12.qcow2", 40, 900)):
+        with open(f"/mnt/libvirt/images/{name}", "wb", buffering=0) as image:
+            half = 64 << 10
+            image.writelines((chance.randbytes(half) + bytes(half)) * 8 for _ in range(size))
+            image.truncate(size << 21)
+            for number in range(writes):
+                image.seek(chance.randrange(size << 20) // block * block)
+                image.write(chance.randbytes(block))
+                if number % 50 == 0:
+                    os.fsync(image.fileno())
+    run("sync", "-f", "/mnt")
 
 
 def proof(folder: Path, before: str) -> int:
@@ -121,6 +143,7 @@ def proof(folder: Path, before: str) -> int:
     run("dd", "if=/dev/zero", f"of={image}", "bs=1M", "count=8", "status=none")
     print("What other programs say of it:\n")
     show(f"lsattr -d /mnt/libvirt/images {image}")
+    show(f"filefrag {image} /mnt/libvirt/images/win11.qcow2")
     show("findmnt -no TARGET,FSROOT,OPTIONS /mnt")
     show("diff fstab.before /etc/fstab", run("diff", str(old), "/etc/fstab", check=False))
     for made in sorted(Path("/etc/cron.d").glob("vmtune-*")):
@@ -148,9 +171,9 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-def vmtune(*arguments: str, shown: str = "") -> int:
+def vmtune(*arguments: str, shown: str = "", quiet: bool = True) -> int:
     print(f"$ {shown or shlex.join(['vmtune', *arguments])}", flush=True)
-    command = [sys.executable, "-m", "reconciler", "-q", *arguments]
+    command = [sys.executable, "-m", "reconciler", *["-q"] * quiet, *arguments]
     done = subprocess.run(command, check=False, cwd=CHECKOUT)
     print(flush=True)
     return done.returncode

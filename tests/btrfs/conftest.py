@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.btrfs import sandbox, world
 from tests.btrfs.outside import run
 
 _numbers = itertools.count(1)
+FIRST_INODE = 256  # of every subvolume
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +50,7 @@ def _shared(_sandbox: sandbox.Sandbox) -> Path:
     with _sandbox.entered():
         target.mkdir()
         with open(image, "wb") as new:
-            new.truncate(2 << 30)
+            new.truncate(6 << 30)
         run("mkfs.btrfs", "-q", image)
         run("mount", "-o", "loop", image, target)
     return target
@@ -61,3 +64,11 @@ def host(_shared: Path, _inside: None) -> Iterator[world.World]:
     run("btrfs", "subvolume", "create", area)
     with contextlib.ExitStack() as cleanup:
         yield world.World(area, cleanup)
+    _delete(area)
+
+
+def _delete(area: Path) -> None:
+    """With all subvolumes inside, the innermost first; or a day's tests fill the disk."""
+    inside = [Path(top) for top, _, _ in os.walk(area) if os.lstat(top).st_ino == FIRST_INODE]
+    for subvolume in reversed(inside):
+        subprocess.run(["btrfs", "-q", "subvolume", "delete", subvolume], check=False)

@@ -145,7 +145,7 @@ def records() -> list[list[dict[str, object]]]:
         return []
     return [
         [json.loads(line) for line in path.read_text().splitlines()]
-        for path in sorted(RUNS.iterdir())
+        for path in sorted(RUNS.glob("*.jsonl"))
     ]
 
 

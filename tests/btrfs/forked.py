@@ -19,11 +19,28 @@ from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.world import _ENV, Ran
 
 _SERVER = """
-import json, os, signal, sys
+import importlib, json, os, pkgutil, signal, sys
 import cronsim, deepdiff, jsonschema, yaml
-import reconciler.config
-from reconciler.cli import run
-from reconciler.commands import apply, history, plan, revert, show
+import reconciler
+
+for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
+    importlib.import_module(module.name)
+from reconciler.host import writers
+from reconciler.start import run
+
+count = 0
+
+def ended(real, number, when):
+    # The real effect; this process is killed before or after the one of that number.
+    def effect(*given, **named):
+        global count
+        count += 1
+        if (count, when) == (number, "before"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(*given, **named)
+        if (count, when) == (number, "after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return effect
 
 for line in sys.stdin:
     order = json.loads(line)
@@ -38,6 +55,9 @@ for line in sys.stdin:
     sys.stdin = open(0, closefd=False)
     sys.stdout = open(1, "w", closefd=False)
     sys.stderr = open(2, "w", closefd=False)
+    if order["kill"]:
+        writers.put = ended(writers.put, *order["kill"])
+        writers.poke = ended(writers.poke, *order["kill"])
     if order["wait"]:
         os.kill(os.getpid(), signal.SIGSTOP)
     code = run(order["arguments"])
@@ -79,12 +99,18 @@ class Forked:
     def close(self) -> None:
         self._server.communicate(timeout=20)
 
-    def __call__(self, *arguments: str, strace: tuple[str, ...] = ()) -> Ran:
-        """Run it to its end, under strace with these options if any."""
+    def __call__(
+        self, *arguments: str, strace: tuple[str, ...] = (), kill: tuple[int, str] | None = None
+    ) -> Ran:
+        """Run it to its end, under strace with these options if any.
+
+        ``kill`` is the number of an effect (writers.put or poke), and "before" or "after".
+        """
         order = {
             "arguments": ["--config", self._config, *arguments],
             "streams": self._streams,
             "wait": bool(strace),
+            "kill": kill,
         }
         assert self._server.stdin
         assert self._server.stdout
@@ -112,7 +138,14 @@ class Forked:
     def at(self, call: Call, effect: str, *arguments: str) -> Ran:
         """A run in which something happens at that call: strace's ``inject``."""
         inject = f"inject={call.name}:{effect}:when={call.when}"
-        return self(*arguments, strace=("-o", "/dev/null", "-e", inject))
+        log = str(TOP / "t" / "injected")
+        return self(*arguments, strace=("-o", log, "-e", f"trace={call.name}", "-e", inject))
+
+    @staticmethod
+    def injected() -> str:
+        """The call that ``at`` let fail, as strace(1) printed it: what was before it may vary."""
+        lines = (TOP / "t" / "injected").read_text().splitlines()
+        return next((line for line in lines if line.endswith("(INJECTED)")), "")
 
 
 def _child(process: int) -> int:

@@ -18,11 +18,13 @@ from pathlib import Path
 APT_PACKAGES = [
     "acl",
     "attr",
+    "btrfs-compsize",
     "btrfs-progs",
     "cron",
     "e2fsprogs",
     "mount",
     "procps",
+    "qemu-utils",
     "strace",
     "util-linux",
 ]
@@ -30,6 +32,7 @@ PROGRAMS = [
     *("btrfs", "mkfs.btrfs", "mkfs.ext4", "mount", "umount", "losetup", "findmnt", "setpriv"),
     *("chattr", "lsattr", "filefrag", "getfattr", "setfattr", "getfacl", "setfacl", "strace"),
     "cron",
+    *("compsize", "qemu-img", "qemu-io", "qemu-nbd"),
     "pgrep",
 ]
 

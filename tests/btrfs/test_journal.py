@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, NOBODY, World
 
 FIRST = RUNS / "00000001.jsonl"
+PRIVATE = RUNS / "00000001.private"
 
 
 @pytest.fixture
@@ -31,7 +33,8 @@ def test_a_run_is_one_record(each: Each):
     assert (head["format"], head["run"], head["user"]) == ("vmtune.journal/1", 1, "root")
     assert (head["command"], head["config"]) == ("apply", str(each.host.file))
     numbers = range(1, len(head["actions"]) + 1)  # type: ignore[arg-type]
-    assert [event.get("begin") or event.get("end") for event in events] == [
+    done = [event for event in events if "images" not in event]
+    assert [event.get("begin") or event.get("end") for event in done] == [
         number for number in numbers for _ in "be"
     ]
     assert {event["outcome"] for event in events if "end" in event} == {"done"}
@@ -43,7 +46,7 @@ def test_nothing_to_do_is_no_run(each: Each):
     each.host.apply()
     before = FIRST.read_bytes()
     each.host.apply()
-    assert os.listdir(RUNS) == [FIRST.name]
+    assert sorted(os.listdir(RUNS)) == [FIRST.name, PRIVATE.name]
     assert FIRST.read_bytes() == before
 
 
@@ -169,12 +172,78 @@ def test_history_of_one_run_and_of_none(each: Each):
     assert "no run 7" in unknown.err
 
 
+# --- for whose eyes
+
+
+def readable(top: Path) -> str:
+    """All that a user can read below a folder, as cat(1) has it for them."""
+    cat = ["setpriv", f"--reuid={NOBODY}", "--clear-groups", "--", "find", top, "-type", "f"]
+    done = subprocess.run(
+        [*cat, "-readable", "-exec", "cat", "{}", "+"], capture_output=True, text=True, check=True
+    )
+    assert '"format"' in done.stdout
+    return done.stdout
+
+
+def test_names_in_closed_directories_are_roots_alone(each: Each):
+    """Anyone may read what was done, but not what somebody keeps in a directory of their own."""
+    each.old.chmod(0o700)
+    each.host.apply()
+    assert "blank.raw" in history_of(each, 0)
+    assert "2 copy-on-write (?, ?)" in history_of(each, NOBODY)
+    assert "blank.raw" not in readable(STATE)
+    assert '"sub"' not in readable(STATE)
+    for path in (PRIVATE, STATE / "fstab.before"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert each.host.vmtune("revert", user=NOBODY).code == 1  # shown, and nobody to ask
+    assert each.host.vmtune("revert", "--yes").code == 0
+    assert not is_nocow(each.old / "blank.raw")
+
+
+def history_of(each: Each, user: int) -> str:
+    ran = each.host.vmtune("history", "1", user=user)
+    assert ran.code == 0, ran
+    return ran.out
+
+
+def test_so_is_what_went_wrong(each: Each):
+    """Which names the file that could not be set."""
+    each.old.chmod(0o700)
+    strace = ["strace", "-qq", "-o", "/dev/null", "-P", each.old / "blank.raw"]
+    each.host.apply(expect=3, under=[*strace, "-e", "inject=fsync:error=EIO"])
+    assert "blank.raw: Input/output error" in PRIVATE.read_text()
+    assert "blank.raw" not in readable(STATE)
+
+
+def test_without_the_part_that_is_kept_apart_nothing_is_guessed(each: Each):
+    each.host.apply()
+    PRIVATE.unlink()
+    for command in ("history", "revert", "plan"):
+        ran = each.host.vmtune(command)
+        assert ran.code == 1, ran
+        assert f"{FIRST} is damaged: what it keeps apart is missing: {PRIVATE}" in ran.err
+    assert is_nocow(each.old / "blank.raw")
+
+
+def test_a_record_from_before_names_were_kept_apart_is_read(each: Each):
+    each.host.apply()
+    head, *events = FIRST.read_text().splitlines(keepends=True)
+    data, apart = json.loads(head), json.loads(PRIVATE.read_text().splitlines()[0])["actions"]
+    for number in data.pop("kept_apart"):
+        data["actions"][number - 1] = apart[str(number)]
+    FIRST.write_text("".join([json.dumps(data) + "\n", *events]))
+    PRIVATE.unlink()
+    assert "blank.raw" in history_of(each, NOBODY)
+    assert each.host.vmtune("revert", "--yes").code == 0
+    assert each.is_untouched()
+
+
 def test_old_runs_are_folded_and_what_was_written_stays_known(each: Each):
     """A hundred and some runs later the first one's original is still what is put back."""
     each.host.apply()
     lines = FIRST.read_bytes().splitlines(keepends=True)
     head = json.loads(lines[0])
-    idle = {**head, "actions": []}
+    idle = {**head, "actions": [], "kept_apart": []}
     for number in range(2, 108):
         record = {**idle, "run": number}
         (RUNS / f"{number:08}.jsonl").write_text(f"{json.dumps(record)}\n")
@@ -182,18 +251,20 @@ def test_old_runs_are_folded_and_what_was_written_stays_known(each: Each):
     planned = each.host.plan(expect=2)
     assert "- defrag" in planned.out
     each.host.apply()
-    names = sorted(os.listdir(RUNS))
+    names = sorted(path.name for path in RUNS.glob("*.jsonl"))
     assert len(names) == 100
     assert names[-1] == "00000108.jsonl"
     assert FIRST.name not in names
+    assert not PRIVATE.exists()
+    assert "blank.raw" not in readable(STATE)
     each.host.config("")
     each.host.apply()
     assert FSTAB.read_text() == each.line.format("compress=zstd,x-mine")
     assert compression(each.image.path) == ["compress=zstd:3"]
     assert not is_nocow(each.old)
     each.host.plan(expect=0)
-    assert len(os.listdir(RUNS)) == 100
-    assert sorted(os.listdir(STATE)) == ["folded.json", "fstab.before", "runs"]
+    assert len([*RUNS.glob("*.jsonl")]) == 100
+    assert sorted(os.listdir(STATE)) == ["folded.json", "folded.private", "fstab.before", "runs"]
 
 
 def test_a_crash_while_folding_counts_nothing_twice(each: Each):

@@ -185,6 +185,33 @@ def test_a_signal_while_it_works_ends_after_the_running_action(each: Each, numbe
     assert each.is_done()
 
 
+def test_a_refused_sudo_is_told_to_whoever_reads_the_events(each: Each):
+    ran = each.host.vmtune(
+        "apply", "--json", "--yes", user=NOBODY, env={"VMTUNE_SUDO": "/bin/false"}
+    )
+    assert ran.code == 1, ran
+    found = lines(ran)
+    assert names(found) == ["plan", "root", "error", "exit"]
+    assert "false ended with 1 before vmtune ran; nothing was changed" in str(found[2])
+    assert found[3]["code"] == 1
+    assert each.is_untouched()
+
+
+def test_so_is_one_that_ends_while_root_is_at_work(each: Each):
+    program = TOP / "t" / "sudo"
+    program.write_text(
+        '#!/bin/sh\necho \'{"event": "verified", "held": 1, "of": 2}\'; echo hello; kill -9 $$\n'
+    )
+    program.chmod(0o755)
+    ran = each.host.vmtune(
+        "apply", "--json", "--yes", user=NOBODY, env={"VMTUNE_SUDO": str(program)}
+    )
+    assert ran.code == 3, ran
+    assert names(lines(ran)) == ["plan", "root", "verified", "error", "exit"]
+    assert "\nhello\n" in ran.err
+    assert "sudo ended with 137 while vmtune ran" in ran.err
+
+
 def test_a_signal_after_the_last_action_does_not_deny_it(each: Each):
     """While everything is written out and read back, there is nothing to stop any more."""
     under = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=syncfs:signal=INT:when=1"]

@@ -223,18 +223,33 @@ def test_a_read_only_subvolume_is_refused(host: World):
     assert not is_nocow(host.area / "images")
 
 
-@pytest.mark.parametrize(("profile", "devices"), [("dup", 1), ("raid1", 2)])
+REDUNDANT = {
+    "dup": 1, "raid1": 2, "raid1c3": 3, "raid1c4": 4, "raid10": 4, "raid5": 3, "raid6": 4
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "devices"), REDUNDANT.items())
 def test_a_redundant_data_profile_needs_a_yes_of_its_own(host: World, profile: str, devices: int):
     image = host.image("data", mkfs=["-d", profile], size=devices)
     images = image.path / "images"
     host.nocow(images)
     row = host.apply(expect=1).row(f"! nocow {images}")
-    assert profile in row
+    assert f"data is kept as {profile}:" in row
+    assert f"Data, {profile.upper()}:" in run("btrfs", "filesystem", "df", image.path)
     assert "V102" in row
     assert not images.exists()
     host.nocow(images, allow=["raid"])
     assert "will not be healed" in host.apply().out
     assert is_nocow(images)
+
+
+@pytest.mark.parametrize(("profile", "devices"), [("single", 2), ("raid0", 2)])
+def test_one_copy_of_data_is_no_risk(host: World, profile: str, devices: int):
+    image = host.image("data", mkfs=["-d", profile, "-m", "raid1"], size=devices)
+    host.nocow(image.path / "images")
+    assert "V102" not in host.plan(expect=2).out
+    host.apply()
+    assert is_nocow(image.path / "images")
 
 
 def test_a_snapshotted_subvolume_needs_a_yes_of_its_own(host: World):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.each import CRON_D, Each, everything, records, strays
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import compression, is_nocow, run
 from tests.btrfs.sandbox import TOP
-from tests.btrfs.world import FSTAB, NOBODY, Ran, World
+from tests.btrfs.world import FSTAB, NOBODY, Image, Ran, World
 
 PLAN = TOP / "t" / "saved"
 MINE = TOP / "t" / "mine"
@@ -176,6 +176,12 @@ def another_owner(each: Each) -> None:
     os.chown(each.new.parent, NOBODY, NOBODY)
 
 
+def another_directory(each: Each) -> None:
+    """All that a place holds is alike; the images are those of somebody else."""
+    each.old.rename(each.host.area / "mine")
+    run("cp", "-a", each.host.area / "mine", each.old)
+
+
 def live_option(each: Each) -> None:
     run("mount", "--options-source=disable", "-o", "remount,compress=lzo", each.image.path)
 
@@ -227,6 +233,7 @@ def digest(each: Each) -> None:
 
 FACTS: list[tuple[Callable[[Each], None], list[str]]] = [
     (line_of_fstab, ["planned on compress=zstd,x-mine", "found compress=lzo,x-mine"]),
+    (another_directory, [r"directory .*/old: planned on \S+ subvolume \d+ inode \d+, found"]),
     (another_mode, ["planned on directory, mode 0755", "found directory, mode 0700"]),
     (not_empty_any_more, ["planned on 2 copy-on-write", "found 3 copy-on-write"]),
     (another_owner, ["planned on missing", "found directory"]),
@@ -251,6 +258,76 @@ def test_a_changed_fact_is_named_and_nothing_is_touched(
     change(each)
     refused(each, "the plan is stale", *words, expect=5)
     assert records() == []
+
+
+def test_another_directory_to_make_one_in_is_refused(host: World):
+    outer = host.area / "outer"
+    outer.mkdir()
+    host.nocow(outer / "new")
+    assert host.vmtune("plan", "-o", str(PLAN)).code == 0
+    outer.rename(host.area / "mine")
+    outer.mkdir()
+    ran = host.vmtune("apply", str(PLAN))
+    assert ran.code == 5, ran
+    assert f"directory {outer}: planned on" in ran.err
+    assert list(outer.iterdir()) == []
+
+
+@pytest.fixture
+def labelled(host: World) -> Image:
+    """A disk that /etc/fstab knows by its label, as another one could be called."""
+    image = host.image("data", "compress=zstd")
+    run("btrfs", "filesystem", "label", image.path, "images")
+    host.fstab(image.line("compress=zstd").replace(f"UUID={image.uuid}", "LABEL=images"))
+    host.mounts(image.path, compress="no")
+    assert host.vmtune("plan", "-o", str(PLAN)).code == 0
+    return image
+
+
+def test_another_disk_under_the_same_line_is_refused(host: World, labelled: Image):
+    """Of the same label, with the same options: an external disk and its twin."""
+    other = host.image("other", mkfs=["-L", "images"])
+    run("umount", labelled.path, other.path)
+    run("mount", "-o", "loop,compress=zstd", TOP / "images" / "other0.img", labelled.path)
+    ran = host.vmtune("apply", str(PLAN))
+    assert ran.code == 5, ran
+    for what in (f"filesystem at {labelled.path}", "filesystem of LABEL=images"):
+        assert f"{what}: planned on {labelled.uuid}, found {other.uuid}" in ran.err
+    assert compression(labelled.path) == ["compress=zstd:3"]
+    assert "compress=no" not in FSTAB.read_text()
+
+
+def test_a_line_for_another_disk_is_refused(host: World, labelled: Image):
+    """With the same options, at the same mount point."""
+    host.fstab(FSTAB.read_text().replace("LABEL=images", f"UUID={labelled.uuid}"))
+    ran = host.vmtune("apply", str(PLAN))
+    assert ran.code == 5, ran
+    words = f"planned on LABEL=images btrfs, found UUID={labelled.uuid} btrfs"
+    assert f"line of fstab for {labelled.path}: {words}" in ran.err
+    assert compression(labelled.path) == ["compress=zstd:3"]
+
+
+def test_what_a_running_machine_changes_does_not_matter(each: Each):
+    """Times and sizes: an image is written to, files come and go, another line is added."""
+    save(each)
+    with (each.old / "empty.raw").open("ab") as file:
+        file.write(b"more")
+    (each.old / "lock").touch()
+    (each.old / "lock").unlink()
+    os.utime(each.old, (1, 1))
+    with FSTAB.open("a") as file:
+        file.write("tmpfs /mnt tmpfs defaults 0 0\n")
+    apply(each, expect=0)
+
+
+def test_a_plan_that_does_not_say_what_it_rests_on_is_shown_but_not_done(each: Each):
+    """As an older vmtune wrote it."""
+    save(each)
+    data = json.loads(PLAN.read_text())
+    assert {fact["about"] for fact in data.pop("facts")} >= {"directory", "filesystem at"}
+    PLAN.write_text(json.dumps(data))
+    assert each.host.vmtune("show", str(PLAN)).code == 0
+    refused(each, "stale", "did not write down which directories", expect=5)
 
 
 def test_another_hosts_plan_is_refused_here(each: Each):
@@ -296,6 +373,10 @@ def newer_place() -> None:
     edit(actions=[{**data["actions"][0], "place": "Moon"}])
 
 
+def newer_fact() -> None:
+    edit(facts=[{"about": "phase of", "name": "Moon", "is": "full"}])
+
+
 def replaced(what: Callable[[Path], object]) -> Callable[[], None]:
     def change() -> None:
         PLAN.unlink()
@@ -313,6 +394,7 @@ def huge(path: Path) -> None:
 NO_PLANS = {
     "newer format": (newer, r"vmtune\.plan/2"),
     "newer place": (newer_place, "Moon"),
+    "newer fact": (newer_fact, "phase of"),
     "another effect": (a_surprise, "reboot"),
     "cut off": (cut_off, "plan"),
     "empty": (replaced(Path.touch), "plan"),

@@ -195,14 +195,14 @@ class World:
             env=_ENV,
         )
 
-    def typed(self, *arguments: str) -> "Typed":
-        return Typed([*PROGRAM, "--config", str(self.file), *arguments])
+    def typed(self, *arguments: str, **env: str) -> "Typed":
+        return Typed([*PROGRAM, "--config", str(self.file), *arguments], env)
 
 
 class Typed:
     """vmtune with a person at the terminal."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
         self.screen = ""
         self._process = subprocess.Popen(
@@ -211,7 +211,7 @@ class Typed:
             stdout=slave,
             stderr=slave,
             cwd="/",
-            env=_ENV,
+            env={**_ENV, **env},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
         )

@@ -1,7 +1,6 @@
 """Booted containers for tests, one per test file and made only when a test asks for it."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))  # tests are no package; this names helpers by their full path
 
+from tests import tiers  # noqa: E402
 from tests.host import sandbox, wheels  # noqa: E402
 from tests.host.container import EXT4_FSTAB, ZSTD_FSTAB, Container  # noqa: E402
 
@@ -24,14 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup() -> None:
     """Skips where containers cannot be booted, and says why; fails where they are demanded."""
-    lacks = sandbox.missing()
-    if not lacks:
-        return
-    packages = " ".join(sandbox.APT_PACKAGES)
-    reason = f"HOST TIER NOT RUN, missing: {', '.join(lacks)}. apt-get install -y {packages}"
-    if "host" in os.environ.get("VMTUNE_REQUIRE_TIERS", "").replace(",", " ").split():
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    tiers.require("host", sandbox.missing(), sandbox.APT_PACKAGES)
 
 
 @pytest.fixture(scope="module")

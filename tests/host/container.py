@@ -20,11 +20,23 @@ HOW_TO_FSTAB = "UUID=@UUID@ / btrfs defaults,subvol=@rootfs 0 0\n"
 ZSTD_FSTAB = "UUID=@UUID@ / btrfs defaults,compress=zstd,subvol=@rootfs 0 0\n"
 EXT4_FSTAB = "UUID=@UUID@ / ext4 errors=remount-ro 0 1\n"
 
+# mount(8) sets up one loop device by itself, not several; those free themselves when unmounted.
+_DISKS = """
+mount_disks() {
+    target=$1 flags=$2 devices=; shift 2
+    mkdir "$target"
+    [ $# -gt 1 ] || { mount -o "loop$flags" "$1" "$target"; return; }
+    for image; do devices="$devices $(losetup --find --show "$image")"; done
+    for device in $devices; do flags="$flags,device=$device"; done
+    mount -o "${flags#,}" "$device" "$target" || { losetup --detach $devices; return 1; }
+    losetup --detach $devices
+}
+"""
+
 _FILL = """
-base=$1 image=$2 fs=$3 fstab=$4 machine=$5
+base=$1 fs=$2 fstab=$3 machine=$4; shift 4
 mount -t tmpfs tmpfs /run
-mkdir /run/top
-mount -o loop "$image" /run/top
+mount_disks /run/top "" "$@"
 root=/run/top
 [ "$fs" != btrfs ] || { root=/run/top/@rootfs; btrfs subvolume create "$root"; }
 cp -a "$base/." "$root/"
@@ -36,15 +48,16 @@ umount /run/top
 # Like an initramfs: mount with the kernel's rootflags and leave the rest of fstab to systemd.
 # The tmpfs on /run is what nspawn needs where systemd is not PID 1.
 _BOOT = r"""
-image=$1 flags=$2; shift 2
-for procs; do echo 0 >"$procs"; done
+flags=$1 cgroups=$2; shift 2
+for procs in $cgroups; do echo 0 >"$procs"; done
 mount -t tmpfs tmpfs /run
-mkdir /run/root
-mount -o "loop$flags" "$image" /run/root
+mount_disks /run/root "$flags" "$@"
+set --
+for device in ${devices:-$(findmnt -vno SOURCE /run/root)}; do set -- "$@" "--bind=$device"; done
 exec systemd-nspawn --quiet --boot --directory=/run/root --machine=vmtune-test \
     --register=no --keep-unit --settings=no --capability=all --private-network \
     --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
-    --bind="$(findmnt -vno SOURCE /run/root)" --bind=/dev/btrfs-control
+    --bind=/dev/btrfs-control "$@"
 """
 
 # As in a Debian 12 that is not boxed: no system call is filtered, cgroup v2 is the one hierarchy.
@@ -61,21 +74,27 @@ class Container:
 
     ``fstab`` is the whole file, "@UUID@" standing for the disk's UUID. ``rootflags`` are options
     that the root is mounted with before systemd applies fstab, as on a kernel command line.
+    ``packages`` are installed beside those that every container has. With two ``disks`` Btrfs
+    keeps all data on both (RAID1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a host is made of
         self,
         cache: Path,
         fstab: str = HOW_TO_FSTAB,
         rootflags: Sequence[str] = (),
+        *,
         size: str = "3G",
+        packages: Sequence[str] = (),
+        disks: int = 1,
     ) -> None:
         self.uuid = str(uuid.uuid4())
         self.fstab = fstab.replace("@UUID@", self.uuid)
         self.fs = "ext4" if " / ext4 " in fstab else "btrfs"
         subvol = ["subvol=@rootfs"] if self.fs == "btrfs" else []
         self._flags = "".join(f",{flag}" for flag in (*subvol, *rootflags))
-        self._cache, self._size = cache, size
+        self._cache, self._size, self._packages = cache, size, packages
+        self._disks = disks
         self._stack = contextlib.ExitStack()
         self._outer: subprocess.Popen[bytes] | None = None
         self._leader = 0
@@ -94,7 +113,7 @@ class Container:
 
     def _make(self) -> None:
         """Makes the disk, and the cgroups in which nspawn keeps its books."""
-        base = sandbox.base_tree(self._cache)
+        base = sandbox.base_tree(self._cache, self._packages)
         runs = self._cache / "runs"
         runs.mkdir(exist_ok=True)
         cgroups = sandbox.own_cgroups()
@@ -105,17 +124,20 @@ class Container:
             self._stack.callback(sandbox.remove, made)
         for made in self._cgroups:
             made.mkdir()
-        self._image = self.folder / "disk.img"
-        sandbox.checked(["truncate", "-s", self._size, str(self._image)])
+        names = ["disk.img", *(f"disk{number}.img" for number in range(1, self._disks))]
+        self.images = [self.folder / name for name in names]
+        images = [str(image) for image in self.images]
+        sandbox.checked(["truncate", "-s", self._size, *images])
         mkfs = {"btrfs": ["mkfs.btrfs", "-q"], "ext4": ["mkfs.ext4", "-q", "-F"]}[self.fs]
-        sandbox.checked([*mkfs, "-U", self.uuid, str(self._image)])
-        args = [str(base), str(self._image), self.fs, self.fstab, uuid.uuid4().hex]
-        sandbox.checked(sandbox.sandbox(_FILL, *args))
+        mkfs += ["-d", "raid1", "-m", "raid1"] if self._disks > 1 else []
+        sandbox.checked([*mkfs, "-U", self.uuid, *images])
+        args = [str(base), self.fs, self.fstab, uuid.uuid4().hex, *images]
+        sandbox.checked(sandbox.sandbox(_DISKS + _FILL, *args))
 
     def boot(self) -> None:
         """Mounts the disk as an initramfs would and waits until systemd has settled."""
-        procs = [str(cgroup / "cgroup.procs") for cgroup in self._cgroups]
-        argv = sandbox.sandbox(_BOOT, str(self._image), self._flags, *procs)
+        procs = " ".join(str(cgroup / "cgroup.procs") for cgroup in self._cgroups)
+        argv = sandbox.sandbox(_DISKS + _BOOT, self._flags, procs, *map(str, self.images))
         with (self.folder / "boot.log").open("wb") as log:
             self._outer = subprocess.Popen(
                 argv,
@@ -152,12 +174,15 @@ class Container:
         return state in ("running", "degraded")
 
     def _halt(self) -> None:
-        """Kills the sandbox and waits until the kernel has let go of the disk."""
+        """Kills the sandbox and waits until the kernel has let go of its disks."""
         assert self._outer
         self._outer.kill()
         self._outer.wait()
-        argv = ["losetup", "--associated", str(self._image)]
-        sandbox.until("the loop device to be freed", 30, lambda: not sandbox.checked(argv))
+        sandbox.until("the loop devices to be freed", 30, self._freed)
+
+    def _freed(self) -> bool:
+        of = [["losetup", "--associated", str(image)] for image in self.images]
+        return not any(sandbox.checked(argv) for argv in of)
 
     def reboot(self) -> None:
         """Shuts down in order, and mounts and boots the same disk again."""

@@ -1,5 +1,6 @@
 """vmtune on a host, called as its users call it: alice with pipx and sudo, or root."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,21 @@ _SUDOERS = b"alice ALL=(ALL) NOPASSWD: ALL\n"
 _STATE = r"""
 find "$@" -printf '%p %y %i %m %U %s %T@ %l\n' | sort
 find "$@" -type f -exec sha256sum {} + | sort
+"""
+
+# As a guest writes: the whole disk once, if it is new, then blocks of it at random.
+_GUEST = """
+import os, random, sys
+path, size, count = sys.argv[1], int(sys.argv[2]) << 20, int(sys.argv[3])
+fd, chance = os.open(path, os.O_RDWR | os.O_CREAT, 0o644), random.Random(count)
+if not os.fstat(fd).st_size:
+    os.write(fd, os.urandom(size))
+    os.fsync(fd)
+for number in range(count):
+    os.pwrite(fd, os.urandom(4096), chance.randrange(size // 4096) * 4096)
+    if number % 16 == 15:
+        os.fsync(fd)
+os.fsync(fd)
 """
 
 Done = subprocess.CompletedProcess[str]
@@ -39,6 +55,27 @@ def state(container: Container, *folders: str) -> list[str]:
 def live(container: Container, target: str) -> list[str]:
     """The options of a mount, by findmnt(8)."""
     return container.run(["findmnt", "-no", "OPTIONS", target]).stdout.strip().split(",")
+
+
+def guest(container: Container, path: str, mib: int, writes: int, user: str = "root") -> None:
+    """An image of so many MiB, written as a virtual machine writes it."""
+    container.run(["python3", "-c", _GUEST, path, str(mib), str(writes)], user=user)
+
+
+def fragments(container: Container, path: str) -> int:
+    """By filefrag(8)."""
+    found = re.search(r"(\d+) extents? found", container.run(["filefrag", path]).stdout)
+    assert found
+    return int(found[1])
+
+
+def is_nocow(container: Container, path: str) -> bool:
+    """By lsattr(1)."""
+    return "C" in container.run(["lsattr", "-d", path]).stdout.split()[0]
+
+
+def digest(container: Container, path: str) -> str:
+    return container.run(["sha256sum", path]).stdout.split()[0]
 
 
 def shown(container: Container, unit: str, name: str) -> str:

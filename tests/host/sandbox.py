@@ -5,7 +5,7 @@ and a mount namespace that die with the test run, so that even ``kill -9`` on py
 nothing mounted; only files are left, and the next run sweeps those away.
 
 ``python3 tests/host/sandbox.py packages`` prints the Debian packages that this needs outside,
-``... base`` builds the cached base tree ahead of time.
+``... base`` builds the cached base trees ahead of time.
 """
 
 import contextlib
@@ -66,6 +66,17 @@ INCLUDE = [
     "systemd",
     "systemd-sysv",
 ]
+LIBVIRT = [
+    "btrfs-compsize",
+    "libpam-systemd",  # polkitd wants a logind, which debootstrap does not choose by itself
+    "libvirt-clients",
+    "libvirt-daemon-driver-qemu",
+    "libvirt-daemon-system",
+    "qemu-system-x86",
+    "qemu-utils",
+    "snapper",
+]
+"""What a host with virtual machines has beside INCLUDE: most containers do without."""
 
 # The root tree is trimmed because each container copies it; the apt timers would wake up mid-test.
 _BUILD = """
@@ -134,12 +145,14 @@ def proxy() -> dict[str, str]:
     return {"http_proxy": value[0]} if value else {}
 
 
-def base_tree(cache: Path) -> Path:
+def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
     """Builds the tree all containers are copied from, once for a given recipe.
 
-    It is built aside and renamed, so that an interrupted build is never taken for a finished one.
+    ``more`` are packages beside INCLUDE. It is built aside and renamed, so that an interrupted
+    build is never taken for a finished one.
     """
-    recipe = hashlib.sha256(f"{SUITE} {INCLUDE} {_BUILD}".encode()).hexdigest()[:12]
+    include = [*INCLUDE, *more]
+    recipe = hashlib.sha256(f"{SUITE} {include} {_BUILD}".encode()).hexdigest()[:12]
     tree = cache / f"base-{recipe}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -147,7 +160,7 @@ def base_tree(cache: Path) -> Path:
         if not tree.exists():
             part = cache / "base.part"
             shutil.rmtree(part, ignore_errors=True)
-            argv = sandbox(_BUILD, str(part), SUITE, ",".join(INCLUDE), mirror())
+            argv = sandbox(_BUILD, str(part), SUITE, ",".join(include), mirror())
             checked(argv, env=os.environ | proxy())
             part.rename(tree)
     return tree
@@ -202,4 +215,7 @@ def children(pid: int) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    print(*APT_PACKAGES) if "packages" in sys.argv else print(base_tree(cache_folder()))
+    if "packages" in sys.argv:
+        print(*APT_PACKAGES)
+    else:
+        print(base_tree(cache_folder()), base_tree(cache_folder(), LIBVIRT))

@@ -262,6 +262,19 @@ def test_lines_of_json_only(host):
         check.validate(line)
 
 
+def test_lines_of_json_where_sudo_says_no(host):
+    """They end as always, and not with the command that was refused."""
+    before = untouched(host)
+    done = host.run(f"{ALICES} apply --json --yes", user="alice", check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line.get("event", line.get("format")) for line in lines] == [
+        *("plan", "root", "vmtune.error/1", "exit")
+    ]
+    assert lines[-1]["code"] == done.returncode == 1
+    assert "nothing was changed" in lines[-2]["problems"][0]["message"]
+    assert untouched(host) == before
+
+
 # --- VMTUNE_SUDO ---
 
 WRAPPER = b'#!/bin/sh\nexec sudo -n env -u SUDO_USER -u SUDO_UID -u SUDO_GID -u HOME "$@"\n'

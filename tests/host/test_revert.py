@@ -201,7 +201,7 @@ def generation(image):
 
 def cut_the_power(host):
     """Boots from what the disk held at this moment: unmounting would have written the rest."""
-    image, copy = host._image, host._image.with_suffix(".cut")
+    image, copy = host.images[0], host.images[0].with_suffix(".cut")
     while True:
         held = generation(image)
         subprocess.run(["cp", "--sparse=always", image, copy], check=True)

@@ -73,6 +73,22 @@ def test_home_is_told_that_the_line_of_root_decides(root):
     assert "at boot the line of / decides compression for all of them, not this one V207" in shown
 
 
+def test_an_fstab_that_nixos_made_is_left_alone_and_so_is_the_live_mount(root):
+    """A link into the store, which the next switch to another generation replaces."""
+    host, made = root.container, "/nix/store/0abc-etc-fstab"
+    host.run(f"mkdir -p /nix/store; cp -p /etc/fstab {made}; ln -sf {made} /etc/fstab")
+    try:
+        root.declare(HOME)
+        before = installed.state(host, "/nix", "/etc"), installed.live(host, "/home")
+        done = root.vmtune("apply", "--yes")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert f"/etc/fstab is {made}, which is made by NixOS" in " ".join(done.stdout.split())
+        assert "V210" in done.stdout
+        assert (installed.state(host, "/nix", "/etc"), installed.live(host, "/home")) == before
+    finally:
+        host.run("rm -rf /nix /etc/fstab; cp /root/fstab /etc/fstab")
+
+
 def test_flags_that_only_the_live_mount_has_stay(root):
     """As mount(8) would not have it: a remount by it takes the flags of fstab."""
     host = root.container

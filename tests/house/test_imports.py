@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Prints the modules that a run of vmtune has loaded, on standard error.
 LOADED = """
 import sys
-from reconciler.cli import run
+from reconciler.start import run
 code = run(sys.argv[1:])
 print(code, *sys.modules, file=sys.stderr)
 """
@@ -33,16 +33,28 @@ WRITERS = (
     "reconciler.run.record",
 )
 LIBRARIES = ("cronsim", "deepdiff", "jsonschema", "yaml")
+# A tenth of a second of CPU time, together: a run that finds all well has no use for them.
+HEAVY = (
+    *("cronsim", "deepdiff", "jsonschema", "referencing", "attr", "rpds", "dataclasses", "decimal"),
+    *("subprocess", "shutil", "socket", "hashlib", "difflib", "uuid", "importlib.resources"),
+    *("pkgutil", "secrets"),
+)
+STARTUP = ("click", "inspect", *HEAVY)
 LOADS = [
     (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
     (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
     (["plan", "--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
     (["completion", "bash"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
-    (["validate", "FILE"], EMPTY, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
-    (["validate", "FILE"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
-    (["--config", "FILE", "plan"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
-    (["--config", "FILE", "plan"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS)),
-    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, ("cronsim", "deepdiff", *WRITERS)),
+    (["validate", "FILE"], EMPTY, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
+    (["validate", "FILE"], NOT_BTRFS, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
+    (["--config", "FILE", "plan"], EMPTY, (*STARTUP, *WRITERS)),
+    (["--config", "FILE", "plan"], NOT_BTRFS, (*STARTUP, *WRITERS)),
+    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY[:6], "click", *WRITERS)),
+    (["--config", "FILE", "status"], NOT_BTRFS, (*STARTUP, *WRITERS)),
+    (["--config", "FILE", "apply", "--yes"], EMPTY, STARTUP),
+    (["init"], EMPTY, ("deepdiff", *WRITERS, "reconciler.config", "reconciler.resources")),
+    (["doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
+    (["--config", "FILE", "doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
     (["history"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.config", "reconciler.resources")),
 ]
 

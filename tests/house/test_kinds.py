@@ -10,15 +10,18 @@ import pytest
 import yaml
 
 from reconciler.config.hosts import IDENTITY
-from reconciler.core import facts, places
+from reconciler.core import discovery, facts, images, layout, places, rests
 from reconciler.core.snapshot import Query
+from reconciler.host.found.discovery import ANSWERS
 from reconciler.host.readers import READERS
-from reconciler.host.writers import POKES, WRITERS
+from reconciler.host.writers import LONG_WRITERS, POKES, WRITERS
 from reconciler.resources.registry import KINDS
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
 EXAMPLE = yaml.safe_load((ROOT / "vmtune.yaml.example").read_text())
+UNHEARD = {("+", "mount"), ("+", "images")}
+"""Neither a line of fstab nor an image is ever made."""
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
@@ -91,14 +94,17 @@ def test_a_kind_has_cases(kind):
     assert len(cases) >= 10
     said = "".join(path.read_text() for path in cases)
     for symbol in "+~!?=":
-        assert f"{symbol} {kind.name} " in said or (symbol, kind.name) == ("+", "mount")
+        assert f"{symbol} {kind.name} " in said or (symbol, kind.name) in UNHEARD
 
 
 def test_every_question_is_answered_and_no_other():
-    asked = queries(facts) | queries(places)
-    assert set(READERS) == asked
+    rooms = (discovery, facts, images, layout, places, rests)
+    asked = set().union(*map(queries, rooms))
+    assert {*READERS, *ANSWERS} == asked
+    assert not READERS.keys() & ANSWERS.keys()
 
 
 def test_every_place_can_be_put_and_nothing_else():
-    assert set(WRITERS) == queries(places)
+    known = queries(places) | queries(images)
+    assert {*WRITERS, *LONG_WRITERS} == {each for each in known if issubclass(each, places.Place)}
     assert len(POKES) == 1

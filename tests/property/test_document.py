@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core import codec, document, places
+from reconciler.core import codec, document, images, places, rests
 from reconciler.core.codec import FormatError
 from reconciler.core.document import Document, World
 from reconciler.core.model import Change, Note, Op, Plan, Swap
@@ -28,6 +28,7 @@ names = st.lists(name, max_size=3).map(tuple)
 folder = st.builds(
     Folder, st.booleans(), name, st.integers(0, 0o7777), st.integers(0, 9), st.integers(0, 9)
 )
+standing = st.builds(images.Standing, st.integers(0, 9), names)
 PLACES = {
     places.Below: (st.builds(places.Below, name, names), names),
     places.Directory: (st.builds(places.Directory, name), st.none() | folder),
@@ -39,6 +40,10 @@ PLACES = {
     places.TextFile: (st.builds(places.TextFile, name), st.none() | text),
     places.Timer: (st.builds(places.Timer, name), name),
     places.UnitFile: (st.builds(places.UnitFile, name), st.none() | text),
+    images.Images: (st.builds(images.Images, name, name, names, names), standing),
+    images.PropertyBelow: (st.builds(images.PropertyBelow, name, name, names), standing),
+    images.Strays: (st.builds(images.Strays, name, names), names),
+    images.Subvolume: (st.builds(images.Subvolume, name, *[st.integers(0, 9)] * 3), name),
 }
 swap = st.one_of(
     [st.builds(Swap, place, value, value, text, text) for place, value in PLACES.values()]
@@ -57,7 +62,16 @@ change = st.builds(
 plan = st.builds(
     Plan, st.lists(change, max_size=3).map(tuple), st.lists(action, max_size=3).map(tuple)
 )
-documents = st.builds(Document, plan, st.builds(World, *[text] * 5), text, text)
+fact = st.builds(rests.Fact, st.sampled_from(sorted(rests.ASK)), name, text)
+facts = st.none() | st.lists(fact, max_size=3).map(tuple)
+documents = st.builds(
+    Document,
+    plan,
+    st.builds(World, *[text] * 5, st.lists(text, max_size=2).map(tuple)),
+    text,
+    text,
+    facts,
+)
 
 
 def through_json(data):

@@ -147,7 +147,7 @@ class Host:
 
     def _TreeOf(self, query):  # noqa: N802
         plain = self._Below(query)
-        return facts.Tree(0, (), 0, 0, plain, (), (), ())
+        return facts.Tree(plain=plain)
 
     def _Mounts(self, _query):  # noqa: N802
         compress = self.live.get(("", "compress"))

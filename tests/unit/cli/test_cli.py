@@ -461,3 +461,33 @@ def test_what_stands_in_the_place_of_a_host_file(write):
     done = vmtune("--host", "atlas", "--config", file, "plan")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"vmtune: {file.parent}/hosts/atlas.yaml is not a file\n"
+
+
+# --- Explain an entry ---
+
+ENTRIES = "version: 1\npaths: [{path: /proc/vm, nocow: true}, {path: /proc/it, nocow: true}]\n"
+
+
+@pytest.mark.parametrize("subject", ["/proc/vm", "/proc//vm/", "nocow[/proc/vm]"])
+def test_an_entry_is_explained(subject, write):
+    """What the plan says of it alone, and where it is declared."""
+    file = write("vmtune.yaml", ENTRIES)
+    done = vmtune("--config", file, "explain", subject)
+    assert done.returncode == 0, done.stderr
+    assert f"declared at {file}:2:16\n" in done.stdout
+    assert "= nocow /proc/vm   not applicable: on proc" in done.stdout
+    assert "/proc/it" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("subject", "hint"),
+    [
+        ("nocow[/proc/vn]", "did you mean nocow[/proc/vm]?"),
+        ("mount[/proc/vm]", "did you mean nocow[/proc/vm]?"),
+        ("/nothing", "there are nocow[/proc/vm], nocow[/proc/it]"),
+    ],
+)
+def test_an_entry_that_is_not_there(subject, hint, write):
+    done = vmtune("--config", write("vmtune.yaml", ENTRIES), "explain", subject)
+    assert done.returncode == 1
+    assert hint in done.stderr

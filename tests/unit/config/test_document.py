@@ -161,8 +161,8 @@ HOSTILE: dict[str, tuple[str | bytes, list[str]]] = {
         "\n".join(f"l{n}: &l{n} {'[' * 9}{f'*l{n - 1}' if n else 'x'}{']' * 9}" for n in range(5)),
         ["4:18: nested more than 32 levels"],
     ),
-    "wide": ("[" + "x," * MAX_NODES + "]", ["1:40000: more than 20,000 values"]),
-    "alias bomb": (doubling(30), ["13:12: more than 20,000 values"]),
+    "wide": ("[" + "x," * MAX_NODES + "]", ["1:200000: more than 100,000 values"]),
+    "alias bomb": (doubling(30), ["15:18: more than 100,000 values"]),
     "number of 5,000 digits": ("a: " + "9" * 5000, ["1:4: a number of 5000 digits"]),
     "version of 5,000 digits": (
         "%YAML 1." + "9" * 5000 + "\n---\na: b",

@@ -36,6 +36,13 @@ def test_what_is_commented_out_is_valid_too() -> None:
     assert [item.path for item in found["atlas"]] == ["/home/me/libvirt/images", "/", "/home"]
 
 
+def test_the_path_that_is_commented_out_is_valid_too() -> None:
+    text = re.sub(rb"(?m)^  # (?=- path|  (compression|existing):)", b"  ", EXAMPLE)
+    items = load(text, "vmtune.yaml.example", host="atlas", home_of=home_of)
+    cow = next(item for item in items if item.path == "/home/me/libvirt/cow")
+    assert (cow.data["compression"], cow.data["existing"]) == ("none", "rewrite")
+
+
 def test_the_editor_finds_the_schema() -> None:
     first = EXAMPLE.decode().splitlines()[0]
     schema = first.removeprefix("# yaml-language-server: $schema=")

@@ -187,3 +187,22 @@ def test_the_removal_of_a_broken_entry_is_no_second_problem() -> None:
     with pytest.raises(Problems) as caught:
         loaded("a", base=text)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "overlay", "quiet"),
+    [
+        ("atlas", None, ("V309",)),
+        ("other", None, ("V213", "V310")),
+        ("other", b"quiet: []\n", ()),
+    ],
+)
+def test_what_is_kept_quiet_is_one_list(host, overlay, quiet):
+    """Replaced by a later layer, and the same for every item."""
+    text = (
+        b"version: 1\nquiet: [V213, V310]\nhosts: {atlas: {quiet: [V309]}}\n"
+        b"paths: [{path: /a, nocow: true}]\nmounts: [{target: /, options: {noatime: true}}]\n"
+    )
+    own = (overlay, "hosts/other.yaml") if overlay else None
+    items = load(text, "vmtune.yaml", host=host, home_of=lambda _: "/home/me", overlay=own)
+    assert [item.quiet for item in items] == [quiet, quiet]

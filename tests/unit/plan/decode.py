@@ -25,10 +25,10 @@ from typing import Any
 import yaml
 
 from reconciler.config import load
-from reconciler.core import facts, places
+from reconciler.core import discovery, facts, images, layout, places, tree
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Hidden, Query, Snapshot
-from reconciler.formats import fstab, mountinfo
+from reconciler.formats import fstab, libvirtxml, mountinfo
 from reconciler.formats.crontab import Job
 from reconciler.resources.registry import KINDS
 
@@ -40,12 +40,24 @@ if typing.TYPE_CHECKING:
 HOSTS = Path(__file__).parent / "hosts"
 QUERIES = {
     name: found
-    for room in (facts, places)
+    for room in (facts, layout, places, images, discovery)
     for name, found in vars(room).items()
     if isinstance(found, type) and issubclass(found, Query) and dataclasses.is_dataclass(found)
 }
-# facts.py knows these three for type checkers only.
-_TYPES = {**vars(facts), **vars(places), "Job": Job, "Line": fstab.Line, "Mount": mountinfo.Mount}
+# These rooms know what comes from formats for type checkers only.
+_TYPES = {
+    **vars(tree),
+    **vars(images),
+    **vars(discovery),
+    **vars(facts),
+    **vars(layout),
+    **vars(places),
+    "Domain": libvirtxml.Domain,
+    "Job": Job,
+    "Line": fstab.Line,
+    "Mount": mountinfo.Mount,
+    "Pool": libvirtxml.Pool,
+}
 _TEXTS = {
     facts.Mounts: lambda text: mountinfo.parse(text.encode()),
     facts.FstabLines: lambda text: fstab.parse(text.encode()),
@@ -126,6 +138,8 @@ class World:
         self.asked: set[Query[Any]] = set()
 
     def read(self, query: Query[Any], _see: Snapshot) -> Any:
+        if isinstance(query, facts.TreeOf):  # a case gives all that a close look would see
+            query = facts.TreeOf(query.path, query.apart)
         self.asked.add(query)
         if query not in self.known:
             raise UnansweredError(f"the case does not answer {query!r}")

@@ -1,0 +1,244 @@
+"""The rewriting of images as a program of its own, and what other programs say of an image."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.btrfs.outside import run
+from tests.btrfs.sandbox import PROGRAM
+from tests.btrfs.world import _ENV
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# One order a line: the place that is put, as apply does it. The start of the interpreter and
+# the imports are not repeated.
+_SERVER = """
+import json, sys, time
+from reconciler.core.images import NONE_LEFT, Images
+from reconciler.core.snapshot import Hidden
+from reconciler.core.watch import Stopped, Watch
+from reconciler.host import readers, writers
+from reconciler.host.rewriting import images
+from reconciler.host.refused import Refused
+
+def count(place):
+    try:
+        return readers.look()(place).count
+    except Hidden:
+        return -1
+
+print("ready", flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    place = Images(order["path"], order["aim"], tuple(order["apart"]), tuple(order["spared"]))
+    have, steps = count(place), 0
+
+    def tell(step):
+        global steps
+        steps += 1
+        assert 0 <= step.done <= step.size and step.all_done <= step.all_size, step
+        assert 1 <= step.number <= step.of, step
+
+    before = time.monotonic()
+    said = {"how": "done", "message": "", "hint": ""}
+    try:
+        stop = lambda: order["steps"] is not None and steps >= order["steps"]
+        writers.put(place, None, NONE_LEFT, Watch(tell, stop))
+    except Refused as refused:
+        said = {"how": "refused", "message": refused.message, "hint": refused.hint}
+    except Stopped as stopped:
+        said = {"how": "stopped", "message": stopped.why, "hint": ""}
+    said |= {"had": have, "left": count(place), "steps": steps}
+    print(json.dumps(said | {"seconds": time.monotonic() - before}), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it went: "done", "refused" or "stopped"; images to do before and after, -1: hidden."""
+
+    how: str
+    message: str
+    hint: str
+    had: int
+    left: int
+    steps: int
+    seconds: float
+
+
+class Rewriter:
+    """Ready to rewrite what is below a directory."""
+
+    def __init__(self, under: Sequence[str | Path] = (), env: Mapping[str, str] | None = None):
+        self.process = subprocess.Popen(
+            [*map(str, under), PROGRAM[0], "-c", _SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env={**_ENV, **(env or {})},
+        )
+        assert self.process.stdout
+        if self.process.stdout.readline() != "ready\n":
+            self.close()
+            raise AssertionError("it does not start")
+
+    def begin(
+        self,
+        path: Path,
+        aim: str = "nocow",
+        spared: Sequence[str] = (),
+        apart: Sequence[str] = (),
+        steps: int | None = None,
+    ) -> None:
+        """Only begin it; ``steps`` is after how many it is told to stop."""
+        order = {"path": str(path), "aim": aim, "spared": list(spared), "apart": list(apart)}
+        assert self.process.stdin
+        print(json.dumps({**order, "steps": steps}), file=self.process.stdin, flush=True)
+
+    def end(self) -> Ended:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, "it ended on its own"
+        return Ended(**json.loads(line))
+
+    def __call__(self, path: Path, aim: str = "nocow", **more: object) -> Ended:
+        self.begin(path, aim, **more)  # type: ignore[arg-type]
+        return self.end()
+
+    def done(self, path: Path, aim: str = "nocow", **more: object) -> None:
+        """All of it, and nothing is left."""
+        ended = self(path, aim, **more)
+        assert (ended.how, ended.left) == ("done", 0), ended
+
+    def refused(self, path: Path, *words: str) -> Ended:
+        """Not all of it; what is said has these words."""
+        ended = self(path)
+        assert ended.how == "refused", ended
+        assert all(word in ended.message for word in words), ended
+        return ended
+
+    def close(self) -> None:
+        self.process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def rewriter(under: Sequence[str | Path] = (), **env: str) -> Iterator[Rewriter]:
+    found = Rewriter(under, env)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+# Waits, opens, writes a marker where it is told to, closes: one line for each order.
+_COMER = """
+import json, os, sys, threading, time
+
+def come(order, start):
+    time.sleep(max(0, start + order["delay"] - time.monotonic()))
+    before = time.monotonic()
+    fd = os.open(order["path"], os.O_RDWR)
+    waited = time.monotonic() - before
+    os.pwrite(fd, order["marker"].encode(), order["at"])
+    os.close(fd)
+    return waited
+
+for line in sys.stdin:
+    orders, start, waited = json.loads(line), time.monotonic(), []
+    threads = [
+        threading.Thread(target=lambda order=order: waited.append(come(order, start)))
+        for order in orders
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(waited), flush=True)
+"""
+
+
+class Comers:
+    """Programs that open images at given moments."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [PROGRAM[0], "-c", _COMER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env=_ENV,
+        )
+
+    def begin(self, orders: list[dict[str, object]]) -> None:
+        assert self._process.stdin
+        print(json.dumps(orders), file=self._process.stdin, flush=True)
+
+    def end(self) -> list[float]:
+        assert self._process.stdout
+        found: list[float] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        self._process.communicate(timeout=20)
+
+
+def written(path: Path, size: int, *, seed: int = 1, at: int = 0) -> Path:
+    """Bytes like no others, on disk."""
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.seek(at)
+        file.write(hashlib.shake_128(f"{seed} {at}".encode()).digest(size))
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def digest(path: Path) -> str:
+    """Read without a change to the time of access."""
+    read = 'dd if="$1" iflag=noatime bs=1M status=none | sha256sum'
+    return run("sh", "-c", read, "sh", path).split()[0]
+
+
+def extents(path: Path) -> list[tuple[int, int, str]]:
+    """Logical start and length in blocks, and flags; filefrag(8), neighbours merged."""
+    found: list[tuple[int, int, str]] = []
+    row = re.compile(
+        r"^ *\d+: +(\d+)\.\. *\d+: +\d+\.\. *\d+: +(\d+):(?: +\d+:)?(.*)$", re.MULTILINE
+    )
+    for start, length, flags in row.findall(run("filefrag", "-v", path)):
+        kept = ",".join(f for f in ("unwritten", "encoded", "shared") if f in flags)
+        at = int(start)
+        if found and found[-1][0] + found[-1][1] == at and found[-1][2] == kept:
+            found[-1] = (found[-1][0], found[-1][1] + int(length), kept)
+        else:
+            found.append((at, int(length), kept))
+    return found
+
+
+def allocated(path: Path) -> int:
+    """Bytes, as du(1) counts."""
+    return int(run("du", "-B1", path).split()[0])
+
+
+def described(path: Path) -> dict[str, object]:
+    """All that a rewrite keeps, but the data's layout."""
+    status = run("stat", "-c", "%A %u %g %s %x %y %h", path).strip()
+    return {
+        "status": status,
+        "acl": run("getfacl", "-cp", path),
+        "attributes": run("getfattr", "-d", "-m", "^[^b]", "--absolute-names", path),
+        "flags": re.sub("[Ccm]", "-", run("lsattr", "-d", path).split()[0]),
+        "data": digest(path),
+    }
+
+
+def beside(folder: Path) -> list[str]:
+    """Names below a folder that vmtune made."""
+    return sorted(str(path) for path in folder.rglob(".vmtune*"))

@@ -1,0 +1,257 @@
+"""What a plan says of images that are there already; judged by filefrag, compsize and lsattr."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.world import NOBODY, Ran, World
+
+MIB = 1 << 20
+
+
+def written(path: Path, size: int = MIB) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(size))
+    os.sync()
+    return path
+
+
+def fragmented(path: Path, pieces: int) -> Path:
+    """One extent for each of its blocks: every second one is written first."""
+    with path.open("wb") as new:
+        for first in (0, 1):
+            for block in range(first, pieces, 2):
+                new.seek(block * 4096)
+                new.write(os.urandom(4096))
+                new.flush()
+                if block % 64 == first:
+                    os.fsync(new.fileno())
+    os.sync()
+    return path
+
+
+def row(ran: Ran, name: str) -> str:
+    """What a note says behind the image's name."""
+    return ran.row(f" {name}: ").partition(f"{name}: ")[2]
+
+
+def listed(path: Path) -> list[str]:
+    """The extents that filefrag(8) lists, as the kernel counts them."""
+    lines = run("filefrag", "-v", path).splitlines()
+    return [line for line in lines if re.match(r"\s*\d+:", line)]
+
+
+@contextmanager
+def holding(*argv: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs until the test is done with it."""
+    process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_extents_are_those_that_filefrag_lists(host: World):
+    """More than fit one question to the kernel."""
+    image = fragmented(host.area / "disk.raw", 9000)
+    host.nocow(host.area, existing="rewrite")
+    extents = len(listed(image))
+    assert extents > 4200
+    assert f"{extents:,} extents" in row(host.plan(expect=2), "disk.raw")
+
+
+def test_shared_and_compressed_bytes(host: World):
+    """Compressed ones as filefrag calls them encoded, and compsize zstd."""
+    image = host.image("data", "compress=zstd")
+    folder = image.subvolume("images")
+    disk = folder / "disk.raw"
+    disk.write_bytes(b"\0vmtune\0" * (MIB // 4) + os.urandom(MIB))
+    os.sync()
+    run("btrfs", "subvolume", "snapshot", folder, image.path / "before")
+    (folder / "own.raw").write_bytes(os.urandom(MIB))
+    os.sync()
+    host.nocow(folder, existing="rewrite", allow=["snapshots"])
+    plan = host.plan(expect=2)
+    assert row(plan, "disk.raw").endswith("3.0 MiB shared, 2.0 MiB compressed")
+    assert "shared" not in row(plan, "own.raw")
+    blocks = [re.split(r"[:.\s]+", line.strip()) for line in listed(disk) if "encoded" in line]
+    assert sum(int(last) - int(first) + 1 for _, first, last, *_ in blocks) == 2 * MIB // 4096
+    assert re.search(r"zstd\s+\d+%\s+\S+\s+2\.0M", run("compsize", disk))
+    assert "up to 3.0 MiB more stay in use" in plan.out
+    assert "V707" in plan.out
+
+
+def test_a_plan_is_what_apply_then_does(host: World):
+    images = [written(host.area / "vm" / f"{number}.raw") for number in range(3)]
+    host.nocow(images[0].parent, existing="rewrite")
+    assert "3 files copy-on-write  ->  nocow" in host.plan(expect=2).out
+    host.apply()
+    assert all(map(is_nocow, images))
+    host.plan(expect=0)
+
+
+def test_status_knows_of_images(host: World):
+    image = written(host.area / "vm" / "a.raw")
+    host.nocow(image.parent, existing="rewrite")
+    (place,) = (
+        p
+        for p in json.loads(host.vmtune("status", "--json").out)["places"]
+        if p["place"] == "Images"
+    )
+    assert (place["there"], place["wanted"]) == (
+        {"count": 1, "named": ["a.raw"]},
+        {"count": 0, "named": []},
+    )
+    host.apply()
+    assert host.vmtune("status").code == 0
+
+
+def test_what_nocow_refuses_is_not_rewritten(host: World):
+    """Nor is it said of places that are not to be put."""
+    area = host.image("data", mkfs=["-d", "raid1", "-m", "raid1"], size=2).subvolume("images")
+    image = written(area / "a.raw")
+    host.nocow(area, existing="rewrite")
+    assert "! images" not in host.plan(expect=2).out
+    host.apply(expect=1)
+    assert not is_nocow(image)
+    assert json.loads(host.vmtune("status", "--json").out)["places"] == []
+
+
+def test_a_rewrite_is_not_taken_back_and_that_is_said(host: World):
+    image = written(host.area / "vm" / "a.raw")
+    host.nocow(image.parent, existing="rewrite")
+    host.apply()
+    ran = host.vmtune("revert", "--yes")
+    assert ran.code == 0, ran
+    assert "images stay as they were rewritten" in ran.out
+    assert (is_nocow(image), is_nocow(image.parent)) == (True, False)
+
+
+def test_an_image_that_is_open_is_named_with_its_holder(host: World):
+    free, held = (written(host.area / "vm" / name) for name in ("free.raw", "held.raw"))
+    host.nocow(free.parent, existing="rewrite")
+    with holding("sleep", "100") as process, held.open("rb"):
+        plan = host.plan(expect=2)
+        assert f"(pid {os.getpid()})" in plan.row(f"! images {held}")
+        assert str(process.pid) not in plan.row(f"! images {held}")
+        assert "1 file copy-on-write  ->  nocow" in plan.out
+        host.apply(expect=1)
+        assert (is_nocow(free), is_nocow(held)) == (True, False)
+        assert "those that can be are as declared" in host.plan(expect=2).out
+    host.apply()
+    assert is_nocow(held)
+
+
+def test_a_loop_device_is_named(host: World):
+    held = written(host.area / "vm" / "held.raw")
+    host.nocow(held.parent, existing="rewrite")
+    device = run("losetup", "--find", "--show", held).strip()
+    try:
+        assert device in host.plan(expect=2).row(f"! images {held}")
+    finally:
+        run("losetup", "--detach", device)
+
+
+def test_what_may_not_be_replaced_is_left(host: World):
+    folder = host.area / "vm"
+    linked, still, growing = (written(folder / f"{name}.raw") for name in ("a", "b", "c"))
+    os.link(linked, host.area / "second-name")
+    run("chattr", "+i", still)
+    run("chattr", "+a", growing)
+    host.nocow(folder, existing="rewrite")
+    try:
+        plan = host.plan(expect=2)
+        for path, code in ((linked, "V703"), (still, "V704"), (growing, "V704")):
+            assert code in plan.row(f"! images {path}")
+        inodes = [path.stat().st_ino for path in (linked, still, growing)]
+        host.apply(expect=1)
+        assert [path.stat().st_ino for path in (linked, still, growing)] == inodes
+    finally:
+        run("chattr", "-ia", still, growing)
+
+
+def test_what_finds_no_room_is_left(host: World):
+    """300 MiB of disk, most of it the image's own."""
+    image = host.image("data")
+    big, small = written(image.path / "vm" / "big.raw", 180 * MIB), image.path / "vm" / "small.raw"
+    written(small)
+    host.nocow(big.parent, existing="rewrite")
+    plan = host.plan(expect=2)
+    assert "V706" in plan.row(f"! images {big}")
+    host.apply(expect=1)
+    assert (is_nocow(big), is_nocow(small)) == (False, True)
+
+
+def test_a_user_is_told_what_only_root_sees(host: World):
+    image = written(host.area / "vm" / "a.raw")
+    image.parent.chmod(0o755)
+    host.nocow(image.parent, existing="rewrite")
+    assert "only root can see" in host.vmtune("plan", user=NOBODY).out
+    assert "only root can see" not in host.vmtune("plan").out
+
+
+def test_looking_changes_no_time_of_access(host: World):
+    image = written(host.area / "vm" / "a.qcow2")
+    image.write_bytes(b"QFI\xfb" + bytes(9000))
+    os.utime(image, (1, 1))
+    host.nocow(image.parent, existing="rewrite")
+    host.plan(expect=2)
+    assert image.stat().st_atime == 1
+
+
+def test_ten_thousand_images_are_one_action(host: World):
+    folder = host.area / "vm"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"{number}.img").write_bytes(b"x" * 3000)
+    os.sync()
+    host.nocow(folder, existing="rewrite")
+    before = time.monotonic()
+    plan = host.plan(expect=2)
+    assert time.monotonic() - before < 10
+    assert "10,000 files copy-on-write  ->  nocow" in plan.out
+    assert "and 9,990 more files" in plan.out
+    assert len(plan.out.splitlines()) < 30
+    document = json.loads(host.vmtune("plan", "--json").out)
+    (action,) = (a for a in document["actions"] if a["place"] == "Images")
+    assert (action["have"]["count"], len(action["have"]["named"])) == (10_000, 1000)
+
+
+_LEASING = """
+import fcntl, os, signal, sys
+broken = []
+signal.signal(signal.SIGIO, lambda *_: broken.append(1))
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.readline()
+print(len(broken), flush=True)
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_looking_breaks_no_lease(host: World, command: str):
+    """Or a look at the plan would end the rewriting of an image by another run."""
+    image = written(host.area / "vm" / "a.raw")
+    host.nocow(image.parent, existing="rewrite")
+    argv = [sys.executable, "-c", _LEASING, image]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, text=True, **pipes) as leasing:
+        assert leasing.stdin
+        assert leasing.stdout
+        assert leasing.stdout.readline() == "leased\n"
+        ran = host.vmtune(command)
+        leasing.stdin.write("\n")
+        leasing.stdin.flush()
+        assert leasing.stdout.readline() == "0\n"
+    assert "V107" in ran.row(f"? nocow {image}")

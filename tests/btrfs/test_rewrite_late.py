@@ -1,0 +1,202 @@
+"""Who comes at the worst moment, a disk that loses writes, and a user who swaps the names."""
+
+import contextlib
+import os
+import random
+import re
+import threading
+import time
+from pathlib import Path
+
+from tests.btrfs.each import contents
+from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
+from tests.btrfs.test_races import swapping
+from tests.btrfs.world import ALICE, World, until
+
+STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
+
+
+def found_before(image: Path) -> int:
+    """What a path walk ends with: the file is found, not yet opened, and no lease knows of it."""
+    return os.open(image, os.O_PATH)
+
+
+def opened(found: int, marker: bytes) -> None:
+    """The rest of open(2), as late as one likes; then something is written."""
+    fd = os.open(f"/proc/self/fd/{found}", os.O_RDWR)
+    os.pwrite(fd, marker, 0)
+    os.close(fd)
+    os.close(found)
+
+
+def exchanged(image: Path, before: int) -> None:
+    deadline = time.monotonic() + 20
+    while image.stat().st_ino == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_who_found_the_name_before_the_exchange_gets_it_back(host: World):
+    image = written(host.area / "disk.raw", 2 * MIB)
+    with rewriter() as rewrite:
+        for number in range(20):
+            inode, found = image.stat().st_ino, found_before(image)
+            rewrite.begin(host.area)
+            exchanged(image, inode)
+            time.sleep(random.Random(number).uniform(0, 0.15))  # noqa: S311 - moments
+            opened(found, b"<mine %d>" % number)
+            ended = rewrite.end()
+            assert ended.how == "refused", ended
+            assert "opened by somebody as it was exchanged; it is as it was" in ended.message
+            assert image.stat().st_ino == inode
+            assert image.read_bytes().startswith(b"<mine %d>" % number)
+            assert os.listdir(host.area) == ["disk.raw"]
+        rewrite.done(host.area)
+    assert is_nocow(image)
+
+
+def test_two_who_found_different_files_both_keep_theirs(host: World):
+    image = written(host.area / "disk.raw", 2 * MIB)
+    inode, found = image.stat().st_ino, found_before(image)
+    with rewriter() as rewrite:
+        rewrite.begin(host.area)
+        exchanged(image, inode)
+        comers = [
+            threading.Thread(target=opened, args=(which, text))
+            for which, text in ((found, b"<early>"), (found_before(image), b"<late>"))
+        ]
+        for comer in comers:
+            comer.start()
+        for comer in comers:
+            comer.join()
+        ended = rewrite.end()
+    assert ended.how == "refused", ended
+    assert "opened twice in the moment when it was exchanged" in ended.message
+    names = sorted(path.name for path in host.area.iterdir())
+    assert len(names) == 2
+    assert all(name in ended.message for name in names), (names, ended)
+    assert {(host.area / name).read_bytes()[:4] for name in names} == {b"<ear", b"<lat"}
+    assert image.read_bytes().startswith(b"<early>")
+    assert beside(host.area) == []
+
+
+def test_a_write_that_never_reaches_the_disk_is_found(host: World):
+    """The call says that it wrote four megabytes, and did nothing."""
+    image = written(host.area / "disk.raw", 17 * MIB)
+    before = described(image)
+    for when in range(1, 6):
+        size = 4 * MIB if when < 5 else MIB
+        lost = [*STRACE, f"inject=pwritev2:retval={size}:when={when}"]
+        if when > 1:
+            lost = [*STRACE, f"inject=pwritev2:retval={4 * MIB}:when=1"]
+        with rewriter(lost) as rewrite:
+            ended = rewrite(host.area)
+        assert ended.how == "refused", ended
+        assert re.search(r"disk.raw: what was written at byte [\d,]+ reads back as", ended.message)
+        assert described(image) == before
+        assert not is_nocow(image)
+        assert beside(host.area) == []
+
+
+def test_a_byte_changed_in_the_copy_is_found(host: World):
+    """By another program, on the way: between writing a piece and reading it back."""
+    image = written(host.area / "disk.raw", MIB)
+    before = described(image)
+    with rewriter([*STRACE, "inject=preadv2:delay_enter=700000:when=2"]) as rewrite:
+        rewrite.begin(host.area)
+        child = Path(f"/proc/{rewrite.process.pid}/task/{rewrite.process.pid}/children")
+        folder = Path(f"/proc/{child.read_text().split()[0]}/fd")
+        until("there is a copy", lambda: any(map(_is_copy, folder.iterdir())))
+        (copy,) = [path for path in folder.iterdir() if _is_copy(path)]
+        time.sleep(0.2)  # written, and not yet read back
+        with open(copy, "r+b") as file:
+            file.seek(500 * KIB)
+            byte = file.read(1)
+            file.seek(500 * KIB)
+            file.write(bytes([byte[0] ^ 1]))
+            file.flush()
+            os.fsync(file.fileno())
+        ended = rewrite.end()
+    assert ended.how == "refused", ended
+    assert "reads back as something else" in ended.message
+    assert described(image) == before
+    assert os.listdir(host.area) == ["disk.raw"]
+
+
+def _is_copy(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+        status = os.stat(path)
+        return status.st_nlink == 0 and status.st_size == MIB
+    return False
+
+
+# --- in a user's directory
+
+
+def test_a_user_who_swaps_the_names_gains_nothing(host: World):
+    """A directory that turns into a link to root's, an image that turns into a link."""
+    home = host.alice()
+    mine, theirs = home / "mine", host.area / "root"
+    mine.mkdir()
+    theirs.mkdir(mode=0o700)
+    secret = written(theirs / "disk.raw", 100 * KIB, seed=9)
+    secret.chmod(0o600)
+    (home / "link").symlink_to(theirs)
+    (mine / "image-link").symlink_to(secret)
+    for path in (mine, home / "link", mine / "image-link"):
+        os.lchown(path, ALICE, ALICE)
+    before = contents(theirs), secret.stat().st_ino, run("lsattr", secret)
+    ways: dict[str, int] = {}
+    for one, other in ((mine, home / "link"), (mine / "disk.raw", mine / "image-link")):
+        with rewriter() as rewrite, swapping(one, other):
+            for number in range(60):
+                _fresh(home, number)
+                ended = rewrite(mine)
+                ways[ended.how] = ways.get(ended.how, 0) + 1
+    assert (contents(theirs), secret.stat().st_ino, run("lsattr", secret)) == before
+    assert ways.get("done"), ways
+    for folder, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = Path(folder) / name
+            assert path.lstat().st_uid == ALICE, path
+            assert path.is_symlink() or path.is_dir() or digest(path) != digest(secret)
+
+
+def _fresh(home: Path, number: int) -> None:
+    """Another image of hers, whatever her names stand for just now."""
+    new = written(home / "new", 100 * KIB, seed=number)
+    os.chown(new, ALICE, ALICE)
+    for folder in (home / "mine", home / "link"):
+        if not folder.is_symlink() and folder.is_dir():
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            os.rename(new, f"other{number % 5}.raw", dst_dir_fd=fd)
+            os.close(fd)
+            return
+
+
+def test_in_a_users_directory_it_works_as_the_user(host: World):
+    """Their own image stays theirs; one of root's stays root's, and closed to them."""
+    home = host.alice()
+    mine = written(home / "mine.raw", MIB)
+    os.chown(mine, ALICE, ALICE)
+    roots = written(home / "roots.raw", MIB, seed=2)
+    roots.chmod(0o600)
+    before = described(mine), described(roots)
+    log = host.area / "log"
+    calls = "--trace=openat,linkat,renameat2,unlinkat,setresuid"
+    with rewriter(["strace", "-f", "-qq", "-o", log, calls]) as rewrite:
+        rewrite.done(home)
+    assert (described(mine), described(roots)) == before
+    assert is_nocow(mine)
+    assert is_nocow(roots)
+    uid, by = 0, {}
+    for line in log.read_text().splitlines():
+        if found := re.search(r"setresuid\(-1, (\d+), -1\)", line):
+            uid = int(found[1])
+        if found := re.search(r"renameat2\(\d+, \"(\w+)\.raw\"", line):
+            by[found[1]] = uid
+    assert by == {"mine": ALICE, "roots": 0}

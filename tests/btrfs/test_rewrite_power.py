@@ -1,0 +1,133 @@
+"""The power goes while an image is rewritten: the disk as it was at that moment, mounted anew.
+
+A copy of the device is what a disk without a cache of its own would hold. The log that
+fsync(2) left on it is replayed by the mount.
+"""
+
+import os
+import platform
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.rewriting import MIB, Rewriter, beside, described, rewriter, written
+from tests.btrfs.sandbox import TOP
+from tests.btrfs.world import World, until
+
+CALLS = [
+    ("linkat", 1),
+    ("fsync", 1),
+    ("renameat2", 1),
+    ("fsync", 2),
+    ("unlinkat", 1),
+    ("syncfs", 1),
+]
+
+
+def _stopped(pid: int) -> bool:
+    """For good: under strace(1) it also stops for a moment at every call."""
+    for _ in range(12):
+        states = (Path(f"/proc/{pid}/task/{t}/stat") for t in os.listdir(f"/proc/{pid}/task"))
+        if any(path.read_text().rpartition(")")[2].split()[0] not in "tT" for path in states):
+            return False
+        time.sleep(0.03)
+    return True
+
+
+def _stopping(call: str, when: int) -> list[str]:
+    stop = f"inject={call}:signal=SIGSTOP:when={when}"
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", stop]
+
+
+def _cut(rewrite: Rewriter, what: str) -> None:
+    """Copy the disk as it is when the program stops, and let it go on."""
+    tasks = Path(f"/proc/{rewrite.process.pid}/task/{rewrite.process.pid}/children")
+    pid = int(tasks.read_text().split()[0])
+    until(what, lambda: _stopped(pid))
+    run("cp", "--sparse=always", TOP / "images" / "power0.img", TOP / "images" / "cut.img")
+    os.kill(pid, signal.SIGCONT)
+
+
+needs_a_copy = pytest.mark.skipif(
+    tuple(map(int, platform.release().split(".")[:2])) < (6, 7),
+    reason="NOT CHECKED: mounting a copy beside its original needs Linux 6.7",
+)
+
+
+@needs_a_copy
+def test_after_a_power_cut_the_image_is_whole(host: World):
+    """Old or new, never anything else; and once given up, the new one for good."""
+    disk = host.image("power", mkfs=["-m", "single"])
+    folder, other = disk.path / "vm", TOP / "t" / "after"
+    folder.mkdir()
+    other.mkdir()
+    image = folder / "disk.raw"
+    seen = []
+    for call, when in CALLS:
+        run("rm", "-rf", image)
+        written(image, 6 * MIB)
+        os.truncate(image, 20 * MIB)
+        run("sync")
+        before = described(image)
+        with rewriter(_stopping(call, when)) as rewrite:
+            rewrite.begin(folder)
+            _cut(rewrite, f"{call} {when}")
+            assert rewrite.end().how == "done"
+        run("mount", "-o", "loop", TOP / "images" / "cut.img", other)
+        try:
+            after = other / "vm" / "disk.raw"
+            assert described(after) == before, (call, when)
+            seen.append((call, when, is_nocow(after)))
+            if (call, when) == ("fsync", 1):  # the copy has its name before it is exchanged
+                assert len(beside(other)) == 1
+            with rewriter() as again:
+                for name in beside(other):
+                    assert described(Path(name))["data"] == before["data"]
+                ended = again(other / "vm")
+                assert ended.left == 0, ended
+            assert described(after) == before
+        finally:
+            run("umount", other)
+            (TOP / "images" / "cut.img").unlink()
+    assert not seen[0][2]
+    assert all(new for call, _, new in seen if call in {"unlinkat", "syncfs"}), (
+        "what was exchanged and synced is the old one again"
+    )
+
+
+@needs_a_copy
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [("fsync", 30), ("renameat2", 40), ("unlinkat", 1), ("unlinkat", 9), ("unlinkat", 60)],
+)
+def test_after_a_power_cut_many_small_images_are_whole(host: World, call: str, when: int):
+    """Their exchanges are made durable together: none of the old ones is gone before."""
+    disk = host.image("power", mkfs=["-m", "single"])
+    folder, other = disk.path / "vm", TOP / "t" / "after"
+    other.mkdir()
+    for number in range(60):
+        (folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        written(folder / str(number % 2) / f"{number}.raw", 5000 + number, seed=number)
+    run("sync")
+    before = run("sh", "-c", 'cd "$1" && sha256sum */*.raw', "sh", folder)
+    with rewriter(_stopping(call, when)) as rewrite:
+        rewrite.begin(folder)
+        _cut(rewrite, f"{call} {when}")
+        assert rewrite.end().how == "done"
+    run("mount", "-o", "loop", TOP / "images" / "cut.img", other)
+    try:
+        assert run("sh", "-c", 'cd "$1" && sha256sum */*.raw', "sh", other / "vm") == before
+        done = sum(is_nocow(path) for path in (other / "vm").glob("*/*.raw"))
+        assert done >= when if call == "unlinkat" else done < 60
+        run("chattr", "+C", other / "vm", other / "vm" / "0", other / "vm" / "1")
+        host.nocow(other / "vm", existing="rewrite")
+        host.apply()
+        assert run("sh", "-c", 'cd "$1" && sha256sum */*.raw', "sh", other / "vm") == before
+        assert beside(other) == []
+        host.plan(expect=0)
+    finally:
+        run("umount", other)
+        (TOP / "images" / "cut.img").unlink()

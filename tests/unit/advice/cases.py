@@ -1,0 +1,46 @@
+"""A case file as what ``init`` and ``doctor`` see; see tests/unit/plan/decode.py for its answers.
+
+says: what it shows
+host: [laptop, nobodys-images]
+seen: [...]
+config: |         doctor only: what is declared; without it, what init would find
+init: |           the printed vmtune.yaml
+doctor: |         the printed rows
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.advice import subjects
+from reconciler.advice.doctor import examine
+from reconciler.advice.suggest import suggest
+from reconciler.config import load
+from reconciler.core.snapshot import Snapshot
+from reconciler.render import doctor, suggestion
+from tests.unit.plan.decode import World, home_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.core.advice import Row, Suggestion
+
+
+def suggested(world: World) -> Suggestion:
+    return suggest("atlas", Snapshot(world.read))
+
+
+def init_text(of: Suggestion, width: int = 80) -> str:
+    return "".join(f"{line}\n" for line in suggestion.lines(of, width))
+
+
+def rows(case: Mapping[str, Any], world: World) -> tuple[Row, ...]:
+    see = Snapshot(world.read)
+    if "config" not in case:
+        return examine(subjects.discovered(see), see)
+    items = load(case["config"].encode(), "vmtune.yaml", host="atlas", home_of=home_of)
+    return examine(subjects.declared(items, see), see)
+
+
+def doctor_text(of: tuple[Row, ...], width: int = 80) -> str:
+    return "".join(f"{line}\n" for line in doctor.lines(of, width))

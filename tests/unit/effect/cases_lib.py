@@ -1,0 +1,78 @@
+"""A case file as an Effect: plain values in, the values that status prints out.
+
+says: what it shows
+paths:                       as PathEffect; images and unseen as Layout, paths below its own
+before: {win11.qcow2: 48211} fragments at the first look, by name
+filesystems, schedules:      as Compression and ScheduleEffect
+text: {80: ...}              what is printed at that many columns ("80 ascii" in a C locale)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reconciler.core.compression import Compression
+from reconciler.core.effect import Effect, PathEffect, ScheduleEffect
+from reconciler.core.layout import Layout, Layouts, ServiceRun
+from reconciler.core.written import Seen
+from reconciler.render import bars, effect
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
+MIB = 1 << 20
+
+
+def load(file: Path) -> dict[str, Any]:
+    """The case as written down."""
+    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
+
+
+def effect_of(case: dict[str, Any]) -> Effect:
+    """The value that the case describes."""
+    paths = [_path(data) for data in case.get("paths", ())]
+    return Effect(
+        tuple(paths),
+        tuple(
+            Compression(**{**data, "where": tuple(data["where"])})
+            for data in case.get("filesystems", ())
+        ),
+        tuple(
+            ScheduleEffect(**{**data, "run": ServiceRun(**data.get("run", {}))})
+            for data in case.get("schedules", ())
+        ),
+        {
+            Layout(f"{paths[0].path}/{name}", 0).key: Seen("", 0, 0, nocow=False, fragments=count,
+                                                           compressed=0, shared=0)
+            for name, count in case.get("before", {}).items()
+        },
+    )  # fmt: skip
+
+
+def _path(data: dict[str, Any]) -> PathEffect:
+    if "hidden" in data:
+        return PathEffect(data["name"], data["path"], None, data["hidden"])
+    images, unseen = (
+        tuple(_layout(data["path"], image) for image in data.get(key, ()))
+        for key in ("images", "unseen")
+    )
+    size = sum(image.size for image in images)
+    layouts = Layouts(images, data.get("count", len(images)), data.get("size", size), unseen)
+    return PathEffect(data["name"], data["path"], layouts, uuid=data.get("uuid", ""))
+
+
+def _layout(folder: str, data: dict[str, Any]) -> Layout:
+    """Sizes in MiB."""
+    sizes = {key: data[key] * MIB for key in ("size", "data", "compressed", "shared", "both")
+             if key in data}  # fmt: skip
+    rest = {key: data[key] for key in ("nocow", "fragments") if key in data}
+    return Layout(path=f"{folder}/{data['name']}", **{**sizes, **rest})
+
+
+def printed(case: dict[str, Any], columns: str) -> str:
+    """What status prints of it."""
+    width, _, locale = columns.partition(" ")
+    style = bars.style(lambda text, _part: text, unicode=locale != "ascii")
+    return "\n".join(effect.effect(effect_of(case), int(width), style)) + "\n"
