@@ -31,12 +31,18 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host
 
+man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` shows it
+	$(PYTHON) .ci/man > man/vmtune.1
+
 floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
 	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
+
+bench: setup ## figures against peers, in one run (root; five minutes)
+	@$(PYTHON) -m tests.bench $(ROWS)
 
 clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host floor clean
+.PHONY: help demo test setup lint unit btrfs host man floor bench clean
