@@ -223,8 +223,9 @@ def test_in_the_middle_of_the_copy_it_backs_off_at_once(
 ):
     image = written(host.area / "disk.raw", 200 * MIB)
     before = image.stat().st_ino
-    comers.begin([{"path": str(image), "delay": 0.15, "at": 5, "marker": "<mine>"}])
     rewrite.begin(host.area)
+    until("it begins", lambda: " LEASE " in Path("/proc/locks").read_text())
+    comers.begin([{"path": str(image), "delay": 0, "at": 5, "marker": "<mine>"}])
     (waited,) = comers.end()
     ended = rewrite.end()
     assert ended.how == "refused"
