@@ -133,8 +133,8 @@ def test_a_file_that_is_opened_in_the_middle(host: World, turner: Turner, number
         assert is_told(path, said), (count, said)
         if said == "done" or not strays(folder):
             assert b"written meanwhile" in (path / f"{number}.raw").read_bytes(), (count, said)
-    assert ended["done"] > 5, ended
-    assert ended["refused"] > 5, ended
+    assert ended["done"], ended  # how many is chance
+    assert ended["refused"], ended
 
 
 def test_files_that_are_made_all_the_time(host: World, turner: Turner):
