@@ -17,7 +17,9 @@ SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/curr
 
 
 def find(name: str) -> str:
-    """Absolute path of a program, "" when there is none."""
+    """Absolute path of a program, "" when there is none; a name has no slash in it."""
+    if "/" in name:
+        return ""
     paths = (f"{folder}/{name}" for folder in SEARCH.split(":"))
     return next((p for p in paths if os.access(p, os.X_OK) and not os.path.isdir(p)), "")
 

@@ -405,7 +405,7 @@ def test_root_imports_nothing_of_what_lies_about(host):
     host.run(f"cd ~/evil; {ALICES} apply --yes", user="alice", env=env)
     assert in_sync(host)
     found = host.run("ls /tmp/imported").stdout.split()
-    assert {"1000-click", "1000-json", "1000-reconciler"} <= set(found)
+    assert {"1000-yaml", "1000-json", "1000-reconciler"} <= set(found)
     assert not [name for name in found if name.startswith("0-")]
     host.run("rm -r evil .local/lib", user="alice")
 
