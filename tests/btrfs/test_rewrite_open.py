@@ -153,7 +153,9 @@ def test_at_any_moment_what_an_opener_writes_is_under_the_name(  # noqa: PLR0913
     """Before, in the copy, around the exchange, after: each image has an opener of its own."""
     chance = random.Random(4)  # noqa: S311 - moments
     backed_off, waited = 0, []
-    for number in range(rounds):
+    for number in range(4 * rounds):
+        if number >= rounds and backed_off >= least and sum(s > 0.01 for s in waited) >= 15:
+            break  # on a fast machine fewer meet it in one round
         folder = host.area / f"round{number}"
         folder.mkdir()
         size += 4097
@@ -182,11 +184,9 @@ def test_at_any_moment_what_an_opener_writes_is_under_the_name(  # noqa: PLR0913
         _whole(folder, orders, size)
         assert all(is_nocow(image) for image in images)
         run("rm", "-r", folder)
-    # How many meet it is chance, and how long they wait the machine's load; not that some do,
-    # nor that none waits until the kernel breaks the lease (45 s).
-    assert backed_off >= bool(least), "the moments miss the work"
-    assert sum(seconds > 0.01 for seconds in waited) >= 3, "nobody had to wait"
-    assert max(waited) < 15
+    assert backed_off >= least, "the moments miss the work"
+    assert sum(seconds > 0.01 for seconds in waited) >= 15, "nobody had to wait"
+    assert max(waited) < 1.5
 
 
 def _whole(folder: Path, orders: list[dict[str, object]], size: int) -> None:
@@ -232,7 +232,7 @@ def test_in_the_middle_of_the_copy_it_backs_off_at_once(
     assert re.search(
         "disk.raw: opened by somebody while it was copied; it is as it was", ended.message
     )
-    assert waited < 15
+    assert waited < 1
     assert image.stat().st_ino == before
     assert beside(host.area) == []
     with open(image, "rb") as file:

@@ -120,7 +120,8 @@ def test_a_file_that_is_opened_in_the_middle(host: World, turner: Turner, number
         path = filled(folder / "images")
 
         def writer(path: Path = path, count: int = count) -> None:
-            time.sleep(count * 0.003)
+            # Every other one soon: on a quiet machine a turn is over in some milliseconds.
+            time.sleep(count % 15 * 0.0015 if count % 2 else count * 0.003)
             fd = os.open(path / f"{number}.raw", os.O_WRONLY | os.O_APPEND)
             time.sleep(0.001)
             os.write(fd, b"written meanwhile")
@@ -133,8 +134,8 @@ def test_a_file_that_is_opened_in_the_middle(host: World, turner: Turner, number
         assert is_told(path, said), (count, said)
         if said == "done" or not strays(folder):
             assert b"written meanwhile" in (path / f"{number}.raw").read_bytes(), (count, said)
-    assert ended["done"], ended  # how many is chance
-    assert ended["refused"], ended
+    assert ended["done"] > 5, ended
+    assert ended["refused"] > 5, ended
 
 
 def test_files_that_are_made_all_the_time(host: World, turner: Turner):
@@ -201,7 +202,7 @@ def test_one_who_waits_gets_the_file_at_once(host: World):
 
     said = turner.turn(path, opener)
     turner.close()
-    assert took[0] < 15
+    assert took[0] < 2
     assert is_subvolume(path) or "used" in said
 
 
