@@ -1,6 +1,7 @@
 """Test tiers that need more than Python: not run where that is missing, and loud about it."""
 
 import os
+import shutil
 from collections.abc import Sequence
 
 import pytest
@@ -17,3 +18,8 @@ def require(tier: str, lacks: Sequence[str], packages: Sequence[str]) -> None:
     if tier in os.environ.get("VMTUNE_REQUIRE_TIERS", "").replace(",", " ").split():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def judge(program: str, package: str) -> None:
+    """The same for one program whose word a test goes by: the tier "judges"."""
+    require("judges", [] if shutil.which(program) else [program], [package])

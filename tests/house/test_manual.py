@@ -9,10 +9,10 @@ import tomllib
 from pathlib import Path
 
 import click
-import pytest
 
 from reconciler.cli import cli
 from reconciler.render.codes import CODES
+from tests import tiers
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "man" / "vmtune.1"
@@ -46,8 +46,8 @@ def test_the_wheel_ships_it():
 
 def test_roff_has_no_complaint():
     groff = shutil.which("groff")
-    if not groff:
-        pytest.skip("NOT CHECKED: groff is not installed")
+    tiers.judge("groff", "groff-base")
+    assert groff
     done = subprocess.run(
         [groff, "-man", "-ww", "-z", "-Tascii", str(PAGE)],
         capture_output=True,

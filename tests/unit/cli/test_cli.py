@@ -14,6 +14,7 @@ import click
 import pytest
 
 from reconciler.cli import cli
+from tests import tiers
 
 ROOT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
@@ -256,7 +257,7 @@ def ordinary():
     try:
         subprocess.run([*prefix, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("NOT CHECKED: no user namespaces here")
+        tiers.require("judges", ["user namespaces (unshare --user)"], ["util-linux"])
     return prefix
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from reconciler.formats import calendar, crontab
 from reconciler.formats.mark import MARK, is_ours
 from reconciler.formats.shell import defragmented
+from tests import tiers
 
 BTRFS = ["/usr/bin/btrfs", "filesystem", "defragment", "-r", "/srv/vm"]
 
@@ -77,8 +77,7 @@ def test_file_refuses(comment, schedules, user, argv):
 )
 @pytest.mark.parametrize("length", [1, 988])
 def test_crontab_accepts_what_is_written(text, length, tmp_path):
-    if shutil.which("crontab") is None:
-        pytest.skip("crontab(1) is the judge")
+    tiers.judge("crontab", "cron")
     argv = ["/bin/true", "x" * length]
     data = crontab.file("", [calendar.parse(text).cron], "root", argv)
     # crontab(1) reads users' tables: the same lines without the user.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
 
 from reconciler.formats import unit
 from reconciler.formats.mark import MARK, is_ours
+from tests import tiers
 
 NASTY = [
     "/srv/vm",
@@ -205,8 +205,7 @@ def verify(folder, name, text):
 
 
 def run(program, *arguments, env=None, check=True):
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is the judge")
+    tiers.judge(program, "systemd")
     return subprocess.run(
         [program, *arguments],
         capture_output=True,
