@@ -54,8 +54,19 @@ def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.Completed
 
 
 def running(names: frozenset[str]) -> bool:
-    """Whether a process of one of these names is there (proc_pid_comm(5))."""
-    return any(_name(pid) in names for pid in os.listdir("/proc") if pid.isdigit())
+    """Whether this system runs a process of one of these names (proc_pid_comm(5))."""
+    pids = (pid for pid in os.listdir("/proc") if pid.isdigit())
+    return any(_name(pid) in names and not _is_contained(pid) for pid in pids)
+
+
+def _is_contained(pid: str) -> bool:
+    """Whether it is a container's: it has a number in another PID namespace too (NSpid)."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            numbers = next((line for line in file if line.startswith(b"NSpid:")), b"")
+    except OSError:  # it ended
+        return True
+    return len(numbers.split()) > 2  # noqa: PLR2004 - the word itself, and its number here
 
 
 def _name(pid: str) -> str:

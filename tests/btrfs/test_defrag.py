@@ -317,11 +317,36 @@ def test_other_filesystems_are_no_failure(host: World):
     assert own_files() == []
 
 
+def _comm(pid: str) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def test_whether_a_daemon_runs_is_told(host: World):
     (host.area / "images").mkdir()
     declare(host, host.area / "images")
-    running = subprocess.run(["pgrep", "-x", "cron|crond|cronie|fcron"], check=False).returncode
+    daemons = [
+        "pgrep",
+        "--ns",
+        str(os.getpid()),
+        "--nslist",
+        "pid",
+        "-x",
+        "cron|crond|cronie|fcron",
+    ]
+    running = subprocess.run(daemons, check=False).returncode
     assert ("V310" in host.plan(expect=2).out) == bool(running)
+    sleeping = host.area / "cron"  # a container's daemon reads a crontab of its own
+    sleeping.write_bytes(Path("/bin/sleep").read_bytes())
+    sleeping.chmod(0o755)
+    with subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", str(sleeping), "30"]
+    ) as container:
+        children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
+        until("it", lambda: (pids := children.read_text().split()) and _comm(pids[0]) == "cron")
+        try:
+            assert ("V310" in host.plan(expect=2).out) == bool(running)
+        finally:
+            container.kill()
     with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "cron", "-f"]) as cron:
         comm = Path(f"/proc/{cron.pid}/comm")
         until("cron", lambda: comm.read_text() == "cron\n")
