@@ -76,6 +76,13 @@ def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
     yield from rows or [Row(Health.OK, "snapshots", text, "V507")]
 
 
+_ANEW = {
+    "": "`vmtune plan` names them; `existing: rewrite` writes them anew",
+    "rewrite": "`vmtune apply` writes them anew; it names those that are in use",
+}
+"""The remedy, by what is declared about such files."""
+
+
 def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
     """A file keeps what it was made with: a backup that is restored brings copy-on-write back."""
     rows = []
@@ -89,7 +96,7 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
                     subject.name,
                     f"{files} copy-on-write in a nocow directory: older than it, or restored",
                     "V514",
-                    "`vmtune plan` names them; `existing: rewrite` writes them anew",
+                    _ANEW.get(subject.existing, _ANEW[""]),
                 )
             )
         elif subject.state.where.kind == "directory" and (tree is None or tree.unseen):

@@ -30,6 +30,8 @@ class Subject:
     is_nocow: bool
     allow: frozenset[str]
     declared: bool
+    existing: str = ""
+    """What is declared about files that have data: report, keep or rewrite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,12 @@ def declared(items: Sequence[Item], see: Snapshot) -> Subjects:
     unseen: list[str] = []
     found = [
         Subject(
-            name, state, _is_nocow(state, data), frozenset(data.get("allow", ())), declared=True
+            name,
+            state,
+            _is_nocow(state, data),
+            frozenset(data.get("allow", ())),
+            declared=True,
+            existing=data.get("existing", ""),
         )
         for name, path, data in looked
         for state in _state(name, Candidate(path, ()), see, unseen)
