@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.core import images, places
+from reconciler.core import images, places, subvolume
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.written import Seen
@@ -104,7 +104,7 @@ _VALUES: Mapping[type[places.Place[Any]], Callable[[Any], Any]] = {
     images.Images: _standing,
     images.PropertyBelow: _standing,
     images.Strays: _names,
-    images.Subvolume: name,
+    subvolume.Subvolume: name,
 }
 """What each place may hold."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import FstabObstacle
-from reconciler.core.images import MISSING, Images, PropertyBelow, Subvolume
+from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal
 from reconciler.core.places import FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
+from reconciler.core.subvolume import MISSING, Subvolume
 from reconciler.formats import options, tuning
 from reconciler.value import dataclass
 

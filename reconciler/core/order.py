@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import Schedulers
-from reconciler.core.images import MISSING, Subvolume
 from reconciler.core.model import Op, Poke
 from reconciler.core.places import OFF, Directory
+from reconciler.core.subvolume import MISSING, Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

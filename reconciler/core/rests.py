@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core import codec
 from reconciler.core.codec import FormatError
 from reconciler.core.facts import FilesystemOf, FstabLines, Mounts, SourceUuid
-from reconciler.core.images import Subvolume
 from reconciler.core.model import Swap
 from reconciler.core.places import Directory, FstabOptions, LiveOption, TextFile
 from reconciler.core.snapshot import Hidden, Query
+from reconciler.core.subvolume import Subvolume
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core import former
 from reconciler.core.facts import EntriesOf
-from reconciler.core.images import MISSING, Subvolume
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import in_order, operation
 from reconciler.core.places import Below, Directory, FstabOptions
 from reconciler.core.plan import NOTHING_WRITTEN
 from reconciler.core.snapshot import Hidden
+from reconciler.core.subvolume import MISSING, Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import facts, images, layout, places, rests
+from reconciler.core import facts, images, layout, places, rests, subvolume
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import machine, process
 from reconciler.host.directories import directory, outline, settings, standing, tree
@@ -60,13 +60,13 @@ def _discovered(query: Query[Any], see: Snapshot) -> Any:
     return room.ANSWERS[type(query)](query, see)
 
 
-def _subvolume(query: images.Subvolume, _see: Snapshot) -> str:
-    from reconciler.host.kernel import subvolume  # noqa: PLC0415 - only where one is declared
+def _subvolume(query: subvolume.Subvolume, _see: Snapshot) -> str:
+    from reconciler.host.kernel import subvolume as kernel  # noqa: PLC0415 - only where one is declared
 
-    return subvolume.look(query.path)
+    return kernel.look(query.path)
 
 
-def _contents(query: images.ContentsOf, see: Snapshot) -> images.Contents:
+def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
     from reconciler.host.subvolumes import subtree  # noqa: PLC0415 - the same
 
     mounted = see(facts.Mounts())
@@ -110,10 +110,10 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.SourceUuid: lambda q, _: filesystems.source_uuid(q.source),
     facts.Units: lambda q, _: systemd.units(q.names),
     facts.TreeOf: _tree,
-    images.ContentsOf: _contents,
+    subvolume.ContentsOf: _contents,
     images.Images: standing.look,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,
-    images.Subvolume: _subvolume,
+    subvolume.Subvolume: _subvolume,
     layout.KernelCommandLine: lambda _, __: machine.command_line(),
     layout.LayoutsOf: _layouts,
     layout.ServiceRunOf: _service_run,

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import images, places
+from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
 from reconciler.host import files
 from reconciler.host.directories import directory, settings, strays
@@ -38,7 +38,7 @@ def _rewrite(place: images.Images, have: images.Standing, want: Any, watch: Watc
 
 LONG_WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any, Watch], None]] = {
     images.Images: _rewrite,
-    images.Subvolume: become.put,
+    subvolume.Subvolume: become.put,
 }
 """Those that may take minutes: they say how far they are, and can be stopped."""
 

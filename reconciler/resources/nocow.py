@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import SnapshotsOf, TreeOf
-from reconciler.core.images import becomes
 from reconciler.core.kind import Kind
 from reconciler.core.model import (
     Finding,
@@ -26,6 +25,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.places import Below, Directory, Folder
 from reconciler.core.sizes import counted
+from reconciler.core.subvolume import becomes
 from reconciler.core.tree import NAMED
 from reconciler.value import dataclass, replace
 

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import SnapshotsOf
-from reconciler.core.images import (
+from reconciler.core.kind import Kind
+from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
+from reconciler.core.sizes import binary, counted
+from reconciler.core.subvolume import (
     DIRECTORY,
     MISSING,
     MOST_ENTRIES,
@@ -23,19 +26,16 @@ from reconciler.core.images import (
     ContentsOf,
     Subvolume,
 )
-from reconciler.core.kind import Kind
-from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
-from reconciler.core.sizes import binary, counted
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.facts import Filesystem, Location
-    from reconciler.core.images import Contents
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.snapshot import Snapshot
+    from reconciler.core.subvolume import Contents
 
 _NAMED = 3
 _A_FILE = 16 << 10

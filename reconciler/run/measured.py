@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core import images, places
+from reconciler.core import images, places, subvolume
 from reconciler.core.layout import LayoutsOf
 from reconciler.core.model import Swap
 from reconciler.core.snapshot import Hidden
@@ -21,7 +21,7 @@ _ABOUT_IMAGES = (
     places.Below,
     places.Directory,
     images.Images,
-    images.Subvolume,
+    subvolume.Subvolume,
 )
 
 

@@ -23,7 +23,7 @@ from tests.btrfs.world import _ENV, World, until
 
 DRIVER = """
 import json, sys
-from reconciler.core.images import Subvolume
+from reconciler.core.subvolume import Subvolume
 from reconciler.core.watch import NOBODY
 from reconciler.core.snapshot import Hidden
 from reconciler.host import readers, writers

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler.config.hosts import IDENTITY
-from reconciler.core import discovery, facts, images, layout, places, rests
+from reconciler.core import discovery, facts, images, layout, places, rests, subvolume
 from reconciler.core.snapshot import Query
 from reconciler.host.found.discovery import ANSWERS
 from reconciler.host.readers import READERS
@@ -98,13 +98,13 @@ def test_a_kind_has_cases(kind):
 
 
 def test_every_question_is_answered_and_no_other():
-    rooms = (discovery, facts, images, layout, places, rests)
+    rooms = (discovery, facts, images, layout, places, rests, subvolume)
     asked = set().union(*map(queries, rooms))
     assert {*READERS, *ANSWERS} == asked
     assert not READERS.keys() & ANSWERS.keys()
 
 
 def test_every_place_can_be_put_and_nothing_else():
-    known = queries(places) | queries(images)
+    known = queries(places) | queries(images) | queries(subvolume)
     assert {*WRITERS, *LONG_WRITERS} == {each for each in known if issubclass(each, places.Place)}
     assert len(POKES) == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core import codec, document, images, places, rests
+from reconciler.core import codec, document, images, places, rests, subvolume
 from reconciler.core.codec import FormatError
 from reconciler.core.document import Document, World
 from reconciler.core.model import Change, Note, Op, Plan, Swap
@@ -43,7 +43,7 @@ PLACES = {
     images.Images: (st.builds(images.Images, name, name, names, names), standing),
     images.PropertyBelow: (st.builds(images.PropertyBelow, name, name, names), standing),
     images.Strays: (st.builds(images.Strays, name, names), names),
-    images.Subvolume: (st.builds(images.Subvolume, name, *[st.integers(0, 9)] * 3), name),
+    subvolume.Subvolume: (st.builds(subvolume.Subvolume, name, *[st.integers(0, 9)] * 3), name),
 }
 swap = st.one_of(
     [st.builds(Swap, place, value, value, text, text) for place, value in PLACES.values()]

@@ -10,7 +10,7 @@ import struct
 import zlib
 from contextlib import suppress
 
-from reconciler.core.images import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
+from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.host.kernel import btrfs, inode, ioctl
 from reconciler.host.refused import Refused
 

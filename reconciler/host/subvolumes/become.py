@@ -7,14 +7,14 @@ import stat
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from reconciler.core.images import DIRECTORY, MISSING, SUBVOLUME
+from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.host.kernel import btrfs, inode, lease, subvolume
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import oldtree, subtree, turn
 from reconciler.host.subvolumes.stillness import Watched
 
 if TYPE_CHECKING:
-    from reconciler.core.images import Subvolume
+    from reconciler.core.subvolume import Subvolume
     from reconciler.core.watch import Watch
 
 

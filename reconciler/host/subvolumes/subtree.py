@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.core.images import MOST_ENTRIES, Contents
+from reconciler.core.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
 from reconciler.host.kernel import holders, inode
 from reconciler.host.system import filesystems

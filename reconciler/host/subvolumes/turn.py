@@ -24,7 +24,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from reconciler.core.images import MOST_ENTRIES
+from reconciler.core.subvolume import MOST_ENTRIES
 from reconciler.core.watch import Step, Stopped, Watch
 from reconciler.host import files
 from reconciler.host.kernel import btrfs, inode, lease, renaming, subvolume

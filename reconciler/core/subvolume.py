@@ -1,0 +1,106 @@
+"""A path as a subvolume of its own: the place, and what decides whether it can become one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from reconciler.core.places import Place
+from reconciler.core.snapshot import Query
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from reconciler.core.snapshot import Snapshot
+
+MISSING, DIRECTORY, UNFINISHED, SUBVOLUME = "missing", "directory", "unfinished", "subvolume"
+"""What a path is; UNFINISHED is a subvolume beside which the directory that it was still lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subvolume(Place[str]):
+    """Whether a path is a subvolume of its own: MISSING, DIRECTORY, UNFINISHED or SUBVOLUME.
+
+    One that is made gets ``mode``, ``uid`` and ``gid``; one that a directory
+    is turned into keeps the directory's.
+    """
+
+    path: str
+    mode: int = field(compare=False)
+    uid: int = field(compare=False)
+    gid: int = field(compare=False)
+    rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Behind the directories it lies in."""
+        return (self.rank, self.path)
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: str) -> str:
+        if value == UNFINISHED:
+            return "subvolume, the old directory still beside it"
+        return value
+
+    def half_done(self, have: str, now: str, want: str) -> bool:
+        """Turned, but what it was is not removed yet."""
+        del have
+        return now == UNFINISHED and want == SUBVOLUME
+
+    def stays(self, original: str) -> bool:
+        """It may hold images by now; and a subvolume is a directory to whoever uses it."""
+        del original
+        return True
+
+
+MOST_ENTRIES = 50_000
+"""Files and directories that one turn can hold still: each file is held open meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a directory holds, as far as it decides whether it can become a subvolume.
+
+    The names are relative, sorted, those in ``shown`` absolute. ``outside`` are
+    files with hard links outside, ``special`` FIFOs, sockets and devices,
+    ``shown`` other mount points that show the directory or what lies in it,
+    ``users`` the programs that stand in it, as far as they can be seen.
+    """
+
+    entries: int = 0
+    subvolumes: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    special: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    mounted: bool = False
+    """Whether the path itself is a mount point."""
+
+    @property
+    def too_many(self) -> bool:
+        return self.entries > MOST_ENTRIES
+
+    @property
+    def can_be_turned(self) -> bool:
+        """Nothing that was seen stands in the way."""
+        hindrances = (
+            *(self.subvolumes, self.mounts, self.shown, self.outside, self.special),
+            *(self.unseen, self.users),
+        )
+        return not (self.mounted or self.too_many or any(hindrances))
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsOf(Query[Contents]):
+    """Look through a whole directory, by names alone: no file is opened."""
+
+    path: str
+
+
+def becomes(path: str, see: Snapshot) -> bool:
+    """Whether a path that is declared as a subvolume is none yet, and can be made one."""
+    found = see(Subvolume(path, 0, 0, 0))
+    return found == MISSING or (found == DIRECTORY and see(ContentsOf(path)).can_be_turned)
