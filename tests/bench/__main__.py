@@ -10,55 +10,107 @@ import argparse
 import os
 import platform
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.bench import ground as grounds
-from tests.bench import growth, peers
-from tests.bench.measure import lines, measured
+from tests.bench import growth, peers, picture, show
+from tests.bench.measure import Result, measured
 from tests.bench.rows import ROWS
+from tests.bench.series import SERIES
 from tests.btrfs import sandbox
 
-_ALL = [*ROWS, "growth"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.ground import Ground
+    from tests.bench.growth import Grown
+
+_GROWTH = "growth"
+_ALL = [*ROWS]
+_ALL.insert(_ALL.index("scan"), _GROWTH)  # which leaves the tree that is scanned then
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(_ALL)}; or all")
-    parser.add_argument("--files", type=int, default=100_000, help="to scan (default 100,000)")
-    parser.add_argument("--picture", type=Path, help="SVG of growth, to be written")
-    chosen = parser.parse_args()
-    if unknown := set(chosen.rows) - set(_ALL):
-        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    chosen = _chosen()
     if missing := sandbox.missing():
         print(f"cannot be measured here: {', '.join(missing)}", file=sys.stderr)
         return 1
+    begun = time.monotonic()
     programs = peers.vmtune()
-    if not chosen.rows or "plan" in chosen.rows:
+    if {"plan", "apply"} & set(chosen.rows):
         peers.pyinfra(), peers.ansible()  # before the sandbox hides the host's /etc and /run
-    cores = os.cpu_count()
-    print(f"{platform.release()}, {cores} cores, load {os.getloadavg()[0]:.1f}, ", end="")
-    print(f"Python {platform.python_version()}; median (least-most), ratio in turn")
-    failed = False
+    print(_machine(), flush=True)
     with sandbox.Sandbox().entered():
-        ground = grounds.made(programs)
-        for name, row in ROWS.items():
-            if not chosen.rows or name in chosen.rows:
-                failed = not _shown(name, lambda row=row: row(ground, chosen.files)) or failed
-        if not chosen.rows or "growth" in chosen.rows:
-            figures = growth.measured(ground)
-            print("\n".join(growth.lines(figures)), flush=True)
-            if chosen.picture:
-                chosen.picture.write_text(growth.picture(figures))
-    return int(failed)
+        run = _Run(grounds.made(programs), chosen)
+        for name in chosen.rows:
+            run.one(name)
+    print(f"{(time.monotonic() - begun) / 60:.1f} minutes")
+    if chosen.table:
+        chosen.table.write_text(run.table())
+    if chosen.picture and run.grown:
+        chosen.picture.write_text(picture.drawn(run.grown))
+    return int(run.failed)
 
 
-def _shown(name: str, make: object) -> bool:
-    try:
-        found = lines(measured(make()))  # type: ignore[operator]
-    except (AssertionError, OSError, RuntimeError) as error:
-        found = [f"{name}   FAILED: {error}"]
-    print("\n".join(found), flush=True)
-    return "FAILED" not in found[0]
+def _chosen() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(_ALL)}; or all")
+    million = {"type": int, "default": 1_000_000, "metavar": "N"}
+    parser.add_argument("--files", **million, help="to scan at most (default 1,000,000)")
+    parser.add_argument("--largest", **million, help="size of growth (default 1,000,000)")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="of growth, to be written")
+    parser.add_argument("--table", type=Path, metavar="MD", help="of it all, to be written")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.rows) - set(_ALL):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    chosen.rows = [name for name in _ALL if not chosen.rows or name in chosen.rows]
+    return chosen
+
+
+def _machine() -> str:
+    where = f"{platform.release()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{where}, Python {platform.python_version()}; median (least-most), ratio in turn"
+
+
+class _Run:
+    """What was measured; a row that fails says so, and the others go on."""
+
+    def __init__(self, ground: Ground, chosen: argparse.Namespace) -> None:
+        self._ground, self._chosen = ground, chosen
+        self.rows: list[Result] = []
+        self.grown: list[Grown] = []
+        self.failed = False
+
+    def one(self, name: str) -> None:
+        if name == _GROWTH:
+            for series in SERIES:
+                self._tried(series.name, lambda series=series: self._series(series))
+        else:
+            self._tried(name, lambda: self._row(name))
+
+    def _row(self, name: str) -> list[str]:
+        result = measured(ROWS[name](self._ground, self._chosen.files))
+        self.rows.append(result)
+        return show.lines(result)
+
+    def _series(self, series: growth.Series) -> list[str]:
+        self.grown.append(growth.measured(series, self._ground, self._chosen.largest))
+        return growth.table(self.grown[-1])
+
+    def _tried(self, name: str, make: Callable[[], list[str]]) -> None:
+        try:
+            found = make()
+        except (AssertionError, OSError, RuntimeError) as error:
+            self.failed = True
+            found = [f"{name}   FAILED: {error}"]
+        print("\n".join(found), flush=True)
+
+    def table(self) -> str:
+        """Markdown."""
+        parts = [[_machine()], show.table(self.rows), *map(growth.table, self.grown)]
+        return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 if __name__ == "__main__":

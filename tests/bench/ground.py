@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import segments
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import TOP
 
@@ -32,9 +33,14 @@ class Ground:
         return [str(self.programs / "vmtune"), "--config", str(CONFIG)]
 
     @property
+    def python(self) -> list[str]:
+        """That of vmtune's environment."""
+        return [str(self.programs / "python")]
+
+    @property
     def bare(self) -> list[str]:
-        """Python doing nothing, from the same environment."""
-        return [str(self.programs / "python"), "-c", "pass"]
+        """Python doing nothing."""
+        return [*self.python, "-c", "pass"]
 
     def fresh(self) -> None:
         """As before the first apply."""
@@ -94,8 +100,10 @@ class Ground:
             textwrap.dedent(f"""\
             from pyinfra.operations import files, server
             files.directory(path="{IMAGES}", mode="711")
+            server.shell("chattr +C {IMAGES}")
             files.line(path="{FSTAB}", line=".* {DATA} btrfs .*",
                        replace="UUID={self.uuid} {DATA} btrfs defaults,compress=no 0 0")
+            server.shell("mount -o remount,compress=no {DATA}")
             files.line(path="{JOB}", ensure_newline=True,
                        line="0 12 * * 0 root btrfs filesystem defragment -r {OTHER}")
             """)
@@ -115,8 +123,10 @@ class Ground:
                     path: {FSTAB}
                     regexp: " {DATA} btrfs "
                     line: "UUID={self.uuid} {DATA} btrfs defaults,compress=no 0 0"
+                - command: mount -o remount,compress=no {DATA}
                 - lineinfile:
                     path: {JOB}
+                    create: true
                     line: "0 12 * * 0 root btrfs filesystem defragment -r {OTHER}"
             """)
         )
@@ -129,8 +139,15 @@ def declare(text: str) -> None:
     CONFIG.chmod(0o644)
 
 
-def made(programs: Path, size: int = 10 << 30) -> Ground:
-    """A fresh filesystem, within the sandbox."""
+def written() -> int:
+    """Bytes that the device below DATA was given, once all that is to be written is."""
+    run("sync", "-f", DATA)
+    device = run("findmnt", "-no", "SOURCE", DATA).strip().rpartition("/")[2]
+    return segments.written(device)
+
+
+def made(programs: Path, size: int = 24 << 30) -> Ground:
+    """A fresh filesystem, within the sandbox; its image is sparse, and gets half as large."""
     image = os.environ.get("VMTUNE_BENCH_IMAGE", str(programs.parents[1] / "image"))
     with open(image, "wb") as new:
         new.truncate(size)

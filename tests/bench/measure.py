@@ -1,17 +1,20 @@
-"""Whole processes, timed in turn: CPU is what the kernel counted, children included."""
+"""Whole processes, measured in turn: CPU is what the kernel counted, children included."""
 
 from __future__ import annotations
 
-import os
 import subprocess
+import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
-from statistics import median
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.bench import ground
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_LAUNCH = [sys.executable, "-IS", str(Path(__file__).with_name("launch.py"))]
 
 
 def nothing() -> None:
@@ -20,7 +23,7 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A program as it is called; ``prepare`` is run before each round, and not timed."""
+    """A program as it is called; ``prepare`` is run before each round, and not measured."""
 
     argv: Sequence[str]
     prepare: Callable[[], object] = nothing
@@ -29,9 +32,10 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison: vmtune against peers by "cpu" or "wall"; None for peers not to be had.
+    """One comparison: vmtune against peers, None for those not to be had.
 
-    ``aims`` says by peer which ratio vmtune's median should not exceed.
+    Compared is ``by`` "cpu", "wall", or "written": bytes given to the device. ``aims`` says by
+    peer which ratio vmtune's median should not exceed, ``memory`` which peak in MiB.
     """
 
     name: str
@@ -40,63 +44,76 @@ class Row:
     aims: Mapping[str, float] = field(default_factory=dict)
     by: str = "cpu"
     rounds: int = 7
+    memory: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one run cost: seconds, seconds, bytes at most at once, bytes."""
+
+    cpu: float
+    wall: float
+    memory: int
+    written: int
+
+    def by(self, what: str) -> float:
+        return float(getattr(self, what))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds, round by round."""
+    """Round by round."""
 
     row: Row
-    vmtune: Sequence[float]
-    peers: Mapping[str, Sequence[float]]
+    vmtune: Sequence[Ran]
+    peers: Mapping[str, Sequence[Ran]]
 
 
-def once(contestant: Contestant, by: str) -> float:
-    """Seconds of one run; RuntimeError with its words where it fails."""
+def once(contestant: Contestant, by: str = "") -> Ran:
+    """One run; RuntimeError with its words where it fails."""
     contestant.prepare()
-    with open(os.devnull) as no_input, tempfile.TemporaryFile() as said:
-        start = time.monotonic()
-        process = subprocess.Popen(contestant.argv, stdin=no_input, stdout=said, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in contestant.exits:
+    before = _written(by)
+    with tempfile.TemporaryFile() as said:
+        descriptor = said.fileno()
+        told = subprocess.run(
+            [*_LAUNCH, str(descriptor), *contestant.argv],
+            pass_fds=[descriptor],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        code, cpu, wall, memory = told.stdout.split()
+        if int(code) not in contestant.exits:
             said.seek(0)
             words = said.read()[-2000:].decode(errors="replace")
-            raise RuntimeError(f"{contestant.argv}: exit {process.returncode}: {words}")
-    return wall if by == "wall" else usage.ru_utime + usage.ru_stime
+            raise RuntimeError(f"{contestant.argv}: exit {int(code)}: {words}")
+    return Ran(float(cpu), float(wall), int(memory), _written(by) - before)
+
+
+def _written(by: str) -> int:
+    """Asked for by few rows: the sync before it is other rows' time."""
+    return ground.written() if by == "written" else 0
+
+
+def in_turn(
+    there: Mapping[str, Contestant], by: str, rounds: int, *, warm: bool = True
+) -> dict[str, list[Ran]]:
+    """All in turn, once unmeasured before: who else uses the machine slows all alike."""
+    for contestant in there.values() if warm else ():
+        once(contestant)
+    ran: dict[str, list[Ran]] = {name: [] for name in there}
+    for _ in range(rounds):
+        for name, contestant in there.items():
+            ran[name].append(once(contestant, by))
+    return ran
 
 
 def measured(row: Row) -> Result:
-    """Each once unmeasured, then all in turn: who else uses the machine slows all alike."""
-    there = {"": row.vmtune, **{name: peer for name, peer in row.peers.items() if peer}}
-    for contestant in there.values():
-        once(contestant, row.by)
-    took: dict[str, list[float]] = {name: [] for name in there}
-    for _ in range(row.rounds):
-        for name, contestant in there.items():
-            took[name].append(once(contestant, row.by))
-    return Result(row, took.pop(""), took)
+    """One comparison, made."""
+    peers = {name: peer for name, peer in row.peers.items() if peer}
+    ran = in_turn({"": row.vmtune, **peers}, row.by, row.rounds)
+    return Result(row, ran.pop(""), ran)
 
 
-def lines(result: Result) -> list[str]:
-    """The figures of one row, a line for each peer."""
-    row, ours = result.row, result.vmtune
-    shown = [f"{row.name}   ({row.by}, {row.rounds} rounds)   vmtune {_seconds(ours)}"]
-    for name, peer in row.peers.items():
-        if peer is None:
-            shown.append(f"    {name:<24} skipped: not to be had here")
-            continue
-        theirs = result.peers[name]
-        ratio = median(ours) / median(theirs)
-        each = [one / other for one, other in zip(ours, theirs, strict=True)]
-        aim = row.aims.get(name)
-        verdict = "" if aim is None else f"   aim {aim:g}: {'met' if ratio <= aim else 'NOT MET'}"
-        spread = f"({min(each):.3g}-{max(each):.3g})"
-        shown.append(f"    {name:<24} {_seconds(theirs):<28} ratio {ratio:.3g} {spread}{verdict}")
-    return shown
-
-
-def _seconds(took: Sequence[float]) -> str:
-    low, middle, high = (each * 1000 for each in (min(took), median(took), max(took)))
-    return f"{middle:.1f} ms ({low:.1f}-{high:.1f})"
+def values(ran: Iterable[Ran], by: str) -> list[float]:
+    """What counts of each run."""
+    return [each.by(by) for each in ran]

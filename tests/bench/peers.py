@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bench.measure import Contestant
+
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "bench"
 
@@ -49,3 +51,9 @@ def ansible() -> Path | None:
     """The program, where it can be had."""
     found = _venv("ansible", "ansible-core>=2.15")
     return found and found / "ansible-playbook"
+
+
+def program(name: str, *arguments: object) -> Contestant | None:
+    """One that the system may have."""
+    found = shutil.which(name)
+    return Contestant([found, *map(str, arguments)]) if found else None

@@ -1,0 +1,87 @@
+"""Rows of looking: at trees with many files, at images in many pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.bench import fixtures
+from tests.bench.ground import DATA, Ground, declare
+from tests.bench.measure import Contestant, Row
+from tests.bench.peers import program
+from tests.btrfs.outside import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EITHER = frozenset({0, 2})
+"""An image that is there already and copy-on-write is a difference to status."""
+
+
+def status(ground: Ground, files: int) -> Row:
+    """All that is known of a tree: its largest files one by one, the rest as sums."""
+    number = min(files, 100_000)
+    top = fixtures.tree(number)
+    declare(f"paths: [{{path: {top}, nocow: true}}]")
+    ours = Contestant([*ground.vmtune, "status"])
+    peers = {"lsattr -R": program("lsattr", "-R", top)}
+    return Row(f"status of a tree with {number:,} files", ours, peers, rounds=5)
+
+
+def status_image(ground: Ground, _files: int) -> Row:
+    """The bar and the fragments of one image in very many pieces."""
+    file = image(500_000)
+    ours = Contestant([*ground.vmtune, "status"], exits=EITHER)
+    return Row("status of an image with 500,000 extents", ours, _counters(file), rounds=3)
+
+
+def fragments(ground: Ground, _files: int) -> Row:
+    """The extents of one image that was written at random."""
+    file = image(131_072)
+    ours = Contestant([*ground.vmtune, "plan"])
+    aims = {"filefrag": 0.25}
+    return Row("extents of a file with 131,072", ours, _counters(file), aims, rounds=5)
+
+
+def image(extents: int) -> Path:
+    """One in so many pieces, declared, in a directory that is as it should be."""
+    top = DATA / "fragmented"
+    run("mount", "-o", "remount,compress=no", DATA)
+    if not top.exists():
+        top.mkdir()
+    run("chattr", "-C", top)
+    fixtures.fragmented(top / "disk.raw", extents)
+    run("chattr", "+C", top)  # behind it: nothing but the image is left to be told
+    declare(f"paths: [{{path: {top}, nocow: true, allow: [snapshots]}}]")
+    return top / "disk.raw"
+
+
+def _counters(file: Path) -> dict[str, Contestant | None]:
+    return {"filefrag": program("filefrag", file), "compsize": program("compsize", file)}
+
+
+def scan(ground: Ground, files: int) -> Row:
+    """The flag of every file below one directory."""
+    return _flags(ground, files, "", {"lsattr -R": 0.4}, memory=64)
+
+
+def again(ground: Ground, files: int) -> Row:
+    """Once more, nothing changed. No last scan is kept: this is what it would be for."""
+    return _flags(ground, files, ", again, nothing changed", {"lsattr -R": 0.01})
+
+
+def _flags(
+    ground: Ground, files: int, name: str, aims: dict[str, float], memory: float | None = None
+) -> Row:
+    top = fixtures.tree(files)
+    declare(f"paths: [{{path: {top}, nocow: true}}]")
+    return Row(
+        f"nocow flags of {files:,} files{name}",
+        Contestant([*ground.vmtune, "plan"]),
+        {"lsattr -R": program("lsattr", "-R", top)},
+        aims,
+        rounds=3,
+        memory=memory,
+    )
+
+
+ROWS = (status, status_image, fragments, scan, again)
