@@ -3,6 +3,7 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
 FLOOR := .cache/floor
+BENCH := .cache/bench
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,8 +39,8 @@ floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
 	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
 
-bench: setup ## figures against peers, in one run (root; five minutes)
-	@$(PYTHON) -m tests.bench $(ROWS)
+bench: setup ## figures against peers, in one run (root; a quarter of an hour)
+	@$(PYTHON) -m tests.bench --table $(BENCH)/table.md --picture $(BENCH)/growth.svg $(ROWS)
 
 clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist

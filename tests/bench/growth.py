@@ -19,7 +19,7 @@ Curve = dict[int, float]
 """Median seconds by size."""
 
 _LARGE = 100_000
-_CLEAR = 1.1
+_CLEAR = 1.25
 """So many times the start-up, and a figure says more of the work than of chance."""
 
 
@@ -32,6 +32,8 @@ class Series:
     sizes: Sequence[int]
     at: Callable[[Ground, int], Mapping[str, Contestant]]
     rounds: int = 5
+    panel: str = ""
+    """The title of the picture that it shares with others."""
 
 
 @dataclass(frozen=True, slots=True)
