@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -41,14 +42,15 @@ def main() -> int:
     programs = peers.vmtune()
     if {"plan", "apply"} & set(chosen.rows):
         peers.pyinfra(), peers.ansible()  # before the sandbox hides the host's /etc and /run
-    print(_machine(), flush=True)
+    machine = _machine()
+    print(machine, flush=True)
     with sandbox.Sandbox().entered():
         run = _Run(grounds.made(programs), chosen)
         for name in chosen.rows:
             run.one(name)
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes")
     if chosen.table:
-        chosen.table.write_text(run.table())
+        chosen.table.write_text(f"{machine}\n\n{run.table()}")
     if chosen.picture and run.grown:
         chosen.picture.write_text(picture.drawn(run.grown))
     return int(run.failed)
@@ -102,14 +104,15 @@ class _Run:
     def _tried(self, name: str, make: Callable[[], list[str]]) -> None:
         try:
             found = make()
-        except (AssertionError, OSError, RuntimeError) as error:
+        except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             self.failed = True
             found = [f"{name}   FAILED: {error}"]
         print("\n".join(found), flush=True)
 
     def table(self) -> str:
         """Markdown."""
-        parts = [[_machine()], show.table(self.rows), *map(growth.table, self.grown)]
+        parts = [show.table(self.rows)] if self.rows else []
+        parts += map(growth.table, self.grown)
         return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 

@@ -61,17 +61,15 @@ def _counters(file: Path) -> dict[str, Contestant | None]:
 
 def scan(ground: Ground, files: int) -> Row:
     """The flag of every file below one directory."""
-    return _flags(ground, files, "", {"lsattr -R": 0.4}, memory=64)
+    return _flags(ground, files, "", {"lsattr -R": 0.4}, rounds=3, memory=64)
 
 
 def again(ground: Ground, files: int) -> Row:
     """Once more, nothing changed. No last scan is kept: this is what it would be for."""
-    return _flags(ground, files, ", again, nothing changed", {"lsattr -R": 0.01})
+    return _flags(ground, files, ", again, nothing changed", {"lsattr -R": 0.01}, rounds=2)
 
 
-def _flags(
-    ground: Ground, files: int, name: str, aims: dict[str, float], memory: float | None = None
-) -> Row:
+def _flags(ground: Ground, files: int, name: str, aims: dict[str, float], **how: int) -> Row:
     top = fixtures.tree(files)
     declare(f"paths: [{{path: {top}, nocow: true}}]")
     return Row(
@@ -79,8 +77,7 @@ def _flags(
         Contestant([*ground.vmtune, "plan"]),
         {"lsattr -R": program("lsattr", "-R", top)},
         aims,
-        rounds=3,
-        memory=memory,
+        **how,
     )
 
 

@@ -96,7 +96,7 @@ def rewrite(ground: Ground, _files: int) -> Row:
         },
         {"cp --sparse=always": 1},
         by="wall",
-        rounds=5,
+        rounds=4,
     )
 
 

@@ -41,7 +41,6 @@ def plan(ground: Ground, _files: int) -> Row:
             and Contestant([str(ansible), *_LOCAL, "--check", ground.playbook()]),
         },
         {"python -c pass": 6},
-        rounds=9,
     )
 
 
@@ -92,6 +91,7 @@ def apply(ground: Ground, _files: int) -> Row:
         },
         {"bash script": 4},
         by="wall",
+        rounds=5,
     )
 
 
