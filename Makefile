@@ -39,7 +39,7 @@ floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
 	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
 
-bench: setup ## figures against peers, in one run (root; a quarter of an hour)
+bench: setup ## figures against peers, in one run (root; under 20 minutes)
 	@$(PYTHON) -m tests.bench --table $(BENCH)/table.md --picture $(BENCH)/growth.svg $(ROWS)
 
 clean: ## remove what the targets above made here

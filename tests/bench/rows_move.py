@@ -38,6 +38,7 @@ def defragment(ground: Ground, _files: int) -> Row:
         {_PEER: 0.95},
         by="wall",
         rounds=5,
+        warm=False,
     )
 
 
@@ -62,6 +63,7 @@ def twice(ground: Ground, _files: int) -> Row:
         {_PEER: 0},
         by="written",
         rounds=3,
+        warm=False,
     )
 
 
@@ -96,7 +98,8 @@ def rewrite(ground: Ground, _files: int) -> Row:
         },
         {"cp --sparse=always": 1},
         by="wall",
-        rounds=4,
+        rounds=5,
+        warm=False,
     )
 
 
@@ -112,6 +115,7 @@ def unverified(ground: Ground, _files: int) -> Row:
         {"qemu-img convert -W": 1.05},
         by="wall",
         rounds=5,
+        warm=False,
     )
 
 

@@ -23,7 +23,7 @@ def lines(result: Result) -> list[str]:
     row = result.row
     wall = f", wall {_figures(result.vmtune, 'wall')}" if row.by == "cpu" else ""
     ours = f"vmtune {_figures(result.vmtune, row.by)}{wall}, {_memory(result)}"
-    shown = [f"{row.name}   ({row.by}, {row.rounds} rounds)   {ours}"]
+    shown = [f"{row.name}   ({row.by}, {len(result.vmtune)} rounds)   {ours}"]
     for name, theirs, ratio, aim, verdict in _compared(result):
         if not theirs:
             shown.append(f"    {name:<24} skipped: not to be had here")
