@@ -1,5 +1,6 @@
 """A rewrite that is killed, or told that the disk is full or broken, at every call it makes."""
 
+import contextlib
 import os
 import re
 import signal
@@ -287,7 +288,10 @@ def test_the_copy_has_no_name_while_it_is_made(host: World):
         pid = Path(f"/proc/{rewrite.process.pid}/task/{rewrite.process.pid}/children").read_text()
 
         def copies() -> list[os.stat_result]:
-            found = (os.stat(p) for p in Path(f"/proc/{pid.split()[0]}/fd").iterdir())
+            found = []
+            for path in Path(f"/proc/{pid.split()[0]}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    found.append(path.stat())
             return [s for s in found if s.st_nlink == 0 and s.st_size >= 60 * MIB]
 
         until("the copy is whole", copies)
