@@ -1,25 +1,21 @@
-"""How files lie on disk: FIEMAP read to its end, counted as filefrag(8) counts (linux/fiemap.h)."""
+"""How files lie on disk: FIEMAP read to its end, counted as filefrag(8) counts."""
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
+from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
 from reconciler.core.layout import Layout, Layouts
-from reconciler.host.kernel import inode, ioctl
+from reconciler.host.kernel import fiemap, inode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.core.tree import Tree
 
-_FIEMAP = ioctl.number(ioctl.READ | ioctl.WRITE, ord("f"), 11, 32)
-_HEAD = struct.Struct("=2Q4I")
-_EXTENT = struct.Struct("=3Q16xI12x")  # fe_logical, fe_physical, fe_length, fe_flags
-_A_CALL = 4096
-_LAST, _ENCODED, _SHARED = 0x0001, 0x0008, 0x2000  # FIEMAP_EXTENT_*
+_BOTH = fiemap.ENCODED | fiemap.SHARED
+_NOWHERE = 0, -1
+"""Before the first extent: no extent lies there."""
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""
 
@@ -70,34 +66,32 @@ def _closed(top: int, path: str, name: str) -> Layout:
 def layout(fd: int, path: str) -> Layout:
     """One open file."""
     status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
-    size, behind = status.st_size, 0
-    fragments = data = compressed = shared = both = expected = 0
-    for logical, physical, length, flags in extents(fd):
-        # As filefrag: a hole within one stretch of disk is no jump.
-        fragments += not fragments or physical not in {expected, expected + logical - behind}
-        expected, behind = physical + length, logical + length
-        length = max(0, min(length, size - logical))  # noqa: PLW2901 - the last block ends later
-        data += length
-        if flags & _ENCODED:
-            compressed += length
-        if flags & _SHARED:
-            shared += length
-            both += length if flags & _ENCODED else 0
+    size, after = status.st_size, _NOWHERE
+    fragments = data = compressed = shared = both = 0
+    for batch in fiemap.batches(fd):
+        fragments += _jumps(batch, after)
+        after = batch.end, batch.physical[-1] + batch.length[-1]
+        length = batch.length
+        if batch.end > size:  # the last block ends behind it, and so may preallocated space
+            ends = zip(batch.logical, length, strict=True)
+            length = [max(0, min(more, size - at)) for at, more in ends]
+        for kind, there in fiemap.by_flags(batch.flags, length).items():
+            data += there
+            compressed += there * bool(kind & fiemap.ENCODED)
+            shared += there * bool(kind & fiemap.SHARED)
+            both += there * (kind & _BOTH == _BOTH)
     return Layout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
 
 
-def extents(fd: int) -> Iterator[tuple[int, int, int, int]]:
-    """Logical and physical start, length in bytes, FIEMAP_EXTENT_* flags; in order."""
-    buffer = bytearray(_HEAD.size + _A_CALL * _EXTENT.size)
-    start = 0
-    while True:
-        _HEAD.pack_into(buffer, 0, start, 2**64 - 1 - start, 0, 0, _A_CALL, 0)
-        mapped = _HEAD.unpack_from(ioctl.call(fd, _FIEMAP, buffer))[3]
-        if not mapped:
-            return
-        end = _HEAD.size + mapped * _EXTENT.size
-        yield from _EXTENT.iter_unpack(memoryview(buffer)[_HEAD.size : end])
-        logical, _, length, flags = _EXTENT.unpack_from(buffer, end - _EXTENT.size)
-        if flags & _LAST:
-            return
-        start = logical + length
+def _jumps(batch: fiemap.Batch, after: tuple[int, int]) -> int:
+    """Extents that do not lie where the one before ended, which is ``after`` for the first.
+
+    As filefrag: a hole within one stretch of disk is no jump.
+    """
+    behind, expected = after
+    logical, physical, length = batch.logical, batch.physical, batch.length
+    moved = list(map(sub, physical, [expected, *map(add, physical, length)]))
+    skipped = list(map(sub, logical, [behind, *map(add, logical, length)]))
+    goes_on = sum(map(not_, moved))
+    behind_a_hole = sum(map(eq, moved, skipped)) - sum(map(not_, map(or_, moved, skipped)))
+    return int(len(moved) - goes_on - behind_a_hole)

@@ -16,7 +16,7 @@ from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
 from reconciler.host.directories import strays
 from reconciler.host.directories.tally import Outline
 from reconciler.host.directories.tree import Walk, entries
-from reconciler.host.kernel import btrfs, inode
+from reconciler.host.kernel import fiemap, inode
 
 if TYPE_CHECKING:
     from reconciler.host.directories.tree import Entry
@@ -121,5 +121,5 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 def _extents(top: int, name: str) -> int | None:
     with suppress(OSError), inode.beneath(name, top) as fd:
-        return btrfs.extent_count(fd)
+        return fiemap.count(fd)
     return None

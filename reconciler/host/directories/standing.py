@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core import facts
 from reconciler.core.images import NAMED, NOCOW, Standing
-from reconciler.host.kernel import btrfs, inode
+from reconciler.host.kernel import fiemap, inode
 
 if TYPE_CHECKING:
     from reconciler.core.images import Images
@@ -39,4 +39,4 @@ def differs(fd: int, status: os.stat_result, aim: str) -> bool:
     """Whether an open file has data that lies otherwise than ``aim`` says."""
     if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
         return False
-    return aim == NOCOW or bool(btrfs.extents(fd).encoded)
+    return aim == NOCOW or bool(fiemap.sums(fd).encoded)

@@ -24,7 +24,7 @@ from reconciler.core.tree import (
 )
 from reconciler.host.directories import strays
 from reconciler.host.directories.tree import Walk, entries
-from reconciler.host.kernel import btrfs, inode
+from reconciler.host.kernel import fiemap, inode
 from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
 def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
     allocated = status.st_blocks * 512  # whatever st_blksize is: inode(7)
     try:
-        found = btrfs.extents(fd)
+        found = fiemap.sums(fd)
     except OSError:
         return allocated, status.st_size, path, None, 0, 0, 0, _obstacle(status, value)
     figures = (found.count, found.shared, found.encoded, found.either)

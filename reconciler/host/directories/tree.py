@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
-from reconciler.host.kernel import btrfs, inode, leased
+from reconciler.host.kernel import btrfs, fiemap, inode, leased
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sharing(path: str) -> Sharing:
     for entry in entries(path, walk):
         if stat.S_ISREG(entry.status.st_mode) and entry.status.st_size:
             nocow_only = nocow_only and bool(inode.flags(entry.fd) & inode.NOCOW)
-            shared += btrfs.extents(entry.fd).shared
+            shared += fiemap.sums(entry.fd).shared
             files += 1
     return Sharing(shared, len(walk.unseen), nocow_only and bool(files))
 

@@ -1,8 +1,7 @@
-"""What a mounted Btrfs says of itself (linux/btrfs.h, linux/fiemap.h)."""
+"""What a mounted Btrfs says of itself (linux/btrfs.h)."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import struct
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ _SUBVOL_INFO = ioctl.number(ioctl.READ, _MAGIC, 60, 504)
 _SUBVOL_INFO_OTIME = 392  # offsetof(struct btrfs_ioctl_get_subvol_info_args, otime)
 _SPACE_INFO = ioctl.number(ioctl.READ | ioctl.WRITE, _MAGIC, 20, 16)
 _TREE_SEARCH = ioctl.number(ioctl.READ | ioctl.WRITE, _MAGIC, 17, 4096)
-_FIEMAP = ioctl.number(ioctl.READ | ioctl.WRITE, ord("f"), 11, 32)
 
 _SPACE_HEAD, _SPACE = struct.Struct("=2Q"), struct.Struct("=3Q")
 _MOST_SPACES = 64
@@ -32,10 +30,6 @@ _ROOT_TREE, _ROOT_ITEM = 1, 132
 _ROOT_ITEM_PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
 _SEARCH_KEY = struct.Struct("=7Q4I4Q")
 _SEARCH_HEADER = struct.Struct("=3Q2I")
-_FIEMAP_HEAD = struct.Struct("=2Q4I")
-_FIEMAP_EXTENT = struct.Struct("=3Q2Q4I")
-_FEW_EXTENTS, _EXTENTS_A_CALL = 64, 4096
-LAST, ENCODED, SHARED = 0x0001, 0x0008, 0x2000  # FIEMAP_EXTENT_*
 FIRST_INODE = 256
 """BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root directory."""
 _READ_ONLY = 1 << 0  # BTRFS_ROOT_SUBVOL_RDONLY
@@ -133,58 +127,3 @@ def _next_root_item(objectid: int, kind: int, offset: int) -> tuple[int, int]:
     return (
         (objectid, offset + 1) if (kind, offset) < (_ROOT_ITEM, _EVERYTHING) else (objectid + 1, 0)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Extents:
-    """What FIEMAP lists of a file: ``count`` extents; bytes in those that are shared, compressed.
-
-    Shared ones another file or snapshot also uses. Neighbours on disk count
-    apart, as they do for the kernel; filefrag(8) counts them as one.
-    """
-
-    count: int
-    shared: int
-    encoded: int
-    either: int
-    """Shared, compressed or both."""
-
-
-def extent_count(fd: int) -> int:
-    """How many extents FIEMAP would list: asked for none of them, the kernel only counts."""
-    buffer = bytearray(_FIEMAP_HEAD.size)
-    _FIEMAP_HEAD.pack_into(buffer, 0, 0, _EVERYTHING, 0, 0, 0, 0)
-    return int(_FIEMAP_HEAD.unpack_from(ioctl.call(fd, _FIEMAP, buffer))[3])
-
-
-def extents(fd: int) -> Extents:
-    """One pass in batches, without FIEMAP_FLAG_SYNC: what is not written yet has no extent."""
-    count = shared = encoded = either = start = 0
-    for batch in itertools.chain((_FEW_EXTENTS,), itertools.repeat(_EXTENTS_A_CALL)):
-        flags, lengths, end = _mapped(fd, start, batch)
-        count += len(flags)
-        if any(map((SHARED | ENCODED).__and__, set(flags))):
-            pairs = list(zip(flags, lengths, strict=True))
-            shared += sum(length for flag, length in pairs if flag & SHARED)
-            encoded += sum(length for flag, length in pairs if flag & ENCODED)
-            either += sum(length for flag, length in pairs if flag & (SHARED | ENCODED))
-        if not flags or flags[-1] & LAST:
-            break
-        start = end
-    return Extents(count, shared, encoded, either)
-
-
-def _mapped(fd: int, start: int, most: int) -> tuple[list[int], list[int], int]:
-    """fe_flags and fe_length of the next extents, and where the last one ends.
-
-    By slices: to take each one apart takes ten times as long as the kernel does.
-    """
-    buffer = bytearray(_FIEMAP_HEAD.size + most * _FIEMAP_EXTENT.size)
-    _FIEMAP_HEAD.pack_into(buffer, 0, start, _EVERYTHING - start, 0, 0, most, 0)
-    ioctl.call(fd, _FIEMAP, buffer)
-    mapped = _FIEMAP_HEAD.unpack_from(buffer)[3]
-    if not mapped:
-        return [], [], start
-    words, longs = memoryview(buffer).cast("I"), memoryview(buffer).cast("Q")
-    flags, lengths = words[18::14][:mapped].tolist(), longs[6::7][:mapped].tolist()
-    return flags, lengths, longs[7 * mapped - 3] + lengths[-1]

@@ -19,9 +19,9 @@ from reconciler.core import compression, pieces
 from reconciler.core.defragment import CLOSED, FAILED, SHARED, Ended, File, Found, Left, Outcome
 from reconciler.core.watch import Step
 from reconciler.formats import mountinfo, options
-from reconciler.host.directories import layout, tree
+from reconciler.host.directories import tree
 from reconciler.host.files import sync
-from reconciler.host.kernel import btrfs, inode, ioctl, leased, statfs
+from reconciler.host.kernel import btrfs, fiemap, inode, ioctl, leased, statfs
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass
@@ -148,9 +148,9 @@ def _opened(path: str, top: int) -> Iterator[int]:
 
 def _file(entry: tree.Entry, mount: str) -> File | None:
     """None for one that lies as well as it can: most are in one piece, which costs no list."""
-    if btrfs.extent_count(entry.fd) <= 1:
+    if fiemap.count(entry.fd) <= 1:
         return None
-    found = pieces.pieces(layout.extents(entry.fd))
+    found = pieces.pieces(fiemap.extents(entry.fd))
     if not found.stretches:
         return None
     packs = _packs(inode.flags(entry.fd), mount)
@@ -222,7 +222,7 @@ class Work:
                     return 0
                 now = file.lies
                 if time.monotonic() > fresh:  # a snapshot may have come in between
-                    now = pieces.pieces(layout.extents(fd))
+                    now = pieces.pieces(fiemap.extents(fd))
                 if now.shared and not self._allowed:
                     left.append(Left(file.path, SHARED, "", now.shared))
                     return 0
@@ -272,6 +272,6 @@ def _after(file: File, top: int) -> int:
     """Fragments now; as before where the file is gone or closed since."""
     try:
         with _opened(file.path, top) as fd:
-            return pieces.pieces(layout.extents(fd)).fragments
+            return pieces.pieces(fiemap.extents(fd)).fragments
     except OSError:
         return file.lies.fragments

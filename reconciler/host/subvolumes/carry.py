@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from reconciler.host.directories.layout import extents
-from reconciler.host.kernel import holders, inode, ioctl, lease, preallocated
+from reconciler.host.kernel import fiemap, holders, inode, ioctl, lease, preallocated
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.host.subvolumes.subtree import beneath, joined
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 _CLONE = ioctl.number(ioctl.WRITE, 0x94, 9, 4)  # FICLONE (linux/fs.h)
 _KEEP_SIZE = 0x01  # FALLOC_FL_KEEP_SIZE
-_INLINE, _UNWRITTEN, _ENCODED = 0x0200, 0x0800, 0x0008  # FIEMAP_EXTENT_*
+_KINDS = fiemap.INLINE | fiemap.UNWRITTEN | fiemap.ENCODED
 _VERITY = 0x00100000  # FS_VERITY_FL
 _UNFIT = inode.IMMUTABLE | inode.APPEND | _VERITY
 _BLOCK = 4096
@@ -167,17 +166,17 @@ def _preallocate(source: int, target: int, end: int) -> None:
 def _same_places(source: int, target: int, end: int) -> bool:
     """Whether both files are the same stretches of disk: then they are the same bytes."""
     pairs = zip_longest(_runs(source, end), _runs(target, end))
-    return all(one == other and one and not one[3] & _INLINE for one, other in pairs)
+    return all(one == other and one and not one[3] & fiemap.INLINE for one, other in pairs)
 
 
 def _runs(fd: int, end: int) -> Iterator[Run]:
     """The extents below an offset, neighbours as one: how FIEMAP joins them differs by sharing."""
     last: Run | None = None
-    for logical, physical, length, flags in extents(fd):
+    for logical, physical, length, flags in fiemap.extents(fd):
         if logical >= end:
             break
-        run = (logical, physical, min(length, end - logical), flags & (_INLINE | _UNWRITTEN | 8))
-        if last and not run[3] & _ENCODED and _goes_on(last, run):
+        run = (logical, physical, min(length, end - logical), flags & _KINDS)
+        if last and not run[3] & fiemap.ENCODED and _goes_on(last, run):
             last = (last[0], last[1], last[2] + run[2], last[3])
             continue
         if last:
