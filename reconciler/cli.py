@@ -185,8 +185,9 @@ def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
 def doctor(chosen: Chosen, as_json: bool) -> int:
     """Say what this host lacks, and the remedy.
 
-    Each check ends in ok, warn or fail. Without a configuration it looks at the
-    images that `vmtune init` finds. Exits with 1 when something fails.
+    Each check ends in ok, warn or fail, or in ? when only root sees it. Without a
+    configuration it looks at the images that `vmtune init` finds. Exits with 1 when
+    something fails, else with 6 when something could not be seen.
     """
     from reconciler.commands import doctor as command  # noqa: PLC0415
 
