@@ -225,16 +225,22 @@ def history(chosen: Chosen, run: int | None) -> int:
 
 
 @cli.command()
-@click.argument("subject", metavar="CODE|KIND|ENTRY")
+@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH")
+@click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
 @click.pass_obj
-def explain(chosen: Chosen, subject: str) -> int:
-    """Say what a code (V101), a kind (nocow) or an entry is about.
+def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
+    """Say what a code (V101), a kind (nocow) or a path is about.
 
-    An entry is `nocow[~/images]`, or just its path: what the plan says of it,
-    with each code explained.
+    PATH is that of an entry, or of a file below one: how it lies on disk, and
+    what the plan says of it, with each code explained. A row of the plan can be
+    named as it begins: `images ~/images/win11.raw`.
     """
     from reconciler.commands import explain as command  # noqa: PLC0415
 
+    if as_list:
+        return command.listed(chosen.terminal)
+    if not subject:
+        raise click.UsageError("name a code, a kind or a path, or say --list")
     return command.run(chosen.terminal, subject, chosen.config, chosen.host)
 
 

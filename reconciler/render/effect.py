@@ -206,6 +206,17 @@ def told(each: Layout, of: Effect) -> Iterator[str]:
         yield f"{binary(each.shared)} shared"
 
 
+def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
+    """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
+    yield f"{'':{_INDENT}}{bars.bar(each, min(_WIDEST, width - _INDENT), style)}"
+    size, *more = told(each, of)
+    sort = [] if each.fragments is None else ["nocow" if each.nocow else "copy-on-write"]
+    said = f"{printable(name)}: {', '.join([size, *sort, *more])}"
+    yield from wrapped(said, width, _INDENT)
+    yield ""
+    yield from bars.legend([each], style, width)
+
+
 def compression(of: Compression) -> str:
     """The setting of a filesystem, now and after the next boot, and who decides it."""
     name = f"Btrfs {of.label or of.uuid[:8]} at {' '.join(of.where)}"

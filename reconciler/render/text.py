@@ -35,19 +35,26 @@ def plan(
     """Row by row as declared, then the summary; ``verbose`` shows whole texts of files."""
     if not of.changes:
         yield "  nothing is declared"
-    behind = column(of, width)
-    for change in of.changes:
-        yield from row(change, width, behind, paint)
-        for swap in change.swaps:
-            yield from _swap(swap, width, verbose=verbose)
-        yield from remarks(change, width)
+    yield from rows(of.changes, width, paint, verbose=verbose)
     yield ""
     yield from wrapped(summary(of), width, 0)
 
 
-def column(of: Plan, width: int) -> int:
+def rows(
+    of: Sequence[Change], width: int, paint: Paint = plain, *, verbose: bool = False
+) -> Iterator[str]:
+    """The rows without the summary."""
+    behind = column(of, width)
+    for change in of:
+        yield from row(change, width, behind, paint)
+        for swap in change.swaps:
+            yield from _swap(swap, width, verbose=verbose)
+        yield from remarks(change, width)
+
+
+def column(of: Sequence[Change], width: int) -> int:
     """Where the texts behind the names begin."""
-    longest = max((len(_head(change)) for change in of.changes), default=0)
+    longest = max((len(_head(change)) for change in of), default=0)
     return min(_NAMES, width // 2, longest + 3)
 
 

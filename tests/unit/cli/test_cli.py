@@ -14,6 +14,9 @@ import click
 import pytest
 
 from reconciler.cli import cli
+from reconciler.render.codes import CODES
+from reconciler.render.topics import TOPICS
+from reconciler.resources.registry import KINDS
 from tests import tiers
 
 ROOT = Path(__file__).parents[3]
@@ -469,7 +472,7 @@ def test_what_stands_in_the_place_of_a_host_file(write):
 ENTRIES = "version: 1\npaths: [{path: /proc/vm, nocow: true}, {path: /proc/it, nocow: true}]\n"
 
 
-@pytest.mark.parametrize("subject", ["/proc/vm", "/proc//vm/", "nocow[/proc/vm]"])
+@pytest.mark.parametrize("subject", ["/proc/vm", "/proc//vm/", "nocow[/proc/vm]", "nocow /proc/vm"])
 def test_an_entry_is_explained(subject, write):
     """What the plan says of it alone, and where it is declared."""
     file = write("vmtune.yaml", ENTRIES)
@@ -483,12 +486,49 @@ def test_an_entry_is_explained(subject, write):
 @pytest.mark.parametrize(
     ("subject", "hint"),
     [
-        ("nocow[/proc/vn]", "did you mean nocow[/proc/vm]?"),
-        ("mount[/proc/vm]", "did you mean nocow[/proc/vm]?"),
-        ("/nothing", "there are nocow[/proc/vm], nocow[/proc/it]"),
+        ("nocow[/proc/vn]", "declares nothing at /proc/vn\n    did you mean /proc/vm?"),
+        ("mount[/proc/vm]", "declares no mount at /proc/vm\n    did you mean nocow /proc/vm?"),
+        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows what is declared"),
+        ("/proc/vm/a.raw", "/proc/vm/a.raw is not there\n    `vmtune status` names"),
     ],
 )
 def test_an_entry_that_is_not_there(subject, hint, write):
     done = vmtune("--config", write("vmtune.yaml", ENTRIES), "explain", subject)
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert hint in done.stderr
+
+
+# --- Explain a word ---
+
+
+@pytest.mark.parametrize(
+    ("subject", "hint"),
+    [
+        ("V1011", "did you mean V101?"),
+        ("nocw", "did you mean nocow?"),
+        ("segment", "did you mean segments?"),
+        ("V999", "name a code, a kind or a path; `vmtune explain --list` shows which"),
+        ("pool", "name a code, a kind or a path; `vmtune explain --list` shows which"),
+    ],
+)
+def test_only_what_is_close_is_suggested(subject, hint):
+    done = vmtune("explain", subject, COLUMNS="80")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: nothing is known of {subject!r}\n    {hint}\n"
+
+
+def test_nothing_to_explain_is_wrong_usage():
+    done = vmtune("explain")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "name a code, a kind or a path, or say --list" in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "200"])
+def test_all_that_can_be_explained_is_listed(columns):
+    done = vmtune("explain", "--list", COLUMNS=columns)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    names = [line.split()[0] for line in lines if line[:1].strip()]
+    assert names == [*(kind.name for kind in KINDS), *TOPICS, *CODES]
+    assert "V103  The subvolume is snapshotted.\n" in done.stdout
