@@ -190,15 +190,15 @@ def _sentences(
         yield from wrapped(", ".join(told(each, of)), width, _INDENT)
 
 
-def told(each: Layout, of: Effect) -> Iterator[str]:
-    """What there is to say of one image, in a few words each."""
+def told(each: Layout, of: Effect | None) -> Iterator[str]:
+    """What there is to say of one image, in a few words each; without ``of`` only how it is now."""
     yield _size(each)
     if each.fragments is None:
         yield "not read"
         return
     dense = f" ({each.per_gib:,} per GiB)" if _scattered(each) and each.per_gib else ""
     yield counted(each.fragments, "fragment") + dense
-    if (was := before(each, of)) is not None:
+    if of and (was := before(each, of)) is not None:
         yield f"was {was:,}"
     if each.compressed:
         yield f"{binary(each.compressed)} compressed"
