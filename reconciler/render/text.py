@@ -66,7 +66,9 @@ def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     """The symbol, the name and what is said of it."""
     head = _head(change)
     text = change.text + (f"   {change.code}" if change.code else "")
-    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, column))
+    # Behind a name that is longer than most there is no room for a column.
+    indent = column if len(head) + 2 <= column else _INDENT
+    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, indent))
     lines[0] = lines[0].replace(change.op.value, paint(change.op.value, change.op), 1)
     yield from lines
 
@@ -139,6 +141,14 @@ def _text_diff(swap: Swap) -> Iterator[str]:
     for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
         if not line.startswith("@@"):
             yield f"{'':{_INDENT + 4}}{printable(line)}".rstrip()
+
+
+def more(of: Plan) -> str:
+    """How to read on about a code that is shown; "" where none is."""
+    rows = [change.code for change in of.changes if change.code]
+    notes = [note.code for change in of.changes for note in change.notes if note.code]
+    codes = rows or notes
+    return f"`vmtune explain {codes[0]}` says what is behind a code." if codes else ""
 
 
 def summary(of: Plan) -> str:
