@@ -18,7 +18,7 @@ from reconciler.render.topics import TOPICS
 from reconciler.resources.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from reconciler.core.kind import Kind
     from reconciler.terminal import Terminal
@@ -48,16 +48,26 @@ def names() -> tuple[str, ...]:
     return (*_MODULES, *TOPICS, *CODES)
 
 
+def sentence(name: str) -> str:
+    """The first one of what is said of it."""
+    if name in CODES:
+        text = CODES[name]
+    elif name in TOPICS:
+        text = topics.paragraphs(name)[0]
+    else:
+        text = " ".join(_module(_MODULES[name])[0].split())
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
 def listed(terminal: Terminal) -> int:
-    """Each of them with its first sentence."""
-    above = {name: _module(kind)[0] for name, kind in _MODULES.items()}
-    above |= {name: topics.paragraphs(name)[0] for name in TOPICS}
-    longest = max(map(len, above)) + 2
-    for name, text in above.items():
-        _item(terminal, name, text, longest)
-    terminal.say()
-    for code, text in CODES.items():
-        _item(terminal, code, text, _CODE)
+    """Each of them with its first sentence: the codes under each other, and what is no code."""
+    longest = max(len(name) for name in names() if name not in CODES) + 2
+    for name in names():
+        indent = _CODE if name in CODES else longest
+        first, *rest = wrapped(sentence(name), terminal.width, indent)
+        terminal.say(name.ljust(indent) + first[indent:])
+        for line in rest:
+            terminal.say(line)
     return exits.DONE
 
 
@@ -106,16 +116,3 @@ def _paragraphs(subject: str) -> Sequence[str]:
 
 def _module(kind: Kind) -> Sequence[str]:
     return (inspect.getdoc(sys.modules[kind.want.__module__]) or "").split("\n\n")
-
-
-def _item(terminal: Terminal, name: str, text: str, indent: int) -> None:
-    for line in _hung(name.ljust(indent), text, terminal.width):
-        terminal.say(line)
-
-
-def _hung(head: str, text: str, width: int) -> Iterator[str]:
-    """The first sentence, its lines under each other."""
-    sentence = re.match(r".*?\.(?=\s|$)|.*", text, re.DOTALL)
-    said = " ".join(sentence[0].split()) if sentence else ""
-    for number, line in enumerate(wrapped(said, width, len(head))):
-        yield head + line[len(head) :] if not number else line

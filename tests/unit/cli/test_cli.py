@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,12 @@ def test_a_misspelling_gets_a_suggestion(arguments, meant):
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_no_option_is_broken_in_two(command):
+    help_text = vmtune(*command, "--help").stdout
+    assert not re.search(r"--[a-z]+-\n", help_text)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_fits_80_columns(command):
     done = vmtune(*command, "--help")
     assert done.returncode == 0
@@ -142,9 +149,57 @@ def test_completion_is_code_for_that_shell(shell, tmp_path):
         subprocess.run([program, "-n", script], check=True)
 
 
-def test_completion_completes():
-    words = {"COMP_WORDS": "vmtune val", "COMP_CWORD": "1", "_VMTUNE_COMPLETE": "bash_complete"}
-    assert vmtune(**words).stdout == "plain,validate\n"
+def completed(typed):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = vmtune(**words, _VMTUNE_COMPLETE="bash_complete")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("vmtune val", ["plain,validate"]),
+        ("vmtune plan --det", ["plain,--detailed-exitcode"]),
+        ("vmtune explain V71", ["plain,V710", "plain,V711", "plain,V712"]),
+        ("vmtune explain v80", [f"plain,{code}" for code in CODES if code.startswith("V80")]),
+        ("vmtune explain s", ["plain,subvolume", "plain,segments"]),
+        ("vmtune explain ~/im", ["file,~/im"]),
+        ("vmtune show my", ["file,my"]),
+        ("vmtune apply my", ["file,my"]),
+        ("vmtune validate my", ["file,my"]),
+        ("vmtune measure /s", ["file,/s"]),
+        ("vmtune defrag /s", ["file,/s"]),
+        ("vmtune --config my", ["file,my"]),
+        ("vmtune status --html my", ["file,my"]),
+    ],
+)
+def test_completion_completes(typed, offered):
+    assert completed(typed) == offered
+
+
+FISH = "set -x PATH {path} $PATH; vmtune completion fish | source; complete -C {typed!r}"
+BASH = """PATH={path}:$PATH; eval "$(vmtune completion bash)"; COMP_WORDS=({typed}) COMP_CWORD=2
+COMPREPLY=(); _vmtune_completion vmtune; printf '%s\\n' "${{COMPREPLY[@]}}" """
+
+
+@pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("fish", FISH)])
+def test_completion_in_the_shell_itself(shell, script, tmp_path):
+    if not (program := shutil.which(shell)):
+        pytest.skip(f"NOT CHECKED: needs {shell}")
+    command = tmp_path / "vmtune"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconciler "$@"\n')
+    command.chmod(0o755)
+    line = script.format(path=tmp_path, typed="vmtune explain V10")
+    done = subprocess.run(
+        [program, "-c", line],
+        env={**clean_environment(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [row.split("\t")[0] for row in done.stdout.splitlines()]
+    assert found == [code for code in CODES if code.startswith("V10")]
 
 
 # --- Which file ---
