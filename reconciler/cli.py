@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler import __version__, exits
-from reconciler.direct import Chosen, defrag, measure
+from reconciler import __version__, completing, exits
+from reconciler.direct import Chosen, defrag, history, measure
 from reconciler.fence import fenced
 from reconciler.terminal import Terminal
 from reconciler.value import replace
@@ -21,12 +21,14 @@ _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 @click.group(context_settings=_HELP)
 @click.version_option(__version__, "-V", "--version", message="vmtune %(version)s")
-@click.option("--config", metavar="FILE", help="The configuration to use.")
+@click.option(
+    "--config", metavar="FILE", shell_complete=completing.files, help="The configuration to use."
+)
 @click.option("--host", metavar="NAME", help="Read the configuration as on another host.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
               help="When to colour the output.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show whole texts of files that would change.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress, and `status` nothing.")
 @click.pass_context
 def cli(  # noqa: PLR0913, PLR0917 - one per option
     context: click.Context,
@@ -48,7 +50,13 @@ def cli(  # noqa: PLR0913, PLR0917 - one per option
 
 
 @cli.command()
-@click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which must not be there.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Write it to FILE, which must not be there.",
+)
 @click.pass_obj
 def init(chosen: Chosen, output: str | None) -> int:
     """Print a vmtune.yaml for what this host has.
@@ -62,7 +70,7 @@ def init(chosen: Chosen, output: str | None) -> int:
     return command.run(chosen.terminal, chosen.host, output)
 
 
-for _each in (defrag, measure):
+for _each in (defrag, history, measure):
     cli.add_command(_each)
 
 
@@ -77,7 +85,7 @@ _allow = click.option(
 
 
 @cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=completing.files)
 @click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
 @click.pass_obj
 def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
@@ -92,7 +100,13 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 
 
 @cli.command()
-@click.option("-o", "--output", metavar="PLAN", help="Save the plan, for `vmtune apply PLAN`.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PLAN",
+    shell_complete=completing.files,
+    help="Save the plan, for `vmtune apply PLAN`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
 @_allow
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
@@ -106,9 +120,9 @@ def plan(
 ) -> int:
     """Show what would change and why; change nothing.
 
-    Needs no root: what may not be seen is shown as `?`. Exits with 0, with 6
-    when nothing differs but something could not be seen, and with
-    --detailed-exitcode with 2 when something differs.
+    Needs no root: what may not be seen is shown as `?`. Exits with 0, also when
+    something differs, and with 6 when nothing does but something could not be
+    seen.
     """
     from reconciler.commands import plan as command  # noqa: PLC0415
 
@@ -119,7 +133,7 @@ def plan(
 
 
 @cli.command()
-@click.argument("plan", metavar="PLAN")
+@click.argument("plan", metavar="PLAN", shell_complete=completing.files)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
 def show(chosen: Chosen, plan: str, as_json: bool) -> int:
@@ -130,7 +144,7 @@ def show(chosen: Chosen, plan: str, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("plan", metavar="[PLAN]", required=False)
+@click.argument("plan", metavar="[PLAN]", required=False, shell_complete=completing.files)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
@@ -162,7 +176,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.option("--html", metavar="FILE", help="Also write it to FILE as a page with charts.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Also write it to FILE as a page with charts.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 @click.pass_obj
 def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
@@ -185,8 +204,9 @@ def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
 def doctor(chosen: Chosen, as_json: bool) -> int:
     """Say what this host lacks, and the remedy.
 
-    Each check ends in ok, warn or fail. Without a configuration it looks at the
-    images that `vmtune init` finds. Exits with 1 when something fails.
+    Each check ends in ok, warn or fail, or in ? when only root sees it. Without a
+    configuration it looks at the images that `vmtune init` finds. Exits with 1 when
+    something fails, else with 6 when something could not be seen.
     """
     from reconciler.commands import doctor as command  # noqa: PLC0415
 
@@ -194,7 +214,7 @@ def doctor(chosen: Chosen, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False)
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=completing.runs)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
@@ -211,29 +231,22 @@ def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False)
+@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=completing.subjects)
+@click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
 @click.pass_obj
-def history(chosen: Chosen, run: int | None) -> int:
-    """Show what was done, when, by whom and how it ended.
+def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
+    """Say what a code (V101), a kind (nocow) or a path is about.
 
-    With RUN, every action of that one.
-    """
-    from reconciler.commands import history as command  # noqa: PLC0415
-
-    return command.run(chosen.terminal, run)
-
-
-@cli.command()
-@click.argument("subject", metavar="CODE|KIND|ENTRY")
-@click.pass_obj
-def explain(chosen: Chosen, subject: str) -> int:
-    """Say what a code (V101), a kind (nocow) or an entry is about.
-
-    An entry is `nocow[~/images]`, or just its path: what the plan says of it,
-    with each code explained.
+    PATH is that of an entry, or of a file below one: how it lies on disk, and
+    what the plan says of it, with each code explained. A row of the plan can be
+    named as it begins: `images ~/images/win11.raw`.
     """
     from reconciler.commands import explain as command  # noqa: PLC0415
 
+    if as_list:
+        return command.listed(chosen.terminal)
+    if not subject:
+        raise click.UsageError("name a code, a kind or a path, or say --list")
     return command.run(chosen.terminal, subject, chosen.config, chosen.host)
 
 
@@ -243,8 +256,12 @@ def explain(chosen: Chosen, subject: str) -> int:
 def completion(chosen: Chosen, shell: str) -> int:
     """Print a completion script for a shell.
 
-    `eval` it, or put it where your shell looks.
-    """
+    To try it, in bash or zsh, and in fish:
+
+    \b
+      eval "$(vmtune completion bash)"
+      vmtune completion fish | source
+    """  # noqa: D301 - click reads the backspace itself
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 
     found = get_completion_class(shell)

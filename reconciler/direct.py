@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler import completing
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class Chosen:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", shell_complete=completing.files
+)
 @click.option("--allow", metavar="RISK", multiple=True, type=click.Choice(["snapshots"]),
               help="`snapshots`: also files that snapshots or clones share.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
@@ -44,7 +47,7 @@ def defrag(chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...], as_js
 
 
 @click.command()
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", shell_complete=completing.files)
 @click.option("--size", default="128M", metavar="SIZE", show_default=True,
               help="Size of the temporary image.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, metavar="N", show_default=True,
@@ -65,3 +68,16 @@ def measure(  # noqa: PLR0913, PLR0917 - one per option
     from reconciler.commands import measure as command  # noqa: PLC0415
 
     return command.run(replace(chosen.terminal, json=as_json), path, size, rounds, yes=yes)
+
+
+@click.command()
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=completing.runs)
+@click.pass_obj
+def history(chosen: Chosen, run: int | None) -> int:
+    """Show what was done, when, by whom and how it ended.
+
+    With RUN, every action of that one.
+    """
+    from reconciler.commands import history as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, run)

@@ -25,14 +25,14 @@ FORMAT = "vmtune.doctor/1"
 
 
 def run(terminal: Terminal, config: str | None, host: str | None) -> int:
-    """0 when nothing fails, also with warnings; 1 when something does."""
+    """1 when something fails; else 6 when only root could tell of something; else 0."""
 
     def command() -> int:
         loaded = _loaded(config, host)
         see = readers.look()
         looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
         rows = examine(looked, see)
-        code = exits.ERROR if any(row.health is Health.FAIL for row in rows) else exits.DONE
+        code = _code(rows)
         name = loaded.host if loaded else host or configfile.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
         for line in text.header(f"host {name}   {where}", "read only", terminal.width):
@@ -44,6 +44,14 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
         return code
 
     return guarded(terminal, command)
+
+
+def _code(rows: Sequence[Row]) -> int:
+    """Warnings count for nothing; a row that nobody saw is no row that is well."""
+    found = {row.health for row in rows}
+    if Health.FAIL in found:
+        return exits.ERROR
+    return exits.UNSEEN if Health.UNSEEN in found else exits.DONE
 
 
 def _loaded(config: str | None, host: str | None) -> Loaded | None:

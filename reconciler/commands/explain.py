@@ -1,81 +1,77 @@
-"""``vmtune explain``: the long text behind a code, a kind of resource, or an entry."""
+"""``vmtune explain``: the long text behind a code, a kind of resource, or a path."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from typing import TYPE_CHECKING
 
 from reconciler import exits
-from reconciler.commands.load import guarded, load
-from reconciler.config.paths import PathError, expand
-from reconciler.core.model import Plan
-from reconciler.host.people import caller
+from reconciler.commands.load import guarded
 from reconciler.host.refused import Refused
-from reconciler.render import text, topics
+from reconciler.render import topics
 from reconciler.render.codes import CODES
 from reconciler.render.layout import wrapped
 from reconciler.render.topics import TOPICS
 from reconciler.resources.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from reconciler.core.kind import Kind
     from reconciler.terminal import Terminal
 
+_MODULES = {kind.name: kind for kind in KINDS}
+_CODE = 6
+"""Columns of a code in the list, the space behind it counted."""
 
-def run(terminal: Terminal, subject: str, config: str | None, host: str | None) -> int:
-    """Print it; looks at the host only for an entry of the configuration."""
+
+def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str | None) -> int:
+    """Print it; looks at the host only for a path. ``words`` may be a kind and a path."""
 
     def command() -> int:
-        if subject.startswith(("/", "~")) or subject.endswith("]"):
-            return _entry(terminal, subject, config, host)
-        code, kinds = subject.upper(), {kind.name: kind for kind in KINDS}
-        if code in CODES:
-            paragraphs = [f"{code}  {CODES[code]}"]
-        elif subject in kinds:
-            module = sys.modules[kinds[subject].want.__module__]
-            paragraphs = (inspect.getdoc(module) or "").split("\n\n")
-        elif subject in TOPICS:
-            paragraphs = topics.paragraphs(subject)
-        else:
-            known = [*CODES, *kinds, *TOPICS]
-            raise Refused(f"nothing is known of {subject!r}", _instead(subject, known))
-        _say(terminal, paragraphs)
+        kind, subject = _parted(" ".join(words))
+        if kind or subject.startswith(("/", "~")):
+            from reconciler.commands import explain_path  # noqa: PLC0415 - looks at the host
+
+            return explain_path.run(terminal, kind, subject, config, host)
+        say(terminal, _paragraphs(subject))
         return exits.DONE
 
     return guarded(terminal, command)
 
 
-def _entry(terminal: Terminal, subject: str, config: str | None, host: str | None) -> int:
-    """What is declared of ``nocow[~/images]``, or of a path alone; each code of it explained."""
-    from reconciler.commands import plan as planning  # noqa: PLC0415 - looks at the host
+def names() -> tuple[str, ...]:
+    """All that is known without a look at a configuration: kinds, topics, codes."""
+    return (*_MODULES, *TOPICS, *CODES)
 
-    kind, path = subject[:-1].split("[", 1) if "[" in subject else ("", subject)
-    loaded = load(config, host)
-    try:
-        path_of_it = expand(path, caller.home_of)
-    except PathError as error:
-        raise Refused(str(error), error.hint) from None
-    names = {path, path_of_it}
-    origins = [item.origin for item in loaded.items if names & {item.name, item.path}]
-    found = planning.make(loaded)
-    mine = [c for c in found.changes if c.origin in origins and kind in {"", c.kind}]
-    if not mine:
-        declared = dict.fromkeys(f"{c.kind}[{c.name}]" for c in found.changes if c.origin)
-        raise Refused(f"{loaded.shown} declares nothing at {subject}", _instead(subject, declared))
-    for origin in dict.fromkeys(origins):
-        terminal.say(f"declared at {origin}")
-    terminal.say("\n".join(text.plan(Plan(tuple(mine)), terminal.width, terminal.paint)))
-    for code in sorted({c.code for c in mine} | {n.code for c in mine for n in c.notes}):
-        if code:
-            terminal.say()
-            _say(terminal, [f"{code}  {CODES[code]}"])
+
+def sentence(name: str) -> str:
+    """The first one of what is said of it."""
+    if name in CODES:
+        text = CODES[name]
+    elif name in TOPICS:
+        text = topics.paragraphs(name)[0]
+    else:
+        text = " ".join(_module(_MODULES[name])[0].split())
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
+def listed(terminal: Terminal) -> int:
+    """Each of them with its first sentence: the codes under each other, and what is no code."""
+    longest = max(len(name) for name in names() if name not in CODES) + 2
+    for name in names():
+        indent = _CODE if name in CODES else longest
+        first, *rest = wrapped(sentence(name), terminal.width, indent)
+        terminal.say(name.ljust(indent) + first[indent:])
+        for line in rest:
+            terminal.say(line)
     return exits.DONE
 
 
-def _say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
+def say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
     """With a blank line between two, but for the rows of a table."""
     above = ""
     for paragraph in paragraphs:
@@ -87,6 +83,36 @@ def _say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
         above = paragraph
 
 
-def _instead(subject: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(subject, list(known), 1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+def coded(code: str) -> str:
+    """A code and what it means."""
+    return f"{code}  {CODES[code]}"
+
+
+def _parted(subject: str) -> tuple[str, str]:
+    """``nocow ~/images``, as a plan prints it, or ``nocow[~/images]``: its kind, and its path."""
+    if found := re.fullmatch(r"([a-z]+)(?:\[(.*)\]| +([/~].*))", subject):
+        return found[1], found[2] or found[3]
+    return "", subject
+
+
+def _paragraphs(subject: str) -> Sequence[str]:
+    code = subject.upper()
+    if code in CODES:
+        return [coded(code)]
+    if subject in _MODULES:
+        return _module(_MODULES[subject])
+    if subject in TOPICS:
+        return topics.paragraphs(subject)
+    close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
+        subject.lower(), [*_MODULES, *TOPICS], 1, 0.7
+    )
+    raise Refused(
+        f"nothing is known of {subject!r}",
+        f"did you mean {close[0]}?"
+        if close
+        else "name a code, a kind or a path; `vmtune explain --list` shows which",
+    )
+
+
+def _module(kind: Kind) -> Sequence[str]:
+    return (inspect.getdoc(sys.modules[kind.want.__module__]) or "").split("\n\n")

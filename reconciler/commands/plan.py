@@ -98,6 +98,8 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
         terminal.say(
             needs + ("One option waits for a fresh mount." if plan.waits else "No reboot.")
         )
+    if more := text.more(plan):
+        terminal.say(more)
     if plan.count(Op.UNKNOWN) and not caller.is_root():
         from reconciler.commands import elevate  # noqa: PLC0415
 

@@ -58,6 +58,8 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report) -> None:
     style = bars.style(terminal.tint, unicode=terminal.unicode)
     for line in lines.status(report, terminal.width, terminal.paint, style):
         terminal.say(line)
+    if more := text.more(report.plan):
+        terminal.say(f"\n{more}")
 
 
 def _write(terminal: Terminal, loaded: Loaded, report: Report, path: str) -> None:

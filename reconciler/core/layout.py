@@ -78,6 +78,13 @@ class LayoutsOf(Query[Layouts]):
 
 
 @dataclass(frozen=True, slots=True)
+class LayoutOf(Query[Layout | None]):
+    """How one file lies; None for what is no regular file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class KernelCommandLine(Query[str]):
     """/proc/cmdline: ``rootflags=`` mounts / before /etc/fstab is read."""
 

@@ -52,6 +52,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """A note that will be true when ``goal`` is reached: said where the plan has that goal."""
+
+    note: Note
+    goal: Goal[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What stands behind the resource's name; the last one given wins."""
 
@@ -94,7 +102,7 @@ class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
 
-Said = Goal[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
+Said = Goal[Any] | Note | Forecast | Summary | NotApplicable | Refusal | Finding | Reload
 
 
 def is_end(word: Said) -> bool:

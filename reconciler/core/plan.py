@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import former
+from reconciler.core import agree, former
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
 from reconciler.core.model import (
@@ -22,7 +22,6 @@ from reconciler.core.model import (
     is_end,
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
-from reconciler.core.origin import Problem, Problems
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass, replace
 
@@ -99,8 +98,9 @@ def make_plan(
     own = {place: was for place, was in written.items() if place not in others}
     declared = recalled(declared, written, config)
     see.expect(lambda: _units(declared, kinds, see))
-    said = _strong(list(heard(declared, lambda d: _said(d, see))))
-    _check_conflicts(said)
+    said = agree.strong(list(heard(declared, lambda d: _said(d, see))))
+    agree.check_conflicts(said)
+    said = agree.foreseen(said)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, see, written)
@@ -141,44 +141,6 @@ def _said(declared: Declared, see: Snapshot) -> tuple[Said, ...]:
     except Hidden as hidden:
         return (Finding(Op.UNKNOWN, "", hidden.why),)
     return words
-
-
-def _strong(said: list[Spoken]) -> list[Spoken]:
-    """Without the weak goals for places that another resource has its own goal for."""
-    taken = {
-        word.place
-        for _, words in said
-        for word in words
-        if isinstance(word, Goal) and not word.weak
-    }
-    return [
-        (d, tuple(w for w in words if not (isinstance(w, Goal) and w.weak and w.place in taken)))
-        for d, words in said
-    ]
-
-
-def _check_conflicts(said: Iterable[Spoken]) -> None:
-    wanted: dict[Place[Any], tuple[Any, Declared]] = {}
-    problems = []
-    for declared, words in said:
-        if any(isinstance(word, Refusal) for word in words):
-            continue
-        for goal in (word for word in words if isinstance(word, Goal)):
-            want, first = wanted.setdefault(goal.place, (goal.want, declared))
-            if want != goal.want:
-                problems.append(_conflict(goal, declared, want, first))
-    if problems:
-        raise Problems(problems)
-
-
-def _conflict(goal: Goal[Any], declared: Declared, want: Any, first: Declared) -> Problem:
-    place = goal.place
-    return Problem(
-        declared.item.origin,
-        f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
-        f"{first.owner} at {first.item.origin} wants {place.words(want)}",
-        "they are one and the same place on this host: declare one value",
-    )
 
 
 def _changes(

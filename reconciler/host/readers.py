@@ -33,6 +33,12 @@ def _layouts(query: layout.LayoutsOf, see: Snapshot) -> layout.Layouts:
     return room.layouts(query.path, see(facts.TreeOf(query.path, query.apart)))
 
 
+def _layout(query: layout.LayoutOf, _see: Snapshot) -> layout.Layout | None:
+    from reconciler.host.directories import layout as room  # noqa: PLC0415 - only explain asks
+
+    return room.one(query.path)
+
+
 def _service_run(query: layout.ServiceRunOf, see: Snapshot) -> layout.ServiceRun:
     from reconciler.host.system import lastrun  # noqa: PLC0415 - the same
 
@@ -115,6 +121,7 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,
     subvolume.Subvolume: _subvolume,
     layout.KernelCommandLine: lambda _, __: machine.command_line(),
+    layout.LayoutOf: _layout,
     layout.LayoutsOf: _layouts,
     layout.ServiceRunOf: _service_run,
     images.PropertyBelow: lambda q, see: settings.standing(

@@ -25,7 +25,7 @@ class Trial:
     """A place to measure in: ``path`` must be a directory on Btrfs that the caller may write."""
 
     def __init__(self, path: str) -> None:
-        """Look, and write nothing; Refused says why it cannot be done there."""
+        """Look, and leave nothing; Refused says why it cannot be done there."""
         try:
             kind = statfs.filesystem_type(path)
             if kind != "btrfs":
@@ -37,6 +37,11 @@ class Trial:
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}") from None
         self._path = path
+        try:
+            os.close(self._file())
+        except OSError as error:
+            hint = "no file can be made there: name a directory that you may write to"
+            raise Refused(f"{path}: {error.strerror}", hint) from None
 
     def room(self) -> Room:
         """Space as ordinary users have it, and whether the disks turn."""
@@ -54,15 +59,21 @@ class Trial:
 
     def run(self, shape: Shape, told: Callable[[int, str], None]) -> Iterator[Sample]:
         """One sample after the other; ``told`` hears the number of each, and its sort."""
-        for number, kind in enumerate(order(shape.rounds), 1):
-            told(number, kind)
+        for number, kind in enumerate(order(shape.rounds)):
+            told(number + 1, kind)
+            # Both samples of a round write the same blocks: ratios are told by the round.
+            chance = random.Random(number // 2)  # noqa: S311 - not for secrets
             try:
-                yield self._sample(kind, shape, random.Random(number // 2 * 2))  # noqa: S311 - not for secrets
+                yield self._sample(kind, shape, chance)
             except OSError as error:
                 raise Refused(f"{self._path}: {error.strerror}", "nothing was left there") from None
 
+    def _file(self) -> int:
+        """A new file without a name."""
+        return os.open(self._path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
     def _sample(self, kind: str, shape: Shape, chance: random.Random) -> Sample:
-        fd = os.open(self._path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fd = self._file()
         try:
             _become(fd, kind)
             _fill(fd, shape.size, chance)

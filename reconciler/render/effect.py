@@ -190,20 +190,31 @@ def _sentences(
         yield from wrapped(", ".join(told(each, of)), width, _INDENT)
 
 
-def told(each: Layout, of: Effect) -> Iterator[str]:
-    """What there is to say of one image, in a few words each."""
+def told(each: Layout, of: Effect | None) -> Iterator[str]:
+    """What there is to say of one image, in a few words each; without ``of`` only how it is now."""
     yield _size(each)
     if each.fragments is None:
         yield "not read"
         return
     dense = f" ({each.per_gib:,} per GiB)" if _scattered(each) and each.per_gib else ""
     yield counted(each.fragments, "fragment") + dense
-    if (was := before(each, of)) is not None:
+    if of and (was := before(each, of)) is not None:
         yield f"was {was:,}"
     if each.compressed:
         yield f"{binary(each.compressed)} compressed"
     if each.shared:
         yield f"{binary(each.shared)} shared"
+
+
+def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
+    """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
+    yield f"{'':{_INDENT}}{bars.bar(each, min(_WIDEST, width - _INDENT), style)}"
+    size, *more = told(each, of)
+    sort = [] if each.fragments is None else ["nocow" if each.nocow else "copy-on-write"]
+    said = f"{printable(name)}: {', '.join([size, *sort, *more])}"
+    yield from wrapped(said, width, _INDENT)
+    yield ""
+    yield from bars.legend([each], style, width)
 
 
 def compression(of: Compression) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from reconciler.render import effect as words
 from reconciler.render.layout import printable
 from reconciler.render.status import verdict
 from reconciler.render.stylesheet import CSS
+from reconciler.render.text import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,11 +35,14 @@ _LOOKS = {
     Op.BLOCKED: "bad",
 }
 
+_CODE = re.compile(r"`([^`]+)`")
+_SIZE = re.compile(r"(?<=\d) (?=[KMGTP]?i?B\b)")
+
 
 def page(of: Report, host: str, config: str, created: str) -> str:
     """The whole page; ``created`` is ISO 8601."""
     title = f"{_text(host)}: virtual machine images on Btrfs"
-    body = "\n".join(_body(of, host, config, created))
+    body = "\n".join(_body(of, title, config, created))
     return (
         f'<!DOCTYPE html>\n{MARK}\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -47,12 +52,19 @@ def page(of: Report, host: str, config: str, created: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text))
+    """Escaped; a size stays on one line."""
+    return _SIZE.sub("&nbsp;", escape(printable(text)))
 
 
-def _body(of: Report, host: str, config: str, created: str) -> Iterator[str]:
+def _sentence(text: str, code: str = "") -> str:
+    """What is in backticks is to be typed; a code is to be asked about."""
+    behind = f' <code class="soft">{code}</code>' if code else ""
+    return _CODE.sub(r"<code>\1</code>", _text(text)) + behind
+
+
+def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
     yield charts.PATTERNS
-    yield f"<h1>{_text(host)}</h1>"
+    yield f"<h1>{title}</h1>"
     yield f'<p class="soft">{_text(config)}, {_text(created.replace("T", " ")[:16])}</p>'
     yield f'<p class="verdict {_look(of.plan)}">{_text(verdict(of.plan))}</p>'
     if of.plan.changes:
@@ -64,7 +76,10 @@ def _body(of: Report, host: str, config: str, created: str) -> Iterator[str]:
         yield "<h2>Schedules</h2>"
         rows = (f"<li>{_text(words.scheduled(each))}</li>" for each in of.effect.schedules)
         yield f'<ul class="rows">{"".join(rows)}</ul>'
-    yield "<footer>vmtune status. Read only: nothing was changed.</footer>"
+    yield (
+        "<footer>Written by <code>vmtune status</code>: read only, nothing was changed. "
+        "<code>vmtune explain V101</code> tells more of a code.</footer>"
+    )
 
 
 def _look(of: Plan) -> str:
@@ -74,13 +89,15 @@ def _look(of: Plan) -> str:
 
 
 def _row(change: Change) -> str:
-    look = _LOOKS[change.op]
-    code = f' <span class="soft">{change.code}</span>' if change.code else ""
-    below = [*(note.text for note in change.notes), *filter(None, [change.hint])]
-    said = "".join(f"<p>{_text(each)}</p>" for each in below)
+    look, words = _LOOKS[change.op], dict(COUNTED)[change.op]
+    below = [_sentence(note.text, note.code) for note in change.notes]
+    if change.hint:
+        below.append(_sentence(change.hint))
+    said = "".join(f"<p>{each}</p>" for each in below)
     return (
-        f'<li><b class="op {look}">{_text(change.op.value)}</b>'
-        f"<b>{_text(change.kind)} {_text(change.name)}</b> {_text(change.text)}{code}{said}</li>"
+        f'<li><b class="op {look}" title="{words}">{_text(change.op.value)}</b>'
+        f"<b>{_text(change.kind)} {_text(change.name)}</b> "
+        f"{_sentence(change.text, change.code)}{said}</li>"
     )
 
 
@@ -110,10 +127,11 @@ def _path(path: PathEffect, of: Effect) -> Iterator[str]:
 
 
 def _figure(image: Layout, name: str, of: Effect) -> str:
-    told = " · ".join(words.told(image, of))
+    trend = _trend(image, of)
+    told = " · ".join(words.told(image, None if trend else of))
     caption = f"<figcaption><b>{_text(name)}</b> <span>{_text(told)}</span></figcaption>"
     bar = charts.stacked(bars.parts(image))
-    return f"<figure>{caption}{bar}{_trend(image, of)}</figure>"
+    return f"<figure>{caption}{bar}{trend}</figure>"
 
 
 def _trend(image: Layout, of: Effect) -> str:
@@ -121,19 +139,21 @@ def _trend(image: Layout, of: Effect) -> str:
     was, now = words.before(image, of), image.fragments
     if was is None or now is None:
         return ""
-    most = max(was, now, 1)
-    then, there = (f"{counted(each, 'fragment')}" for each in (was, now))
-    return (
-        f'<p class="soft">before: {then}</p>{charts.counted(was, most, "cow", then)}'
-        f'<p class="soft">now: {there}</p>'
-        f"{charts.counted(now, most, 'nocow' if image.nocow else 'cow', there)}"
+    rows = (("before", was, "cow"), ("now", now, "nocow" if image.nocow else "cow"))
+    told = "".join(
+        f"<dt>{when}: {counted(pieces, 'fragment')}</dt>"
+        f"<dd>{charts.counted(pieces, max(was, now, 1), look, counted(pieces, 'fragment'))}</dd>"
+        for when, pieces, look in rows
     )
+    return f'<dl class="trend">{told}</dl>'
 
 
 def _filesystems(of: Effect) -> Iterator[str]:
     if not of.filesystems:
         return
     yield "<h2>Compression</h2>"
+    if any(path.layouts and path.layouts.measured for path in of.paths):
+        yield f'<div class="legend">{charts.swatch("compressed")}{charts.swatch("plain")}</div>'
     for filesystem in of.filesystems:
         yield _filesystem(filesystem, of.paths)
 

@@ -31,7 +31,7 @@ def status(
     yield from wrapped(verdict(of.plan), width, 0)
     if of.plan.changes:
         yield ""
-    column = text.column(of.plan, width)
+    column = text.column(of.plan.changes, width)
     for change in of.plan.changes:
         yield from text.row(change, width, column, paint)
         for standing in behind.get(f"{change.kind} {change.name}", ()):

@@ -18,6 +18,10 @@ p { margin: .25rem 0; } .soft, figcaption span { color: var(--soft); }
 .good { border-color: var(--good); } .bad { border-color: var(--bad); }
 .unknown { border-color: var(--unknown); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0; }
+dl.trend { align-items: center; column-gap: .8rem; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+@media (max-width: 32rem) { dl.trend { grid-template-columns: 1fr; } }
+code { font: .95em ui-monospace, monospace; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 ul.rows { list-style: none; margin: 0; padding: 0; }
 ul.rows li { border-top: 1px solid var(--line); padding: .45rem 0 .45rem 1.6rem;
@@ -29,7 +33,7 @@ ul.rows p { color: var(--soft); font-size: .9rem; }
 figure { background: var(--card); border-radius: .4rem; margin: .6rem 0; padding: .6rem .8rem; }
 figcaption { overflow-wrap: anywhere; } figcaption span { font-size: .9rem; }
 svg.bar { display: block; height: 1.5rem; margin: .35rem 0; width: 100%; }
-svg.pieces { display: block; height: .6rem; margin: .1rem 0 .35rem; width: 100%; }
+svg.pieces { display: block; height: .6rem; width: 100%; }
 .nocow { fill: var(--nocow); } .cow { fill: var(--cow); } .compressed { fill: var(--compressed); }
 .shared { fill: var(--shared); } .hole, .unread { fill: var(--hole); }
 .plain { fill: var(--soft); }

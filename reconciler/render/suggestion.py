@@ -30,11 +30,11 @@ _HEAD = (
     "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
     "begin with # declare nothing: take the # away from what you want, take out what you do not."
 )
-_NEXT = """\
-#
-#     vmtune plan        reads only, needs no root
-#     vmtune apply       shows the plan again, asks, does it, reads it back
-"""
+_NEXT = {
+    "vmtune plan": "reads only, needs no root",
+    "vmtune apply": "shows the plan again, asks, does it, reads it back",
+}
+_RULE = 78
 _RIGHT = "All is right already: nothing that is declared here would change."
 _NOTHING = "No images of virtual machines were found. Once you know where they will lie:"
 
@@ -42,7 +42,10 @@ _NOTHING = "No images of virtual machines were found. Once you know where they w
 def lines(of: Suggestion, width: int) -> Iterator[str]:
     """The whole file, line by line."""
     yield from _comment(_HEAD.format(host=of.host), width)
-    yield from _NEXT.splitlines()
+    yield "#"
+    for command, text in _NEXT.items():
+        head = f"#     {command:<19}"
+        yield from _comment(text, width, head, "#".ljust(len(head)))
     if of.is_right:
         yield "#"
         yield from _comment(_RIGHT, width)
@@ -56,7 +59,7 @@ def lines(of: Suggestion, width: int) -> Iterator[str]:
     for section, title in _SECTIONS.items():
         yield from _section(section, title, [e for e in of.entries if e.section == section], width)
     if of.apart:
-        yield from ("", *_rule("Found, with nothing to declare for it"))
+        yield from ("", *_rule("Found, with nothing to declare for it", width))
         for remark in of.apart:
             yield from _comment(remark.text, width, "# - ", "#   ")
 
@@ -64,7 +67,7 @@ def lines(of: Suggestion, width: int) -> Iterator[str]:
 def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:
     if not entries and section != "paths":
         return
-    yield from ("", *_rule(title))
+    yield from ("", *_rule(title, width))
     if not entries:
         yield from _comment(_NOTHING, width)
         yield from ("#", "# paths:", "#   - path: ~/libvirt/images", "#     nocow: true")
@@ -76,8 +79,11 @@ def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> 
         yield from _entry(entry, width)
 
 
-def _rule(title: str) -> Iterator[str]:
-    yield f"# --- {title} ".ljust(78, "-")
+def _rule(title: str, width: int) -> Iterator[str]:
+    """A heading; the line behind it is as long as there is room."""
+    *above, last = _comment(title, width, "# --- ", "#     ")
+    yield from above
+    yield f"{last} ".ljust(min(_RULE, width), "-").rstrip()
 
 
 def _entry(entry: Entry, width: int) -> Iterator[str]:

@@ -35,19 +35,26 @@ def plan(
     """Row by row as declared, then the summary; ``verbose`` shows whole texts of files."""
     if not of.changes:
         yield "  nothing is declared"
-    behind = column(of, width)
-    for change in of.changes:
-        yield from row(change, width, behind, paint)
-        for swap in change.swaps:
-            yield from _swap(swap, width, verbose=verbose)
-        yield from remarks(change, width)
+    yield from rows(of.changes, width, paint, verbose=verbose)
     yield ""
     yield from wrapped(summary(of), width, 0)
 
 
-def column(of: Plan, width: int) -> int:
+def rows(
+    of: Sequence[Change], width: int, paint: Paint = plain, *, verbose: bool = False
+) -> Iterator[str]:
+    """The rows without the summary."""
+    behind = column(of, width)
+    for change in of:
+        yield from row(change, width, behind, paint)
+        for swap in change.swaps:
+            yield from _swap(swap, width, verbose=verbose)
+        yield from remarks(change, width)
+
+
+def column(of: Sequence[Change], width: int) -> int:
     """Where the texts behind the names begin."""
-    longest = max((len(_head(change)) for change in of.changes), default=0)
+    longest = max((len(_head(change)) for change in of), default=0)
     return min(_NAMES, width // 2, longest + 3)
 
 
@@ -59,7 +66,9 @@ def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     """The symbol, the name and what is said of it."""
     head = _head(change)
     text = change.text + (f"   {change.code}" if change.code else "")
-    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, column))
+    # Behind a name that is longer than most there is no room for a column.
+    indent = column if len(head) + 2 <= column else _INDENT
+    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, indent))
     lines[0] = lines[0].replace(change.op.value, paint(change.op.value, change.op), 1)
     yield from lines
 
@@ -132,6 +141,14 @@ def _text_diff(swap: Swap) -> Iterator[str]:
     for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
         if not line.startswith("@@"):
             yield f"{'':{_INDENT + 4}}{printable(line)}".rstrip()
+
+
+def more(of: Plan) -> str:
+    """How to read on about a code that is shown; "" where none is."""
+    rows = [change.code for change in of.changes if change.code]
+    notes = [note.code for change in of.changes for note in change.notes if note.code]
+    codes = rows or notes
+    return f"`vmtune explain {codes[0]}` says what is behind a code." if codes else ""
 
 
 def summary(of: Plan) -> str:

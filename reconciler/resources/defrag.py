@@ -24,8 +24,9 @@ from reconciler.core.facts import (
     SharedBelow,
     TreeOf,
 )
+from reconciler.core.images import NOCOW, NONE_LEFT, Images
 from reconciler.core.kind import Kind
-from reconciler.core.model import Goal, Note, Refusal, Reload, Summary
+from reconciler.core.model import Forecast, Goal, Note, Refusal, Reload, Summary
 from reconciler.core.places import OFF, ON, TextFile, Timer, UnitFile
 from reconciler.core.sizes import binary
 from reconciler.value import dataclass
@@ -33,10 +34,11 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.core.facts import Location
+    from reconciler.core.facts import Location, Sharing
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.snapshot import Snapshot
+    from reconciler.core.tree import Tree
     from reconciler.formats import calendar
 
 
@@ -237,20 +239,25 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
     if hidden := see(HiddenCrontabs()):
         yield Note(f"{hidden}: a line written by hand would not be seen")
     tree = see.maybe(TreeOf(where.path))
-    may_be_useless = tree and tree.files and (tree.nocow_only or not tree.data_files)
-    sharing = see.maybe(SharedBelow(where.path)) if may_be_useless else None
     for name in tree.subvolumes if tree else ():
         yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
         yield Note("is not there yet: a run before it is fails")
-    shared = sharing.shared or sharing.unseen if sharing else 0
-    nocow = sharing.nocow_only if sharing else spec.nocow and tree is not None and not tree.files
-    if nocow and not shared:
-        yield Note(
-            "nocow files that no snapshot shares stay in one piece: nothing for this schedule "
-            "to do",
-            "V309",
-        )
+    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
+    if tree and not (sharing and (sharing.shared or sharing.unseen)):
+        yield from _useless(spec, where, tree, sharing)
+
+
+def _useless(spec: Spec, where: Location, tree: Tree, sharing: Sharing | None) -> Iterator[Said]:
+    """Now, or once another row of the same plan has put together what is scattered."""
+    only = sharing and sharing.nocow_only and (tree.nocow_only or not tree.data_files)
+    if only if tree.files else spec.nocow:
+        text = "nocow files that no snapshot shares stay in one piece: nothing for this schedule"
+        yield Note(f"{text} to do", "V309")
+    elif sharing and spec.nocow:
+        text = "the images become nocow, and stay in one piece while no snapshot shares them:"
+        note = Note(f"{text} nothing will be left for this schedule to do", "V309")
+        yield Forecast(note, Goal(Images(where.path, NOCOW), NONE_LEFT))
 
 
 def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Sequence[Goal[Any]]]]:

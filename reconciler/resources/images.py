@@ -140,7 +140,7 @@ def _sizes(spec: Spec, file: CowFile) -> str:
     extents = "" if file.extents is None else f", {counted(file.extents, 'extent')}"
     if spec.aim == NOCOW:
         return f"{binary(file.size)}{extents}: +C cannot take on a file that has data"
-    return f"{binary(file.size)}, of which {binary(file.encoded)} compressed, and stay so"
+    return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
 
 
 def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, free: int) -> Iterator[Said]:

@@ -2,7 +2,7 @@
 
 Compression belongs to the whole filesystem: while it is mounted, whoever
 mounted it first has decided for all its subvolumes. A live remount needs no
-reboot. The kernel never shows ``compress=no``: no compression is shown as
+reboot. The kernel never shows `compress=no`: no compression is shown as
 nothing. Data that is compressed already stays so until it is rewritten.
 """
 

@@ -283,6 +283,22 @@ def test_nocow_files_need_no_schedule_and_may_have_one(host: World):
     assert "V309" not in host.plan(expect=0).out
 
 
+def test_the_first_plan_says_that_the_same_plan_leaves_nothing_to_do(host: World):
+    images = host.area / "images"
+    images.mkdir()
+    (images / "disk.raw").write_bytes(os.urandom(1 << 20))
+    os.sync()
+    host.declare(
+        paths=[{"path": str(images), "nocow": True, "existing": "rewrite"}],
+        defrag=[{"path": str(images), "schedule": "@weekly", "scheduler": "cron"}],
+    )
+    with open(images / "disk.raw", "rb"):  # left as it is: there will be something to do
+        assert "V309" not in host.plan(expect=2).out
+    assert "nothing will be left for this schedule to do   V309" in host.plan(expect=2).out
+    host.apply()
+    assert "nothing for this schedule to do   V309" in host.plan().out
+
+
 def test_a_schedule_that_cron_cannot_say_is_an_error_with_its_position(host: World):
     declare(host, host.area, schedule="Sun 03:00")
     assert f"{host.file}:3:" in host.plan(expect=1).err

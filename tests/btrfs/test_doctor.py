@@ -224,9 +224,22 @@ def test_without_root(clean: World):
     image = clean.image("data")
     clean.fstab(image.line("defaults,compress=zstdx"))
     clean.nocow(vm)
-    found = doctor(clean, user=ALICE)
+    found = doctor(clean, expect=6, user=ALICE)
     assert health(found["V515"]) == health(found["V507"]) == ["unseen"]
     assert found["V515"][0]["remedy"] == "root sees it: the same with sudo"
+    assert {row["health"] for rows in found.values() for row in rows} == {"ok", "warn", "unseen"}
+
+
+def test_what_fails_counts_more_than_what_nobody_saw(clean: World):
+    home = clean.alice()
+    vm = home / "vm"
+    vm.mkdir()
+    os.chown(vm, ALICE, ALICE)
+    image = clean.image("data")
+    clean.fstab(f"UUID={image.uuid} {image.path} btrfs defaults, compress=no 0 0\n")
+    clean.nocow(vm)
+    found = doctor(clean, expect=1, user=ALICE)
+    assert {"fail", "unseen"} <= {row["health"] for rows in found.values() for row in rows}
 
 
 def test_a_broken_configuration_is_told_as_such(clean: World):

@@ -42,6 +42,18 @@ def test_a_run_is_one_record(each: Each):
     assert stat.S_IMODE(FIRST.stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("command", ["revert", "history"])
+def test_a_shell_is_offered_the_runs(each: Each, command: str):
+    words = {"COMP_WORDS": f"vmtune {command} ", "COMP_CWORD": "2"}
+    asked = {**words, "_VMTUNE_COMPLETE": "bash_complete"}
+    assert not each.host.vmtune(env=asked).out.strip()
+    each.host.apply()
+    assert each.host.vmtune("revert", "--yes").code == 0
+    assert each.host.vmtune(env=asked, user=NOBODY).out == "plain,2\nplain,1\n"
+    FIRST.write_text("no journal\n", encoding="ascii")
+    assert not each.host.vmtune(env=asked).out.strip()
+
+
 def test_nothing_to_do_is_no_run(each: Each):
     each.host.apply()
     before = FIRST.read_bytes()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -86,9 +87,32 @@ def test_it_needs_no_root_in_a_directory_of_ones_own(host: World, place: Path):
     os.chown(place, NOBODY, NOBODY)
     assert measured(host, place, "--size", "1M", "--rounds", "1", user=NOBODY)["samples"]
     os.chown(place, 0, 0)
+
+
+@pytest.mark.parametrize("why", ["Permission denied", "Read-only file system"])
+def test_it_announces_nothing_that_it_may_not_write(host: World, place: Path, why: str):
+    if "Read-only" in why:
+        host.bind(place, read_only=True)
     ran = host.vmtune("measure", "--size", "1M", str(place), user=NOBODY)
-    assert ran.code == 1
-    assert f"{place}: Permission denied" in ran.err
+    assert (ran.code, ran.out) == (1, ""), ran
+    assert f"{place}: {why}" in ran.err
+    assert "name a directory that you may write to" in ran.err
+    assert "Writes" not in ran.err
+    assert "[1/" not in ran.err
+
+
+def test_both_samples_of_a_round_write_the_same_blocks(host: World, place: Path):
+    """As the kernel is asked for them, and no two rounds the same ones."""
+    log = host.file.with_name("strace")
+    under = ["strace", "-f", "-e", "trace=pwrite64", "-o", log]
+    ran = host.vmtune("measure", "--size", "1M", "--rounds", "3", str(place), under=under)
+    assert ran.code == 0, ran
+    text = log.read_text(encoding="utf-8", errors="replace")
+    written = [int(at) for at in re.findall(r", 4096, (\d+)\) += 4096$", text, re.MULTILINE)]
+    assert len(written) == 6 * 64
+    samples = [written[64 * n : 64 * (n + 1)] for n in range(6)]
+    assert [samples[0], samples[2], samples[4]] == [samples[1], samples[3], samples[5]]
+    assert len({tuple(each) for each in samples}) == 3
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_a_kind_explains_itself(kind):
     module = importlib.import_module(f"reconciler.resources.{kind.name}")
     assert module.KIND is kind
     assert len((module.__doc__ or "").split("\n\n")) >= 2, "a sentence, and why"
+    assert "``" not in (module.__doc__ or ""), "it is printed as it stands"
 
 
 @each_kind

@@ -8,7 +8,7 @@ from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
 from reconciler.core.layout import Layout, Layouts
-from reconciler.host.kernel import fiemap, inode
+from reconciler.host.kernel import fiemap, inode, leased
 
 if TYPE_CHECKING:
     from reconciler.core.tree import Tree
@@ -33,6 +33,22 @@ def layouts(path: str, tree: Tree) -> Layouts:
         unseen = tuple(_closed(top, path, name) for name in tree.unseen[:_NAMED])
     found.sort(key=lambda each: (-each.size, each.path))
     return Layouts(tuple(found), tree.data_files, tree.data_bytes, unseen)
+
+
+def one(path: str) -> Layout | None:
+    """A file by its absolute, resolved path; not read where that would break a lease."""
+    folder, _, name = path.rpartition("/")
+    with inode.directory(folder or "/") as top:
+        status = inode.status_beneath(name, top)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if leased.by_others(status):
+            return Layout(path, status.st_size)
+        try:
+            with inode.beneath(name, top) as fd:
+                return layout(fd, path)
+        except PermissionError:
+            return Layout(path, status.st_size)
 
 
 _NAMED = 10

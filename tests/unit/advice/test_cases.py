@@ -52,8 +52,11 @@ def test_init(case):
 def test_what_init_prints_is_valid_and_says_what_is_active(case):
     found = suggested(World(case))
     for width in WIDTHS:
-        items = loaded(init_text(found, width))
+        text = init_text(found, width)
+        items = loaded(text)
         assert [item.section for item in items] == [e.section for e in found.entries if e.active]
+        # One word that is longer than the line stays whole, and a key with its value.
+        assert not [x for x in text.splitlines() if len(x) > width and len(x.split()) > 4]
 
 
 @pytest.mark.parametrize("case", INIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import click
 import pytest
 
 from reconciler.cli import cli
+from reconciler.render.codes import CODES
+from reconciler.render.topics import TOPICS
+from reconciler.resources.registry import KINDS
 from tests import tiers
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +99,12 @@ def test_a_misspelling_gets_a_suggestion(arguments, meant):
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_no_option_is_broken_in_two(command):
+    help_text = vmtune(*command, "--help").stdout
+    assert not re.search(r"--[a-z]+-\n", help_text)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_fits_80_columns(command):
     done = vmtune(*command, "--help")
     assert done.returncode == 0
@@ -139,9 +149,57 @@ def test_completion_is_code_for_that_shell(shell, tmp_path):
         subprocess.run([program, "-n", script], check=True)
 
 
-def test_completion_completes():
-    words = {"COMP_WORDS": "vmtune val", "COMP_CWORD": "1", "_VMTUNE_COMPLETE": "bash_complete"}
-    assert vmtune(**words).stdout == "plain,validate\n"
+def completed(typed):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = vmtune(**words, _VMTUNE_COMPLETE="bash_complete")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("vmtune val", ["plain,validate"]),
+        ("vmtune plan --det", ["plain,--detailed-exitcode"]),
+        ("vmtune explain V71", ["plain,V710", "plain,V711", "plain,V712"]),
+        ("vmtune explain v80", [f"plain,{code}" for code in CODES if code.startswith("V80")]),
+        ("vmtune explain s", ["plain,subvolume", "plain,segments"]),
+        ("vmtune explain ~/im", ["file,~/im"]),
+        ("vmtune show my", ["file,my"]),
+        ("vmtune apply my", ["file,my"]),
+        ("vmtune validate my", ["file,my"]),
+        ("vmtune measure /s", ["file,/s"]),
+        ("vmtune defrag /s", ["file,/s"]),
+        ("vmtune --config my", ["file,my"]),
+        ("vmtune status --html my", ["file,my"]),
+    ],
+)
+def test_completion_completes(typed, offered):
+    assert completed(typed) == offered
+
+
+FISH = "set -x PATH {path} $PATH; vmtune completion fish | source; complete -C {typed!r}"
+BASH = """PATH={path}:$PATH; eval "$(vmtune completion bash)"; COMP_WORDS=({typed}) COMP_CWORD=2
+COMPREPLY=(); _vmtune_completion vmtune; printf '%s\\n' "${{COMPREPLY[@]}}" """
+
+
+@pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("fish", FISH)])
+def test_completion_in_the_shell_itself(shell, script, tmp_path):
+    if not (program := shutil.which(shell)):
+        pytest.skip(f"NOT CHECKED: needs {shell}")
+    command = tmp_path / "vmtune"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconciler "$@"\n')
+    command.chmod(0o755)
+    line = script.format(path=tmp_path, typed="vmtune explain V10")
+    done = subprocess.run(
+        [program, "-c", line],
+        env={**clean_environment(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [row.split("\t")[0] for row in done.stdout.splitlines()]
+    assert found == [code for code in CODES if code.startswith("V10")]
 
 
 # --- Which file ---
@@ -469,7 +527,7 @@ def test_what_stands_in_the_place_of_a_host_file(write):
 ENTRIES = "version: 1\npaths: [{path: /proc/vm, nocow: true}, {path: /proc/it, nocow: true}]\n"
 
 
-@pytest.mark.parametrize("subject", ["/proc/vm", "/proc//vm/", "nocow[/proc/vm]"])
+@pytest.mark.parametrize("subject", ["/proc/vm", "/proc//vm/", "nocow[/proc/vm]", "nocow /proc/vm"])
 def test_an_entry_is_explained(subject, write):
     """What the plan says of it alone, and where it is declared."""
     file = write("vmtune.yaml", ENTRIES)
@@ -483,12 +541,49 @@ def test_an_entry_is_explained(subject, write):
 @pytest.mark.parametrize(
     ("subject", "hint"),
     [
-        ("nocow[/proc/vn]", "did you mean nocow[/proc/vm]?"),
-        ("mount[/proc/vm]", "did you mean nocow[/proc/vm]?"),
-        ("/nothing", "there are nocow[/proc/vm], nocow[/proc/it]"),
+        ("nocow[/proc/vn]", "declares nothing at /proc/vn\n    did you mean /proc/vm?"),
+        ("mount[/proc/vm]", "declares no mount at /proc/vm\n    did you mean nocow /proc/vm?"),
+        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows what is declared"),
+        ("/proc/vm/a.raw", "/proc/vm/a.raw is not there\n    `vmtune status` names"),
     ],
 )
 def test_an_entry_that_is_not_there(subject, hint, write):
     done = vmtune("--config", write("vmtune.yaml", ENTRIES), "explain", subject)
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert hint in done.stderr
+
+
+# --- Explain a word ---
+
+
+@pytest.mark.parametrize(
+    ("subject", "hint"),
+    [
+        ("V1011", "did you mean V101?"),
+        ("nocw", "did you mean nocow?"),
+        ("segment", "did you mean segments?"),
+        ("V999", "name a code, a kind or a path; `vmtune explain --list` shows which"),
+        ("pool", "name a code, a kind or a path; `vmtune explain --list` shows which"),
+    ],
+)
+def test_only_what_is_close_is_suggested(subject, hint):
+    done = vmtune("explain", subject, COLUMNS="80")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: nothing is known of {subject!r}\n    {hint}\n"
+
+
+def test_nothing_to_explain_is_wrong_usage():
+    done = vmtune("explain")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "name a code, a kind or a path, or say --list" in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "200"])
+def test_all_that_can_be_explained_is_listed(columns):
+    done = vmtune("explain", "--list", COLUMNS=columns)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    names = [line.split()[0] for line in lines if line[:1].strip()]
+    assert names == [*(kind.name for kind in KINDS), *TOPICS, *CODES]
+    assert "V103  The subvolume is snapshotted.\n" in done.stdout

@@ -97,3 +97,23 @@ def test_the_verdict_is_first(op, look):
     text = page(effect_of({}), Plan((Change(op, "nocow", "/srv/vm"),)))
     assert f'<p class="verdict {look}">' in text
     assert text.index("verdict " + look) < text.index("<h2>")
+
+
+def test_each_code_is_there_and_what_is_to_be_typed_stands_out():
+    notes = (Note("revert cannot take it back", "V709"), Note("up to 1.5 MiB must be free"))
+    change = Change(Op.CHANGE, "images", "/srv", notes=notes, hint="write `existing: keep`")
+    text = page(effect_of({}), Plan((change,)))
+    said = " ".join(read(text).text.split())
+    assert "revert cannot take it back V709" in said
+    assert "<code>existing: keep</code>" in text
+    assert "`" not in read(text).text
+    assert "1.5&nbsp;MiB" in text
+    assert 'title="to change">~</b>' in text
+    assert "atlas: virtual machine images on Btrfs" in said
+
+
+def test_what_was_before_is_said_once():
+    case = load(next(file for file in CASES if file.stem == "every-part"))
+    text = read(page(effect_of(case))).text
+    assert text.count("30,117") == 1
+    assert "not compressed" in text, "both parts of the compression's bar are explained"

@@ -42,6 +42,29 @@ def test_printable(raw, shown):
     assert layout.printable(shown) == shown
 
 
+def test_a_name_that_is_longer_than_the_column_leaves_its_text_the_line():
+    name = "/srv/a-long-name-of-a-machine/disk.raw"
+    said = "not rewritten: it has more than one name (hard links)"
+    change = Change(Op.BLOCKED, "images", name, said, hint="keep one name", code="V703")
+    short = Change(Op.SAME, "nocow", "/srv", "new files are written in place")
+    assert list(text.rows((short, change), 60)) == [
+        "  = nocow /srv                new files are written in place",
+        f"  ! images {name}",
+        "      not rewritten: it has more than one name (hard links)",
+        "      V703",
+        "      keep one name",
+    ]
+
+
+def test_a_code_comes_with_the_way_to_its_meaning():
+    note = Note("revert cannot take it back", "V709")
+    rows = (Change(Op.CHANGE, "images", "/srv", notes=(note,)),)
+    assert text.more(Plan(rows)) == "`vmtune explain V709` says what is behind a code."
+    blocked = Change(Op.BLOCKED, "images", "/srv/a", code="V703")
+    assert "V703" in text.more(Plan((*rows, blocked)))
+    assert not text.more(Plan((Change(Op.SAME, "nocow", "/srv"),)))
+
+
 def folders(names):
     return st.builds(Folder, st.booleans(), names, st.integers(0, 0o777), st.just(0), st.just(0))
 
