@@ -22,6 +22,8 @@ _BY_ID = 1 << 4  # BTRFS_SUBVOL_SPEC_BY_ID
 _PREFIX = ".vmtune-subvolume-"
 TURNING, DONE = "trusted.vmtune.turning", "trusted.vmtune.done"
 """On a subvolume that is to replace the directory with this inode number; on one replaced."""
+GOING = "trusted.vmtune.going"
+"""On a file of one replaced that lost some of its names: in which turn, and its data's state."""
 _SIBLING = re.compile(re.escape(_PREFIX) + r"([0-9]+)-([0-9a-f]{8})")
 
 

@@ -9,10 +9,11 @@
                the new one was used as well, whose files are under leases too: then both stay
     give up    the old directory is marked as such, then removed, file by file
 
-Killed before the exchange, the next run starts over; killed after it, it compares by the times
-of change, since the subvolume was made, and goes on. Two marks, which root alone can set and
-see, tell it which: TURNING on the subvolume until it is approved, DONE on the old directory from
-then on.
+Killed before the exchange, the next run starts over; killed after it, it holds the old files,
+compares by the times of change, since the subvolume was made, and goes on: each time, since nobody
+held them between two runs. Marks, which root alone can set and see, tell it how far the last one
+came: TURNING on the subvolume until it is approved, DONE on the old directory from then on, GOING
+on a file in it of several names, once one of them is to be removed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def turn(path: str, watch: Watch) -> None:
         if subvolume.mark(source, subvolume.DONE):  # one that was changed back
             os.removexattr(source, subvolume.DONE)
         found = _fit(path, source, within)
-        stack.enter_context(_many_descriptors(found.files))
+        stack.enter_context(many_descriptors(found.files))
         stack.enter_context(lease.unharmed())
         old = Watched(source, found)
         stack.callback(old.release)
@@ -90,7 +91,7 @@ def _fit(path: str, source: int, within: int) -> Survey:
 
 
 @contextmanager
-def _many_descriptors(number: int) -> Iterator[None]:
+def many_descriptors(number: int) -> Iterator[None]:
     """Two for each file, and some (setrlimit(2)); root may raise its own limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * number + _SPARE_DESCRIPTORS
@@ -144,8 +145,7 @@ class _Turn:
             approve(self._old.top)
             new.release()
             accept(new.top)
-            made = btrfs.created(new.top)
-            oldtree.remove(self._old.top, self._old.found, self._old.leases, made, self._shown)
+            oldtree.remove(self._old, btrfs.created(new.top), self._shown)
             os.rmdir(self._beside, dir_fd=self._within)
             os.fsync(self._within)
 
