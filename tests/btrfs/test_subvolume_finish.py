@@ -121,6 +121,17 @@ def test_who_wrote_to_a_file_of_several_names(killed: Killed):
         killed.is_ended()
 
 
+def test_killed_when_the_names_were_to_change_back(killed: Killed):
+    """Marked for that already, and not done: then it goes on as after any other kill."""
+    old = killed.at("fsync")
+    mark = f"{old.stat().st_ino} back"
+    run("setfattr", "-n", "trusted.vmtune.turning", "-v", mark, killed.images)
+    (old / "late.raw").write_bytes(WORK)
+    killed.keeps(old / "late.raw", WORK)
+    (old / "late.raw").unlink()
+    killed.is_ended()
+
+
 def test_a_mark_of_an_earlier_turn_counts_for_nothing(killed: Killed):
     """The old directory was put back by hand, and is turned once more."""
     old = killed.at("unlinkat", words='"plain.raw"')

@@ -79,9 +79,11 @@ def _approve(old: Watched, target: int, shown: str) -> None:
 
     Between two runs nobody holds its files, and who opened one then may have written to it.
     """
-    done = subvolume.mark(old.top, subvolume.DONE)
-    if not done and subvolume.mark(target, subvolume.TURNING) != str(os.fstat(old.top).st_ino):
+    done, number = subvolume.mark(old.top, subvolume.DONE), os.fstat(old.top).st_ino
+    if not (done or subvolume.is_turning(target, number, back=True)):
         raise Refused(f"{shown} is nothing that vmtune put there: move it away")
+    if seen := subtree.shown_anywhere(shown):
+        raise Refused(f"{seen[0]} is a mount that shows {shown}", "unmount it, then run this again")
     oldtree.hold(old, shown)
     old.found = subtree.survey(old.top)  # under the leases: whoever wrote before shows in it
     oldtree.unchanged_since(old, target, btrfs.created(target), shown)
