@@ -36,6 +36,18 @@ def stopped(strace: subprocess.Popen[str], what: str) -> int:
     return pid
 
 
+def stops(strace: subprocess.Popen[str]) -> Iterator[int]:
+    """Each time that the program has stopped, until it ends: the count; it goes on afterwards."""
+    count = 0
+    while strace.poll() is None:
+        children = Path(f"/proc/{strace.pid}/task/{strace.pid}/children").read_text().split()
+        if children and _stopped(int(children[0])):
+            yield count
+            count += 1
+            os.kill(int(children[0]), signal.SIGCONT)
+        time.sleep(0.01)
+
+
 def _stopped(pid: int) -> bool:
     """For good: under strace(1) it also stops for a moment at every call."""
     for _ in range(12):
