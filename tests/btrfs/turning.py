@@ -1,5 +1,8 @@
 """One directory that is turned into a subvolume again and again, and what must hold each time."""
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.btrfs.each import contents
@@ -8,13 +11,38 @@ from tests.btrfs.trees import is_subvolume, planted, strays
 from tests.btrfs.world import World
 
 
-def declared(host: World) -> Path:
+def declared(host: World, plant: Callable[[Path], Path] = planted) -> Path:
     """A directory that is to be a subvolume, for ``Again``."""
     pristine = host.image("own").subvolume("pristine")
-    planted(pristine / "images")
+    plant(pristine / "images")
     path = pristine.parent / "try" / "images"
     host.declare(paths=[{"path": str(path), "subvolume": True}])
     return path
+
+
+def sown(top: Path) -> Path:
+    """As little as makes a turn call all that it ever calls: see ``planted`` for what there is."""
+    top.mkdir()
+    run("chattr", "+C", top)
+    (top / "nocow.raw").write_bytes(os.urandom(12_000))
+    run("fallocate", "-n", "-o", "64K", "-l", "64K", top / "nocow.raw")
+    run("setfattr", "-n", "user.note", "-v", "mine", top / "nocow.raw")
+    sub = top / "sub"
+    sub.mkdir()
+    run("chattr", "-C", sub)
+    run("btrfs", "property", "set", sub, "compression", "zstd")
+    (sub / "squeezed.raw").write_bytes(b"squeeze me " * 5000)
+    os.link(sub / "squeezed.raw", top / "also.raw")
+    (sub / "closed.txt").write_text("inherits a property, and loses it")
+    run("btrfs", "property", "set", sub / "closed.txt", "compression", "")
+    (sub / "ends").symlink_to("../nocow.raw")
+    os.chown(sub / "ends", 1003, 1003, follow_symlinks=False)
+    run("setfattr", "-h", "-n", "trusted.note", "-v", "root's", sub / "ends")
+    later = time.time_ns() + 3600 * 10**9  # with relatime, looking leaves no time later than now
+    for path in (*sorted(top.rglob("*"), reverse=True), top):
+        os.utime(path, ns=(later, later), follow_symlinks=False)
+    os.sync()
+    return top
 
 
 class Again:
