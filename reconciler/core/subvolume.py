@@ -66,6 +66,8 @@ class Contents:
     files with hard links outside, ``special`` FIFOs, sockets and devices,
     ``shown`` other mount points that show the directory or what lies in it,
     ``users`` the programs that stand in it, as far as they can be seen.
+    ``left`` is a subvolume beside it that a turn was to make of it and that
+    holds what others wrote, as root sees it.
     """
 
     entries: int = 0
@@ -76,6 +78,7 @@ class Contents:
     special: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    left: str = ""
     mounted: bool = False
     """Whether the path itself is a mount point."""
 
@@ -90,7 +93,7 @@ class Contents:
             *(self.subvolumes, self.mounts, self.shown, self.outside, self.special),
             *(self.unseen, self.users),
         )
-        return not (self.mounted or self.too_many or any(hindrances))
+        return not (self.mounted or self.too_many or self.left or any(hindrances))
 
 
 @dataclass(frozen=True, slots=True)

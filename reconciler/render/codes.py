@@ -179,6 +179,11 @@ V612 No data is copied, but each file's metadata is. The filesystem has no room 
 V613 A process has a directory of it open or as its working directory. It would go on in the old
 one, and what it makes there would be lost.
 
+V614 While the directory became a subvolume somebody used it, so the names were changed back; by
+then somebody had, or may have, written to the subvolume too. Both are there, the directory under
+its own name. `diff -r` tells what differs: copy what you want to keep, then remove the subvolume
+with `btrfs subvolume delete`. No run of vmtune does that.
+
 V701 The file has compressed extents although its directory now has compression `none`. A property
 counts for what is written from then on: what is compressed stays so, through compress=no, reads and
 plain defragmentation, until it is written anew. `existing: rewrite` does that.

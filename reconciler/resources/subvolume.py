@@ -129,7 +129,27 @@ def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Ref
     if have in {MISSING, UNFINISHED}:
         return None
     inside = see(ContentsOf(where.path))
-    return _fixed(inside) or _kept_from(inside) or _short(inside, host) or _in_use(inside)
+    return (
+        _left(where, inside)
+        or _fixed(inside)
+        or _kept_from(inside)
+        or _short(inside, host)
+        or _in_use(inside)
+    )
+
+
+def _left(where: Location, inside: Contents) -> Refusal | None:
+    """What no run may remove: an earlier one could not tell which of the two is the good one."""
+    if not inside.left:
+        return None
+    from shlex import quote  # noqa: PLC0415 - hardly ever needed
+
+    return Refusal(
+        f"{inside.left} was to take its place, and may hold what was written then",
+        f"copy what you want to keep into {where.path}, then: "
+        f"btrfs subvolume delete {quote(inside.left)}",
+        "V614",
+    )
 
 
 def _fixed(inside: Contents) -> Refusal | None:

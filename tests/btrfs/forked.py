@@ -26,8 +26,10 @@ import reconciler
 for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
     importlib.import_module(module.name)
 from reconciler.host import writers
+from reconciler.host.subvolumes import turn
 from reconciler.start import run
 
+turn.HOLD = float(sys.argv[1])
 count = 0
 
 def ended(real, number, when):
@@ -79,16 +81,16 @@ class Call:
 
 
 class Forked:
-    """A vmtune that is ready to go."""
+    """A vmtune that is ready to go; ``hold`` is for how long a turn waits for who comes late."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, hold: float = 0.25) -> None:
         self._config = str(config)
         self._streams = [str(TOP / "t" / name) for name in ("stdout", "stderr")]
         for path in self._streams:
             Path(path).touch()
         self._server = subprocess.Popen(
             # Planning looks at every process: with others about, no two runs would be alike.
-            ["unshare", "--pid", "--fork", "--mount-proc", PROGRAM[0], "-c", _SERVER],
+            ["unshare", "--pid", "--fork", "--mount-proc", PROGRAM[0], "-c", _SERVER, str(hold)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

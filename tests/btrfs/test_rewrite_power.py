@@ -6,8 +6,6 @@ fsync(2) left on it is replayed by the mount.
 
 import os
 import platform
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ import pytest
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import MIB, Rewriter, beside, described, rewriter, written
 from tests.btrfs.sandbox import TOP
-from tests.btrfs.world import World, until
+from tests.btrfs.stopping import copied, mount_copy, paused, stopping
+from tests.btrfs.world import World
 
 CALLS = [
     ("linkat", 1),
@@ -27,34 +26,14 @@ CALLS = [
 ]
 
 
-def _stopped(pid: int) -> bool:
-    """For good: under strace(1) it also stops for a moment at every call."""
-    for _ in range(12):
-        states = (Path(f"/proc/{pid}/task/{t}/stat") for t in os.listdir(f"/proc/{pid}/task"))
-        if any(path.read_text().rpartition(")")[2].split()[0] not in "tT" for path in states):
-            return False
-        time.sleep(0.03)
-    return True
-
-
-def _stopping(call: str, when: int) -> list[str]:
-    stop = f"inject={call}:signal=SIGSTOP:when={when}"
-    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", stop]
-
-
 def _cut(rewrite: Rewriter, what: str) -> None:
     """Copy the disk as it is when the program stops, and let it go on."""
-    tasks = Path(f"/proc/{rewrite.process.pid}/task/{rewrite.process.pid}/children")
-    pid = int(tasks.read_text().split()[0])
-    until(what, lambda: _stopped(pid))
-    run("cp", "--sparse=always", TOP / "images" / "power0.img", TOP / "images" / "cut.img")
-    os.kill(pid, signal.SIGCONT)
+    with paused(rewrite.process, what):
+        copied("power")
 
 
 def _mount_copy(target: Path) -> None:
-    """With the UUID of its original: no older copy, unmounted, may still be known under it."""
-    run("btrfs", "device", "scan", "--forget")
-    run("mount", "-o", "loop", TOP / "images" / "cut.img", target)
+    mount_copy(TOP / "images" / "cut.img", target)
 
 
 needs_a_copy = pytest.mark.skipif(
@@ -78,7 +57,7 @@ def test_after_a_power_cut_the_image_is_whole(host: World):
         os.truncate(image, 20 * MIB)
         run("sync")
         before = described(image)
-        with rewriter(_stopping(call, when)) as rewrite:
+        with rewriter(stopping(f"{call}:when={when}")) as rewrite:
             rewrite.begin(folder)
             _cut(rewrite, f"{call} {when}")
             assert rewrite.end().how == "done"
@@ -119,7 +98,7 @@ def test_after_a_power_cut_many_small_images_are_whole(host: World, call: str, w
         written(folder / str(number % 2) / f"{number}.raw", 5000 + number, seed=number)
     run("sync")
     before = run("sh", "-c", 'cd "$1" && sha256sum */*.raw', "sh", folder)
-    with rewriter(_stopping(call, when)) as rewrite:
+    with rewriter(stopping(f"{call}:when={when}")) as rewrite:
         rewrite.begin(folder)
         _cut(rewrite, f"{call} {when}")
         assert rewrite.end().how == "done"

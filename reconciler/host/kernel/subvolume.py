@@ -22,6 +22,9 @@ _BY_ID = 1 << 4  # BTRFS_SUBVOL_SPEC_BY_ID
 _PREFIX = ".vmtune-subvolume-"
 TURNING, DONE = "trusted.vmtune.turning", "trusted.vmtune.done"
 """On a subvolume that is to replace the directory with this inode number; on one replaced."""
+_BACK = " back"
+GOING = "trusted.vmtune.going"
+"""On a file of one replaced that lost some of its names: in which turn, and its data's state."""
 _SIBLING = re.compile(re.escape(_PREFIX) + r"([0-9]+)-([0-9a-f]{8})")
 
 
@@ -60,6 +63,21 @@ def old(within: int, name: str) -> str:
                 if stat.S_ISDIR(status.st_mode) and status.st_ino == int(match[1]):
                     return found
     return ""
+
+
+def left(within: int, name: str, number: int) -> str:
+    """The name of a subvolume that was to replace a directory and may hold more by now; else "".
+
+    Backed out, whoever had a file of it open by then may have written to it: no run may remove
+    it. For root, who alone sees the marks.
+    """
+    found = sibling(name, number)
+    try:
+        with inode.opened(found, within, os.O_DIRECTORY) as fd:
+            mine = os.fstat(fd).st_ino == btrfs.FIRST_INODE and not is_turning(fd, number)
+            return found if mine and os.listdir(fd) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def _digest(name: str) -> str:
@@ -103,3 +121,15 @@ def mark(fd: int, name: str) -> str:
         if error.errno != errno.ENODATA:
             raise
         return ""
+
+
+def is_turning(fd: int, number: int, *, back: bool = False) -> bool:
+    """Whether it is to replace the directory with that number; ``back``: or was, until now."""
+    found = mark(fd, TURNING)
+    return found == str(number) or (back and found == f"{number}{_BACK}")
+
+
+def turn_back(fd: int, number: int) -> None:
+    """From now on nothing but a person's word, or whoever holds it still, removes it."""
+    os.setxattr(fd, TURNING, f"{number}{_BACK}".encode())
+    os.fsync(fd)

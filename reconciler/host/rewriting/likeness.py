@@ -54,7 +54,7 @@ def _attributes(fd: int, source: int) -> None:
     What the new file inherited and the old one lacks goes: a default ACL of the
     directory may not open what was closed.
     """
-    names = set(os.listxattr(source)) - {inode.PROPERTY}
+    names = set(os.listxattr(source)) - {inode.PROPERTY, subvolume.GOING}
     for name in set(os.listxattr(fd)) - names - _ITS_OWN:
         os.removexattr(fd, name)
     for name in sorted(names):

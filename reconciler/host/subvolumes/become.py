@@ -62,16 +62,30 @@ def _finish(path: str) -> None:
         target = turn.opened(stack, name, within)
         beside = subvolume.old(within, name)
         source = turn.opened(stack, beside, within)
+        os.fsync(within)  # who was killed may have exchanged the two and no more
         stack.enter_context(lease.unharmed())
         old = Watched(source, subtree.survey(source))
         stack.callback(old.release)
-        number = str(os.fstat(source).st_ino)
-        if not subvolume.mark(source, subvolume.DONE):
-            if subvolume.mark(target, subvolume.TURNING) != number:
-                raise Refused(f"{parent}/{beside} is nothing that vmtune put there: move it away")
-            oldtree.unchanged_since(old.found, target, btrfs.created(target), f"{parent}/{beside}")
-            turn.approve(source)
+        stack.enter_context(turn.many_descriptors(old.found.files))
+        _approve(old, target, f"{parent}/{beside}")
         turn.accept(target)
-        oldtree.remove(source, old.found, old.leases, btrfs.created(target), f"{parent}/{beside}")
+        oldtree.remove(old, btrfs.created(target), f"{parent}/{beside}")
         os.rmdir(beside, dir_fd=within)
         os.fsync(within)
+
+
+def _approve(old: Watched, target: int, shown: str) -> None:
+    """Mark it as gone, where nothing is lost with it; asked again where it was marked before.
+
+    Between two runs nobody holds its files, and who opened one then may have written to it.
+    """
+    done, number = subvolume.mark(old.top, subvolume.DONE), os.fstat(old.top).st_ino
+    if not (done or subvolume.is_turning(target, number, back=True)):
+        raise Refused(f"{shown} is nothing that vmtune put there: move it away")
+    if seen := subtree.shown_anywhere(shown):
+        raise Refused(f"{seen[0]} is a mount that shows {shown}", "unmount it, then run this again")
+    oldtree.hold(old, shown)
+    old.found = subtree.survey(old.top)  # under the leases: whoever wrote before shows in it
+    oldtree.unchanged_since(old, target, btrfs.created(target), shown)
+    if not done:
+        turn.approve(old.top)

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
-import struct
 from typing import TYPE_CHECKING
 
-from reconciler.host.kernel import holders, lease
+from reconciler.host.kernel import holders, lease, subvolume
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import subtree
 
 if TYPE_CHECKING:
-    from reconciler.host.subvolumes.subtree import Entry, Survey
+    from reconciler.host.subvolumes.stillness import Watched
+    from reconciler.host.subvolumes.subtree import Entry
 
-_NO_FOLLOW = 0x100  # AT_SYMLINK_NOFOLLOW
-_BTIME = 0x800  # STATX_BTIME
-_STATX_SIZE, _BTIME_AT = 256, 80
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 
 
-def unchanged_since(found: Survey, target: int, made: int, shown: str) -> None:
+def hold(old: Watched, shown: str) -> None:
+    """A lease on every file in it, so that what is compared from now on stays so; Refused."""
+    for folder, entries in old.found.folders.items():
+        with subtree.beneath(folder, old.top) as fd:
+            for name, entry in entries.items():
+                if entry.format == stat.S_IFREG:
+                    path = f"{shown}/{subtree.joined(folder, name)}"
+                    _alone(fd, name, entry.number, old.leases, path)
+
+
+def unchanged_since(old: Watched, target: int, made: int, shown: str) -> None:
     """Refused where anything was added or changed at or after ``made`` (nanoseconds).
 
-    For a run that was killed between exchange and comparison: what was written
-    then is here, and not in ``target``. A directory changes when something is
-    taken out of it, which loses nothing: only one that ``target`` lacks is new.
+    For a run that was killed after the exchange: what was written then is here,
+    and not in ``target``. What an earlier run removed has changed what is left,
+    and that loses nothing: directories that ``target`` has too, and files with
+    other names, which carry a mark.
     """
-    for path, entry in found.every():
-        there = entry.format == stat.S_IFDIR and _is_directory(target, path)
-        if entry.changed >= made and not there:
+    for path, entry in old.found.every():
+        if entry.changed >= made and not _is_known(old, target, made, path, entry):
             raise Refused(
                 f"{shown}/{path} was changed after its directory was copied: only the old one "
                 "has it so",
                 "move what you want to keep out of it by hand, then run this again",
             )
-    if who := subtree.users(found):
+    if who := subtree.users(old.found):
         raise Refused(f"{', '.join(who)} still uses {shown}", "end it, then run this again")
+
+
+def _is_known(old: Watched, target: int, made: int, path: str, entry: Entry) -> bool:
+    """Whether nothing is lost with it, although it was changed."""
+    if entry.format == stat.S_IFDIR:
+        return _is_directory(target, path)
+    if entry.format == stat.S_IFLNK:
+        return _is_link(old.top, target, path)
+    return entry.number in old.leases and _is_going(old.leases[entry.number], made)
 
 
 def _is_directory(top: int, path: str) -> bool:
@@ -49,15 +64,25 @@ def _is_directory(top: int, path: str) -> bool:
         return False
 
 
-def remove(top: int, found: Survey, held: dict[int, int], made: int, shown: str) -> None:
-    """Everything that was found, but nothing that was made later; Refused names what stays.
+def _is_link(top: int, target: int, path: str) -> bool:
+    folder, name = os.path.split(path)
+    try:
+        with subtree.beneath(folder, top) as one, subtree.beneath(folder, target) as other:
+            return os.readlink(name, dir_fd=one) == os.readlink(name, dir_fd=other)
+    except OSError:
+        return False
 
-    ``held`` are leases by inode number, released with the last name of each file.
-    A file without one gets one first. ``made`` is when the subvolume was, in
-    nanoseconds. The top itself is left to the caller.
+
+def remove(old: Watched, made: int, shown: str) -> None:
+    """Everything that was found, but nothing that was changed or made later; Refused names it.
+
+    The leases are released with the last name of each file; one without gets
+    one first. ``made`` is when the subvolume was, in nanoseconds. The top
+    itself is left to the caller.
     """
+    found, held = old.found, old.leases
     for folder in reversed(found.folders):
-        with subtree.beneath(folder, top) as fd:
+        with subtree.beneath(folder, old.top) as fd:
             if os.fstat(fd).st_ino != found.numbers[folder]:
                 raise Refused(f"{shown}/{folder} was replaced while it was being removed")
             for name, entry in found.folders[folder].items():
@@ -67,10 +92,10 @@ def remove(top: int, found: Survey, held: dict[int, int], made: int, shown: str)
                     continue
                 if entry.format == stat.S_IFREG:
                     _alone(fd, name, entry.number, held, path)
-                if not _is_it(os.lstat(name, dir_fd=fd), entry) or _born(fd, name) >= made:
+                if not _is_it(os.lstat(name, dir_fd=fd), entry, held, made):
                     raise _stays(path)
-                _unlink(fd, name, held)
-    if names := os.listdir(top):
+                _unlink(fd, name, held, made)
+    if names := os.listdir(old.top):
         raise _stays(f"{shown}/{min(names)}")
 
 
@@ -90,35 +115,49 @@ def _rmdir(within: int, name: str, shown: str) -> None:
         raise _stays(shown) from None
 
 
-def _is_it(status: os.stat_result, entry: Entry) -> bool:
-    """The same inode, unchanged; each name removed changes the others of a file with several."""
-    same = status.st_ino == entry.number
-    return same and (entry.links > 1 or status.st_ctime_ns == entry.changed)
+def _is_it(status: os.stat_result, entry: Entry, held: dict[int, int], made: int) -> bool:
+    """The same inode, unchanged; each name removed changes the others of one with several."""
+    if status.st_ino != entry.number:
+        return False
+    if status.st_ctime_ns == entry.changed:
+        return True
+    if entry.format == stat.S_IFREG:
+        return _is_going(held[entry.number], made)
+    return entry.links > 1  # where a symbolic link leads cannot be changed
 
 
 def _alone(within: int, name: str, number: int, held: dict[int, int], shown: str) -> None:
     """Hold the lease, and ask it once more: whoever opened the file gets to keep it."""
     if number not in held:
-        held[number] = os.open(name, _OLD, dir_fd=within)
+        try:
+            held[number] = os.open(name, _OLD, dir_fd=within)
+        except BlockingIOError:
+            raise Refused(f"{shown}: somebody holds a lease on it (fcntl(2), F_SETLEASE)") from None
     if not lease.take(held[number]):
         status = os.fstat(held[number])
         who = ", ".join(holders.holders(status)) or "a program that cannot be named"
         raise Refused(f"{shown} was opened by {who}", "end it, then run this again")
 
 
-def _unlink(within: int, name: str, held: dict[int, int]) -> None:
+def _unlink(within: int, name: str, held: dict[int, int], made: int) -> None:
     status = os.lstat(name, dir_fd=within)
+    fd = held.get(status.st_ino, -1)
+    if status.st_nlink > 1 and fd >= 0 and not _is_going(fd, made):
+        os.setxattr(fd, subvolume.GOING, _state(status, made))
     os.unlink(name, dir_fd=within)
-    if status.st_nlink == 1 and status.st_ino in held:
+    if status.st_nlink == 1 and fd >= 0:
         os.close(held.pop(status.st_ino))
 
 
-def _born(within: int, name: str) -> int:
-    """When its inode was made, in nanoseconds: no program can change that (statx(2))."""
-    buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.statx(within, os.fsencode(name), _NO_FOLLOW, _BTIME, buffer):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), name)
-    seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_AT)
-    return int(seconds * 1_000_000_000 + nanoseconds)
+def _is_going(fd: int, made: int) -> bool:
+    """Whether a name of it was removed before, in this same turn, and its data not changed since.
+
+    The time of change of the inode, which cannot be set, moves with each name.
+    Whether it lies on disk as its clone does would prove less: the clone is in
+    use by now, and data that it shares no more is written in place.
+    """
+    return subvolume.mark(fd, subvolume.GOING).encode() == _state(os.fstat(fd), made)
+
+
+def _state(status: os.stat_result, made: int) -> bytes:
+    return b"%d %d %d" % (made, status.st_mtime_ns, status.st_size)

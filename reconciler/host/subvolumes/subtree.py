@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
-from reconciler.host.kernel import holders, inode
+from reconciler.host.kernel import holders, inode, subvolume
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass, field
 
@@ -159,8 +159,18 @@ def contents(path: str, mounts: Sequence[mountinfo.Mount]) -> Contents:
         tuple(found.special()),
         tuple(found.unseen),
         users(found),
+        _left(path, found.numbers[""]),
         any(mount.target == path for mount in mounts),
     )
+
+
+def _left(path: str, number: int) -> str:
+    if os.geteuid():
+        return ""
+    parent, name = os.path.split(path)
+    with inode.directory(parent) as within:
+        found = subvolume.left(within, name, number)
+    return os.path.join(parent, found) if found else ""
 
 
 def users(found: Survey) -> tuple[str, ...]:

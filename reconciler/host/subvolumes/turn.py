@@ -2,17 +2,20 @@
 
     prepare    a subvolume beside it, closed to all but root, filled with clones of the files,
                each of which is held by a write lease from before it is cloned
-    compare    what is in the directory is what was copied, nobody stands in it, no lease broke
+    compare    what is in the directory is what was copied, nobody stands in it, no lease broke,
+               no mount shows it elsewhere
     exchange   the two names change places, in one step
     hold       who found the old directory before that may still be on the way into it: compare
                again, through the old descriptor; at a difference the names change back, unless
-               the new one was used as well, whose files are under leases too: then both stay
+               the new one was used as well, whose files are under leases too: then both stay;
+               it is marked first, so that no later run takes it for a mere copy
     give up    the old directory is marked as such, then removed, file by file
 
-Killed before the exchange, the next run starts over; killed after it, it compares by the times
-of change, since the subvolume was made, and goes on. Two marks, which root alone can set and
-see, tell it which: TURNING on the subvolume until it is approved, DONE on the old directory from
-then on.
+Killed before the exchange, the next run starts over; killed after it, it holds the old files,
+compares by the times of change, since the subvolume was made, and goes on: each time, since nobody
+held them between two runs. Marks, which root alone can set and see, tell it how far the last one
+came: TURNING on the subvolume until it is approved, DONE on the old directory from then on, GOING
+on a file in it of several names, once one of them is to be removed.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import resource
 import stat
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import MOST_ENTRIES
@@ -56,7 +60,7 @@ def turn(path: str, watch: Watch) -> None:
         if subvolume.mark(source, subvolume.DONE):  # one that was changed back
             os.removexattr(source, subvolume.DONE)
         found = _fit(path, source, within)
-        stack.enter_context(_many_descriptors(found.files))
+        stack.enter_context(many_descriptors(found.files))
         stack.enter_context(lease.unharmed())
         old = Watched(source, found)
         stack.callback(old.release)
@@ -90,7 +94,7 @@ def _fit(path: str, source: int, within: int) -> Survey:
 
 
 @contextmanager
-def _many_descriptors(number: int) -> Iterator[None]:
+def many_descriptors(number: int) -> Iterator[None]:
     """Two for each file, and some (setrlimit(2)); root may raise its own limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * number + _SPARE_DESCRIPTORS
@@ -126,7 +130,8 @@ class _Turn:
     def __init__(self, path: str, within: int, old: Watched, watch: Watch) -> None:
         self._path, self._within, self._old, self._watch = path, within, old, watch
         self._name = os.path.basename(path)
-        self._beside = subvolume.sibling(self._name, os.fstat(old.top).st_ino)
+        self._number = os.fstat(old.top).st_ino
+        self._beside = subvolume.sibling(self._name, self._number)
 
     def run(self) -> None:
         self._sweep()
@@ -139,13 +144,12 @@ class _Turn:
                 undo.pop_all()
             os.fsync(self._within)
             time.sleep(HOLD)
-            if why := self._old.used():
+            if why := _used(self._old, self._shown):
                 raise self._backed_out(new, why)
             approve(self._old.top)
             new.release()
             accept(new.top)
-            made = btrfs.created(new.top)
-            oldtree.remove(self._old.top, self._old.found, self._old.leases, made, self._shown)
+            oldtree.remove(self._old, btrfs.created(new.top), self._shown)
             os.rmdir(self._beside, dir_fd=self._within)
             os.fsync(self._within)
 
@@ -157,8 +161,13 @@ class _Turn:
         """What a run that was killed left: clones, and nothing else."""
         with suppress(FileNotFoundError), ExitStack() as stack:
             left = opened(stack, self._beside, self._within)
-            if subvolume.mark(left, subvolume.TURNING):
+            if subvolume.is_turning(left, self._number):
                 subvolume.destroy(self._within, btrfs.subvolume(left).identifier)
+            elif subvolume.left(self._within, self._name, self._number):
+                raise Refused(
+                    f"{self._shown} is a subvolume that an earlier run left beside {self._path}",
+                    f"keep what you need of it, then: btrfs subvolume delete {quote(self._shown)}",
+                )
             else:  # killed before it was marked: empty
                 os.rmdir(self._beside, dir_fd=self._within)
             os.fsync(self._within)
@@ -168,7 +177,7 @@ class _Turn:
         fd = opened(stack, self._beside, self._within)
         subvolume.is_new(fd, self._shown)
         try:
-            os.setxattr(fd, subvolume.TURNING, str(os.fstat(self._old.top).st_ino).encode())
+            os.setxattr(fd, subvolume.TURNING, str(self._number).encode())
         except OSError:
             self._destroy(fd)
             raise
@@ -183,7 +192,7 @@ class _Turn:
             raise Refused(f"{self._path}/{refused.message}", refused.hint) from None
         files.sync(new.top)
         new.found = subtree.survey(new.top)
-        if why := self._old.used():
+        if why := _used(self._old, self._path):
             raise self._as_before(why)
 
     def _as_before(self, why: str) -> Refused:
@@ -210,18 +219,21 @@ class _Turn:
 
     def _backed_out(self, new: Watched, why: str) -> Refused:
         """The names changed back, unless that would lose what was written to the new one."""
-        both = Refused(
-            f"{self._path} was used while it became a subvolume: {why}",
-            f"what was written at that moment may be in {self._shown}: move what you want to keep "
-            "out of it, then run this again",
-        )
-        if not self._are_in_place(self._name, new.top) or new.used():
-            return both
+        what = f"{self._path} was used while it became a subvolume: {why}"
+        kept = f"what was written at that moment may be in {self._shown}"
+        if not self._are_in_place(self._name, new.top) or _used(new, self._path):
+            return Refused(
+                what, f"{kept}: move what you want to keep out of it, then run this again"
+            )
+        subvolume.turn_back(new.top, self._number)  # killed from here on, nothing removes it
         renaming.exchange(self._within, self._name, self._beside)
         os.fsync(self._within)
-        if new.used():
-            os.removexattr(new.top, subvolume.TURNING)  # nothing removes it from now on
-            return both
+        if _used(new, self._shown):
+            return Refused(
+                what,
+                f"{kept}, a subvolume: copy what you want to keep into {self._path}, then: "
+                f"btrfs subvolume delete {quote(self._shown)}",
+            )
         self._destroy(new.top)
         return self._as_before(why)
 
@@ -233,3 +245,10 @@ class _Turn:
     def _are_in_place(self, name: str, fd: int) -> bool:
         """Whether a name is that of an open directory: others may rename, where they own it."""
         return os.path.samestat(os.lstat(name, dir_fd=self._within), os.fstat(fd))
+
+
+def _used(tree: Watched, at: str) -> str:
+    """How somebody has come to use one of the two, which has that path now; "" where nobody has."""
+    why = tree.used()
+    seen = () if why else subtree.shown_anywhere(at)
+    return f"a mount shows it at {seen[0]}" if seen else why
