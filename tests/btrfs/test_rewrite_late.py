@@ -1,18 +1,27 @@
 """Who comes at the worst moment, a disk that loses writes, and a user who swaps the names."""
 
 import contextlib
+import fcntl
 import os
 import random
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from reconciler.core.images import NOCOW
+from reconciler.host.directories import tree
+from reconciler.host.kernel import inode
+from reconciler.host.rewriting import copying, rewrite
 from tests.btrfs.each import contents
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
+from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.test_races import swapping
-from tests.btrfs.world import ALICE, World, until
+from tests.btrfs.world import _ENV, ALICE, World, until
 
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 
@@ -129,6 +138,65 @@ def _is_copy(path: Path) -> bool:
         status = os.stat(path)
         return status.st_nlink == 0 and status.st_size == MIB
     return False
+
+
+# --- who had it open until a moment ago
+
+_SWEEP = """
+import sys
+from reconciler.host.directories import strays
+strays.put(sys.argv[1], (sys.argv[2],), ())
+"""
+
+
+def _asks(pid: str) -> bool:
+    """Held up as it asks for a lease: proc(5), /proc/pid/syscall."""
+    with contextlib.suppress(OSError):  # strace(1) itself has a child for a moment
+        words = Path(f"/proc/{pid}/syscall").read_text().split()
+        return words[2:3] == [hex(fcntl.F_SETLEASE)]
+    return False
+
+
+def test_a_stray_that_was_open_until_the_lease_is_looked_at_under_it(host: World):
+    """Whoever had found the image before the exchange, and wrote and closed only now."""
+    image = written(host.area / "disk.raw", MIB)
+    with rewriter() as server:
+        before = image.stat().st_ino
+        server.begin(host.area)
+        exchanged(image, before)
+        server.process.kill()
+    (stray,) = beside(host.area)
+    slow = [*STRACE, "inject=fcntl:delay_enter=400000"]
+    argv = [*slow, PROGRAM[0], "-c", _SWEEP, host.area, os.path.basename(stray)]
+    with (
+        open(stray, "r+b") as holder,
+        subprocess.Popen(argv, cwd="/", env=_ENV, stderr=subprocess.PIPE, text=True) as sweep,
+    ):
+        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children")
+        until("it asks for a lease", lambda: any(map(_asks, children.read_text().split())))
+        holder.write(b"<mine>")
+        holder.close()
+        assert "it was written to since it was copied" in sweep.communicate(timeout=30)[1]
+    assert Path(stray).read_bytes()[:6] == b"<mine>"
+
+
+def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
+    """The kernel ends one for which somebody waits 45 s; they write, and set the time back."""
+    image = written(host.area / "disk.raw", 5 * MIB)
+    number, status = image.stat().st_ino, image.stat()
+    with inode.directory(str(host.area)) as within, copying.Copier() as copier:
+        with inode.opened("disk.raw", within) as fd:
+            entry = tree.Entry("disk.raw", fd, os.fstat(fd), within)
+            changed = rewrite.begin(entry, NOCOW, copier, lambda _: None)
+        fcntl.fcntl(changed.old, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
+            file.write(b"<mine>")
+        os.utime(changed.old, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with pytest.raises(rewrite.InUse, match="it is as it was"):
+            rewrite.finish(changed)
+    assert image.stat().st_ino == number
+    assert image.read_bytes().startswith(b"<mine>")
+    assert os.listdir(host.area) == ["disk.raw"]
 
 
 # --- in a user's directory

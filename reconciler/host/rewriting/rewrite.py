@@ -188,9 +188,9 @@ def _exchange(image: Changed) -> None:
 
 def _unchanged(image: Changed) -> None:
     """Nobody opened it, moved it, or changed its owner or the like while it was copied."""
-    now = os.fstat(image.old)
-    if not lease.take(image.old):
+    if not lease.kept(image.old):
         raise InUse("opened by somebody while it was copied; it is as it was")
+    now = os.fstat(image.old)  # not before: who had it open until then may have written to it
     if not _is_at(image, image.name, image.old):
         raise Refused("moved or replaced while it was copied; nothing was changed")
     if (now.st_ctime_ns, now.st_nlink) != (image.was.st_ctime_ns, image.was.st_nlink):
@@ -198,9 +198,9 @@ def _unchanged(image: Changed) -> None:
 
 
 def _last_look(image: Changed) -> None:
-    now = os.fstat(image.old)
-    if not lease.take(image.old):
+    if not lease.kept(image.old):
         raise InUse("opened by somebody as it was exchanged; it is as it was")
+    now = os.fstat(image.old)
     if now.st_nlink != 1 or not likeness.alike(now, image.was):
         raise InUse("changed by somebody as it was exchanged; it is as it was")
 
@@ -232,7 +232,7 @@ def _back(image: Changed) -> None:
     lease.release(image.old)
     os.fsync(image.within)
     time.sleep(HOLD)  # as before giving up the other way round
-    if lease.take(image.new):
+    if lease.kept(image.new):
         _drop(image, image.new)
         return
     kept = second(image.name, os.fstat(image.new).st_ino)
