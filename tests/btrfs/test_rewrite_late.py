@@ -65,6 +65,20 @@ def test_who_found_the_name_before_the_exchange_gets_it_back(host: World):
     assert is_nocow(image)
 
 
+def test_a_slow_disk_takes_nothing_of_the_time_after_the_exchange(host: World):
+    """The copy's fsync comes before it: who found the name has a quarter second from then on."""
+    image = written(host.area / "disk.raw", MIB)
+    with rewriter([*STRACE, "inject=fsync:delay_enter=700000:when=1"]) as rewrite:
+        inode, found = image.stat().st_ino, found_before(image)
+        rewrite.begin(host.area)
+        exchanged(image, inode)
+        time.sleep(0.1)
+        opened(found, b"<mine>")
+        assert "opened by somebody as it was exchanged" in rewrite.end().message
+    assert image.stat().st_ino == inode
+    assert image.read_bytes().startswith(b"<mine>")
+
+
 def test_two_who_found_different_files_both_keep_theirs(host: World):
     image = written(host.area / "disk.raw", 2 * MIB)
     inode, found = image.stat().st_ino, found_before(image)

@@ -26,7 +26,7 @@ from reconciler.core.sizes import binary
 from reconciler.host.kernel import inode, lease, renaming
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Changed:
     old: int
     new: int
     was: os.stat_result
-    due: float
+    due: float = 0.0
 
     def close(self) -> None:
         """Whoever waits goes on."""
@@ -105,10 +105,10 @@ def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) 
         likeness.give(new, old, was)
         beside = stray(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
         name = os.path.basename(entry.path)
-        changed = Changed(folder, name, beside, old, new, was, time.monotonic() + HOLD)
+        changed = Changed(folder, name, beside, old, new, was)
         _exchange(changed)
         undo.pop_all()
-        return changed
+        return replace(changed, due=time.monotonic() + HOLD)
 
 
 def _kept(undo: ExitStack, fd: int) -> int:
