@@ -79,6 +79,43 @@ def test_a_slow_disk_takes_nothing_of_the_time_after_the_exchange(host: World):
     assert image.read_bytes().startswith(b"<mine>")
 
 
+def _waited(image: Path, inode: int) -> float:
+    """Seconds for who opens an image once it has been exchanged."""
+    exchanged(image, inode)
+    before = time.monotonic()
+    os.close(os.open(image, os.O_RDWR))
+    return time.monotonic() - before
+
+
+def test_nobody_waits_for_a_look_at_what_needs_nothing(host: World):
+    """One image before many files that are as wanted, on a machine that looks at them slowly."""
+    image = written(host.area / "disk.raw", MIB)
+    run("chattr", "+C", host.area)
+    for number in range(60):
+        (host.area / f"{number}.raw").write_bytes(b"nocow")
+    run("sync")
+    with rewriter([*STRACE, "inject=ioctl:delay_enter=25000"]) as rewrite:
+        inode = image.stat().st_ino
+        rewrite.begin(host.area)
+        waited = _waited(image, inode)
+        assert rewrite.end().how == "done"
+    assert is_nocow(image)
+    assert waited < 1
+
+
+def test_who_waits_is_let_go_before_the_disk_is_waited_for(host: World):
+    """One image held, the next one ready: its fsync takes as long as the disk likes."""
+    images = [written(host.area / f"{number}.raw", MIB, seed=number) for number in range(2)]
+    slow = ["-e", "inject=fsync:delay_enter=1500000", "-e", "inject=fchown:delay_enter=500000"]
+    with rewriter([*STRACE[:-1], *slow]) as rewrite:
+        inode = images[0].stat().st_ino
+        rewrite.begin(host.area)
+        waited = _waited(images[0], inode)
+        assert rewrite.end().how == "done"
+    assert all(map(is_nocow, images))
+    assert waited < 2.8, "not only for the fsync of its directory"
+
+
 def test_two_who_found_different_files_both_keep_theirs(host: World):
     image = written(host.area / "disk.raw", 2 * MIB)
     inode, found = image.stat().st_ino, found_before(image)

@@ -82,8 +82,8 @@ class Changed:
 def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -> Changed:
     """Rewrite a file that the entry alone has open, up to the exchange.
 
-    Its descriptors are duplicated. ``going`` hears the bytes as they are done and
-    may raise. Refused, OSError, Damaged: the name holds the same data as before.
+    Its descriptors are duplicated. ``going`` hears the bytes as they are done, 0 before
+    the disk is waited for, and may raise. Refused, OSError, Damaged: the name holds the same data as before.
     """
     with ExitStack() as undo:
         old = _kept(undo, os.dup(entry.fd))
@@ -106,6 +106,7 @@ def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) 
         beside = stray(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
         name = os.path.basename(entry.path)
         changed = Changed(folder, name, beside, old, new, was)
+        told(0)
         _exchange(changed)
         undo.pop_all()
         return replace(changed, due=time.monotonic() + HOLD)
