@@ -56,8 +56,9 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
 
 
 class _Todo:
-    """The files that are to be rewritten, found before the first is: while an image waits to
-    be given up, no walk over a million others may keep who wants to open it.
+    """The files that are to be rewritten, found before the first is.
+
+    While an image waits to be given up, no walk over a million others may keep its opener.
     """
 
     def __init__(self, place: Images) -> None:

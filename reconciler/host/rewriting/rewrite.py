@@ -2,7 +2,9 @@
 
 At every instant the name holds one whole image. Before the first byte is read a write lease
 says that nobody has the file open; it is kept until the old data is given up. Who opens the
-image meanwhile waits, for less than a second, and gets the file they asked for, unharmed:
+image meanwhile waits, until the disk has done what it was asked to last (less than a second, if
+it is not overloaded), and gets the file they asked for, unharmed. Only who opens it with
+O_NONBLOCK does not wait, but gets EWOULDBLOCK:
 
     copy         the lease on the old file is broken: nothing was changed, drop the copy
     exchange     old and new name change places, both files under leases
@@ -83,7 +85,8 @@ def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) 
     """Rewrite a file that the entry alone has open, up to the exchange.
 
     Its descriptors are duplicated. ``going`` hears the bytes as they are done, 0 before
-    the disk is waited for, and may raise. Refused, OSError, Damaged: the name holds the same data as before.
+    the disk is waited for, and may raise. Refused, OSError, Damaged: the name holds the same
+    data as before.
     """
     with ExitStack() as undo:
         old = _kept(undo, os.dup(entry.fd))
