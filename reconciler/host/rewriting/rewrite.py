@@ -133,6 +133,7 @@ def _fit(status: os.stat_result, flags: int) -> None:
 
 def _undisturbed(old: int) -> None:
     if not lease.held(old):
+        lease.release(old)  # the copy is dropped: nobody need wait for what is under way of it
         raise InUse("opened by somebody while it was copied; it is as it was")
 
 
