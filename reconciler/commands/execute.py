@@ -8,13 +8,15 @@ from reconciler import exits
 from reconciler.commands.interrupt import Interrupt
 from reconciler.commands.progress import Progress
 from reconciler.core import codec
+from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.core.snapshot import Hidden
 from reconciler.host import readers, writers
 from reconciler.host.refused import Refused
-from reconciler.render import text
+from reconciler.render import runs, text
+from reconciler.render.layout import wrapped
 from reconciler.run import apply as running
-from reconciler.run import measured
+from reconciler.run import journal, measured
 from reconciler.run.record import Recorder
 from reconciler.value import replace
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.core.model import Action
+    from reconciler.core.snapshot import Snapshot
     from reconciler.run.apply import Result
     from reconciler.terminal import Terminal
 
@@ -70,9 +73,12 @@ def _journalled(
     try:
         recorder.images("before", measured.seen(actions))
         results = running.apply(actions, started, ended, stop=lambda: interrupt.asked, going=going)
-        code = _judge(terminal, results, interrupt) or _read_back(terminal, actions)
-        recorder.images("after", measured.seen(actions))
+        see = readers.look()
+        code = _judge(terminal, results, interrupt) or _read_back(terminal, actions, see)
+        recorder.images("after", measured.seen(actions, see))
         recorder.finish(_RESULTS.get(code, "part way"))
+        if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
+            _tell_images(terminal, recorder.number)
     except Refused as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
         return exits.PART_WAY if begun else exits.ERROR
@@ -94,11 +100,17 @@ def _judge(terminal: Terminal, results: Sequence[Result], interrupt: Interrupt) 
     return exits.INTERRUPTED if interrupt.asked and not bad else exits.PART_WAY
 
 
-def _read_back(terminal: Terminal, actions: Sequence[Action]) -> int:
+def _tell_images(terminal: Terminal, number: int) -> None:
+    """What became of the images that were rewritten, as the journal keeps it."""
+    if told := runs.rewritten(journal.run(number)):
+        for line in wrapped(told, terminal.width, 0):
+            terminal.say(line)
+
+
+def _read_back(terminal: Terminal, actions: Sequence[Action], see: Snapshot) -> int:
     """Look at every place afresh, once all of it is on disk."""
     swaps = [action for action in actions if isinstance(action, Swap)]
     writers.settle(swap.place for swap in swaps)
-    see = readers.look()
     lost = []
     for swap in swaps:
         try:

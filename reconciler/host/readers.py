@@ -27,6 +27,12 @@ def _schedulers() -> frozenset[str]:
     return frozenset(name for name, is_there in there.items() if is_there)
 
 
+def _exports() -> tuple[str, ...]:
+    from reconciler.host.system import exports  # noqa: PLC0415 - only where a file is exchanged
+
+    return exports.exported()
+
+
 def _layouts(query: layout.LayoutsOf, see: Snapshot) -> layout.Layouts:
     from reconciler.host.directories import layout as room  # noqa: PLC0415 - only status looks that close
 
@@ -107,6 +113,7 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.Locate: lambda q, see: filesystems.locate(q.path, see(facts.Homes())),
     facts.Mounts: lambda _, __: filesystems.mounts(),
     facts.NeedsReload: lambda q, see: _needs_reload(q.unit, see),
+    facts.NfsExports: lambda _, __: _exports(),
     facts.OwnFiles: lambda _, __: texts.own(),
     facts.Program: lambda q, _: process.find(q.name),
     facts.Schedulers: lambda _, __: _schedulers(),

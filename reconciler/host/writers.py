@@ -80,8 +80,18 @@ def sweep() -> None:
 
 def settle(swapped: Iterable[places.Place[Any]]) -> None:
     """Have everything on disk: a power cut can bring back what was removed and not synced."""
-    paths = {os.path.dirname(getattr(place, "path", fstab.PATH)) for place in swapped}
+    # The place itself, as it may be a mount point; one of each filesystem is enough.
+    paths = {_nearest(getattr(place, "path", fstab.PATH)) for place in swapped}
+    synced: set[int] = set()
     for path in sorted(paths):
-        if os.path.isdir(path):
-            with _refusing(path):
+        with _refusing(path):
+            if (device := os.stat(path).st_dev) not in synced:
                 files.sync_filesystem(path)
+                synced.add(device)
+
+
+def _nearest(path: str) -> str:
+    """The path, or the directory above it that is there: what was removed is gone."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path

@@ -32,6 +32,11 @@ there would be on the filesystem below, and hidden once the mount is back.
 V109 A symbolic link on the way belongs to a user who owns neither the link's target nor root's
 trust: following it would let that user choose what root changes.
 
+V110 An NFS server exports the path, a directory above it or one in it. What is rewritten, or moved
+into a subvolume, is a new file with a new inode. A client of NFSv3 holds nothing open on the server
+while it is idle, so no lease can tell that a guest on another host has the image open: the old file
+is removed, and the guest gets ESTALE. Stop whatever uses the images on all clients first.
+
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
 does not invent one.
 
@@ -190,7 +195,10 @@ plain defragmentation, until it is written anew. `existing: rewrite` does that.
 
 V702 Something has the image open: a virtual machine, a loop device, a program that reads it. vmtune
 never rewrites such a file, as what is written to the old one meanwhile would be lost. The holder is
-named as far as it can be seen; a write lease (fcntl(2), F_SETLEASE) is what decides.
+named as far as it can be seen; a write lease (fcntl(2), F_SETLEASE) is what decides. While vmtune
+holds it, who opens the image waits, for less than a second as a rule; who opens it with O_NONBLOCK,
+as libvirt does when it refreshes a pool, gets EWOULDBLOCK (Resource temporarily unavailable)
+instead, and need only try again.
 
 V703 The file has more than one name. A rewritten image is a new file that takes one name over; the
 others would go on naming the old data, and the two would drift apart.

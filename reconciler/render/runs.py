@@ -49,7 +49,7 @@ def trend(of: Run) -> str:
     if not pairs:
         return ""
     told = [f"{counted(len(pairs), 'image')} seen"]
-    if any(isinstance(swap.place, Images) for _, swap in of.done()):
+    if _rewrote(of):
         anew = sum(was.inode != now.inode for was, now in pairs)
         told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
     for name in ("fragments", "compressed", "shared"):
@@ -60,6 +60,15 @@ def trend(of: Run) -> str:
         elif name == "fragments":
             told.append(f"{name} {show(now)} as before")
     return ", ".join(told)
+
+
+def rewritten(of: Run) -> str:
+    """The same of a run that rewrote images; "" of any other."""
+    return trend(of) if _rewrote(of) else ""
+
+
+def _rewrote(of: Run) -> bool:
+    return any(isinstance(swap.place, Images) for _, swap in of.done())
 
 
 def _head(run: Run) -> str:

@@ -8,17 +8,18 @@ anew: nocow where that is declared, uncompressed under `compression: none`.
 
 One image after the other is copied beside itself, holes kept as holes, read
 back and compared, and takes the place of the old one in one step, which only
-then is removed. Whoever opens it meanwhile ends that, and it stays. What is open, has
-hard links or may not be changed is left as it is, and named. It cannot be
-taken back, and takes as much free space as the largest image has on disk, and
-all that snapshots share: they keep the old data.
+then is removed. Whoever opens it meanwhile ends that after a wait of less than a
+second as a rule, and it stays; who will not wait (O_NONBLOCK, as libvirt when it
+refreshes a pool) gets EWOULDBLOCK and may try again. What is open, has hard links
+or may not be changed is left as it is, and named. It cannot be taken back, and takes
+as much free space as the largest image has on disk, and all that snapshots share.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core import rewriting
+from reconciler.core import elsewhere, rewriting
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
 from reconciler.core.images import NAMED as MOST
 from reconciler.core.images import NOCOW, NONE_LEFT, PLAIN, Images, Strays
@@ -86,6 +87,8 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     yield from _left_over(spec, tree)
     if spec.existing == "rewrite":
         yield from _rewrite(spec, where.path, tree, lot, free)
+        if lot.count:
+            yield from elsewhere.exported(where.path, see)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
         yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
@@ -284,16 +287,13 @@ def _protected(file: CowFile) -> _Why:
 
 
 def _no_room(file: CowFile, free: int) -> _Why:
-    needed = rewriting.room(_alone(file), ()).free
+    alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
+    needed = rewriting.room(alone, ()).free
     return _Why(
         f"{binary(needed)} must be free, {binary(free)} are",
         "make room, or move it to another disk",
         "V706",
     )
-
-
-def _alone(file: CowFile) -> Lot:
-    return Lot((file,), 1, file.size, file.allocated, kept=file.kept)
 
 
 KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"))

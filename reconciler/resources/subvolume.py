@@ -115,6 +115,7 @@ def _told(where: Location, have: str, see: Snapshot) -> Iterator[Said]:
             )
         if see(ContentsOf(where.path)).entries:
             yield Note("no data is copied; nothing may use the files meanwhile")
+            yield from elsewhere.exported(where.path, see)
 
 
 def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Refusal | None:

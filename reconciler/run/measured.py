@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.layout import Layout
     from reconciler.core.model import Action
+    from reconciler.core.snapshot import Snapshot
 
 _ABOUT_IMAGES = (
     places.Below,
@@ -25,9 +26,9 @@ _ABOUT_IMAGES = (
 )
 
 
-def seen(actions: Sequence[Action]) -> tuple[Seen, ...]:
+def seen(actions: Sequence[Action], see: Snapshot | None = None) -> tuple[Seen, ...]:
     """The largest images below each directory that is changed; what cannot be seen is left out."""
-    see, found = readers.look(), {}
+    see, found = see or readers.look(), {}
     for path, apart in _tops(actions).items():
         try:
             measured = see(LayoutsOf(path, apart)).measured

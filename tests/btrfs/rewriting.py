@@ -14,7 +14,7 @@ from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV
 
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 # One order a line: the place that is put, as apply does it. The start of the interpreter and
 # the imports are not repeated.

@@ -1,6 +1,9 @@
 """Images rewritten on a real Btrfs: what is kept, and what is changed."""
 
+import contextlib
+import hashlib
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 from tests.btrfs.outside import fragments, is_nocow, run
 from tests.btrfs.rewriting import (
+    GIB,
     KIB,
     MIB,
     Rewriter,
@@ -183,20 +187,52 @@ def test_an_own_compression_property_goes(host: World, rewrite: Rewriter):
     assert run("btrfs", "property", "get", image, "compression").strip() == ""
 
 
-def test_fifty_thousand_fragments_become_few(host: World, rewrite: Rewriter):
+def test_150_000_fragments_become_few(host: World, rewrite: Rewriter):
     """Every second block first, then the others, each written out on its own."""
     image = host.area / "disk.raw"
-    block, count = 4 * KIB, 52_000
+    block, count = 4 * KIB, 152_000
     with open(image, "wb") as file:
         for first in (0, 1):
             for number in range(first, count, 2):
                 os.pwrite(file.fileno(), number.to_bytes(8, "big") * 512, number * block)
             os.fsync(file.fileno())
-    assert fragments(image) > 50_000
+    assert fragments(image) > 150_000
     was = digest(image)
     rewrite.done(host.area)
     assert digest(image) == was
     assert fragments(image) < 20
+
+
+def test_4_gib_with_data_in_many_small_stretches(host: World, rewrite: Rewriter):
+    """Stretches of 4 KiB to 512 KiB, and holes of all sizes between them: far more than half."""
+    image, chance = host.area / "disk.raw", random.Random(7)  # noqa: S311 - sizes
+    at, data = 0, chance.randbytes(2 * MIB)
+    with open(image, "wb") as file:
+        file.truncate(4 * GIB)
+        while at < 4 * GIB:
+            length, begin = 4 * KIB << chance.randrange(8), chance.randrange(MIB)
+            os.pwrite(file.fileno(), data[begin : begin + length], at)
+            at += length + (64 * KIB << chance.randrange(8))
+        os.fsync(file.fileno())
+    status, lies, was = image.stat(), extents(image), _digest_of_data(image)
+    assert 150 * MIB < allocated(image) < 400 * MIB
+    assert len(lies) > 1000
+    rewrite.done(host.area)
+    assert is_nocow(image)
+    assert extents(image) == lies
+    assert _digest_of_data(image) == was
+    assert (image.stat().st_size, allocated(image)) == (status.st_size, status.st_blocks * 512)
+
+
+def _digest_of_data(path: Path) -> str:
+    """Of where data is and what it is: to read gigabytes of holes too takes a minute."""
+    found, at = hashlib.sha256(), 0
+    with open(path, "rb") as file, contextlib.suppress(OSError):  # ENXIO: no more of it
+        while True:
+            start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            found.update(b"%d %d" % (start, at) + os.pread(file.fileno(), at - start, start))
+    return found.hexdigest()
 
 
 def test_many_images_in_many_folders(host: World, rewrite: Rewriter):

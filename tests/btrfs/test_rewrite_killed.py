@@ -125,8 +125,10 @@ def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(
 def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, forked: Forked):
     calls = _calls(forked, FAILING)
     assert len(calls) >= 35, calls
-    for number in range(len(calls)):
+    number = 0
+    while number < len(calls):
         call, ran = _failed(pool, forked, calls, number)
+        number += 1
         # A question that is asked in passing may do without an answer; nothing else may.
         passing = call.name in {"ioctl", "fstatfs", "fsync", "syncfs", "lseek"}
         assert ran.code in ({0, 1, 3} if passing else {1, 3}), (call, ran)
@@ -144,7 +146,7 @@ def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, forked: For
 def _failed(pool: Pool, forked: Forked, calls: list[Call], number: int) -> tuple[Call, Ran]:
     """A run in which that call failed: counted anew where the host's loop devices changed."""
     for _ in range(5):
-        call = calls[number]
+        call = calls[min(number, len(calls) - 1)]
         error = "ENOSPC" if call.name in {"fallocate", "linkat", "openat", "pwritev2"} else "EIO"
         pool.reset()
         ran = forked.at(call, f"error={error}", "apply", "--yes")

@@ -1,18 +1,27 @@
 """Who comes at the worst moment, a disk that loses writes, and a user who swaps the names."""
 
 import contextlib
+import fcntl
 import os
 import random
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from reconciler.core.images import NOCOW
+from reconciler.host.directories import tree
+from reconciler.host.kernel import inode
+from reconciler.host.rewriting import copying, rewrite
 from tests.btrfs.each import contents
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
+from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.test_races import swapping
-from tests.btrfs.world import ALICE, World, until
+from tests.btrfs.world import _ENV, ALICE, World, until
 
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 
@@ -54,6 +63,57 @@ def test_who_found_the_name_before_the_exchange_gets_it_back(host: World):
             assert os.listdir(host.area) == ["disk.raw"]
         rewrite.done(host.area)
     assert is_nocow(image)
+
+
+def test_a_slow_disk_takes_nothing_of_the_time_after_the_exchange(host: World):
+    """The copy's fsync comes before it: who found the name has a quarter second from then on."""
+    image = written(host.area / "disk.raw", MIB)
+    with rewriter([*STRACE, "inject=fsync:delay_enter=700000:when=1"]) as rewrite:
+        inode, found = image.stat().st_ino, found_before(image)
+        rewrite.begin(host.area)
+        exchanged(image, inode)
+        time.sleep(0.1)
+        opened(found, b"<mine>")
+        assert "opened by somebody as it was exchanged" in rewrite.end().message
+    assert image.stat().st_ino == inode
+    assert image.read_bytes().startswith(b"<mine>")
+
+
+def _waited(image: Path, inode: int) -> float:
+    """Seconds for who opens an image once it has been exchanged."""
+    exchanged(image, inode)
+    before = time.monotonic()
+    os.close(os.open(image, os.O_RDWR))
+    return time.monotonic() - before
+
+
+def test_nobody_waits_for_a_look_at_what_needs_nothing(host: World):
+    """One image before many files that are as wanted, on a machine that looks at them slowly."""
+    image = written(host.area / "disk.raw", MIB)
+    run("chattr", "+C", host.area)
+    for number in range(60):
+        (host.area / f"{number}.raw").write_bytes(b"nocow")
+    run("sync")
+    with rewriter([*STRACE, "inject=ioctl:delay_enter=25000"]) as rewrite:
+        inode = image.stat().st_ino
+        rewrite.begin(host.area)
+        waited = _waited(image, inode)
+        assert rewrite.end().how == "done"
+    assert is_nocow(image)
+    assert waited < 1
+
+
+def test_who_waits_is_let_go_before_the_disk_is_waited_for(host: World):
+    """One image held, the next one ready: its fsync takes as long as the disk likes."""
+    images = [written(host.area / f"{number}.raw", MIB, seed=number) for number in range(2)]
+    slow = ["-e", "inject=fsync:delay_enter=1500000", "-e", "inject=fchown:delay_enter=500000"]
+    with rewriter([*STRACE[:-1], *slow]) as rewrite:
+        inode = images[0].stat().st_ino
+        rewrite.begin(host.area)
+        waited = _waited(images[0], inode)
+        assert rewrite.end().how == "done"
+    assert all(map(is_nocow, images))
+    assert waited < 2.8, "not only for the fsync of its directory"
 
 
 def test_two_who_found_different_files_both_keep_theirs(host: World):
@@ -129,6 +189,65 @@ def _is_copy(path: Path) -> bool:
         status = os.stat(path)
         return status.st_nlink == 0 and status.st_size == MIB
     return False
+
+
+# --- who had it open until a moment ago
+
+_SWEEP = """
+import sys
+from reconciler.host.directories import strays
+strays.put(sys.argv[1], (sys.argv[2],), ())
+"""
+
+
+def _asks(pid: str) -> bool:
+    """Held up as it asks for a lease: proc(5), /proc/pid/syscall."""
+    with contextlib.suppress(OSError):  # strace(1) itself has a child for a moment
+        words = Path(f"/proc/{pid}/syscall").read_text().split()
+        return words[2:3] == [hex(fcntl.F_SETLEASE)]
+    return False
+
+
+def test_a_stray_that_was_open_until_the_lease_is_looked_at_under_it(host: World):
+    """Whoever had found the image before the exchange, and wrote and closed only now."""
+    image = written(host.area / "disk.raw", MIB)
+    with rewriter() as server:
+        before = image.stat().st_ino
+        server.begin(host.area)
+        exchanged(image, before)
+        server.process.kill()
+    (stray,) = beside(host.area)
+    slow = [*STRACE, "inject=fcntl:delay_enter=400000"]
+    argv = [*slow, PROGRAM[0], "-c", _SWEEP, host.area, os.path.basename(stray)]
+    with (
+        open(stray, "r+b") as holder,
+        subprocess.Popen(argv, cwd="/", env=_ENV, stderr=subprocess.PIPE, text=True) as sweep,
+    ):
+        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children")
+        until("it asks for a lease", lambda: any(map(_asks, children.read_text().split())))
+        holder.write(b"<mine>")
+        holder.close()
+        assert "it was written to since it was copied" in sweep.communicate(timeout=30)[1]
+    assert Path(stray).read_bytes()[:6] == b"<mine>"
+
+
+def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
+    """The kernel ends one for which somebody waits 45 s; they write, and set the time back."""
+    image = written(host.area / "disk.raw", 5 * MIB)
+    number, status = image.stat().st_ino, image.stat()
+    with inode.directory(str(host.area)) as within, copying.Copier() as copier:
+        with inode.opened("disk.raw", within) as fd:
+            entry = tree.Entry("disk.raw", fd, os.fstat(fd), within)
+            changed = rewrite.begin(entry, NOCOW, copier, lambda _: None)
+        fcntl.fcntl(changed.old, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
+            file.write(b"<mine>")
+        os.utime(changed.old, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with pytest.raises(rewrite.InUse, match="it is as it was"):
+            rewrite.finish(changed)
+    assert image.stat().st_ino == number
+    assert image.read_bytes().startswith(b"<mine>")
+    assert os.listdir(host.area) == ["disk.raw"]
 
 
 # --- in a user's directory

@@ -240,6 +240,21 @@ def test_in_the_middle_of_the_copy_it_backs_off_at_once(host: World, rewrite: Re
         assert file.read(11)[5:] == b"<mine>"
 
 
+def test_on_a_slow_disk_it_backs_off_at_once_too(host: World, comers: Comers):
+    """Each piece but a thread's first takes two seconds, as those of a disk that others use do."""
+    image = written(host.area / "disk.raw", 120 * MIB)
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
+    with rewriter([*slow, "inject=pwritev2:delay_enter=2000000:when=2+"]) as rewrite:
+        rewrite.begin(host.area)
+        until("it begins", lambda: " LEASE " in Path("/proc/locks").read_text())
+        comers.begin([{"path": str(image), "delay": 0.7, "at": 5, "marker": "<mine>"}])
+        (waited,) = comers.end()
+        assert "opened by somebody while it was copied" in rewrite.end().message
+    assert image.read_bytes()[5:11] == b"<mine>"
+    assert beside(host.area) == []
+    assert waited < 1
+
+
 def test_an_opener_that_will_not_wait_gets_an_error_and_loses_nothing(
     host: World, rewrite: Rewriter
 ):

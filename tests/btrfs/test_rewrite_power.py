@@ -84,6 +84,35 @@ def test_after_a_power_cut_the_image_is_whole(host: World):
 
 
 @needs_a_copy
+@pytest.mark.parametrize("more", [{"nocow": True}, {"compression": "none"}])
+def test_what_was_read_back_is_on_disk_where_the_path_is_a_mount_point(
+    host: World, more: dict[str, object]
+):
+    """A filesystem that is written to once in ten minutes, and its disk as apply ends."""
+    disk, other = host.image("power", "commit=600", mkfs=["-m", "single"]), TOP / "t" / "after"
+    below = ("", "deep", "deep/empty.raw")
+    (disk.path / "deep").mkdir()
+    (disk.path / "deep" / "empty.raw").touch()
+    run("sync")
+    other.mkdir()
+    host.declare(paths=[{"path": str(disk.path), **more}])
+    assert "verified: 2 of 2" in host.apply().out
+    run("cp", "--sparse=always", TOP / "images" / "power0.img", TOP / "images" / "cut.img")
+    _mount_copy(other)
+    try:
+        for name in below:
+            assert _is_set(disk.path / name), name
+            assert _is_set(other / name), name
+    finally:
+        run("umount", other)
+        (TOP / "images" / "cut.img").unlink()
+
+
+def _is_set(path: Path) -> bool:
+    return is_nocow(path) or "none" in run("btrfs", "property", "get", path, "compression")
+
+
+@needs_a_copy
 @pytest.mark.parametrize(
     ("call", "when"),
     [("fsync", 30), ("renameat2", 40), ("unlinkat", 1), ("unlinkat", 9), ("unlinkat", 60)],

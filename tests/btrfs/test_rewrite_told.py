@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import fragments, is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, written
 from tests.btrfs.test_json import lines, names
 from tests.btrfs.world import World
@@ -48,6 +48,20 @@ def test_a_terminal_has_one_line_redrawn(host: World):
     percents = [int(text.split("%")[0]) for text in shown]
     assert percents == sorted(percents)
     assert all(is_nocow(image) for image in images)
+
+
+def test_the_last_line_has_the_figures_before_and_after(host: World):
+    """As filefrag(8) counts them; the same line that history has."""
+    images = pool(host, 2, 100 * KIB)
+    for image in images:
+        for at in range(0, 20, 2):
+            written(image, 4 * KIB, seed=at, at=at * 4 * KIB)
+    was = sum(map(fragments, images))
+    assert was > 15
+    lines = host.apply().out.splitlines()
+    told = lines[lines.index("verified: 1 of 1 read back as planned") + 1 :]
+    assert told == [f"2 of 2 images rewritten, fragments {was} -> {sum(map(fragments, images))}"]
+    assert told[0] in host.vmtune("history").out
 
 
 def test_without_a_terminal_there_are_a_few_lines(host: World):

@@ -63,17 +63,25 @@ def put(path: str, have: tuple[str, ...], want: tuple[str, ...]) -> None:
 
 def _remove(within: int, name: str, path: str) -> None:
     with inode.opened(name, within) as fd:
-        why = why_kept(within, name)
-        if not why and not lease.take(fd):
-            why = "somebody has it open"
-        if not why and not _same(os.lstat(name, dir_fd=within), os.fstat(fd)):
-            why = "it was exchanged for something else just now"
-        if why:
+        if why := _why_kept_now(within, name, fd):
             raise Refused(f"{path}: {why}", "look at it, and remove it by hand if nobody needs it")
         owner = os.fstat(within)
         with inode.acting_as(owner.st_uid, owner.st_gid):
             os.unlink(name, dir_fd=within)
         os.fsync(within)
+
+
+def _why_kept_now(within: int, name: str, fd: int) -> str:
+    """The same once nobody has it open: until then somebody may write to it, and close it."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return FOREIGN
+    if not lease.take(fd):
+        return "somebody has it open"
+    if not _same(os.lstat(name, dir_fd=within), status):
+        return "it was exchanged for something else just now"
+    why = why_kept(within, name)
+    return why if why or lease.kept(fd) else "somebody opened it just now"
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:

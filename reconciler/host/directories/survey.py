@@ -167,13 +167,13 @@ def _stray(entry: Entry, name: str, found: _Found) -> None:
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
-    row = _measured(entry.fd, entry.path, entry.status, value)
     found.data_files += 1
     found.data_bytes += entry.status.st_size
     _keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
     if value & inode.NOCOW:
         return
     found.nocow_only = False
+    row = _measured(entry.fd, entry.path, entry.status, value)
     found.cow.add(row)
     if row[5]:
         found.compressed.add(row)

@@ -14,7 +14,7 @@ from reconciler.host.kernel import btrfs, fiemap, inode, leased
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
@@ -90,6 +90,21 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
                             yield from _file(fd, name, child, status, walk)
                         else:
                             _special(child, status, walk)
+            except OSError as error:
+                _unless_gone(error, relative, walk)
+
+
+def named(path: str, names: Iterable[str], walk: Walk) -> Iterator[Entry]:
+    """Of the files that ``entries`` gave, by these relative paths, those that are still there."""
+    with inode.directory(path) as top:
+        device = os.fstat(top).st_dev
+        for relative in names:
+            folder, name = os.path.split(relative)
+            try:
+                with inode.beneath(folder or ".", top, os.O_DIRECTORY) as fd:
+                    status = os.lstat(name, dir_fd=fd)
+                    if status.st_dev == device and stat.S_ISREG(status.st_mode):
+                        yield from _file(fd, name, relative, status, walk)
             except OSError as error:
                 _unless_gone(error, relative, walk)
 

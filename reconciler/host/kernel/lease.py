@@ -33,6 +33,15 @@ def held(fd: int) -> bool:
     return fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_WRLCK
 
 
+def kept(fd: int) -> bool:
+    """Whether one that was taken was never lost, and nobody waits: asked again, as ``take``.
+
+    After 45 seconds the kernel lets those in who wait, and ends the lease: to take it anew
+    would say nothing of what they did until they closed the file.
+    """
+    return held(fd) and take(fd)
+
+
 def release(fd: int) -> None:
     """Whoever waits goes on, at once; closing the last descriptor of it does the same."""
     with suppress(BlockingIOError):  # none is held

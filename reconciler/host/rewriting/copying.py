@@ -16,7 +16,7 @@ import mmap
 import os
 import queue
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Self
 
 from reconciler.host.kernel import preallocated
@@ -31,6 +31,8 @@ Range = tuple[int, int]
 PIECE = 4 << 20
 IN_FLIGHT = 8
 """Pieces under way at once: with two buffers each, all the memory that is used, 64 MiB."""
+_PATIENCE = 0.1
+"""Seconds without a word while pieces are under way: a slow disk takes longer for one."""
 
 _FALLOC_KEEP_SIZE = 0x01
 _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
@@ -65,7 +67,8 @@ class Copier:
     def copy(self, source: int, target: int, going: Callable[[int], None]) -> None:
         """All data and preallocated space of ``source``, into the empty file ``target``.
 
-        ``going`` hears the bytes of each piece that is done, and may raise to end it.
+        ``going`` hears the bytes of each piece that is done, 0 while one takes long, and may
+        raise to end it.
         OSError as read(2), write(2), fallocate(2); Damaged. When it ends, either
         way, nothing is under way any more. Nobody else may write to either.
         """
@@ -102,10 +105,10 @@ class Copier:
                     going(one(at, size))  # a small file needs no other thread
                     continue
                 if len(under_way) == 2 * IN_FLIGHT:
-                    going(under_way.popleft().result())
+                    going(_awaited(under_way.popleft(), going))
                 under_way.append(self._pool.submit(one, at, size))
             while under_way:
-                going(under_way.popleft().result())
+                going(_awaited(under_way.popleft(), going))
         finally:
             for piece in under_way:
                 piece.cancel()
@@ -127,6 +130,12 @@ class Copier:
         finally:
             self._buffers.put(pair)
         return size
+
+
+def _awaited(piece: Future[int], going: Callable[[int], None]) -> int:
+    while not wait([piece], _PATIENCE).done:
+        going(0)
+    return piece.result()
 
 
 def _ranges(source: int, target: int, size: int, block: int) -> Iterator[Range]:

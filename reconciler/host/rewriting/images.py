@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
 from reconciler.core.images import CODES, is_stray
@@ -12,7 +14,7 @@ from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
 from reconciler.host.directories import standing
-from reconciler.host.directories.tree import Walk, entries
+from reconciler.host.directories.tree import Walk, entries, named
 from reconciler.host.kernel import holders, lease
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import copying, rewrite
@@ -21,6 +23,7 @@ from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
     from reconciler.core.images import Images, Standing
     from reconciler.core.watch import Watch
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 _TOLD = 10
 """Images that are left as they are, and said why; the rest is counted."""
+_IN_MEMORY = 1 << 20
+"""Bytes of names that are kept there: more are in a file, as there may be a million."""
 _HELD = 64
 """Images exchanged and not yet given up at once: with three descriptors each."""
 
@@ -38,10 +43,10 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
     Stopped once asked to end: the image that was under way is as it was.
     """
     del have, want
-    with lease.unharmed(), copying.Copier() as copier:
-        work = _Work(place, watch, copier, *_total(place))
+    with _Todo(place) as todo, lease.unharmed(), copying.Copier() as copier:
+        work = _Work(place, watch, copier, todo.count, todo.size)
         try:
-            for entry in _candidates(place):
+            for entry in todo.entries(work.give_up_due):
                 work.one(entry)
         finally:
             work.give_up_all()
@@ -50,24 +55,49 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
         work.report()
 
 
-def _candidates(place: Images) -> Iterator[Entry]:
-    """Each file that is to be rewritten, open. What is put beside it meanwhile is none of them."""
-    mounted = frozenset(mount.target for mount in filesystems.mounts())
-    for entry in entries(place.path, Walk(frozenset(place.apart), mounted)):
-        name = os.path.basename(entry.path)
-        if is_stray(name) or entry.path in place.spared:
-            continue
-        if standing.differs(entry.fd, entry.status, place.aim):
-            yield entry
+class _Todo:
+    """The files that are to be rewritten, found before the first is.
 
+    While an image waits to be given up, no walk over a million others may keep its opener.
+    """
 
-def _total(place: Images) -> tuple[int, int]:
-    """How many there are, and the bytes that they have on disk."""
-    number = size = 0
-    for entry in _candidates(place):
-        number += 1
-        size += entry.status.st_blocks * 512
-    return number, size
+    def __init__(self, place: Images) -> None:
+        self._place = place
+        self._spared = frozenset(place.spared)
+        self._mounted = frozenset(mount.target for mount in filesystems.mounts())
+        self.count = self.size = 0
+        """How many, and the bytes that they have on disk."""
+
+    def __enter__(self) -> Self:
+        self._names = SpooledTemporaryFile(_IN_MEMORY)
+        for entry in entries(self._place.path, self._walk()):
+            if self._is_one(entry):
+                self._names.write(json.dumps(entry.path).encode("ascii") + b"\n")
+                self.count += 1
+                self.size += entry.status.st_blocks * 512
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._names.close()
+
+    def entries(self, before_each: Callable[[], None]) -> Iterator[Entry]:
+        """Those that are still there and still so, each open."""
+        self._names.seek(0)
+
+        def names() -> Iterator[str]:
+            for line in self._names:
+                before_each()
+                yield json.loads(line)
+
+        return filter(self._is_one, named(self._place.path, names(), self._walk()))
+
+    def _walk(self) -> Walk:
+        return Walk(frozenset(self._place.apart), self._mounted)
+
+    def _is_one(self, entry: Entry) -> bool:
+        if is_stray(os.path.basename(entry.path)) or entry.path in self._spared:
+            return False
+        return standing.differs(entry.fd, entry.status, self._place.aim)
 
 
 @dataclass(slots=True)
@@ -88,20 +118,18 @@ class _Work:
     left: list[str] = field(default_factory=list)
     left_count: int = 0
     hint: str = ""
-    seen: set[int] = field(default_factory=set)
 
     def one(self, entry: Entry) -> None:
         """Rewrite it, or remember why not."""
-        if entry.status.st_ino in self.seen:
-            return  # its name was taken back from the copy: new in the directory, and met again
         self.number += 1
         size, done = entry.status.st_blocks * 512, 0
 
         def going(more: int) -> None:
             nonlocal done
             done += more
-            self._tell(entry.path, done, size)
-            self._give_up_due()
+            if more:
+                self._tell(entry.path, done, size)
+            self.give_up_due()
 
         try:
             self._tell(entry.path, 0, size)
@@ -134,7 +162,8 @@ class _Work:
         whole = (self.behind + done, self.all_size)
         self.watch.tell(Step(path, "copying", done, size, self.number, self.of, *whole))
 
-    def _give_up_due(self) -> None:
+    def give_up_due(self) -> None:
+        """Give up the old data of those that have waited long enough."""
         while self.held and self.held[0][1].due <= time.monotonic():
             self._give_up_next()
 
@@ -167,7 +196,6 @@ class _Work:
 
     def _leave(self, entry: Entry, why: str, hint: str = "", code: str = "") -> None:
         self.left_count += 1
-        self.seen.add(entry.status.st_ino)
         self.hint = hint or self.hint
         if len(self.left) < _TOLD:
             self.left.append(f"{entry.path}: {why}{f'   {code}' if code else ''}")

@@ -2,7 +2,9 @@
 
 At every instant the name holds one whole image. Before the first byte is read a write lease
 says that nobody has the file open; it is kept until the old data is given up. Who opens the
-image meanwhile waits, for less than a second, and gets the file they asked for, unharmed:
+image meanwhile waits, until the disk has done what it was asked to last (less than a second, if
+it is not overloaded), and gets the file they asked for, unharmed. Only who opens it with
+O_NONBLOCK does not wait, but gets EWOULDBLOCK:
 
     copy         the lease on the old file is broken: nothing was changed, drop the copy
     exchange     old and new name change places, both files under leases
@@ -26,7 +28,7 @@ from reconciler.core.sizes import binary
 from reconciler.host.kernel import inode, lease, renaming
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +73,7 @@ class Changed:
     old: int
     new: int
     was: os.stat_result
-    due: float
+    due: float = 0.0
 
     def close(self) -> None:
         """Whoever waits goes on."""
@@ -82,8 +84,9 @@ class Changed:
 def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -> Changed:
     """Rewrite a file that the entry alone has open, up to the exchange.
 
-    Its descriptors are duplicated. ``going`` hears the bytes as they are done and
-    may raise. Refused, OSError, Damaged: the name holds the same data as before.
+    Its descriptors are duplicated. ``going`` hears the bytes as they are done, 0 before
+    the disk is waited for, and may raise. Refused, OSError, Damaged: the name holds the same
+    data as before.
     """
     with ExitStack() as undo:
         old = _kept(undo, os.dup(entry.fd))
@@ -105,10 +108,11 @@ def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) 
         likeness.give(new, old, was)
         beside = stray(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
         name = os.path.basename(entry.path)
-        changed = Changed(folder, name, beside, old, new, was, time.monotonic() + HOLD)
+        changed = Changed(folder, name, beside, old, new, was)
+        told(0)
         _exchange(changed)
         undo.pop_all()
-        return changed
+        return replace(changed, due=time.monotonic() + HOLD)
 
 
 def _kept(undo: ExitStack, fd: int) -> int:
@@ -129,6 +133,7 @@ def _fit(status: os.stat_result, flags: int) -> None:
 
 def _undisturbed(old: int) -> None:
     if not lease.held(old):
+        lease.release(old)  # the copy is dropped: nobody need wait for what is under way of it
         raise InUse("opened by somebody while it was copied; it is as it was")
 
 
@@ -188,9 +193,9 @@ def _exchange(image: Changed) -> None:
 
 def _unchanged(image: Changed) -> None:
     """Nobody opened it, moved it, or changed its owner or the like while it was copied."""
-    now = os.fstat(image.old)
-    if not lease.take(image.old):
+    if not lease.kept(image.old):
         raise InUse("opened by somebody while it was copied; it is as it was")
+    now = os.fstat(image.old)  # not before: who had it open until then may have written to it
     if not _is_at(image, image.name, image.old):
         raise Refused("moved or replaced while it was copied; nothing was changed")
     if (now.st_ctime_ns, now.st_nlink) != (image.was.st_ctime_ns, image.was.st_nlink):
@@ -198,9 +203,9 @@ def _unchanged(image: Changed) -> None:
 
 
 def _last_look(image: Changed) -> None:
-    now = os.fstat(image.old)
-    if not lease.take(image.old):
+    if not lease.kept(image.old):
         raise InUse("opened by somebody as it was exchanged; it is as it was")
+    now = os.fstat(image.old)
     if now.st_nlink != 1 or not likeness.alike(now, image.was):
         raise InUse("changed by somebody as it was exchanged; it is as it was")
 
@@ -232,7 +237,7 @@ def _back(image: Changed) -> None:
     lease.release(image.old)
     os.fsync(image.within)
     time.sleep(HOLD)  # as before giving up the other way round
-    if lease.take(image.new):
+    if lease.kept(image.new):
         _drop(image, image.new)
         return
     kept = second(image.name, os.fstat(image.new).st_ino)
