@@ -11,6 +11,7 @@ from reconciler.core import codec, document
 from reconciler.core import effect as effects
 from reconciler.core.plan import declare, make_plan, recalled
 from reconciler.core.status import Report, standings
+from reconciler.core.written import latest, own
 from reconciler.host import clock, readers
 from reconciler.render import bars, text
 from reconciler.render import status as lines
@@ -33,9 +34,9 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         loaded = load(config, host)
         see, written = readers.look(), journal.written()
-        declared = recalled(declare(loaded.items, KINDS), written, loaded.path)
+        declared = recalled(declare(loaded.items, KINDS), own(written, loaded.path))
         plan = make_plan(declared, KINDS, see, written, loaded.path)
-        found = standings(declared, see, written)
+        found = standings(declared, see, latest(written))
         code = planning.exit_code(plan, detailed=True)
         if terminal.quiet and not terminal.json and not html:
             return code
