@@ -12,7 +12,7 @@ import pytest
 from tests.btrfs.each import CRON_D, Each, everything, records, strays
 from tests.btrfs.outside import compression, is_nocow, run
 from tests.btrfs.sandbox import TOP
-from tests.btrfs.world import FSTAB, NOBODY, Image, Ran, World
+from tests.btrfs.world import ALICE, FSTAB, NOBODY, Image, Ran, World
 
 PLAN = TOP / "t" / "saved"
 MINE = TOP / "t" / "mine"
@@ -88,6 +88,58 @@ def test_it_is_saved_as_a_file_or_not_at_all(each: Each, what: str):
     assert victim.read_text() == "precious"
     assert before is None or os.lstat(PLAN).st_ino == before
     assert strays(TOP / "t") == []
+
+
+@pytest.mark.parametrize("what", ["config", "fstab", "json"])
+def test_it_is_saved_over_no_other_file(each: Each, what: str):
+    """The shell completes a name: the configuration's is the nearest."""
+    path = {"config": each.host.file, "fstab": FSTAB, "json": PLAN}[what]
+    if what == "json":
+        PLAN.write_text('{"format": "vmtune.status/1"}')
+    before = path.read_bytes()
+    ran = each.host.vmtune("plan", "-o", str(path))
+    assert ran.code == 1, ran
+    assert ran.out == ""
+    assert f"{path} is there, and is no plan that vmtune saved; nothing was written" in ran.err
+    assert "name another file" in ran.err
+    assert path.read_bytes() == before
+
+
+def test_one_plan_takes_the_place_of_another(each: Each):
+    save(each)
+    each.host.nocow(each.new)
+    save(each)
+    assert "cron.d" not in PLAN.read_text()
+
+
+def test_a_name_that_is_empty_is_a_mistake(each: Each):
+    for words in (["plan", "-o", ""], ["status", "--html", ""], ["init", "-o", ""]):
+        ran = each.host.vmtune(*words)
+        assert ran.code == 1, ran
+        assert "names no file" in ran.err
+        assert ran.out == ""
+
+
+def test_what_a_user_asked_for_is_theirs(each: Each):
+    """Under sudo, by a name that no shell has expanded."""
+    home = each.host.alice()
+    for words in (
+        ["plan", "-o", "~/plan"],
+        ["status", "--html", "~/page.html"],
+        ["init", "-o", "~/f"],
+    ):
+        for _ in range(2):
+            ran = each.host.vmtune(*words, env={"SUDO_USER": "alice"})
+        assert ran.code == (1 if words[0] == "init" else ran.code), ran
+    written = {path.name: path.stat() for path in home.iterdir()}
+    assert {name: stat.S_IMODE(status.st_mode) for name, status in written.items()} == {
+        "plan": 0o600,
+        "page.html": 0o600,
+        "f": 0o644,
+    }
+    assert {status.st_uid for status in written.values()} == {ALICE}
+    ran = each.host.vmtune("apply", str(home / "plan"), env={"SUDO_USER": "alice"})
+    assert ran.code == 0, ran
 
 
 # --- showing
