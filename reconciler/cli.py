@@ -148,9 +148,11 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
     """Show the plan, ask, do it, and read every change back.
 
     With PLAN it does exactly that saved plan, or nothing when the host is no
-    longer as it was. Becomes root through sudo, doas or run0 (VMTUNE_SUDO
-    says which). Stops at the first action that does not go well and says what
-    was done and what was not; running it again goes on from there.
+    longer as it was; it asks only about what revert could not take back, as
+    images that are rewritten. Becomes root through sudo, doas or run0
+    (VMTUNE_SUDO says which). Stops at the first action that does not go well
+    and says what was done and what was not; running it again goes on from
+    there.
     """
     from reconciler.commands import apply as command  # noqa: PLC0415
 

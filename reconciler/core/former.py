@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
-from reconciler.core.model import Goal, Note, Refusal
+from reconciler.core.model import Goal, Note, Refusal, Swap
 from reconciler.core.places import FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
@@ -16,6 +16,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from reconciler.core.model import Action
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
@@ -109,6 +110,13 @@ def lasting(place: Place[Any], want: Any) -> Note | None:
     if isinstance(place, LiveOption) and not want and not tuning.option(place.name).off:
         return waits(place.name)
     return None
+
+
+def is_final(action: Action) -> bool:
+    """Whether no revert takes it back; what a fresh mount ends is not for good."""
+    if not isinstance(action, Swap) or isinstance(action.place, LiveOption):
+        return False
+    return lasting(action.place, action.have) is not None
 
 
 def waits(name: str) -> Note:

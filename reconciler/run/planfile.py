@@ -116,7 +116,15 @@ def _rests(saved: Document, see: Snapshot) -> Iterator[str]:
 
 
 def _refused(saved: Plan, now: Plan) -> Iterator[str]:
-    planned = {(change.kind, change.name) for change in saved.changes if change.swaps}
+    """What the plan of this moment refuses of it, as a whole or (images) in part."""
+    planned = {f"{change.kind} {change.name}" for change in saved.changes if change.swaps}
+    known = {f"{change.kind} {change.name}" for change in saved.changes}
     for change in now.changes:
-        if change.op is Op.BLOCKED and (change.kind, change.name) in planned:
-            yield f"{change.kind} {change.name}: {change.text}"
+        row = f"{change.kind} {change.name}"
+        is_part = row not in known and any(row.startswith(f"images {p}/") for p in _images(saved))
+        if change.op is Op.BLOCKED and (row in planned or is_part):
+            yield f"{row}: {change.text}"
+
+
+def _images(saved: Plan) -> Iterator[str]:
+    return (change.name for change in saved.changes if change.kind == "images" and change.swaps)
