@@ -14,6 +14,7 @@ from reconciler.core import document, former, rests
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
+from reconciler.fence import fenced
 from reconciler.host import lock, readers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
@@ -58,7 +59,7 @@ def run(  # noqa: PLR0913 - one per option
             return _saved(terminal, planfile.load(file), file, yes=yes, approved=approved)
         return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
 
-    code = guarded(terminal, command)
+    code = fenced(lambda: guarded(terminal, command), terminal)
     terminal.event("exit", code=code)
     return code
 
