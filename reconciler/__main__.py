@@ -13,6 +13,8 @@ def main() -> None:
         # vmtune.yaml is UTF-8, and so are the names in it, whatever the locale can print.
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _open_closed()
     if os.geteuid() == 0:
         # Root must not leave compiled files in a user's checkout.
         sys.dont_write_bytecode = True
@@ -21,6 +23,18 @@ def main() -> None:
     from reconciler.start import run  # noqa: PLC0415 - after the lines above
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_closed() -> None:
+    """/dev/null where the caller closed a stream: or the next file opened becomes that stream."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            os.dup2(fd, number)  # for the programs that are run, too
+            if fd != number:
+                os.close(fd)
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import click
 
 from reconciler import __version__, completing, exits
 from reconciler.direct import Chosen, defrag, history, measure
-from reconciler.fence import fenced
+from reconciler.fence import asked, fenced
 from reconciler.terminal import Terminal
 from reconciler.value import replace
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_TELLING = frozenset({"apply", "defrag"})
+"""With --json they print lines, of which the last one is the exit code."""
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -162,9 +164,11 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
     """Show the plan, ask, do it, and read every change back.
 
     With PLAN it does exactly that saved plan, or nothing when the host is no
-    longer as it was. Becomes root through sudo, doas or run0 (VMTUNE_SUDO
-    says which). Stops at the first action that does not go well and says what
-    was done and what was not; running it again goes on from there.
+    longer as it was; it asks only about what revert could not take back, as
+    images that are rewritten. Becomes root through sudo, doas or run0
+    (VMTUNE_SUDO says which). Stops at the first action that does not go well
+    and says what was done and what was not; running it again goes on from
+    there.
     """
     from reconciler.commands import apply as command  # noqa: PLC0415
 
@@ -272,17 +276,20 @@ def completion(chosen: Chosen, shell: str) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code; every error becomes one clear line on standard error."""
-    return fenced(lambda: _run(arguments))
+    terminal = asked(arguments)
+    return fenced(lambda: _run(arguments, terminal), terminal)
 
 
-def _run(arguments: Sequence[str]) -> Any:
+def _run(arguments: Sequence[str], terminal: Terminal) -> Any:
     try:
         return cli.main(list(arguments) or ["--help"], prog_name="vmtune", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return exits.USAGE
     except click.ClickException as error:
         error.show()
-        return exits.ERROR
+        code = exits.USAGE if isinstance(error, click.UsageError) else exits.ERROR
+        terminal.fail([{"message": error.format_message(), "hint": ""}])
+        context = getattr(error, "ctx", None)
+        if context and context.info_name in _TELLING:
+            terminal.event("exit", code=code)
+        return code
     except click.Abort:
         raise KeyboardInterrupt from None

@@ -55,7 +55,8 @@ def run(arguments: Sequence[str]) -> int:
 
         return cli.run(arguments)
     gc.set_threshold(_COLLECT_AFTER)
-    code = fenced(lambda: _COMMANDS[given[0]](_terminal(given[1]), given[1]))
+    terminal = _terminal(given[1])
+    code = fenced(lambda: _COMMANDS[given[0]](terminal, given[1]), terminal)
     gc.freeze()  # or all of it is looked through once more while Python ends
     return code
 

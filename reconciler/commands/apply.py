@@ -10,9 +10,11 @@ from reconciler.commands import elevate, permission
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load
-from reconciler.core import document, rests
-from reconciler.core.model import Op
+from reconciler.core import document, former, rests
+from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
+from reconciler.core.sizes import counted
+from reconciler.fence import fenced
 from reconciler.host import lock, readers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.core.document import Document
-    from reconciler.core.model import Plan
+    from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
+    from reconciler.core.snapshot import Snapshot
     from reconciler.terminal import Terminal
 
 _STALE = "the plan is stale, and nothing was changed"
@@ -53,10 +56,10 @@ def run(  # noqa: PLR0913 - one per option
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
         if file:
-            return _saved(terminal, planfile.load(file), file)
+            return _saved(terminal, planfile.load(file), file, yes=yes, approved=approved)
         return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
 
-    code = guarded(terminal, command)
+    code = fenced(lambda: guarded(terminal, command), terminal)
     terminal.event("exit", code=code)
     return code
 
@@ -102,14 +105,19 @@ def _left(terminal: Terminal, again: Plan) -> int:
     return exits.PART_WAY if again.actions else remaining(again)
 
 
-def _saved(terminal: Terminal, saved: Document, file: str) -> int:
+def _saved(terminal: Terminal, saved: Document, file: str, *, yes: bool, approved: str) -> int:
     """Exactly the saved plan, where the world it rests on is still there."""
     try:
         loaded = load(saved.world.config, None, saved.world.allow)
     except Problems as problems:  # there were none when the plan was made
         return _stale(terminal, _STALE, map(str, problems.problems))
+    final = tuple(filter(former.is_final, saved.plan.actions))
+    if not yes and not _agreed(terminal, final, permission.given(approved)):
+        return exits.ERROR
     if not caller.is_root():
-        return elevate.become_root(terminal, loaded, "apply", [os.path.abspath(file)])
+        said = str(permission.Token(permission.digest(final), ""))
+        words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
+        return elevate.become_root(terminal, loaded, "apply", words)
     with lock.held():
         see = readers.look()
         now = planning.make(loaded, see)
@@ -120,6 +128,21 @@ def _saved(terminal: Terminal, saved: Document, file: str) -> int:
             terminal.say("nothing to do: all of the plan is done already")
             return exits.DONE
         return execute(terminal, checked.todo, f"apply {file}", loaded.path)
+
+
+def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:
+    """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
+    see = readers.look() if final and permission.digest(final) != seen.actions else None
+    left = [each for each in final if see and not _is_done(each, see)]
+    for action in left:
+        terminal.report(f"  revert cannot take it back: {text.action(action)}")
+    what = counted(len(left), "change")
+    ask = f"Make {what} that revert cannot take back, and the others of the plan?"
+    return permission.granted(terminal, left, seen, yes=False, ask=ask)
+
+
+def _is_done(action: Action, see: Snapshot) -> bool:
+    return isinstance(action, Swap) and see.maybe(action.place) == action.want
 
 
 def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from reconciler import exits
@@ -54,6 +55,7 @@ def _journalled(
     terminal: Terminal, actions: Sequence[Action], recorder: Recorder, interrupt: Interrupt
 ) -> int:
     begun, going = 0, Progress(terminal)
+    ends: list[Result] = []
 
     def started(action: Action) -> None:
         nonlocal begun
@@ -64,6 +66,7 @@ def _journalled(
         going.begin(begun)
 
     def ended(result: Result) -> None:
+        ends.append(result)
         going.end()
         terminal.say(text.result(result.outcome.value, result.action, begun, len(actions)))
         terminal.event("end", number=begun, outcome=result.outcome.value, why=result.why)
@@ -82,7 +85,27 @@ def _journalled(
     except Refused as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
         return exits.PART_WAY if begun else exits.ERROR
+    except Exception as error:
+        recorder.give_up()
+        if not begun or os.environ.get("VMTUNE_DEBUG"):
+            raise
+        return _broken_off(terminal, error, actions, ends)
     return code
+
+
+def _broken_off(
+    terminal: Terminal, error: Exception, actions: Sequence[Action], ends: Sequence[Result]
+) -> int:
+    """A fault of vmtune in the middle: whoever it happens to is told how far it came."""
+    for result in ends:
+        terminal.report(f"  {result.outcome.value}: {text.action(result.action)}")
+    for action in actions[len(ends) :]:
+        terminal.report(f"  not done, or not known to be: {text.action(action)}")
+    terminal.complain(
+        f"stopped part way by a fault of vmtune: {type(error).__name__}: {error}",
+        "running it again goes on from there; VMTUNE_DEBUG=1 shows where, please report it",
+    )
+    return exits.PART_WAY
 
 
 def _judge(terminal: Terminal, results: Sequence[Result], interrupt: Interrupt) -> int:

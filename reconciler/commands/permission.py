@@ -55,7 +55,9 @@ def worth_root(terminal: Terminal, plan: Plan, *, yes: bool) -> bool:
     return bool(unseen) and (yes or terminal.can_ask)
 
 
-def granted(terminal: Terminal, actions: Sequence[Action], seen: Token, *, yes: bool) -> bool:
+def granted(
+    terminal: Terminal, actions: Sequence[Action], seen: Token, *, yes: bool, ask: str = ""
+) -> bool:
     """True when told yes in advance, or by the person at the terminal; says so when not."""
     if yes or not actions or digest(actions) == seen.actions:
         return True
@@ -65,7 +67,8 @@ def granted(terminal: Terminal, actions: Sequence[Action], seen: Token, *, yes: 
             "run it on a terminal, or give --yes to go on without being asked",
         )
         return False
-    if terminal.ask(f"\nMake {counted(len(actions), 'change')} to this host?"):
+    question = ask or f"Make {counted(len(actions), 'change')} to this host?"
+    if terminal.ask(f"\n{question}"):
         return True
     terminal.complain("not a yes; nothing was changed")
     return False

@@ -36,15 +36,23 @@ def run(  # noqa: PLR0913 - one per option
     """Print the plan, save it where asked to; the exit code as in exits."""
 
     def command() -> int:
+        saved = None if output is None else _free(output)
         loaded = load(config, host, allow)
         see = readers.look()
         plan = make(loaded, see)
         show(terminal, loaded, plan, "read only: nothing was changed")
-        if output or terminal.json:
-            _write(terminal, document_of(loaded, plan, see), output)
+        if saved or terminal.json:
+            _write(terminal, document_of(loaded, plan, see), saved)
         return exit_code(plan, detailed=detailed)
 
     return guarded(terminal, command)
+
+
+def _free(output: str) -> str:
+    """The absolute path: a file of someone's is refused before a long look at the host."""
+    from reconciler.run import planfile  # noqa: PLC0415 - nothing here is needed to show a plan
+
+    return planfile.free(output)
 
 
 def _write(terminal: Terminal, made: Document, output: str | None) -> None:

@@ -11,6 +11,7 @@ from reconciler.commands.execute import execute
 from reconciler.commands.load import Loaded, guarded
 from reconciler.core import veil
 from reconciler.core.revert import inverse
+from reconciler.core.written import latest
 from reconciler.host import lock, readers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
@@ -30,7 +31,7 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
 
     def command() -> int:
         of = _chosen(number)
-        plan = inverse(of, readers.look(), journal.written())
+        plan = inverse(of, readers.look(), latest(journal.written()))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(veil.action, plan.actions)))
         seen, token = permission.given(approved), permission.token(asked)
@@ -61,7 +62,7 @@ def _loaded(of: Run) -> Loaded:
 
 def _locked(terminal: Terminal, of: Run, shown: Plan) -> int:
     with lock.held():
-        now = inverse(of, readers.look(), journal.written())
+        now = inverse(of, readers.look(), latest(journal.written()))
         if not set(now.actions) <= set(shown.actions):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in text.moved(shown, now):

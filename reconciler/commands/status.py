@@ -11,6 +11,7 @@ from reconciler.core import codec, document
 from reconciler.core import effect as effects
 from reconciler.core.plan import declare, make_plan, recalled
 from reconciler.core.status import Report, standings
+from reconciler.core.written import latest, own
 from reconciler.host import clock, readers
 from reconciler.render import bars, text
 from reconciler.render import status as lines
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.status/1"
+_PAGE = "page that vmtune wrote"
 
 
 def run(terminal: Terminal, config: str | None, host: str | None, html: str | None = None) -> int:
@@ -31,20 +33,23 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     """
 
     def command() -> int:
+        page = None if html is None else _free(html)
         loaded = load(config, host)
         see, written = readers.look(), journal.written()
-        declared = recalled(declare(loaded.items, KINDS), written, loaded.path)
+        declared = recalled(declare(loaded.items, KINDS), own(written, loaded.path))
         plan = make_plan(declared, KINDS, see, written, loaded.path)
-        found = standings(declared, see, written)
+        found = standings(declared, see, latest(written))
         code = planning.exit_code(plan, detailed=True)
-        if terminal.quiet and not terminal.json and not html:
+        if terminal.quiet and not terminal.json and not page:
             return code
         report = Report(plan, found, effects.effect(declared, see, journal.seen()))
+        if page:  # before the answer: where it cannot be, that is the only one
+            _write(loaded, report, page)
         if not terminal.quiet:
             _show(terminal, loaded, report)
         terminal.data(_plain(loaded, report, code))
-        if html:
-            _write(terminal, loaded, report, html)
+        if page and not terminal.quiet:
+            terminal.report(f"written to {page}")
         return code
 
     return guarded(terminal, command)
@@ -62,13 +67,20 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report) -> None:
         terminal.say(f"\n{more}")
 
 
-def _write(terminal: Terminal, loaded: Loaded, report: Report, path: str) -> None:
-    from reconciler.host.people import pages  # noqa: PLC0415 - most look at the terminal
+def _free(path: str) -> str:
+    from reconciler.host.people import newfile  # noqa: PLC0415 - most look at the terminal
     from reconciler.render import html  # noqa: PLC0415
 
-    pages.write(path, html.page(report, loaded.host, loaded.shown, clock.now()), html.MARK)
-    if not terminal.quiet:
-        terminal.report(f"written to {path}")
+    return newfile.checked(path, "--html", newfile.Sort(html.MARK, _PAGE))
+
+
+def _write(loaded: Loaded, report: Report, path: str) -> None:
+    from reconciler.host.people import newfile  # noqa: PLC0415
+    from reconciler.render import html  # noqa: PLC0415
+
+    page = html.page(report, loaded.host, loaded.shown, clock.now())
+    data = page.encode("utf-8", "backslashreplace")
+    newfile.replace(path, data, "--html", newfile.Sort(html.MARK, _PAGE))
 
 
 def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:

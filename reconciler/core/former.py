@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
-from reconciler.core.model import Goal, Note, Refusal
+from reconciler.core.model import Goal, Note, Refusal, Swap
 from reconciler.core.places import FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
@@ -16,6 +16,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from reconciler.core.model import Action
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
@@ -43,13 +44,12 @@ def former(
     return Former(written.get(FstabOptions(target, 0)), tuple(live))
 
 
-def restored(line: str, of: Former, declared: Collection[tuning.Option]) -> str:
+def restored(line: str, was: Written | None, declared: Collection[tuning.Option] = ()) -> str:
     """The options with what vmtune put for others than the declared ones as it was before.
 
     Only where the word is still the one that vmtune wrote.
     """
-    was = of.line
-    if was is None or was.original is None or not _all_read(line, was):
+    if was is None or not _all_read(line, was):
         return line
     found = line
     for option in tuning.ALL:
@@ -62,8 +62,27 @@ def restored(line: str, of: Former, declared: Collection[tuning.Option]) -> str:
     return was.original if found != line and alike else found
 
 
-def _all_read(line: str, was: Written) -> bool:
-    return all(options.well_formed(text) for text in (line, was.original, *was.values))
+def _all_read(line: str | None, was: Written) -> bool:
+    texts = (line, was.original, *was.values)
+    return all(isinstance(text, str) and options.well_formed(text) for text in texts)
+
+
+def original(place: Place[Any], was: Written, have: Any) -> Any:
+    """What was there before, with the words of a line that others changed since as they are."""
+    is_line = isinstance(place, FstabOptions) and _all_read(have, was)
+    return restored(have, was) if is_line else was.original
+
+
+def back(place: Place[Any], was: Written, now: Any, last: Written) -> Any:
+    """What a place is to hold where nothing that was written is wanted any more.
+
+    That is ``now`` where it holds nothing of it, or what another configuration wrote
+    ``last``. A line of fstab is looked at word by word.
+    """
+    if isinstance(place, FstabOptions) and _all_read(now, was):
+        return restored(now, was)
+    is_ours = now in was.values and (last == was or now not in last.values)
+    return was.original if is_ours else now
 
 
 def live(of: Former, mounted: Collection[str], see: Snapshot) -> Iterator[Goal[str] | Note]:
@@ -91,6 +110,13 @@ def lasting(place: Place[Any], want: Any) -> Note | None:
     if isinstance(place, LiveOption) and not want and not tuning.option(place.name).off:
         return waits(place.name)
     return None
+
+
+def is_final(action: Action) -> bool:
+    """Whether no revert takes it back; what a fresh mount ends is not for good."""
+    if not isinstance(action, Swap) or isinstance(action.place, LiveOption):
+        return False
+    return lasting(action.place, action.have) is not None
 
 
 def waits(name: str) -> Note:

@@ -23,6 +23,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
 from reconciler.core.snapshot import Hidden
+from reconciler.core.written import latest, own
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from reconciler.core.written import Written
 
 _BEHIND = Note(f"systemd holds an older version of its files: {DAEMON_RELOAD.name}")
-NOTHING_WRITTEN: Mapping[Place[Any], Written] = {}
+NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,12 @@ def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...
 
 
 def recalled(
-    declared: Sequence[Declared], written: Mapping[Place[Any], Written], config: str
+    declared: Sequence[Declared], written: Mapping[Place[Any], Written]
 ) -> tuple[Declared, ...]:
-    """Each with what vmtune wrote for it before: it may ask for only a part of that now."""
+    """Each with what its configuration had written for it: it may ask for only a part of it now."""
     found: dict[str, dict[Place[Any], Written]] = {}
     for place, was in written.items():
-        if was.config == config:
-            found.setdefault(was.owner, {})[place] = was
+        found.setdefault(was.owner, {})[place] = was
     return tuple(
         replace(d, spec=d.kind.recall(d.spec, found.get(d.owner, NOTHING_WRITTEN)))
         for d in declared
@@ -85,7 +85,7 @@ def make_plan(
     declared: Sequence[Declared],
     kinds: Sequence[Kind],
     see: Snapshot,
-    written: Mapping[Place[Any], Written] = NOTHING_WRITTEN,
+    written: Mapping[Place[Any], tuple[Written, ...]] = NOTHING_WRITTEN,
     config: str = "",
 ) -> Plan:
     """The whole plan; raises Problems when two items want one place to differ.
@@ -94,20 +94,20 @@ def make_plan(
     never applied, and what to put back for items no longer declared in
     ``config``. What another configuration declared is left to that one.
     """
-    others = {place for place, was in written.items() if was.config != config}
-    own = {place: was for place, was in written.items() if place not in others}
-    declared = recalled(declared, written, config)
+    last, mine = latest(written), own(written, config)
+    others = {place for place, was in last.items() if was.config != config}
+    declared = recalled(declared, mine)
     see.expect(lambda: _units(declared, kinds, see))
     said = agree.strong(list(heard(declared, lambda d: _said(d, see))))
     agree.check_conflicts(said)
     said = agree.foreseen(said)
     changes: list[Change] = []
     for d, words in said:
-        changes += _changes(d, words, see, written)
+        changes += _changes(d, words, see, last)
     for kind in kinds:
         specs = [d.spec for d in declared if d.kind is kind]
         changes += _leftovers(kind, specs, see, others)
-    changes += _taken_back(declared, changes, see, own)
+    changes += _taken_back(declared, changes, see, mine, last)
     behind = any(isinstance(word, Reload) for _, words in said for word in words)
     return Plan(tuple(changes), in_order(changes, see, reload=behind))
 
@@ -225,16 +225,19 @@ def _taken_back(
     changes: Sequence[Change],
     see: Snapshot,
     written: Mapping[Place[Any], Written],
+    last: Mapping[Place[Any], Written],
 ) -> Iterator[Change]:
     """What was set for items that are no longer declared, where it still holds what was written."""
     owners = {d.owner for d in declared}
     taken = {swap.place for change in changes for swap in change.swaps}
     left: dict[str, list[Goal[Any]]] = {}
     for place, was in written.items():
-        if was.owner in owners or place in taken or see.maybe(place) not in was.values:
+        if was.owner in owners or place in taken or place.stays(was.original):
             continue
-        if not place.stays(was.original):
-            left.setdefault(was.owner, []).append(Goal(place, was.original))
+        now: Any = see.maybe(place)
+        before = former.back(place, was, now, last[place])
+        if before != now:
+            left.setdefault(was.owner, []).append(Goal(place, before))
     for owner, goals in left.items():
         yield _put_back(owner, goals, see)
 

@@ -1,8 +1,8 @@
 """What a plan rests on besides the values of its places: that they are still the same places.
 
 Two directories may hold the same value, and two disks the same options. What
-changes whenever a machine runs (times, sizes, free space) is left out: whoever
-writes data looks at those again when it does.
+changes whenever a machine runs (times, sizes, free space) is left out: the plan
+of the moment says where it is in the way, and whoever writes data looks again.
 """
 
 from __future__ import annotations

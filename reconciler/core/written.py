@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import former
 from reconciler.core.model import Swap
 from reconciler.value import dataclass, field, replace
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A place's value before vmtune first wrote it, and what of ours it may hold now.
+    """A place's value before a configuration first had it written, and what it may hold now.
 
     That is the value written last. Only where the last writing was cut off or
     failed (not ``certain``) may it also be an earlier one, or still the original.
@@ -28,7 +29,11 @@ class Written:
     run: int
     certain: bool = True
     config: str = ""
-    """The configuration that it was declared in: another one does not take it back."""
+    """The configuration that it was declared in: another one does not take it back.
+
+    Each remembers only what it had written itself. Two of them may share a line of
+    fstab: what one finds there of the other's is part of its ``original``.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +101,42 @@ def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:
     return found
 
 
-def fold(base: Mapping[Place[Any], Written], runs: Iterable[Run]) -> dict[Place[Any], Written]:
-    """The latest values over all runs; a place that holds its original again is forgotten."""
+def fold(
+    base: Mapping[Place[Any], tuple[Written, ...]], runs: Iterable[Run]
+) -> dict[Place[Any], tuple[Written, ...]]:
+    """The latest values over all runs, of each configuration, the one that wrote last at the end.
+
+    A place that holds its original again is forgotten.
+    """
     found = dict(base)
     for run in runs:
         for number, swap in run.done():
-            certain = run.outcomes.get(number) == "done"
-            before = found.pop(swap.place, None)
-            original = before.original if before else swap.have
-            if swap.want != original:
-                earlier = before.values if before and not certain else ()
-                values = (*earlier, swap.want)
-                found[swap.place] = Written(
-                    original, values, swap.owner, run.number, certain, run.config
-                )
-            elif before and not certain:
-                # What was written may still be there, or not.
-                found[swap.place] = replace(before, certain=False)
+            before = found.pop(swap.place, ())
+            own = next((was for was in before if was.config == run.config), None)
+            now = _written(swap, own, run, certain=run.outcomes.get(number) == "done")
+            kept = [was for was in before if was != own]
+            if kept := [*kept, now] if now else kept:
+                found[swap.place] = tuple(kept)
     return found
+
+
+def _written(swap: Swap, before: Written | None, run: Run, *, certain: bool) -> Written | None:
+    original = former.original(swap.place, before, swap.have) if before else swap.have
+    if swap.want != original:
+        earlier = before.values if before and not certain else ()
+        values = (*earlier, swap.want)
+        return Written(original, values, swap.owner, run.number, certain, run.config)
+    # What was written may still be there, or not.
+    return replace(before, certain=False) if before and not certain else None
+
+
+def latest(
+    of: Mapping[Place[Any], tuple[Written, ...]],
+) -> dict[Place[Any], Written]:
+    """What was written last, by whichever configuration."""
+    return {place: found[-1] for place, found in of.items()}
+
+
+def own(of: Mapping[Place[Any], tuple[Written, ...]], config: str) -> dict[Place[Any], Written]:
+    """What one configuration had written."""
+    return {place: was for place, found in of.items() for was in found if was.config == config}

@@ -219,7 +219,8 @@ V708 vmtune remembers by name at most a thousand files that are to be left as th
 cannot be rewritten, the path is probably not the images' own directory.
 
 V709 What a rewritten image was like before is not kept: revert leaves it as it is now. Its content
-is the same to the byte, and was compared before the old one was removed.
+is the same to the byte, and was compared before the old one was removed. Before it does that, also
+`apply PLAN` asks on a terminal, and needs --yes where there is none.
 
 V710 A rewrite that was killed left a copy beside the image, and somebody may need it: it was
 written to since, by a program that had found the image just before, or the image itself is gone.

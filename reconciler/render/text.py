@@ -59,7 +59,7 @@ def column(of: Sequence[Change], width: int) -> int:
 
 
 def _head(change: Change) -> str:
-    return f"  {change.op.value} {change.kind} {printable(change.name)}"
+    return printable(f"  {change.op.value} {change.kind} {change.name}")
 
 
 def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
@@ -77,7 +77,7 @@ def remarks(change: Change, width: int) -> Iterator[str]:
     """What is to be known beside it, and what to do about it."""
     for note in change.notes:
         code = f"   {note.code}" if note.code else ""
-        yield from wrapped(printable(note.text) + code, width, _INDENT)
+        yield from wrapped(printable(note.text + code), width, _INDENT)
     if change.hint:
         yield from wrapped(printable(change.hint), width, _INDENT)
 
@@ -198,7 +198,7 @@ def allowed(risks: Sequence[str]) -> str:
 
 def header(head: str, remark: str, width: int) -> Iterator[str]:
     """The first line; what does not fit goes below."""
-    head = printable(head)
+    head, remark = printable(head), printable(remark)
     whole = f"{head}   {remark}" if remark else head
     if len(whole) <= width:
         yield whole

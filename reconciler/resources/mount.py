@@ -113,7 +113,7 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if refusal := fstab_line.not_of_the_line(lines[0], mount, here.uuid, see):
         yield refusal
         return
-    wanted = former.restored(lines[0].options, spec.before, _declared(spec))
+    wanted = former.restored(lines[0].options, spec.before.line, _declared(spec))
     why = former.WHY if wanted != lines[0].options else ""
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)

@@ -37,7 +37,7 @@ class Base:
     """What the runs up to number ``through``, no longer kept, wrote."""
 
     through: int = 0
-    written: Mapping[Place[Any], Written] = field(default_factory=dict)
+    written: Mapping[Place[Any], tuple[Written, ...]] = field(default_factory=dict)
 
 
 def runs() -> tuple[Run, ...]:
@@ -62,8 +62,8 @@ def run(number: int) -> Run:
     return found
 
 
-def written() -> dict[Place[Any], Written]:
-    """What vmtune wrote last, place by place, with what was there before it."""
+def written() -> dict[Place[Any], tuple[Written, ...]]:
+    """What vmtune wrote, place by place, with what was there before it: as ``fold`` gives it."""
     return fold(base().written, runs())
 
 
@@ -161,16 +161,21 @@ def base() -> Base:
     try:
         data = codec.mapping(json.loads(text))
         _expect(BASE_FORMAT, data)
-        entries = (codec.mapping(entry) for entry in codec.items(data["written"]))
-        return Base(codec.number(data["through"]), dict(_written(entry) for entry in entries))
+        found: dict[Place[Any], tuple[Written, ...]] = {}
+        for entry in codec.items(data["written"]):
+            place, was = _written(codec.mapping(entry))
+            found[place] = (*found.get(place, ()), was)
+        return Base(codec.number(data["through"]), found)
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         raise _damaged(path, error) from None
 
 
 def veiled(of: Base) -> Base:
     """As everybody may read it."""
-    entries = ((veil.place(place), veil.written(was)) for place, was in of.written.items())
-    return Base(of.through, dict(entries))
+    entries = of.written.items()
+    return Base(
+        of.through, {veil.place(place): tuple(map(veil.written, w)) for place, w in entries}
+    )
 
 
 def plain_base(of: Base) -> dict[str, Any]:
@@ -185,7 +190,8 @@ def plain_base(of: Base) -> dict[str, Any]:
             "certain": was.certain,
             "config": was.config,
         }
-        for place, was in of.written.items()
+        for place, found in of.written.items()
+        for was in found
     ]
     return {"format": BASE_FORMAT, "through": of.through, "written": entries}
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core import document, rests
 from reconciler.core.codec import FormatError
 from reconciler.core.model import Op, Poke, Swap
 from reconciler.core.snapshot import Hidden
-from reconciler.host import files
-from reconciler.host.people import trust
+from reconciler.host.people import newfile, trust
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.core.snapshot import Snapshot
 
 _LARGEST = 64 << 20
+_PLAN = newfile.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
 
 
 def dumps(of: Document) -> str:
@@ -32,14 +30,14 @@ def dumps(of: Document) -> str:
     return json.dumps(document.plain(of), indent=1) + "\n"
 
 
+def free(path: str) -> str:
+    """The absolute path of a plan to be saved; Refused over anything but another plan."""
+    return newfile.checked(path, "-o", _PLAN)
+
+
 def save(path: str, of: Document) -> None:
     """Write it for its owner only, atomically: it says what root is going to do."""
-    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise Refused(f"{path} is there, and is no file")
-    try:
-        files.create(os.path.abspath(path), dumps(of).encode("ascii"), 0o600)
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
+    newfile.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
 
 
 def load(path: str) -> Document:
@@ -118,7 +116,15 @@ def _rests(saved: Document, see: Snapshot) -> Iterator[str]:
 
 
 def _refused(saved: Plan, now: Plan) -> Iterator[str]:
-    planned = {(change.kind, change.name) for change in saved.changes if change.swaps}
+    """What the plan of this moment refuses of it, as a whole or (images) in part."""
+    planned = {f"{change.kind} {change.name}" for change in saved.changes if change.swaps}
+    known = {f"{change.kind} {change.name}" for change in saved.changes}
     for change in now.changes:
-        if change.op is Op.BLOCKED and (change.kind, change.name) in planned:
-            yield f"{change.kind} {change.name}: {change.text}"
+        row = f"{change.kind} {change.name}"
+        is_part = row not in known and any(row.startswith(f"images {p}/") for p in _images(saved))
+        if change.op is Op.BLOCKED and (row in planned or is_part):
+            yield f"{row}: {change.text}"
+
+
+def _images(saved: Plan) -> Iterator[str]:
+    return (change.name for change in saved.changes if change.kind == "images" and change.swaps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
@@ -77,6 +77,11 @@ class Recorder:
     def finish(self, result: str) -> None:
         """The run is over."""
         self._append({"finish": clock.now(), "result": result})
+
+    def give_up(self) -> None:
+        """The same after a fault that nobody foresaw: said where that can still be written."""
+        with suppress(Refused):
+            self.finish("part way")
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._refusing():

@@ -35,7 +35,7 @@ def test_once_allowed_on_the_command_line(host: World):
     assert refused.code == 1
     assert "a saved plan is done as it was made" in refused.err
     assert not is_nocow(image)
-    done = host.vmtune("apply", str(plan))
+    done = host.vmtune("apply", str(plan), "--yes")
     assert done.code == 0, done
     assert is_nocow(image)
     written(host.area / "vm2" / "b.raw")

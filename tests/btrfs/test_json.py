@@ -246,3 +246,109 @@ def test_an_answer_that_cannot_be_written_is_said(each: Each):
         )
     assert done.returncode == 1
     assert done.stderr == "vmtune: the answer cannot be written: No space left on device\n"
+
+
+# --- also when something goes wrong outside of a command
+
+# A fault of vmtune itself, in the planner.
+FAULTY = """
+import sys
+from reconciler.core import plan
+from reconciler.start import run
+
+def odd(*_, **_named):
+    raise ZeroDivisionError("odd")
+
+plan.in_order = odd
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def one_document(ran: Ran) -> str:
+    data = json.loads(ran.out)
+    check("error", data)
+    return str(data["problems"][0]["message"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--json", "--bogus"],
+        ["plan", "--json", "extra"],
+        ["show", "--json"],
+        ["status", "--json", "--html"],
+        ["doctor", "--json", "--allow"],
+        ["measure", "--json"],
+        ["pln", "--json"],
+    ],
+)
+def test_a_wrong_command_line_is_json_too(each: Each, arguments: list[str]):
+    ran = each.host.vmtune(*arguments)
+    assert ran.code == 64, ran
+    assert one_document(ran) in ran.err
+
+
+@pytest.mark.parametrize("command", ["apply", "defrag"])
+def test_so_it_is_where_events_are_told(each: Each, command: str):
+    ran = each.host.vmtune(command, "--json", "--bogus")
+    assert ran.code == 64, ran
+    found = lines(ran)
+    assert names(found) == ["error", "exit"]
+    assert found[-1]["code"] == 64
+
+
+def test_a_page_that_cannot_be_written_is_the_one_answer(each: Each):
+    for path in ("/proc/nope/x", str(each.host.file)):
+        ran = each.host.vmtune("status", "--json", "--html", path)
+        assert ran.code == 1, ran
+        assert path in one_document(ran)
+    page = TOP / "t" / "page.html"
+    ran = each.host.vmtune("status", "--json", "--html", str(page))
+    check("status", json.loads(ran.out))
+    assert page.exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "doctor"])
+def test_an_interrupt_is_json_too(each: Each, command: str):
+    under = [
+        *("strace", "-qq", "-o", "/dev/null", "-P", "/etc/fstab"),
+        *("-e", "inject=openat:signal=INT:when=1"),
+    ]
+    ran = each.host.vmtune(command, "--json", under=under)
+    assert ran.code == 130, ran
+    assert one_document(ran) == "interrupted; nothing was changed"
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_so_is_a_fault_of_vmtune(each: Each, command: str):
+    words = ["--config", str(each.host.file), command, "--json"]
+    done = subprocess.run(
+        [PROGRAM[0], "-c", FAULTY, *words], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.returncode == 1
+    ran = Ran(done.returncode, done.stdout, done.stderr)
+    assert one_document(ran) == "this is a fault of vmtune: ZeroDivisionError: odd"
+
+
+def test_an_interrupt_at_the_question_ends_the_events(each: Each):
+    with each.host.typed("apply", "--json") as typed:
+        typed.see("Only `yes` does it: ")
+        typed.type("\x03")
+        assert typed.end() == 130, typed.screen
+    told = [line[line.index("{") :] for line in typed.screen.splitlines() if "{" in line]
+    found = [json.loads(line) for line in told]
+    for line in found:
+        check("events", line)
+    assert names(found) == ["plan", "error", "exit"]
+    assert found[-1]["code"] == 130
+    assert each.is_untouched()
+
+
+def test_a_fault_ends_them_too(each: Each):
+    words = ["--config", str(each.host.file), "apply", "--json", "--yes"]
+    done = subprocess.run(
+        [PROGRAM[0], "-c", FAULTY, *words], capture_output=True, text=True, check=False, cwd="/"
+    )
+    found = lines(Ran(done.returncode, done.stdout, done.stderr))
+    assert names(found) == ["error", "exit"]
+    assert found[-1]["code"] == done.returncode == 1

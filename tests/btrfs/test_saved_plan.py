@@ -12,7 +12,7 @@ import pytest
 from tests.btrfs.each import CRON_D, Each, everything, records, strays
 from tests.btrfs.outside import compression, is_nocow, run
 from tests.btrfs.sandbox import TOP
-from tests.btrfs.world import FSTAB, NOBODY, Image, Ran, World
+from tests.btrfs.world import ALICE, FSTAB, NOBODY, Image, Ran, World
 
 PLAN = TOP / "t" / "saved"
 MINE = TOP / "t" / "mine"
@@ -90,6 +90,58 @@ def test_it_is_saved_as_a_file_or_not_at_all(each: Each, what: str):
     assert strays(TOP / "t") == []
 
 
+@pytest.mark.parametrize("what", ["config", "fstab", "json"])
+def test_it_is_saved_over_no_other_file(each: Each, what: str):
+    """The shell completes a name: the configuration's is the nearest."""
+    path = {"config": each.host.file, "fstab": FSTAB, "json": PLAN}[what]
+    if what == "json":
+        PLAN.write_text('{"format": "vmtune.status/1"}')
+    before = path.read_bytes()
+    ran = each.host.vmtune("plan", "-o", str(path))
+    assert ran.code == 1, ran
+    assert ran.out == ""
+    assert f"{path} is there, and is no plan that vmtune saved; nothing was written" in ran.err
+    assert "name another file" in ran.err
+    assert path.read_bytes() == before
+
+
+def test_one_plan_takes_the_place_of_another(each: Each):
+    save(each)
+    each.host.nocow(each.new)
+    save(each)
+    assert "cron.d" not in PLAN.read_text()
+
+
+def test_a_name_that_is_empty_is_a_mistake(each: Each):
+    for words in (["plan", "-o", ""], ["status", "--html", ""], ["init", "-o", ""]):
+        ran = each.host.vmtune(*words)
+        assert ran.code == 1, ran
+        assert "names no file" in ran.err
+        assert ran.out == ""
+
+
+def test_what_a_user_asked_for_is_theirs(each: Each):
+    """Under sudo, by a name that no shell has expanded."""
+    home = each.host.alice()
+    for words in (
+        ["plan", "-o", "~/plan"],
+        ["status", "--html", "~/page.html"],
+        ["init", "-o", "~/f"],
+    ):
+        for _ in range(2):
+            ran = each.host.vmtune(*words, env={"SUDO_USER": "alice"})
+        assert ran.code == (1 if words[0] == "init" else ran.code), ran
+    written = {path.name: path.stat() for path in home.iterdir()}
+    assert {name: stat.S_IMODE(status.st_mode) for name, status in written.items()} == {
+        "plan": 0o600,
+        "page.html": 0o600,
+        "f": 0o644,
+    }
+    assert {status.st_uid for status in written.values()} == {ALICE}
+    ran = each.host.vmtune("apply", str(home / "plan"), env={"SUDO_USER": "alice"})
+    assert ran.code == 0, ran
+
+
 # --- showing
 
 
@@ -146,6 +198,79 @@ def test_a_user_makes_it_and_root_does_it(each: Each):
         passwd.write_text(before)
     assert ran.code == 0, ran
     assert each.is_done()
+
+
+# --- what no revert takes back
+
+FINAL = {
+    "images": ({"nocow": True, "existing": "rewrite"}, "images below"),
+    "subvolume": ({"subvolume": True}, "directory -> subvolume"),
+    "property": ({"compression": "zstd"}, "below"),
+}
+
+
+@pytest.fixture(params=FINAL)
+def final(request: pytest.FixtureRequest, host: World) -> Path:
+    """A plan with something that is done for good, of a directory that is returned."""
+    folder = host.area / "vm"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "disk.raw").write_bytes(b"image" * 10_000)
+    os.sync()
+    host.declare(paths=[{"path": str(folder), **FINAL[request.param][0]}])
+    assert host.vmtune("plan", "-o", str(PLAN)).code == 0
+    return folder
+
+
+def looks(folder: Path) -> tuple[object, ...]:
+    """Which directory and image they are, and how."""
+    names = (folder, folder / "sub", folder / "disk.raw")
+    return *(name.stat().st_ino for name in names), run("lsattr", "-d", *names)
+
+
+def test_it_is_not_done_where_nobody_can_be_asked(host: World, final: Path):
+    before = looks(final)
+    ran = host.vmtune("apply", str(PLAN))
+    assert ran.code == 1, ran
+    assert "revert cannot take it back: " in ran.err
+    assert "nobody to ask here, and nothing was changed" in ran.err
+    assert "give --yes" in ran.err
+    assert looks(final) == before
+    assert records() == []
+    done = host.vmtune("apply", "--yes", str(PLAN))
+    assert done.code == 0, done
+    host.plan()
+    again = host.vmtune("apply", str(PLAN))
+    assert again.code == 0, "what is done is nothing to be asked about"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("no", 1), ("yes", 0)])
+def test_a_person_is_asked(host: World, final: Path, answer: str, code: int):
+    before = looks(final)
+    with host.typed("apply", str(PLAN)) as typed:
+        typed.see("Make 1 change that revert cannot take back, and the others of the plan? Only")
+        typed.type(f"{answer}\n")
+        assert typed.end() == code, typed.screen
+    assert (looks(final) == before) == (answer == "no")
+
+
+def test_what_can_be_taken_back_is_not_asked_about(each: Each):
+    save(each)
+    with each.host.typed("apply", str(PLAN)) as typed:
+        assert typed.end() == 0, typed.screen
+    assert "Only `yes`" not in typed.screen
+
+
+def test_the_yes_goes_along_to_root(host: World, final: Path):
+    """What sudo would run; of another plan the yes is worth nothing."""
+    PLAN.chmod(0o644)
+    told = host.vmtune("apply", "--yes", str(PLAN), user=NOBODY, env={"VMTUNE_SUDO": "none"})
+    token = re.search(r"--yes --approved ([0-9a-f]{32}-)", told.err)
+    assert token, told
+    wrong = host.vmtune("apply", str(PLAN), "--approved", "0" * 32 + "-")
+    assert wrong.code == 1, wrong
+    ran = host.vmtune("apply", str(PLAN), "--approved", token[1])
+    assert ran.code == 0, ran
+    assert final.is_dir()
 
 
 # --- what it rests on
@@ -271,6 +396,50 @@ def test_another_directory_to_make_one_in_is_refused(host: World):
     assert ran.code == 5, ran
     assert f"directory {outer}: planned on" in ran.err
     assert list(outer.iterdir()) == []
+
+
+@pytest.fixture
+def full(host: World) -> Image:
+    """A small disk with two images to rewrite, and a plan that does."""
+    image = host.image("data")
+    folder = image.path / "vm"
+    folder.mkdir()
+    for name, size in (("large.raw", 40), ("small.raw", 1)):
+        (folder / name).write_bytes(os.urandom(size << 20))
+    os.sync()
+    host.nocow(folder, existing="rewrite")
+    ran = host.vmtune("plan", "-o", str(PLAN))
+    assert "up to 56.3 MiB must be free meanwhile" in ran.out, ran
+    return image
+
+
+def fill(image: Image, left: int) -> None:
+    """A file that leaves so many MiB."""
+    free = os.statvfs(image.path)
+    run("fallocate", "-l", str(free.f_bavail * free.f_frsize - (left << 20)), image.path / "more")
+    os.sync()
+
+
+@pytest.mark.parametrize(
+    ("left", "words"), [(4, "vm/small.raw: not rewritten"), (30, "vm/large.raw: not rewritten")]
+)
+def test_a_disk_that_filled_since_makes_it_stale(host: World, full: Image, left: int, words: str):
+    """For each image that no longer finds room, with the figures."""
+    before = {path.name: path.stat().st_ino for path in (full.path / "vm").iterdir()}
+    fill(full, left)
+    ran = host.vmtune("apply", "--yes", str(PLAN))
+    assert ran.code == 5, ran
+    assert re.search(rf"images .*{words}.*MiB are", ran.err), ran
+    assert {path.name: path.stat().st_ino for path in (full.path / "vm").iterdir()} == before
+    assert records() == []
+
+
+def test_an_image_that_grew_and_fits_does_not(host: World, full: Image):
+    with (full.path / "vm" / "small.raw").open("ab") as file:
+        file.write(os.urandom(2 << 20))
+    os.sync()
+    ran = host.vmtune("apply", "--yes", str(PLAN))
+    assert ran.code == 0, ran
 
 
 @pytest.fixture

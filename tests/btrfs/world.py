@@ -151,9 +151,10 @@ class World:
         user: int = 0,
         under: Sequence[str | Path] = (),
         env: Mapping[str, str] | None = None,
+        config: Path | None = None,
     ) -> Ran:
         """Run it to its end; no user ever sees a traceback."""
-        argv = [*map(str, under), *PROGRAM, "--config", str(self.file), *arguments]
+        argv = [*map(str, under), *PROGRAM, "--config", str(config or self.file), *arguments]
         done = subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,

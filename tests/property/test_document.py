@@ -219,7 +219,8 @@ def journals(draw):
         ended = {n: draw(outcomes) for n in range(1, len(swaps) + 1)}
         begun = frozenset(n for n in ended if draw(st.booleans()) or ended[n])
         kept = {n: outcome for n, outcome in ended.items() if outcome}
-        runs.append(Run(number, "", "", "apply", "", tuple(swaps), begun, kept))
+        config = draw(st.sampled_from(["/a.yaml", "/b.yaml"]))
+        runs.append(Run(number, "", "", "apply", config, tuple(swaps), begun, kept))
     return runs
 
 
@@ -233,10 +234,12 @@ def test_folding_in_two_steps_is_folding_at_once(runs, data):
 @QUICK
 @given(journals())
 def test_what_is_known_to_be_written_was(runs):
-    """The first value that vmtune replaced, and the last that it put, by the one that put it."""
-    for place, was in fold({}, runs).items():
+    """The first value that a configuration replaced, and the last that it put, by who put it."""
+    found = fold({}, runs)
+    for place, was in ((place, was) for place, each in found.items() for was in each):
         assert isinstance(was, Written)
-        swaps = [(run, swap) for run in runs for _, swap in run.done() if swap.place == place]
+        own = [run for run in runs if run.config == was.config]
+        swaps = [(run, swap) for run in own for _, swap in run.done() if swap.place == place]
         assert was.values[-1] in {swap.want for _, swap in swaps}
         assert was.original in {swap.have for _, swap in swaps}
         assert was.original != was.values[-1]
@@ -244,6 +247,8 @@ def test_what_is_known_to_be_written_was(runs):
         if was.certain:
             assert was.values == (swaps[-1][1].want,)
             assert was.owner == swaps[-1][1].owner
+    for each in found.values():
+        assert len({was.config for was in each}) == len(each)
 
 
 @QUICK
@@ -256,7 +261,7 @@ def test_written_again_and_again_the_first_original_stays(values):
         for n, (have, want) in enumerate(steps, 1)
         if have != want
     ]
-    found = fold({}, runs).get(place)
+    (found,) = fold({}, runs).get(place, (None,))
     returned = [n for n, value in enumerate(values) if value == values[0]]
     if values[-1] == values[0]:
         assert found is None

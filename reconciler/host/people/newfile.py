@@ -1,4 +1,4 @@
-"""A file that a user asked for: in the user's own name, and never over another one."""
+"""A file that a user asked for: in the user's own name, and over nothing but one of its kind."""
 
 from __future__ import annotations
 
@@ -11,20 +11,39 @@ from reconciler.host import files
 from reconciler.host.kernel import inode
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_HEAD = 200
 
-def checked(path: str) -> str:
-    """The absolute path, ``~`` being the caller's home; Refused where something is there."""
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Files that vmtune may write anew: ``mark`` stands at their beginning; what messages say."""
+
+    mark: str
+    name: str
+
+
+def checked(path: str, option: str = "-o", sort: Sort | None = None) -> str:
+    """The absolute path, ``~`` being the caller's home.
+
+    Refused where something is there; but with a ``sort``, a file of it may be, or an empty one.
+    """
     if not path:
-        raise Refused("-o names no file", "is the variable empty that should name it?")
+        raise Refused(f"{option} names no file", "is the variable empty that should name it?")
     user, slash, rest = path.partition("/")
     home = caller.home_of(user[1:]) if user.startswith("~") else None
     absolute = os.path.abspath(path if home is None else f"{home}{slash}{rest}")
-    if os.path.lexists(absolute):
-        raise _there(absolute)
+    try:
+        with _as_owner(os.path.dirname(absolute)):
+            is_free = not os.path.lexists(absolute) or (sort and _is_of(absolute, sort))
+    except OSError as error:
+        raise Refused(f"{absolute}: {error.strerror}", "nothing was written") from None
+    if not is_free:
+        raise _there(absolute, option, sort)
     return absolute
 
 
@@ -35,13 +54,37 @@ def write(path: str, data: bytes) -> None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             files.create_new(path, data)
     except FileExistsError:
-        raise _there(path) from None
+        raise _there(path, "-o", None) from None
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", "nothing was written") from None
 
 
-def _there(path: str) -> Refused:
-    return Refused(f"{path} is there already, and stays as it is", "name another file with -o")
+def replace(path: str, data: bytes, option: str, sort: Sort) -> None:
+    """The same over a file of its sort, for its owner only: it names what closed folders hold."""
+    path = checked(path, option, sort)
+    try:
+        with _as_owner(os.path.dirname(path)):
+            files.create(path, data, 0o600)
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _is_of(path: str, sort: Sort) -> bool:
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    head = files.start_of(path, _HEAD)
+    return not head or sort.mark.encode() in head
+
+
+def _there(path: str, option: str, sort: Sort | None) -> Refused:
+    if sort:
+        return Refused(
+            f"{path} is there, and is no {sort.name}; nothing was written",
+            f"name another file with {option}, or move that one away",
+        )
+    return Refused(
+        f"{path} is there already, and stays as it is", f"name another file with {option}"
+    )
 
 
 @contextmanager

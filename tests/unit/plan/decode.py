@@ -53,6 +53,7 @@ _TYPES = {
     **vars(facts),
     **vars(layout),
     **vars(places),
+    **vars(subvolume),
     "Domain": libvirtxml.Domain,
     "Job": Job,
     "Line": fstab.Line,
