@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,23 @@ def test_lines_that_cannot_be_edited_are_refused(host: World, case: str):
     assert code in host.apply(expect=1).row(f"! mount {image.path}")
     assert identity(FSTAB) == before
     assert "autodefrag" not in mountinfo(image.path)[1]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "directory"])
+def test_an_fstab_that_is_no_file_keeps_nobody_waiting(host: World, make: Callable[[Path], None]):
+    """A FIFO is opened without waiting for its writer, by every command that asks."""
+    image = host.image("data")
+    FSTAB.unlink()
+    make(FSTAB)
+    try:
+        host.mounts(image.path, compress="no")
+        assert "/etc/fstab: not a regular file" in host.plan(expect=6).row(f"? mount {image.path}")
+        host.apply(expect=6)
+        assert "/etc/fstab: not a regular file" in host.vmtune("doctor").row("V509")
+        assert host.vmtune("init").code == 0
+        assert host.vmtune("status").code == 6
+    finally:
+        FSTAB.rmdir() if FSTAB.is_dir() else FSTAB.unlink()
 
 
 def test_what_the_kernel_shows_in_other_words_is_no_difference(host: World):
