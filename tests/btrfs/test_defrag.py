@@ -303,6 +303,19 @@ def test_without_systemd_auto_is_cron(host: World):
     assert len(own_files()) == 1
 
 
+def test_a_user_whom_no_passwd_knows(host: World):
+    """As in a container: crontab(1) refuses such a user, and vmtune names the number."""
+    (host.area / "images").mkdir()
+    CRONTABS.chmod(0o700)
+    declare(host, host.area / "images")
+    ran = host.plan(expect=2, user=54321)
+    assert "crontabs of other users are not readable without root" in ran.out
+    assert "Needs root." in ran.out
+    ran = host.vmtune("apply", "--yes", user=54321)
+    assert ran.code == 1, ran
+    assert own_files() == []
+
+
 def test_a_directory_that_is_not_there_yet_is_noted(host: World):
     declare(host, host.area / "later")
     assert "not there yet" in host.plan(expect=2).out
