@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,11 +11,12 @@ import click
 from reconciler import __version__, exits
 from reconciler.direct import Chosen, defrag, measure
 from reconciler.fence import fenced
-from reconciler.terminal import Terminal
+from reconciler.terminal import Terminal, unheard
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
 
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -269,3 +272,19 @@ def _run(arguments: Sequence[str]) -> Any:
         return exits.ERROR
     except click.Abort:
         raise KeyboardInterrupt from None
+    except OSError as error:
+        if not _is_clicks(error.__traceback__):
+            raise
+        raise unheard(sys.stdout, error) from None
+    except (KeyError, ValueError, IndexError):
+        if not os.environ.get("_VMTUNE_COMPLETE"):
+            raise
+        Terminal().complain("_VMTUNE_COMPLETE is for the script of `vmtune completion` alone")
+        return exits.USAGE
+
+
+def _is_clicks(trace: TracebackType | None) -> bool:
+    """Whether it was click that could not print: --help, --version, completions."""
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"

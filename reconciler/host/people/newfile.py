@@ -22,7 +22,7 @@ def checked(path: str) -> str:
         raise Refused("-o names no file", "is the variable empty that should name it?")
     user, slash, rest = path.partition("/")
     home = caller.home_of(user[1:]) if user.startswith("~") else None
-    absolute = os.path.abspath(path if home is None else f"{home}{slash}{rest}")
+    absolute = caller.absolute(path if home is None else f"{home}{slash}{rest}")
     if os.path.lexists(absolute):
         raise _there(absolute)
     return absolute

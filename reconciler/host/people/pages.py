@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from reconciler.host import files
+from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
 _HEAD = 200
@@ -15,7 +16,7 @@ def write(path: str, text: str, mark: str) -> None:
 
     Refused over anything but a page that has ``mark`` at its beginning.
     """
-    full = os.path.abspath(path)
+    full = caller.absolute(path)
     try:
         _check(full, path, mark)
         files.create(full, text.encode("utf-8", "backslashreplace"), 0o600)
