@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from reconciler.config import load
-from reconciler.core import discovery, facts, images, layout, places, tree
+from reconciler.core import discovery, facts, images, layout, places, subvolume, tree
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.formats import fstab, libvirtxml, mountinfo
@@ -40,7 +40,7 @@ if typing.TYPE_CHECKING:
 HOSTS = Path(__file__).parent / "hosts"
 QUERIES = {
     name: found
-    for room in (facts, layout, places, images, discovery)
+    for room in (facts, layout, places, images, subvolume, discovery)
     for name, found in vars(room).items()
     if isinstance(found, type) and issubclass(found, Query) and dataclasses.is_dataclass(found)
 }
@@ -48,6 +48,7 @@ QUERIES = {
 _TYPES = {
     **vars(tree),
     **vars(images),
+    **vars(subvolume),
     **vars(discovery),
     **vars(facts),
     **vars(layout),
