@@ -23,6 +23,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
 from reconciler.core.origin import Problem, Problems
+from reconciler.core.outlook import weighed
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass, replace
 
@@ -99,7 +100,7 @@ def make_plan(
     own = {place: was for place, was in written.items() if place not in others}
     declared = recalled(declared, written, config)
     see.expect(lambda: _units(declared, kinds, see))
-    said = _strong(list(heard(declared, lambda d: _said(d, see))))
+    said = weighed(_strong(list(heard(declared, lambda d: _said(d, see)))), see)
     _check_conflicts(said)
     changes: list[Change] = []
     for d, words in said:

@@ -98,6 +98,12 @@ V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
 
 V311 The path has bytes that neither a crontab nor a unit file can hold.
 
+V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
+whatever it rewrites, images that were written uncompressed among them: a piece is then 128 KiB at
+most. Nocow files are left as they are. `compression: none` for the directory keeps its files from
+it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
+filesystem.
+
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import elsewhere
+from reconciler.core import compression, elsewhere
 from reconciler.core.facts import (
     CalendarRuns,
     CronDaemon,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.outlook import Outlook
     from reconciler.core.snapshot import Snapshot
     from reconciler.formats import calendar
 
@@ -251,6 +252,13 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
             "to do",
             "V309",
         )
+    elif token := compression.live(where.path, see):
+        yield Note(f"mounted with {token}: what a run rewrites, it compresses", "V312")
+
+
+def holds(spec: Spec, note: Note, outlook: Outlook) -> bool:
+    """What is said of compression: by then it is on, and the files are there for it."""
+    return note.code != "V312" or outlook.compresses(spec.path)
 
 
 def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Sequence[Goal[Any]]]]:
@@ -286,4 +294,4 @@ def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
         yield from (f"{stem}.service", f"{stem}.timer")
 
 
-KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units)
+KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds)

@@ -191,6 +191,34 @@ def test_noatime_leaves_the_other_flags(host: World):
     assert {"nosuid", "nodev", "noatime", "nodiratime"} <= set(mountinfo(image.path)[0])
 
 
+@pytest.mark.parametrize(
+    ("images", "existing", "is_said"),
+    [
+        (0, "keep", True),
+        (1, "keep", False),
+        (1, "report", False),
+        (1, "rewrite", True),
+    ],
+)
+def test_that_nocow_paths_lose_nothing_is_said_only_where_it_is_so(
+    host: World, images: int, existing: str, is_said: bool
+):
+    """V213: compression reaches a copy-on-write file, whatever its directory hands on."""
+    image = host.image("data", "compress=zstd")
+    host.fstab(image.line("compress=zstd"))
+    folder = image.path / "images"
+    folder.mkdir()
+    for number in range(images):
+        (folder / f"{number}.raw").write_bytes(b"text" * 100_000)
+    os.sync()
+    run("chattr", "+C", folder)
+    host.declare(
+        paths=[{"path": str(folder), "nocow": True, "existing": existing}],
+        mounts=[{"target": str(image.path), "options": {"compress": "no"}}],
+    )
+    assert ("V213" in host.plan(expect=2).out) == is_said
+
+
 def test_other_mounts_and_lines_of_the_filesystem_are_named(host: World):
     image = host.image("data", "compress=zstd")
     image.subvolume("home")
