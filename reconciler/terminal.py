@@ -21,6 +21,7 @@ _COLOURS = {
     Op.REMOVE: "31",
     Op.BLOCKED: "1;31",
     Op.UNKNOWN: "35",
+    Op.WAITS: "36",
     Op.SAME: "2",
 }
 

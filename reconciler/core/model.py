@@ -22,6 +22,8 @@ class Op(StrEnum):
     REMOVE = "-"
     BLOCKED = "!"
     UNKNOWN = "?"
+    WAITS = "R"
+    """Done, as far as it can be: the rest takes effect when the filesystem is mounted afresh."""
     SAME = "="
 
 

@@ -63,7 +63,8 @@ V210 /etc/fstab cannot be replaced here, so the live mount is not touched either
 would undo it.
 
 V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
-changed now, and the next mount goes by it.
+changed now, and the next mount goes by it. All that can be done is done then, so `R` stands before
+such an entry until that mount, and sets no exit code.
 
 V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: off is what a
 filesystem is without the option. compress=no there makes sure that it stays so.

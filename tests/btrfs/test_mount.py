@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.btrfs.outside import compression, identity, mountinfo, run
@@ -13,6 +14,7 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World, until
 
 SCHEMA = Path(__file__).parents[2] / "schemas/vmtune.schema.json"
+PLAN_SCHEMA = json.loads(SCHEMA.with_name("plan.schema.json").read_text())
 OPTIONS = json.loads(SCHEMA.read_text())["$defs"]["options"]["properties"]
 
 HOW_TO = """\
@@ -162,6 +164,34 @@ def test_options_that_end(host: World, live: str, declared: dict[str, object], g
     left = set(mountinfo(image.path)[1]) | set(FSTAB.read_text().split()[3].split(","))
     assert not left & set(gone)
     host.plan(expect=0)
+
+
+@pytest.mark.parametrize("declared", [{"user_subvol_rm_allowed": False}, {"autodefrag": False}])
+def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared: dict[str, bool]):
+    """Nothing switches user_subvol_rm_allowed off: done, and not in effect (R)."""
+    live = "user_subvol_rm_allowed,autodefrag"
+    image = host.image("data", live)
+    host.fstab(image.line(live))
+    host.mounts(image.path, **declared)
+    waits = "user_subvol_rm_allowed" in declared
+    assert ("One option waits for a fresh mount." in host.plan(expect=2).out) == waits
+    host.apply()
+    plan, status = host.plan(expect=0), host.vmtune("status")
+    assert status.code == host.apply().code == 0
+    documents = [json.loads(host.vmtune(name, "--json").out) for name in ("plan", "status")]
+    for document in documents:
+        assert [row["op"] for row in document["changes"]] == ["R" if waits else "="]
+    jsonschema.validate(documents[0], PLAN_SCHEMA)
+    if waits:
+        for ran in (plan, status):
+            assert ran.row(f"R mount {image.path}")
+            assert ran.row("user_subvol_rm_allowed stays until the filesystem is mounted afresh")
+            assert "1 waiting for a reboot" in ran.out
+        assert "As declared:" not in status.out
+        run("umount", image.path)
+        run("mount", "-t", "btrfs", "-o", "loop,autodefrag", TOP / "images/data0.img", image.path)
+    assert "Nothing to do: 1 in sync." in host.plan(expect=0).out
+    assert "As declared: 1 in sync." in host.vmtune("status").out
 
 
 @pytest.mark.parametrize("flags", [("noatime",), ("nodiratime", "nodev", "nosuid", "noexec")])
