@@ -414,6 +414,11 @@ _PLAIN = "UUID={uuid} {target} btrfs {options} 0 0\n"
         (b"%s", 'UUID="{uuid}"   {target}  btrfs    {options}   0  0   # data\n'),
         (b"# four fields\r\n%s", "UUID={uuid} {target} btrfs {options}\r\n"),
         (b"# long\n" + b"#\n" * 5000 + b"%s", "  " + _PLAIN),
+        (
+            b"share /mnt/host virtiofs nofail 0 0\nC:\\134Users /mnt/c drvfs uid=1000 0 0\r\n%s",
+            _PLAIN,
+        ),
+        (b"10.0.0.5,10.0.0.6:/ /mnt/ceph ceph noauto,name=vm\n\n\x0c\n%s<<<<<<< HEAD\n", _PLAIN),
         (b"UUID=\"a-b\" /with\\040blank ext4 ro,user='x' 0 2 # comment\n%s", _PLAIN),
     ],
 )
