@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from reconciler import __version__, completing, exits
 from reconciler.direct import Chosen, defrag, history, measure
-from reconciler.fence import asked, fenced
 from reconciler.terminal import Terminal
 from reconciler.value import replace
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-_TELLING = frozenset({"apply", "defrag"})
-"""With --json they print lines, of which the last one is the exit code."""
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -272,24 +263,3 @@ def completion(chosen: Chosen, shell: str) -> int:
     if found:
         chosen.terminal.say(found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source())
     return exits.DONE
-
-
-def run(arguments: Sequence[str]) -> int:
-    """The exit code; every error becomes one clear line on standard error."""
-    terminal = asked(arguments)
-    return fenced(lambda: _run(arguments, terminal), terminal)
-
-
-def _run(arguments: Sequence[str], terminal: Terminal) -> Any:
-    try:
-        return cli.main(list(arguments) or ["--help"], prog_name="vmtune", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = exits.USAGE if isinstance(error, click.UsageError) else exits.ERROR
-        terminal.fail([{"message": error.format_message(), "hint": ""}])
-        context = getattr(error, "ctx", None)
-        if context and context.info_name in _TELLING:
-            terminal.event("exit", code=code)
-        return code
-    except click.Abort:
-        raise KeyboardInterrupt from None

@@ -51,9 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code."""
     given = read(arguments)
     if given is None or "_VMTUNE_COMPLETE" in os.environ:
-        from reconciler import cli  # noqa: PLC0415 - what this module is there to avoid
+        from reconciler import clicked  # noqa: PLC0415 - what this module is there to avoid
 
-        return cli.run(arguments)
+        return clicked.run(arguments)
     gc.set_threshold(_COLLECT_AFTER)
     terminal = _terminal(given[1])
     code = fenced(lambda: _COMMANDS[given[0]](terminal, given[1]), terminal)

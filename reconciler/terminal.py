@@ -21,6 +21,7 @@ _COLOURS = {
     Op.REMOVE: "31",
     Op.BLOCKED: "1;31",
     Op.UNKNOWN: "35",
+    Op.WAITS: "36",
     Op.SAME: "2",
 }
 
@@ -28,6 +29,8 @@ _COLOURS = {
 _TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
 """Colours of the parts of a bar."""
 _WIDTH = 80
+_DIGITS = 6
+"""No terminal is that wide, and int() refuses thousands of them."""
 
 
 def _coloured(choice: str, stream: TextIO) -> bool:
@@ -63,7 +66,7 @@ def _unicode() -> bool:
 def _columns() -> int:
     """As shutil.get_terminal_size(): $COLUMNS, else what the terminal says, else 80."""
     told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told):
+    if told.isdecimal() and len(told) < _DIGITS and int(told):
         return int(told)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
@@ -73,6 +76,13 @@ def _columns() -> int:
 
 class Unheard(Exception):  # noqa: N818 - nobody's fault
     """The answer cannot be printed: why, or nothing when its reader just went away."""
+
+
+def unheard(stream: TextIO, error: OSError) -> Unheard:
+    """The same for what a stream would not take; it takes no more from then on."""
+    # Or Python would try once more, and complain, when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return Unheard("" if error.errno == errno.EPIPE else str(error.strerror))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,6 @@ class Terminal:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
         except OSError as error:
-            # Or Python would try once more, and complain, when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            failure = unheard(stream, error)
             if not self.lenient and stream is sys.stdout:
-                raise Unheard("" if error.errno == errno.EPIPE else str(error.strerror)) from None
+                raise failure from None

@@ -21,7 +21,7 @@ def run(terminal: Terminal, number: int | None) -> int:
             for line in lines.listed(journal.runs(), terminal.width):
                 terminal.say(line)
         else:
-            for line in lines.whole(journal.run(number)):
+            for line in lines.whole(journal.run(number), terminal.width):
                 terminal.say(line)
         return exits.DONE
 

@@ -28,7 +28,8 @@ _BOOLEANS = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _MAX_DIGITS = 18  # int() itself refuses 4,301 digits with a ValueError
 # The same as in the file itself, had it been written as an escape.
-_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# The last three are there and not to be seen: a path copied from a web page would be another one.
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\u200b\u2060\ufeff]"
 FIRST_LINE = "the first line to write is `version: 1`"
 
 

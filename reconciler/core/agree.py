@@ -1,17 +1,15 @@
-"""What all entries say, taken together: one goal for each place, and what follows from a goal."""
+"""What all entries say, taken together: one goal for each place."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.model import Forecast, Goal, Refusal, is_end
+from reconciler.core.model import Goal, Refusal
 from reconciler.core.origin import Problem, Problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from collections.abc import Set as AbstractSet
 
-    from reconciler.core.model import Said
     from reconciler.core.places import Place
     from reconciler.core.plan import Declared, Spoken
 
@@ -28,26 +26,6 @@ def strong(said: list[Spoken]) -> list[Spoken]:
         (d, tuple(w for w in words if not (isinstance(w, Goal) and w.weak and w.place in taken)))
         for d, words in said
     ]
-
-
-def foreseen(said: list[Spoken]) -> list[Spoken]:
-    """Forecasts as the notes that they are, where somebody's goal makes them true."""
-    goals = {
-        (word.place, word.want)
-        for _, words in said
-        if not any(map(is_end, words))
-        for word in words
-        if isinstance(word, Goal)
-    }
-    return [
-        (d, tuple(note for word in words for note in _as_notes(word, goals))) for d, words in said
-    ]
-
-
-def _as_notes(word: Said, goals: AbstractSet[tuple[Place[Any], Any]]) -> tuple[Said, ...]:
-    if not isinstance(word, Forecast):
-        return (word,)
-    return (word.note,) if (word.goal.place, word.goal.want) in goals else ()
 
 
 def check_conflicts(said: Iterable[Spoken]) -> None:

@@ -42,6 +42,13 @@ class Compression:
     by: str
 
 
+def live(path: str, see: Snapshot) -> str:
+    """The option as mountinfo shows it for the filesystem that a path is on; "" for none."""
+    mounts = see(Mounts())
+    mount = mountinfo.containing(mounts, path)
+    return (mountinfo.option(mount.super_options, _NAMES) if mount else "") or ""
+
+
 def of(path: str, on: Filesystem, see: Snapshot) -> Compression | None:
     """That of the filesystem an existing, resolved path is on."""
     mounts = see(Mounts())

@@ -22,6 +22,8 @@ class Op(StrEnum):
     REMOVE = "-"
     BLOCKED = "!"
     UNKNOWN = "?"
+    WAITS = "R"
+    """Done, as far as it can be: the rest takes effect when the filesystem is mounted afresh."""
     SAME = "="
 
 
@@ -49,14 +51,6 @@ class Note:
 
     text: str
     code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A note that will be true when ``goal`` is reached: said where the plan has that goal."""
-
-    note: Note
-    goal: Goal[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,7 @@ class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
 
-Said = Goal[Any] | Note | Forecast | Summary | NotApplicable | Refusal | Finding | Reload
+Said = Goal[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
 
 
 def is_end(word: Said) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import Schedulers
-from reconciler.core.model import Op, Poke
+from reconciler.core.model import WAITS, Op, Poke
 from reconciler.core.places import OFF, Directory
 from reconciler.core.subvolume import MISSING, Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.core.model import Action, Change, Swap
+    from reconciler.core.model import Action, Change, Note, Swap
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
 
@@ -51,10 +51,10 @@ def _order(swap: Swap) -> tuple[int, str]:
     return swap.place.order
 
 
-def operation(swaps: Sequence[Swap]) -> Op:
+def operation(swaps: Sequence[Swap], notes: Sequence[Note] = ()) -> Op:
     """Adding where nothing was, removing where nothing is left, else changing."""
     if not swaps:
-        return Op.SAME
+        return Op.WAITS if any(note.code == WAITS for note in notes) else Op.SAME
     if all(swap.have in _NOTHING for swap in swaps):
         return Op.ADD
     if all(swap.want in _NOTHING for swap in swaps):

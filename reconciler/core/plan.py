@@ -22,6 +22,7 @@ from reconciler.core.model import (
     is_end,
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
+from reconciler.core.outlook import weighed
 from reconciler.core.snapshot import Hidden
 from reconciler.core.written import latest, own
 from reconciler.value import dataclass, replace
@@ -100,7 +101,7 @@ def make_plan(
     see.expect(lambda: _units(declared, kinds, see))
     said = agree.strong(list(heard(declared, lambda d: _said(d, see))))
     agree.check_conflicts(said)
-    said = agree.foreseen(said)
+    said = weighed(said, see)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, see, last)
@@ -172,17 +173,12 @@ def _changes(
         swaps = tuple(_drift(goals, declared.owner, see, written))
         behind = not swaps and any(isinstance(w, Reload) for w in words)
         notes = (*base.notes, _BEHIND) if behind else base.notes
-        yield replace(base, op=Op.CHANGE if behind else operation(swaps), swaps=swaps, notes=notes)
+        op = Op.CHANGE if behind else operation(swaps, notes)
+        yield replace(base, op=op, swaps=swaps, notes=notes)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
-        yield Change(
-            finding.op,
-            finding.kind or declared.kind.name,
-            finding.subject,
-            text=finding.text,
-            hint=finding.hint,
-            code=finding.code,
-            origin=declared.item.origin,
-        )
+        kind = finding.kind or declared.kind.name
+        row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
+        yield replace(row, code=finding.code, origin=declared.item.origin)
 
 
 def _drift(
@@ -247,7 +243,7 @@ def _put_back(owner: str, goals: Sequence[Goal[Any]], see: Snapshot) -> Change:
     lasting = {goal.place: former.lasting(goal.place, goal.want) for goal in goals}
     swaps = tuple(_drift((goal for goal in goals if not lasting[goal.place]), owner, see))
     notes = tuple(note for note in lasting.values() if note)
-    row = Change(Op.REMOVE if swaps else Op.SAME, kind, name, notes=notes)
+    row = Change(Op.REMOVE if swaps else operation((), notes), kind, name, notes=notes)
     if no := former.obstacle((swap.place for swap in swaps), see):
         text = f"no longer declared, but {no.text}"
         return replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())

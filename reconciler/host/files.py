@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.host.refused import Refused
 
+_NULL = os.makedev(1, 3)
 _TEMPORARY = r"(?s)\..*\.[0-9a-f]{8}\.vmtune"
 
 if TYPE_CHECKING:
@@ -19,20 +20,25 @@ if TYPE_CHECKING:
 
 
 def read(path: str) -> bytes | None:
-    """The whole file; None when there is none."""
+    """The whole of a regular file; None when there is nothing of that name, OSError for others."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return start_of(path, -1)
     except FileNotFoundError:
         return None
 
 
 def start_of(path: str, largest: int) -> bytes:
-    """The first bytes of a regular file that anybody may have put there; OSError for others."""
+    """The first bytes of a regular file that anybody may have put there; OSError for others.
+
+    Opened without waiting: a FIFO would wait for its writer, for ever. A link to /dev/null
+    is an empty file: systemd.unit(5) calls that masked.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
+        os.close(fd)  # before fdopen(), which refuses a directory with an error of its own
+        raise OSError(errno.EINVAL, "not a regular file", path)
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
         return file.read(largest)
 
 

@@ -68,7 +68,8 @@ V210 /etc/fstab cannot be replaced here, so the live mount is not touched either
 would undo it.
 
 V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
-changed now, and the next mount goes by it.
+changed now, and the next mount goes by it. All that can be done is done then, so `R` stands before
+such an entry until that mount, and sets no exit code.
 
 V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: off is what a
 filesystem is without the option. compress=no there makes sure that it stays so.
@@ -102,6 +103,12 @@ defragmenting it finds nothing to do.
 V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
 
 V311 The path has bytes that neither a crontab nor a unit file can hold.
+
+V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
+whatever it rewrites, images that were written uncompressed among them: a piece is then 128 KiB at
+most. Nocow files are left as they are. `compression: none` for the directory keeps its files from
+it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
+filesystem.
 
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.

@@ -29,6 +29,7 @@ MARK = "<!-- written by vmtune status -->"
 _LOOKS = {
     Op.SAME: "good",
     Op.UNKNOWN: "unknown",
+    Op.WAITS: "unknown",
     Op.ADD: "bad",
     Op.CHANGE: "bad",
     Op.REMOVE: "bad",
@@ -85,7 +86,7 @@ def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
 def _look(of: Plan) -> str:
     if of.actions or of.count(Op.BLOCKED):
         return "bad"
-    return "unknown" if of.count(Op.UNKNOWN) else "good"
+    return "unknown" if of.count(Op.UNKNOWN) or of.count(Op.WAITS) else "good"
 
 
 def _row(change: Change) -> str:

@@ -8,7 +8,7 @@ from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.core.sizes import binary, counted
 from reconciler.render import text
-from reconciler.render.layout import printable, wrapped
+from reconciler.render.layout import hanging, printable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _WHEN = 28
 """Columns that number and time take."""
+_INDENT = 4
+_NARROWEST = 20
+"""Columns below which text is no longer read with ease."""
 
 
 def listed(runs: Sequence[Run], width: int = 80) -> Iterator[str]:
@@ -25,21 +28,29 @@ def listed(runs: Sequence[Run], width: int = 80) -> Iterator[str]:
     if not runs:
         yield "nothing was done here yet"
     for run in runs:
-        yield f"{run.number:>5}  {_when(run.started)}  {_head(run)}"
+        yield from _fitted(f"{run.number:>5}  {_when(run.started)}  ", _head(run), width)
         if brought := trend(run):
-            yield from wrapped(brought, width, _WHEN)
+            yield from wrapped(brought, width, _WHEN if width >= 2 * _WHEN else _INDENT)
 
 
-def whole(run: Run) -> Iterator[str]:
+def whole(run: Run, width: int = 80) -> Iterator[str]:
     """One run with its actions and what became of each."""
-    yield f"run {run.number}   {_head(run)}"
-    yield f"started {_when(run.started)}   ended {_when(run.finished) if run.finished else '-'}"
+    yield from _fitted(f"run {run.number}   ", _head(run), width)
+    ended = f"ended {_when(run.finished) if run.finished else '-'}"
+    yield from _fitted(f"started {_when(run.started)}   ", ended, width)
     yield f"config {printable(run.config)}"
     if brought := trend(run):
-        yield f"images {brought}"
+        yield from _fitted("images ", brought, width)
     yield ""
     for number, action in enumerate(run.actions, 1):
-        yield f"  {_outcome(run, number):<12} {text.action(action)}"
+        yield from _fitted(f"  {_outcome(run, number):<12} ", text.action(action), width)
+
+
+def _fitted(head: str, words: str, width: int) -> Iterator[str]:
+    """Words behind the head; below it where there is no room for the longest beside it."""
+    longest = max((len(word) for word in words.split()), default=0)
+    beside = len(head) + max(longest, _NARROWEST) <= width
+    return hanging(head, words, width, len(head) if beside else _INDENT)
 
 
 def trend(of: Run) -> str:

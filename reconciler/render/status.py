@@ -46,7 +46,7 @@ def verdict(of: Plan) -> str:
     """In one line whether the host is as declared; what sets the exit code is counted."""
     if not of.changes:
         return "Nothing is declared."
-    counts = [(of.count(op), word) for op, word in text.COUNTED]
+    counts = [(of.count(op), word) for op, word in (*text.COUNTED, text.WAITING)]
     told = ", ".join(f"{count} {word}" for count, word in counts if count)
     apart = sum(not change.applicable for change in of.changes)
     told = ", ".join(filter(None, (told, f"{apart} not applicable" if apart else "")))
@@ -54,6 +54,8 @@ def verdict(of: Plan) -> str:
         return f"Not as declared: {told}."
     if of.count(Op.UNKNOWN):
         return f"As declared, as far as can be seen from here: {told}."
+    if of.count(Op.WAITS):
+        return f"As declared after the next reboot: {told}."
     return f"As declared: {told}."
 
 

@@ -27,6 +27,8 @@ COUNTED = (
     (Op.UNKNOWN, "unknown"),
     (Op.SAME, "in sync"),
 )
+WAITING = (Op.WAITS, "waiting for a reboot")
+"""Counted only where there is something of it."""
 
 
 def plan(
@@ -154,10 +156,11 @@ def more(of: Plan) -> str:
 def summary(of: Plan) -> str:
     """What sets the exit code, counted."""
     counts = {op: of.count(op) for op, _ in COUNTED}
-    apart = sum(not change.applicable for change in of.changes)
-    more = f", {apart} not applicable" if apart else ""
+    waits, apart = of.count(Op.WAITS), sum(not change.applicable for change in of.changes)
+    more = f", {waits} {WAITING[1]}" if waits else ""
+    more += f", {apart} not applicable" if apart else ""
     if not of.actions and not counts[Op.BLOCKED] and not counts[Op.UNKNOWN]:
-        return f"Nothing to do: {counts[Op.SAME]} in sync{more}."
+        return f"Nothing to do{' now' if waits else ''}: {counts[Op.SAME]} in sync{more}."
     told = ", ".join(f"{counts[op]} {word}" for op, word in COUNTED)
     return f"{told}{more}."
 

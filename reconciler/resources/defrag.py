@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import elsewhere
+from reconciler.core import elsewhere, worth
 from reconciler.core.facts import (
     CalendarRuns,
     CronDaemon,
@@ -24,9 +24,8 @@ from reconciler.core.facts import (
     SharedBelow,
     TreeOf,
 )
-from reconciler.core.images import NOCOW, NONE_LEFT, Images
 from reconciler.core.kind import Kind
-from reconciler.core.model import Forecast, Goal, Note, Refusal, Reload, Summary
+from reconciler.core.model import Goal, Note, Refusal, Reload, Summary
 from reconciler.core.places import OFF, ON, TextFile, Timer, UnitFile
 from reconciler.core.sizes import binary
 from reconciler.value import dataclass
@@ -34,11 +33,11 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.core.facts import Location, Sharing
+    from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.outlook import Outlook
     from reconciler.core.snapshot import Snapshot
-    from reconciler.core.tree import Tree
     from reconciler.formats import calendar
 
 
@@ -243,21 +242,12 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
         yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
         yield Note("is not there yet: a run before it is fails")
-    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
-    if tree and not (sharing and (sharing.shared or sharing.unseen)):
-        yield from _useless(spec, where, tree, sharing)
+    yield from worth.worth(where, spec.nocow, see)
 
 
-def _useless(spec: Spec, where: Location, tree: Tree, sharing: Sharing | None) -> Iterator[Said]:
-    """Now, or once another row of the same plan has put together what is scattered."""
-    only = sharing and sharing.nocow_only and (tree.nocow_only or not tree.data_files)
-    if only if tree.files else spec.nocow:
-        text = "nocow files that no snapshot shares stay in one piece: nothing for this schedule"
-        yield Note(f"{text} to do", "V309")
-    elif sharing and spec.nocow:
-        text = "the images become nocow, and stay in one piece while no snapshot shares them:"
-        note = Note(f"{text} nothing will be left for this schedule to do", "V309")
-        yield Forecast(note, Goal(Images(where.path, NOCOW), NONE_LEFT))
+def holds(spec: Spec, note: Note, outlook: Outlook) -> bool:
+    """What is said of its worth rests on other entries, too."""
+    return worth.holds(spec.path, note, outlook)
 
 
 def leftovers(specs: Sequence[Spec], see: Snapshot) -> Iterator[tuple[str, Sequence[Goal[Any]]]]:
@@ -293,4 +283,4 @@ def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
         yield from (f"{stem}.service", f"{stem}.timer")
 
 
-KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units)
+KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds)

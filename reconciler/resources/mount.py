@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.outlook import Outlook
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
@@ -52,8 +53,8 @@ class Spec:
     settings: tuple[tuning.Setting, ...]
     allow: frozenset[str]
     before: former.Former = former.Former()
-    all_nocow: bool = False
-    """Every path that the file declares is nocow, and there are some."""
+    nocow: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The declared paths where all are nocow, each with those that lie below it; else none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,15 @@ def parse(item: Item, items: Items) -> Spec:
         item.path,
         tuple(settings),
         frozenset(item.data.get("allow", ())),
-        all_nocow=_all_nocow(items),
+        nocow=_nocow(items),
     )
 
 
-def _all_nocow(items: Items) -> bool:
-    asked = [other.data.get("nocow") is True for other in items if other.section == "paths"]
-    return bool(asked) and all(asked)
+def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    paths = [item for item in items if item.section == "paths"]
+    if not all(item.data.get("nocow") is True for item in paths):
+        return ()
+    return tuple((p.path, tuple(other.path for other in items.below(p.path))) for p in paths)
 
 
 def recall(spec: Spec, written: Mapping[Place[Any], Written]) -> Spec:
@@ -200,12 +203,17 @@ def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
         return
     if not options.value(here.line.options, family) and here.mount and not _shown(here, off):
         yield Note("compression is off already: this only writes it down", "V212")
-    elif spec.all_nocow:
+    elif spec.nocow:
         yield Note(
             "the declared paths are nocow, and so never compressed: this only ends compression "
             "for all the rest",
             "V213",
         )
+
+
+def holds(spec: Spec, note: Note, outlook: Outlook) -> bool:
+    """What is said of the declared paths: once the plan is done, all below them is nocow."""
+    return note.code != "V213" or all(outlook.is_all_nocow(*path) for path in spec.nocow)
 
 
 def _decides(spec: Spec, here: _Here) -> Iterator[Said]:
@@ -282,4 +290,4 @@ def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
     return (unit.mount_unit(found.path) for found in where if found)
 
 
-KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units)
+KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units, holds=holds)

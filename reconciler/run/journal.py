@@ -89,12 +89,24 @@ def private(number: int) -> str:
 
 def _read(path: str) -> Run | None:
     """None for a file without even its first line: not readable here."""
-    *lines, _torn = files.read_gone(path).split(b"\n")
+    *lines, _torn = _text(path).split(b"\n")
     try:
         data = [codec.mapping(json.loads(line)) for line in lines]
         return _run(_named(data[0]), data[1:]) if data else None
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         raise _damaged(path, error) from None
+
+
+def _text(path: str) -> bytes:
+    """Empty where it is gone, or for others to read; Refused where it cannot be read at all."""
+    try:
+        return files.read(path) or b""
+    except PermissionError:
+        return b""
+    except OSError as error:
+        raise Refused(
+            f"{path} cannot be read: {error.strerror}", "move it away to go on without it"
+        ) from None
 
 
 def _named(head: dict[str, Any]) -> dict[str, Any]:
@@ -105,6 +117,8 @@ def _named(head: dict[str, Any]) -> dict[str, Any]:
         text = files.read(private(codec.number(head["run"])))
     except PermissionError:
         return head
+    except OSError as error:
+        raise FormatError(f"{private(head['run'])}: {error.strerror}") from None
     if text is None:
         raise FormatError(f"what it keeps apart is missing: {private(head['run'])}")
     whole = codec.mapping(codec.mapping(json.loads(text.split(b"\n")[0]))["actions"])
@@ -153,9 +167,9 @@ def _seen(when: str, events: Sequence[dict[str, Any]]) -> tuple[Seen, ...]:
 
 def base() -> Base:
     """What the runs that are no longer kept wrote; Refused when it is damaged."""
-    path, text = PRIVATE_BASE, files.read_gone(PRIVATE_BASE)
+    path, text = PRIVATE_BASE, _text(PRIVATE_BASE)
     if not text:
-        path, text = BASE, files.read_gone(BASE)
+        path, text = BASE, _text(BASE)
     if not text:
         return Base()
     try:

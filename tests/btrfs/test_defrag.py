@@ -299,6 +299,44 @@ def test_the_first_plan_says_that_the_same_plan_leaves_nothing_to_do(host: World
     assert "nothing for this schedule to do   V309" in host.plan().out
 
 
+def encoded(file: Path) -> int:
+    """Compressed extents, as filefrag(8) shows them."""
+    return run("filefrag", "-v", file).count("encoded")
+
+
+@pytest.mark.parametrize("images", ["cow", "nocow"])
+def test_under_compress_a_run_compresses_what_is_not_nocow(host: World, images: str):
+    """Said before it happens, since the command does it (DOMAIN 5.3)."""
+    image = host.image("data")
+    folder = image.path / "images"
+    folder.mkdir()
+    if images == "nocow":
+        run("chattr", "+C", folder)
+    file = folder / "disk.raw"
+    for block in range(0, 1024, 2):
+        with file.open("r+b" if block else "wb", buffering=0) as disk:
+            disk.seek(block * 4096)
+            disk.write(b"text of a kind that is easily compressed " * 100)
+            os.fdatasync(disk.fileno())
+    run("mount", "-o", "remount,compress=zstd", image.path)
+    host.declare(
+        paths=[{"path": str(folder), "nocow": images == "nocow"}],
+        defrag=[{"path": str(folder), "schedule": "@daily", "scheduler": "cron"}],
+    )
+    assert ("V312" in host.apply().out) == (images == "cow")
+    (table,) = own_files()
+    assert encoded(file) == 0
+    subprocess.run(["/bin/sh", "-c", command(table)], check=True)
+    os.sync()
+    assert (encoded(file) > 0) == (images == "cow")
+    host.fstab(image.line("compress=zstd"))
+    host.declare(
+        mounts=[{"target": str(image.path), "options": {"compress": "no"}}],
+        defrag=[{"path": str(folder), "schedule": "@daily", "scheduler": "cron"}],
+    )
+    assert "V312" not in host.plan(expect=2).out
+
+
 def test_a_schedule_that_cron_cannot_say_is_an_error_with_its_position(host: World):
     declare(host, host.area, schedule="Sun 03:00")
     assert f"{host.file}:3:" in host.plan(expect=1).err
@@ -317,6 +355,19 @@ def test_without_systemd_auto_is_cron(host: World):
     declare(host, host.area / "images", scheduler="auto")
     host.apply()
     assert len(own_files()) == 1
+
+
+def test_a_user_whom_no_passwd_knows(host: World):
+    """As in a container: crontab(1) refuses such a user, and vmtune names the number."""
+    (host.area / "images").mkdir()
+    CRONTABS.chmod(0o700)
+    declare(host, host.area / "images")
+    ran = host.plan(expect=2, user=54321)
+    assert "crontabs of other users are not readable without root" in ran.out
+    assert "Needs root." in ran.out
+    ran = host.vmtune("apply", "--yes", user=54321)
+    assert ran.code == 1, ran
+    assert own_files() == []
 
 
 def test_a_directory_that_is_not_there_yet_is_noted(host: World):

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,28 @@ def test_damage_is_one_clear_error(host: World, name: str, damage: bytes):
     assert not (host.area / "new").exists()
     (STATE / name).unlink()
     host.apply()
+
+
+@pytest.mark.parametrize(
+    "name", ["runs/00000001.jsonl", "runs/00000001.private", "folded.json", "folded.private"]
+)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "directory"])
+def test_what_is_no_file_is_no_record(each: Each, name: str, make: Callable[[Path], None]):
+    """A FIFO would wait for its writer; what cannot be read must not count as nothing done."""
+    (each.old / "sub").rmdir()
+    each.host.apply()
+    if name == "runs/00000001.private":  # looked for where a record says that it keeps names apart
+        record = FIRST.read_text().replace('"config":', '"kept_apart": [1], "config":', 1)
+        FIRST.write_text(record)
+    (STATE / name).unlink(missing_ok=True)
+    make(STATE / name)
+    for command in ("plan", "history", "status"):
+        ran = each.host.vmtune(command)
+        assert ran.code == 1, ran
+        assert ran.err.count("vmtune: ") == 1
+        assert f"{STATE}/{name}" in ran.err
+        assert "not a regular file" in ran.err
+        assert "move it away" in ran.err
 
 
 def test_one_that_may_not_be_read_stops_no_plan(each: Each):

@@ -3,8 +3,10 @@
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.btrfs.outside import compression, identity, mountinfo, run
@@ -12,6 +14,7 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World, until
 
 SCHEMA = Path(__file__).parents[2] / "schemas/vmtune.schema.json"
+PLAN_SCHEMA = json.loads(SCHEMA.with_name("plan.schema.json").read_text())
 OPTIONS = json.loads(SCHEMA.read_text())["$defs"]["options"]["properties"]
 
 HOW_TO = """\
@@ -163,6 +166,34 @@ def test_options_that_end(host: World, live: str, declared: dict[str, object], g
     host.plan(expect=0)
 
 
+@pytest.mark.parametrize("declared", [{"user_subvol_rm_allowed": False}, {"autodefrag": False}])
+def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared: dict[str, bool]):
+    """Nothing switches user_subvol_rm_allowed off: done, and not in effect (R)."""
+    live = "user_subvol_rm_allowed,autodefrag"
+    image = host.image("data", live)
+    host.fstab(image.line(live))
+    host.mounts(image.path, **declared)
+    waits = "user_subvol_rm_allowed" in declared
+    assert ("One option waits for a fresh mount." in host.plan(expect=2).out) == waits
+    host.apply()
+    plan, status = host.plan(expect=0), host.vmtune("status")
+    assert status.code == host.apply().code == 0
+    documents = [json.loads(host.vmtune(name, "--json").out) for name in ("plan", "status")]
+    for document in documents:
+        assert [row["op"] for row in document["changes"]] == ["R" if waits else "="]
+    jsonschema.validate(documents[0], PLAN_SCHEMA)
+    if waits:
+        for ran in (plan, status):
+            assert ran.row(f"R mount {image.path}")
+            assert ran.row("user_subvol_rm_allowed stays until the filesystem is mounted afresh")
+            assert "1 waiting for a reboot" in ran.out
+        assert "As declared:" not in status.out
+        run("umount", image.path)
+        run("mount", "-t", "btrfs", "-o", "loop,autodefrag", TOP / "images/data0.img", image.path)
+    assert "Nothing to do: 1 in sync." in host.plan(expect=0).out
+    assert "As declared: 1 in sync." in host.vmtune("status").out
+
+
 @pytest.mark.parametrize("flags", [("noatime",), ("nodiratime", "nodev", "nosuid", "noexec")])
 def test_flags_belong_to_one_mount(host: World, flags: tuple[str, ...]):
     image = host.image("data")
@@ -188,6 +219,34 @@ def test_noatime_leaves_the_other_flags(host: World):
     host.mounts(image.path, noatime=True)
     host.apply()
     assert {"nosuid", "nodev", "noatime", "nodiratime"} <= set(mountinfo(image.path)[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "existing", "is_said"),
+    [
+        (0, "keep", True),
+        (1, "keep", False),
+        (1, "report", False),
+        (1, "rewrite", True),
+    ],
+)
+def test_that_nocow_paths_lose_nothing_is_said_only_where_it_is_so(
+    host: World, images: int, existing: str, is_said: bool
+):
+    """V213: compression reaches a copy-on-write file, whatever its directory hands on."""
+    image = host.image("data", "compress=zstd")
+    host.fstab(image.line("compress=zstd"))
+    folder = image.path / "images"
+    folder.mkdir()
+    for number in range(images):
+        (folder / f"{number}.raw").write_bytes(b"text" * 100_000)
+    os.sync()
+    run("chattr", "+C", folder)
+    host.declare(
+        paths=[{"path": str(folder), "nocow": True, "existing": existing}],
+        mounts=[{"target": str(image.path), "options": {"compress": "no"}}],
+    )
+    assert ("V213" in host.plan(expect=2).out) == is_said
 
 
 def test_other_mounts_and_lines_of_the_filesystem_are_named(host: World):
@@ -269,6 +328,23 @@ def test_lines_that_cannot_be_edited_are_refused(host: World, case: str):
     assert "autodefrag" not in mountinfo(image.path)[1]
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "directory"])
+def test_an_fstab_that_is_no_file_keeps_nobody_waiting(host: World, make: Callable[[Path], None]):
+    """A FIFO is opened without waiting for its writer, by every command that asks."""
+    image = host.image("data")
+    FSTAB.unlink()
+    make(FSTAB)
+    try:
+        host.mounts(image.path, compress="no")
+        assert "/etc/fstab: not a regular file" in host.plan(expect=6).row(f"? mount {image.path}")
+        host.apply(expect=6)
+        assert "/etc/fstab: not a regular file" in host.vmtune("doctor").row("V509")
+        assert host.vmtune("init").code == 0
+        assert host.vmtune("status").code == 6
+    finally:
+        FSTAB.rmdir() if FSTAB.is_dir() else FSTAB.unlink()
+
+
 def test_what_the_kernel_shows_in_other_words_is_no_difference(host: World):
     image = host.image("data", "compress=zstd")
     host.fstab(image.line("defaults,compress=zstd"))
@@ -338,6 +414,11 @@ _PLAIN = "UUID={uuid} {target} btrfs {options} 0 0\n"
         (b"%s", 'UUID="{uuid}"   {target}  btrfs    {options}   0  0   # data\n'),
         (b"# four fields\r\n%s", "UUID={uuid} {target} btrfs {options}\r\n"),
         (b"# long\n" + b"#\n" * 5000 + b"%s", "  " + _PLAIN),
+        (
+            b"share /mnt/host virtiofs nofail 0 0\nC:\\134Users /mnt/c drvfs uid=1000 0 0\r\n%s",
+            _PLAIN,
+        ),
+        (b"10.0.0.5,10.0.0.6:/ /mnt/ceph ceph noauto,name=vm\n\n\x0c\n%s<<<<<<< HEAD\n", _PLAIN),
         (b"UUID=\"a-b\" /with\\040blank ext4 ro,user='x' 0 2 # comment\n%s", _PLAIN),
     ],
 )

@@ -25,7 +25,7 @@ CODE = re.compile(r"V[1-9][0-9]{2}")
 HUNDREDS = {
     **dict.fromkeys(("nocow", "elsewhere"), "1"),
     **dict.fromkeys(("mount", "fstab_line", "former"), "2"),
-    "defrag": "3",
+    **dict.fromkeys(("defrag", "worth"), "3"),
     "revert": "4",
     **dict.fromkeys(("check_host", "check_fstab", "check_images"), "5"),
     "subvolume": "6",

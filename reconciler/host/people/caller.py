@@ -6,6 +6,7 @@ import os
 import pwd
 from functools import cache
 
+from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
 
@@ -57,6 +58,17 @@ def home_of(name: str) -> str | None:
         return caller().home
     found = _by_name(name)
     return found.home if found else None
+
+
+def absolute(path: str) -> str:
+    """As seen from where the caller stands; Refused where that directory was removed meanwhile."""
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise Refused(
+            f"{path}: the working directory is not to be found: {error.strerror}",
+            "go to one that is there (cd), or give the whole path",
+        ) from None
 
 
 def homes() -> frozenset[str]:

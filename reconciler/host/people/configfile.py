@@ -41,14 +41,11 @@ def find(named: str | None, *, piped: bool = False) -> Found:
     if piped and named in {"-", _STDIN}:
         return _standard_input()
     if chosen := named or os.environ.get("VMTUNE_CONFIG"):
-        return read(os.path.abspath(_home(chosen)))
+        return read(caller.absolute(_home(chosen)))
     looked = list(_candidates())
     for path in looked:
-        if os.path.lexists(path):
+        if _is_there(path, "have it made readable to you, or name another one with --config"):
             return read(path)
-        misspelt = f"{path.removesuffix('.yaml')}.yml"
-        if os.path.lexists(misspelt):
-            raise Refused(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
     raise NoneFound(
         "no vmtune.yaml: looked for " + ", ".join(map(_tilde, looked)),
         f"`vmtune init -o {_tilde(looked[-2])}` writes one for this host, or name it with --config",
@@ -74,7 +71,7 @@ def _candidates() -> tuple[str, ...]:
     who = caller.caller()
     own = os.environ.get("XDG_CONFIG_HOME", "") if os.getuid() == who.uid else ""
     folder = own if os.path.isabs(own) else f"{who.home}/.config"
-    here = () if os.geteuid() == 0 else (os.path.abspath("vmtune.yaml"),)
+    here = () if os.geteuid() == 0 else (caller.absolute("vmtune.yaml"),)
     return (*here, f"{folder}/vmtune/vmtune.yaml", "/etc/vmtune/vmtune.yaml")
 
 
@@ -88,18 +85,46 @@ def read(path: str) -> Found:
     return Found(path, _tilde(path), trust.read(path, _LARGEST + 1))
 
 
+_FOR_ONE = "it may say what holds for this host: have it made readable to you"
+
+
 def overlay(found: Found, host: str) -> Found | None:
     """hosts/<host>.yaml beside the file, when there is one."""
     path = os.path.join(os.path.dirname(found.path), "hosts", f"{host}.yaml")
-    return read(path) if os.path.lexists(path) else None
+    return read(path) if _is_there(path, _FOR_ONE) else None
+
+
+def _is_there(path: str, hint: str) -> bool:
+    """Refused where that may not be seen, which is not the same as absent, or under .yml."""
+    misspelt = f"{path.removesuffix('.yaml')}.yml"
+    try:
+        if _exists(path):
+            return True
+        wrong = _exists(misspelt)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", hint) from None
+    if wrong:
+        raise Refused(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
+    return False
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def overlays(found: Found) -> dict[str, Found]:
     """Every hosts/*.yaml beside the file, by host name."""
     folder = os.path.join(os.path.dirname(found.path), "hosts")
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return {
-        name.removesuffix(".yaml"): read(os.path.join(folder, name))
-        for name in names
-        if name.endswith(".yaml")
-    }
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise Refused(f"{folder}: {error.strerror}", "have it made readable to you") from None
+    hosts = [stem for stem, kind in map(os.path.splitext, names) if kind in {".yaml", ".yml"}]
+    each = {host: overlay(found, host) for host in hosts}
+    return {host: other for host, other in each.items() if other}

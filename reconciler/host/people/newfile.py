@@ -36,7 +36,7 @@ def checked(path: str, option: str = "-o", sort: Sort | None = None) -> str:
         raise Refused(f"{option} names no file", "is the variable empty that should name it?")
     user, slash, rest = path.partition("/")
     home = caller.home_of(user[1:]) if user.startswith("~") else None
-    absolute = os.path.abspath(path if home is None else f"{home}{slash}{rest}")
+    absolute = caller.absolute(path if home is None else f"{home}{slash}{rest}")
     try:
         with _as_owner(os.path.dirname(absolute)):
             is_free = not os.path.lexists(absolute) or (sort and _is_of(absolute, sort))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from typing import TYPE_CHECKING
 
 from reconciler.core.facts import ForeignJob
@@ -66,7 +65,7 @@ def _spooled() -> Iterator[tuple[str, str, bytes]]:
         return
     if hidden() and process.find("crontab"):
         done = process.run("crontab", "-l")
-        name = pwd.getpwuid(os.getuid()).pw_name
+        name = caller.caller().name
         yield name, f"crontab of {name}", os.fsencode(done.stdout) if not done.returncode else b""
 
 

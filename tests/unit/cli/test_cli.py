@@ -522,6 +522,156 @@ def test_what_stands_in_the_place_of_a_host_file(write):
     assert done.stderr == f"vmtune: {file.parent}/hosts/atlas.yaml is not a file\n"
 
 
+# --- Host files that may not be seen ---
+
+
+@pytest.fixture
+def closed(write, tmp_path):
+    """A configuration whose folder of hosts is root's alone, and what such a folder says."""
+    file = write("vmtune.yaml")
+    write("hosts/atlas.yaml", "paths: [{path: /proc/vm, nocow: true}]\n")
+    (tmp_path / "hosts").chmod(0o700)
+    os.chown(tmp_path / "hosts", NOGROUP, NOGROUP)  # not mapped in the user's namespace
+    return file
+
+
+@as_root_only
+@pytest.mark.parametrize(
+    "command", [["plan", "--detailed-exitcode"], ["status"], ["validate"], ["apply", "--yes"]]
+)
+def test_a_host_file_that_may_not_be_seen_is_not_absent(ordinary, closed, command):
+    """Else nothing would seem to be declared for this host: a blind green."""
+    host = [] if command[0] == "apply" else ["--host", "atlas"]  # it is for this host alone
+    done = vmtune(*host, "--config", closed, *command, prefix=ordinary)
+    assert (done.returncode, done.stdout) == (1, "")
+    message, hint = done.stderr.splitlines()
+    assert message.startswith(f"vmtune: {closed.parent}/hosts/")
+    assert message.endswith(".yaml: Permission denied")
+    assert "have it made readable" in hint
+
+
+@as_root_only
+def test_nor_is_a_folder_of_them(ordinary, closed):
+    done = vmtune("validate", "--all-hosts", closed, prefix=ordinary)
+    assert (done.returncode, done.stdout) == (1, "")
+    message, hint = done.stderr.splitlines()
+    assert message == f"vmtune: {closed.parent}/hosts: Permission denied"
+    assert "have it made readable" in hint
+
+
+@as_root_only
+def test_nor_is_a_configuration_of_ones_own(ordinary, home):
+    """What comes after it in the order must not take its place unasked."""
+    (home / ".config" / "vmtune").mkdir(parents=True)
+    (home / ".config").chmod(0o700)
+    os.chown(home / ".config", NOGROUP, NOGROUP)
+    done = vmtune("plan", prefix=ordinary, HOME=str(home))
+    assert (done.returncode, done.stdout) == (1, "")
+    message, hint = done.stderr.splitlines()
+    assert message == f"vmtune: {home}/.config/vmtune/vmtune.yaml: Permission denied"
+    assert "--config" in hint
+
+
+@pytest.mark.parametrize("command", [["--host", "atlas", "plan"], ["validate", "--all-hosts"]])
+def test_the_misspelt_name_of_a_host_file_is_an_error(write, command):
+    file = write("vmtune.yaml")
+    wrong = write("hosts/atlas.yml", "paths: []\n")
+    done = vmtune("--config", file, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmtune: {wrong} is not read\n    call it atlas.yaml\n"
+    write("hosts/atlas.yaml", "paths: []\n")
+    assert vmtune("--config", file, *command).returncode == 0
+
+
+@pytest.mark.parametrize("what", ["a file", "nothing", "a link to nothing"])
+def test_without_a_folder_of_hosts_the_base_holds(write, tmp_path, what):
+    file = write("vmtune.yaml")
+    if what == "a file":
+        write("hosts")
+    if what == "a link to nothing":
+        (tmp_path / "hosts").symlink_to("nowhere")
+    assert "nothing is declared" in vmtune("--host", "atlas", "--config", file, "plan").stdout
+    assert "valid for 1 hosts" in vmtune("validate", "--all-hosts", file).stdout
+
+
+# --- Where it was started ---
+
+WHERE = [
+    (["--config", "rel.yaml", "plan"], "rel.yaml"),
+    (["init", "-o", "new.yaml"], "new.yaml"),
+    (["validate", "rel.yaml"], "rel.yaml"),
+    (["--config", "{file}", "status", "--html", "page.html"], "page.html"),
+    (["--config", "{file}", "plan", "-o", "saved"], "saved"),
+    (["show", "saved"], "saved"),
+    (["defrag", "images"], "images"),
+]
+
+
+def gone(*arguments, prefix=(), **environment):
+    """As vmtune(), in a directory that is removed before it starts."""
+    script = 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@"'
+    return vmtune(*arguments, prefix=("sh", "-c", script, "sh", *prefix), **environment)
+
+
+@pytest.mark.parametrize(("arguments", "name"), WHERE, ids=lambda value: value[0])
+def test_a_working_directory_that_is_gone(write, arguments, name):
+    file = str(write("vmtune.yaml", NOT_BTRFS))
+    done = gone(*(word.format(file=file) for word in arguments))
+    assert done.returncode == 1
+    assert f"vmtune: {name}: " in done.stderr
+    assert "No such file or directory" in done.stderr
+
+
+def test_no_file_is_looked_for_in_one_that_is_gone(ordinary, home):
+    done = gone("plan", prefix=ordinary, HOME=str(home))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the working directory is not to be found" in done.stderr
+    assert "cd" in done.stderr
+
+
+def test_what_needs_no_working_directory_does_without(write):
+    assert gone("--config", write("vmtune.yaml", NOT_BTRFS), "plan").returncode == 0
+
+
+@pytest.mark.parametrize("columns", ["9" * 5000, "1" * 19, "-1", "", "many", "\u0663"])
+def test_a_width_that_is_none(write, columns):
+    file = write("vmtune.yaml", NOT_BTRFS)
+    done = vmtune("--config", file, "plan", COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"_VMTUNE_COMPLETE": "bash_complete"},
+        {"_VMTUNE_COMPLETE": "zsh_complete", "COMP_WORDS": "vmtune"},
+        {"_VMTUNE_COMPLETE": "bash_complete", "COMP_WORDS": "vmtune", "COMP_CWORD": "one"},
+        {"_VMTUNE_COMPLETE": "fish_complete", "COMP_WORDS": "vmtune", "COMP_CWORD": " "},
+    ],
+)
+def test_completion_that_no_shell_asked_for(words):
+    done = vmtune("plan", **words)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr == (
+        "vmtune: _VMTUNE_COMPLETE is for the script of `vmtune completion` alone\n"
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["plan", "-h"], ["completion", "zsh"]]
+)
+def test_a_full_disk_is_no_fault_of_vmtune(arguments, unbuffered):
+    argv = [sys.executable, "-m", "reconciler", *arguments]
+    env = {**clean_environment(), "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            argv, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "vmtune: the answer cannot be written: No space left on device\n"
+
+
 # --- Explain an entry ---
 
 ENTRIES = "version: 1\npaths: [{path: /proc/vm, nocow: true}, {path: /proc/it, nocow: true}]\n"

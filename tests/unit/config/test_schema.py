@@ -143,6 +143,53 @@ HOSTILE: dict[str, tuple[str, list[str]]] = {
         H + "a: {paths: [{path: /x, remove: false}]}",
         ["3:34: remove: expected true"],
     ),
+    # What is taken for a configuration, or pasted into one.
+    "no-break blanks": (
+        "version: 1\npaths:\n\u00a0 - path: /x\n",
+        ["2:1: 'paths' has no value", "3:1: unknown key '\\xa0 - path'"],
+    ),
+    "zero width blank": (
+        "version: 1\npaths: [{path: /x\u200b, nocow: true}]",
+        ["2:16: the text holds control character U+200B"],
+    ),
+    "typographic quotes": (
+        D + "\u201c0 12 * * *\u201d",
+        ["4:15: schedule: '\u201c0 12 * * *\u201d' holds a character that no schedule has"],
+    ),
+    "typographic path": (
+        "version: 1\npaths: [{path: \u201c/x\u201d, nocow: true}]",
+        ["2:16: '\u201c/x\u201d' is not an absolute path"],
+    ),
+    "typographic dash": ("version: 1\npaths:\n  \u2013 path: /x\n    nocow: true", ["4:10: "]),
+    "full-width colon": ("version\uff1a 1", ["1:1: expected `key: value` lines, found the text"]),
+    "capital key": ("Version: 1", ["1:1: unknown key 'Version'"]),
+    "merge conflict": (
+        "version: 1\n<<<<<<< HEAD\npaths: []\n=======\npaths: []\n>>>>>>> other",
+        ["3:1: not readable as YAML"],
+    ),
+    "toml": ('version = 1\n[paths]\npath = "/x"', ["1:1: expected `key: value` lines, found"]),
+    "a web page": ("<!DOCTYPE html>\n<html>404: Not Found</html>", ["2:10: not readable as YAML"]),
+    "a vault": ("$ANSIBLE_VAULT;1.1;AES256\n66386439", ["1:1: expected `key: value` lines"]),
+    "a large file's pointer": (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12",
+        ["1:1: expected `key: value` lines"],
+    ),
+    "a crontab": (
+        "0 12 * * * btrfs filesystem defragment -r /home/$USER/libvirt/images",
+        ["1:1: expected `key: value` lines"],
+    ),
+    "an fstab": (
+        "UUID=a / btrfs defaults,subvol=@rootfs,compress=no 0 0",
+        ["1:1: expected `key: value` lines"],
+    ),
+    "options of fstab": (
+        M + "defaults,compress=no",
+        ["4:14: options: expected `key: value` lines"],
+    ),
+    "no blank after the dash": (
+        "version: 1\npaths:\n  -path: /x",
+        ["3:3: paths: expected a list, found"],
+    ),
     "all at once": (
         P + "nocow: yes\n  - path: y\n  - nocow: 1\n    pth: /z\ndefrag: 3\nnope: 1",
         [

@@ -91,7 +91,13 @@ def test_names_are_only_text():
 
 
 @pytest.mark.parametrize(
-    ("op", "look"), [(Op.SAME, "good"), (Op.BLOCKED, "bad"), (Op.UNKNOWN, "unknown")]
+    ("op", "look"),
+    [
+        (Op.SAME, "good"),
+        (Op.BLOCKED, "bad"),
+        (Op.UNKNOWN, "unknown"),
+        (Op.WAITS, "unknown"),
+    ],
 )
 def test_the_verdict_is_first(op, look):
     text = page(effect_of({}), Plan((Change(op, "nocow", "/srv/vm"),)))

@@ -1,0 +1,100 @@
+"""The host as the plan will leave it: for advice that rests on more than the entry that gives it.
+
+A kind looks at the host as it is, and at its own entry. Whether a directory of
+images is nocow once all is done, and compression off, is for other kinds to
+say, and they may refuse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reconciler.core import compression
+from reconciler.core.facts import Locate, Mounts, TreeOf
+from reconciler.core.images import NOCOW, Images, alike
+from reconciler.core.model import Goal, Note, is_end
+from reconciler.core.places import Directory, LiveOption
+from reconciler.formats import mountinfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.core.places import Folder, Place
+    from reconciler.core.plan import Spoken
+    from reconciler.core.snapshot import Snapshot
+    from reconciler.core.tree import Tree
+
+V = TypeVar("V")
+
+
+class Outlook:
+    """What places will hold, whichever kind wants it; ``see`` is how the host is now."""
+
+    def __init__(self, see: Snapshot, goals: Mapping[Place[Any], Any]) -> None:
+        self.see = see
+        self._goals = goals
+
+    def __call__(self, place: Place[V]) -> V | None:
+        """None where that cannot be seen."""
+        wanted: V | None = self._goals[place] if place in self._goals else self.see.maybe(place)
+        return wanted
+
+    def is_all_nocow(self, path: str, apart: tuple[str, ...]) -> bool:
+        """As is_nocow, and nothing lies below but what was looked at."""
+        tree = self._tree(path, apart)
+        is_whole = tree and not (tree.subvolumes or tree.mounts or tree.unseen)
+        return bool(is_whole) and self.is_nocow(path, apart)
+
+    def is_nocow(self, path: str, apart: tuple[str, ...] = ()) -> bool:
+        """The declared directory will be, and no file below that can be seen stays otherwise."""
+        folder, tree = self._folder(path), self._tree(path, apart)
+        if tree is None or not folder or not folder.nocow:
+            return False
+        return not tree.cow.count or self.rewrites(path)
+
+    def rewrites(self, path: str) -> bool:
+        """All of its images become nocow, and none is left as it is."""
+        where = self.see(Locate(path)).path
+        mine = [p for p in self._goals if isinstance(p, Images) and p.path == where]
+        return any(place.aim == NOCOW and not place.spared for place in mine)
+
+    def compresses(self, path: str) -> bool:
+        """What is written below the declared directory will be compressed by the mount option."""
+        where = self.see(Locate(path)).path
+        token, folder = self._option(where), self._folder(path)
+        is_spared = folder and alike(folder.compression, "none") and "-force" not in token
+        return bool(token) and not is_spared and not self.is_nocow(path)
+
+    def _option(self, path: str) -> str:
+        mounts = self.see(Mounts())
+        mount = mountinfo.containing(mounts, path)
+        same = {other.target for other in mounts if mount and other.device == mount.device}
+        for place, want in self._goals.items():
+            if isinstance(place, LiveOption) and place.name == "compress" and place.target in same:
+                return str(want)
+        return compression.live(path, self.see)
+
+    def _folder(self, path: str) -> Folder | None:
+        where = self.see.maybe(Locate(path))
+        return self(Directory(where.path)) if where else None
+
+    def _tree(self, path: str, apart: tuple[str, ...]) -> Tree | None:
+        where = self.see.maybe(Locate(path))
+        return self.see.maybe(TreeOf(where.path, apart)) if where else None
+
+
+def weighed(said: Iterable[Spoken], see: Snapshot) -> list[Spoken]:
+    """Without the notes that do not hold of the host as the plan will leave it."""
+    all_said = list(said)
+    goals = {
+        word.place: word.want
+        for _, words in all_said
+        if not any(map(is_end, words))
+        for word in words
+        if isinstance(word, Goal)
+    }
+    outlook = Outlook(see, goals)
+    return [
+        (d, tuple(w for w in words if not isinstance(w, Note) or d.kind.holds(d.spec, w, outlook)))
+        for d, words in all_said
+    ]
