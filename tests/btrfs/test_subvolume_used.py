@@ -114,14 +114,17 @@ ROUNDS = 60
 def test_a_file_that_is_opened_in_the_middle(host: World, turner: Turner, number: int):
     """Appended to as soon as it can be had: the words are in the file of that name afterwards."""
     ended: Counter[str] = Counter()
+    before = time.monotonic()
+    assert turner.turn(filled(host.area / "alone")) == "done"
+    took = time.monotonic() - before  # it looks at every process: with how many there are
     for count in range(ROUNDS):
         folder = host.area / f"t{count}"
         folder.mkdir()
         path = filled(folder / "images")
 
         def writer(path: Path = path, count: int = count) -> None:
-            # Every other one soon: on a quiet machine a turn is over in some milliseconds.
-            time.sleep(count % 15 * 0.0015 if count % 2 else count * 0.003)
+            # Every other one soon, the rest over the turn and as long again.
+            time.sleep(count % 15 * 0.0015 if count % 2 else 2.5 * took * count / ROUNDS)
             fd = os.open(path / f"{number}.raw", os.O_WRONLY | os.O_APPEND)
             time.sleep(0.001)
             os.write(fd, b"written meanwhile")
