@@ -6,7 +6,9 @@ import re
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX, and PATH_MAX less its NUL, in bytes
 # What vmtune.yaml refuses in a text: what no editor shows, and what looks like an expansion.
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNWRITABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\u200b\u2060\ufeff]"
+)
 _EXPANSION = re.compile(r"\$(?:\w|\{|\()|\{\{|\{%")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.advice.words import declarable, tilde
@@ -67,6 +67,15 @@ def _choices(said: list[str]) -> tuple[Choice, ...]:
     return tuple(Choice("existing", "rewrite", text) for text in said)
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\ufeff", "\u202e", "\u2028", "\x9f"])
+def test_what_nobody_sees_is_neither_written_nor_read(hidden):
+    assert declarable(f"/srv/v{hidden}m")
+    text = f"version: 1\npaths: [{{path: /srv/v{hidden}m, nocow: true}}]\n"
+    with pytest.raises(Problems):
+        load(text.encode(), "printed", host="atlas", home_of=home_of)
+
+
+@settings(deadline=None)  # the first mistake of a process waits for jsonschema
 @given(path=st.one_of(PATH, HOMELY))
 def test_what_is_called_unwritable_is_refused_by_the_reader_too(path):
     """Nothing is left out that could have been declared."""
