@@ -12,7 +12,8 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@sh .ci/setup demo
 	@$(PYTHON) tests/demo.py
 
-test: setup lint unit floor btrfs host ## all tests; installs what they need (root: Debian packages too)
+test: setup lint ## all tests; installs what they need (root: Debian packages too)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line btrfs unit floor host
 
 setup:
 	@sh .ci/setup test

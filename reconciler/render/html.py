@@ -13,7 +13,7 @@ from reconciler.render import effect as words
 from reconciler.render.layout import printable
 from reconciler.render.status import verdict
 from reconciler.render.stylesheet import CSS
-from reconciler.render.text import COUNTED
+from reconciler.render.text import COUNTED, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,7 +90,7 @@ def _look(of: Plan) -> str:
 
 
 def _row(change: Change) -> str:
-    look, words = _LOOKS[change.op], dict(COUNTED)[change.op]
+    look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
     below = [_sentence(note.text, note.code) for note in change.notes]
     if change.hint:
         below.append(_sentence(change.hint))
