@@ -296,7 +296,7 @@ def test_what_is_moved_or_changed_meanwhile_is_left(host: World):
         was = digest(image)
         with rewriter(slow) as rewrite:
             rewrite.begin(folder)
-            time.sleep(0.25)
+            until("the copy has its name", lambda: beside(folder))
             run("sh", "-c", change, "sh", folder)
             ended = rewrite.end()
             assert ended.how == "refused", (change, ended)
