@@ -74,11 +74,14 @@ def put_timer(name: str, want: str) -> None:
     if want == ON:
         process.must("systemctl", "enable", "--now", "--", name)
         return
+    service = f"{name.removesuffix('.timer')}.service"
     process.must("systemctl", "disable", "--now", "--", name)
     # The stamp of Persistent=; systemd before 252 has no such clean, and a stamp does no harm.
     process.run("systemctl", "clean", "--what=state", "--", name)
-    # A run that failed would stay listed, as "not-found failed", when the files are gone.
-    process.run("systemctl", "reset-failed", "--", f"{name.removesuffix('.timer')}.service")
+    # A run that failed would stay listed, as "not-found failed", when the files are gone; and one
+    # that is under way might still fail: defragmenting may end at any moment, nothing is lost.
+    process.run("systemctl", "stop", "--", service, timeout=120)
+    process.run("systemctl", "reset-failed", "--", service)
 
 
 def reload() -> None:
