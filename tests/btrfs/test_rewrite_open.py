@@ -296,7 +296,7 @@ def test_what_is_moved_or_changed_meanwhile_is_left(host: World):
         was = digest(image)
         with rewriter(slow) as rewrite:
             rewrite.begin(folder)
-            until("the copy has its name", lambda: beside(folder))
+            until("the copy has its name", lambda folder=folder: beside(folder))
             run("sh", "-c", change, "sh", folder)
             ended = rewrite.end()
             assert ended.how == "refused", (change, ended)
