@@ -1,8 +1,12 @@
 # make help lists the targets.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
 FLOOR := .cache/floor
+# Beside another tier each line says whose it is.
+SAYS = $(if $(BESIDE),| sed -u 's/^/$@: /')
 BENCH := .cache/bench
 
 help: ## show this
@@ -13,7 +17,7 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@$(PYTHON) tests/demo.py
 
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line btrfs unit floor host
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going BESIDE=yes btrfs unit floor host
 
 setup:
 	@sh .ci/setup test
@@ -25,20 +29,20 @@ lint: setup ## style, types, and who may import whom
 	$(PYTEST) tests/house
 
 unit: setup ## what needs neither root nor Btrfs
-	$(PYTEST) tests/unit tests/property
+	$(PYTEST) tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
-	$(PYTEST) tests/btrfs
+	$(PYTEST) tests/btrfs $(SAYS)
 
 host: setup ## a booted container with systemd, fstab and cron (root)
-	$(PYTEST) tests/host
+	$(PYTEST) tests/host $(SAYS)
 
 man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` shows it
 	$(PYTHON) .ci/man > man/vmtune.1
 
 floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
-	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
+	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property $(SAYS)
 
 bench: setup ## figures against peers, in one run (root; under 20 minutes)
 	@$(PYTHON) -m tests.bench --table $(BENCH)/table.md --picture $(BENCH)/growth.svg $(ROWS)

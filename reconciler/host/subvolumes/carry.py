@@ -117,10 +117,11 @@ def _leased(within: int, name: str, entry: Entry) -> int:
 
 
 def _hold(fd: int, entry: Entry) -> None:
+    is_alone = lease.take(fd)  # before the look: until then somebody may write to it, and close it
     status = os.fstat(fd)
     if (status.st_ino, status.st_ctime_ns) != (entry.number, entry.changed):
         raise Refused("changed while its directory was being copied")
-    if not lease.take(fd):
+    if not is_alone:
         who = ", ".join(holders.holders(status)) or "a program that cannot be named"
         raise Refused(f"open: {who}", "end it, then run this again")
 

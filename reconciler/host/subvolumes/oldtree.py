@@ -128,12 +128,14 @@ def _is_it(status: os.stat_result, entry: Entry, held: dict[int, int], made: int
 
 def _alone(within: int, name: str, number: int, held: dict[int, int], shown: str) -> None:
     """Hold the lease, and ask it once more: whoever opened the file gets to keep it."""
+    is_alone = lease.kept
     if number not in held:
+        is_alone = lease.take
         try:
             held[number] = os.open(name, _OLD, dir_fd=within)
         except BlockingIOError:
             raise Refused(f"{shown}: somebody holds a lease on it (fcntl(2), F_SETLEASE)") from None
-    if not lease.take(held[number]):
+    if not is_alone(held[number]):
         status = os.fstat(held[number])
         who = ", ".join(holders.holders(status)) or "a program that cannot be named"
         raise Refused(f"{shown} was opened by {who}", "end it, then run this again")

@@ -35,7 +35,7 @@ class Watched:
         return ""
 
     def _opened(self) -> str:
-        number = next((n for n, fd in self.leases.items() if not lease.take(fd)), 0)
+        number = next((n for n, fd in self.leases.items() if not lease.kept(fd)), 0)
         return next((f"{p} was opened" for p, e in self.found.every() if e.number == number), "")
 
     def _entered(self) -> str:
