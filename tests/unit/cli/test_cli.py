@@ -646,7 +646,7 @@ def test_a_width_that_is_none(write, columns):
         {"_VMTUNE_COMPLETE": "bash_complete"},
         {"_VMTUNE_COMPLETE": "zsh_complete", "COMP_WORDS": "vmtune"},
         {"_VMTUNE_COMPLETE": "bash_complete", "COMP_WORDS": "vmtune", "COMP_CWORD": "one"},
-        {"_VMTUNE_COMPLETE": "fish_complete", "COMP_WORDS": "vmtune", "COMP_CWORD": " "},
+        {"_VMTUNE_COMPLETE": "fish_complete"},
     ],
 )
 def test_completion_that_no_shell_asked_for(words):
