@@ -346,8 +346,9 @@ def test_a_saved_plan_and_the_way_back(host, folder):
     assert at.seen.count(QUESTION) == 1
     assert at.seen.count("taken back\n") == 1
     assert host.run("cd /etc; find . -type f -exec md5sum {} +").stdout == before
-    history = host.run(f"{ALICES} history", user="alice").stdout.splitlines()
-    assert [line.split("by")[1].split(":")[0] for line in history] == [" alice", " alice"]
+    history = host.run(f"{ALICES} history", user="alice", env={"COLUMNS": "200"}).stdout
+    runs = history.splitlines()
+    assert [line.split("by")[1].split(":")[0] for line in runs] == [" alice", " alice"]
     host.run(f"rm {folder}/plan")
 
 
@@ -502,7 +503,11 @@ def test_a_plan_is_never_written_through_a_link_or_into_another_s_file(host):
     argv = f"sudo {ALICES} --config {CONFIG} plan -o /tmp/plan"
     assert host.run(argv, user="alice", check=False).returncode == 1
     assert host.read("/etc/passwd") == before
-    host.run("rm /tmp/plan; echo >/tmp/plan; chmod 666 /tmp/plan", user="bob")
+    host.run("rm /tmp/plan; echo mine >/tmp/plan; chmod 666 /tmp/plan", user="bob")
+    assert host.run(argv, user="alice", check=False).returncode == 1
+    assert host.read("/tmp/plan") == b"mine\n"
+    looks_like_one = """{"format": "vmtune.plan/1"}"""
+    host.run(f"rm /tmp/plan; echo '{looks_like_one}' >/tmp/plan; chmod 666 /tmp/plan", user="bob")
     host.run(argv, user="alice")
     assert host.run("stat -c '%U %a' /tmp/plan").stdout == "root 600\n"
 
