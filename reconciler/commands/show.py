@@ -26,6 +26,8 @@ def run(terminal: Terminal, file: str) -> int:
         terminal.say()
         for line in text.plan(saved.plan, terminal.width, terminal.paint, verbose=terminal.verbose):
             terminal.say(line)
+        if more := text.more(saved.plan):
+            terminal.say(more)
         terminal.data(document.plain(saved))
         return exits.DONE
 

@@ -12,6 +12,8 @@ from tests.btrfs.outside import run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import until
 
+_LOG = TOP / "t" / "strace.log"
+
 
 def stopping(*calls: str) -> list[str]:
     """The program behind this stops once such a call has returned: ``NAME`` or ``NAME:when=2``."""
@@ -19,7 +21,10 @@ def stopping(*calls: str) -> list[str]:
     for call in calls:
         name, _, when = call.partition(":")
         injected += ["-e", f"inject={name}:signal=SIGSTOP{when and ':'}{when}"]
-    return ["strace", "-f", "-qq", "-o", "/dev/null", *injected]
+    _LOG.unlink(missing_ok=True)
+    names = ",".join(call.partition(":")[0] for call in calls)
+    only = ["-e", f"trace={names}", "-e", "signal=SIGSTOP,SIGCONT"]
+    return ["strace", "-f", "-qq", "-o", str(_LOG), *only, *injected]
 
 
 def stopped(strace: subprocess.Popen[str], what: str) -> int:
@@ -49,7 +54,10 @@ def stops(strace: subprocess.Popen[str]) -> Iterator[int]:
 
 
 def _stopped(pid: int) -> bool:
-    """For good: under strace(1) it also stops for a moment at every call."""
+    """For good: under strace(1) it also stops for a moment at every call, and at its start."""
+    log = _LOG.read_text() if _LOG.exists() else ""
+    if log.count("--- SIGSTOP {") <= log.count("--- SIGCONT {"):
+        return False
     for _ in range(12):
         try:
             states = [Path(f"/proc/{pid}/task/{t}/stat") for t in os.listdir(f"/proc/{pid}/task")]

@@ -113,7 +113,7 @@ def test_more_files_than_anyone_reads_are_summed_up(host: World):
         written(host.area / "images" / f"{number:02}.raw", 4096)
     host.nocow(host.area / "images")
     plan = host.plan(expect=2)
-    rows = [line for line in plan.out.splitlines() if "V101" in line]
+    rows = [line for line in plan.out.splitlines() if "! nocow" in line and "V101" in line]
     assert len(rows) == 11
     assert "50 more files" in rows[-1]
 

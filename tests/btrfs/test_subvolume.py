@@ -167,9 +167,9 @@ def test_a_saved_plan_and_history(host: World):
     declare(host, images)
     saved = "/media/t/saved"
     assert host.vmtune("plan", "-o", saved).code == 0
-    assert host.vmtune("apply", saved).code == 0
+    assert host.vmtune("apply", "--yes", saved).code == 0
     assert is_subvolume(images)
-    assert host.vmtune("apply", saved).code == 0
+    assert host.vmtune("apply", saved).code == 0, "all is done: nothing to be asked about"
     assert "1 of 1" in host.vmtune("history").out
 
 

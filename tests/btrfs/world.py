@@ -42,8 +42,9 @@ class Ran:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def row(self, words: str) -> str:
-        """The one line of the plan that has these words."""
-        found = [line for line in self.out.splitlines() if words in line]
+        """The one line of the plan that has these words, but for the one on how to read on."""
+        lines = self.out.splitlines()
+        found = [line for line in lines if words in line and not line.startswith("`vmtune explain")]
         assert len(found) == 1, f"{words!r} is in {len(found)} lines\n{self}"
         return found[0].strip()
 
