@@ -150,7 +150,7 @@ def more(of: Plan) -> str:
     rows = [change.code for change in of.changes if change.code]
     notes = [note.code for change in of.changes for note in change.notes if note.code]
     codes = rows or notes
-    return f"`vmtune explain {codes[0]}` says what is behind a code." if codes else ""
+    return f"`vmtune explain {printable(codes[0])}` says what is behind a code." if codes else ""
 
 
 def summary(of: Plan) -> str:
