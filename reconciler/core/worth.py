@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _IDLE = Note(
     "nocow files that no snapshot shares stay in one piece: nothing for this schedule to do", "V309"
 )
+_EMPTY = Note(
+    "new files will be nocow, and stay in one piece while no snapshot shares them: nothing for "
+    "this schedule to do",
+    "V309",
+)
 _WILL_BE_IDLE = Note(
     "the images become nocow, and stay in one piece while no snapshot shares them: nothing will be "
     "left for this schedule to do",
@@ -31,7 +36,10 @@ def worth(where: Location, nocow: bool, see: Snapshot) -> Iterator[Note]:
     tree = see.maybe(TreeOf(where.path))
     sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
     shared = bool(sharing and (sharing.shared or sharing.unseen))
-    if tree and not shared and _idle(tree, nocow, sharing):
+    if tree and not tree.files and nocow:
+        yield _EMPTY
+        return
+    if tree and not shared and _idle(tree, sharing):
         yield _IDLE
         return
     if nocow and sharing and not shared:
@@ -40,16 +48,16 @@ def worth(where: Location, nocow: bool, see: Snapshot) -> Iterator[Note]:
         yield Note(f"mounted with {token}: what a run rewrites, it compresses", "V312")
 
 
-def _idle(tree: Tree, nocow: bool, sharing: Sharing | None) -> bool:
-    """All that a run would find is nocow, or will be once it is there."""
-    if not tree.files:
-        return nocow
+def _idle(tree: Tree, sharing: Sharing | None) -> bool:
+    """All that a run would find is nocow."""
     all_nocow = tree.nocow_only or not tree.data_files
     return bool(sharing and sharing.nocow_only and all_nocow)
 
 
 def holds(path: str, note: Note, outlook: Outlook) -> bool:
     """Once the plan is done: what the images become, and whether compression stays on."""
+    if note == _EMPTY:
+        return outlook.is_nocow(path)
     if note == _WILL_BE_IDLE:
         return outlook.rewrites(path)
     return note.code != "V312" or outlook.compresses(path)
