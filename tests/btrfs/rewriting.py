@@ -103,6 +103,13 @@ class Rewriter:
         assert self.process.stdin
         print(json.dumps({**order, "steps": steps}), file=self.process.stdin, flush=True)
 
+    def leases(self) -> bool:
+        """Whether it holds any: those of other programs are in the list, too."""
+        pid = str(self.process.pid)
+        its = {pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}  # strace(1)'s
+        rows = (row.split() for row in Path("/proc/locks").read_text().splitlines())
+        return any(row[1] == "LEASE" and row[4] in its for row in rows)
+
     def end(self) -> Ended:
         assert self.process.stdout
         line = self.process.stdout.readline()
