@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
-_SMALLEST, _DESCRIPTOR = 4096, ".vmdk"
-"""No image is smaller, but for the text that names the extents of another one."""
+_SMALLEST = 48
+"""Bytes of the smallest file that names others: the header of a qcow image of version 1."""
 _MOST_NAMED = 10_000
 """Parts of images that are remembered, in all: a header may name a thousand."""
 _HEAD = 64 << 10
@@ -179,7 +179,7 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
-    if entry.status.st_size >= _SMALLEST or entry.path.endswith(_DESCRIPTOR):
+    if entry.status.st_size >= _SMALLEST:
         what, others = _parts(entry, path)
         found.named += len(others)
         if others and found.named <= _MOST_NAMED:
