@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.chained import chain, create, opened, over
+from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.world import World
 
 
@@ -102,3 +103,38 @@ def test_a_long_name(host: World, folder: Path, kind: str, length: int):
     top = over(folder / "top.img", name, new=kind)
     assert len(chain(top)) == 2
     assert " top.img and 1 backing file: " in host.plan(expect=2).out
+
+
+def test_a_link_means_the_file_it_leads_to(host: World, folder: Path):
+    """A name leads to another link, and that one to the base in another directory."""
+    (folder / "sub" / "newest").symlink_to("three.qcow2")
+    (folder / "current").symlink_to(folder / "sub" / "newest")
+    top = over(folder / "top.qcow2", "current")
+    three = folder / "sub" / "three.qcow2"
+    assert opened(top) == {three}
+    with three.open("rb"):
+        row = host.plan(expect=2).row(f"! images {top} ")
+        assert "one image with sub/three.qcow2, in use by" in row
+        host.apply(expect=1)
+        assert not is_nocow(top)
+    assert " top.qcow2 and 1 backing file: " in host.plan(expect=2).out
+    host.apply()
+    assert is_nocow(top)
+    run("qemu-io", "-r", "-c", "read 0 512", top)
+
+
+def test_links_that_lead_nowhere(host: World, folder: Path):
+    """In a circle, and out of the directory: nothing is looked at there."""
+    (folder / "a").symlink_to("b")
+    (folder / "b").symlink_to("a")
+    (folder / "out").symlink_to(host.area / "outside.qcow2")
+    over(host.area / "outside.qcow2", str(folder / "one.qcow2"))
+    create(folder / "circle.qcow2", "-u", "-f", "qcow2", "-b", "a", "-F", "qcow2")
+    create(folder / "leaving.qcow2", "-u", "-f", "qcow2", "-b", "out", "-F", "qcow2")
+    log = host.area / "trace"
+    plan = host.vmtune("plan", under=["strace", "-f", "-qq", "-e", "trace=%file", "-o", log])
+    assert " circle.qcow2 and 1 backing file: " in plan.out
+    assert " leaving.qcow2 and 1 backing file: " in plan.out
+    opens = [line for line in log.read_text().splitlines() if "readlink" not in line]
+    assert "out" in log.read_text()
+    assert not [line for line in opens if "outside.qcow2" in line]

@@ -22,7 +22,7 @@ from reconciler.core.tree import (
     Settings,
     Tree,
 )
-from reconciler.host.directories import strays
+from reconciler.host.directories import links, strays
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 from reconciler.value import dataclass, field, replace
@@ -117,7 +117,7 @@ class _Found:
     data_bytes: int = 0
     nocow_only: bool = True
     asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
-    parts: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    parts: list[links.Row] = field(default_factory=list)
     named: int = 0
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
@@ -130,6 +130,8 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
             _judge(entry, path, found)
+    if found.parts:
+        found.parts = links.followed(found.parts, path)
     held = _held(path, found)
     return _tree(walk, found, held)
 
