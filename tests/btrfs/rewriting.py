@@ -20,7 +20,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # the imports are not repeated.
 _SERVER = """
 import json, sys, time
-from reconciler.core.images import NONE_LEFT, Images
+from reconciler.core.images import Images
+from reconciler.core.standing import NONE_LEFT
 from reconciler.core.snapshot import Hidden
 from reconciler.core.watch import Stopped, Watch
 from reconciler.host import readers, writers

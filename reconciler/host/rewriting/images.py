@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-    from reconciler.core.images import Images, Standing
+    from reconciler.core.images import Images
+    from reconciler.core.standing import Standing
     from reconciler.core.watch import Watch
     from reconciler.host.directories.tree import Entry
 
