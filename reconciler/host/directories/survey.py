@@ -19,7 +19,7 @@ from reconciler.core.tree import (
     Settings,
     Tree,
 )
-from reconciler.host.directories import strays
+from reconciler.host.directories import links, strays
 from reconciler.host.directories.tally import Names, keep_first, keep_largest
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
-_SMALLEST, _DESCRIPTOR = 4096, ".vmdk"
-"""No image is smaller, but for the text that names the extents of another one."""
+_SMALLEST = 48
+"""Bytes of the smallest file that names others: the header of a qcow image of version 1."""
 _MOST_NAMED = 10_000
 """Parts of images that are remembered, in all: a header may name a thousand."""
 _HEAD = 64 << 10
@@ -115,7 +115,7 @@ class _Found:
     data_bytes: int = 0
     nocow_only: bool = True
     asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
-    parts: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    parts: list[links.Row] = field(default_factory=list)
     named: int = 0
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
@@ -128,6 +128,8 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
             _judge(entry, path, found)
+    if found.parts:
+        found.parts = links.followed(found.parts, path)
     held = _held(path, found)
     return _tree(walk, found, held)
 
@@ -175,7 +177,7 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
-    if entry.status.st_size >= _SMALLEST or entry.path.endswith(_DESCRIPTOR):
+    if entry.status.st_size >= _SMALLEST:
         what, others = _parts(entry, path)
         found.named += len(others)
         if others and found.named <= _MOST_NAMED:
