@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from reconciler import exits
-from reconciler.commands import elevate, permission
+from reconciler.commands import elevate, looking, permission
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load
@@ -15,7 +15,7 @@ from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
 from reconciler.fence import fenced
-from reconciler.host import lock, readers
+from reconciler.host import lock
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
@@ -65,7 +65,7 @@ def run(  # noqa: PLR0913 - one per option
 
 
 def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
-    see = readers.look()
+    see = looking.look(terminal)
     plan = planning.make(loaded, see)
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
@@ -84,7 +84,7 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
 
 def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fact]) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    see = readers.look()
+    see = looking.look(terminal)
     now = planning.make(loaded, see)
     if other := tuple(rests.changed(facts, see)):
         return _stale(terminal, _STALE, other)
@@ -94,7 +94,7 @@ def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fac
     if not now.actions:
         terminal.say("done meanwhile by another hand: nothing is left to do")
         return remaining(now)
-    after = lambda: _left(terminal, planning.make(loaded))  # noqa: E731
+    after = lambda: _left(terminal, planning.make(loaded, looking.look(terminal)))  # noqa: E731
     command = " ".join(["apply", *loaded.allow_words])
     return execute(terminal, now.actions, command, loaded.path, after)
 
@@ -119,7 +119,7 @@ def _saved(terminal: Terminal, saved: Document, file: str, *, yes: bool, approve
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
         return elevate.become_root(terminal, loaded, "apply", words)
     with lock.held():
-        see = readers.look()
+        see = looking.look(terminal)
         now = planning.make(loaded, see)
         checked = planfile.check(saved, planning.world(loaded), now, see)
         if checked.stale:
@@ -132,7 +132,7 @@ def _saved(terminal: Terminal, saved: Document, file: str, *, yes: bool, approve
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:
     """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
-    see = readers.look() if final and permission.digest(final) != seen.actions else None
+    see = looking.look(terminal) if final and permission.digest(final) != seen.actions else None
     left = [each for each in final if see and not _is_done(each, see)]
     for action in left:
         terminal.report(f"  revert cannot take it back: {text.action(action)}")

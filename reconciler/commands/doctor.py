@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__, exits
 from reconciler.advice import subjects
 from reconciler.advice.doctor import examine
+from reconciler.commands import looking
 from reconciler.commands.load import guarded, load
 from reconciler.core.advice import Health
-from reconciler.host import clock, readers
+from reconciler.host import clock
 from reconciler.host.people import configfile
 from reconciler.render import doctor as shown
 from reconciler.render import text
@@ -29,7 +30,7 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
 
     def command() -> int:
         loaded = _loaded(config, host)
-        see = readers.look()
+        see = looking.look(terminal)
         looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
         rows = examine(looked, see)
         code = _code(rows)

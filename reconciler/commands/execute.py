@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from reconciler import exits
+from reconciler.commands import looking
 from reconciler.commands.interrupt import Interrupt
 from reconciler.commands.progress import Progress
 from reconciler.core import codec
 from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.core.snapshot import Hidden
-from reconciler.host import readers, writers
+from reconciler.host import writers
 from reconciler.host.refused import Refused
 from reconciler.render import runs, text
 from reconciler.render.layout import wrapped
@@ -76,7 +77,7 @@ def _journalled(
     try:
         recorder.images("before", measured.seen(actions))
         results = running.apply(actions, started, ended, stop=lambda: interrupt.asked, going=going)
-        see = readers.look()
+        see = looking.look(terminal)
         code = _judge(terminal, results, interrupt) or _read_back(terminal, actions, see)
         recorder.images("after", measured.seen(actions, see))
         recorder.finish(_RESULTS.get(code, "part way"))

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from reconciler import exits
+from reconciler.commands import looking
 from reconciler.commands import plan as planning
 from reconciler.commands.explain import coded, say
 from reconciler.commands.load import load
@@ -15,7 +16,6 @@ from reconciler.core.effect import Effect
 from reconciler.core.facts import Locate
 from reconciler.core.layout import LayoutOf
 from reconciler.core.snapshot import Hidden
-from reconciler.host import readers
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.render import bars, text
@@ -38,7 +38,7 @@ _SHOWN = "`vmtune plan` shows what is declared"
 def run(terminal: Terminal, kind: str, written: str, config: str | None, host: str | None) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
     loaded = load(config, host)
-    see = readers.look()
+    see = looking.look(terminal)
     path = _absolute(written)
     items = about.entries(loaded.items, path)
     if not items:  # by another way round: a link on it

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.advice.suggest import suggest
+from reconciler.commands import looking
 from reconciler.commands.load import guarded
-from reconciler.host import readers
 from reconciler.host.people import caller, configfile, newfile
 from reconciler.render import suggestion
 
@@ -25,7 +25,7 @@ def run(terminal: Terminal, host: str | None, output: str | None) -> int:
 
     def command() -> int:
         path = newfile.checked(output) if output is not None else ""
-        found = suggest(host or configfile.short_hostname(), readers.look())
+        found = suggest(host or configfile.short_hostname(), looking.look(terminal))
         width = _WIDEST if path else min(_WIDEST, terminal.width)
         text = "".join(f"{line}\n" for line in suggestion.lines(found, width))
         if not path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler import __version__, exits
+from reconciler.commands import looking
 from reconciler.commands.load import guarded, load
 from reconciler.core.model import Op
 from reconciler.core.plan import declare, make_plan
-from reconciler.host import readers
 from reconciler.host.people import caller
 from reconciler.render import text
 from reconciler.resources.registry import KINDS
@@ -38,7 +38,7 @@ def run(  # noqa: PLR0913 - one per option
     def command() -> int:
         saved = None if output is None else _free(output)
         loaded = load(config, host, allow)
-        see = readers.look()
+        see = looking.look(terminal)
         plan = make(loaded, see)
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
@@ -67,10 +67,10 @@ def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     terminal.data(document.plain(made))
 
 
-def make(loaded: Loaded, see: Snapshot | None = None) -> Plan:
-    """The plan for this host as it is now."""
+def make(loaded: Loaded, see: Snapshot) -> Plan:
+    """The plan for this host as it is seen."""
     declared = declare(loaded.items, KINDS)
-    return make_plan(declared, KINDS, see or readers.look(), journal.written(), loaded.path)
+    return make_plan(declared, KINDS, see, journal.written(), loaded.path)
 
 
 def world(loaded: Loaded) -> World:

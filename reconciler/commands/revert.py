@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler import exits
-from reconciler.commands import elevate, permission
+from reconciler.commands import elevate, looking, permission
 from reconciler.commands.apply import remaining
 from reconciler.commands.execute import execute
 from reconciler.commands.load import Loaded, guarded
 from reconciler.core import veil
 from reconciler.core.revert import inverse
 from reconciler.core.written import latest
-from reconciler.host import lock, readers
+from reconciler.host import lock
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
@@ -31,7 +31,7 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
 
     def command() -> int:
         of = _chosen(number)
-        plan = inverse(of, readers.look(), latest(journal.written()))
+        plan = inverse(of, looking.look(terminal), latest(journal.written()))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(veil.action, plan.actions)))
         seen, token = permission.given(approved), permission.token(asked)
@@ -62,7 +62,7 @@ def _loaded(of: Run) -> Loaded:
 
 def _locked(terminal: Terminal, of: Run, shown: Plan) -> int:
     with lock.held():
-        now = inverse(of, readers.look(), latest(journal.written()))
+        now = inverse(of, looking.look(terminal), latest(journal.written()))
         if not set(now.actions) <= set(shown.actions):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in text.moved(shown, now):

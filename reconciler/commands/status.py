@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
+from reconciler.commands import looking
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
 from reconciler.core import codec, document
@@ -12,7 +13,7 @@ from reconciler.core import effect as effects
 from reconciler.core.plan import declare, make_plan, recalled
 from reconciler.core.status import Report, standings
 from reconciler.core.written import latest, own
-from reconciler.host import clock, readers
+from reconciler.host import clock
 from reconciler.render import bars, text
 from reconciler.render import status as lines
 from reconciler.resources.registry import KINDS
@@ -35,7 +36,7 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
-        see, written = readers.look(), journal.written()
+        see, written = looking.look(terminal), journal.written()
         declared = recalled(declare(loaded.items, KINDS), own(written, loaded.path))
         plan = make_plan(declared, KINDS, see, written, loaded.path)
         found = standings(declared, see, latest(written))

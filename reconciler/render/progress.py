@@ -43,6 +43,12 @@ def begun(step: Step) -> str:
     return f"      {step.doing} {subject(step)}, {binary(step.done)} of {binary(step.size)}"
 
 
+def looking(path: str, seconds: float, width: int) -> str:
+    """What is looked at, and for how long: never wider than ``width``."""
+    head, tail = "  looking below ", f"  {duration(seconds)}"
+    return f"{head}{_shortened(printable(path), width - len(head) - len(tail))}{tail}"
+
+
 def duration(seconds: float) -> str:
     """0:05, 12:30, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

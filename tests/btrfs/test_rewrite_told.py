@@ -11,8 +11,9 @@ import pytest
 
 from tests.btrfs.outside import fragments, is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, written
+from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.test_json import lines, names
-from tests.btrfs.world import World
+from tests.btrfs.world import Typed, World
 
 SLOW = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 
@@ -48,6 +49,28 @@ def test_a_terminal_has_one_line_redrawn(host: World):
     percents = [int(text.split("%")[0]) for text in shown]
     assert percents == sorted(percents)
     assert all(is_nocow(image) for image in images)
+
+
+def test_a_long_look_is_told_to_a_terminal(host: World):
+    """A million files take minutes: what is looked at, for how long, and then no word of it."""
+    (image, *_) = pool(host, 1, KIB)
+    slow = [
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=getdents64:delay_enter=1500000:when=1",
+    ]
+    argv = [*slow, "-P", str(image.parent), *PROGRAM, "--config", str(host.file), "plan"]
+    with Typed(argv, {"TERM": "xterm", "COLUMNS": "60"}) as typed:
+        assert typed.end() == 0
+    drawn = re.findall(r"\r([^\r\n\x1b]*)\x1b\[K", typed.screen)
+    assert drawn[0] == f"  looking below {image.parent}  0:01", typed.screen
+    assert drawn[-1] == ""
+    assert "looking" not in typed.screen.rpartition("\x1b[K")[2]
+    piped = host.vmtune("plan", under=[*slow, "-P", image.parent])
+    assert "looking" not in piped.out + piped.err
 
 
 def test_the_last_line_has_the_figures_before_and_after(host: World):
