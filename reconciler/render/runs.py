@@ -60,9 +60,11 @@ def trend(of: Run) -> str:
     if not pairs:
         return ""
     told = [f"{counted(len(pairs), 'image')} seen"]
-    if _rewrote(of):
+    if count := _rewritten(of):
         anew = sum(was.inode != now.inode for was, now in pairs)
         told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
+        if count > len(of.before):  # only the largest are seen
+            told = [f"of the {counted(len(pairs), 'largest image')} {anew} rewritten"]
     for name in ("fragments", "compressed", "shared"):
         was, now = (sum(getattr(each[side], name) for each in pairs) for side in (0, 1))
         show = "{:,}".format if name == "fragments" else binary
@@ -75,11 +77,12 @@ def trend(of: Run) -> str:
 
 def rewritten(of: Run) -> str:
     """The same of a run that rewrote images; "" of any other."""
-    return trend(of) if _rewrote(of) else ""
+    return trend(of) if _rewritten(of) else ""
 
 
-def _rewrote(of: Run) -> bool:
-    return any(isinstance(swap.place, Images) for _, swap in of.done())
+def _rewritten(of: Run) -> int:
+    """How many images it was to rewrite."""
+    return sum(swap.have.count for _, swap in of.done() if isinstance(swap.place, Images))
 
 
 def _head(run: Run) -> str:

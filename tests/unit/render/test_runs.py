@@ -13,7 +13,7 @@ from reconciler.render import runs
 from reconciler.value import replace
 
 MIB = 1 << 20
-REWRITE = Swap(Images("/srv/vm", NOCOW), Standing(2, ("a", "b")), NONE_LEFT)
+REWRITE = Swap(Images("/srv/vm", NOCOW), Standing(1, ("a",)), NONE_LEFT)
 TIMER = Swap(Timer("x.timer"), "off", "on")
 
 
@@ -54,6 +54,12 @@ TRENDS = [
 @pytest.mark.parametrize(("before", "after", "said"), TRENDS)
 def test_trend(before, after, said):
     assert runs.trend(run(before, after)) == said
+
+
+def test_of_more_than_were_seen_it_is_the_largest():
+    many = replace(REWRITE, have=Standing(2000, ("a", "b")))
+    of = run((seen("a", 1, 5), seen("b", 2, 3)), (seen("a", 3, 1), seen("b", 2, 3)), many)
+    assert runs.trend(of) == "of the 2 largest images 1 rewritten, fragments 8 -> 4"
 
 
 def test_a_run_that_rewrites_nothing_only_saw_them():
