@@ -89,7 +89,7 @@ def test_one_run_fits_and_says_it(width):
     lines = list(runs.whole(replace(of, actions=(REWRITE, line, TIMER)), width))
     said = " ".join(" ".join(lines).split())
     assert f"/etc/fstab:3 {options} -> {options},compress=no" in said
-    assert "images below /srv/vm 2 files copy-on-write -> nocow" in said
+    assert "images below /srv/vm 1 file copy-on-write -> nocow" in said
     assert "not done" in said
     assert "started 2026-11-23 12:00:00 ended 2026-11-23 12:01:00" in said
     assert all(len(line) <= width for line in lines)
@@ -100,7 +100,7 @@ def test_where_there_is_room_it_is_a_line_each():
     assert first == "run 3   apply by ada: done, 1 of 1 change"
     assert times == "started 2026-11-23 12:00:00   ended 2026-11-23 12:01:00"
     assert (config, empty) == ("config /c", "")
-    assert action == "  done         images below /srv/vm  2 files copy-on-write -> nocow"
+    assert action == "  done         images below /srv/vm  1 file copy-on-write -> nocow"
 
 
 @WIDTHS
