@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.world import World, until
 
 MIB = 1 << 20
@@ -18,7 +18,7 @@ MIB = 1 << 20
 def create(path: Path, *options: str | Path, size: str = "16M") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     run("qemu-img", "create", "-q", *options, path, size)
-    os.sync()
+    sync()
     return path
 
 
@@ -56,7 +56,7 @@ def images(host: World) -> Path:
     over(folder / "top.qcow2", "snap/mid.qcow2")
     over(folder / "other.qcow2", str(base))
     create(folder / "alone.raw", "-f", "raw").write_bytes(os.urandom(MIB))
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     return folder
 
@@ -118,7 +118,7 @@ def test_other_images_of_several_files(host: World, options: list[str], words: s
     folder.mkdir()
     name = "a.vmdk" if "vmdk" in options else "a.img"  # a descriptor is known by its name
     run("qemu-img", "create", "-q", *options, name, "16M", cwd=folder)
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     assert words in host.plan(expect=2).out
 

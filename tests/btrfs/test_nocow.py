@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import attributes, compression, is_nocow, run
+from tests.btrfs.outside import attributes, compression, is_nocow, run, sync
 from tests.btrfs.world import ALICE, NOBODY, World
 
 
@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
 def written(path: Path, size: int = 1 << 20) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
-    os.sync()
+    sync()
     return path
 
 
@@ -536,7 +536,7 @@ def test_compression_of_the_mount_is_no_obstacle(host: World):
     assert compression(image.path) == ["compress-force=zstd:3"]
     path = image.path / "images" / "zeros"
     path.write_bytes(b"a" * (1 << 20))
-    os.sync()
+    sync()
     assert "encoded" not in run("filefrag", "-v", path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.forked import Call, Forked
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, rewriter, written
 from tests.btrfs.world import Ran, World, until
 
@@ -189,7 +189,7 @@ def test_a_full_filesystem(host: World):
         assert not is_nocow(large)
         run("chattr", "-i", disk.path / "ballast")
         (disk.path / "ballast").unlink()
-        run("sync")
+        sync()
         rewrite.done(disk.path)
     assert {image: described(image) for image in (large, small)} == before
 
