@@ -4,6 +4,7 @@ strace(1) is attached before the program begins and detached by its end or its d
 """
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -18,9 +19,10 @@ from tests.btrfs.world import _ENV, Ran
 
 _PREPARED = """
 from reconciler.host import writers
+from reconciler.host.rewriting import rewrite
 from reconciler.host.subvolumes import turn
 
-turn.HOLD = {hold}
+turn.HOLD = rewrite.HOLD = {hold}
 count = 0
 
 def ended(real, number, when):
@@ -50,7 +52,7 @@ class Call:
 
 
 class Forked:
-    """A vmtune that is ready to go; ``hold`` is for how long a turn waits for who comes late."""
+    """A vmtune that is ready to go; ``hold`` is for how long it waits for who comes late."""
 
     def __init__(self, config: Path, hold: float = 0.25) -> None:
         self._config = str(config)
@@ -74,7 +76,7 @@ class Forked:
             first = "".join(f"{name} = ended({name}, {kill[0]}, {kill[1]!r})\n" for name in effects)
         if strace:
             first += "os.kill(os.getpid(), signal.SIGSTOP)"
-        beside = _traced(self._server.process.pid, strace) if strace else None
+        beside = functools.partial(_traced, strace) if strace else None
         words = ["--config", self._config, *arguments]
         ran = Ran(*self._server.run(words, _ENV, first=first, beside=beside))
         assert "Traceback" not in ran.out + ran.err, ran
@@ -107,23 +109,12 @@ class Forked:
         return next((line for line in lines if line.endswith("(INJECTED)")), "")
 
 
-def _child(process: int) -> int:
-    """The one that there is, or will be in a moment: unshare(1) has one, and so has the server."""
-    while not (found := Path(f"/proc/{process}/task/{process}/children").read_text().split()):
-        pass
-    return int(found[0])
-
-
 @contextlib.contextmanager
-def _traced(server: int, options: tuple[str, ...]) -> Iterator[None]:
-    child = _child(_child(server))
-    stopped = re.compile(r"^State:\s+T", re.MULTILINE)
-    while not stopped.search(Path(f"/proc/{child}/status").read_text()):
-        pass
-    argv = ["strace", *options, "-p", str(child)]
+def _traced(options: tuple[str, ...], stopped: int) -> Iterator[None]:
+    argv = ["strace", *options, "-p", str(stopped)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr
         assert "attached" in strace.stderr.readline()
-        os.kill(child, signal.SIGCONT)
+        os.kill(stopped, signal.SIGCONT)
         yield
         strace.stderr.read()

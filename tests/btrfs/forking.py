@@ -13,12 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from tests.btrfs.sandbox import PROGRAM
 
 # One order a packet, with the two pipes to print to; answered by the process (as a descriptor:
-# its number may be one of another namespace), then by its end.
+# its number may be one of another namespace), once it has stopped if it will, then by its end.
 # Users and groups, and streams, are set as subprocess.Popen would, before the program begins.
 _SERVER = """
 import contextlib, ctypes, gc, importlib, json, os, pkgutil, signal, socket, sys, threading
@@ -56,6 +57,8 @@ while True:
         break
     for stream in streams:
         os.close(stream)
+    if "SIGSTOP" in json.loads(packet)["first"]:
+        os.waitpid(child, os.WUNTRACED)
     process = os.pidfd_open(child)
     socket.send_fds(orders, [b"begun"], [process])
     os.close(process)
@@ -116,9 +119,12 @@ class Server:
         user: int = 0,
         *,
         first: str = "",
-        beside: contextlib.AbstractContextManager[object] | None = None,
+        beside: Callable[[int], contextlib.AbstractContextManager[object]] | None = None,
     ) -> tuple[int, str, str]:
-        """Exit code and what was printed; ``first`` is Python for the process before it begins."""
+        """Exit code and what was printed; ``first`` is Python for the process before it begins.
+
+        It runs within ``beside``, which is told its number.
+        """
         order = {"arguments": arguments, "env": {**env}, "user": user, "first": first}
         ends, theirs = zip(*(os.pipe(), os.pipe()), strict=True)
         with contextlib.ExitStack() as opened:
@@ -131,7 +137,7 @@ class Server:
                     os.close(end)
             process = self._answer()[1]
             opened.callback(os.close, process)
-            with beside or contextlib.nullcontext():
+            with beside(_number(process)) if beside else contextlib.nullcontext():
                 try:
                     out, err = _heard(ends, time.monotonic() + self._seconds)
                     return int(self._answer(self._seconds)[0]), out, err
@@ -148,6 +154,12 @@ class Server:
         if not packet:
             raise AssertionError(f"the server ended: {self.process.communicate(timeout=20)[1]}")
         return packet, sent[0] if sent else -1
+
+
+def _number(process: int) -> int:
+    """Of a process that is held by a descriptor, as it is seen from here (pidfd_open(2))."""
+    told = Path(f"/proc/self/fdinfo/{process}").read_text(encoding="ascii")
+    return int(told.partition("\nPid:")[2].split()[0])
 
 
 def _heard(ends: Sequence[int], deadline: float) -> list[str]:
