@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
-from tests.btrfs.world import _ENV
+from tests.btrfs.world import _ENV, until
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -242,3 +242,14 @@ def described(path: Path) -> dict[str, object]:
 def beside(folder: Path) -> list[str]:
     """Names below a folder that vmtune made."""
     return sorted(str(path) for path in folder.rglob(".vmtune*"))
+
+
+def until_leased(*images: Path) -> None:
+    """One of them is being copied: in /proc/locks are the leases of tests beside these, too."""
+    inodes = [f":{image.stat().st_ino} " for image in images]
+
+    def leased() -> bool:
+        rows = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        return any(" LEASE " in row and any(inode in row for inode in inodes) for row in rows)
+
+    until("it begins", leased)
