@@ -99,7 +99,7 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
                     _ANEW.get(subject.existing, _ANEW[""]),
                 )
             )
-        elif subject.state.where.kind == "directory" and (tree is None or tree.unseen):
+        elif subject.state.where.kind == "directory" and (tree is None or tree.unseen.count):
             text = "not all of its files are readable"
             rows.append(Row(Health.UNSEEN, subject.name, text, "V514", ASK_ROOT))
     yield from rows or [Row(Health.OK, "files", "none that lost nocow", "V514")]

@@ -160,7 +160,7 @@ def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Ent
 
 def _is_seen(of: State) -> bool:
     """Nothing is left that only root could tell."""
-    return of.tree is not None and not of.tree.unseen and of.snapshots is not None
+    return of.tree is not None and not of.tree.unseen.count and of.snapshots is not None
 
 
 _FEW, _MANY = 20, 4
@@ -235,8 +235,8 @@ def _not_seen(of: State, see: Snapshot) -> Iterator[Remark]:
     who = see(WhoAsks()).name
     if of.where.kind == "directory" and (of.folder is None or of.tree is None):
         yield Remark("unseen", f"what it holds is not readable as {who}")
-    elif of.tree and of.tree.unseen:
-        unread = counted(len(of.tree.unseen), "entry", "entries")
+    elif of.tree and of.tree.unseen.count:
+        unread = counted(of.tree.unseen.count, "entry", "entries")
         yield Remark("unseen", f"{unread} below not readable as {who}")
     if of.snapshots is None:
         yield Remark("unseen", "whether it is snapshotted: only root can see that")

@@ -82,7 +82,7 @@ def _done(
         return exits.INTERRUPTED
     if any(of.left or end.left for of, end in zip(found, outcomes, strict=True)):
         return exits.ERROR
-    return exits.UNSEEN if any(each.unseen for each in found) else exits.DONE
+    return exits.UNSEEN if any(each.unseen.count for each in found) else exits.DONE
 
 
 def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:
@@ -115,7 +115,8 @@ def _path(of: Found, end: Outcome) -> dict[str, Any]:
         "left": [_left(each) for each in (*of.left, *end.left)],
         "subvolumes": list(of.subvolumes),
         "mounts": list(of.mounts),
-        "unseen": list(of.unseen),
+        "unseen": list(of.unseen.named),
+        "unseen_count": of.unseen.count,
     }
 
 

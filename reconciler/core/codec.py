@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.core import images, places, subvolume
+from reconciler.core import images, places, standing, subvolume
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.written import Seen
@@ -81,8 +81,14 @@ def _folder(data: Any) -> places.Folder | None:
     return None if data is None else _built(places.Folder, mapping(data))
 
 
-def _standing(data: Any) -> images.Standing:
-    return _built(images.Standing, mapping(data))
+def _standing(data: Any) -> standing.Standing:
+    return _built(standing.Standing, mapping(data))
+
+
+def _below(data: Any) -> standing.Standing:
+    if isinstance(data, list):  # records named all of them before
+        return standing.Standing(len(data), _names(data)[: standing.MOST])
+    return _standing(data)
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -94,7 +100,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 """By the annotation of a field."""
 
 _VALUES: Mapping[type[places.Place[Any]], Callable[[Any], Any]] = {
-    places.Below: _names,
+    places.Below: _below,
     places.Directory: _folder,
     places.FstabOptions: _optional,
     places.LiveOption: name,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.core.pieces import Pieces
+    from reconciler.core.standing import Standing
 
 SHARED, CLOSED, FAILED = "shared", "closed", "failed"
 """Why a file is left: snapshots or clones share it, the caller may not write to it, an error."""
@@ -46,7 +47,7 @@ class Found:
     left: Sequence[Left]
     subvolumes: Sequence[str]
     mounts: Sequence[str]
-    unseen: Sequence[str]
+    unseen: Standing
     compression: str
     """That of the mount, "off" or as in "zstd:3"."""
     free: int

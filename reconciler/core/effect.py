@@ -149,6 +149,7 @@ def _plain_path(of: PathEffect, before: Mapping[str, Seen]) -> dict[str, Any]:
         "size": layouts.size if layouts else None,
         "images": [_plain_image(each, before) for each in layouts.measured] if layouts else [],
         "unseen": [each.path for each in layouts.unseen] if layouts else [],
+        "unseen_count": layouts.unseen_count if layouts else 0,
     }
 
 

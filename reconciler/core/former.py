@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.facts import FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
-from reconciler.core.places import FstabOptions, LiveOption
+from reconciler.core.places import Below, FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
 from reconciler.formats import options, tuning
@@ -107,6 +107,8 @@ def lasting(place: Place[Any], want: Any) -> Note | None:
         )
     if isinstance(place, PropertyBelow):
         return Note("what is below keeps the compression property")
+    if isinstance(place, Below) and not want.is_whole:
+        return Note(f"{want.count:,} directories and empty files below stay nocow")
     if isinstance(place, LiveOption) and not want and not tuning.option(place.name).off:
         return waits(place.name)
     return None

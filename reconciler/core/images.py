@@ -10,10 +10,8 @@ from typing import ClassVar
 
 from reconciler.core.places import Place
 from reconciler.core.sizes import counted
+from reconciler.core.standing import Standing
 from reconciler.value import dataclass
-
-NAMED = 1000
-"""How many images a Standing names; above that it only counts."""
 
 CODES = {"open": "V702", "links": "V703", "protected": "V704", "room": "V706"}
 """Why an image is left as it is, where that is found out only as it is rewritten."""
@@ -71,21 +69,6 @@ def is_second(name: str, number: int) -> bool:
 def is_stray(name: str) -> bool:
     """Whether a file name is one that only ``stray`` gives."""
     return name.startswith(_STRAY) and stray_parts(name) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The images that are not yet as wanted: how many, and the first NAMED paths, sorted.
-
-    Paths are relative to the place's. Sizes are left out: they change whenever
-    a machine runs, and say nothing about how the data lies.
-    """
-
-    count: int
-    named: tuple[str, ...]
-
-
-NONE_LEFT = Standing(0, ())
 
 
 @dataclass(frozen=True, slots=True)

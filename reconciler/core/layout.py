@@ -59,14 +59,15 @@ class Layout:
 class Layouts:
     """The largest files below a directory, largest first, of ``count`` with ``size`` in all.
 
-    ``unseen`` are files and directories that may not be opened: for files
-    that show it anyway, with their size.
+    ``unseen`` are the first of ``unseen_count`` files and directories that may
+    not be opened: for files that show it anyway, with their size.
     """
 
     measured: tuple[Layout, ...]
     count: int
     size: int
     unseen: tuple[Layout, ...] = ()
+    unseen_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

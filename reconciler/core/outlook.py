@@ -42,7 +42,7 @@ class Outlook:
     def is_all_nocow(self, path: str, apart: tuple[str, ...]) -> bool:
         """As is_nocow, and nothing lies below but what was looked at."""
         tree = self._tree(path, apart)
-        is_whole = tree and not (tree.subvolumes or tree.mounts or tree.unseen)
+        is_whole = tree and not (tree.subvolumes or tree.mounts or tree.unseen.count)
         return bool(is_whole) and self.is_nocow(path, apart)
 
     def is_nocow(self, path: str, apart: tuple[str, ...] = ()) -> bool:

@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Query
+from reconciler.core.standing import Standing
 from reconciler.value import dataclass, field, replace
 
 V = TypeVar("V")
@@ -111,17 +112,18 @@ class Directory(Place[Folder | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Below(Place[tuple[str, ...]]):
+class Below(Place[Standing]):
     """Directories and empty files below a nocow directory that lack the attribute.
 
     They were there before it was set, and inherit nothing; unlike files with
-    data they can still take it. Paths are relative, sorted; those in ``apart``
-    (absolute) are declared on their own and left out.
+    data they can still take it. Those in ``apart`` (absolute) are declared on
+    their own and left out.
     """
 
     path: str
     apart: tuple[str, ...] = ()
     rank: ClassVar[int] = 11
+    in_words: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -131,19 +133,19 @@ class Below(Place[tuple[str, ...]]):
     def full(self) -> str:
         return f"below {self.path}"
 
-    def words(self, value: tuple[str, ...]) -> str:
-        if not value:
+    def words(self, value: Standing) -> str:
+        if not value.count:
             return "nocow"
-        named = ", ".join(value[:3]) + (", ..." if len(value) > 3 else "")  # noqa: PLR2004
-        return f"{len(value)} copy-on-write ({named})"
+        named = ", ".join(value.named[:3]) + (", ..." if value.count > 3 else "")  # noqa: PLR2004
+        return f"{value.count:,} copy-on-write ({named})"
 
-    def half_done(self, have: tuple[str, ...], now: tuple[str, ...], want: tuple[str, ...]) -> bool:
+    def half_done(self, have: Standing, now: Standing, want: Standing) -> bool:
         """Some of them set, others not yet."""
-        return set(want) <= set(now) <= set(have)
+        return want.count <= now.count <= have.count
 
-    def stays(self, original: tuple[str, ...]) -> bool:
+    def stays(self, original: Standing) -> bool:
         """Each entry may have become part of something else."""
-        return bool(original)
+        return bool(original.count)
 
 
 @dataclass(frozen=True, slots=True)

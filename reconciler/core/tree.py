@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.core.standing import NONE_LEFT, Standing
 from reconciler.value import dataclass
 
 NAMED = 10
@@ -47,7 +48,7 @@ class CowFile:
 class Lot:
     """Files of one sort, summed up, in bytes; ``largest`` is at most NAMED of them.
 
-    ``first`` are the first of their paths, sorted, at most images.NAMED;
+    ``first`` are the first of their paths, sorted, at most standing.MOST;
     ``hindered`` those of all that have an obstacle or a holder, at most as many.
     """
 
@@ -79,14 +80,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Directories and files of one compression setting (as in places.Folder), not nocow ones.
-
-    ``first`` are the first of their paths, sorted, at most images.NAMED.
-    """
+    """Directories and files of one compression setting (as in places.Folder), not nocow ones."""
 
     value: str
-    count: int
-    first: tuple[str, ...]
+    which: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +101,10 @@ class Tree:
     files: int = 0
     cow: Lot = Lot()
     compressed: Lot = Lot()
-    plain: tuple[str, ...] = ()
+    plain: Standing = NONE_LEFT
     subvolumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
-    unseen: tuple[str, ...] = ()
+    unseen: Standing = NONE_LEFT
     nocow_directories: int = 0
     largest: tuple[str, ...] = ()
     """The LARGEST of all files with data, of ``data_files`` with ``data_bytes`` in all."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core.images import Images, Standing
+from reconciler.core.images import Images
 from reconciler.core.model import Swap
+from reconciler.core.standing import Standing
 from reconciler.value import replace
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
-"""The header of a qcow2 image: its backing file and its external data file.
+"""The header of a qcow or qcow2 image: its backing file and its external data file.
 
-Source: docs/interop/qcow2.txt of QEMU. All numbers are big-endian.
+Source: docs/interop/qcow2.txt of QEMU; for version 1, block/qcow.c. All numbers are big-endian.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from reconciler.formats.blockname import decoded, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,26 +30,21 @@ def names(head: bytes) -> tuple[tuple[str, str], ...]:
     """
     try:
         magic, version, offset, size = _HEAD.unpack_from(head)
-        if magic != MAGIC or version not in {2, 3}:
-            raise ValueError("no qcow2 image of version 2 or 3")
-        backing = _text(head, offset, size) if offset else ""
+        if magic != MAGIC or version not in {1, 2, 3}:
+            raise ValueError("no qcow image of version 1, 2 or 3")
+        backing = text(head, offset, size, _LONGEST) if offset else ""
         data = _data_file(head, offset) if version == 3 else ""  # noqa: PLR2004
     except struct.error:
         raise ValueError("the header is cut off") from None
-    found = (("backing file", _file(backing)), ("data file", _file(data)))
-    return tuple((what, name) for what, name in found if name)
+    found = [("backing file", name) for name in files(backing)]
+    return (*found, *(("data file", name) for name in files(data)))
 
 
-def _text(head: bytes, offset: int, size: int) -> str:
-    if size > _LONGEST or offset + size > len(head):
+def text(head: bytes, offset: int, size: int, most: int) -> str:
+    """A name of ``size`` bytes; ValueError where that is more than ``most``, or not all there."""
+    if size > most or offset + size > len(head):
         raise ValueError("a name that lies outside the header")
-    return _decoded(head[offset : offset + size])
-
-
-def _decoded(name: bytes) -> str:
-    if b"\0" in name:
-        raise ValueError("a name with a NUL byte")
-    return name.decode("utf-8", "surrogateescape")
+    return decoded(head[offset : offset + size])
 
 
 def _data_file(head: bytes, backing: int) -> str:
@@ -56,7 +53,7 @@ def _data_file(head: bytes, backing: int) -> str:
         return ""
     start = struct.unpack_from(">I", head, _LENGTH_AT)[0]
     found = (data for kind, data in _extensions(head, start, backing) if kind == _DATA_FILE_NAME)
-    return _decoded(next(found, b""))
+    return decoded(next(found, b""))
 
 
 def _extensions(head: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
@@ -70,27 +67,3 @@ def _extensions(head: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
             return
         yield kind, head[at : at + length]
         at += -(-length // 8) * 8
-
-
-def _file(name: str) -> str:
-    """The file that a name of QEMU means on this host; "" where it means none (nbd://)."""
-    if name.startswith("json:"):
-        import json  # noqa: PLC0415 - hardly ever needed
-
-        try:
-            return _file_of(json.loads(name.removeprefix("json:")))
-        except (ValueError, RecursionError):
-            return ""
-    name = name.removeprefix("file:")
-    scheme, colon, _ = name.partition(":")
-    return "" if colon and "/" not in scheme else name
-
-
-def _file_of(node: Any) -> str:
-    """From a tree of block devices: the innermost file; keys may be nested or dotted."""
-    while isinstance(node, dict):
-        for key in ("filename", "file.filename"):
-            if isinstance(node.get(key), str) and "\0" not in node[key]:
-                return str(node[key])
-        node = node.get("file")
-    return ""

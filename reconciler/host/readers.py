@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core import facts, images, layout, places, rests, subvolume
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import machine, process
-from reconciler.host.directories import directory, outline, settings, standing, tree
+from reconciler.host.directories import below, directory, outline, standing, tree
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
@@ -91,7 +91,7 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
         known = see.known(facts.TreeOf(query.path, query.apart, close=True))
         return known or outline.scan(query.path, _mounted(see), query.apart)
     found = see(facts.TreeOf(query.path, query.apart))
-    if not found.cow.count and not found.plain:
+    if not found.cow.count and not found.plain.count:
         return found
     from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
 
@@ -131,7 +131,7 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     layout.LayoutOf: _layout,
     layout.LayoutsOf: _layouts,
     layout.ServiceRunOf: _service_run,
-    images.PropertyBelow: lambda q, see: settings.standing(
+    images.PropertyBelow: lambda q, see: below.standing(
         q, see(facts.TreeOf(q.path, q.apart, close=True))
     ),
     rests.DirectoryId: lambda q, _: directory.identity(q.path),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
 from reconciler.host import files
-from reconciler.host.directories import directory, settings, strays
+from reconciler.host.directories import below, directory, strays
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import become
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
@@ -17,9 +17,11 @@ from reconciler.host.system import cron, fstab, mounts, systemd, texts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from reconciler.core.standing import Standing
+
 WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
-    images.PropertyBelow: lambda place, _have, want: settings.put(place, want),
-    places.Below: directory.put_below,
+    images.PropertyBelow: lambda place, _have, want: below.put_property(place, want),
+    places.Below: lambda place, _have, want: below.put_nocow(place, want),
     places.Directory: directory.put,
     places.FstabOptions: fstab.put,
     places.LiveOption: mounts.put_live,
@@ -30,7 +32,7 @@ WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
 }
 
 
-def _rewrite(place: images.Images, have: images.Standing, want: Any, watch: Watch) -> None:
+def _rewrite(place: images.Images, have: Standing, want: Any, watch: Watch) -> None:
     from reconciler.host.rewriting import images as room  # noqa: PLC0415 - it loads what makes threads
 
     room.put(place, have, want, watch)

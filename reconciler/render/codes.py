@@ -213,8 +213,9 @@ others would go on naming the old data, and the two would drift apart.
 V704 The attribute i (immutable) or a (append-only), or fs-verity, forbids to give the file's name
 to another one. Somebody set it on purpose: vmtune does not take it off.
 
-V705 The image is made of several files (a qcow2 with a backing file or a data file, a VMDK with
-extents), and another one of them is open. Whoever has that one may open this one at any time.
+V705 The image is made of several files (a qcow, qcow2, QED or VMDK with a backing file, a qcow2
+with a data file, a VMDK with extents), and another one of them is open. Whoever has that one may
+open this one at any time.
 
 V706 While an image is rewritten the old and the new one are both there, so that much must be free.
 What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.

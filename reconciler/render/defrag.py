@@ -34,11 +34,11 @@ def found(of: Found, width: int) -> Iterator[str]:
             width,
         )
     yield from left(of.left, width)
-    for name in _some(of.subvolumes):
+    for name in _some(of.subvolumes, len(of.subvolumes)):
         yield from _item(f"{name}: a subvolume of its own, not entered; name it as a PATH", width)
-    for name in _some(of.mounts):
+    for name in _some(of.mounts, len(of.mounts)):
         yield from _item(f"{name}: a mount of its own, not entered; name it as a PATH", width)
-    for name in _some(of.unseen):
+    for name in _some(of.unseen.named, of.unseen.count):
         yield from _item(f"{name}: not to be opened by you, or being rewritten", width)
 
 
@@ -108,10 +108,10 @@ def total(outcomes: Sequence[Outcome], seconds: str, width: int) -> Iterator[str
     )
 
 
-def _some(names: Sequence[str]) -> Iterator[str]:
+def _some(names: Sequence[str], count: int) -> Iterator[str]:
     yield from map(printable, names[:_NAMED])
-    if len(names) > _NAMED:
-        yield f"and {len(names) - _NAMED:,} more"
+    if count > _NAMED:
+        yield f"and {count - _NAMED:,} more"
 
 
 def _item(text: str, width: int) -> Iterator[str]:

@@ -82,7 +82,8 @@ def _path(path: PathEffect, of: Effect, width: int, style: bars.Style) -> Iterat
 
 def total(of: Layouts) -> str:
     """All that is below the path, in a few words."""
-    closed = f", {counted(len(of.unseen), 'entry', 'entries')} not readable" if of.unseen else ""
+    unread = counted(of.unseen_count, "entry", "entries")
+    closed = f", {unread} not readable" if of.unseen_count else ""
     if not of.count:
         return f"no images yet{closed}" if not closed else closed[2:]
     return f"{counted(of.count, 'file')}, {binary(of.size)}{closed}"

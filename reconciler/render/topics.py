@@ -26,8 +26,8 @@ measures it again.
 With nocow an image of any size stays in the place where it was first written, while no snapshot
 shares it. What segments would cost besides: a descriptor or a chain that must stay whole, more
 files to keep together in a backup, and tools that know raw and qcow2 only. vmtune recognises images
-of several files (qcow2 with backing or data files, VMDK with extents) and treats them as one: no
-part is rewritten while another is open.
+of several files (qcow, qcow2, QED and VMDK with backing files, data files, extents) and treats them
+as one: no part is rewritten while another is open.
 """
 
 TOPICS = {"segments": _SEGMENTS}

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import Mounts, TreeOf
-from reconciler.core.images import NONE_LEFT, PropertyBelow, alike
+from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
 from reconciler.core.places import Directory, Folder
 from reconciler.core.sizes import counted
+from reconciler.core.standing import NONE_LEFT
 from reconciler.core.tree import NAMED
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass, replace
@@ -162,9 +163,9 @@ def _contents(spec: Spec, path: str, see: Snapshot) -> Iterator[Said]:
     if count := tree.nocow_directories:
         text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
         yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")
-    for name in tree.unseen[:NAMED]:
+    for name in tree.unseen.named[:NAMED]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/{name}".rstrip("/"), "not readable", code="V804")
-    if rest := len(tree.unseen[NAMED:]):
+    if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
 

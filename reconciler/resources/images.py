@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.core import elsewhere, rewriting
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
-from reconciler.core.images import NAMED as MOST
-from reconciler.core.images import NOCOW, NONE_LEFT, PLAIN, Images, Strays
+from reconciler.core.images import NOCOW, PLAIN, Images, Strays
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Summary
 from reconciler.core.sizes import binary, counted
+from reconciler.core.standing import MOST, NONE_LEFT
 from reconciler.core.tree import FOREIGN, NAMED, OPENED_TWICE, CowFile, Lot
 from reconciler.value import dataclass
 

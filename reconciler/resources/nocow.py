@@ -25,6 +25,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.places import Below, Directory, Folder
 from reconciler.core.sizes import counted
+from reconciler.core.standing import NONE_LEFT
 from reconciler.core.subvolume import becomes
 from reconciler.core.tree import NAMED
 from reconciler.value import dataclass, replace
@@ -214,16 +215,16 @@ def _left_below(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
 
 def _contents(spec: Spec, see: Snapshot, below: Below) -> Iterator[Said]:
     tree = see(TreeOf(below.path, below.apart))
-    yield Goal(below, ())
+    yield Goal(below, NONE_LEFT)
     for name in tree.subvolumes:
         text = "a subvolume of its own: new files in it are copy-on-write"
         hint = f"if it holds images, declare {spec.name}/{name} as a path too"
         yield Note(f"{name}: {text}; {hint}", "V106")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
-    for name in tree.unseen[:NAMED]:
+    for name in tree.unseen.named[:NAMED]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/{name}".rstrip("/"), "not readable", code="V107")
-    if rest := len(tree.unseen[NAMED:]):
+    if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")
 

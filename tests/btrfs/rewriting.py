@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
-from tests.btrfs.world import _ENV, until
+from tests.btrfs.world import _ENV
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -20,7 +20,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # the imports are not repeated.
 _SERVER = """
 import json, sys, time
-from reconciler.core.images import NONE_LEFT, Images
+from reconciler.core.images import Images
+from reconciler.core.standing import NONE_LEFT
 from reconciler.core.snapshot import Hidden
 from reconciler.core.watch import Stopped, Watch
 from reconciler.host import readers, writers
@@ -101,6 +102,13 @@ class Rewriter:
         order = {"path": str(path), "aim": aim, "spared": list(spared), "apart": list(apart)}
         assert self.process.stdin
         print(json.dumps({**order, "steps": steps}), file=self.process.stdin, flush=True)
+
+    def leases(self) -> bool:
+        """Whether it holds any: those of other programs are in the list, too."""
+        pid = str(self.process.pid)
+        its = {pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}  # strace(1)'s
+        rows = (row.split() for row in Path("/proc/locks").read_text().splitlines())
+        return any(row[1] == "LEASE" and row[4] in its for row in rows)
 
     def end(self) -> Ended:
         assert self.process.stdout
@@ -242,14 +250,3 @@ def described(path: Path) -> dict[str, object]:
 def beside(folder: Path) -> list[str]:
     """Names below a folder that vmtune made."""
     return sorted(str(path) for path in folder.rglob(".vmtune*"))
-
-
-def until_leased(*images: Path) -> None:
-    """One of them is being copied: in /proc/locks are the leases of tests beside these, too."""
-    inodes = [f":{image.stat().st_ino} " for image in images]
-
-    def leased() -> bool:
-        rows = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-        return any(" LEASE " in row and any(inode in row for inode in inodes) for row in rows)
-
-    until("it begins", leased)

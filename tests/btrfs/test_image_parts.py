@@ -1,49 +1,15 @@
 """Images of several files, as qemu-img(1) makes them and says what they are made of."""
 
-import json
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.btrfs.chained import chain, create, over, served
 from tests.btrfs.outside import is_nocow, run, sync
-from tests.btrfs.world import World, until
+from tests.btrfs.world import World
 
 MIB = 1 << 20
-
-
-def create(path: Path, *options: str | Path, size: str = "16M") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    run("qemu-img", "create", "-q", *options, path, size)
-    sync()
-    return path
-
-
-def over(path: Path, backing: str, kind: str = "qcow2") -> Path:
-    """An overlay that names its backing file as given."""
-    return create(path, "-f", "qcow2", "-b", backing, "-F", kind)
-
-
-def chain(path: Path) -> list[Path]:
-    """All files of an image, as QEMU follows them."""
-    told = json.loads(run("qemu-img", "info", "--backing-chain", "--output=json", path))
-    return [(path.parent / image["filename"]).resolve() for image in told]
-
-
-@contextmanager
-def served(path: Path) -> Iterator[int]:
-    """A QEMU program that has an image open, with all that it is made of."""
-    socket = f"/run/nbd-{path.name}"
-    argv = ["qemu-nbd", "--persistent", "--socket", socket, "--format", "qcow2", str(path)]
-    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
-        try:
-            until("qemu-nbd to serve", lambda: Path(socket).exists())
-            yield process.pid
-        finally:
-            process.kill()
 
 
 @pytest.fixture
@@ -116,7 +82,7 @@ def test_a_part_that_is_nocow_already_counts(host: World, images: Path):
 def test_other_images_of_several_files(host: World, options: list[str], words: str):
     folder = host.area / "vm"
     folder.mkdir()
-    name = "a.vmdk" if "vmdk" in options else "a.img"  # a descriptor is known by its name
+    name = "a.vmdk" if "vmdk" in options else "a.img"  # as the names of its extents go by it
     run("qemu-img", "create", "-q", *options, name, "16M", cwd=folder)
     sync()
     host.nocow(folder, existing="rewrite")

@@ -244,9 +244,15 @@ def history_of(each: Each, user: int) -> str:
 def test_so_is_what_went_wrong(each: Each):
     """Which names the file that could not be set."""
     each.old.chmod(0o700)
-    strace = ["strace", "-qq", "-o", "/dev/null", "-P", each.old / "blank.raw"]
-    each.host.apply(expect=3, under=[*strace, "-e", "inject=fsync:error=EIO"])
-    assert "blank.raw: Input/output error" in PRIVATE.read_text()
+    log = each.host.area / "log"
+    strace = ["strace", "-qq", "-o", log, "-P", each.old / "blank.raw", "-e", "trace=ioctl"]
+    each.host.apply(under=strace)
+    calls = log.read_text().splitlines()
+    when = next(number for number, call in enumerate(calls, 1) if "FS_IOC_SETFLAGS" in call)
+    assert each.host.vmtune("revert", "--yes").code == 0
+    each.host.apply(expect=3, under=[*strace, "-e", f"inject=ioctl:error=EIO:when={when}"])
+    private = PRIVATE.with_name(PRIVATE.name.replace("1", "3"))
+    assert "blank.raw: Input/output error" in private.read_text()
     assert "blank.raw" not in readable(STATE)
 
 

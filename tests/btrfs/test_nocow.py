@@ -1,6 +1,7 @@
 """Directories whose new files are written in place, judged by lsattr."""
 
 import fcntl
+import json
 import os
 import signal
 import stat
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.standing import MOST
+from tests.btrfs.each import RUNS
 from tests.btrfs.outside import attributes, compression, is_nocow, run, sync
 from tests.btrfs.world import ALICE, NOBODY, World
 
@@ -644,3 +647,49 @@ def test_snapshots_that_came_after_the_attribute_are_said(host: World):
     host.apply()
     run("btrfs", "subvolume", "snapshot", "-r", host.area, f"{host.area}-snapshot")
     assert "V103" in host.plan(expect=0).row("1 snapshot of its subvolume")
+
+
+def test_of_a_great_many_below_the_first_are_named_and_all_are_set(host: World):
+    """No list of a million is kept: what can be taken back by name is, the rest is said to stay."""
+    images = host.area / "images"
+    images.mkdir()
+    for number in range(MOST + 1):
+        (images / f"{number:04}").touch()
+    host.nocow(images)
+    assert "1,001 copy-on-write (0000, 0001, 0002, ...)" in host.plan(expect=2).out
+    host.apply()
+    assert nocow_in(images) == MOST + 1
+    assert "0999" in record_of(1)
+    assert "1000" not in record_of(1)
+    assert "1,001 directories and empty files below stay nocow" in host.vmtune("revert").out
+    assert host.vmtune("revert", "--yes").code == 0
+    assert not is_nocow(images)
+    assert nocow_in(images) == MOST + 1
+    (images / "1000").unlink()
+    run("chattr", "-C", *images.iterdir())
+    host.apply()
+    assert host.vmtune("revert", "--yes").code == 0
+    assert nocow_in(images) == 0
+
+
+def nocow_in(folder: Path) -> int:
+    return sum("C" in line.split()[0] for line in run("lsattr", folder).splitlines())
+
+
+def record_of(number: int) -> str:
+    """What names the files that a run found, for root alone or for all."""
+    return "".join(path.read_text() for path in RUNS.glob(f"{number:08}.*"))
+
+
+def test_of_a_great_many_that_may_not_be_read_ten_are_named(host: World):
+    images = host.area / "images"
+    images.mkdir()
+    run("chattr", "+C", images)
+    for number in range(MOST + 1):
+        (images / f"{number:04}").touch(mode=0)
+    host.nocow(images)
+    ran = host.plan(expect=6, user=NOBODY)
+    assert "991 more entries not readable" in ran.out
+    told = json.loads(host.vmtune("status", "--json", user=NOBODY).out)
+    (path,) = told["effect"]["paths"]
+    assert (len(path["unseen"]), path["unseen_count"]) == (10, MOST + 1)

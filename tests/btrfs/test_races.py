@@ -33,10 +33,11 @@ while True:
 
 # For the names that are swapped, whatever the two are at this moment.
 WRITER = """
-import collections, json, os, sys, time
+import collections, json, os, subprocess, sys, time
 from dataclasses import replace
 from reconciler.core.places import Below, Directory, Folder
 from reconciler.core.snapshot import Hidden
+from reconciler.core.standing import NONE_LEFT, Standing
 from reconciler.host import readers, writers
 from reconciler.host.refused import Refused
 
@@ -51,20 +52,22 @@ top, name = os.path.split(path)
 STEPS = {
     "directory": [(Directory(path), plain, nocow), (Directory(path), nocow, plain)],
     "missing": [(Directory(path + "/new"), None, new), (Directory(path + "/new"), new, None)],
-    "below": [(Below(top), (name,), ()), (Below(top), (), (name,))],
+    "below": [(Below(top), Standing(1, (name,)), NONE_LEFT)],
 }
 
 
 def read():
     found = readers.look()(Below(top))
-    assert not [name for name in found if "secret" in name], found
+    assert not [name for name in found.named if "secret" in name], found
 
 
 def step():
     # To and fro: a round that does not fit is refused, and the next one does.
     if what == "reading":
         return read()
-    return writers.put(*STEPS[what][sum(ended.values()) % 2])
+    writers.put(*STEPS[what][sum(ended.values()) % len(STEPS[what])])
+    if what == "below" and os.path.exists(path):
+        subprocess.run(["chattr", "-C", path], stderr=subprocess.DEVNULL)
 
 
 deadline = time.monotonic() + seconds

@@ -238,7 +238,8 @@ def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
     with inode.directory(str(host.area)) as within, copying.Copier() as copier:
         with inode.opened("disk.raw", within) as fd:
             entry = tree.Entry("disk.raw", fd, os.fstat(fd), within)
-            changed = rewrite.begin(entry, NOCOW, copier, lambda _: None)
+            copied = rewrite.copy(entry, NOCOW, copier, lambda _: None)
+            changed = rewrite.exchange(copied, lambda: os.fsync(copied.new))
         fcntl.fcntl(changed.old, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
             file.write(b"<mine>")

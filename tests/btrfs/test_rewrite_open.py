@@ -13,17 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.outside import is_nocow, run
-from tests.btrfs.rewriting import (
-    KIB,
-    MIB,
-    Comers,
-    Rewriter,
-    beside,
-    digest,
-    rewriter,
-    until_leased,
-    written,
-)
+from tests.btrfs.rewriting import KIB, MIB, Comers, Rewriter, beside, digest, rewriter, written
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV, World, until
 
@@ -183,7 +173,7 @@ def test_at_any_moment_what_an_opener_writes_is_under_the_name(  # noqa: PLR0913
             comers.begin(orders)
         rewrite.begin(folder)
         if least:  # in the copy and later, however long a busy machine takes to begin it
-            until_leased(*images)
+            until("it begins", rewrite.leases)
             comers.begin(orders)
         waited += comers.end()
         ended = rewrite.end()
@@ -232,7 +222,7 @@ def test_in_the_middle_of_the_copy_it_backs_off_at_once(host: World, rewrite: Re
     image = written(host.area / "disk.raw", 200 * MIB)
     before = image.stat().st_ino
     rewrite.begin(host.area)
-    until_leased(image)
+    until("it begins", rewrite.leases)
     begun = time.monotonic()
     with open(image, "r+b") as mine:  # by this very process: another would come too late
         waited = time.monotonic() - begun
@@ -256,7 +246,7 @@ def test_on_a_slow_disk_it_backs_off_at_once_too(host: World, comers: Comers):
     slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
     with rewriter([*slow, "inject=pwritev2:delay_enter=2000000:when=2+"]) as rewrite:
         rewrite.begin(host.area)
-        until_leased(image)
+        until("it begins", rewrite.leases)
         comers.begin([{"path": str(image), "delay": 0.7, "at": 5, "marker": "<mine>"}])
         (waited,) = comers.end()
         assert "opened by somebody while it was copied" in rewrite.end().message

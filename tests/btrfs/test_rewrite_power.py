@@ -115,7 +115,7 @@ def _is_set(path: Path) -> bool:
 @needs_a_copy
 @pytest.mark.parametrize(
     ("call", "when"),
-    [("fsync", 30), ("renameat2", 40), ("unlinkat", 1), ("unlinkat", 9), ("unlinkat", 60)],
+    [("linkat", 40), ("renameat2", 40), ("unlinkat", 1), ("unlinkat", 9), ("unlinkat", 60)],
 )
 def test_after_a_power_cut_many_small_images_are_whole(host: World, call: str, when: int):
     """Their exchanges are made durable together: none of the old ones is gone before."""

@@ -16,6 +16,7 @@ from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.origin import Origin
 from reconciler.core.places import Folder
+from reconciler.core.standing import Standing
 from reconciler.core.written import Run, Written, fold
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)
@@ -28,9 +29,9 @@ names = st.lists(name, max_size=3).map(tuple)
 folder = st.builds(
     Folder, st.booleans(), name, st.integers(0, 0o7777), st.integers(0, 9), st.integers(0, 9)
 )
-standing = st.builds(images.Standing, st.integers(0, 9), names)
+standing = st.builds(Standing, st.integers(0, 9), names)
 PLACES = {
-    places.Below: (st.builds(places.Below, name, names), names),
+    places.Below: (st.builds(places.Below, name, names), standing),
     places.Directory: (st.builds(places.Directory, name), st.none() | folder),
     places.FstabOptions: (
         st.builds(places.FstabOptions, name, st.integers(1, 99)),

@@ -25,6 +25,7 @@ from reconciler.core.origin import Problems
 from reconciler.core.places import OFF, ON, Folder
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Snapshot
+from reconciler.core.standing import Standing
 from reconciler.formats import fstab, mark, mountinfo, tuning
 from reconciler.render import text
 from reconciler.resources.registry import KINDS
@@ -78,14 +79,13 @@ class Host:
 
     def _Below(self, place):  # noqa: N802
         apart = tuple(f"{path}/" for path in place.apart)
-        return tuple(
-            sorted(
-                path.removeprefix(f"{place.path}/")
-                for path, folder in self.folders.items()
-                if path.startswith(f"{place.path}/") and not folder.nocow
-                if not f"{path}/".startswith(apart)
-            )
+        names = sorted(
+            path.removeprefix(f"{place.path}/")
+            for path, folder in self.folders.items()
+            if path.startswith(f"{place.path}/") and not folder.nocow
+            if not f"{path}/".startswith(apart)
         )
+        return Standing(len(names), tuple(names))
 
     def _FstabOptions(self, place):  # noqa: N802
         return next(
@@ -115,7 +115,7 @@ class Host:
                 assert place.path.rpartition("/")[0] in self.folders, "parents come first"
                 self.folders[place.path] = want
             case places.Below():
-                for name in self.read(place):
+                for name in self.read(place).named:
                     path = f"{place.path}/{name}"
                     self.folders[path] = replace(self.folders[path], nocow=True, compression="")
             case places.FstabOptions():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
 if TYPE_CHECKING:
-    from reconciler.core.places import Below, Directory
+    from reconciler.core.places import Directory
 
 
 def look(path: str) -> Folder | None:
@@ -102,26 +101,3 @@ def _set(fd: int, want: Folder, path: str) -> None:
         raise Refused(f"{path}: the kernel said yes to the attribute, but did not take it")
     if not want.nocow:
         inode.set_compression(fd, want.compression)
-
-
-def put_below(place: Below, have: tuple[str, ...], want: tuple[str, ...]) -> None:
-    """Set +C on directories and empty files below, or take it off; each as its own owner."""
-    for relative in sorted(set(have) ^ set(want)):
-        try:
-            _cover(place.path, relative, nocow=relative in have)
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:  # gone is covered
-                raise Refused(f"{place.path}/{relative}: {error.strerror}") from error
-
-
-def _cover(path: str, relative: str, *, nocow: bool) -> None:
-    with inode.directory(path) as top, inode.beneath(relative, top) as fd:
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_size:
-            return  # written to since: a file with data cannot take it, and is reported
-        with inode.acting_as(status.st_uid, status.st_gid):
-            if nocow:
-                inode.clear_compression(fd)
-            value = inode.flags(fd)
-            inode.set_flags(fd, value | inode.NOCOW if nocow else value & ~inode.NOCOW)
-            os.fsync(fd)

@@ -30,9 +30,10 @@ def layouts(path: str, tree: Tree) -> Layouts:
             if layout:
                 found.append(layout)
                 read += layout.fragments or 0
-        unseen = tuple(_closed(top, path, name) for name in tree.unseen[:_NAMED])
+        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
     found.sort(key=lambda each: (-each.size, each.path))
-    return Layouts(tuple(found), tree.data_files, tree.data_bytes, unseen)
+    counts = tree.data_files, tree.data_bytes
+    return Layouts(tuple(found), *counts, unseen, tree.unseen.count)
 
 
 def one(path: str) -> Layout | None:

@@ -85,17 +85,17 @@ def _judge(entry: Entry, found: Outline) -> None:
     if is_file and status.st_size:
         found.data(entry.path, status, nocow=nocow)
     elif not nocow:
-        found.plain.append(entry.path)
+        found.plain.add(entry.path)
 
 
 def _tree(path: str, walk: Walk, found: Outline) -> Tree:
     return Tree(
         files=found.files,
         cow=Lot(_looked_at(path, found), found.cow_count, found.cow_size, found.cow_allocated),
-        plain=tuple(sorted(found.plain)),
+        plain=found.plain.standing,
         subvolumes=tuple(sorted(walk.subvolumes)),
         mounts=tuple(sorted(walk.mounts)),
-        unseen=tuple(sorted(walk.unseen)),
+        unseen=walk.unseen.standing,
         nocow_directories=found.nocow_directories,
         largest=tuple(row[2] for row in sorted(found.largest, key=lambda row: (-row[0], row[2]))),
         data_files=found.data_files,

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.core import facts
-from reconciler.core.images import NAMED, NOCOW, Standing
+from reconciler.core.images import NOCOW
+from reconciler.core.standing import MOST, Standing
 from reconciler.host.kernel import fiemap, inode
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def look(place: Images, see: Snapshot) -> Standing:
     lot = tree.cow if place.aim == NOCOW else tree.compressed
     spared = set(place.spared)
     count = lot.count - (_still(place, spared) if spared else 0)
-    return Standing(count, tuple(name for name in lot.first if name not in spared)[:NAMED])
+    return Standing(count, tuple(name for name in lot.first if name not in spared)[:MOST])
 
 
 def _still(place: Images, names: set[str]) -> int:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import heapq
 import os
 import stat
-from bisect import insort
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reconciler.core.images import NAMED as FIRST
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import (
     LARGEST,
@@ -22,7 +19,8 @@ from reconciler.core.tree import (
     Settings,
     Tree,
 )
-from reconciler.host.directories import strays
+from reconciler.host.directories import links, strays
+from reconciler.host.directories.tally import Names, keep_first, keep_largest
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 from reconciler.value import dataclass, field, replace
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
-_SMALLEST, _DESCRIPTOR = 4096, ".vmdk"
-"""No image is smaller, but for the text that names the extents of another one."""
+_SMALLEST = 48
+"""Bytes of the smallest file that names others: the header of a qcow image of version 1."""
 _MOST_NAMED = 10_000
 """Parts of images that are remembered, in all: a header may name a thousand."""
 _HEAD = 64 << 10
@@ -68,11 +66,11 @@ class _Sum:
         self.shared += shared
         self.encoded += encoded
         self.kept += kept
-        _keep_largest(self.largest, row, NAMED)
-        _keep_first(self.first, path)
+        keep_largest(self.largest, row, NAMED)
+        keep_first(self.first, path)
         if obstacle:
             self.hindered_count += 1
-            _keep_first(self.hindered, (path, _file(row)))
+            keep_first(self.hindered, (path, _file(row)))
 
     def hold(self, row: _Row, who: tuple[str, ...]) -> None:
         """Someone has it open: said wherever the file is named."""
@@ -82,7 +80,7 @@ class _Sum:
             self.hindered = [(n, file if n == path else f) for n, f in self.hindered]
         elif not file.obstacle:
             self.hindered_count += 1
-            _keep_first(self.hindered, (path, file))
+            keep_first(self.hindered, (path, file))
 
     def lot(self) -> Lot:
         ordered = sorted(self.largest, key=lambda row: (-row[0], -row[1], row[2]))
@@ -110,18 +108,18 @@ class _Found:
     files: int = 0
     cow: _Sum = field(default_factory=_Sum)
     compressed: _Sum = field(default_factory=_Sum)
-    plain: list[str] = field(default_factory=list)
+    plain: Names = field(default_factory=Names)
     nocow_directories: int = 0
     largest: list[tuple[int, str]] = field(default_factory=list)
     data_files: int = 0
     data_bytes: int = 0
     nocow_only: bool = True
     asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
-    parts: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    parts: list[links.Row] = field(default_factory=list)
     named: int = 0
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
-    settings: dict[str, tuple[list[int], list[str]]] = field(default_factory=dict)
+    settings: dict[str, Names] = field(default_factory=dict)
 
 
 def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
@@ -130,6 +128,8 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
             _judge(entry, path, found)
+    if found.parts:
+        found.parts = links.followed(found.parts, path)
     held = _held(path, found)
     return _tree(walk, found, held)
 
@@ -150,13 +150,11 @@ def _judge(entry: Entry, path: str, found: _Found) -> None:
     if stat.S_ISREG(status.st_mode) and status.st_size:
         _with_data(entry, value, path, found)
     elif not value & inode.NOCOW:
-        found.plain.append(entry.path)
+        found.plain.add(entry.path)
 
 
 def _set_apart(setting: str, path: str, found: _Found) -> None:
-    count, first = found.settings.setdefault(setting, ([0], []))
-    count[0] += 1
-    _keep_first(first, path)
+    found.settings.setdefault(setting, Names()).add(path)
 
 
 def _stray(entry: Entry, name: str, found: _Found) -> None:
@@ -169,7 +167,7 @@ def _stray(entry: Entry, name: str, found: _Found) -> None:
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
     found.data_files += 1
     found.data_bytes += entry.status.st_size
-    _keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
+    keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
     if value & inode.NOCOW:
         return
     found.nocow_only = False
@@ -179,11 +177,11 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
-    if entry.status.st_size >= _SMALLEST or entry.path.endswith(_DESCRIPTOR):
+    if entry.status.st_size >= _SMALLEST:
         what, others = _parts(entry, path)
         found.named += len(others)
         if others and found.named <= _MOST_NAMED:
-            _keep_first(found.parts, (entry.path, what, others))
+            keep_first(found.parts, (entry.path, what, others))
 
 
 def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
@@ -239,28 +237,15 @@ def _held(path: str, found: _Found) -> tuple[CowFile, ...]:
     return tuple(replace(parts[key], holders=who[key]) for key in sorted(nocow))
 
 
-def _keep_largest(rows: list[Any], row: Any, most: int) -> None:
-    if len(rows) < most:
-        heapq.heappush(rows, row)
-    elif row > rows[0]:
-        heapq.heapreplace(rows, row)
-
-
-def _keep_first(rows: list[Any], row: Any) -> None:
-    if len(rows) < FIRST or row < rows[-1]:
-        insort(rows, row)
-        del rows[FIRST:]
-
-
 def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
     return Tree(
         found.files,
         found.cow.lot(),
         found.compressed.lot(),
-        tuple(sorted(found.plain)),
+        found.plain.standing,
         tuple(sorted(walk.subvolumes)),
         tuple(sorted(walk.mounts)),
-        tuple(sorted(walk.unseen)),
+        walk.unseen.standing,
         found.nocow_directories,
         tuple(name for _, name in sorted(found.largest, key=lambda pair: (-pair[0], pair[1]))),
         found.data_files,
@@ -270,7 +255,7 @@ def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
         held,
         tuple(sorted(found.strays)),
         os.geteuid() == 0,
-        tuple(Settings(s, count, tuple(first)) for s, ([count], first) in found.settings.items()),
+        tuple(Settings(value, names.standing) for value, names in found.settings.items()),
         tuple(sorted(found.left_over, key=lambda file: file.path)),
         tuple(walk.special),
         walk.special_count,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import standing
 from reconciler.core.tree import LARGEST, NAMED, CowFile
 from reconciler.value import dataclass, field
 
@@ -15,6 +17,23 @@ _Data = tuple[int, int, str]
 """Size, inode number (negative, so that of equals the first counts as larger), path."""
 _Cow = tuple[int, int, int, str]
 """The same behind the bytes on disk."""
+
+
+@dataclass(slots=True)
+class Names:
+    """A Standing while it grows."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Count it, and keep its name as long as it is one of the first."""
+        self.count += 1
+        keep_first(self.first, name)
+
+    @property
+    def standing(self) -> standing.Standing:
+        return standing.Standing(self.count, tuple(self.first))
 
 
 @dataclass(slots=True)
@@ -30,7 +49,7 @@ class Outline:
     cow_size: int = 0
     cow_allocated: int = 0
     cow_largest: list[_Cow] = field(default_factory=list)
-    plain: list[str] = field(default_factory=list)
+    plain: Names = field(default_factory=Names)
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
 
@@ -46,6 +65,13 @@ class Outline:
             self.cow_size += size
             self.cow_allocated += allocated
             keep_largest(self.cow_largest, (allocated, size, number, path), NAMED)
+
+
+def keep_first(rows: list[Any], row: Any) -> None:
+    """Keep the first rows, sorted, at most as many as a Standing names."""
+    if len(rows) < standing.MOST or row < rows[-1]:
+        insort(rows, row)
+        del rows[standing.MOST :]
 
 
 def keep_largest(rows: list[Any], row: Any, most: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
+from reconciler.host.directories.tally import Names
 from reconciler.host.kernel import btrfs, fiemap, inode, leased
 from reconciler.value import dataclass, field
 
@@ -29,7 +30,7 @@ class Walk:
     mounted: frozenset[str] = frozenset()
     subvolumes: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
-    unseen: list[str] = field(default_factory=list)
+    unseen: Names = field(default_factory=Names)
     special: list[str] = field(default_factory=list)
     """As in core.tree.Tree."""
     special_count: int = 0
@@ -57,7 +58,7 @@ def sharing(path: str) -> Sharing:
             nocow_only = nocow_only and bool(inode.flags(entry.fd) & inode.NOCOW)
             shared += fiemap.sums(entry.fd).shared
             files += 1
-    return Sharing(shared, len(walk.unseen), nocow_only and bool(files))
+    return Sharing(shared, walk.unseen.count, nocow_only and bool(files))
 
 
 def entries(path: str, walk: Walk) -> Iterator[Entry]:
@@ -144,7 +145,7 @@ def _file(
 ) -> Iterator[Entry]:
     """Not one that is being rewritten: to open it would end that (a lease is broken)."""
     if status.st_size >= _LARGE and leased.by_others(status):
-        walk.unseen.append(relative)
+        walk.unseen.add(relative)
     else:
         yield from _opened(within, name, relative, walk)
 
@@ -163,6 +164,6 @@ def _unless_gone(error: OSError, relative: str, walk: Walk) -> None:
     EWOULDBLOCK: someone holds a write lease on it (fcntl(2), F_SETLEASE).
     """
     if error.errno in {errno.EACCES, errno.EPERM, errno.EWOULDBLOCK}:
-        walk.unseen.append(relative)
+        walk.unseen.add(relative)
     elif error.errno not in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
         raise error

@@ -173,7 +173,7 @@ class _Scan:
             if stat.S_ISREG(status.st_mode) and status.st_size:
                 self.found.data(path, status, nocow=bool(nocow))
             elif not nocow:
-                self.found.plain.append(path)
+                self.found.plain.add(path)
 
     def names(self, number: int) -> Iterator[tuple[int, str]]:
         return treesearch.names(self.top, number)

@@ -124,6 +124,15 @@ def status_beneath(path: str, within: int) -> os.stat_result:
         os.close(fd)
 
 
+def link_beneath(path: str, within: int) -> str:
+    """Where a symbolic link leads, itself reached through no other; OSError where it is none."""
+    fd = _openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.readlink("", dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
 def _openat2(path: str, within: int, flags: int) -> int:
     how = struct.pack("=3Q", flags, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS)
     fd = int(libc().syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))

@@ -120,7 +120,7 @@ def look(where: Place, allowed: bool, known: set[tuple[int, int]]) -> Found:
     todo.sort(key=lambda each: each.path)
     return Found(
         where.path, todo, whole, sorted(left, key=lambda each: each.path),
-        sorted(walk.subvolumes), sorted(walk.mounts), sorted(walk.unseen),
+        sorted(walk.subvolumes), sorted(walk.mounts), walk.unseen.standing,
         where.compression, where.free, since,
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ def _entries(where: Place, walk: tree.Walk) -> Iterator[tree.Entry]:
             with _opened(where.name, top) as fd:
                 yield tree.Entry(where.name, fd, os.fstat(fd), top)
         except PermissionError:
-            walk.unseen.append(where.name)
+            walk.unseen.add(where.name)
 
 
 @contextmanager

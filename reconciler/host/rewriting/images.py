@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-    from reconciler.core.images import Images, Standing
+    from reconciler.core.images import Images
+    from reconciler.core.standing import Standing
     from reconciler.core.watch import Watch
     from reconciler.host.directories.tree import Entry
 
@@ -33,8 +38,14 @@ _TOLD = 10
 """Images that are left as they are, and said why; the rest is counted."""
 _IN_MEMORY = 1 << 20
 """Bytes of names that are kept there: more are in a file, as there may be a million."""
-_HELD = 64
-"""Images exchanged and not yet given up at once: with three descriptors each."""
+_HELD = 512
+"""Images exchanged and not yet given up at once, with three descriptors each, if so many may be."""
+_SPARE = 256
+"""Descriptors for all else, with the images that are not exchanged yet."""
+_SMALL = 1 << 20
+"""Bytes on disk up to which images wait for each other, to be synced at the same time."""
+_TOGETHER, _AGE = 32, 0.05
+"""How many of them at most, and how many seconds: whoever opens one waits for that too."""
 
 
 def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
@@ -43,13 +54,18 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
     Stopped once asked to end: the image that was under way is as it was.
     """
     del have, want
-    with _Todo(place) as todo, lease.unharmed(), copying.Copier() as copier:
-        work = _Work(place, watch, copier, todo.count, todo.size)
+    with (
+        _Todo(place) as todo,
+        lease.unharmed(),
+        copying.Copier() as copier,
+        ThreadPoolExecutor(_TOGETHER) as pool,
+    ):
+        work = _Work(place, watch, copier, pool, todo.count, todo.size, _holdable())
         try:
             for entry in todo.entries(work.give_up_due):
                 work.one(entry)
         finally:
-            work.give_up_all()
+            work.settle_all()
         if work.number:
             files.sync_filesystem(place.path)  # no old data comes back once success is claimed
         work.report()
@@ -107,11 +123,17 @@ class _Work:
     place: Images
     watch: Watch
     copier: copying.Copier
+    pool: ThreadPoolExecutor
     of: int
     all_size: int
+    most: int
+    """How many may be held."""
     number: int = 0
     behind: int = 0
     """Bytes of the images before the one under way."""
+    copied: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
+    """Not yet exchanged, the first of them since that time (time.monotonic)."""
+    since: float = 0.0
     held: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
     durable: set[str] = field(default_factory=set)
     """Of those the ones whose directory was synced since they were exchanged."""
@@ -131,28 +153,40 @@ class _Work:
                 self._tell(entry.path, done, size)
             self.give_up_due()
 
-        try:
+        if size > _SMALL:
+            self._exchange()
+        with self._leaving(entry):
             self._tell(entry.path, 0, size)
-            self._rewrite(entry, going)
-        except rewrite.InUse as refused:
-            self._leave(entry, _who(entry.status, refused), code=CODES["open"])
-        except Refused as refused:
-            self._leave(entry, refused.message, refused.hint, _code(refused))
-        except copying.Damaged as damaged:
-            self._leave(entry, str(damaged), "is the disk failing? it is as it was")
-        except OSError as error:
-            self._leave(entry, rewrite.why(error), code=_code(error))
+            self._copy(entry, going)
         self.behind += size
+        if size > _SMALL or len(self.copied) == _TOGETHER or self._is_old():
+            self._exchange()
 
-    def _rewrite(self, entry: Entry, going: Callable[[int], None]) -> None:
+    def _copy(self, entry: Entry, going: Callable[[int], None]) -> None:
         try:
-            changed = rewrite.begin(entry, self.place.aim, self.copier, going)
+            changed = rewrite.copy(entry, self.place.aim, self.copier, going)
         except rewrite.NoRoom:
-            self.give_up_all()  # what was given up is free once it is committed
+            self.settle_all()  # what was given up is free once it is committed
             files.sync_filesystem(self.place.path)
-            changed = rewrite.begin(entry, self.place.aim, self.copier, going)
-        self.held.append((entry, changed))
-        while len(self.held) > _HELD:
+            changed = rewrite.copy(entry, self.place.aim, self.copier, going)
+        if not self.copied:
+            self.since = time.monotonic()
+        self.copied.append((entry, changed))
+
+    def _is_old(self) -> bool:
+        return bool(self.copied) and time.monotonic() - self.since > _AGE
+
+    def _exchange(self) -> None:
+        """Have those that are copied synced, all at once, and exchanged."""
+        self.give_up_due()
+        new = [changed.new for _, changed in self.copied]
+        synced = [self.pool.submit(os.fsync, fd).result for fd in new[1:]]
+        # The first one here: where it is alone, it needs no other thread.
+        for sync in [partial(os.fsync, fd) for fd in new[:1]] + synced:
+            entry, changed = self.copied.popleft()
+            with self._leaving(entry):
+                self.held.append((entry, rewrite.exchange(changed, sync)))
+        while len(self.held) > self.most:
             self._give_up_next()
 
     def _tell(self, path: str, done: int, size: int) -> None:
@@ -167,23 +201,32 @@ class _Work:
         while self.held and self.held[0][1].due <= time.monotonic():
             self._give_up_next()
 
-    def give_up_all(self) -> None:
-        """Wait for those that were exchanged last, and give up their old data too."""
+    def settle_all(self) -> None:
+        """Exchange those that are copied, wait for them, and give up their old data too."""
+        self._exchange()
         while self.held:
             self._give_up_next()
 
     def _give_up_next(self) -> None:
         entry, changed = self.held.popleft()
         time.sleep(max(0, changed.due - time.monotonic()))
-        try:
+        with self._leaving(entry):
             if changed.beside in self.durable:
                 rewrite.finish(changed, durable=True)
             else:
                 self._settle(changed)
+
+    @contextmanager
+    def _leaving(self, entry: Entry) -> Iterator[None]:
+        """What stands in the way of one is remembered, and is not in the way of the others."""
+        try:
+            yield
         except rewrite.InUse as refused:
             self._leave(entry, _who(entry.status, refused), code=CODES["open"])
         except Refused as refused:
-            self._leave(entry, refused.message, refused.hint)
+            self._leave(entry, refused.message, refused.hint, _code(refused))
+        except copying.Damaged as damaged:
+            self._leave(entry, str(damaged), "is the disk failing? it is as it was")
         except OSError as error:
             self._leave(entry, rewrite.why(error), code=_code(error))
 
@@ -208,6 +251,15 @@ class _Work:
         lines = [*self.left, *([f"and {counted(more, 'more file')}"] if more else [])]
         first = f"{self.left_count} of {counted(self.of, 'file')} left as it was:"
         raise Refused("\n  ".join([first, *lines]), self.hint or _HINT)
+
+
+def _holdable() -> int:
+    """How many images may be held: for as many there are descriptors, three for each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, _SPARE + 3 * _HELD)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, min(_HELD, (most - _SPARE) // 3))
 
 
 _HINT = "the others are done; shut down or close what uses these, then apply again"

@@ -7,7 +7,7 @@ it is not overloaded), and gets the file they asked for, unharmed. Only who open
 O_NONBLOCK does not wait, but gets EWOULDBLOCK:
 
     copy         the lease on the old file is broken: nothing was changed, drop the copy
-    exchange     old and new name change places, both files under leases
+    exchange     the copy is synced, then old and new name change places, both under leases
     hold         the exchange is made durable, for all images of a directory at once;
                  an opener that found the name before the exchange, and only now waits, breaks
                  the old file's lease: change back (nobody can have written to the new one)
@@ -81,12 +81,11 @@ class Changed:
             os.close(fd)
 
 
-def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -> Changed:
-    """Rewrite a file that the entry alone has open, up to the exchange.
+def copy(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -> Changed:
+    """Copy a file that the entry alone has open, and name the copy beside it.
 
-    Its descriptors are duplicated. ``going`` hears the bytes as they are done, 0 before
-    the disk is waited for, and may raise. Refused, OSError, Damaged: the name holds the same
-    data as before.
+    Its descriptors are duplicated. ``going`` hears the bytes as they are done, 0 at the end,
+    and may raise. Refused, OSError, Damaged: nothing is left of the copy.
     """
     with ExitStack() as undo:
         old = _kept(undo, os.dup(entry.fd))
@@ -110,9 +109,35 @@ def begin(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) 
         name = os.path.basename(entry.path)
         changed = Changed(folder, name, beside, old, new, was)
         told(0)
-        _exchange(changed)
+        _link(changed)
         undo.pop_all()
-        return replace(changed, due=time.monotonic() + HOLD)
+        return changed
+
+
+def exchange(image: Changed, sync: Callable[[], object]) -> Changed:
+    """Let both names change places once ``sync`` has put the copy on disk, as fsync(2) does.
+
+    Refused, OSError: the name holds the same data as before, and the copy is gone.
+    """
+    with ExitStack() as undo:
+        undo.callback(image.close)
+        undo.callback(lease.release, image.old)
+        try:
+            sync()  # its data, and on Btrfs its name: before it becomes the image
+            _unchanged(image)
+            with _as_owner(image.within, image.was):
+                renaming.exchange(image.within, image.name, image.beside)
+        except BaseException:
+            _drop(image, image.new)
+            raise
+        try:
+            _astray(image, image.new, image.old)
+            _last_look(image)
+        except (OSError, InUse):
+            _back(image)
+            raise
+        undo.pop_all()
+        return replace(image, due=time.monotonic() + HOLD)
 
 
 def _kept(undo: ExitStack, fd: int) -> int:
@@ -168,27 +193,12 @@ def _as_owner(within: int, was: os.stat_result) -> AbstractContextManager[None]:
     return inode.acting_as(folder.st_uid if folder.st_uid == was.st_uid else 0, folder.st_gid)
 
 
-def _exchange(image: Changed) -> None:
-    """Name the copy, and let both names change places; as it was after any error."""
+def _link(image: Changed) -> None:
     if not lease.take(image.new):
         raise InUse("its copy was opened by somebody")
     with _as_owner(image.within, image.was):
         source = f"/proc/self/fd/{image.new}"
         os.link(source, image.beside, dst_dir_fd=image.within, follow_symlinks=True)
-    try:
-        os.fsync(image.new)  # its data, and on Btrfs its name: before it becomes the image
-        _unchanged(image)
-        with _as_owner(image.within, image.was):
-            renaming.exchange(image.within, image.name, image.beside)
-    except BaseException:
-        _drop(image, image.new)
-        raise
-    try:
-        _astray(image, image.new, image.old)
-        _last_look(image)
-    except (OSError, InUse):
-        _back(image)
-        raise
 
 
 def _unchanged(image: Changed) -> None:

@@ -59,7 +59,8 @@ def _path(data: dict[str, Any]) -> PathEffect:
         for key in ("images", "unseen")
     )
     size = sum(image.size for image in images)
-    layouts = Layouts(images, data.get("count", len(images)), data.get("size", size), unseen)
+    counts = data.get("count", len(images)), data.get("size", size)
+    layouts = Layouts(images, *counts, unseen, len(unseen))
     return PathEffect(data["name"], data["path"], layouts, uuid=data.get("uuid", ""))
 
 

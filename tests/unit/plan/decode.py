@@ -11,7 +11,7 @@ the case, and so is an answer of its own that nobody asked for.
       - {Directory: /srv/vm, hidden: not readable as alice}
 
 A question is its class and its fields: all in a list, or a single one bare.
-Mounts and FstabLines are given as the text of the file.
+Mounts and FstabLines are given as the text of the file, a Standing as all of its names.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from reconciler.config import load
 from reconciler.core import discovery, facts, images, layout, places, subvolume, tree
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Hidden, Query, Snapshot
+from reconciler.core.standing import Standing
 from reconciler.formats import fstab, libvirtxml, mountinfo
 from reconciler.formats.crontab import Job
 from reconciler.resources.registry import KINDS
@@ -78,6 +79,8 @@ def decode(value: Any, kind: Any) -> Any:
         return None if value is None else decode(value, inner)
     if origin in {tuple, frozenset}:
         return origin(decode(each, arguments[0]) for each in value)
+    if kind is Standing and isinstance(value, list):
+        return Standing(len(value), tuple(value))
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, _TYPES)
         return kind(**{name: decode(each, hints[name]) for name, each in value.items()})

@@ -9,11 +9,12 @@ import pytest
 from reconciler.commands import show
 from reconciler.core import document
 from reconciler.core.document import Document, World
-from reconciler.core.images import NOCOW, NONE_LEFT, Images, Standing
+from reconciler.core.images import NOCOW, Images
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.origin import Origin
 from reconciler.core.places import Directory, Folder, FstabOptions, LiveOption, TextFile, Timer
 from reconciler.core.rests import Fact
+from reconciler.core.standing import NONE_LEFT, Standing
 from reconciler.terminal import Terminal
 
 MARKER = "\x1b[2J\x1b]0;mine\x07\r"

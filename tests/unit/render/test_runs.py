@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.images import NOCOW, NONE_LEFT, Images, Standing
+from reconciler.core.images import NOCOW, Images
 from reconciler.core.model import Swap
 from reconciler.core.places import FstabOptions, Timer
+from reconciler.core.standing import NONE_LEFT, Standing
 from reconciler.core.written import Run, Seen, first_seen
 from reconciler.render import runs
 from reconciler.value import replace

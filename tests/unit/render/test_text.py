@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.core.model import Change, Note, Op, Plan, Poke, Swap
 from reconciler.core.origin import Origin, Problem
 from reconciler.core.places import Below, Directory, Folder, FstabOptions, LiveOption, TextFile
+from reconciler.core.standing import NONE_LEFT, Standing
 from reconciler.render import layout, text
 
 QUICK = settings(
@@ -83,8 +84,8 @@ def swaps(names):
         st.builds(
             Swap,
             st.builds(Below, names),
-            st.lists(names, min_size=1, max_size=4).map(tuple),
-            st.just(()),
+            st.builds(Standing, st.integers(1, 4), st.lists(names, max_size=4).map(tuple)),
+            st.just(NONE_LEFT),
             names,
             owner,
         ),

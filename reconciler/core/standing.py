@@ -1,0 +1,28 @@
+"""How many of a tree's entries are of one sort, and the first of them by name."""
+
+from __future__ import annotations
+
+from reconciler.value import dataclass
+
+MOST = 1000
+"""How many a Standing names; above that it only counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Entries below a directory: how many, and the first MOST of their paths, sorted.
+
+    Paths are relative to the directory's. Sizes are left out: they change
+    whenever a machine runs, and say nothing about how the data lies.
+    """
+
+    count: int
+    named: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them are named."""
+        return self.count == len(self.named)
+
+
+NONE_LEFT = Standing(0, ())
