@@ -16,8 +16,9 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@sh .ci/setup demo
 	@$(PYTHON) tests/demo.py
 
+# The longest first; each waits for disks and containers long enough for a third on two cores.
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going BESIDE=yes btrfs unit floor host
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes host btrfs unit floor
 
 setup:
 	@sh .ci/setup test

@@ -1,21 +1,20 @@
 """Images of several files, as QEMU's programs make them, follow them and have them open."""
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 from tests.btrfs.world import until
 
 
 def create(path: Path, *options: str | Path, size: str = "16M") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     run("qemu-img", "create", "-q", *options, path, size)
-    os.sync()
+    sync()
     return path
 
 

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # tests are no package; helpers by full path
 
 from tests import tiers
-from tests.btrfs import sandbox, world
+from tests.btrfs import forking, sandbox, world
 from tests.btrfs.outside import run
 
 _numbers = itertools.count(1)
@@ -56,14 +56,23 @@ def _shared(_sandbox: sandbox.Sandbox) -> Path:
     return target
 
 
+@pytest.fixture(scope="session")
+def _server(_sandbox: sandbox.Sandbox) -> Iterator[forking.Server]:
+    """In the sandbox it sees what is mounted at any time, as every process there."""
+    with _sandbox.entered():
+        found = forking.Server(world._ENV)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def host(_shared: Path, _inside: None) -> Iterator[world.World]:
+def host(_shared: Path, _inside: None, _server: forking.Server) -> Iterator[world.World]:
     """A host on which vmtune may do as it likes."""
     world.fresh()
     area = _shared / f"t{next(_numbers)}"
     run("btrfs", "subvolume", "create", area)
     with contextlib.ExitStack() as cleanup:
-        yield world.World(area, cleanup)
+        yield world.World(area, cleanup, _server)
     _delete(area)
 
 

@@ -1,12 +1,10 @@
-"""vmtune forked off a process that has imported it: what a sweep over every system call can afford.
+"""vmtune forked in a world of its own processes: for a sweep over every system call.
 
-Each run is a process of its own with the program's own entry point; only the start of the
-interpreter and the imports, half a second each time, are not repeated. strace(1) is attached
-before the program begins and detached by its end or its death.
+strace(1) is attached before the program begins and detached by its end or its death.
 """
 
 import contextlib
-import json
+import functools
 import os
 import re
 import signal
@@ -15,21 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.btrfs.sandbox import PROGRAM, TOP
+from tests.btrfs.forking import Server
+from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import _ENV, Ran
 
-_SERVER = """
-import importlib, json, os, pkgutil, signal, sys
-import cronsim, deepdiff, jsonschema, yaml
-import reconciler
-
-for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
-    importlib.import_module(module.name)
+_PREPARED = """
 from reconciler.host import writers
+from reconciler.host.rewriting import rewrite
 from reconciler.host.subvolumes import turn
-from reconciler.start import run
 
-turn.HOLD = float(sys.argv[1])
+turn.HOLD = rewrite.HOLD = {hold}
 count = 0
 
 def ended(real, number, when):
@@ -43,28 +36,6 @@ def ended(real, number, when):
         if (count, when) == (number, "after"):
             os.kill(os.getpid(), signal.SIGKILL)
     return effect
-
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if child:
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number in (1, 2):
-        os.dup2(os.open(order["streams"][number - 1], os.O_WRONLY | os.O_TRUNC), number)
-    os.closerange(3, 100)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", closefd=False)
-    if order["kill"]:
-        writers.put = ended(writers.put, *order["kill"])
-        writers.poke = ended(writers.poke, *order["kill"])
-    if order["wait"]:
-        os.kill(os.getpid(), signal.SIGSTOP)
-    code = run(order["arguments"])
-    sys.stdout.flush()
-    os._exit(code)
 """
 
 
@@ -81,25 +52,16 @@ class Call:
 
 
 class Forked:
-    """A vmtune that is ready to go; ``hold`` is for how long a turn waits for who comes late."""
+    """A vmtune that is ready to go; ``hold`` is for how long it waits for who comes late."""
 
     def __init__(self, config: Path, hold: float = 0.25) -> None:
         self._config = str(config)
-        self._streams = [str(TOP / "t" / name) for name in ("stdout", "stderr")]
-        for path in self._streams:
-            Path(path).touch()
-        self._server = subprocess.Popen(
-            # Planning looks at every process: with others about, no two runs would be alike.
-            ["unshare", "--pid", "--fork", "--mount-proc", PROGRAM[0], "-c", _SERVER, str(hold)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd="/",
-            env=_ENV,
-        )
+        # Planning looks at every process: with others about, no two runs would be alike.
+        under = ["unshare", "--pid", "--fork", "--mount-proc"]
+        self._server = Server(_ENV, under, _PREPARED.format(hold=hold), seconds=60)
 
     def close(self) -> None:
-        self._server.communicate(timeout=20)
+        self._server.close()
 
     def __call__(
         self, *arguments: str, strace: tuple[str, ...] = (), kill: tuple[int, str] | None = None
@@ -108,18 +70,15 @@ class Forked:
 
         ``kill`` is the number of an effect (writers.put or poke), and "before" or "after".
         """
-        order = {
-            "arguments": ["--config", self._config, *arguments],
-            "streams": self._streams,
-            "wait": bool(strace),
-            "kill": kill,
-        }
-        assert self._server.stdin
-        assert self._server.stdout
-        print(json.dumps(order), file=self._server.stdin, flush=True)
-        with _traced(self._server.pid, strace) if strace else contextlib.nullcontext():
-            code = int(self._server.stdout.readline())
-        ran = Ran(code, *(Path(path).read_text() for path in self._streams))
+        first = ""
+        if kill:
+            effects = ("writers.put", "writers.poke")
+            first = "".join(f"{name} = ended({name}, {kill[0]}, {kill[1]!r})\n" for name in effects)
+        if strace:
+            first += "os.kill(os.getpid(), signal.SIGSTOP)"
+        beside = functools.partial(_traced, strace) if strace else None
+        words = ["--config", self._config, *arguments]
+        ran = Ran(*self._server.run(words, _ENV, first=first, beside=beside))
         assert "Traceback" not in ran.out + ran.err, ran
         assert "fault of vmtune" not in ran.err, ran
         return ran
@@ -150,23 +109,12 @@ class Forked:
         return next((line for line in lines if line.endswith("(INJECTED)")), "")
 
 
-def _child(process: int) -> int:
-    """The one that there is, or will be in a moment: unshare(1) has one, and so has the server."""
-    while not (found := Path(f"/proc/{process}/task/{process}/children").read_text().split()):
-        pass
-    return int(found[0])
-
-
 @contextlib.contextmanager
-def _traced(server: int, options: tuple[str, ...]) -> Iterator[None]:
-    child = _child(_child(server))
-    stopped = re.compile(r"^State:\s+T", re.MULTILINE)
-    while not stopped.search(Path(f"/proc/{child}/status").read_text()):
-        pass
-    argv = ["strace", *options, "-p", str(child)]
+def _traced(options: tuple[str, ...], stopped: int) -> Iterator[None]:
+    argv = ["strace", *options, "-p", str(stopped)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr
         assert "attached" in strace.stderr.readline()
-        os.kill(child, signal.SIGCONT)
+        os.kill(stopped, signal.SIGCONT)
         yield
         strace.stderr.read()

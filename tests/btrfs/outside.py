@@ -1,10 +1,15 @@
 """What others say of the host: lsattr, the kernel's own tables, btrfs-progs. Never our readers."""
 
+import ctypes
 import os
 import re
 import shlex
 import subprocess
 from pathlib import Path
+
+from tests.btrfs.sandbox import TOP
+
+_libc = ctypes.CDLL(None)
 
 
 def run(*argv: str | Path, **options: object) -> str:
@@ -20,6 +25,19 @@ def run(*argv: str | Path, **options: object) -> str:
     if done.returncode:
         raise AssertionError(f"{shlex.join(map(str, argv))}: {done.returncode}: {done.stdout}")
     return str(done.stdout)
+
+
+def sync() -> None:
+    """The sandbox's filesystems alone: tests beside these may count on what is not on disk."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        rows = [line.split() for line in file]
+    tops = tuple(bytes(TOP / name) for name in ("shared", "t"))
+    ours = {row[2]: row[4] for row in rows if row[4].startswith(tops)}
+    for target in ours.values():
+        path = re.sub(rb"\\(\d{3})", lambda found: bytes([int(found[1], 8)]), target)
+        fd = os.open(path, os.O_RDONLY)
+        _libc.syncfs(fd)
+        os.close(fd)
 
 
 def attributes(path: Path) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow
+from tests.btrfs.outside import is_nocow, sync
 from tests.btrfs.world import NOBODY, World
 
 MIB = 1 << 20
@@ -15,7 +15,7 @@ MIB = 1 << 20
 def written(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(MIB))
-    os.sync()
+    sync()
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import attributes, identity, is_nocow, run
+from tests.btrfs.outside import attributes, identity, is_nocow, run, sync
 from tests.btrfs.world import ALICE, World
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ def declared(host: World, path: Path | str, compression: str, **more: object) ->
 def is_compressed(path: Path) -> bool:
     """Whether compsize(8) finds a compressed extent of a file that is written now."""
     path.write_bytes(ZEROS)
-    os.sync()
+    sync()
     return bool(re.search(r"^(zstd|zlib|lzo) ", run("compsize", path), re.MULTILINE))
 
 
@@ -73,7 +73,7 @@ def test_what_is_there_already_is_set_too(host: World):
     empty.touch()
     still.touch()
     run("chattr", "+i", still)
-    os.sync()
+    sync()
     try:
         before = identity(image)
         declared(host, folder, "none")
@@ -190,7 +190,7 @@ def test_compressed_images_are_named_and_rewritten(host: World):
     declared(host, folder, "none")
     host.apply(expect=1)
     run("btrfs", "filesystem", "defragment", "-f", image)
-    os.sync()
+    sync()
     assert "zstd" in run("compsize", image)
     assert "V701" in host.plan(expect=2).row(f"! compression {image}")
     declared(host, folder, "none", existing="keep")
@@ -228,7 +228,7 @@ def test_the_example_is_applied(host: World):
     host.config(text.replace("existing: report", "existing: rewrite"))
     images.mkdir()
     (images / "b.raw").write_bytes(ZEROS)
-    os.sync()
+    sync()
     host.apply(SUDO_USER="alice")
     assert is_nocow(images / "b.raw")
     assert "zstd" not in run("compsize", cow / "a.raw")

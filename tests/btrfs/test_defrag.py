@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import fragments, identity, is_nocow, run
+from tests.btrfs.outside import fragments, identity, is_nocow, run, sync
 from tests.btrfs.world import FSTAB, NOBODY, World, until
 
 CRON_D = Path("/etc/cron.d")
@@ -27,7 +27,7 @@ def fragmented(path: Path) -> Path:
     """Blocks written one by one, each to the disk, and out of order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * (4 << 20))
-    os.sync()
+    sync()
     with path.open("r+b", buffering=0) as file:
         for block in range(0, 1024, 4):
             file.seek(block * 4096)
@@ -86,7 +86,7 @@ def test_its_command_defragments(host: World, name: str):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    os.sync()
+    sync()
     assert before > 100
     assert fragments(file) < before / 10
 
@@ -96,9 +96,9 @@ def test_shared_extents_are_refused_unless_allowed(host: World):
     images = host.area / "images"
     images.mkdir()
     (images / "base.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
-    os.sync()
+    sync()
     declare(host, images)
     row = host.plan(expect=2).row(f"! defrag {images}")
     assert "V306" in row
@@ -115,12 +115,12 @@ def test_what_is_shared_since_is_told(host: World):
     images = host.area / "images"
     images.mkdir()
     (images / "base.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     declare(host, images)
     host.apply()
     assert "V306" not in host.plan(expect=0).out
     run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
-    os.sync()
+    sync()
     row = host.plan(expect=0).row("the next run copies them")
     assert "2.0 MiB" in row
     assert "V306" in row
@@ -270,7 +270,7 @@ def test_nocow_files_need_no_schedule_and_may_have_one(host: World):
     images.mkdir()
     run("chattr", "+C", images)
     (images / "disk.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     assert is_nocow(images / "disk.raw")
     declare(host, images)
     assert "V309" in host.plan(expect=2).out
@@ -279,7 +279,7 @@ def test_nocow_files_need_no_schedule_and_may_have_one(host: World):
     (images / "cow").mkdir()
     run("chattr", "-C", images / "cow")
     (images / "cow" / "disk.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     assert "V309" not in host.plan(expect=0).out
 
 
@@ -287,7 +287,7 @@ def test_the_first_plan_says_that_the_same_plan_leaves_nothing_to_do(host: World
     images = host.area / "images"
     images.mkdir()
     (images / "disk.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     host.declare(
         paths=[{"path": str(images), "nocow": True, "existing": "rewrite"}],
         defrag=[{"path": str(images), "schedule": "@weekly", "scheduler": "cron"}],
@@ -327,7 +327,7 @@ def test_under_compress_a_run_compresses_what_is_not_nocow(host: World, images: 
     (table,) = own_files()
     assert encoded(file) == 0
     subprocess.run(["/bin/sh", "-c", command(table)], check=True)
-    os.sync()
+    sync()
     assert (encoded(file) > 0) == (images == "cow")
     host.fstab(image.line("compress=zstd"))
     host.declare(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.btrfs.outside import attributes, fragments, run
+from tests.btrfs.outside import attributes, fragments, run, sync
 from tests.btrfs.test_json import check
 from tests.btrfs.world import NOBODY, Image, Ran, World
 
@@ -83,10 +83,10 @@ def written(image: Image, work: Callable[[], object]) -> int:
     devices = re.findall(r"path (\S+)", run("btrfs", "filesystem", "show", image.path))
     assert len(devices) == 8
 
-    os.sync()
+    sync()
     before = now()
     work()
-    os.sync()
+    sync()
     return now() - before
 
 
@@ -165,7 +165,7 @@ def test_no_more_pieces_than_btrfs_leaves(host: World):
     ours, theirs = (laid(image.path / name, LAYOUTS["uneven"]) for name in ("ours", "theirs"))
     defrag(host, ours)
     run("btrfs", "filesystem", "defragment", theirs)
-    os.sync()
+    sync()
     assert fragments(ours) <= fragments(theirs) <= 3
 
 
@@ -181,7 +181,7 @@ def test_what_lies_well_is_not_touched(host: World):
         for at in range(0, 64 * MIB, 4 * MIB):
             file.seek(at)
             file.write(os.urandom(64 * KIB))
-    os.sync()
+    sync()
     lies = [where(path) for path in sorted(folder.iterdir())]
     ran = defrag(host, folder)
     assert "nothing to do; 5 files as good as can be" in ran.out
@@ -192,7 +192,7 @@ def test_what_is_shared_is_left_and_named(host: World):
     folder = host.area / "vm"
     base, own = scattered(folder / "base.raw"), scattered(folder / "own.raw", seed=1)
     run("cp", "--reflink=always", base, host.area / "clone.raw")
-    os.sync()
+    sync()
     lies = where(base)
     ran = defrag(host, folder, expect=1)
     assert "base.raw: left: shared with snapshots or clones, up to 8.0 MiB more" in ran.out
@@ -219,7 +219,7 @@ def test_shared_data_that_does_not_fit_twice_is_refused(host: World):
     image = host.image("data", mkfs=("--mixed",))
     file = scattered(image.path / "disk.raw", 150 * MIB, 512 * KIB)
     run("cp", "--reflink=always", file, image.path / "clone.raw")
-    os.sync()
+    sync()
     lies = where(file)
     ran = defrag(host, "--allow", "snapshots", image.path, expect=1)
     assert "share 300.0 MiB of what would be rewritten" in ran.err
@@ -283,7 +283,7 @@ def test_an_open_image_stays_right_while_it_is_written_to(host: World):
         assert process.returncode == 0, (out, err)
         guest.seek(5 * MIB)
         guest.write(b"last words")
-    os.sync()
+    sync()
     assert file.read_bytes()[5 * MIB :].startswith(b"last words")
 
 
@@ -305,7 +305,7 @@ def test_ctrl_c_stops_between_two_steps_and_it_goes_on(host: World):
     deadline = time.monotonic() + 20
     while where(files[0]).count("\n") > 100:
         assert time.monotonic() < deadline
-        os.sync()
+        sync()
         time.sleep(0.02)
     child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
     os.kill(int(child), signal.SIGINT)
@@ -350,7 +350,7 @@ def test_it_fits_and_is_ascii(host: World, columns: str):
     scattered(folder / "disk.raw")
     base = scattered(folder / "base.raw", seed=1)
     run("cp", "--reflink=always", base, folder / "clone.raw")
-    os.sync()
+    sync()
     ran = defrag(host, folder, expect=1, COLUMNS=columns, LC_ALL="C")
     assert ran.out.isascii()
     assert max(map(len, ran.out.splitlines())) <= int(columns)

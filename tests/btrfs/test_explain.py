@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import fragments, run, tree
+from tests.btrfs.outside import fragments, run, sync, tree
 from tests.btrfs.test_status_effect import scatter
 from tests.btrfs.world import ALICE, NOBODY, World
 
@@ -23,7 +23,7 @@ def vm(host: World) -> Path:
     run("chattr", "+C", place / "nocow.raw")
     (place / "nocow.raw").write_bytes(os.urandom(2 * MIB))
     os.link(place / "cow.raw", place / "linked.raw")
-    os.sync()
+    sync()
     host.nocow(place, existing="rewrite")
     return place
 
@@ -106,7 +106,7 @@ def test_as_it_is_written_with_a_home(host: World):
     home = host.alice()
     (home / "vm").mkdir()
     (home / "vm" / "a.raw").write_bytes(b"image" * 100_000)
-    os.sync()
+    sync()
     host.nocow("~alice/vm")
     said = explained(host, "~alice/vm/a.raw", user=ALICE)
     assert "V101" in said

@@ -1,12 +1,11 @@
 """How an image may spell the name of another file: vmtune holds to what QEMU opens by it."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.btrfs.chained import chain, create, opened, over
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.world import World
 
 
@@ -92,7 +91,7 @@ def test_a_name_ends_where_a_string_of_c_does(host: World, folder: Path):
     image[at : at + 20] = b"one.qcow2".ljust(16, b"\0") + b"more"
     image[16:20] = (20).to_bytes(4, "big")
     top.write_bytes(image)
-    os.sync()
+    sync()
     assert chain(top) == [top, folder / "one.qcow2"]
     assert " top.qcow2 and 1 backing file: " in host.plan(expect=2).out
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.chained import chain, create, over, served
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.world import World
 
 MIB = 1 << 20
@@ -22,7 +22,7 @@ def images(host: World) -> Path:
     over(folder / "top.qcow2", "snap/mid.qcow2")
     over(folder / "other.qcow2", str(base))
     create(folder / "alone.raw", "-f", "raw").write_bytes(os.urandom(MIB))
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     return folder
 
@@ -84,7 +84,7 @@ def test_other_images_of_several_files(host: World, options: list[str], words: s
     folder.mkdir()
     name = "a.vmdk" if "vmdk" in options else "a.img"  # as the names of its extents go by it
     run("qemu-img", "create", "-q", *options, name, "16M", cwd=folder)
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     assert words in host.plan(expect=2).out
 

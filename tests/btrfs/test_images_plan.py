@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.world import NOBODY, Ran, World
 
 MIB = 1 << 20
@@ -21,7 +21,7 @@ MIB = 1 << 20
 def written(path: Path, size: int = MIB) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
-    os.sync()
+    sync()
     return path
 
 
@@ -35,7 +35,7 @@ def fragmented(path: Path, pieces: int) -> Path:
                 new.flush()
                 if block % 64 == first:
                     os.fsync(new.fileno())
-    os.sync()
+    sync()
     return path
 
 
@@ -76,10 +76,10 @@ def test_shared_and_compressed_bytes(host: World):
     folder = image.subvolume("images")
     disk = folder / "disk.raw"
     disk.write_bytes(b"\0vmtune\0" * (MIB // 4) + os.urandom(MIB))
-    os.sync()
+    sync()
     run("btrfs", "subvolume", "snapshot", folder, image.path / "before")
     (folder / "own.raw").write_bytes(os.urandom(MIB))
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite", allow=["snapshots"])
     plan = host.plan(expect=2)
     assert row(plan, "disk.raw").endswith("3.0 MiB shared, 2.0 MiB compressed")
@@ -230,7 +230,7 @@ def test_ten_thousand_images_are_one_action(host: World):
     folder.mkdir()
     for number in range(10_000):
         (folder / f"{number}.img").write_bytes(b"x" * 3000)
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     before = time.monotonic()
     plan = host.plan(expect=2)

@@ -12,6 +12,7 @@ import pytest
 from referencing import Registry, Resource
 
 from tests.btrfs.each import Each, records
+from tests.btrfs.outside import sync
 from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.world import NOBODY, Ran, World
 
@@ -67,7 +68,7 @@ def test_every_sort_of_row_is_in_the_schema(each: Each, user: int):
     disk.mkdir()
     (disk / "disk.raw").write_bytes(os.urandom(1 << 16))
     (disk / "closed").mkdir(mode=0o700)
-    os.sync()
+    sync()
     each.declare(
         paths=[{"path": str(path), "nocow": True} for path in (disk, Path("/proc/vm"))],
         mounts=[{"target": "/nowhere", "options": {"compress": "no"}}],

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.btrfs.outside import compression, identity, mountinfo, run
+from tests.btrfs.outside import compression, identity, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World, until
 
@@ -59,7 +59,7 @@ def test_compression_ends_in_fstab_and_live(host: World):
     assert FSTAB.read_text() == image.line("defaults,compress=no")
     path = image.path / "zeros"
     path.write_bytes(b"a" * (1 << 20))
-    os.sync()
+    sync()
     assert "encoded" not in run("filefrag", "-v", path)
     host.plan(expect=0)
 
@@ -240,7 +240,7 @@ def test_that_nocow_paths_lose_nothing_is_said_only_where_it_is_so(
     folder.mkdir()
     for number in range(images):
         (folder / f"{number}.raw").write_bytes(b"text" * 100_000)
-    os.sync()
+    sync()
     run("chattr", "+C", folder)
     host.declare(
         paths=[{"path": str(folder), "nocow": True, "existing": existing}],

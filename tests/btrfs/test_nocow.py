@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.core.standing import MOST
 from tests.btrfs.each import RUNS
-from tests.btrfs.outside import attributes, compression, is_nocow, run
+from tests.btrfs.outside import attributes, compression, is_nocow, run, sync
 from tests.btrfs.world import ALICE, NOBODY, World
 
 
@@ -22,7 +22,7 @@ def mode(path: Path) -> int:
 def written(path: Path, size: int = 1 << 20) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
-    os.sync()
+    sync()
     return path
 
 
@@ -539,7 +539,7 @@ def test_compression_of_the_mount_is_no_obstacle(host: World):
     assert compression(image.path) == ["compress-force=zstd:3"]
     path = image.path / "images" / "zeros"
     path.write_bytes(b"a" * (1 << 20))
-    os.sync()
+    sync()
     assert "encoded" not in run("filefrag", "-v", path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import compression, run, tree
+from tests.btrfs.outside import compression, run, sync, tree
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import NOBODY, World
 
@@ -75,7 +75,7 @@ def everything(host: World) -> World:
     (images / "sub").mkdir(parents=True)
     (images / "disk.raw").write_bytes(os.urandom(1 << 20))
     (images / "closed").mkdir(mode=0o700)
-    os.sync()
+    sync()
     run("btrfs", "property", "set", images / "sub", "compression", "zstd")
     home = host.alice()
     (Path("/var/spool/cron/crontabs") / "alice").write_text("0 1 * * * true\n")

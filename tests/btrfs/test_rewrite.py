@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import fragments, is_nocow, run
+from tests.btrfs.outside import fragments, is_nocow, run, sync
 from tests.btrfs.rewriting import (
     GIB,
     KIB,
@@ -82,7 +82,7 @@ SHAPES: dict[str, Callable[[Path], None]] = {
 def test_the_layout_of_data_and_holes_is_kept(host: World, rewrite: Rewriter, shape: str):
     image = host.area / "disk.raw"
     SHAPES[shape](image)
-    os.sync()
+    sync()
     before, size = described(image), allocated(image)
     lies = [row for row in extents(image) if shape != "tiny"]
     rewrite.done(host.area)
@@ -141,7 +141,7 @@ def test_an_image_shared_with_three_snapshots(host: World, rewrite: Rewriter):
     for number in range(3):
         run("btrfs", "subvolume", "snapshot", "-r", folder, host.area / f"snapshot{number}")
         written(image, 64 * KIB, seed=number + 2, at=number * MIB)
-    os.sync()
+    sync()
     was, olds = digest(image), [digest(host.area / f"snapshot{n}/disk.raw") for n in range(3)]
     assert any("shared" in flags for _, _, flags in extents(image))
     rewrite.done(folder)
@@ -163,11 +163,11 @@ def test_a_compressed_image(host: World, rewrite: Rewriter, aim: str, options: s
     image.write_bytes(b"squeeze me " * 600_000)
     if aim == "plain" and "force" not in options:
         run("btrfs", "property", "set", folder, "compression", "none")
-    os.sync()
+    sync()
     assert all("encoded" in flags for _, _, flags in extents(image))
     before = described(image)
     rewrite.done(folder, aim)
-    os.sync()
+    sync()
     assert described(image) == before
     assert is_nocow(image) is (aim == "nocow")
     assert not any("encoded" in flags for _, _, flags in extents(image))
@@ -179,7 +179,7 @@ def test_an_own_compression_property_goes(host: World, rewrite: Rewriter):
     image.touch()
     run("btrfs", "property", "set", image, "compression", "zstd")
     image.write_bytes(b"squeeze me " * 100_000)
-    os.sync()
+    sync()
     was = digest(image)
     rewrite.done(host.area)
     assert digest(image) == was

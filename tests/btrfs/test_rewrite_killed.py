@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.forked import Call, Forked
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, rewriter, written
 from tests.btrfs.world import Ran, World, until
 
@@ -84,6 +84,14 @@ def forked(pool: Pool) -> Iterator[Forked]:
     found.close()
 
 
+@pytest.fixture
+def quick(pool: Pool) -> Iterator[Forked]:
+    """Where nobody comes late."""
+    found = Forked(pool.host.file, hold=0.01)
+    yield found
+    found.close()
+
+
 def _calls(forked: Forked, patterns: dict[str, str]) -> list[Call]:
     """Those of the rewrite itself: between the first lease and the last unlink."""
     calls = forked.calls("apply", "--yes")
@@ -102,32 +110,30 @@ def _ends_well(pool: Pool, forked: Forked) -> None:
     assert plan.code == 0, plan
 
 
-def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(
-    pool: Pool, forked: Forked
-):
-    calls = _calls(forked, CHANGING)
+def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(pool: Pool, quick: Forked):
+    calls = _calls(quick, CHANGING)
     pool.done()
     assert len(calls) >= 35, calls
     assert {call.name for call in calls} >= {"linkat", "renameat2", "unlinkat", "pwritev2"}
     strays = 0
     for call in calls:
         pool.reset()
-        killed = forked.at(call, "signal=KILL", "apply", "--yes")
+        killed = quick.at(call, "signal=KILL", "apply", "--yes")
         assert killed.code == -9, (call, killed)
         strays += len(beside(pool.folder))
         try:
-            _ends_well(pool, forked)
+            _ends_well(pool, quick)
         except AssertionError as error:
             raise AssertionError(f"at {call}") from error
     assert strays >= 4
 
 
-def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, forked: Forked):
-    calls = _calls(forked, FAILING)
+def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Forked):
+    calls = _calls(quick, FAILING)
     assert len(calls) >= 35, calls
     number = 0
     while number < len(calls):
-        call, ran = _failed(pool, forked, calls, number)
+        call, ran = _failed(pool, quick, calls, number)
         number += 1
         # A question that is asked in passing may do without an answer; nothing else may.
         passing = call.name in {"ioctl", "fstatfs", "fsync", "syncfs", "lseek"}
@@ -138,7 +144,7 @@ def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, forked: For
                 ran,
             )
         try:
-            _ends_well(pool, forked)
+            _ends_well(pool, quick)
         except AssertionError as wrong:
             raise AssertionError(f"at {call}: {ran}") from wrong
 
@@ -189,7 +195,7 @@ def test_a_full_filesystem(host: World):
         assert not is_nocow(large)
         run("chattr", "-i", disk.path / "ballast")
         (disk.path / "ballast").unlink()
-        run("sync")
+        sync()
         rewrite.done(disk.path)
     assert {image: described(image) for image in (large, small)} == before
 

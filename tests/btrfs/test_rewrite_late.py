@@ -17,7 +17,7 @@ from reconciler.host.directories import tree
 from reconciler.host.kernel import inode
 from reconciler.host.rewriting import copying, rewrite
 from tests.btrfs.each import contents
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.test_races import swapping
@@ -93,7 +93,7 @@ def test_nobody_waits_for_a_look_at_what_needs_nothing(host: World):
     run("chattr", "+C", host.area)
     for number in range(60):
         (host.area / f"{number}.raw").write_bytes(b"nocow")
-    run("sync")
+    sync()
     with rewriter([*STRACE, "inject=ioctl:delay_enter=25000"]) as rewrite:
         inode = image.stat().st_ino
         rewrite.begin(host.area)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import MIB, Rewriter, beside, described, rewriter, written
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.stopping import copied, mount_copy, paused, stopping
@@ -55,7 +55,7 @@ def test_after_a_power_cut_the_image_is_whole(host: World):
         run("rm", "-rf", image)
         written(image, 6 * MIB)
         os.truncate(image, 20 * MIB)
-        run("sync")
+        sync()
         before = described(image)
         with rewriter(stopping(f"{call}:when={when}")) as rewrite:
             rewrite.begin(folder)
@@ -93,7 +93,7 @@ def test_what_was_read_back_is_on_disk_where_the_path_is_a_mount_point(
     below = ("", "deep", "deep/empty.raw")
     (disk.path / "deep").mkdir()
     (disk.path / "deep" / "empty.raw").touch()
-    run("sync")
+    sync()
     other.mkdir()
     host.declare(paths=[{"path": str(disk.path), **more}])
     assert "verified: 2 of 2" in host.apply().out
@@ -125,7 +125,7 @@ def test_after_a_power_cut_many_small_images_are_whole(host: World, call: str, w
     for number in range(60):
         (folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
         written(folder / str(number % 2) / f"{number}.raw", 5000 + number, seed=number)
-    run("sync")
+    sync()
     before = run("sh", "-c", 'cd "$1" && sha256sum */*.raw', "sh", folder)
     with rewriter(stopping(f"{call}:when={when}")) as rewrite:
         rewrite.begin(folder)

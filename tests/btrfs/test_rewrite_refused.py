@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import MIB, beside, digest, written
 from tests.btrfs.world import World, until
 
@@ -208,7 +208,7 @@ def test_space_that_is_gone_by_the_time_it_is_needed(host: World):
     folder = disk.path / "vm"
     folder.mkdir()
     small, large = written(folder / "small.raw", MIB), written(folder / "large.raw", 100 * MIB)
-    run("sync")
+    sync()
     host.nocow(folder, existing="rewrite")
     assert "2 files copy-on-write  ->  nocow" in host.plan(expect=2).out
     with untouched(large):
@@ -225,6 +225,6 @@ def test_space_that_is_gone_by_the_time_it_is_needed(host: World):
     assert "V706" in host.plan(expect=2).row(f"! images {large}")
     host.apply(expect=1)
     (disk.path / "ballast").unlink()
-    run("sync")
+    sync()
     host.apply()
     assert is_nocow(large)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.each import CRON_D, Each, everything, records, strays
-from tests.btrfs.outside import compression, is_nocow, run
+from tests.btrfs.outside import compression, is_nocow, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import ALICE, FSTAB, NOBODY, Image, Ran, World
 
@@ -215,7 +215,7 @@ def final(request: pytest.FixtureRequest, host: World) -> Path:
     folder = host.area / "vm"
     (folder / "sub").mkdir(parents=True)
     (folder / "disk.raw").write_bytes(b"image" * 10_000)
-    os.sync()
+    sync()
     host.declare(paths=[{"path": str(folder), **FINAL[request.param][0]}])
     assert host.vmtune("plan", "-o", str(PLAN)).code == 0
     return folder
@@ -406,7 +406,7 @@ def full(host: World) -> Image:
     folder.mkdir()
     for name, size in (("large.raw", 40), ("small.raw", 1)):
         (folder / name).write_bytes(os.urandom(size << 20))
-    os.sync()
+    sync()
     host.nocow(folder, existing="rewrite")
     ran = host.vmtune("plan", "-o", str(PLAN))
     assert "up to 56.3 MiB must be free meanwhile" in ran.out, ran
@@ -417,7 +417,7 @@ def fill(image: Image, left: int) -> None:
     """A file that leaves so many MiB."""
     free = os.statvfs(image.path)
     run("fallocate", "-l", str(free.f_bavail * free.f_frsize - (left << 20)), image.path / "more")
-    os.sync()
+    sync()
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_a_disk_that_filled_since_makes_it_stale(host: World, full: Image, left:
 def test_an_image_that_grew_and_fits_does_not(host: World, full: Image):
     with (full.path / "vm" / "small.raw").open("ab") as file:
         file.write(os.urandom(2 << 20))
-    os.sync()
+    sync()
     ran = host.vmtune("apply", "--yes", str(PLAN))
     assert ran.code == 0, ran
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.btrfs.outside import compression, fragments, identity, run, tree
+from tests.btrfs.outside import compression, fragments, identity, run, sync, tree
 from tests.btrfs.test_json import check
 from tests.btrfs.world import NOBODY, Image, World
 
@@ -30,7 +30,7 @@ def scatter(file: Path, size: int, writes: int, seed: int = 7) -> None:
             if number % 32 == 0:
                 new.flush()
                 os.fsync(new.fileno())
-    os.sync()
+    sync()
 
 
 def effect(host: World, **options: Any) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def fs(host: World) -> Image:
         flat.write(os.urandom(6 * MIB))
     with open(vm / "reserved.raw", "wb") as flat:
         os.posix_fallocate(flat.fileno(), 0, 5 * MIB)
-    os.sync()
+    sync()
     run("cp", "--reflink=always", vm / "packed.raw", vm / "clone.raw")
-    os.sync()
+    sync()
     host.nocow(vm)
     return disk
 
@@ -194,7 +194,7 @@ def test_status_changes_nothing(host: World, fs: Image):
 def test_only_the_largest_are_named(host: World, fs: Image):
     for number in range(12):
         (fs.path / "vm" / f"big{number:02}.raw").write_bytes(os.urandom((60 + number) << 16))
-    os.sync()
+    sync()
     [path] = effect(host)["paths"]
     assert path["files"] == len(path["images"]) == 18
     sizes = [each["size"] for each in path["images"]]
@@ -212,7 +212,7 @@ def test_a_run_keeps_how_the_images_lay(host: World, fs: Image):
     assert ran.code == 1, ran
     shutil.copyfile(vm / "cow.raw", vm / "new")
     os.rename(vm / "new", vm / "cow.raw")
-    os.sync()
+    sync()
     told = images(host)["cow.raw"]
     assert told["nocow"]
     assert (told["fragments_before"], told["fragments"]) == (before, fragments(vm / "cow.raw"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import fragments, is_nocow, run
+from tests.btrfs.outside import fragments, is_nocow, run, sync
 from tests.btrfs.trees import is_subvolume, planted, rewrite_at_random, shown, strays
 from tests.btrfs.world import ALICE, World
 
@@ -56,11 +56,11 @@ def test_nothing_is_copied(host: World):
     images.mkdir()
     run("chattr", "+C", images)
     (images / "vm.raw").write_bytes(os.urandom(80 << 20))
-    os.sync()
+    sync()
     left = lambda: os.statvfs(image.path).f_bavail * 4096  # noqa: E731
     while left() > 60 << 20:
         run("fallocate", "-l", "8M", image.path / f"filler{left()}")
-        os.sync()
+        sync()
     declare(host, images)
     host.apply()
     assert is_subvolume(images)
@@ -75,7 +75,7 @@ def test_images_stay_in_one_piece_while_the_parent_is_snapshotted(host: World, s
         run("chattr", "+C", folder)
         run("fallocate", "-l", "32M", folder / "vm.raw")
         (folder / "vm.raw").write_bytes(os.urandom(32 << 20))
-    os.sync()
+    sync()
     if snapshotted:
         run("btrfs", "subvolume", "snapshot", host.area, host.area / "earlier")
     own, other = (folder / "vm.raw" for folder in folders)
@@ -204,7 +204,7 @@ def test_together_with_all_that_an_entry_can_ask(host: World):
     images = host.area / "images"
     images.mkdir()
     (images / "vm.raw").write_bytes(os.urandom(1 << 20))
-    os.sync()
+    sync()
     before = (images / "vm.raw").read_bytes()
     host.declare(
         paths=[{"path": str(images), "subvolume": True, "nocow": True, "existing": "rewrite"}],

@@ -14,7 +14,7 @@ import pytest
 
 from tests.btrfs.each import contents
 from tests.btrfs.forked import Call, Forked
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 from tests.btrfs.test_subvolume_used import Turner
 from tests.btrfs.trees import is_subvolume, planted, strays
 from tests.btrfs.turning import Again, declared, sown
@@ -149,7 +149,7 @@ def test_a_full_filesystem(host: World):
     images = planted(image.path / "images")
     for number in range(2000):
         (images / f"{number}.xml").write_bytes(b"x" * 1500)
-    os.sync()
+    sync()
     with open(image.path / "filler", "wb", buffering=0) as filler:
         try:
             while True:
@@ -166,7 +166,7 @@ def test_a_full_filesystem(host: World):
     assert not is_subvolume(images)
     assert strays(image.path) == []
     (image.path / "filler").unlink()
-    os.sync()
+    sync()
     host.apply()
     assert contents(images) == before
 

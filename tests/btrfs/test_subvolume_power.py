@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.stopping import copied, mount_copy, paused, stopping, stops
 from tests.btrfs.test_subvolume_shared import words, writer
@@ -36,7 +36,7 @@ def images(host: World) -> Path:
         (path / f"{number}.xml").write_bytes(os.urandom(1000))
     (path / "big.raw").write_bytes(os.urandom(6_000_000))
     os.link(path / "big.raw", path / "sub" / "also.raw")
-    os.sync()
+    sync()
     host.declare(paths=[{"path": str(path), "subvolume": True}])
     return path
 

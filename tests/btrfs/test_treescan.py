@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.host.directories import outline, treescan
 from reconciler.host.directories.tree import Walk
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 from tests.btrfs.test_plan import offends
 from tests.btrfs.world import World
 
@@ -69,7 +69,7 @@ def test_both_see_the_same(host: World, seed: int):
     later.rename(top / "later")
     for number, path in enumerate(path for path in beside.iterdir() if path.is_file()):
         os.link(path, top / f"from beside {number}", follow_symlinks=False)
-    os.sync()
+    sync()
     expected = walked(top)
     assert expected.files > 50
     assert expected.subvolumes
@@ -85,7 +85,7 @@ def test_an_attribute_just_set_is_seen(host: World, letter: str):
     for number in range(100):
         (host.area / str(number)).mkdir()
     run("chattr", "-R", "-C" if letter == "+C" else "+C", *host.area.iterdir())
-    os.sync()
+    sync()
     run("chattr", letter, host.area / "42")
     found = read_as_a_tree(host.area)
     assert ("42" in found.plain.named) == (letter == "-C")
@@ -96,7 +96,7 @@ def test_an_attribute_just_set_is_seen(host: World, letter: str):
 def test_data_that_is_not_written_yet_is_data(host: World):
     """The tree knows a file as empty until its data is on disk."""
     (host.area / "old.raw").write_bytes(b"x")
-    os.sync()
+    sync()
     (host.area / "new.raw").write_bytes(b"x" * 5000)
     found = read_as_a_tree(host.area)
     assert (found.cow.count, found.plain.count) == (2, 0)
@@ -121,7 +121,7 @@ def test_a_forged_inode_in_data_is_no_inode(host: World):
         os.setxattr(host.area / str(number), "user.forged", forged)
         (host.area / f"d{number}").mkdir()
         os.setxattr(host.area / f"d{number}", "user.forged", forged)
-    os.sync()
+    sync()
     found = read_as_a_tree(host.area)
     assert (found.files, found.plain.count) == (50, 50)
     assert found == walked(host.area)
@@ -134,7 +134,7 @@ def test_many_names_in_one_directory_are_all_seen(host: World):
     for number in range(300):
         os.link(first, host.area / f"{number:03}{'n' * 240}")
     first.unlink()
-    os.sync()
+    sync()
     assert read_as_a_tree(host.area) == walked(host.area)
     assert read_as_a_tree(host.area).files == 300
 
@@ -142,7 +142,7 @@ def test_many_names_in_one_directory_are_all_seen(host: World):
 @pytest.mark.parametrize("name", [".vmtune-1-2-3", "a.opened-meanwhile-5"])
 def test_what_a_killed_run_left_is_for_the_walk(host: World, name: str):
     (host.area / name).write_bytes(b"x")
-    os.sync()
+    sync()
     assert not treescan.scan(str(host.area), Walk(), outline.Outline())
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 
 ACL_USER = 4711
 
@@ -60,7 +60,7 @@ def planted(top: Path) -> Path:
     for number, path in enumerate([*sorted(top.rglob("*"), reverse=True), top]):
         times = (later + number, 1_100_000_000_987_654_321 + number)
         os.utime(path, ns=times, follow_symlinks=False)
-    os.sync()
+    sync()
     return top
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.btrfs.each import contents
-from tests.btrfs.outside import run
+from tests.btrfs.outside import run, sync
 from tests.btrfs.trees import is_subvolume, planted, strays
 from tests.btrfs.world import World
 
@@ -41,7 +41,7 @@ def sown(top: Path) -> Path:
     later = time.time_ns() + 3600 * 10**9  # with relatime, looking leaves no time later than now
     for path in (*sorted(top.rglob("*"), reverse=True), top):
         os.utime(path, ns=(later, later), follow_symlinks=False)
-    os.sync()
+    sync()
     return top
 
 

@@ -1,4 +1,4 @@
-"""The host of one test: a Btrfs subvolume, an empty /etc/fstab, and vmtune as a real program."""
+"""The host of one test: a Btrfs subvolume, an empty /etc/fstab, and vmtune as a real process."""
 
 import contextlib
 import fcntl
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.btrfs.forking import Server, truly
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM, TOP, guard
 
@@ -28,6 +29,8 @@ _ENV = {
     "LC_ALL": "C.UTF-8",
     "HOME": "/root",
 }
+_AT_THE_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
+"""Variables that are read before the program begins: who is forked comes too late for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,9 @@ class Image:
 class World:
     """One test's host. ``area`` is a fresh subvolume, ``existing`` in no other test."""
 
-    def __init__(self, area: Path, cleanup: contextlib.ExitStack) -> None:
+    def __init__(self, area: Path, cleanup: contextlib.ExitStack, server: Server) -> None:
         self.area = area
+        self._server = server
         self.file = TOP / "t" / "vmtune.yaml"
         self._cleanup = cleanup
         cleanup.callback(_unmount_all)
@@ -154,22 +158,17 @@ class World:
         env: Mapping[str, str] | None = None,
         config: Path | None = None,
     ) -> Ran:
-        """Run it to its end; no user ever sees a traceback."""
-        argv = [*map(str, under), *PROGRAM, "--config", str(config or self.file), *arguments]
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            env={**_ENV, **(env or {})},
-            user=user,
-            group=user,
-            extra_groups=[],
-            timeout=20,
-        )
-        ran = Ran(done.returncode, done.stdout, done.stderr)
+        """Run it to its end; no user ever sees a traceback.
+
+        Forked off a process that has it imported (``forking``), but for what is ``under``
+        another program or has variables for Python itself. ``start`` and ``typed`` fork nothing.
+        """
+        words = ["--config", str(config or self.file), *arguments]
+        whole = {**_ENV, **(env or {})}
+        if under or any(name.startswith(_AT_THE_START) for name in env or {}):
+            ran = Ran(*truly([*map(str, under), *PROGRAM, *words], whole, user))
+        else:
+            ran = Ran(*self._server.run(words, whole, user))
         assert "Traceback" not in ran.out + ran.err, ran
         assert "fault of vmtune" not in ran.err, ran
         return ran
