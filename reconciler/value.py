@@ -121,7 +121,7 @@ def _methods(
     def init(self: object, *given: Any, **named: Any) -> None:
         if named or len(given) != count:
             given = (*_filled(name, fields, given, named),)
-        for put, value in zip(puts, given, strict=True):
+        for put, value in zip(puts, given):  # noqa: B905 - as many: a third of the time is its
             put(self, value)
 
     def shown(self: object) -> str:
@@ -144,19 +144,14 @@ def _filled(
     name: str, fields: dict[str, _Field], given: tuple[Any, ...], named: dict[str, Any]
 ) -> list[Any]:
     """A value for each field: by position, by name, or its default; TypeError as a call's."""
-    values, used = list(given), 0
-    for each in tuple(fields)[len(given) :]:
-        if each in named:
-            used += 1
-            value = named[each]
-        else:
-            value = fields[each].missing()
-        if value is _NOTHING:
+    values = [*given]
+    for each in (*fields,)[len(given) :]:
+        value = named.pop(each, _NOTHING)
+        if value is _NOTHING and (value := fields[each].missing()) is _NOTHING:
             raise TypeError(f"{name}() lacks {each}")
         values.append(value)
-    if used < len(named):
-        wrong = [n for n in named if n not in fields or n in tuple(fields)[: len(given)]]
-        raise TypeError(f"{name}() got what it does not take, or has: {', '.join(wrong)}")
+    if named:
+        raise TypeError(f"{name}() got what it does not take, or has: {', '.join(named)}")
     if len(values) > len(fields):
         raise TypeError(f"{name}() takes {len(fields)} values, and got {len(given)}")
     return values

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Query
 from reconciler.core.tree import Tree
-from reconciler.value import dataclass
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from reconciler.formats.crontab import Job
@@ -72,6 +72,14 @@ class FilesystemOf(Query[Filesystem]):
 
 
 @dataclass(frozen=True, slots=True)
+class BtrfsIn(Query[Filesystem]):
+    """What is alike in all of a subvolume, by its device number: all but what is ``free``."""
+
+    device: int
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TreeOf(Query[Tree]):
     """Look below a path, but not into the absolute paths ``apart``.
 
@@ -96,6 +104,14 @@ class SnapshotsOf(Query[tuple[str, ...]]):
     """Why the subvolume of a path counts as snapshotted: one reason a line, or none."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsIn(Query[tuple[str, ...]]):
+    """The same by device number, which each subvolume has one of its own; ``path`` is in it."""
+
+    device: int
+    path: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

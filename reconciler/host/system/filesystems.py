@@ -7,13 +7,14 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.core.facts import Filesystem, Location, Mounts
+from reconciler.core.facts import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import mountinfo
 from reconciler.host.kernel import btrfs, inode, statfs
 from reconciler.host.people import caller
 from reconciler.host.system import snapshotters
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -87,16 +88,29 @@ def _status(path: str) -> os.stat_result | None:
 
 def filesystem(path: str, see: Snapshot) -> Filesystem:
     """The filesystem of an existing path, or of the nearest existing directory above it."""
-    while _status(path) is None:
+    while (there := _status(path)) is None:
         path = os.path.dirname(path)
     name = statfs.filesystem_type(path)
     if name != "btrfs":
         return Filesystem(name)
     status = os.statvfs(path)
+    # One that may not be read says nothing of the others there.
+    is_open = os.access(path, os.R_OK)
+    found = see(BtrfsIn(there.st_dev, path)) if is_open else btrfs_in(path, see)
+    read_only = bool(status.f_flag & os.ST_RDONLY) or found.read_only
+    return replace(found, free=status.f_bavail * status.f_frsize, read_only=read_only)
+
+
+def btrfs_in(path: str, see: Snapshot) -> Filesystem:
+    """What a Btrfs says of itself, and of the subvolume of an existing path."""
     with _anywhere_on(path, see) as fd:
-        uuid, label, profiles = btrfs.filesystem_uuid(fd), btrfs.label(fd), btrfs.data_profiles(fd)
-        read_only = bool(status.f_flag & os.ST_RDONLY) or btrfs.subvolume(fd).read_only
-    return Filesystem(name, uuid, label, profiles, status.f_bavail * status.f_frsize, read_only)
+        return Filesystem(
+            "btrfs",
+            btrfs.filesystem_uuid(fd),
+            btrfs.label(fd),
+            btrfs.data_profiles(fd),
+            read_only=btrfs.subvolume(fd).read_only,
+        )
 
 
 def _anywhere_on(path: str, see: Snapshot) -> AbstractContextManager[int]:
@@ -164,13 +178,19 @@ def is_subvolume_root(path: str) -> bool:
     return os.stat(path).st_ino == btrfs.FIRST_INODE
 
 
-def snapshots(path: str) -> tuple[str, ...]:
-    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come.
+def snapshots(path: str, see: Snapshot) -> tuple[str, ...]:
+    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    with inode.opened(path) as fd:
+        return see(SnapshotsIn(os.fstat(fd).st_dev, path))
+
+
+def snapshots_in(path: str) -> tuple[str, ...]:
+    """The same for an existing path that may be read.
 
     Those there are only root sees; a program that will make more is sign enough.
     """
-    while _status(path) is None:
-        path = os.path.dirname(path)
     with inode.opened(path) as fd:
         own = btrfs.subvolume(fd)
         coming = tuple(snapshotters.of(own.identifier))
