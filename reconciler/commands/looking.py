@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.facts import SharedBelow, SnapshotsOf, TreeOf
 from reconciler.core.layout import LayoutsOf
 from reconciler.core.snapshot import Snapshot
-from reconciler.host import readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +24,8 @@ _PATIENCE = 1.0
 
 def look(terminal: Terminal) -> Snapshot:
     """A snapshot of this host; a terminal is told what is looked at while that takes long."""
+    from reconciler.host import readers  # noqa: PLC0415 - a mistake in the file is told before
+
     if terminal.quiet or not terminal.can_redraw:
         return readers.look()
     told = ""
