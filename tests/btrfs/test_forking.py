@@ -17,7 +17,7 @@ from tests.btrfs.world import _ENV, NOBODY, World
 SELF = r"""
 import gc, json, os, resource, signal, sys
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-same = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapEff", "CapPrm", "Name")
+same = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "CapEff", "CapPrm", "Name")
 streams = (sys.stdin, sys.stdout, sys.stderr)
 links = [(n, os.readlink(f"/proc/self/fd/{n}").split(":")[0]) for n in range(100) if
          os.path.lexists(f"/proc/self/fd/{n}")]
@@ -25,7 +25,8 @@ limits = [resource.getrlimit(n) for n in range(16)]
 environ = dict(pair.split("=", 1) for pair in open("/proc/self/environ").read().split("\0") if pair)
 print(json.dumps({
     "status": [status[name] for name in same],
-    "caught": int(status["SigCgt"], 16) & 0x7FFFFFFF,  # beyond is glibc's own, for setuid(2)
+    # Beyond is glibc's own, for setuid(2).
+    "signals": [int(status[name], 16) & 0x7FFFFFFF for name in ("SigIgn", "SigCgt")],
     "owner": os.stat("/proc/self").st_uid,
     "descriptors": links,
     "streams": [(s.encoding, s.errors, s.line_buffering, s.write_through, s.isatty(), s.seekable(),
