@@ -16,7 +16,7 @@ from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.origin import Origin
 from reconciler.core.places import Folder
-from reconciler.core.standing import Standing
+from reconciler.core.standing import MOST, NONE_LEFT, Standing
 from reconciler.core.written import Run, Written, fold
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)
@@ -270,3 +270,11 @@ def test_written_again_and_again_the_first_original_stays(values):
         assert found
         assert found.original == values[max(returned)]
         assert found.values == (values[-1],)
+
+
+def test_a_record_that_named_all_that_is_below_is_read():
+    """Before there could be a million of them."""
+    names = [f"{number:04}" for number in range(MOST + 1)]
+    found = codec.value(places.Below("/vm"), names)
+    assert found == Standing(MOST + 1, tuple(names[:MOST]))
+    assert codec.value(places.Below("/vm"), []) == NONE_LEFT
