@@ -9,7 +9,7 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.host.kernel import ioctl
+from reconciler.host.kernel import ids, ioctl
 from reconciler.host.kernel.libc import libc
 
 if TYPE_CHECKING:
@@ -154,12 +154,8 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
         yield
         return
     groups = os.getgroups()
-    os.setgroups([gid])
-    os.setegid(gid)
-    os.seteuid(uid)
+    ids.become(uid, gid, [gid])
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
+        ids.back(groups)
