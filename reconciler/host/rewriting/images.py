@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import time
@@ -10,24 +9,20 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
-from reconciler.core.images import CODES, is_stray
+from reconciler.core.images import CODES
 from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
-from reconciler.host.directories import standing
-from reconciler.host.directories.tree import Walk, entries, named
 from reconciler.host.kernel import holders, lease
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import copying, rewrite
-from reconciler.host.system import filesystems
+from reconciler.host.rewriting.todo import Todo
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Self
 
     from reconciler.core.images import Images
     from reconciler.core.standing import Standing
@@ -36,12 +31,10 @@ if TYPE_CHECKING:
 
 _TOLD = 10
 """Images that are left as they are, and said why; the rest is counted."""
-_IN_MEMORY = 1 << 20
-"""Bytes of names that are kept there: more are in a file, as there may be a million."""
 _HELD = 512
 """Images exchanged and not yet given up at once, with three descriptors each, if so many may be."""
-_SPARE = 256
-"""Descriptors for all else, with the images that are not exchanged yet."""
+_SPARE = 32
+"""Descriptors for all else: a dozen are open."""
 _SMALL = 1 << 20
 """Bytes on disk up to which images wait for each other, to be synced at the same time."""
 _TOGETHER, _AGE = 32, 0.05
@@ -55,65 +48,20 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
     """
     del have, want
     with (
-        _Todo(place) as todo,
+        Todo(place) as todo,
         lease.unharmed(),
         copying.Copier() as copier,
         ThreadPoolExecutor(_TOGETHER) as pool,
     ):
-        work = _Work(place, watch, copier, pool, todo.count, todo.size, _holdable())
+        work = _Work(place, watch, copier, pool, todo.count, todo.size, *_most())
         try:
-            for entry in todo.entries(work.give_up_due):
+            for entry in todo.entries(work.let_nobody_wait):
                 work.one(entry)
         finally:
             work.settle_all()
         if work.number:
             files.sync_filesystem(place.path)  # no old data comes back once success is claimed
         work.report()
-
-
-class _Todo:
-    """The files that are to be rewritten, found before the first is.
-
-    While an image waits to be given up, no walk over a million others may keep its opener.
-    """
-
-    def __init__(self, place: Images) -> None:
-        self._place = place
-        self._spared = frozenset(place.spared)
-        self._mounted = frozenset(mount.target for mount in filesystems.mounts())
-        self.count = self.size = 0
-        """How many, and the bytes that they have on disk."""
-
-    def __enter__(self) -> Self:
-        self._names = SpooledTemporaryFile(_IN_MEMORY)
-        for entry in entries(self._place.path, self._walk()):
-            if self._is_one(entry):
-                self._names.write(json.dumps(entry.path).encode("ascii") + b"\n")
-                self.count += 1
-                self.size += entry.status.st_blocks * 512
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._names.close()
-
-    def entries(self, before_each: Callable[[], None]) -> Iterator[Entry]:
-        """Those that are still there and still so, each open."""
-        self._names.seek(0)
-
-        def names() -> Iterator[str]:
-            for line in self._names:
-                before_each()
-                yield json.loads(line)
-
-        return filter(self._is_one, named(self._place.path, names(), self._walk()))
-
-    def _walk(self) -> Walk:
-        return Walk(frozenset(self._place.apart), self._mounted)
-
-    def _is_one(self, entry: Entry) -> bool:
-        if is_stray(os.path.basename(entry.path)) or entry.path in self._spared:
-            return False
-        return standing.differs(entry.fd, entry.status, self._place.aim)
 
 
 @dataclass(slots=True)
@@ -126,8 +74,8 @@ class _Work:
     pool: ThreadPoolExecutor
     of: int
     all_size: int
-    most: int
-    """How many may be held."""
+    most_copied: int
+    most_held: int
     number: int = 0
     behind: int = 0
     """Bytes of the images before the one under way."""
@@ -137,6 +85,8 @@ class _Work:
     held: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
     durable: set[str] = field(default_factory=set)
     """Of those the ones whose directory was synced since they were exchanged."""
+    in_use: list[tuple[Entry, rewrite.InUse]] = field(default_factory=list)
+    """Left, and nobody was asked yet who has them open."""
     left: list[str] = field(default_factory=list)
     left_count: int = 0
     hint: str = ""
@@ -158,8 +108,9 @@ class _Work:
         with self._leaving(entry):
             self._tell(entry.path, 0, size)
             self._copy(entry, going)
+        self._say_who()
         self.behind += size
-        if size > _SMALL or len(self.copied) == _TOGETHER or self._is_old():
+        if size > _SMALL or len(self.copied) >= self.most_copied or self._is_old():
             self._exchange()
 
     def _copy(self, entry: Entry, going: Callable[[int], None]) -> None:
@@ -179,15 +130,31 @@ class _Work:
     def _exchange(self) -> None:
         """Have those that are copied synced, all at once, and exchanged."""
         self.give_up_due()
+        self._drop_awaited()
         new = [changed.new for _, changed in self.copied]
-        synced = [self.pool.submit(os.fsync, fd).result for fd in new[1:]]
+        synced = [self._syncing(fd) for fd in new[1:]]
         # The first one here: where it is alone, it needs no other thread.
         for sync in [partial(os.fsync, fd) for fd in new[:1]] + synced:
             entry, changed = self.copied.popleft()
             with self._leaving(entry):
                 self.held.append((entry, rewrite.exchange(changed, sync)))
-        while len(self.held) > self.most:
+        self._say_who()
+        while len(self.held) > self.most_held:
             self._give_up_next()
+
+    def _drop_awaited(self) -> None:
+        """Whoever came for one meanwhile need not wait until the disk has all of them."""
+        for entry, changed in [pair for pair in self.copied if not lease.held(pair[1].old)]:
+            self.copied.remove((entry, changed))
+            with self._leaving(entry):
+                rewrite.exchange(changed, partial(_sync, changed))
+
+    def _syncing(self, fd: int) -> Callable[[], object]:
+        """What waits for its fsync(2): in a thread, or here where there may be no more of them."""
+        try:
+            return self.pool.submit(os.fsync, fd).result
+        except RuntimeError:
+            return partial(os.fsync, fd)
 
     def _tell(self, path: str, done: int, size: int) -> None:
         if self.watch.stop():
@@ -195,6 +162,12 @@ class _Work:
         done = min(done, size)
         whole = (self.behind + done, self.all_size)
         self.watch.tell(Step(path, "copying", done, size, self.number, self.of, *whole))
+
+    def let_nobody_wait(self) -> None:
+        """Go on with those that were copied, or held, for long enough."""
+        if self._is_old():
+            self._exchange()
+        self.give_up_due()
 
     def give_up_due(self) -> None:
         """Give up the old data of those that have waited long enough."""
@@ -215,6 +188,7 @@ class _Work:
                 rewrite.finish(changed, durable=True)
             else:
                 self._settle(changed)
+        self._say_who()
 
     @contextmanager
     def _leaving(self, entry: Entry) -> Iterator[None]:
@@ -222,7 +196,7 @@ class _Work:
         try:
             yield
         except rewrite.InUse as refused:
-            self._leave(entry, _who(entry.status, refused), code=CODES["open"])
+            self.in_use.append((entry, refused))
         except Refused as refused:
             self._leave(entry, refused.message, refused.hint, _code(refused))
         except copying.Damaged as damaged:
@@ -236,6 +210,18 @@ class _Work:
         rewrite.finish(changed)
         there = [other for _, other in self.held if os.fstat(other.within).st_ino == folder]
         self.durable = {other.beside for other in there}
+
+    def _say_who(self) -> None:
+        """Ask for all of them at once, if they are told: it is a look at every process.
+
+        Others wait meanwhile, but none of a batch for those that are left of it.
+        """
+        asked, self.in_use = self.in_use, []
+        told = [entry.status for entry, _ in asked[: max(0, _TOLD - len(self.left))]]
+        found = holders.holders_of({holders.inode_of(each) for each in told}) if told else {}
+        for entry, refused in asked:
+            who = found.get(holders.inode_of(entry.status), ())
+            self._leave(entry, _in_use(who, refused), code=CODES["open"])
 
     def _leave(self, entry: Entry, why: str, hint: str = "", code: str = "") -> None:
         self.left_count += 1
@@ -253,13 +239,21 @@ class _Work:
         raise Refused("\n  ".join([first, *lines]), self.hint or _HINT)
 
 
-def _holdable() -> int:
-    """How many images may be held: for as many there are descriptors, three for each."""
+def _sync(image: rewrite.Changed) -> None:
+    """Put a copy on disk, but not one that somebody came for: InUse, and they go on."""
+    rewrite.undisturbed(image.old)
+    os.fsync(image.new)
+
+
+def _most() -> tuple[int, int]:
+    """How many images may be copied, and how many held: three descriptors for each."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, _SPARE + 3 * _HELD)
+    wanted = max(soft, _SPARE + 3 * (_TOGETHER + _HELD))
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return max(1, min(_HELD, (most - _SPARE) // 3))
+    images = max(2, (most - _SPARE) // 3)
+    copied = min(_TOGETHER, images // 2)
+    return copied, min(_HELD, images - copied)
 
 
 _HINT = "the others are done; shut down or close what uses these, then apply again"
@@ -279,9 +273,9 @@ def _code(error: Exception) -> str:
     return CODES.get(_SORTS.get(type(error), ""), "")
 
 
-def _who(status: os.stat_result, refused: Refused) -> str:
+def _in_use(who: tuple[str, ...], refused: Refused) -> str:
     """With names, if whoever has it open can be seen."""
-    who = " and ".join(holders.holders(status))
     if not who:
         return refused.message
-    return f"in use by {who}" if refused.message == "in use" else f"{refused.message} ({who})"
+    names = " and ".join(who)
+    return f"in use by {names}" if refused.message == "in use" else f"{refused.message} ({names})"

@@ -100,7 +100,7 @@ def copy(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -
         undo.callback(lease.release, old)
 
         def told(size: int) -> None:
-            _undisturbed(old)
+            undisturbed(old)
             going(size)
 
         copier.copy(old, new, told)
@@ -156,7 +156,8 @@ def _fit(status: os.stat_result, flags: int) -> None:
             raise Protected(f"it is {word}")
 
 
-def _undisturbed(old: int) -> None:
+def undisturbed(old: int) -> None:
+    """InUse where somebody came for the image; they go on at once."""
     if not lease.held(old):
         lease.release(old)  # the copy is dropped: nobody need wait for what is under way of it
         raise InUse("opened by somebody while it was copied; it is as it was")
