@@ -141,7 +141,7 @@ class Below(Place[Standing]):
 
     def half_done(self, have: Standing, now: Standing, want: Standing) -> bool:
         """Some of them set, others not yet."""
-        return want.count <= now.count <= have.count
+        return want.is_left_of(now) and now.is_left_of(have)
 
     def stays(self, original: Standing) -> bool:
         """Each entry may have become part of something else."""

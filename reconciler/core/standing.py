@@ -24,5 +24,12 @@ class Standing:
         """Whether all of them are named."""
         return self.count == len(self.named)
 
+    def is_left_of(self, other: Standing) -> bool:
+        """Whether it may be what is left of another: no more, and no name that is new."""
+        known = set(other.named)
+        last = "" if other.is_whole else other.named[-1]  # behind it the other names none
+        is_old = all(name in known or (last and name > last) for name in self.named)
+        return self.count <= other.count and bool(is_old)
+
 
 NONE_LEFT = Standing(0, ())

@@ -616,3 +616,24 @@ def test_what_was_planned_without_root_is_checked_by_root(each: Each):
     apply(each, expect=0)
     assert is_nocow(each.new)
     assert "compress=zstd:15" in FSTAB.read_text()
+
+
+@pytest.mark.parametrize("count", [3, 1001])
+def test_as_many_below_a_directory_are_not_the_same_ones(host: World, count: int):
+    """One is gone, another came that no plan showed: no revert would take its attribute off."""
+    folder = host.area / "vm"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:04}").mkdir()
+    host.nocow(folder)
+    assert host.vmtune("plan", "-o", str(PLAN)).code == 0
+    (folder / "0001").rmdir()
+    (folder / "0001new").mkdir()
+    ran = host.vmtune("apply", "--yes", str(PLAN))
+    assert ran.code == 5, ran
+    assert "the plan is stale, and nothing was changed" in ran.err
+    assert not is_nocow(folder)
+    (folder / "0001new").rmdir()
+    ran = host.vmtune("apply", "--yes", str(PLAN))
+    assert ran.code == 0, ran
+    assert is_nocow(folder / "0002")
