@@ -55,6 +55,8 @@ _BOUNDS = {
 }
 # No month is sure to have more than 28 days to count back.
 _LAST_FROM_THE_END = 28
+# chain_valid() of systemd takes three days off for each that is behind another (seen in 252).
+_LESS = 3
 
 
 def check(words: Sequence[str]) -> bool:
@@ -104,16 +106,31 @@ def _checked(match: re.Match[str] | None, *, end: bool = False) -> bool:
         return False
     for name, chain in match.groupdict().items():
         if chain not in (None, "*"):
-            for component in chain.split(","):
-                _within(name, component, end=end and name == "day")
+            is_end = end and name == "day"
+            for place, component in enumerate(_ordered(chain.split(","))):
+                _within(name, component, _LAST_FROM_THE_END - _LESS * place if is_end else 0)
     return True
 
 
-def _within(name: str, text: str, *, end: bool) -> None:
-    """ValueError unless the bounds of a name hold, counted from the month's `end` or not."""
+def _ordered(components: Sequence[str]) -> list[str]:
+    """As systemd has them when it looks at their bounds: each once, by its numbers."""
+    return sorted({_numbers(each): each for each in components}.values(), key=_numbers)
+
+
+def _numbers(component: str) -> tuple[float, ...]:
+    """Start, stop and step, without a stop that is no more than the start: 9..24/19 is 9."""
+    match = re.fullmatch(_COMPONENT, component)
+    start, stop, step = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    if stop > start and step:
+        stop -= (stop - start) % step
+    return (start, stop, step) if stop > start or not stop else (start, 0, 0)
+
+
+def _within(name: str, text: str, end: int) -> None:
+    """ValueError unless the bounds of a name hold; to ``end`` if counted from the month's end."""
     from decimal import Decimal  # noqa: PLC0415 - cron fields need none
 
-    low, high = (1, _LAST_FROM_THE_END) if end else _BOUNDS[name]
+    low, high = (1, end) if end else _BOUNDS[name]
     match = re.fullmatch(_COMPONENT, text)
     if match is None or (name != "second" and any("." in (part or "") for part in match.groups())):
         raise ValueError(f"{name} is {text}: write a number, 1..5, or 0/15 for every 15th from 0")
