@@ -27,7 +27,8 @@ class Standing:
     def is_left_of(self, other: Standing) -> bool:
         """Whether it may be what is left of another: no more, and no name that is new."""
         known = set(other.named)
-        last = "" if other.is_whole else other.named[-1]  # behind it the other names none
+        cut = bool(other.named) and not other.is_whole
+        last = other.named[-1] if cut else ""  # behind it the other names none
         is_old = all(name in known or (last and name > last) for name in self.named)
         return self.count <= other.count and bool(is_old)
 

@@ -28,6 +28,7 @@ MANY = of(*(f"s{number:04}" for number in range(MOST)), count=MOST + 5)
         (of("s0003", "s0003x"), MANY, False),
         (of(*MANY.named[1:], "t", count=MOST + 4), MANY, True),
         (of(*MANY.named, count=MOST + 6), MANY, False),
+        (of("a"), of(count=5), False),  # as no look at a host says it, but a file may
     ],
 )
 def test_no_more_and_none_that_is_new(now: Standing, before: Standing, is_it: bool):
