@@ -13,7 +13,7 @@ from reconciler.host.directories import tree
 from reconciler.host.kernel import inode
 from reconciler.host.rewriting import copying, images
 from tests.btrfs.outside import is_nocow, run
-from tests.btrfs.rewriting import KIB, Comers, beside, digest, rewriter
+from tests.btrfs.rewriting import KIB, MIB, Comers, beside, digest, rewriter, written
 from tests.btrfs.world import World, until
 
 STRACE = ["strace", "-f", "--seccomp-bpf", "-qq"]
@@ -54,6 +54,23 @@ def test_where_no_more_threads_may_be_each_is_synced_at_its_turn(host: World):
     assert all(map(is_nocow, found))
     assert list(map(digest, found)) == before
     assert _only(host.area / "vm", found)
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_a_large_one_is_left_where_there_are_too_few_threads(host: World, most: int):
+    """None of its pieces may be done later, when its descriptors are those of other files."""
+    found = _small(host.area / "vm", 3)
+    large = written(host.area / "vm" / "large.raw", 20 * MIB)
+    before = list(map(digest, [*found, large]))
+    few = ["-o", "/dev/null", "-e", "trace=clone,clone3"]
+    few += ["-e", f"inject=clone,clone3:error=EAGAIN:when={most + 1}+"]
+    with rewriter([*STRACE, *few]) as rewrite:
+        ended = rewrite.refused(host.area / "vm", "large.raw: the system allows no more threads")
+    assert "pids.max" in ended.message + ended.hint
+    assert all(map(is_nocow, found))
+    assert not is_nocow(large)
+    assert list(map(digest, [*found, large])) == before
+    assert _only(host.area / "vm", [*found, large])
 
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])

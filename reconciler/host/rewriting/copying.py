@@ -17,9 +17,11 @@ import os
 import queue
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Barrier
 from typing import TYPE_CHECKING, Self
 
 from reconciler.host.kernel import preallocated
+from reconciler.host.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +41,9 @@ _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it w
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
+_THREADS = "see `ulimit -u`, and pids.max of the control group"
+
+
 class Damaged(Exception):  # noqa: N818 - the device's answer
     """What was read back is not what was written; the message says where."""
 
@@ -56,6 +61,7 @@ class Copier:
 
     def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(IN_FLIGHT)
+        self._is_ready = False
         self._buffers: queue.SimpleQueue[tuple[_Buffer, _Buffer]] = queue.SimpleQueue()
         for _ in range(IN_FLIGHT):
             self._buffers.put((_Buffer(), _Buffer()))
@@ -69,7 +75,7 @@ class Copier:
 
         ``going`` hears the bytes of each piece that is done, 0 while one takes long, and may
         raise to end it.
-        OSError as read(2), write(2), fallocate(2); Damaged. When it ends, either
+        OSError as read(2), write(2), fallocate(2); Damaged; Refused. When it ends, either
         way, nothing is under way any more. Nobody else may write to either.
         """
         status = os.fstat(source)
@@ -104,6 +110,7 @@ class Copier:
                 if not number:
                     going(one(at, size))  # a small file needs no other thread
                     continue
+                self._ready()
                 if len(under_way) == 2 * IN_FLIGHT:
                     going(_awaited(under_way.popleft(), going))
                 under_way.append(self._pool.submit(one, at, size))
@@ -114,6 +121,22 @@ class Copier:
                 piece.cancel()
             for piece in under_way:
                 piece.exception() if not piece.cancelled() else None
+
+    def _ready(self) -> None:
+        """Have all threads, before they get a piece.
+
+        One that cannot be started would leave its piece behind, to be done when its
+        descriptors may be those of other files.
+        """
+        if not self._is_ready:
+            together = Barrier(IN_FLIGHT)
+            try:
+                for _ in range(IN_FLIGHT):
+                    self._pool.submit(together.wait)
+            except RuntimeError:
+                together.abort()
+                raise Refused("the system allows no more threads", _THREADS) from None
+            self._is_ready = True
 
     def _piece(self, source: int, target: int, at: int, size: int, block: int) -> int:
         """Read, write, read back, compare: ``size`` bytes, but the last block in whole."""
