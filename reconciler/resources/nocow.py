@@ -216,6 +216,9 @@ def _left_below(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
 def _contents(spec: Spec, see: Snapshot, below: Below) -> Iterator[Said]:
     tree = see(TreeOf(below.path, below.apart))
     yield Goal(below, NONE_LEFT)
+    if not tree.plain.is_whole:
+        text = f"only the first {len(tree.plain.named):,} of what is below are named"
+        yield Note(f"{text}: revert leaves all of it nocow")
     for name in tree.subvolumes:
         text = "a subvolume of its own: new files in it are copy-on-write"
         hint = f"if it holds images, declare {spec.name}/{name} as a path too"
