@@ -89,20 +89,29 @@ def _replace(of: T, /, **changes: Any) -> T:
 
 def _made(cls: type[T], *, frozen: bool, order: bool) -> type[T]:
     """The class again, with slots: they are laid out when a class is made."""
+    body = {**vars(cls)}
     own = {
-        name: _described(vars(cls).get(name, _NOTHING), text)
+        name: _described(body.pop(name, _NOTHING), text)
         for name, text in cls.__annotations__.items()
         if not text.startswith("ClassVar")
     }
+    body.pop("__dict__", None)
+    body.pop("__weakref__", None)
     fields: dict[str, _Field] = {**getattr(cls, "__value__", {}), **own}
-    body = {k: v for k, v in vars(cls).items() if k not in {*own, "__dict__", "__weakref__"}}
     puts: list[Callable[[Any, Any], None]] = []
-    methods = {**_methods(cls.__qualname__, fields, puts), **_by_key(fields, order=order)}
-    methods |= _FROZEN if frozen else {"__hash__": None}
+    methods = {
+        **_METHODS,
+        "__init__": _init(cls.__qualname__, fields, puts),
+        "__match_args__": (*fields,),
+        "__value__": fields,
+        "__key__": _key([name for name, of in fields.items() if of.compare]),
+        **(_ORDER if order else {}),
+        **(_FROZEN if frozen else _MUTABLE),
+    }
     meta: Any = type(cls)
     made: type[T] = meta(cls.__name__, cls.__bases__, {**methods, **body, "__slots__": (*own,)})
     made.__qualname__ = cls.__qualname__
-    puts.extend(getattr(made, name).__set__ for name in fields)
+    puts.extend([getattr(made, name).__set__ for name in fields])
     return made
 
 
@@ -112,11 +121,11 @@ def _described(default: Any, annotation: str) -> _Field:
     return found
 
 
-def _methods(
+def _init(
     name: str, fields: dict[str, _Field], puts: list[Callable[[Any, Any], None]]
-) -> dict[str, Any]:
-    """What goes field by field; ``puts`` will hold the slots' own setters, in order."""
-    names, count = tuple(fields), len(fields)
+) -> Callable[..., None]:
+    """What fills the fields; ``puts`` will hold the slots' own setters, in order."""
+    count = len(fields)
 
     def init(self: object, *given: Any, **named: Any) -> None:
         if named or len(given) != count:
@@ -124,20 +133,12 @@ def _methods(
         for put, value in zip(puts, given):  # noqa: B905 - as many: a third of the time is its
             put(self, value)
 
-    def shown(self: object) -> str:
-        return f"{name}({', '.join(f'{each}={getattr(self, each)!r}' for each in names)})"
+    return init
 
-    def reduced(self: object) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, each) for each in names)
 
-    return {
-        "__init__": init,
-        "__repr__": shown,
-        "__reduce__": reduced,
-        "__match_args__": names,
-        "__value__": fields,
-        "__dataclass_fields__": _Fields(),
-    }
+def _key(names: list[str]) -> Callable[[Any], Any]:
+    """What tells a value from others of its class."""
+    return operator.attrgetter(*names) if names else staticmethod(lambda _: ())
 
 
 def _filled(
@@ -157,29 +158,44 @@ def _filled(
     return values
 
 
-def _by_key(fields: dict[str, _Field], *, order: bool) -> dict[str, Any]:
-    """What compares: equal only to values of the same class, by the fields that count."""
-    names = [name for name, of in fields.items() if of.compare]
-    key: Callable[[Any], Any] = operator.attrgetter(*names) if names else lambda _: ()
+def _comparison(of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Only values of the same class compare, by the fields that count."""
 
-    def comparison(of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        def compare(self: Any, other: Any) -> Any:
-            return (
-                of(key(self), key(other)) if other.__class__ is self.__class__ else NotImplemented
-            )
+    def compare(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        key = self.__key__  # of the class: an attrgetter binds to no value
+        return of(key(self), key(other))
 
-        return compare
+    return compare
 
-    names_of = ("eq", "lt", "le", "gt", "ge") if order else ("eq",)
-    found: dict[str, Any] = {f"__{n}__": comparison(getattr(operator, n)) for n in names_of}
-    return found | {"__hash__": lambda self: hash(key(self))}
+
+def _hash(self: Any) -> int:
+    return hash(self.__key__(self))
+
+
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{each}={getattr(self, each)!r}" for each in self.__match_args__)
+    return f"{type(self).__qualname__}({shown})"
+
+
+def _reduce(self: Any) -> tuple[Any, ...]:
+    return type(self), tuple(getattr(self, each) for each in self.__match_args__)
 
 
 def _refuse(self: object, name: str, *_: object) -> None:
     raise AttributeError(f"{name!r} of a {type(self).__name__} cannot be changed")
 
 
-_FROZEN = {"__setattr__": _refuse, "__delattr__": _refuse}
+_METHODS = {
+    "__repr__": _repr,
+    "__reduce__": _reduce,
+    "__eq__": _comparison(operator.eq),
+    "__dataclass_fields__": _Fields(),
+}
+_ORDER = {f"__{name}__": _comparison(getattr(operator, name)) for name in ("lt", "le", "gt", "ge")}
+_FROZEN = {"__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
+_MUTABLE = {"__hash__": None}
 
 if not TYPE_CHECKING:
     dataclass, field, replace = _dataclass, _field, _replace

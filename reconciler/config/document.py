@@ -17,6 +17,7 @@ from reconciler.config import events, syntax
 from reconciler.config.decode import decode
 from reconciler.config.messages import shown
 from reconciler.config.node import Node
+from reconciler.config.pyyaml import pyyaml
 from reconciler.core.origin import Origin, Problem, Problems
 from reconciler.value import replace
 
@@ -38,8 +39,7 @@ def read(data: bytes, file: str) -> tuple[Node | None, tuple[Problem, ...]]:
 
     Never raises. Values that cannot be used are nodes of value None.
     """
-    import yaml  # noqa: PLC0415 - 40 ms, which `--help` need not pay
-
+    yaml = pyyaml()
     try:
         text = decode(data, file)
         builder = _Builder(text, file)
@@ -60,9 +60,7 @@ class _Builder:
     """One pass over the events of one document."""
 
     def __init__(self, text: str, file: str) -> None:
-        import yaml  # noqa: PLC0415
-
-        self.yaml = yaml
+        self.yaml = yaml = pyyaml()
         self.text = text
         self.file = file
         self.loader: Any = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from reconciler.config.pyyaml import pyyaml
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,8 +29,7 @@ _MOST = 500_000
 
 def read(text: str) -> Iterator[Any] | None:
     """All events of the text; None where the pure parser must read it."""
-    import yaml  # noqa: PLC0415 - 40 ms, which `--help` need not pay
-
+    yaml = pyyaml()
     if not yaml.__with_libyaml__ or not alike(text):
         return None
     parser: Any = yaml.CSafeLoader(text)

@@ -71,8 +71,11 @@ def _is_contained(pid: str) -> bool:
 
 def _name(pid: str) -> str:
     try:
-        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:  # some hundred: text is dear
-            return os.fsdecode(file.read().strip())
+        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY | os.O_CLOEXEC)  # a hundred: raw
+        try:
+            return os.fsdecode(os.read(fd, 64).strip())
+        finally:
+            os.close(fd)
     except OSError:  # it ended
         return ""
 
