@@ -8,14 +8,11 @@ that libyaml reads needs none of them.
 from __future__ import annotations
 
 import re
-import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from functools import cache
+from typing import Any
 
 
-class _Late:
+class Late:
     """A pattern that is compiled by whoever first asks something of it."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -28,17 +25,16 @@ class _Late:
         return found
 
 
-def pyyaml() -> ModuleType:
+@cache
+def pyyaml() -> Any:
     """The package ``yaml``."""
-    if "yaml" not in sys.modules:
-        import base64  # noqa: F401, PLC0415 - by PyYAML, too: not to be given such patterns
-        import datetime  # noqa: F401, ICN001, PLC0415
+    import base64  # noqa: F401, PLC0415 - by PyYAML, too: not to be given such patterns
+    import datetime  # noqa: F401, ICN001, PLC0415
 
-        compiled: Any = re.compile
-        re.compile = _Late  # type: ignore[assignment]
-        try:
-            import yaml  # noqa: PLC0415
-        finally:
-            re.compile = compiled
-        return yaml
-    return sys.modules["yaml"]
+    compiled: Any = re.compile
+    re.compile = Late  # type: ignore[assignment]
+    try:
+        import yaml  # noqa: PLC0415
+    finally:
+        re.compile = compiled
+    return yaml
