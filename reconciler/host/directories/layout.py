@@ -43,7 +43,7 @@ def one(path: str) -> Layout | None:
         status = inode.status_beneath(name, top)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if leased.by_others(status):
+        if leased.by_others(status, top):
             return Layout(path, status.st_size)
         try:
             with inode.beneath(name, top) as fd:

@@ -144,7 +144,7 @@ def _file(
     within: int, name: str, relative: str, status: os.stat_result, walk: Walk
 ) -> Iterator[Entry]:
     """Not one that is being rewritten: to open it would end that (a lease is broken)."""
-    if status.st_size >= _LARGE and leased.by_others(status):
+    if status.st_size >= _LARGE and leased.by_others(status, within):
         walk.unseen.add(relative)
     else:
         yield from _opened(within, name, relative, walk)

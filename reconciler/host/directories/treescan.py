@@ -144,8 +144,8 @@ class _Scan:
     def is_leased(self) -> bool:
         """Whether another process has a write lease on one, which to open it would break."""
         return any(
-            leased.by_others(inode.status_beneath(path, self.top))
-            for number in leased.numbers()  # of every filesystem
+            leased.by_others(inode.status_beneath(path, self.top), self.top)
+            for number in leased.numbers(self.top)
             for path in self.paths_of(number)
         )
 

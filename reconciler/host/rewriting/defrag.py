@@ -140,7 +140,7 @@ def _entries(where: Place, walk: tree.Walk) -> Iterator[tree.Entry]:
 @contextmanager
 def _opened(path: str, top: int) -> Iterator[int]:
     """Not one that is being rewritten: to open it would end that (a lease is broken)."""
-    if leased.by_others(inode.status_beneath(path, top)):
+    if leased.by_others(inode.status_beneath(path, top), top):
         raise PermissionError(errno.EACCES, "is being rewritten by another program", path)
     with inode.beneath(path, top) as fd:
         yield fd
