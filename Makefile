@@ -16,10 +16,10 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@sh .ci/setup demo
 	@$(PYTHON) tests/demo.py
 
-# Each waits for disks and containers long enough for a third on two cores; the containers' base
-# systems may still be made while the first three run.
+# Each waits for disks and containers long enough for more of them than there are cores; those that
+# take longest begin first.
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs unit floor host
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs host unit floor
 
 setup:
 	@sh .ci/setup test
@@ -34,7 +34,7 @@ unit: setup ## what needs neither root nor Btrfs
 	$(PYTEST) tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
-	$(PYTEST) tests/btrfs $(SAYS)
+	$(PYTEST) --numprocesses=2 --dist=worksteal tests/btrfs $(SAYS)
 
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(SAYS)

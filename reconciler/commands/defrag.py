@@ -36,7 +36,7 @@ def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
     def command() -> int:
         places = [place(path) for path in paths]
         known: set[tuple[int, int]] = set()
-        found = [look(each, allowed, known) for each in places]
+        found = [look(each, allowed, known, len(places) > 1) for each in places]
         for each in found:
             for line in lines.found(each, terminal.width):
                 terminal.say(line)

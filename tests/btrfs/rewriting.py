@@ -38,6 +38,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
     place = Images(order["path"], order["aim"], tuple(order["apart"]), tuple(order["spared"]))
+    images._AGE = order["age"] or images._AGE
     have, steps = count(place), 0
 
     def tell(step):
@@ -90,18 +91,17 @@ class Rewriter:
             self.close()
             raise AssertionError("it does not start")
 
-    def begin(
-        self,
-        path: Path,
-        aim: str = "nocow",
-        spared: Sequence[str] = (),
-        apart: Sequence[str] = (),
-        steps: int | None = None,
-    ) -> None:
-        """Only begin it; ``steps`` is after how many it is told to stop."""
-        order = {"path": str(path), "aim": aim, "spared": list(spared), "apart": list(apart)}
+    def begin(self, path: Path, aim: str = "nocow", **more: object) -> None:
+        """Only begin it.
+
+        ``more``: ``spared`` and ``apart``, as of the place, ``steps`` after how many it is told to
+        stop, ``age`` for how many seconds small images wait for others to be synced with.
+        """
+        known: dict[str, object] = {"spared": [], "apart": [], "steps": None, "age": None}
+        assert more.keys() <= known.keys()
         assert self.process.stdin
-        print(json.dumps({**order, "steps": steps}), file=self.process.stdin, flush=True)
+        order = {"path": str(path), "aim": aim, **known, **more}
+        print(json.dumps(order), file=self.process.stdin, flush=True)
 
     def leases(self) -> bool:
         """Whether it holds any: those of other programs are in the list, too."""
@@ -117,7 +117,7 @@ class Rewriter:
         return Ended(**json.loads(line))
 
     def __call__(self, path: Path, aim: str = "nocow", **more: object) -> Ended:
-        self.begin(path, aim, **more)  # type: ignore[arg-type]
+        self.begin(path, aim, **more)
         return self.end()
 
     def done(self, path: Path, aim: str = "nocow", **more: object) -> None:

@@ -93,10 +93,11 @@ def _way_out(error: OSError) -> str:
     return "root may look" if error.errno in {errno.EACCES, errno.EPERM} else ""
 
 
-def look(where: Place, allowed: bool, known: set[tuple[int, int]]) -> Found:
-    """Every file there that is not in ``known`` (device and inode), which it is added to.
+def look(where: Place, allowed: bool, known: set[tuple[int, int]], several: bool) -> Found:
+    """Every file there that is not in ``known`` (device and inode).
 
-    Nothing is changed. ``allowed``: also those that snapshots or clones share.
+    Added to it is what may be met again: files of several names, or all where ``several`` places
+    are looked at. Nothing is changed. ``allowed``: also those that snapshots or clones share.
     """
     walk, since = tree.Walk(mounted=where.mounted), time.monotonic()
     todo: list[File] = []
@@ -107,7 +108,8 @@ def look(where: Place, allowed: bool, known: set[tuple[int, int]]) -> Found:
             key = (entry.status.st_dev, entry.status.st_ino)
             if key in known or not stat.S_ISREG(entry.status.st_mode):
                 continue
-            known.add(key)
+            if several or entry.status.st_nlink > 1:
+                known.add(key)
             found = _file(entry, where.compression)
             reason = found and _reason(entry, found, allowed)
             whole += not found
