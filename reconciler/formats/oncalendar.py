@@ -107,23 +107,29 @@ def _checked(match: re.Match[str] | None, *, end: bool = False) -> bool:
     for name, chain in match.groupdict().items():
         if chain not in (None, "*"):
             is_end = end and name == "day"
-            for place, component in enumerate(_ordered(chain.split(","))):
+            for place, component in enumerate(_ordered(name, chain.split(","))):
                 _within(name, component, _LAST_FROM_THE_END - _LESS * place if is_end else 0)
     return True
 
 
-def _ordered(components: Sequence[str]) -> list[str]:
+def _ordered(name: str, components: Sequence[str]) -> list[str]:
     """As systemd has them when it looks at their bounds: each once, by its numbers."""
-    return sorted({_numbers(each): each for each in components}.values(), key=_numbers)
+    numbered = {_numbers(name, each): each for each in components}
+    return [each for _, each in sorted(numbered.items())]
 
 
-def _numbers(component: str) -> tuple[float, ...]:
-    """Start, stop and step, without a stop that is no more than the start: 9..24/19 is 9."""
+def _numbers(name: str, component: str) -> tuple[float, float, float]:
+    """Start, stop (-1: none) and step, without a stop that only is the start: 9..24/19 is 9.
+
+    Years are whole by then: 27..70 is 2027..1970, which goes back and is no year.
+    """
     match = re.fullmatch(_COMPONENT, component)
-    start, stop, step = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    if stop > start and step:
+    start, stop, step = (float(part or -1) for part in match.groups()) if match else (-1, -1, -1)
+    if name == "year":
+        start, stop = (each + _century(each) for each in (start, stop))
+    if stop > start and step > 0:
         stop -= (stop - start) % step
-    return (start, stop, step) if stop > start or not stop else (start, 0, 0)
+    return (start, -1, 0) if stop == start else (start, stop, max(step, 0))
 
 
 def _within(name: str, text: str, end: int) -> None:
@@ -135,8 +141,8 @@ def _within(name: str, text: str, end: int) -> None:
     if match is None or (name != "second" and any("." in (part or "") for part in match.groups())):
         raise ValueError(f"{name} is {text}: write a number, 1..5, or 0/15 for every 15th from 0")
     start, stop, step = (Decimal(part) if part else None for part in match.groups())
-    start = _year(start) if name == "year" else start
-    stop = _year(stop) if name == "year" else stop
+    if name == "year":
+        start, stop = (None if part is None else part + _century(part) for part in (start, stop))
     limit = Decimal(high) if name != "second" else Decimal("59.999999")
     if start is None or not low <= start <= _last(start, stop, step, limit) <= limit:
         raise ValueError(f"{name} is {text}: {low} to {high}")
@@ -156,11 +162,11 @@ def _last(start: Decimal, stop: Decimal | None, step: Decimal | None, limit: Dec
     return stop - (stop - start) % step if step and stop > start else stop
 
 
-def _year(number: Decimal | None) -> Decimal | None:
-    """systemd.time(7): 69 is 2069, 70 is 1970."""
-    if number is None or number >= 100:  # noqa: PLR2004
-        return number
-    return number + (2000 if number < 70 else 1900)  # noqa: PLR2004
+def _century(number: Decimal | float) -> int:
+    """What systemd.time(7) adds to years of two digits: 69 is 2069, 70 is 1970."""
+    if not 0 <= number < 100:  # noqa: PLR2004
+        return 0
+    return 2000 if number < 70 else 1900  # noqa: PLR2004
 
 
 def from_cron(

@@ -128,6 +128,8 @@ REFUSED = [
     ("*-13-*", "month is 13: 1 to 12"),
     ("*-*~29", "day is 29: 1 to 28"),
     ("*-*~1,26", "day is 26: 1 to 25"),
+    ("9..8,9-1", "month is 9..8: 1 to 12"),
+    ("27..70/2199,27-1-1", "year is 27..70/2199: 1970 to 2199"),
     ("*~7/7", "day is 7/7: the step leads nowhere"),
     ("2..1:00", "hour is 2..1"),
     ("0/24:00", "hour is 0/24: the step leads nowhere"),
