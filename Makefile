@@ -7,6 +7,7 @@ PYTEST := $(PYTHON) -m pytest -q
 FLOOR := .cache/floor
 # Beside another tier each line says whose it is.
 SAYS = $(if $(BESIDE),| sed -u 's/^/$@: /')
+IDLE = $(if $(BESIDE),nice -n 19)
 BENCH := .cache/bench
 
 help: ## show this
@@ -17,9 +18,9 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@$(PYTHON) tests/demo.py
 
 # Each waits for disks and containers long enough for more of them than there are cores; those that
-# take longest begin first.
+# wait for nothing take what the others leave.
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs host unit floor
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going BESIDE=yes btrfs host unit floor
 
 setup:
 	@sh .ci/setup test
@@ -31,7 +32,7 @@ lint: setup ## style, types, and who may import whom
 	$(PYTEST) tests/house
 
 unit: setup ## what needs neither root nor Btrfs
-	$(PYTEST) tests/unit tests/property $(SAYS)
+	$(IDLE) $(PYTEST) tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
 	$(PYTEST) --numprocesses=2 --dist=worksteal tests/btrfs $(SAYS)
@@ -44,7 +45,7 @@ man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` s
 
 floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
-	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property $(SAYS)
+	$(IDLE) $(FLOOR)/bin/python -m pytest -q tests/unit tests/property $(SAYS)
 
 bench: setup ## figures against peers, in one run (root; under 20 minutes)
 	@$(PYTHON) -m tests.bench --table $(BENCH)/table.md --picture $(BENCH)/growth.svg $(ROWS)

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+# The time that an example may take is none of these tests' business: others run beside them.
+settings.register_profile("here", deadline=None)
 settings.register_profile(
     "ci",
+    deadline=None,
     derandomize=True,
     print_blob=True,
     # These judge how examples are made, on a busy machine differently each time.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # A shell's background job ignores ctrl-C, and so would every program that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

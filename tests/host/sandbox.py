@@ -44,7 +44,11 @@ PROGRAMS = [
     "unshare",
 ]
 
-SUITE = "bookworm"
+_SUITES = {"bookworm": "3.11", "trixie": "3.13"}
+SUITE = os.environ.get("VMTUNE_TEST_SUITE", "bookworm")
+"""The Debian in the containers."""
+PYTHON = _SUITES[SUITE]
+"""The version that it has."""
 INCLUDE = [
     "attr",
     "btrfs-progs",
@@ -128,14 +132,14 @@ def checked(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 
 def mirror() -> str:
-    """Asks apt, which reads both styles of sources, where this machine gets the suite from."""
+    """Asks apt, which reads both styles of sources, where this machine gets Debian from."""
     fields = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
     argv = ["apt-get", "indextargets", "--no-release-info", "--format", fields]
     for line in checked([*argv, "Created-By: Packages"]).splitlines():
         release, component, uri = line.split()
-        if (release, component) == (SUITE, "main"):
+        if release in _SUITES and component == "main":
             return uri
-    raise LookupError(f"apt's sources on this machine have no {SUITE} main")
+    raise LookupError(f"apt's sources on this machine have no main of {' or '.join(_SUITES)}")
 
 
 def proxy() -> dict[str, str]:

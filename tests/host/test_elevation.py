@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from tests.host import installed
+from tests.host import installed, sandbox
 from tests.host.installed import ALICES
 from tests.host.typed import typed
 
@@ -392,7 +392,7 @@ __import__(__name__)
 sys.path[:] = kept
 """
 MODULES = ["click", "json", "jsonschema", "reconciler/__init__", "shlex", "yaml"]
-SITE = "/home/alice/.local/lib/python3.11/site-packages"
+SITE = f"/home/alice/.local/lib/python{sandbox.PYTHON}/site-packages"
 
 
 def test_root_imports_nothing_of_what_lies_about(host):

@@ -24,15 +24,16 @@ def dependencies(cache: Path, checkout: Path) -> Path:
     """Downloads, once for given requirements, what it takes to build and run the project.
 
     That happens out here because out here pip may have settings, certificates or local indexes
-    that the container would not have. The container's Python is Debian 12's 3.11.
+    that the container would not have.
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"], *_PIPX]
-    folder = cache / f"wheels-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]}"
+    recipe = hashlib.sha256(f"{sandbox.PYTHON} {wanted}".encode()).hexdigest()[:12]
+    folder = cache / f"wheels-{recipe}"
     if not folder.exists():
         part = cache / "wheels.part"
         shutil.rmtree(part, ignore_errors=True)
-        only = ["--only-binary=:all:", "--python-version=3.11"]
+        only = ["--only-binary=:all:", f"--python-version={sandbox.PYTHON}"]
         _pip("download", *only, f"--dest={part}", *wanted)
         part.rename(folder)
     return folder
