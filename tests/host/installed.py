@@ -43,6 +43,12 @@ def for_alice(container: Container, wheelhouse: Path) -> None:
     container.run(["pipx", "install", "vmtune"], user="alice")
 
 
+def alices_python(container: Container) -> str:
+    """That of the environment that pipx made: where, depends on its version."""
+    found = container.run(["readlink", "/home/alice/.local/bin/vmtune"]).stdout.strip()
+    return f"{Path(found).parent}/python"
+
+
 def let_alice_sudo(container: Container) -> None:
     container.write("/etc/sudoers.d/alice", _SUDOERS, mode="440")
 

@@ -82,12 +82,13 @@ LIBVIRT = [
 ]
 """What a host with virtual machines has beside INCLUDE: most containers do without."""
 
-# The root tree is trimmed because each container copies it; the apt timers would wake up mid-test.
+# The root tree is trimmed because each container copies it; the apt timers would wake up mid-test,
+# and no container may load a module.
 _BUILD = """
 tree=$1 suite=$2 include=$3 mirror=$4
 debootstrap --variant=minbase --include="$include" "$suite" "$tree" "$mirror"
 chroot "$tree" useradd --create-home --uid 1000 --shell /bin/bash alice
-chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer
+chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer systemd-modules-load.service
 rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/etc/resolv.conf
 rm -rf "$tree"/usr/share/doc/* "$tree"/usr/share/man/* "$tree"/usr/share/locale/*
 echo vmtune-test >"$tree/etc/hostname"

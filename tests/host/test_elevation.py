@@ -95,7 +95,7 @@ def test_asked_once_then_the_password(host, program):
         assert at.end() == 0, at.seen
     assert plan.startswith("host vmtune-test   config ~/.config/vmtune/vmtune.yaml\n")
     assert "  + nocow ~/vm " in plan
-    python = "/home/alice/.local/pipx/venvs/vmtune/bin/python -IB -m reconciler"
+    python = f"{installed.alices_python(host)} -IB -m reconciler"
     assert f"needs root: /usr/bin/{program} {python} --config {CONFIG} " in command
     assert at.seen.count(QUESTION) == 1
     assert at.seen.count("host vmtune-test ") == 1
@@ -314,10 +314,10 @@ def test_the_line_for_root_is_all_it_takes(host, how, command):
     before = untouched(host)
     env = {"VMTUNE_SUDO": "none"} if how != "not installed" else {}
     if not env:
-        host.run("chmod a-x /usr/bin/sudo /usr/bin/doas")
+        host.run("chmod a-x /usr/bin/sudo /usr/bin/doas; chmod -f a-x /usr/bin/run0 || :")
     yes = "--yes" if command == "apply" else ""
     done = host.run(f"{ALICES} {command} {yes}", user="alice", env=env, check=False)
-    host.run("chmod 4755 /usr/bin/sudo /usr/bin/doas")
+    host.run("chmod 4755 /usr/bin/sudo /usr/bin/doas; chmod -f 755 /usr/bin/run0 || :")
     assert done.returncode == 1
     assert "nothing was changed" in done.stderr
     [line] = [x for x in done.stderr.splitlines() if x.startswith("    as root: ")]
@@ -483,6 +483,7 @@ def test_a_configuration_that_someone_else_may_change(host, name):
         host.run("usermod --append --groups alice bob")
     if user == "alice" and owner == "bob":
         host.run("chmod 777 /tmp/other")
+    host.run("chmod 755 /home/alice")
     host.run(script, user=user)
     if "folder" in name:
         host.run("chmod 755 /tmp/other")

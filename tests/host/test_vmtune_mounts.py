@@ -41,7 +41,7 @@ def root(host):
 
 def reloads(host):
     """How many times systemd has read its files anew."""
-    return host.run("journalctl -q -b -o cat _PID=1 | grep -c ^Reloading", check=False).stdout
+    return host.run("journalctl -q -b -o cat _PID=1 | grep -c '^Reloading[.]'", check=False).stdout
 
 
 def compression(host):
