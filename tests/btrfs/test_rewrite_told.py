@@ -84,10 +84,13 @@ def test_the_last_line_has_the_figures_before_and_after(host: World):
 
 
 def test_without_a_terminal_there_are_a_few_lines(host: World):
+    """No more than one a second, however many seconds it takes."""
     pool(host, 400, 100 * KIB)
+    before = time.monotonic()
     ran = host.apply(under=A_FEW_SECONDS)
+    seconds = time.monotonic() - before
     told = [line for line in ran.err.splitlines() if "copying" in line]
-    assert 1 <= len(told) <= 10, ran
+    assert 1 <= len(told) <= seconds, ran
     assert all(
         re.fullmatch(r"      copying \d+ of 400.*: disk\d+.raw, .* of 100.0 KiB", t) for t in told
     )
