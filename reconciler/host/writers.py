@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from reconciler.core.standing import Standing
+    from reconciler.core.tree import Tree
 
 WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
     images.PropertyBelow: lambda place, _have, want: below.put_property(place, want),
@@ -78,6 +79,15 @@ def sweep() -> None:
     for folder in sorted({*folders, state, f"{state}/runs"}):
         with _refusing(folder):
             files.sweep(folder)
+
+
+def remember(trees: Iterable[Tree]) -> None:
+    """Keep what was read of large trees, for runs that find them unchanged; as root only."""
+    readings = {each.reading for each in trees if each.reading}
+    if readings and os.geteuid() == 0:
+        from reconciler.host.directories import remembered  # noqa: PLC0415 - few trees are large
+
+        remembered.keep(readings)
 
 
 def settle(swapped: Iterable[places.Place[Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
 from reconciler.host.directories import strays
-from reconciler.host.directories.tally import Outline
+from reconciler.host.directories.tally import KEPT, Outline
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 
@@ -29,6 +29,8 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
     compression settings: survey.py looks that close. Of the largest the extents are counted.
     """
     walk, found = Walk(frozenset(apart), mounted), Outline()
+    if known := _known(path, walk):
+        return _tree(path, walk, known)
     with suppress(FileNotFoundError):
         if not _walked(path, walk, found, dearer=None):
             from reconciler.host.directories import treescan  # noqa: PLC0415 - many trees are small
@@ -42,6 +44,14 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
 
 _STEP = 256
 _NEVER = 2**63
+
+
+def _known(path: str, walk: Walk) -> Outline | None:
+    if not os.path.isdir(KEPT):
+        return None
+    from reconciler.host.directories import remembered, treescan  # noqa: PLC0415 - the same
+
+    return remembered.recall(path, walk) if treescan.is_whole(path, walk) else None
 
 
 def _walked(path: str, walk: Walk, found: Outline, dearer: int | None) -> bool:
@@ -104,6 +114,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         strays=tuple(sorted(found.strays)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
+        reading=found.reading,
     )
 
 

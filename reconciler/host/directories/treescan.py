@@ -13,8 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.core.tree import LARGEST, NAMED
+from reconciler.host.directories import remembered
 from reconciler.host.directories.tally import keep_largest
 from reconciler.host.kernel import btrfs, inode, leased, treesearch
+from reconciler.host.kernel.treesearch import NODATACOW
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
@@ -28,15 +30,19 @@ _BYTES_AN_ENTRY = 5000
 """Of the tree are read in the time in which a walk looks at one entry."""
 _MOST = 100_000
 """Inodes that are looked at once more, each by its name; above that the walk is as good."""
-_NODATACOW = 2  # BTRFS_INODE_NODATACOW
 _KEPT = (b".vmtune-", b".opened-meanwhile-")
+
+
+def is_whole(path: str, walk: Walk) -> bool:
+    """Whether a directory can be read at once: as root, with no mount and no other entry in it."""
+    inner = f"{path.rstrip('/')}/"
+    apart = any(other.startswith(inner) for other in (*walk.mounted, *walk.apart))
+    return not (os.geteuid() or apart)
 
 
 def worth(path: str, walk: Walk) -> int | None:
     """From how many entries on it is cheaper than a walk; None where it cannot be had."""
-    inner = f"{path.rstrip('/')}/"
-    apart = any(other.startswith(inner) for other in (*walk.mounted, *walk.apart))
-    if os.geteuid() or apart:
+    if not is_whole(path, walk):
         return None
     with suppress(OSError), inode.directory(path) as top:
         return treesearch.size(top, btrfs.subvolume(top).identifier) // _BYTES_AN_ENTRY or None
@@ -46,13 +52,14 @@ def worth(path: str, walk: Walk) -> int | None:
 def scan(path: str, walk: Walk, found: Outline) -> bool:
     """Fill in an outline; False where only a walk can (what is filled in then is worth nothing)."""
     with suppress(OSError, treesearch.NameFoundError), inode.directory(path) as top:
-        treesearch.commit(top)
+        transaction = treesearch.commit(top)
         seen = _Scan(top, os.fstat(top).st_ino, os.fstat(top).st_blksize, found)
         if seen.read():
             seen.resolve()
             if seen.is_leased():
                 return False
             seen.name(walk)
+            seen.remember(transaction, walk)
             return True
     return False
 
@@ -74,6 +81,9 @@ class _Scan:
     largest: list[tuple[int, int]] = field(default_factory=list)
     cow_largest: list[tuple[int, int, int]] = field(default_factory=list)
     paths: dict[int, str] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    is_late: bool = False
+    """A file that the tree knows as empty has data."""
 
     def read(self) -> bool:
         """All inodes, by number: directories mostly come before what is in them."""
@@ -84,7 +94,7 @@ class _Scan:
             if links != 1 or not parent:
                 self.linked.append(each)
             elif parent in inside:
-                if mode >> 12 == 8 and length and flags & _NODATACOW:  # noqa: PLR2004 - S_IFREG
+                if mode >> 12 == 8 and length and flags & NODATACOW:  # noqa: PLR2004 - S_IFREG
                     files += 1
                     size += length
                     if len(self.largest) < LARGEST or length >= self.largest[0][0]:
@@ -103,7 +113,7 @@ class _Scan:
     def judge(self, each: Inode, times: int = 1) -> None:
         """One that is below the top, under so many names."""
         number, _, mode, size, used, _, flags = each
-        found, nocow = self.found, flags & _NODATACOW
+        found, nocow = self.found, flags & NODATACOW
         if stat.S_ISDIR(mode):
             self.inside.add(number)
             found.nocow_directories += bool(nocow)
@@ -170,10 +180,24 @@ class _Scan:
         """What the tree knows as empty may have data by now that is not written yet."""
         with suppress(FileNotFoundError), inode.beneath(path, self.top) as fd:
             status, nocow = os.fstat(fd), inode.flags(fd) & inode.NOCOW
-            if stat.S_ISREG(status.st_mode) and status.st_size:
+            is_file = stat.S_ISREG(status.st_mode)
+            if is_file and status.st_size:
                 self.found.data(path, status, nocow=bool(nocow))
-            elif not nocow:
+                self.is_late = True
+                return
+            if is_file:
+                self.empty.append(path)
+            if not nocow:
                 self.found.plain.add(path)
+
+    def remember(self, transaction: int, walk: Walk) -> None:
+        """Say how a later run can know that all of it is so still, where it can."""
+        with suppress(OSError):
+            if not self.is_late:
+                kept = *remembered.where(self.top), transaction, self.inside, self.empty
+                self.found.reading = remembered.reading(
+                    remembered.Memory(*kept, walk.subvolumes, self.found)
+                )
 
     def names(self, number: int) -> Iterator[tuple[int, str]]:
         return treesearch.names(self.top, number)

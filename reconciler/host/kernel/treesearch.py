@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ioctl
@@ -25,6 +26,8 @@ _HEADER = struct.Struct("=8xQQII")  # objectid, offset, type, length of an item
 # the header behind it (offset, type, length): one call for what would be three.
 _INODE = struct.Struct("=8xQ8xI4x16xQQ8xI8xI8xQ88x16xQII")
 _INODE_SIZE = 160
+_CHANGED = struct.Struct("=8xQQ16xI8xI8xQ")
+"""Of struct btrfs_inode_item: the transaction of its last change, size, nlink, mode, flags."""
 _NEXT_INODE = struct.pack("=QII", 0, 1, _INODE_SIZE)
 """The second half of every INODE_ITEM's header: no name holds a NUL, and no entry of a directory
 these 16 bytes in any other way, as long as no inode number and no generation reaches 2^32."""
@@ -32,7 +35,9 @@ _REF, _EXTENDED_REF = struct.Struct("=QH"), struct.Struct("=QQH")
 _ROOT_REF_DATA = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
 _INODE_ITEM, _INODE_REF, _INODE_EXTREF, _DIR_ITEM, _DIR_INDEX = 1, 12, 13, 84, 96
 _ROOT_ITEM, _ROOT_REF, _ROOT_TREE = 132, 156, 1
+_LAST_KIND = 255
 _BYTES_USED = 192  # offsetof(struct btrfs_root_item, bytes_used)
+NODATACOW = 2  # BTRFS_INODE_NODATACOW
 _FIRST, _LAST, _ANY = 256, 2**64 - 257, 2**64 - 1  # BTRFS_FIRST_FREE_OBJECTID, LAST
 _REPLY, _FEW = 1 << 18, 1 << 16
 
@@ -44,10 +49,14 @@ class NameFoundError(Exception):
     """A name that was watched for is in the tree."""
 
 
-def commit(fd: int) -> None:
-    """Have the kernel write what changed of inodes; nothing where nothing did. OSError."""
+def commit(fd: int) -> int:
+    """Have the kernel write what changed of inodes; nothing where nothing did. OSError.
+
+    Returns the transaction that holds it; what changes from now on is of a later one.
+    """
     transaction = ioctl.call(fd, _START_SYNC, bytearray(8))
     ioctl.call(fd, _WAIT_SYNC, transaction)
+    return int.from_bytes(transaction, sys.byteorder)
 
 
 def inodes(fd: int, without: tuple[bytes, ...]) -> Iterator[Inode]:
@@ -92,6 +101,24 @@ def _in_reply(buffer: bytearray, start: int) -> Generator[Inode, None, int]:
     return start
 
 
+def changed(fd: int, after: int, most: int) -> list[Inode] | None:
+    """The inodes of the subvolume of ``fd`` that were changed after a transaction, by number.
+
+    One that was deleted is none; its directory was changed. The cost is that of the leaves of the
+    tree that were written since, whatever else is in it; None where those have more than ``most``
+    items. Directory and bytes on disk are given as 0.
+    """
+    found, items = [], _items(fd, 0, (_FIRST, _LAST), (0, _LAST_KIND), after + 1)
+    for count, (number, _, kind, data) in enumerate(items):
+        if count >= most:
+            return None
+        if kind == _INODE_ITEM:
+            transaction, size, links, mode, flags = _CHANGED.unpack_from(data)
+            if transaction > after:
+                found.append((number, 0, mode, size, 0, links, flags))
+    return found
+
+
 def names(fd: int, number: int) -> Iterator[tuple[int, str]]:
     """All names of an inode, each with the number of its directory."""
     for _, offset, kind, data in _items(fd, 0, (number, number), (_INODE_REF, _INODE_EXTREF)):
@@ -125,13 +152,17 @@ def size(fd: int, identifier: int) -> int:
 
 
 def _items(
-    fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int]
+    fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int], since: int = 0
 ) -> Iterator[tuple[int, int, int, bytes]]:
-    """Number, offset, type and data of the items of one object; tree 0 is that of ``fd``."""
-    offset, kind = 0, kinds[0]
+    """Number, offset, type and data of the items of these objects; tree 0 is that of ``fd``.
+
+    Types only bound the first and the last key. ``since`` a transaction: only what lies in leaves
+    that were written in it or later.
+    """
+    (number, last), (kind, most), offset = numbers, kinds, 0
     buffer = bytearray(_KEY.size + _FEW)
     while True:
-        key = (tree, numbers[0], numbers[1], offset, _ANY, 0, _ANY, kind, kinds[1], 2**32 - 1, 0)
+        key = (tree, number, last, offset, _ANY, since, _ANY, kind, most, 2**32 - 1, 0)
         _KEY.pack_into(buffer, 0, *key, 0, 0, 0, 0, _FEW)
         count, at = _KEY.unpack_from(ioctl.call(fd, _SEARCH_V2, buffer))[9], _KEY.size
         for _ in range(count):
@@ -139,9 +170,16 @@ def _items(
             at += _HEADER.size
             yield number, offset, kind, bytes(buffer[at : at + length])
             at += length
-        if not count or offset == _ANY:
+        if not count or (number, kind, offset) >= (last, most, _ANY):
             return
-        offset += 1
+        number, kind, offset = _behind(number, kind, offset)
+
+
+def _behind(number: int, kind: int, offset: int) -> tuple[int, int, int]:
+    """The next key: they sort by object, then type, then offset."""
+    if offset < _ANY:
+        return number, kind, offset + 1
+    return (number, kind + 1, 0) if kind < _LAST_KIND else (number + 1, 0, 0)
 
 
 def _from(first: int) -> tuple[int, ...]:
