@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +12,11 @@ from reconciler.cli import cli
 from reconciler.fence import asked, fenced
 from reconciler.terminal import unheard
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Any
 
     from reconciler.terminal import Terminal
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from reconciler import completing
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.terminal import Terminal
 

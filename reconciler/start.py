@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import TYPE_CHECKING, TypedDict
 
 from reconciler.fence import fenced
 from reconciler.terminal import Terminal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypedDict
 
-Given = TypedDict(
-    "Given",
-    {
-        "--config": str,
-        "--host": str,
-        "--color": str,
-        "--verbose": bool,
-        "--quiet": bool,
-        "--output": str,
-        "--json": bool,
-        "--detailed-exitcode": bool,
-        "--yes": bool,
-        "--approved": str,
-        "--html": str,
-    },
-    total=False,
-)
+    Given = TypedDict(
+        "Given",
+        {
+            "--config": str,
+            "--host": str,
+            "--color": str,
+            "--verbose": bool,
+            "--quiet": bool,
+            "--output": str,
+            "--json": bool,
+            "--detailed-exitcode": bool,
+            "--yes": bool,
+            "--approved": str,
+            "--html": str,
+        },
+        total=False,
+    )
 
 _SHORT = {"-v": "--verbose", "-q": "--quiet", "-o": "--output", "-y": "--yes"}
 _BEFORE = frozenset({"--config", "--host", "--color", "--verbose", "--quiet"})

@@ -10,15 +10,16 @@ classes are what they would be: a test holds the two to the same answers.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import dataclass, field, replace
+    from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
-__all__ = ["dataclass", "field", "replace", "types_of"]
+__all__ = ["Generic", "TypeVar", "dataclass", "field", "replace", "types_of"]
 
 _NOTHING: Any = object()
 
@@ -197,5 +198,16 @@ _ORDER = {f"__{name}__": _comparison(getattr(operator, name)) for name in ("lt",
 _FROZEN = {"__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
 _MUTABLE = {"__hash__": None}
 
+
+class _Generic:
+    """As ``typing.Generic``: what a class is of, only a type checker asks."""
+
+    __slots__ = ()
+
+    def __class_getitem__(cls, _of: object) -> type:
+        return cls
+
+
 if not TYPE_CHECKING:
     dataclass, field, replace = _dataclass, _field, _replace
+    Generic, TypeVar = _Generic, str

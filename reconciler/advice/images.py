@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.advice.candidates import images_below, told
 from reconciler.advice.words import declarable, tilde
 from reconciler.core.advice import Choice, Entry, Remark
@@ -16,6 +14,7 @@ from reconciler.core.sizes import binary, counted
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

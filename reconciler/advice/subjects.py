@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.advice import images
 from reconciler.advice.candidates import Candidate, candidates
 from reconciler.advice.words import tilde
@@ -12,6 +10,7 @@ from reconciler.core.facts import FilesystemOf, Locate
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import elevate, looking, permission
@@ -23,6 +22,7 @@ from reconciler.render import text
 from reconciler.render.layout import printable
 from reconciler.run import planfile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

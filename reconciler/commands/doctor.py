@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler import __version__, exits
 from reconciler.advice import subjects
 from reconciler.advice.doctor import examine
@@ -15,8 +13,10 @@ from reconciler.host.people import configfile
 from reconciler.render import doctor as shown
 from reconciler.render import text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from reconciler.commands.load import Loaded
     from reconciler.core.advice import Row

@@ -6,7 +6,6 @@ import os
 import shlex
 import site
 import sys
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.host import process
@@ -14,6 +13,7 @@ from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -22,6 +21,7 @@ from reconciler.run import journal, measured
 from reconciler.run.record import Recorder
 from reconciler.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

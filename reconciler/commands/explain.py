@@ -6,7 +6,6 @@ import difflib
 import inspect
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands.load import guarded
@@ -17,6 +16,7 @@ from reconciler.render.layout import wrapped
 from reconciler.render.topics import TOPICS
 from reconciler.resources.registry import KINDS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -23,6 +22,7 @@ from reconciler.render import effect as lines
 from reconciler.render.layout import hanging, printable
 from reconciler.run import journal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.advice.suggest import suggest
@@ -12,6 +11,7 @@ from reconciler.commands.load import guarded
 from reconciler.host.people import caller, configfile, newfile
 from reconciler.render import suggestion
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.advice import Suggestion
     from reconciler.terminal import Terminal

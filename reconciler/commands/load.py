@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler import exits
 from reconciler.core.origin import Problems
 from reconciler.formats.digest import sha256
@@ -13,8 +11,10 @@ from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from reconciler.core.item import Item
     from reconciler.core.origin import Problem

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from reconciler.core.facts import SharedBelow, SnapshotsOf, TreeOf
 from reconciler.core.layout import LayoutsOf
 from reconciler.core.snapshot import Snapshot
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from reconciler.core.snapshot import Query
     from reconciler.terminal import Terminal

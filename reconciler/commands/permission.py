@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import codec
 from reconciler.core.model import Op
 from reconciler.core.sizes import counted
@@ -11,6 +9,7 @@ from reconciler.formats.digest import sha256
 from reconciler.host.people import caller
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

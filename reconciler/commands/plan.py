@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler import __version__, exits
 from reconciler.commands import looking
 from reconciler.commands.load import guarded, load
@@ -14,6 +12,7 @@ from reconciler.render import text
 from reconciler.resources.registry import KINDS
 from reconciler.run import journal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler import exits
 from reconciler.commands import elevate, looking, permission
 from reconciler.commands.apply import remaining
@@ -20,6 +18,7 @@ from reconciler.render.layout import printable
 from reconciler.run import journal
 from reconciler.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.model import Plan
     from reconciler.core.written import Run

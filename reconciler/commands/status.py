@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler import __version__
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
@@ -19,7 +17,10 @@ from reconciler.render import status as lines
 from reconciler.resources.registry import KINDS
 from reconciler.run import journal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from reconciler.commands.load import Loaded
     from reconciler.terminal import Terminal
 

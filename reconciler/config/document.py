@@ -11,7 +11,6 @@ What a parser finds fault with is the pure Python one's to say: see ``events``.
 from __future__ import annotations
 
 import re
-from typing import Any, Never
 
 from reconciler.config import events, syntax
 from reconciler.config.decode import decode
@@ -20,6 +19,10 @@ from reconciler.config.node import Node
 from reconciler.config.pyyaml import pyyaml
 from reconciler.core.origin import Origin, Problem, Problems
 from reconciler.value import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Never
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000

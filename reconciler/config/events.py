@@ -9,12 +9,13 @@ the pure parser, the only author of messages. A property test holds both to the 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from reconciler.config.pyyaml import pyyaml
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 _PRINTABLE = re.compile(r"[\n -~]*")
 _COMMENT = re.compile(r"(?m)^ *#.*$")

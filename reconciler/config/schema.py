@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 import reconciler
 from reconciler.config import fast, messages
 from reconciler.config.hosts import short_name
 from reconciler.core.origin import Problem
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from jsonschema import Draft202012Validator, ValidationError
 

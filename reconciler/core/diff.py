@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reconciler.value import dataclass, types_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @dataclass(frozen=True, slots=True)

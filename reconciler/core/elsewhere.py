@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, NfsExports
 from reconciler.core.model import NotApplicable, Note, Refusal
 from reconciler.formats import mountinfo
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

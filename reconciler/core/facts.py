@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core.snapshot import Query
 from reconciler.core.tree import Tree
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line

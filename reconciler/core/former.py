@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler.core.facts import FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
@@ -13,8 +11,10 @@ from reconciler.core.subvolume import MISSING, Subvolume
 from reconciler.formats import options, tuning
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from typing import Any
 
     from reconciler.core.model import Action
     from reconciler.core.places import Place

@@ -6,12 +6,14 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from reconciler.core.places import Place
 from reconciler.core.sizes import counted
 from reconciler.core.standing import Standing
 from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 CODES = {"open": "V702", "links": "V703", "protected": "V704", "room": "V706"}
 """Why an image is left as it is, where that is found out only as it is rewritten."""

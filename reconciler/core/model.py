@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from reconciler.value import dataclass, field
+from reconciler.value import Generic, TypeVar, dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from reconciler.core.origin import Origin
     from reconciler.core.places import Place
 
@@ -96,7 +98,8 @@ class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
 
-Said = Goal[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
+if TYPE_CHECKING:
+    Said = Goal[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
 
 
 def is_end(word: Said) -> bool:

@@ -7,17 +7,18 @@ say, and they may refuse.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from reconciler.core import compression
 from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import NOCOW, Images, alike
 from reconciler.core.model import Goal, Note, is_end
 from reconciler.core.places import Directory, LiveOption
 from reconciler.formats import mountinfo
+from reconciler.value import TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from reconciler.core.places import Folder, Place
     from reconciler.core.plan import Spoken

@@ -9,12 +9,15 @@ stopped before its unit file goes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
 
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Query
 from reconciler.core.standing import Standing
-from reconciler.value import dataclass, field, replace
+from reconciler.value import TypeVar, dataclass, field, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 V = TypeVar("V")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler.core import agree, former
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
@@ -27,9 +25,11 @@ from reconciler.core.snapshot import Hidden
 from reconciler.core.written import latest, own
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from typing import Any
 
     from reconciler.core.item import Item
     from reconciler.core.kind import Kind

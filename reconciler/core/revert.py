@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler.core import former
 from reconciler.core.facts import EntriesOf
 from reconciler.core.model import Change, Note, Op, Plan, Swap
@@ -13,9 +11,11 @@ from reconciler.core.plan import NOTHING_WRITTEN
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler.core.model import Finding, Goal, Op
 from reconciler.core.plan import heard
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from reconciler.core.effect import Effect
     from reconciler.core.model import Plan, Said

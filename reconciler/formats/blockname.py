@@ -7,7 +7,10 @@ qemu-img(1) opened (tests/btrfs/test_image_names.py).
 from __future__ import annotations
 
 import re
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LONGEST = 4095
 """Bytes of a name that QEMU takes, where the format does not forbid it."""

@@ -7,11 +7,11 @@ next, which bounds dirty data. No ``-c``: it would compress what it rewrites.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from reconciler.formats import crontab, unit
 from reconciler.formats.digest import sha256
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.formats.calendar import Schedule
 

@@ -7,7 +7,10 @@ goes round it in the same way.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def sha256(data: bytes) -> str:

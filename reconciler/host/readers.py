@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconciler.core import facts, images, layout, places, rests, subvolume
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import machine, process
@@ -12,8 +10,10 @@ from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from reconciler.core.tree import Tree
 

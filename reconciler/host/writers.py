@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
@@ -14,8 +13,10 @@ from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import become
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from reconciler.core.standing import Standing
     from reconciler.core.tree import Tree

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core.model import Op
 from reconciler.core.places import OFF, TextFile
 from reconciler.render import bars, effect, text
 from reconciler.render.layout import plain, printable, wrapped
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any

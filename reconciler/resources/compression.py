@@ -14,8 +14,6 @@ does that to what is compressed under `none`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
@@ -28,6 +26,7 @@ from reconciler.core.tree import NAMED
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

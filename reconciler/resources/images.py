@@ -17,8 +17,6 @@ as much free space as the largest image has on disk, and all that snapshots shar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import elsewhere, rewriting
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
 from reconciler.core.images import NOCOW, PLAIN, Images, Strays
@@ -29,6 +27,7 @@ from reconciler.core.standing import MOST, NONE_LEFT
 from reconciler.core.tree import FOREIGN, NAMED, OPENED_TWICE, CowFile, Lot
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

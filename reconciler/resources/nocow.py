@@ -10,8 +10,6 @@ a disk returns wrongly is neither noticed nor healed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import SnapshotsOf, TreeOf
 from reconciler.core.kind import Kind
@@ -30,6 +28,7 @@ from reconciler.core.subvolume import becomes
 from reconciler.core.tree import NAMED
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -10,8 +10,6 @@ data with the old ones until those are removed, so that none is copied.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import elsewhere, newdir
 from reconciler.core.facts import SnapshotsOf
 from reconciler.core.kind import Kind
@@ -28,6 +26,7 @@ from reconciler.core.subvolume import (
 )
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

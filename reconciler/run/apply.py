@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from reconciler.core.model import Poke, Swap
 from reconciler.core.snapshot import Hidden
@@ -12,6 +11,7 @@ from reconciler.host import readers, writers
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 from reconciler.core import codec, veil
 from reconciler.core.codec import FormatError
@@ -18,8 +17,10 @@ from reconciler.host import files
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from reconciler.core.places import Place
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconciler.core import images, places, subvolume
 from reconciler.core.layout import LayoutsOf
 from reconciler.core.model import Swap
@@ -11,6 +9,7 @@ from reconciler.core.snapshot import Hidden
 from reconciler.core.written import Seen
 from reconciler.host import readers
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

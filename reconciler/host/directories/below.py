@@ -10,7 +10,6 @@ import heapq
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from reconciler.core.images import alike, is_stray
 from reconciler.core.standing import MOST, Standing
@@ -19,6 +18,7 @@ from reconciler.host.kernel import inode
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

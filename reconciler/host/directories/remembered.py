@@ -13,7 +13,6 @@ import json
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.core.tree import Reading
@@ -22,6 +21,7 @@ from reconciler.host.directories.tally import KEPT, Names, Outline
 from reconciler.host.kernel import btrfs, inode, leased, treesearch
 from reconciler.value import dataclass, replace, types_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 

@@ -6,7 +6,6 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import (
@@ -25,6 +24,7 @@ from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 from reconciler.value import dataclass, field, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.host.directories.tree import Entry
 

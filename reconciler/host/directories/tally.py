@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from typing import TYPE_CHECKING, Any
 
 from reconciler.core import standing
 from reconciler.core.tree import LARGEST, NAMED, CowFile
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from typing import Any
 
     from reconciler.core.tree import Reading
 

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from bisect import insort
-from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
@@ -14,6 +13,7 @@ from reconciler.host.directories.tally import Names
 from reconciler.host.kernel import btrfs, fiemap, inode, leased
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from reconciler.core.tree import LARGEST, NAMED
 from reconciler.host.directories import remembered
@@ -19,6 +18,7 @@ from reconciler.host.kernel import btrfs, inode, leased, treesearch
 from reconciler.host.kernel.treesearch import NODATACOW
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 

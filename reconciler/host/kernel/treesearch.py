@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ioctl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 

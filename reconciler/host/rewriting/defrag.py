@@ -13,7 +13,6 @@ import stat
 import struct
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from reconciler.core import compression, pieces
 from reconciler.core.defragment import CLOSED, FAILED, SHARED, Ended, File, Found, Left, Outcome
@@ -26,6 +25,7 @@ from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

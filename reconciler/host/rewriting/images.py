@@ -9,7 +9,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from reconciler.core.images import CODES
 from reconciler.core.sizes import counted
@@ -21,6 +20,7 @@ from reconciler.host.rewriting import copying, rewrite
 from reconciler.host.rewriting.todo import Todo
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -21,7 +21,6 @@ import os
 import stat
 import time
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import TYPE_CHECKING
 
 from reconciler.core.images import NOCOW, needed, second, stray
 from reconciler.core.sizes import binary
@@ -30,6 +29,7 @@ from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.value import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

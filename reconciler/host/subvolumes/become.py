@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.host.kernel import btrfs, inode, lease, subvolume
@@ -13,6 +12,7 @@ from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import oldtree, subtree, turn
 from reconciler.host.subvolumes.stillness import Watched
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.subvolume import Subvolume
     from reconciler.core.watch import Watch

@@ -14,13 +14,13 @@ import os
 import stat
 from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import fiemap, holders, inode, ioctl, lease, preallocated
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.host.subvolumes.subtree import beneath, joined
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
@@ -15,6 +14,7 @@ from reconciler.host.kernel import holders, inode, subvolume
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from reconciler.core.facts import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
 from reconciler.core.sizes import counted
@@ -16,6 +15,7 @@ from reconciler.host.people import caller
 from reconciler.host.system import snapshotters
 from reconciler.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Elapse
 from reconciler.core.places import OFF, ON
@@ -13,6 +12,7 @@ from reconciler.formats import unit
 from reconciler.host import files, process
 from reconciler.host.refused import Refused
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
