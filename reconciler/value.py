@@ -10,6 +10,7 @@ classes are what they would be: a test holds the two to the same answers.
 from __future__ import annotations
 
 import operator
+import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,12 +201,10 @@ _MUTABLE = {"__hash__": None}
 
 
 class _Generic:
-    """As ``typing.Generic``: what a class is of, only a type checker asks."""
+    """As ``typing.Generic``, as far as a class that is ``of`` something can tell of what."""
 
     __slots__ = ()
-
-    def __class_getitem__(cls, _of: object) -> type:
-        return cls
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
 if not TYPE_CHECKING:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from reconciler import exits
 from reconciler.core.origin import Problems
 from reconciler.formats.digest import sha256
-from reconciler.host import lock
 from reconciler.host.people import caller, configfile
-from reconciler.host.refused import Refused
+from reconciler.host.refused import Held, Refused
 from reconciler.render import text
 from reconciler.value import dataclass, replace
 
@@ -86,7 +85,7 @@ def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
     except Refused as refused:
         terminal.complain(refused.message, refused.hint)
         return exits.ERROR
-    except lock.Held as held:
+    except Held as held:
         terminal.complain(str(held), "try again when it is done")
         return exits.LOCKED
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 
-from reconciler.core.facts import SharedBelow, SnapshotsOf, TreeOf
-from reconciler.core.layout import LayoutsOf
 from reconciler.core.snapshot import Snapshot
 
 TYPE_CHECKING = False
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from reconciler.core.snapshot import Query
     from reconciler.terminal import Terminal
 
-_LONG = (LayoutsOf, SharedBelow, SnapshotsOf, TreeOf)
-"""What grows with the files below a path, or the snapshots of it."""
 _PATIENCE = 1.0
 """Seconds without a word, and between two."""
 
@@ -33,9 +29,9 @@ def look(terminal: Terminal) -> Snapshot:
 
     def read(query: Query[Any], see: Snapshot) -> Any:
         nonlocal told
-        if told or not isinstance(query, _LONG):
+        if told or not query.grows:
             return readers.read(query, see)
-        told = query.path
+        told = getattr(query, "path", "")
         try:
             with _telling(terminal, told):
                 return readers.read(query, see)

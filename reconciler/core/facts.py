@@ -8,6 +8,8 @@ from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
@@ -86,6 +88,8 @@ class TreeOf(Query[Tree]):
     opened for that.
     """
 
+    grows: ClassVar[bool] = True
+
     path: str
     apart: tuple[str, ...] = ()
     close: bool = False
@@ -101,6 +105,8 @@ class EntriesOf(Query[tuple[str, ...]]):
 @dataclass(frozen=True, slots=True)
 class SnapshotsOf(Query[tuple[str, ...]]):
     """Why the subvolume of a path counts as snapshotted: one reason a line, or none."""
+
+    grows: ClassVar[bool] = True
 
     path: str
 
@@ -124,6 +130,8 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True)
 class SharedBelow(Query[Sharing]):
+    grows: ClassVar[bool] = True
+
     path: str
 
 

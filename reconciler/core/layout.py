@@ -6,6 +6,10 @@ from reconciler.core.snapshot import Query
 from reconciler.formats.digest import sha256
 from reconciler.value import dataclass
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 GIB = 1 << 30
 
 
@@ -73,6 +77,8 @@ class Layouts:
 @dataclass(frozen=True, slots=True)
 class LayoutsOf(Query[Layouts]):
     """How the files below a path lie; not those in the absolute paths ``apart``."""
+
+    grows: ClassVar[bool] = True
 
     path: str
     apart: tuple[str, ...] = ()

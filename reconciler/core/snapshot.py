@@ -11,7 +11,7 @@ from reconciler.value import Generic, TypeVar
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, ClassVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ class Query(Generic[T]):
     """A question about the host whose answer is a T. Subclasses are frozen dataclasses."""
 
     __slots__ = ()
+    grows: ClassVar[bool] = False
+    """Whether to answer it takes the longer, the more there is below a path: ``path``."""
 
 
 class Hidden(Exception):  # noqa: N818 - not an error: a state of what is known

@@ -42,6 +42,15 @@ def start_of(path: str, largest: int) -> bytes:
         return file.read(largest)
 
 
+def listed(folder: str) -> list[str]:
+    """What a shell's ``folder/*`` is, sorted; nothing where it is gone or may not be read."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [f"{folder}/{name}" for name in names if name[0] != "."]
+
+
 def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
     """Put ``data`` under ``path``, atomically and durably.
 

@@ -8,17 +8,13 @@ import time
 from contextlib import contextmanager
 
 from reconciler.host.people import caller
-from reconciler.host.refused import Refused
+from reconciler.host.refused import Held, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATH = "/run/vmtune.lock"
-
-
-class Held(Exception):  # noqa: N818 - a state, not a fault
-    """Another run holds the lock; the message names it."""
 
 
 @contextmanager

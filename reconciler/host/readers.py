@@ -1,18 +1,21 @@
-"""Every question a plan may ask, and who answers it. Nothing here can change the host."""
+"""The questions of every plan, and who answers them. Nothing here can change the host.
+
+Those that most plans never ask are in ``seldom.py``, loaded with the first of them.
+"""
 
 from __future__ import annotations
 
-from reconciler.core import facts, images, layout, places, rests, subvolume
+from reconciler.core import facts, places
 from reconciler.core.snapshot import Hidden, Query, Snapshot
-from reconciler.host import machine, process
-from reconciler.host.directories import below, directory, outline, standing, tree
+from reconciler.host import process
+from reconciler.host.directories import directory, outline
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from reconciler.core.tree import Tree
@@ -27,62 +30,9 @@ def _schedulers() -> frozenset[str]:
     return frozenset(name for name, is_there in there.items() if is_there)
 
 
-def _exports() -> tuple[str, ...]:
-    from reconciler.host.system import exports  # noqa: PLC0415 - only where a file is exchanged
-
-    return exports.exported()
-
-
-def _layouts(query: layout.LayoutsOf, see: Snapshot) -> layout.Layouts:
-    from reconciler.host.directories import layout as room  # noqa: PLC0415 - only status looks that close
-
-    return room.layouts(query.path, see(facts.TreeOf(query.path, query.apart)))
-
-
-def _layout(query: layout.LayoutOf, _see: Snapshot) -> layout.Layout | None:
-    from reconciler.host.directories import layout as room  # noqa: PLC0415 - only explain asks
-
-    return room.one(query.path)
-
-
-def _service_run(query: layout.ServiceRunOf, see: Snapshot) -> layout.ServiceRun:
-    from reconciler.host.system import lastrun  # noqa: PLC0415 - the same
-
-    return lastrun.of(_unit(f"{query.stem}.timer", see), _unit(f"{query.stem}.service", see))
-
-
-def _unit(name: str, see: Snapshot) -> Mapping[str, str]:
-    """What systemd says of a unit; asked for all at once where it is one of those expected."""
-    if not systemd.runs():
-        return {}
-    expected = see.expected()
-    # Where one name among many is none to systemd, it must not hide the others.
-    together = see.maybe(facts.Units(expected)) if name in expected else None
-    return (together or see(facts.Units((name,))))[name]
-
-
 def _needs_reload(name: str, see: Snapshot) -> bool:
     """The unit on disk is newer than the one that systemd holds."""
-    return _unit(name, see).get("NeedDaemonReload") == "yes"
-
-
-def _discovered(query: Query[Any], see: Snapshot) -> Any:
-    from reconciler.host.found import discovery as room  # noqa: PLC0415 - only init and doctor ask
-
-    return room.ANSWERS[type(query)](query, see)
-
-
-def _subvolume(query: subvolume.Subvolume, _see: Snapshot) -> str:
-    from reconciler.host.kernel import subvolume as kernel  # noqa: PLC0415 - only where one is declared
-
-    return kernel.look(query.path)
-
-
-def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
-    from reconciler.host.subvolumes import subtree  # noqa: PLC0415 - the same
-
-    mounted = see(facts.Mounts())
-    return subtree.contents(query.path, mounted)
+    return systemd.properties(name, see).get("NeedDaemonReload") == "yes"
 
 
 def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
@@ -113,44 +63,36 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.Locate: lambda q, see: filesystems.locate(q.path, see(facts.Homes())),
     facts.Mounts: lambda _, __: filesystems.mounts(),
     facts.NeedsReload: lambda q, see: _needs_reload(q.unit, see),
-    facts.NfsExports: lambda _, __: _exports(),
     facts.OwnFiles: lambda _, __: texts.own(),
     facts.Program: lambda q, _: process.find(q.name),
     facts.Schedulers: lambda _, __: _schedulers(),
     facts.ShadowingUnit: lambda q, _: systemd.shadowing_unit(q.target),
-    facts.SharedBelow: lambda q, _: tree.sharing(q.path),
     facts.BtrfsIn: lambda q, see: filesystems.btrfs_in(q.path, see),
     facts.SnapshotsIn: lambda q, _: filesystems.snapshots_in(q.path),
     facts.SnapshotsOf: lambda q, see: filesystems.snapshots(q.path, see),
     facts.SourceUuid: lambda q, _: filesystems.source_uuid(q.source),
     facts.Units: lambda q, _: systemd.units(q.names),
     facts.TreeOf: _tree,
-    subvolume.ContentsOf: _contents,
-    images.Images: standing.look,
-    images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,
-    subvolume.Subvolume: _subvolume,
-    layout.KernelCommandLine: lambda _, __: machine.command_line(),
-    layout.LayoutOf: _layout,
-    layout.LayoutsOf: _layouts,
-    layout.ServiceRunOf: _service_run,
-    images.PropertyBelow: lambda q, see: below.standing(
-        q, see(facts.TreeOf(q.path, q.apart, close=True))
-    ),
-    rests.DirectoryId: lambda q, _: directory.identity(q.path),
     places.Below: lambda q, see: see(facts.TreeOf(q.path, q.apart)).plain,
     places.Directory: lambda q, _: directory.look(q.path),
     places.FstabOptions: lambda q, see: fstab.options_of(q, see(facts.FstabLines())),
     places.LiveOption: lambda q, see: mounts.live(q, see(facts.Mounts())),
     places.TextFile: lambda q, _: texts.look(q.path),
-    places.Timer: lambda q, see: systemd.timer(q.unit, _unit(q.unit, see)),
+    places.Timer: lambda q, see: systemd.timer(q.unit, systemd.properties(q.unit, see)),
     places.UnitFile: lambda q, _: texts.look(q.path),
 }
+
+
+def _seldom(query: Query[Any]) -> Callable[[Any, Snapshot], Any]:
+    from reconciler.host import seldom  # noqa: PLC0415 - a plan in sync asks none of these
+
+    return seldom.reader(query)
 
 
 def read(query: Query[Any], see: Snapshot) -> Any:
     """Answer one query; what may not be seen is Hidden, with the reason."""
     try:
-        reader: Callable[[Any, Snapshot], Any] = READERS.get(type(query), _discovered)
+        reader = READERS.get(type(query)) or _seldom(query)
         return reader(query, see)
     except PermissionError as error:
         where = error.filename or getattr(query, "path", "")

@@ -10,3 +10,7 @@ class Refused(Exception):  # noqa: N818 - the host's answer, not a fault of the 
         self.message = message
         self.hint = hint
         super().__init__(message)
+
+
+class Held(Exception):  # noqa: N818 - a state, not a fault
+    """Another run holds the lock; the message names it."""

@@ -12,7 +12,6 @@ from contextlib import suppress
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
-from reconciler.host.directories import strays
 from reconciler.host.directories.tally import KEPT, Outline
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
@@ -82,6 +81,8 @@ def _judge(entry: Entry, found: Outline) -> None:
     status, name = entry.status, entry.path.rpartition("/")[2]
     is_file = stat.S_ISREG(status.st_mode)
     if is_file and is_stray(name):
+        from reconciler.host.directories import strays  # noqa: PLC0415 - they are seldom
+
         if why := strays.why_kept(entry.within, name):
             found.left_over.append(CowFile(entry.path, status.st_size, obstacle=why))
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from bisect import insort
 
 from reconciler.core import standing
@@ -83,8 +82,9 @@ def keep_first(rows: list[Any], row: Any) -> None:
 
 
 def keep_largest(rows: list[Any], row: Any, most: int) -> None:
-    """Keep the largest rows, at most so many, in a heap."""
+    """Keep the largest rows, sorted, at most so many."""
     if len(rows) < most:
-        heapq.heappush(rows, row)
+        insort(rows, row)
     elif row > rows[0]:
-        heapq.heapreplace(rows, row)
+        insort(rows, row)
+        del rows[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 
@@ -13,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SNAPPER = "/etc/snapper/configs/*"
+_SNAPPER = "/etc/snapper/configs"
 _TIMESHIFT = "/etc/timeshift/timeshift.json"
 _SUBVOLUME = rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?'
 _BTRBK = ("/etc/btrbk/btrbk.conf", "/etc/btrbk.conf")
@@ -28,7 +27,7 @@ def of(subvolume: int) -> Iterator[str]:
 
 def tools() -> Iterator[tuple[str, str, str]]:
     """Program, file and path of each subvolume it snapshots, as far as files may be read."""
-    for path in sorted(glob.glob(_SNAPPER)):
+    for path in files.listed(_SNAPPER):
         for found in re.findall(_SUBVOLUME, files.read_gone(path)):
             yield "snapper", path, found.decode("utf-8", "surrogateescape")
     for path in _timeshift():
@@ -39,6 +38,8 @@ def tools() -> Iterator[tuple[str, str, str]]:
 
 
 def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+    import glob  # noqa: PLC0415 - the same
+
     from reconciler.formats import btrbk  # noqa: PLC0415 - hosts with btrbk pay for it
 
     for pattern in btrbk.subvolumes(data):
@@ -48,11 +49,11 @@ def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
 
 def closed() -> str:
     """The first of their files that may not be read from here; "" when all may."""
-    for path in (*sorted(glob.glob(_SNAPPER)), _TIMESHIFT, *_BTRBK):
+    for path in (*files.listed(_SNAPPER), _TIMESHIFT, *_BTRBK):
         if os.path.exists(path) and not os.access(path, os.R_OK):
             return path
-    folder = os.path.dirname(_SNAPPER)
-    return folder if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK) else ""
+    is_closed = os.path.isdir(_SNAPPER) and not os.access(_SNAPPER, os.R_OK | os.X_OK)
+    return _SNAPPER if is_closed else ""
 
 
 def _timeshift() -> Iterator[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 
-from reconciler.core.facts import Elapse
+from reconciler.core.facts import Elapse, Units
 from reconciler.core.places import OFF, ON
 from reconciler.formats import unit
 from reconciler.host import files, process
@@ -15,6 +14,8 @@ from reconciler.host.refused import Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from reconciler.core.snapshot import Snapshot
 
 UNITS = "/etc/systemd/system"
 _HIDING = (
@@ -39,6 +40,16 @@ _PROPERTIES = (
 def runs() -> bool:
     """sd_booted(3): systemd is the system manager."""
     return os.path.isdir("/run/systemd/system")
+
+
+def properties(name: str, see: Snapshot) -> Mapping[str, str]:
+    """What systemd says of a unit; asked for all at once where it is one of those expected."""
+    if not runs():
+        return {}
+    expected = see.expected()
+    # Where one name among many is none to systemd, it must not hide the others.
+    together = see.maybe(Units(expected)) if name in expected else None
+    return (together or see(Units((name,))))[name]
 
 
 def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -110,8 +121,8 @@ def _drop_ins(name: str) -> Iterator[str]:
     for folder in (f"{name}.d", *also, "mount.d"):
         for above in _ADDING:
             # Sorted: which one is named must not depend on the order on disk.
-            for file in sorted(glob.iglob(f"{above}/{glob.escape(folder)}/*.conf")):
-                if os.path.basename(file) not in seen:
+            for file in files.listed(f"{above}/{folder}"):
+                if file.endswith(".conf") and os.path.basename(file) not in seen:
                     seen.add(os.path.basename(file))
                     yield file
 

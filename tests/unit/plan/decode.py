@@ -45,7 +45,7 @@ QUERIES = {
     for name, found in vars(room).items()
     if isinstance(found, type) and issubclass(found, Query) and dataclasses.is_dataclass(found)
 }
-# These rooms know what comes from formats for type checkers only.
+# These rooms know what comes from formats, and from typing, for type checkers only.
 _TYPES = {
     **vars(tree),
     **vars(images),
@@ -55,6 +55,8 @@ _TYPES = {
     **vars(layout),
     **vars(places),
     **vars(subvolume),
+    "Any": typing.Any,
+    "ClassVar": typing.ClassVar,
     "Domain": libvirtxml.Domain,
     "Job": Job,
     "Line": fstab.Line,
@@ -107,7 +109,7 @@ def answer_type(query: Query[Any]) -> Any:
             else (getattr(kind, "__orig_bases__", ()))
         ):
             arguments = typing.get_args(base)
-            if arguments and not isinstance(arguments[0], typing.TypeVar):
+            if arguments and arguments[0] not in {"T", "V"}:
                 return _named(arguments[0])
     raise TypeError(f"{query!r} has no type of answer")
 
