@@ -8,7 +8,7 @@ from __future__ import annotations
 from reconciler.core import facts, places
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import process
-from reconciler.host.directories import directory, outline
+from reconciler.host.directories import directory, outline, tree
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
@@ -67,6 +67,7 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.Program: lambda q, _: process.find(q.name),
     facts.Schedulers: lambda _, __: _schedulers(),
     facts.ShadowingUnit: lambda q, _: systemd.shadowing_unit(q.target),
+    facts.SharedBelow: lambda q, _: tree.sharing(q.path),
     facts.BtrfsIn: lambda q, see: filesystems.btrfs_in(q.path, see),
     facts.SnapshotsIn: lambda q, _: filesystems.snapshots_in(q.path),
     facts.SnapshotsOf: lambda q, see: filesystems.snapshots(q.path, see),

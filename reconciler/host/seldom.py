@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.core import facts, images, layout, rests, subvolume
 from reconciler.host import machine
-from reconciler.host.directories import below, directory, standing, tree
+from reconciler.host.directories import below, directory, standing
 from reconciler.host.system import exports, systemd
 
 TYPE_CHECKING = False
@@ -55,7 +55,6 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.NfsExports: lambda _, __: exports.exported(),
-    facts.SharedBelow: lambda q, _: tree.sharing(q.path),
     images.Images: standing.look,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,
