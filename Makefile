@@ -7,6 +7,7 @@ PYTEST := $(PYTHON) -m pytest -q
 FLOOR := .cache/floor
 # Beside another tier each line says whose it is.
 SAYS = $(if $(BESIDE),| sed -u 's/^/$@: /')
+BEHIND = $(if $(BESIDE),nice -n 5)
 IDLE = $(if $(BESIDE),nice -n 19)
 BENCH := .cache/bench
 
@@ -17,8 +18,8 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 	@sh .ci/setup demo
 	@$(PYTHON) tests/demo.py
 
-# Each waits for disks and containers long enough for more of them than there are cores; those that
-# wait for nothing take what the others leave.
+# Each waits for disks and containers long enough for more of them than there are cores. The containers
+# take longest, so they go first; what waits for nothing takes what the others leave.
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
 	@$(MAKE) --no-print-directory --jobs=4 --keep-going BESIDE=yes btrfs host unit floor
 
@@ -35,7 +36,7 @@ unit: setup ## what needs neither root nor Btrfs
 	$(IDLE) $(PYTEST) tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
-	$(PYTEST) --numprocesses=2 --dist=worksteal tests/btrfs $(SAYS)
+	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal tests/btrfs $(SAYS)
 
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(SAYS)

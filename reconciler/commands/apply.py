@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from reconciler import exits
-from reconciler.commands import elevate, looking, permission
+from reconciler.commands import looking, permission
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load
-from reconciler.core import document, former, rests
+from reconciler.core import former, rests
 from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
@@ -20,14 +20,12 @@ from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
-from reconciler.run import planfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.commands.load import Loaded
-    from reconciler.core.document import Document
     from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
     from reconciler.core.snapshot import Snapshot
@@ -57,7 +55,7 @@ def run(  # noqa: PLR0913 - one per option
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
         if file:
-            return _saved(terminal, planfile.load(file), file, yes=yes, approved=approved)
+            return _saved(terminal, file, yes=yes, approved=approved)
         return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
 
     code = fenced(lambda: guarded(terminal, command), terminal)
@@ -70,7 +68,11 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
     plan = planning.make(loaded, see)
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
-        terminal.event("plan", document=document.plain(planning.document_of(loaded, plan, see)))
+        if terminal.json:
+            from reconciler.core import document  # noqa: PLC0415 - for programs
+
+            made = planning.document_of(loaded, plan, see)
+            terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
         return _ended(plan, see)
@@ -78,7 +80,7 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
         return exits.ERROR
     if not caller.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
-        return elevate.become_root(terminal, loaded, "apply", words)
+        return _as_root(terminal, loaded, words)
     with lock.held():
         return _locked(terminal, loaded, plan, rests.facts(plan.actions, see))
 
@@ -114,8 +116,17 @@ def _ended(plan: Plan, see: Snapshot) -> int:
     return remaining(plan)
 
 
-def _saved(terminal: Terminal, saved: Document, file: str, *, yes: bool, approved: str) -> int:
+def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
+    from reconciler.commands import elevate  # noqa: PLC0415 - root is root already
+
+    return elevate.become_root(terminal, loaded, "apply", words)
+
+
+def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     """Exactly the saved plan, where the world it rests on is still there."""
+    from reconciler.run import planfile  # noqa: PLC0415 - most runs have none
+
+    saved = planfile.load(file)
     try:
         loaded = load(saved.world.config, None, saved.world.allow)
     except Problems as problems:  # there were none when the plan was made
@@ -126,7 +137,7 @@ def _saved(terminal: Terminal, saved: Document, file: str, *, yes: bool, approve
     if not caller.is_root():
         said = str(permission.Token(permission.digest(final), ""))
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
-        return elevate.become_root(terminal, loaded, "apply", words)
+        return _as_root(terminal, loaded, words)
     with lock.held():
         see = looking.look(terminal)
         now = planning.make(loaded, see)

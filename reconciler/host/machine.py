@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 
 from reconciler.formats.digest import sha256
@@ -23,6 +22,8 @@ def kernel() -> str:
 def has_btrfs() -> bool:
     """Built in, loaded, or there to be loaded."""
     known = files.read_gone("/proc/filesystems").split()
+    import glob  # noqa: PLC0415 - only doctor asks
+
     module = f"/lib/modules/{kernel()}/kernel/fs/btrfs/btrfs.ko*"
     return b"btrfs" in known or bool(glob.glob(module))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reconciler.core import facts, images, layout, rests, subvolume
 from reconciler.host import machine
-from reconciler.host.directories import below, directory, standing
-from reconciler.host.system import exports, systemd
+from reconciler.host.directories import directory
+from reconciler.host.system import systemd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,21 @@ def _service_run(query: layout.ServiceRunOf, see: Snapshot) -> layout.ServiceRun
     )
 
 
+def _exports() -> tuple[str, ...]:
+    from reconciler.host.system import exports  # noqa: PLC0415 - only where a file is exchanged
+
+    return exports.exported()
+
+
+def _images(query: images.Images, see: Snapshot) -> Standing:
+    from reconciler.host.directories import standing  # noqa: PLC0415 - the same
+
+    return standing.look(query, see)
+
+
 def _property(query: images.PropertyBelow, see: Snapshot) -> Standing:
+    from reconciler.host.directories import below  # noqa: PLC0415 - few entries set compression
+
     return below.standing(query, see(facts.TreeOf(query.path, query.apart, close=True)))
 
 
@@ -54,8 +68,8 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
 
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
-    facts.NfsExports: lambda _, __: exports.exported(),
-    images.Images: standing.look,
+    facts.NfsExports: lambda _, __: _exports(),
+    images.Images: _images,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,
     layout.KernelCommandLine: lambda _, __: machine.command_line(),

@@ -10,7 +10,6 @@ from reconciler.core.watch import NOBODY, Watch
 from reconciler.host import files
 from reconciler.host.directories import below, directory, strays
 from reconciler.host.refused import Refused
-from reconciler.host.subvolumes import become
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
 TYPE_CHECKING = False
@@ -40,9 +39,15 @@ def _rewrite(place: images.Images, have: Standing, want: Any, watch: Watch) -> N
     room.put(place, have, want, watch)
 
 
+def _turn(place: subvolume.Subvolume, have: str, want: str, watch: Watch) -> None:
+    from reconciler.host.subvolumes import become  # noqa: PLC0415 - few directories are turned
+
+    become.put(place, have, want, watch)
+
+
 LONG_WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any, Watch], None]] = {
     images.Images: _rewrite,
-    subvolume.Subvolume: become.put,
+    subvolume.Subvolume: _turn,
 }
 """Those that may take minutes: they say how far they are, and can be stopped."""
 

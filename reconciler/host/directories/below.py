@@ -6,7 +6,6 @@ is kept, and none is synced by itself, as syncfs(2) comes before success is told
 
 from __future__ import annotations
 
-import heapq
 import os
 import stat
 from contextlib import suppress
@@ -32,6 +31,8 @@ _TOLD = 3
 
 def standing(place: PropertyBelow, tree: Tree) -> Standing:
     """Those that have another setting, or none."""
+    import heapq  # noqa: PLC0415 - few entries set compression
+
     others = [each.which for each in tree.settings if not alike(each.value, place.compression)]
     named = heapq.merge(*(each.named for each in others))
     return Standing(sum(each.count for each in others), tuple(named)[:MOST])

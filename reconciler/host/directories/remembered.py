@@ -92,7 +92,9 @@ def recall(path: str, walk: Walk) -> Outline | None:
             return None
         transaction, found = treesearch.commit(top), memory.outline
         changed = treesearch.changed(top, memory.transaction, _MOST_ITEMS)
-        if changed is None or not all(_is_same(top, each, memory) for each in changed):
+        if changed is None or any(each[0] in memory.directories for each in changed):
+            return None
+        if not all(_is_same(top, each, memory) for each in changed):
             return None
         if all(_is_empty(top, each) for each in memory.empty):
             found.reading = reading(replace(memory, transaction=transaction))
@@ -131,8 +133,8 @@ def _opened(path: str, flags: int) -> int:
 def _is_same(top: int, each: Inode, memory: Memory) -> bool:
     """Whether the tree is known all the same, with an inode changed; what that is now is put in."""
     number, _, mode, size, _, links, flags = each
-    if not links or stat.S_ISDIR(mode):  # a file without a name is in no directory
-        return number not in memory.directories
+    if not links or stat.S_ISDIR(mode):
+        return True  # a file without a name is in no directory, and this one is none of the tree's
     found = memory.outline
     row = next((row for row in found.largest if row[1] == -number), None)
     if row is None:
