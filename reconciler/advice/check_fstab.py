@@ -27,7 +27,12 @@ def check(found: Sequence[Btrfs], see: Snapshot) -> Iterator[Row]:
     try:
         lines = [line for line in see(FstabLines()) if line.fstype == "btrfs"]
     except Hidden as hidden:
-        yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
+        if hidden.for_all:
+            yield Row(
+                Health.FAIL, "/etc/fstab", hidden.why, "V509", "put a file there: see fstab(5)"
+            )
+        else:
+            yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
         return
     count = counted(len(lines), "sound line") if lines else "no line"
     yield from _sound(lines, found, see) or [

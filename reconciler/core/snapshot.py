@@ -27,11 +27,12 @@ class Query(Generic[T]):
 class Hidden(Exception):  # noqa: N818 - not an error: a state of what is known
     """The answer exists, but may not be seen from here.
 
-    ``why`` says so in words: "not readable as alice".
+    ``why`` says so in words: "not readable as alice"; ``for_all`` that nobody else sees it either.
     """
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, for_all: bool = False) -> None:
         self.why = why
+        self.for_all = for_all
         super().__init__(why)
 
 

@@ -102,7 +102,7 @@ def read(query: Query[Any], see: Snapshot) -> Any:
         raise Hidden(refused.message) from None
     except OSError as error:
         where = error.filename or getattr(query, "path", "")
-        raise Hidden(f"{where}: {error.strerror}") from None
+        raise Hidden(f"{where}: {error.strerror}", for_all=True) from None
 
 
 def look() -> Snapshot:

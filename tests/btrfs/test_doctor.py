@@ -12,7 +12,7 @@ import pytest
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.test_init import POOL
-from tests.btrfs.world import _ENV, ALICE, Ran, World
+from tests.btrfs.world import _ENV, ALICE, FSTAB, NOBODY, Ran, World
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "doctor.schema.json").read_text())
 
@@ -120,6 +120,18 @@ def test_compression_on_a_line_that_does_not_decide(clean: World):
     (row,) = doctor(clean)["V510"]
     assert row["subject"] == "/etc/fstab:2"
     assert f"the line of {image.path} decides" in row["text"]
+
+
+@pytest.mark.parametrize("user", [0, NOBODY])
+def test_an_fstab_that_is_no_file(clean: World, user: int):
+    """Nobody can read it, root neither: that it is root's to see would be no remedy."""
+    FSTAB.unlink()
+    os.mkfifo(FSTAB)
+    clean.config("")
+    (row,) = doctor(clean, expect=1, user=user)["V509"]
+    assert row["health"] == "fail"
+    assert row["text"] == "/etc/fstab: not a regular file"
+    assert row["remedy"] == "put a file there: see fstab(5)"
 
 
 def test_a_unit_that_takes_the_place_of_a_line(clean: World):
