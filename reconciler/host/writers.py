@@ -9,6 +9,7 @@ from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
 from reconciler.host import files
 from reconciler.host.directories import below, directory, strays
+from reconciler.host.directories.tally import KEPT
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
@@ -82,7 +83,7 @@ def sweep() -> None:
     """Take away what a run that was killed left half-written. Only for the holder of the lock."""
     state = os.path.dirname(fstab.BACKUP)
     folders = {os.path.dirname(os.path.realpath(fstab.PATH)), systemd.UNITS, cron.FOLDER}
-    for folder in sorted({*folders, state, f"{state}/runs"}):
+    for folder in sorted({*folders, state, f"{state}/runs", KEPT}):
         with _refusing(folder):
             files.sweep(folder)
 

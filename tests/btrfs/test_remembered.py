@@ -312,7 +312,7 @@ def test_what_root_did_not_write_is_not_obeyed(host: World, what: str):
     elif what == "writable":
         FOLDER.chmod(0o777)
     else:
-        damaged = {"garbage": "[1]", "other version": text.replace(__version__, "0.0")}
+        damaged = {"garbage": "[1]", "other version": text.replace(__version__, "0.0", 1)}
         kept.write_text(damaged.get(what, text[:-20]))
     assert recalled(top) is None
     if what == "link":

@@ -46,7 +46,12 @@ _NEVER = 2**63
 
 
 def _known(path: str, walk: Walk) -> Outline | None:
-    if not os.path.isdir(KEPT):
+    try:
+        number = os.stat(path).st_ino
+        kept = any(name.startswith(f"{number}-") for name in os.listdir(KEPT))
+    except OSError:  # no large tree was ever read here, or who asks is not root
+        return None
+    if not kept:
         return None
     from reconciler.host.directories import remembered, treescan  # noqa: PLC0415 - the same
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from contextlib import suppress
 
 from reconciler import __version__
 from reconciler.core.tree import Reading
+from reconciler.formats.digest import sha256
 from reconciler.host import files
 from reconciler.host.directories.tally import KEPT, Names, Outline
 from reconciler.host.kernel import btrfs, inode, leased, treesearch
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from reconciler.host.directories.tree import Walk
     from reconciler.host.kernel.treesearch import Inode
 
+_FORMAT = "vmtune.tree/1"
+_MOST_SECONDS = 30 * 86400
 _MOST_DIRECTORIES = 100_000
 _MOST_ITEMS = 100_000
 """Of the tree that are looked at: above that, to read it all is as good."""
@@ -52,11 +56,12 @@ def where(top: int) -> tuple[str, int]:
     """The name of a directory's memory, and of which mount of its filesystem it is.
 
     UUID, subvolume and inode may come back on another filesystem, or a copy of this one, but
-    each mount of one gets a directory in sysfs with a number of its own. OSError without sysfs.
+    each time that one is mounted anew it gets a directory in sysfs with a number of its own.
+    OSError without sysfs.
     """
     uuid = btrfs.filesystem_uuid(top)
     mount = os.stat(f"/sys/fs/btrfs/{uuid}").st_ino
-    return f"{uuid}-{btrfs.subvolume(top).identifier}-{os.fstat(top).st_ino}", mount
+    return f"{os.fstat(top).st_ino}-{btrfs.subvolume(top).identifier}-{uuid}", mount
 
 
 def reading(memory: Memory) -> Reading | None:
@@ -67,24 +72,32 @@ def reading(memory: Memory) -> Reading | None:
     rows = {each: getattr(found, each) for each in types_of(found) if each != "reading"}
     plain = {each: getattr(memory, each) for each in types_of(memory)}
     plain |= {
-        "version": __version__,
         "directories": [*memory.directories],
         "outline": rows | {"plain": [found.plain.count, found.plain.first]},
     }
-    return Reading(memory.name, json.dumps(plain))
+    text = json.dumps(plain)
+    return Reading(memory.name, f"{_head(text)}\n{text}")
+
+
+def _head(text: str) -> str:
+    """What stands above a memory: read is only what this version wrote, and wrote whole."""
+    return f"{_FORMAT} {__version__} {sha256(text.encode('ascii'))}"
 
 
 def keep(readings: Iterable[Reading]) -> None:
     """Put them where later runs look; it is no matter where that fails."""
     with suppress(OSError):
         os.makedirs(KEPT, mode=0o700, exist_ok=True)
+        for old in files.listed(KEPT):  # of directories that are gone, too
+            if time.time() - os.stat(old).st_mtime > _MOST_SECONDS:
+                os.unlink(old)
         for each in readings:
             files.create(f"{KEPT}/{each.name}", each.text.encode("ascii"), 0o600)
 
 
 def recall(path: str, walk: Walk) -> Outline | None:
     """What is below a directory, without looking at it; None where that is not known for sure."""
-    with suppress(OSError, ValueError, LookupError, TypeError), inode.directory(path) as top:
+    with suppress(OSError, ValueError), inode.directory(path) as top:
         name, mount = where(top)
         memory = _kept(name)
         # A file that is being rewritten is told by a walk, and by that alone.
@@ -97,18 +110,20 @@ def recall(path: str, walk: Walk) -> Outline | None:
         if not all(_is_same(top, each, memory) for each in changed):
             return None
         if all(_is_empty(top, each) for each in memory.empty):
-            found.reading = reading(replace(memory, transaction=transaction))
+            if changed:  # or what is kept is as good
+                found.reading = reading(replace(memory, transaction=transaction))
             walk.subvolumes.extend(memory.subvolumes)
             return found
     return None
 
 
 def _kept(name: str) -> Memory:
-    """ValueError and the like for what is not as this version writes it."""
+    """ValueError for what is not as this version writes it."""
     with open(f"{KEPT}/{name}", opener=_opened, encoding="ascii") as file:
-        plain = json.load(file)
-    if plain.pop("version") != __version__:
+        head, text = file.readline(), file.read()
+    if head != f"{_head(text)}\n":
         raise ValueError
+    plain = json.loads(text)
     rows = plain.pop("outline")
     rows["plain"] = Names(*rows["plain"])
     for each in ("largest", "cow_largest"):
@@ -134,11 +149,12 @@ def _is_same(top: int, each: Inode, memory: Memory) -> bool:
     """Whether the tree is known all the same, with an inode changed; what that is now is put in."""
     number, _, mode, size, _, links, flags = each
     if not links or stat.S_ISDIR(mode):
-        return True  # a file without a name is in no directory, and this one is none of the tree's
+        return True  # without a name it is in no directory; those of the tree did not change
     found = memory.outline
     row = next((row for row in found.largest if row[1] == -number), None)
     if row is None:
-        return all(parent not in memory.directories for parent, _ in treesearch.names(top, number))
+        parents = {parent for parent, _ in treesearch.names(top, number)}
+        return bool(parents) and parents.isdisjoint(memory.directories)
     # Where all data was nocow, so was this one: the number of its names here cannot have changed.
     if found.cow_count or links > 1 or size < row[0] or not flags & treesearch.NODATACOW:
         return False

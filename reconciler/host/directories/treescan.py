@@ -7,6 +7,7 @@ and separate entries in it, leases, leftovers of killed runs) is left to the wal
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -212,7 +213,9 @@ class _Scan:
         """Of a directory inside, with the slash behind it; "" for the top."""
         way: list[tuple[int, str]] = []
         while directory != self.number and directory not in self.paths:
-            parent, name = next(self.names(directory))
+            parent, name = next(self.names(directory), (directory, ""))
+            if parent == directory:  # it is gone, or was moved out: the subvolume's root is its own
+                raise FileNotFoundError(errno.ENOENT, "moved meanwhile")
             way.append((directory, name))
             directory = parent
         path = self.paths.get(directory, "")

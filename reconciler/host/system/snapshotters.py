@@ -38,9 +38,9 @@ def tools() -> Iterator[tuple[str, str, str]]:
 
 
 def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
-    import glob  # noqa: PLC0415 - the same
+    import glob  # noqa: PLC0415 - hosts with btrbk pay for it
 
-    from reconciler.formats import btrbk  # noqa: PLC0415 - hosts with btrbk pay for it
+    from reconciler.formats import btrbk  # noqa: PLC0415 - the same
 
     for pattern in btrbk.subvolumes(data):
         for path in sorted(glob.glob(pattern)):
