@@ -88,9 +88,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the host saw a large tree: what it keeps for later runs under a name, its own to read."""
+    """How the host saw a large tree, as of a transaction: what it keeps of that for later runs."""
 
+    path: str
     name: str
+    transaction: int
+    directories: tuple[int, ...]
     text: str
 
 

@@ -3,8 +3,9 @@
 ``apply`` keeps that in /run, where only root reads and writes, and nothing outlives a boot.
 Whatever is made, removed or renamed changes the directory it happens in; whatever else is
 changed, changes its own inode. So the kernel is asked for the inodes that changed since: where
-no directory of the tree is among them, and no file but those that are known one by one (a
-machine writes to its images all the time), it is what it was. In any doubt it is read again.
+no directory of the tree is among them, but such as were only read, and no file but those that are
+known one by one (a machine writes to its images all the time), it is what it was. In any doubt it
+is read again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from reconciler.value import dataclass, replace, types_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from reconciler.host.directories.tree import Walk
     from reconciler.host.kernel.treesearch import Inode
@@ -35,6 +36,9 @@ _MOST_SECONDS = 30 * 86400
 _MOST_DIRECTORIES = 100_000
 _MOST_ITEMS = 100_000
 """Of the tree that are looked at: above that, to read it all is as good."""
+_MOST_STAMPS = 1000
+_TICK = 1.0
+"""Seconds: far more than any kernel's, which are hundredths."""
 _MOST_EMPTY = 1000
 """Files that are opened each time: data may have come that is in no tree yet."""
 
@@ -50,6 +54,8 @@ class Memory:
     empty: Collection[str]
     subvolumes: Collection[str]
     outline: Outline
+    stamps: Mapping[str, str]
+    """Of directories, by number: see ``_stamps``."""
 
 
 def where(top: int) -> tuple[str, int]:
@@ -64,24 +70,18 @@ def where(top: int) -> tuple[str, int]:
     return f"{os.fstat(top).st_ino}-{btrfs.subvolume(top).identifier}-{uuid}", mount
 
 
-def reading(memory: Memory) -> Reading | None:
-    """The memory as ``keep`` puts it down; None where it would be too large, or help too seldom."""
+def reading(path: str, memory: Memory) -> Reading | None:
+    """What ``keep`` puts down; None where it would be too large, or help too seldom."""
     if len(memory.directories) > _MOST_DIRECTORIES or len(memory.empty) > _MOST_EMPTY:
         return None
-    found = memory.outline
+    found, directories = memory.outline, tuple(memory.directories)
     rows = {each: getattr(found, each) for each in types_of(found) if each != "reading"}
-    plain = {each: getattr(memory, each) for each in types_of(memory)}
+    plain = {each: getattr(memory, each) for each in types_of(memory) if each != "stamps"}
     plain |= {
-        "directories": [*memory.directories],
+        "directories": directories,
         "outline": rows | {"plain": [found.plain.count, found.plain.first]},
     }
-    text = json.dumps(plain)
-    return Reading(memory.name, f"{_head(text)}\n{text}")
-
-
-def _head(text: str) -> str:
-    """What stands above a memory: read is only what this version wrote, and wrote whole."""
-    return f"{_FORMAT} {__version__} {sha256(text.encode('ascii'))}"
+    return Reading(path, memory.name, memory.transaction, directories, json.dumps(plain))
 
 
 def keep(readings: Iterable[Reading]) -> None:
@@ -92,7 +92,29 @@ def keep(readings: Iterable[Reading]) -> None:
             if time.time() - os.stat(old).st_mtime > _MOST_SECONDS:
                 os.unlink(old)
         for each in readings:
-            files.create(f"{KEPT}/{each.name}", each.text.encode("ascii"), 0o600)
+            text = f"{each.text}\n{json.dumps(_stamps(each))}"
+            files.create(f"{KEPT}/{each.name}", f"{_head(text)}\n{text}".encode("ascii"), 0o600)
+
+
+def _stamps(of: Reading) -> dict[int, str]:
+    """What tells that a directory holds the names it held, though its inode was written since.
+
+    Whoever reads a directory changes its time of access. Two changes in one tick of the clock have
+    the same time, so a directory that was changed just before it is looked at has no stamp.
+    """
+    found: dict[int, str] = {}
+    with inode.directory(of.path) as top:
+        is_it = where(top)[0] == of.name
+        for number in of.directories[:_MOST_STAMPS] if is_it else ():
+            transaction, changed, stamp = treesearch.stamp(top, number)
+            if transaction <= of.transaction and changed < time.time() - _TICK:
+                found[number] = stamp.hex()
+    return found
+
+
+def _head(text: str) -> str:
+    """What stands above a memory: read is only what this version wrote, and wrote whole."""
+    return f"{_FORMAT} {__version__} {sha256(text.encode('ascii'))}"
 
 
 def recall(path: str, walk: Walk) -> Outline | None:
@@ -105,13 +127,13 @@ def recall(path: str, walk: Walk) -> Outline | None:
             return None
         transaction, found = treesearch.commit(top), memory.outline
         changed = treesearch.changed(top, memory.transaction, _MOST_ITEMS)
-        if changed is None or any(each[0] in memory.directories for each in changed):
+        if changed is None or not all(_has_its_names(top, each[0], memory) for each in changed):
             return None
         if not all(_is_same(top, each, memory) for each in changed):
             return None
         if all(_is_empty(top, each) for each in memory.empty):
             if changed:  # or what is kept is as good
-                found.reading = reading(replace(memory, transaction=transaction))
+                found.reading = reading(path, replace(memory, transaction=transaction))
             walk.subvolumes.extend(memory.subvolumes)
             return found
     return None
@@ -123,13 +145,13 @@ def _kept(name: str) -> Memory:
         head, text = file.readline(), file.read()
     if head != f"{_head(text)}\n":
         raise ValueError
-    plain = json.loads(text)
+    plain, stamps = map(json.loads, text.split("\n"))
     rows = plain.pop("outline")
     rows["plain"] = Names(*rows["plain"])
     for each in ("largest", "cow_largest"):
         rows[each] = [tuple(row) for row in rows[each]]
     directories = frozenset(plain.pop("directories"))
-    return Memory(directories=directories, outline=Outline(**rows), **plain)
+    return Memory(directories=directories, outline=Outline(**rows), stamps=stamps, **plain)
 
 
 def _opened(path: str, flags: int) -> int:
@@ -145,11 +167,18 @@ def _opened(path: str, flags: int) -> int:
         os.close(within)
 
 
+def _has_its_names(top: int, number: int, memory: Memory) -> bool:
+    """Whether a changed inode is no directory of the tree, or one that was only read."""
+    if number not in memory.directories:
+        return True
+    return memory.stamps.get(str(number)) == treesearch.stamp(top, number)[2].hex()
+
+
 def _is_same(top: int, each: Inode, memory: Memory) -> bool:
     """Whether the tree is known all the same, with an inode changed; what that is now is put in."""
     number, _, mode, size, _, links, flags = each
     if not links or stat.S_ISDIR(mode):
-        return True  # without a name it is in no directory; those of the tree did not change
+        return True  # without a name it is in no directory; those of the tree were asked about
     found = memory.outline
     row = next((row for row in found.largest if row[1] == -number), None)
     if row is None:

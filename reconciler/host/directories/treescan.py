@@ -60,7 +60,7 @@ def scan(path: str, walk: Walk, found: Outline) -> bool:
             if seen.is_leased():
                 return False
             seen.name(walk)
-            seen.remember(transaction, walk)
+            seen.remember(path, transaction, walk)
             return True
     return False
 
@@ -191,14 +191,13 @@ class _Scan:
             if not nocow:
                 self.found.plain.add(path)
 
-    def remember(self, transaction: int, walk: Walk) -> None:
+    def remember(self, path: str, transaction: int, walk: Walk) -> None:
         """Say how a later run can know that all of it is so still, where it can."""
         with suppress(OSError):
             if not self.is_late:
                 kept = *remembered.where(self.top), transaction, self.inside, self.empty
-                self.found.reading = remembered.reading(
-                    remembered.Memory(*kept, walk.subvolumes, self.found)
-                )
+                memory = remembered.Memory(*kept, walk.subvolumes, self.found, {})
+                self.found.reading = remembered.reading(path, memory)
 
     def names(self, number: int) -> Iterator[tuple[int, str]]:
         return treesearch.names(self.top, number)

@@ -6,6 +6,7 @@ Formats are those of linux/btrfs.h and linux/btrfs_tree.h. What is read is what 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -26,6 +27,7 @@ _HEADER = struct.Struct("=8xQQII")  # objectid, offset, type, length of an item
 # the header behind it (offset, type, length): one call for what would be three.
 _INODE = struct.Struct("=8xQ8xI4x16xQQ8xI8xI8xQ88x16xQII")
 _INODE_SIZE = 160
+_CHANGE_TIME, _CHANGE_TIME_AT = struct.Struct("=QI"), 124  # offsetof(btrfs_inode_item, ctime)
 _CHANGED = struct.Struct("=8xQQ16xI8xI8xQ")
 """Of struct btrfs_inode_item: the transaction of its last change, size, nlink, mode, flags."""
 _NEXT_INODE = struct.pack("=QII", 0, 1, _INODE_SIZE)
@@ -117,6 +119,21 @@ def changed(fd: int, after: int, most: int) -> list[Inode] | None:
             if transaction > after:
                 found.append((number, 0, mode, size, 0, links, flags))
     return found
+
+
+def stamp(fd: int, number: int) -> tuple[int, float, bytes]:
+    """Of an inode: the transaction that last wrote it, its time of change, and a stamp.
+
+    The stamp is its size, mode, attributes, i_version and time of change: a directory has another
+    one after any change of a name in it, and the same after an update of its time of access.
+    FileNotFoundError where there is no such inode.
+    """
+    for *_, data in _items(fd, 0, (number, number), (_INODE_ITEM, _INODE_ITEM)):
+        seconds, nanoseconds = _CHANGE_TIME.unpack_from(data, _CHANGE_TIME_AT)
+        change = data[_CHANGE_TIME_AT : _CHANGE_TIME_AT + _CHANGE_TIME.size]
+        kept = data[16:24] + data[52:56] + data[64:80] + change
+        return _CHANGED.unpack_from(data)[0], seconds + nanoseconds / 1e9, kept
+    raise FileNotFoundError(errno.ENOENT, "no such inode")
 
 
 def names(fd: int, number: int) -> Iterator[tuple[int, str]]:
