@@ -260,6 +260,19 @@ def test_a_directory_changed_just_before_is_not_told_by_its_time(host: World):
     assert kept.read_text().endswith("\n{}")
 
 
+def test_a_change_between_reading_and_keeping_is_seen(host: World):
+    top = images(host.area / "top")
+    sync()
+    tree = read_as_a_tree(top)
+    (top / "07" / "1").unlink()
+    sync()
+    time.sleep(1.1)
+    assert tree.reading
+    remembered.keep([tree.reading])
+    run("find", top)
+    assert recalled(top) is None
+
+
 def test_another_directory_under_the_path_is_not_told_for_this_one(host: World):
     top = images(host.area / "top")
     time.sleep(1.1)
@@ -328,7 +341,8 @@ def test_data_that_is_not_written_yet_is_seen(host: World):
     (top / "empty").touch()
     tree = read_and_kept(top)
     assert recalled(top) == tree
-    (top / "empty").write_bytes(b"x" * 5000)
+    with open(top / "empty", "ab") as file:  # to truncate it first would change its inode at once
+        file.write(b"x" * 5000)
     assert recalled(top) is None
 
 
