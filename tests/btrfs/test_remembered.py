@@ -16,14 +16,14 @@ from reconciler import __version__
 from reconciler.host.directories import outline, remembered, treescan
 from reconciler.host.directories.tally import KEPT
 from reconciler.host.directories.tree import Walk
-from reconciler.host.kernel import treesearch
+from reconciler.host.kernel import inode, treesearch
 from tests.btrfs.outside import run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.test_treescan import ODD, grown, read_as_a_tree, walked
 from tests.btrfs.world import ALICE, NOBODY, World
 
 FOLDER = Path(KEPT)
-_HERE, _FOLLOW = -100, 0x400  # AT_FDCWD, AT_SYMLINK_FOLLOW
+_HERE, _FOLLOW, _EXCHANGE = -100, 0x400, 2  # AT_FDCWD, AT_SYMLINK_FOLLOW, RENAME_EXCHANGE
 _libc = ctypes.CDLL(None)
 
 
@@ -250,6 +250,44 @@ def test_who_only_reads_does_not_end_the_memory(host: World):
     assert recalled(top) == tree
     (top / "07" / "1").rename(top / "07" / "2")
     assert recalled(top) is None
+
+
+def _exchanged(one: Path, other: Path) -> None:
+    assert not _libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+
+
+def test_each_change_of_a_name_gives_a_directory_another_stamp(host: World):
+    """Whatever the kernel counts with it: a snapshot leaves i_version as it was."""
+    top, beside = host.area / "top", host.area / "beside"
+    for folder in (top, beside):
+        folder.mkdir()
+        for name in ("one", "two"):
+            (folder / name).write_bytes(b"x")
+        run("btrfs", "subvolume", "create", folder / "sub")
+    changes: list[Callable[[], object]] = [
+        lambda: _exchanged(top / "one", top / "two"),
+        lambda: _exchanged(top / "one", beside / "one"),
+        lambda: _exchanged(top / "sub", beside / "sub"),
+        lambda: (top / "one").rename(top / "eno"),
+        lambda: (beside / "one").rename(top / "eno"),
+        lambda: os.link(top / "two", top / "also"),
+        lambda: (top / "also").unlink(),
+        lambda: (top / "link").symlink_to("two"),
+        lambda: (top / "folder").mkdir(),
+        lambda: run("btrfs", "subvolume", "snapshot", top / "sub", top / "taken"),
+        lambda: run("btrfs", "subvolume", "delete", top / "taken"),
+        lambda: run("btrfs", "subvolume", "create", top / "made"),
+        lambda: (top / "made").rename(beside / "made"),
+        lambda: run("chattr", "+C", top),
+    ]
+    with inode.directory(str(host.area)) as fd:
+        for change in changes:
+            treesearch.commit(fd)
+            before = treesearch.stamp(fd, top.stat().st_ino)
+            time.sleep(0.02)
+            change()
+            treesearch.commit(fd)
+            assert treesearch.stamp(fd, top.stat().st_ino)[2] != before[2]
 
 
 def test_a_directory_changed_just_before_is_not_told_by_its_time(host: World):
