@@ -71,19 +71,36 @@ def test_a_plan_reads_each_fact_once(in_sync: World):
     assert files["/etc/passwd"] <= 2, files  # who calls, and whose homes there are
 
 
+@pytest.mark.parametrize("words", [["status"], ["apply", "--yes"]], ids=" ".join)
+def test_so_does_each_other_command_that_plans(in_sync: World, words: list[str]):
+    files = opened(own(traced(in_sync, *words), in_sync.file))
+    for path in ("/proc/self/mountinfo", "/etc/fstab", str(in_sync.file)):
+        assert files[path] == 1, (path, files)
+
+
 def test_a_plan_without_schedules_runs_nothing(in_sync: World):
     calls = [found["name"] for line in traced(in_sync, "plan") if (found := CALL.match(line))]
     assert calls.count("execve") == 1
     assert not {"fork", "vfork", "clone", "clone3"}.intersection(calls)
 
 
-def test_the_budget_of_a_plan_in_sync(in_sync: World):
+@pytest.mark.parametrize("words", [["plan"], ["status"], ["apply", "--yes"]], ids=" ".join)
+def test_the_budget_of_a_command_in_sync(in_sync: World, words: list[str]):
     """A few hundred; one loop too many would multiply them."""
-    lines = own(traced(in_sync, "plan"), in_sync.file)
+    lines = own(traced(in_sync, *words), in_sync.file)
     assert len(lines) <= BUDGET, Counter(found["name"] for x in lines if (found := CALL.match(x)))
 
 
 BUDGET = 400
+
+
+def test_the_budget_of_doctor(in_sync: World):
+    """It runs three programs, and looks which daemons there are among all processes."""
+    lines = own(traced(in_sync, "doctor"), in_sync.file)
+    processes = sum(path.name.isdigit() for path in Path("/proc").iterdir())
+    calls = Counter(found["name"] for x in lines if (found := CALL.match(x)))
+    assert len(lines) <= 2000 + 10 * processes, calls
+    assert calls["execve"] <= 3, calls
 
 
 def test_calls_grow_by_a_constant_for_each_path(host: World):
@@ -108,6 +125,15 @@ EACH = 40  # the filesystem and the snapshots of its subvolume were asked about 
 def test_validate_looks_at_no_host(in_sync: World):
     lines = traced(in_sync, "validate", str(in_sync.file))
     files = opened(own(lines, in_sync.file))
+    for path in ("/proc/self/mountinfo", "/etc/fstab", str(in_sync.area)):
+        assert not [found for found in files if found.startswith(path)], files
+    assert not [line for line in lines if "FS_IOC" in line]
+
+
+@pytest.mark.parametrize("words", [["history"], ["explain", "nocow"], ["explain", "V101"]])
+def test_nor_does_what_only_reads_the_journal_or_explains(in_sync: World, words: list[str]):
+    lines = traced(in_sync, *words)
+    files = opened(lines)
     for path in ("/proc/self/mountinfo", "/etc/fstab", str(in_sync.area)):
         assert not [found for found in files if found.startswith(path)], files
     assert not [line for line in lines if "FS_IOC" in line]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench.fixtures import cloned, fragmented
 from tests.btrfs.outside import compression, fragments, identity, run, sync, tree
 from tests.btrfs.test_json import check
 from tests.btrfs.world import NOBODY, Image, World
@@ -116,6 +117,27 @@ def test_compressed_bytes_are_compsizes(host: World, fs: Image):
         told["zstd"], abs=64 << 10
     )
     assert told["zstd"] > 20 * MIB
+
+
+def test_an_image_in_very_many_pieces_is_told_to_the_last(host: World):
+    """More than any one reply of the kernel holds; some of them compressed, some of them shared."""
+    disk = host.image("disk")
+    image = disk.path / "vm" / "disk.raw"
+    fragmented(image, 20_000)
+    run("btrfs", "property", "set", image, "compression", "zstd")
+    with open(image, "ab") as file:
+        file.write(b"vmtune" * (2 * MIB))
+    sync()
+    cloned(image, disk.path / "clone.raw", 20 * MIB)
+    sync()
+    host.nocow(image.parent)
+    told, flags = images(host)["disk.raw"], mapped(image)
+    assert told["fragments"] == fragments(image) > 19_000
+    assert (told["data"], told["compressed"], told["shared"]) == (
+        flags["data"], flags["encoded"], flags["shared"],
+    )  # fmt: skip
+    assert (told["compressed"], told["shared"]) == (12 * MIB, 20 * MIB)
+    assert referenced(image)["zstd"] == told["compressed"]
 
 
 def test_the_bar_shows_what_there_is(host: World, fs: Image):
