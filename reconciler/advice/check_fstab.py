@@ -29,7 +29,7 @@ def check(found: Sequence[Btrfs], see: Snapshot) -> Iterator[Row]:
     except Hidden as hidden:
         if hidden.for_all:
             yield Row(
-                Health.FAIL, "/etc/fstab", hidden.why, "V509", "put a file there: see fstab(5)"
+                Health.FAIL, "/etc/fstab", hidden.why, "V509", "it must be a file that can be read"
             )
         else:
             yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)

@@ -131,7 +131,7 @@ def test_an_fstab_that_is_no_file(clean: World, user: int):
     (row,) = doctor(clean, expect=1, user=user)["V509"]
     assert row["health"] == "fail"
     assert row["text"] == "/etc/fstab: not a regular file"
-    assert row["remedy"] == "put a file there: see fstab(5)"
+    assert row["remedy"] == "it must be a file that can be read"
 
 
 def test_a_unit_that_takes_the_place_of_a_line(clean: World):

@@ -91,7 +91,8 @@ def keep(readings: Iterable[Reading]) -> None:
         for old in files.listed(KEPT):  # of directories that are gone, too
             if time.time() - os.stat(old).st_mtime > _MOST_SECONDS:
                 os.unlink(old)
-        for each in readings:
+    for each in readings:
+        with suppress(OSError):  # one that changes meanwhile is no reason to lose the others
             text = f"{each.text}\n{json.dumps(_stamps(each))}"
             files.create(f"{KEPT}/{each.name}", f"{_head(text)}\n{text}".encode("ascii"), 0o600)
 
