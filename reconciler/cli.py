@@ -93,6 +93,7 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 
 
 @cli.command()
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=completing.files)
 @click.option(
     "-o",
     "--output",
@@ -104,8 +105,9 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 @_allow
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
 @click.pass_obj
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - one per option
     chosen: Chosen,
+    entries: tuple[str, ...],
     output: str | None,
     as_json: bool,
     allow: tuple[str, ...],
@@ -113,7 +115,9 @@ def plan(
 ) -> int:
     """Show what would change and why; change nothing.
 
-    Needs no root: what may not be seen is shown as `?`. Exits with 0, also when
+    With ENTRY, a path, a mount point or a kind such as nocow, it is about those
+    entries only; a path may name what is no longer declared. Needs no root: what may
+    not be seen is shown as `?`. Exits with 0, also when
     something differs, and with 6 when nothing does but something could not be
     seen.
     """
@@ -121,7 +125,13 @@ def plan(
 
     terminal = replace(chosen.terminal, json=as_json)
     return command.run(
-        terminal, chosen.config, chosen.host, output, allow=allow, detailed=detailed_exitcode
+        terminal,
+        chosen.config,
+        chosen.host,
+        output,
+        allow=allow,
+        entries=entries,
+        detailed=detailed_exitcode,
     )
 
 
@@ -137,7 +147,7 @@ def show(chosen: Chosen, plan: str, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("plan", metavar="[PLAN]", required=False, shell_complete=completing.files)
+@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=completing.files)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
@@ -146,7 +156,7 @@ def show(chosen: Chosen, plan: str, as_json: bool) -> int:
 @click.pass_obj
 def apply(  # noqa: PLR0913, PLR0917 - one per option
     chosen: Chosen,
-    plan: str | None,
+    words: tuple[str, ...],
     yes: bool,
     allow: tuple[str, ...],
     as_json: bool,
@@ -156,7 +166,9 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
 
     With PLAN it does exactly that saved plan, or nothing when the host is no
     longer as it was; it asks only about what revert could not take back, as
-    images that are rewritten. Becomes root through sudo, doas or run0
+    images that are rewritten. With ENTRY, a path, a mount point or a kind such as
+    nocow, it is about those entries only; a path may name what is no longer
+    declared, which is then taken back. Becomes root through sudo, doas or run0
     (VMTUNE_SUDO says which). Stops at the first action that does not go well
     and says what was done and what was not; running it again goes on from
     there.
@@ -165,7 +177,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
 
     terminal = replace(chosen.terminal, json=as_json)
     return command.run(
-        terminal, chosen.config, chosen.host, plan, allow=allow, yes=yes, approved=approved
+        terminal, chosen.config, chosen.host, words, allow=allow, yes=yes, approved=approved
     )
 
 

@@ -114,7 +114,7 @@ def _apply(terminal: Terminal, given: Given) -> int:
 
     config, host = given.get("--config"), given.get("--host")
     yes, approved = given.get("--yes", False), given.get("--approved", "")
-    return apply.run(terminal, config, host, None, yes=yes, approved=approved)
+    return apply.run(terminal, config, host, (), yes=yes, approved=approved)
 
 
 def _status(terminal: Terminal, given: Given) -> int:

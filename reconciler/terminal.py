@@ -152,6 +152,10 @@ class Terminal:
             return text
         return f"\x1b[{_COLOURS[op]}m{text}\x1b[0m"
 
+    def dim(self, text: str) -> str:
+        """What stands beside the answer, dimmed where colours are wanted."""
+        return f"\x1b[2m{text}\x1b[0m" if self.coloured else text
+
     def tint(self, text: str, part: str) -> str:
         """A part of a bar in its colour, where colours are wanted."""
         if not self.coloured or part not in _TINTS:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 
 from reconciler import exits
-from reconciler.commands import looking, permission
+from reconciler.commands import choose, looking, permission
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
-from reconciler.commands.load import guarded, load
+from reconciler.commands.load import guarded, load, load_or_none
 from reconciler.core import former, rests
 from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
 from reconciler.fence import fenced
-from reconciler.host import lock, writers
+from reconciler.host import lock, readers, writers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
+from reconciler.run import claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from reconciler.commands.choose import Choice
     from reconciler.commands.load import Loaded
     from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
@@ -38,7 +40,7 @@ def run(  # noqa: PLR0913 - one per option
     terminal: Terminal,
     config: str | None,
     host: str | None,
-    file: str | None,
+    words: Sequence[str],
     *,
     allow: Sequence[str] = (),
     yes: bool,
@@ -49,6 +51,7 @@ def run(  # noqa: PLR0913 - one per option
     def command() -> int:
         if host and host.lower() != configfile.short_hostname():
             raise Refused(f"--host {host} is for looking at another host's plan, not for apply")
+        file = words[0] if choose.is_saved_plan(words) else ""
         if file and allow:
             raise Refused(
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
@@ -56,16 +59,20 @@ def run(  # noqa: PLR0913 - one per option
             )
         if file:
             return _saved(terminal, file, yes=yes, approved=approved)
-        return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
+        choice = choose.choice(words)
+        loaded = load_or_none(config, host, allow) if choice else load(config, host, allow)
+        return _fresh(terminal, loaded, choice, yes=yes, approved=approved)
 
     code = fenced(lambda: guarded(terminal, command), terminal)
     terminal.event("exit", code=code)
     return code
 
 
-def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
+def _fresh(
+    terminal: Terminal, loaded: Loaded, choice: Choice | None, *, yes: bool, approved: str
+) -> int:
     see = looking.look(terminal)
-    plan = planning.make(loaded, see)
+    plan = planning.make(loaded, see, choice)
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
         if terminal.json:
@@ -75,36 +82,51 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
+        if plan.claims and caller.is_root():  # to note that alone nobody need be asked
+            with lock.held():
+                _note(loaded, choice, looking.look(terminal))
         return _ended(plan, see)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
     if not caller.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
-        return _as_root(terminal, loaded, words)
+        return _as_root(terminal, loaded, [*words, *(choice.as_words if choice else ())])
     with lock.held():
-        return _locked(terminal, loaded, plan, rests.facts(plan.actions, see))
+        return _locked(terminal, loaded, choice, plan, rests.facts(plan.actions, see))
 
 
-def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fact]) -> int:
+def _note(loaded: Loaded, choice: Choice | None, see: Snapshot) -> None:
+    """Put on record what the configuration declares now, where that is not on record."""
+    if found := planning.make(loaded, see, choice).claims:
+        claims.note(found)
+
+
+def _locked(
+    terminal: Terminal, loaded: Loaded, choice: Choice | None, shown: Plan, facts: Iterable[Fact]
+) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
     see = looking.look(terminal)
-    now = planning.make(loaded, see)
+    now = planning.make(loaded, see, choice)
     if other := tuple(rests.changed(facts, see)):
         return _stale(terminal, _STALE, other)
     if not set(now.actions) <= set(shown.actions):
         what = "the host changed since the plan was shown; nothing was changed"
         return _stale(terminal, what, text.moved(shown, now))
+    if now.claims:
+        claims.note(now.claims)
     if not now.actions:
         terminal.say("done meanwhile by another hand: nothing is left to do")
         return _ended(now, see)
-    command = " ".join(["apply", *loaded.allow_words])
-    after = lambda: _left(terminal, loaded)  # noqa: E731
-    return execute(terminal, now.actions, command, loaded.path, after)
+    command = " ".join(["apply", *loaded.allow_words, *(choice.as_words if choice else ())])
+    after = lambda: _left(terminal, loaded, choice)  # noqa: E731
+    return execute(terminal, now.actions, command, loaded.file, after)
 
 
-def _left(terminal: Terminal, loaded: Loaded) -> int:
+def _left(terminal: Terminal, loaded: Loaded, choice: Choice | None) -> int:
     see = looking.look(terminal)
-    again = planning.make(loaded, see)
+    again = planning.make(loaded, see, None if choice is None else choice.again())
+    if again.claims:
+        claims.note(again.claims)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
     return exits.PART_WAY if again.actions else _ended(again, see)
@@ -145,9 +167,19 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale)
         if not checked.todo:
+            if now.claims:
+                claims.note(now.claims)
             terminal.say("nothing to do: all of the plan is done already")
             return exits.DONE
-        return execute(terminal, checked.todo, f"apply {file}", loaded.path)
+        if now.claims:
+            claims.note(now.claims)
+        after = lambda: _noted(loaded)  # noqa: E731
+        return execute(terminal, checked.todo, f"apply {file}", loaded.file, after)
+
+
+def _noted(loaded: Loaded) -> int:
+    _note(loaded, None, readers.look())
+    return exits.DONE
 
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:

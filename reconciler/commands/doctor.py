@@ -7,19 +7,21 @@ from reconciler.advice import subjects
 from reconciler.advice.doctor import examine
 from reconciler.commands import looking
 from reconciler.commands.load import guarded, load
-from reconciler.core.advice import Health
+from reconciler.core.advice import Health, Row
+from reconciler.core.ownership import is_orphaned
 from reconciler.host import clock
 from reconciler.host.people import configfile
 from reconciler.render import doctor as shown
 from reconciler.render import text
+from reconciler.run import claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from reconciler.commands.load import Loaded
-    from reconciler.core.advice import Row
+    from reconciler.core.snapshot import Snapshot
     from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.doctor/1"
@@ -32,7 +34,7 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
         loaded = _loaded(config, host)
         see = looking.look(terminal)
         looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
-        rows = examine(looked, see)
+        rows = (*examine(looked, see), *_left_behind(loaded, see))
         code = _code(rows)
         name = loaded.host if loaded else host or configfile.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
@@ -45,6 +47,21 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
         return code
 
     return guarded(terminal, command)
+
+
+def _left_behind(loaded: Loaded | None, see: Snapshot) -> Iterator[Row]:
+    """Yield a row for each thing that a configuration had set which is gone."""
+    history = claims.history(loaded.file if loaded else "")
+    if not history.has_gone:
+        return
+    from reconciler.core.plan import declare, make_plan  # noqa: PLC0415 - few hosts need it
+    from reconciler.resources.registry import KINDS  # noqa: PLC0415
+
+    declared = declare(loaded.items if loaded else (), KINDS)
+    for change in make_plan(declared, KINDS, see, history).changes:
+        if is_orphaned(change):
+            subject = f"{change.kind} {change.name}"
+            yield Row(Health.WARN, subject, change.text, change.code, change.hint)
 
 
 def _code(rows: Sequence[Row]) -> int:

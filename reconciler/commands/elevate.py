@@ -132,7 +132,8 @@ def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
     caller's own packages, -B from leaving compiled files among them.
     """
     here = [] if host == configfile.short_hostname() else ["--host", host]
-    return [sys.executable, "-IB", *_module(), "--config", path, *here, *words]
+    named = ["--config", path] if path else []
+    return [sys.executable, "-IB", *_module(), *named, *here, *words]
 
 
 def _module() -> list[str]:

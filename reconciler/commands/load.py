@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from reconciler import exits
 from reconciler.core.origin import Problems
 from reconciler.formats.digest import sha256
 from reconciler.host.people import caller, configfile
-from reconciler.host.refused import Held, Refused
+from reconciler.host.refused import Held, Misused, Refused
 from reconciler.render import text
 from reconciler.value import dataclass, replace
 
@@ -27,6 +29,7 @@ class Loaded:
     items: tuple[Item, ...]
     shown: str
     path: str
+    """Its absolute path as it was named; "" for no configuration at all."""
     host: str
     text: bytes
     """All that was read."""
@@ -37,6 +40,11 @@ class Loaded:
     def allow_words(self) -> list[str]:
         """The same as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]
+
+    @property
+    def file(self) -> str:
+        """The resolved path, by which a configuration is told from others; "" for none."""
+        return os.path.realpath(self.path) if self.path else ""
 
     @property
     def digest(self) -> str:
@@ -70,6 +78,15 @@ def load(
     return Loaded(items, found.shown, found.path, name, text_read, allowed)
 
 
+def load_or_none(config: str | None, host: str | None, allow: Sequence[str] = ()) -> Loaded:
+    """Return the configuration; an empty one where none is found and none was named."""
+    try:
+        return load(config, host, allow)
+    except configfile.NoneFound:
+        name = host or configfile.short_hostname()
+        return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)))
+
+
 def _allowing(data: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
     return {**data, "allow": tuple(dict.fromkeys((*data["allow"], *allowed)))}
 
@@ -82,6 +99,9 @@ def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
         terminal.report(text.problems(problems.problems))
         terminal.fail([_plain(problem) for problem in problems.problems])
         return exits.ERROR
+    except Misused as misused:
+        terminal.complain(misused.message, misused.hint)
+        return exits.USAGE
     except Refused as refused:
         terminal.complain(refused.message, refused.hint)
         return exits.ERROR

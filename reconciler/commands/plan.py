@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from reconciler import __version__, exits
-from reconciler.commands import looking
-from reconciler.commands.load import guarded, load
+from reconciler.commands import choose, looking
+from reconciler.commands.load import guarded, load, load_or_none
 from reconciler.core.model import Op
 from reconciler.core.plan import declare, make_plan
 from reconciler.host.people import caller
 from reconciler.render import text
 from reconciler.resources.registry import KINDS
-from reconciler.run import journal
+from reconciler.run import claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.commands.choose import Choice
     from reconciler.commands.load import Loaded
     from reconciler.core.document import Document, World
     from reconciler.core.model import Plan
@@ -30,15 +31,17 @@ def run(  # noqa: PLR0913 - one per option
     output: str | None,
     *,
     allow: Sequence[str] = (),
+    entries: Sequence[str] = (),
     detailed: bool,
 ) -> int:
     """Print the plan, save it where asked to; the exit code as in exits."""
 
     def command() -> int:
         saved = None if output is None else _free(output)
-        loaded = load(config, host, allow)
+        choice = choose.choice(entries)
+        loaded = load_or_none(config, host, allow) if choice else load(config, host, allow)
         see = looking.look(terminal)
-        plan = make(loaded, see)
+        plan = make(loaded, see, choice)
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
             _write(terminal, document_of(loaded, plan, see), saved)
@@ -66,10 +69,14 @@ def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     terminal.data(document.plain(made))
 
 
-def make(loaded: Loaded, see: Snapshot) -> Plan:
-    """The plan for this host as it is seen."""
+def make(loaded: Loaded, see: Snapshot, choice: Choice | None = None) -> Plan:
+    """Return the plan for this host as it is seen, of the chosen entries or of all.
+
+    Raises Misused where an argument names no entry.
+    """
     declared = declare(loaded.items, KINDS)
-    return make_plan(declared, KINDS, see, journal.written(), loaded.path)
+    made = make_plan(declared, KINDS, see, claims.history(loaded.file), choice)
+    return choice.check(made) if choice else made
 
 
 def world(loaded: Loaded) -> World:
@@ -100,6 +107,8 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
     terminal.say()
     rows = text.plan(plan, terminal.width, terminal.paint, verbose=terminal.verbose)
     terminal.say("\n".join(rows))
+    for line in text.beside(plan, terminal.width):
+        terminal.say(terminal.dim(line))
     if plan.actions:
         needs = "" if caller.is_root() else "Needs root. "
         terminal.say(

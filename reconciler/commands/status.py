@@ -8,14 +8,15 @@ from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
 from reconciler.core import codec, document
 from reconciler.core import effect as effects
-from reconciler.core.plan import declare, make_plan, recalled
+from reconciler.core.ownership import Ownership
+from reconciler.core.plan import declare, make_plan
 from reconciler.core.status import Report, standings
-from reconciler.core.written import latest, own
+from reconciler.core.written import latest
 from reconciler.host import clock
 from reconciler.render import bars, text
 from reconciler.render import status as lines
 from reconciler.resources.registry import KINDS
-from reconciler.run import journal
+from reconciler.run import claims, journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
-        see, written = looking.look(terminal), journal.written()
-        declared = recalled(declare(loaded.items, KINDS), own(written, loaded.path))
-        plan = make_plan(declared, KINDS, see, written, loaded.path)
-        found = standings(declared, see, latest(written))
+        see, history = looking.look(terminal), claims.history(loaded.file)
+        declared = Ownership(history, see).recalled(declare(loaded.items, KINDS))
+        plan = make_plan(declared, KINDS, see, history)
+        found = standings(declared, see, latest(history.written))
         code = planning.exit_code(plan, detailed=True)
         if terminal.quiet and not terminal.json and not page:
             return code

@@ -45,6 +45,16 @@ class Locate(Query[Location]):
 
 
 @dataclass(frozen=True, slots=True)
+class DirectoryId(Query[str]):
+    """Tell which directory a path is: the UUID of its filesystem, its subvolume and its inode.
+
+    "missing" where no directory is.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filesystem:
     """The filesystem a path is on. ``profiles`` are those of its data block groups.
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from reconciler.core.facts import FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
-from reconciler.core.places import Below, FstabOptions, LiveOption
+from reconciler.core.places import Below, Directory, FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
-from reconciler.core.subvolume import MISSING, Subvolume
+from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME, Subvolume
 from reconciler.formats import options, tuning
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from reconciler.core.model import Action
@@ -26,26 +26,33 @@ WHY = "what is no longer declared is put back"
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """The options field of a line, and live options by their place, as the journal knows them."""
+    """The options field of a line, and live options by their place, as the journal knows them.
 
-    line: Written | None = None
+    ``kept`` are the options of the line that other files declare: they stay as they are.
+    """
+
+    lines: tuple[Written, ...] = ()
     live: tuple[tuple[LiveOption, Written], ...] = ()
+    kept: frozenset[tuning.Option] = frozenset()
 
 
 def former(
-    written: Mapping[Place[Any], Written], target: str, declared: Collection[tuning.Option]
+    written: Mapping[Place[Any], tuple[Written, ...]],
+    target: str,
+    declared: Collection[tuning.Option],
+    kept: frozenset[tuning.Option] = frozenset(),
 ) -> Former:
-    """What was written for the entry of ``target``, but for the options it still declares."""
+    """Return what was written for ``target``, but for the options that are still declared."""
     live = (
-        (place, was)
-        for place, was in written.items()
+        (place, records[-1])
+        for place, records in written.items()
         if isinstance(place, LiveOption) and tuning.option(place.name) not in declared
     )
-    return Former(written.get(FstabOptions(target, 0)), tuple(live))
+    return Former(written.get(FstabOptions(target, 0), ()), tuple(live), kept)
 
 
 def restored(line: str, was: Written | None, declared: Collection[tuning.Option] = ()) -> str:
-    """The options with what vmtune put for others than the declared ones as it was before.
+    """Return the options with what vmtune put for others than the declared ones as it was before.
 
     Only where the word is still the one that vmtune wrote.
     """
@@ -62,6 +69,15 @@ def restored(line: str, was: Written | None, declared: Collection[tuning.Option]
     return was.original if found != line and alike else found
 
 
+def all_restored(
+    line: str, records: Sequence[Written], declared: Collection[tuning.Option] = ()
+) -> str:
+    """Return the options with what every record wrote as it was before, the last record first."""
+    for was in reversed(records):
+        line = restored(line, was, declared)
+    return line
+
+
 def _all_read(line: str | None, was: Written) -> bool:
     texts = (line, was.original, *was.values)
     return all(isinstance(text, str) and options.well_formed(text) for text in texts)
@@ -73,16 +89,41 @@ def original(place: Place[Any], was: Written, have: Any) -> Any:
     return restored(have, was) if is_line else was.original
 
 
-def back(place: Place[Any], was: Written, now: Any, last: Written) -> Any:
-    """What a place is to hold where nothing that was written is wanted any more.
+def all_words(line: str | None, records: Iterable[Written]) -> bool:
+    """Tell whether a line and all that was written of it can be read word by word."""
+    return all(_all_read(line, was) for was in records)
 
-    That is ``now`` where it holds nothing of it, or what another configuration wrote
-    ``last``. A line of fstab is looked at word by word.
+
+def changed(was: Written) -> Iterator[tuning.Option]:
+    """Yield the options of a line that a record changed."""
+    for option in tuning.ALL:
+        before = options.value(was.original or "", option.rivals)
+        if any(options.value(value or "", option.rivals) != before for value in was.values):
+            yield option
+
+
+def staying(place: Place[Any], was: Written, now: Any, see: Snapshot) -> Note | None:
+    """Return what is said of what stays once nothing declares it; None where it is gone."""
+    del was
+    if isinstance(place, Below | Images | PropertyBelow):
+        if see.maybe(Directory(place.path)) is None:
+            return None
+        if isinstance(place, Images):
+            return Note("images that were rewritten are left as they are")
+        if isinstance(place, PropertyBelow):
+            return Note("what is below keeps the compression property")
+        return Note("what was made nocow below it is left as it is")
+    if isinstance(place, Subvolume) and now == SUBVOLUME:
+        return lasting(place, DIRECTORY)
+    return None
+
+
+def back(was: Written, now: Any) -> Any:
+    """Return what a place is to hold where nothing that was written is wanted any more.
+
+    That is ``now`` where the place holds nothing of it.
     """
-    if isinstance(place, FstabOptions) and _all_read(now, was):
-        return restored(now, was)
-    is_ours = now in was.values and (last == was or now not in last.values)
-    return was.original if is_ours else now
+    return was.original if now in was.values else now
 
 
 def live(of: Former, mounted: Collection[str], see: Snapshot) -> Iterator[Goal[str] | Note]:

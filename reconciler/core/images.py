@@ -6,14 +6,16 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
-from reconciler.core.places import Place
+from reconciler.core.places import Place, directory_thing, is_at_or_below
 from reconciler.core.sizes import counted
 from reconciler.core.standing import Standing
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from typing import Any, ClassVar
+
+    from reconciler.core.snapshot import Snapshot
 
 CODES = {"open": "V702", "links": "V703", "protected": "V704", "room": "V706"}
 """Why an image is left as it is, where that is found out only as it is rewritten."""
@@ -87,6 +89,7 @@ class Images(Place[Standing]):
     apart: tuple[str, ...] = ()
     spared: tuple[str, ...] = ()
     rank: ClassVar[int] = 12
+    is_claimed: ClassVar[bool] = False
     in_words: ClassVar[bool] = True
 
     @property
@@ -105,6 +108,9 @@ class Images(Place[Standing]):
     def half_done(self, have: Standing, now: Standing, want: Standing) -> bool:
         """Some of them rewritten, others not yet."""
         return want.count <= now.count <= have.count
+
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        return (*directory_thing(self, self.path, see), self.aim)
 
     def stays(self, original: Standing) -> bool:
         """Written in place is written in place."""
@@ -152,6 +158,18 @@ class PropertyBelow(Place[Standing]):
         """Some of them set, others not yet."""
         return want.count <= now.count <= have.count
 
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
+    def covers(self, other: Place[Any]) -> bool:
+        """All that lies below the directory gets the property, but what is declared apart."""
+        path = getattr(other, "path", "")
+        return (
+            type(other).__name__ in {"Directory", "PropertyBelow", "Images"}
+            and is_at_or_below(path, self.path)
+            and not any(is_at_or_below(path, top) for top in self.apart)
+        )
+
     def stays(self, original: Standing) -> bool:
         """What each of them had is not known."""
         del original
@@ -165,6 +183,7 @@ class Strays(Place[tuple[str, ...]]):
     path: str
     apart: tuple[str, ...] = ()
     rank: ClassVar[int] = 9
+    is_claimed: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

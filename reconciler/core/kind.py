@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Goal, Note, Said
     from reconciler.core.outlook import Outlook
+    from reconciler.core.ownership import Ownership
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
@@ -24,9 +25,16 @@ def nothing_left(
     return iter(())
 
 
-def nothing_dropped(spec: Any, _written: Mapping[Place[Any], Written]) -> Any:
+def nothing_dropped(
+    spec: Any, _written: Mapping[Place[Any], tuple[Written, ...]], _owner: Ownership
+) -> Any:
     """For kinds of which an entry as a whole is declared or not."""
     return spec
+
+
+def no_places(_spec: Any, _see: Snapshot) -> Iterator[Place[Any]]:
+    """For kinds that write nothing that could be taken back."""
+    return iter(())
 
 
 def no_units(_specs: Sequence[Any], _see: Snapshot) -> Iterator[str]:
@@ -48,8 +56,9 @@ class Kind:
     ``want`` says which value each of its places should hold, ``leftovers``
     names what vmtune made for items that are no longer declared, with the
     goals that take it back. ``recall`` adds to a spec what vmtune wrote for its
-    item before, and the item may no longer ask for. ``needs`` names kinds that
-    come before it: where one of them cannot do its part of an entry, this one
+    item before, and the item may no longer ask for; ``places`` names the places of a
+    spec whatever they should hold, also where the kind refuses its part now. ``needs``
+    names kinds that come before it: where one of them cannot do its part of an entry, this one
     says nothing of it. ``units`` names the systemd units that it may ask about:
     systemctl is run once for all of them. ``holds`` is asked of each note once all
     kinds have spoken: is it true of the host as this plan will leave it?
@@ -63,6 +72,9 @@ class Kind:
         nothing_left
     )
     needs: tuple[str, ...] = ()
-    recall: Callable[[Any, Mapping[Place[Any], Written]], Any] = nothing_dropped
+    recall: Callable[[Any, Mapping[Place[Any], tuple[Written, ...]], Ownership], Any] = (
+        nothing_dropped
+    )
+    places: Callable[[Any, Snapshot], Iterator[Place[Any]]] = no_places
     units: Callable[[Sequence[Any], Snapshot], Iterator[str]] = no_units
     holds: Callable[[Any, Note, Outlook], bool] = always

@@ -8,9 +8,11 @@ from reconciler.value import Generic, TypeVar, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from reconciler.core.origin import Origin
+    from reconciler.core.ownership import Claims
     from reconciler.core.places import Place
 
 V = TypeVar("V")
@@ -45,6 +47,11 @@ class Goal(Generic[V]):
     want: V
     why: str = ""
     weak: bool = False
+    part: Mapping[str, Any] | None = field(default=None, compare=False)
+    """What of the value the entry itself decides, by name; None: the value as a whole.
+
+    An entry about mount options decides some words of a line in /etc/fstab, and no others.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,8 @@ class Change:
     code: str = ""
     applicable: bool = True
     origin: Origin | None = None
+    about: str = ""
+    """The absolute path or mount point that the row is about; "" where only its name tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,10 @@ class Plan:
 
     changes: tuple[Change, ...] = ()
     actions: tuple[Action, ...] = field(default=())
+    claims: Claims | None = None
+    """What the configuration declares now, where that is not what is on record; else None."""
+    left_out: int = 0
+    """Rows that were not chosen: the plan is about some entries only."""
 
     @property
     def waits(self) -> bool:

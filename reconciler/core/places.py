@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from reconciler.core.facts import DirectoryId, FilesystemOf, Locate, Mounts
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Query
 from reconciler.core.standing import Standing
+from reconciler.formats import mountinfo, tuning
 from reconciler.value import TypeVar, dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from typing import Any, ClassVar
+
+    from reconciler.core.snapshot import Snapshot
 
 V = TypeVar("V")
 
@@ -29,6 +33,10 @@ class Place(Query[V], ABC):
 
     __slots__ = ()
     rank: ClassVar[int]
+    is_claimed: ClassVar[bool] = True
+    """Whether it is put on record which configuration declares it: others must know."""
+    in_parts: ClassVar[bool] = False
+    """Several entries and files may each decide a part of its value."""
     loaded_by_systemd: ClassVar[bool] = False
     in_words: ClassVar[bool] = False
     """Its value is printed as a whole, by ``words``, although it has attributes."""
@@ -61,6 +69,31 @@ class Place(Query[V], ABC):
         """Whether what vmtune made is left where it is once it is no longer declared."""
         del original
         return False
+
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        """Return what the place is on this host, the same for each way to name the place.
+
+        Raises Hidden where that may not be seen.
+        """
+        del see
+        return (type(self).__name__, self)
+
+    def covers(self, other: Place[Any]) -> bool:
+        """Tell whether an entry that declares this place decides ``other`` as well."""
+        del other
+        return False
+
+
+def directory_thing(place: Place[Any], path: str, see: Snapshot) -> tuple[object, ...]:
+    """Return what a place on a directory is: the directory, however its path is written."""
+    where = see(Locate(path)).path
+    found = see(DirectoryId(where))
+    return (type(place).__name__, where if found == "missing" else found)
+
+
+def is_at_or_below(path: str, top: str) -> bool:
+    """Tell whether an absolute path is ``top`` or lies below it, by the names alone."""
+    return f"{path}/".startswith(f"{top.rstrip('/')}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +142,9 @@ class Directory(Place[Folder | None]):
         as_wanted = replace(now, nocow=want.nocow, compression=want.compression) == want
         return as_wanted and now.compression in left
 
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
     def stays(self, original: Folder | None) -> bool:
         """A directory that was made may hold images by now."""
         return original is None
@@ -146,6 +182,18 @@ class Below(Place[Standing]):
         """Some of them set, others not yet."""
         return want.is_left_of(now) and now.is_left_of(have)
 
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
+    def covers(self, other: Place[Any]) -> bool:
+        """All that lies below the directory is to be nocow, but what is declared apart."""
+        path = getattr(other, "path", "")
+        return (
+            type(other).__name__ in {"Directory", "Below", "Images"}
+            and is_at_or_below(path, self.path)
+            and not any(is_at_or_below(path, top) for top in self.apart)
+        )
+
     def stays(self, original: Standing) -> bool:
         """Each entry may have become part of something else."""
         return bool(original.count)
@@ -170,6 +218,16 @@ class LiveOption(Place[str]):
     def words(self, value: str) -> str:
         return value or f"no {self.name}"
 
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        """A setting of the filesystem is one, by whichever of its mount points it is named."""
+        mounts = see(Mounts())
+        mount = mountinfo.at(mounts, see(Locate(self.target)).path)
+        if mount is None:
+            return ("LiveOption", self.name, self.target)
+        if tuning.option(self.name).per_mount:
+            return ("LiveOption", self.name, str(mount.mount_id))
+        return ("LiveOption", self.name, see(FilesystemOf(mount.target)).uuid)
+
 
 @dataclass(frozen=True, slots=True)
 class FstabOptions(Place[str | None]):
@@ -182,6 +240,7 @@ class FstabOptions(Place[str | None]):
     target: str
     line: int = field(compare=False)
     rank: ClassVar[int] = 30
+    in_parts: ClassVar[bool] = True
     loaded_by_systemd: ClassVar[bool] = True
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import agree, former
+from reconciler.core import agree
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
 from reconciler.core.model import (
@@ -21,25 +21,27 @@ from reconciler.core.model import (
 )
 from reconciler.core.order import DAEMON_RELOAD, in_order, operation
 from reconciler.core.outlook import weighed
+from reconciler.core.ownership import History, Ownership
 from reconciler.core.snapshot import Hidden
-from reconciler.core.written import latest, own
+from reconciler.core.written import latest
 from reconciler.value import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from typing import Any
 
     from reconciler.core.item import Item
     from reconciler.core.kind import Kind
     from reconciler.core.model import Said
+    from reconciler.core.ownership import Chosen
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
 
 _BEHIND = Note(f"systemd holds an older version of its files: {DAEMON_RELOAD.name}")
 NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
+NO_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +71,25 @@ def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...
     )
 
 
-def recalled(
-    declared: Sequence[Declared], written: Mapping[Place[Any], Written]
-) -> tuple[Declared, ...]:
-    """Each with what its configuration had written for it: it may ask for only a part of it now."""
-    found: dict[str, dict[Place[Any], Written]] = {}
-    for place, was in written.items():
-        found.setdefault(was.owner, {})[place] = was
-    return tuple(
-        replace(d, spec=d.kind.recall(d.spec, found.get(d.owner, NOTHING_WRITTEN)))
-        for d in declared
-    )
-
-
 def make_plan(
     declared: Sequence[Declared],
     kinds: Sequence[Kind],
     see: Snapshot,
-    written: Mapping[Place[Any], tuple[Written, ...]] = NOTHING_WRITTEN,
-    config: str = "",
+    history: History = NO_HISTORY,
+    chosen: Chosen | None = None,
 ) -> Plan:
-    """The whole plan; raises Problems when two items want one place to differ.
+    """Return the whole plan; raises Problems when two items want one place to differ.
 
-    ``written`` is what vmtune wrote before: it tells drift from what was
-    never applied, and what to put back for items no longer declared in
-    ``config``. What another configuration declared is left to that one.
+    ``history`` tells drift from what was never applied, what to put back for items no
+    longer declared, and what other configurations declare. ``chosen`` tells which
+    rows the plan is about; None: all of them.
     """
-    last, mine = latest(written), own(written, config)
-    others = {place for place, was in last.items() if was.config != config}
-    declared = recalled(declared, mine)
+    last = latest(history.written)
+    ownership = Ownership(history, see)
+    declared = ownership.recalled(declared)
     see.expect(lambda: _units(declared, kinds, see))
-    said = agree.strong(list(heard(declared, lambda d: _said(d, see))))
+    spoken = heard(declared, lambda d: ownership.contested(_said(d, see)))
+    said = agree.strong(list(spoken))
     agree.check_conflicts(said)
     said = weighed(said, see)
     changes: list[Change] = []
@@ -107,10 +97,18 @@ def make_plan(
         changes += _changes(d, words, see, last)
     for kind in kinds:
         specs = [d.spec for d in declared if d.kind is kind]
-        changes += _leftovers(kind, specs, see, others)
-    changes += _taken_back(declared, changes, see, mine, last)
+        changes += _leftovers(kind, specs, see, ownership)
+    taken = [swap.place for change in changes for swap in change.swaps]
+    undeclared = list(ownership.undeclared(said, taken, chosen))
+    changes += undeclared
+    kept = [change for change in changes if chosen is None or chosen(change)]
     behind = any(isinstance(word, Reload) for _, words in said for word in words)
-    return Plan(tuple(changes), in_order(changes, see, reload=behind))
+    return Plan(
+        tuple(kept),
+        in_order(kept, see, reload=behind),
+        ownership.claims(said, kept, chosen),
+        len(changes) - len(kept),
+    )
 
 
 def _units(declared: Sequence[Declared], kinds: Sequence[Kind], see: Snapshot) -> Iterator[str]:
@@ -158,6 +156,7 @@ def _changes(
         text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
         notes=tuple(w for w in words if isinstance(w, Note) and w.code not in declared.item.quiet),
         origin=declared.item.origin,
+        about=declared.item.path,
     )
     hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
     refusal = next((w for w in words if isinstance(w, Refusal)), None)
@@ -178,7 +177,8 @@ def _changes(
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
-        yield replace(row, code=finding.code, origin=declared.item.origin)
+        item = declared.item
+        yield replace(row, code=finding.code, origin=item.origin, about=item.path)
 
 
 def _drift(
@@ -199,7 +199,7 @@ def _drift(
 
 
 def _leftovers(
-    kind: Kind, specs: Sequence[Any], see: Snapshot, others: AbstractSet[Place[Any]]
+    kind: Kind, specs: Sequence[Any], see: Snapshot, ownership: Ownership
 ) -> Iterator[Change]:
     try:
         left = [
@@ -210,41 +210,6 @@ def _leftovers(
         yield Change(Op.UNKNOWN, kind.name, "...", text=f"no longer declared: {hidden.why}")
         return
     for name, swaps in left:
-        if swaps and not any(swap.place in others for swap in swaps):
-            yield Change(
-                Op.REMOVE, kind.name, name, text="no longer declared: taken back", swaps=swaps
-            )
-
-
-def _taken_back(
-    declared: Sequence[Declared],
-    changes: Sequence[Change],
-    see: Snapshot,
-    written: Mapping[Place[Any], Written],
-    last: Mapping[Place[Any], Written],
-) -> Iterator[Change]:
-    """What was set for items that are no longer declared, where it still holds what was written."""
-    owners = {d.owner for d in declared}
-    taken = {swap.place for change in changes for swap in change.swaps}
-    left: dict[str, list[Goal[Any]]] = {}
-    for place, was in written.items():
-        if was.owner in owners or place in taken or place.stays(was.original):
-            continue
-        now: Any = see.maybe(place)
-        before = former.back(place, was, now, last[place])
-        if before != now:
-            left.setdefault(was.owner, []).append(Goal(place, before))
-    for owner, goals in left.items():
-        yield _put_back(owner, goals, see)
-
-
-def _put_back(owner: str, goals: Sequence[Goal[Any]], see: Snapshot) -> Change:
-    kind, _, name = owner.partition(" ")
-    lasting = {goal.place: former.lasting(goal.place, goal.want) for goal in goals}
-    swaps = tuple(_drift((goal for goal in goals if not lasting[goal.place]), owner, see))
-    notes = tuple(note for note in lasting.values() if note)
-    row = Change(Op.REMOVE if swaps else operation((), notes), kind, name, notes=notes)
-    if no := former.obstacle((swap.place for swap in swaps), see):
-        text = f"no longer declared, but {no.text}"
-        return replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
-    return replace(row, text="no longer declared: what was there before is put back", swaps=swaps)
+        if swaps and not any(ownership.is_anothers(swap.place) for swap in swaps):
+            text = "no longer declared: taken back"
+            yield Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)

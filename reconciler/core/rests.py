@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from reconciler.core import codec
 from reconciler.core.codec import FormatError
-from reconciler.core.facts import FilesystemOf, FstabLines, Mounts, SourceUuid
+from reconciler.core.facts import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
 from reconciler.core.model import Swap
 from reconciler.core.places import Directory, FstabOptions, LiveOption, TextFile
-from reconciler.core.snapshot import Hidden, Query
+from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import Subvolume
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
     from reconciler.core.model import Action
     from reconciler.core.snapshot import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryId(Query[str]):
-    """Which directory a path is: the UUID of its filesystem, its subvolume and its inode."""
-
-    path: str
 
 
 @dataclass(frozen=True, slots=True)

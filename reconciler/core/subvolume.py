@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core.places import Place
+from reconciler.core.places import Place, directory_thing
 from reconciler.core.snapshot import Query
 from reconciler.value import dataclass, field
 
@@ -48,6 +48,9 @@ class Subvolume(Place[str]):
         """Turned, but what it was is not removed yet."""
         del have
         return now == UNFINISHED and want == SUBVOLUME
+
+    def thing(self, see: Snapshot) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
 
     def stays(self, original: str) -> bool:
         """It may hold images by now; and a subvolume is a directory to whoever uses it."""

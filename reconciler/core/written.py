@@ -8,7 +8,7 @@ from reconciler.value import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from reconciler.core.model import Action
@@ -29,10 +29,10 @@ class Written:
     run: int
     certain: bool = True
     config: str = ""
-    """The configuration that it was declared in: another one does not take it back.
+    """The resolved path of the configuration that declared it when it was written.
 
-    Each remembers only what it had written itself. Two of them may share a line of
-    fstab: what one finds there of the other's is part of its ``original``.
+    Two configurations may share a line of fstab: what one of them finds there of the
+    other's words is part of its ``original``.
     """
 
 
@@ -104,20 +104,34 @@ def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:
 def fold(
     base: Mapping[Place[Any], tuple[Written, ...]], runs: Iterable[Run]
 ) -> dict[Place[Any], tuple[Written, ...]]:
-    """The latest values over all runs, of each configuration, the one that wrote last at the end.
+    """Return what all runs wrote, place by place: of each configuration, the last writer last.
 
-    A place that holds its original again is forgotten.
+    A place that holds its original again is forgotten. What one configuration finds of another
+    one's making passes on: the original stays what was there before the first of them.
     """
     found = dict(base)
     for run in runs:
         for number, swap in run.done():
             before = found.pop(swap.place, ())
             own = next((was for was in before if was.config == run.config), None)
-            now = _written(swap, own, run, certain=run.outcomes.get(number) == "done")
-            kept = [was for was in before if was != own]
+            is_done = run.outcomes.get(number) == "done"
+            known = own or _inherited(swap, before)
+            now = _written(swap, known, run, certain=is_done)
+            # A record whose value may be gone by now is replaced by one that says so.
+            is_known = now and known and now.config == known.config
+            kept = [was for was in before if was != (known if is_known else own)]
+            if is_done and not swap.place.in_parts:
+                kept = [was for was in kept if was.original != swap.want]
             if kept := [*kept, now] if now else kept:
                 found[swap.place] = tuple(kept)
     return found
+
+
+def _inherited(swap: Swap, before: Sequence[Written]) -> Written | None:
+    """Return the record of another configuration whose value this swap replaces."""
+    if swap.place.in_parts or not before or swap.have not in before[-1].values:
+        return None
+    return before[-1]
 
 
 def _written(swap: Swap, before: Written | None, run: Run, *, certain: bool) -> Written | None:
@@ -133,10 +147,22 @@ def _written(swap: Swap, before: Written | None, run: Run, *, certain: bool) -> 
 def latest(
     of: Mapping[Place[Any], tuple[Written, ...]],
 ) -> dict[Place[Any], Written]:
-    """What was written last, by whichever configuration."""
+    """Return what was written last, by whichever configuration."""
     return {place: found[-1] for place, found in of.items()}
 
 
-def own(of: Mapping[Place[Any], tuple[Written, ...]], config: str) -> dict[Place[Any], Written]:
-    """What one configuration had written."""
-    return {place: was for place, found in of.items() for was in found if was.config == config}
+def merged(records: Iterable[Written]) -> Written | None:
+    """Return the records of one thing as one record: what was there before all of them.
+
+    A thing may have several: it was written under another name, or for another
+    configuration. None where the last of them put back what was there before the first.
+    """
+    whole: Written | None = None
+    for record in sorted(records, key=lambda record: record.run):
+        if whole is None:
+            whole = record
+            continue
+        original = whole.original if record.original in whole.values else record.original
+        values = record.values if record.certain else (*whole.values, *record.values)
+        whole = replace(record, original=original, values=values)
+    return None if whole is None or whole.values == (whole.original,) else whole

@@ -12,5 +12,9 @@ class Refused(Exception):  # noqa: N818 - the host's answer, not a fault of the 
         super().__init__(message)
 
 
+class Misused(Refused):
+    """The command line names what is not there: a mistake of usage (exit 64)."""
+
+
 class Held(Exception):  # noqa: N818 - a state, not a fault
     """Another run holds the lock; the message names it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import facts, images, layout, rests, subvolume
+from reconciler.core import facts, images, layout, subvolume
 from reconciler.host import machine
 from reconciler.host.directories import directory
 from reconciler.host.system import systemd
@@ -76,7 +76,7 @@ ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     layout.LayoutOf: _layout,
     layout.LayoutsOf: _layouts,
     layout.ServiceRunOf: _service_run,
-    rests.DirectoryId: lambda q, _: directory.identity(q.path),
+    facts.DirectoryId: lambda q, _: directory.identity(q.path),
     subvolume.ContentsOf: _contents,
     subvolume.Subvolume: _subvolume,
 }

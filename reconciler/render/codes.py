@@ -113,6 +113,16 @@ filesystem.
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
 
+V404 Another configuration of this host declares the place with another value, as of its last
+`vmtune apply`. Neither undoes what the other declares. Write the same value into both files, or
+take the entry out of the other one and apply that one first.
+
+V405 A configuration had this set, and its file is gone: it was moved or removed. No other file
+declares it, so nothing says whether it is still wanted, and a plain `apply` leaves it. `vmtune
+apply PATH` takes it back, also where there is no configuration at all. To keep it, declare it in
+a vmtune.yaml: that file answers for it from its next `apply` on. A file counts as gone only where
+the filesystem that it was on is there: what a home that is not mounted declares is left as it is.
+
 V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
 an option on the live mount before it writes it to /etc/fstab.

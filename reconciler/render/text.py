@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.core.model import Action, Change, Plan
+    from reconciler.core.ownership import Claims
     from reconciler.render.layout import Paint
 
 _INDENT = 6
@@ -163,6 +164,20 @@ def summary(of: Plan) -> str:
         return f"Nothing to do{' now' if waits else ''}: {counts[Op.SAME]} in sync{more}."
     told = ", ".join(f"{counts[op]} {word}" for op, word in COUNTED)
     return f"{told}{more}."
+
+
+def beside(of: Plan, width: int) -> Iterator[str]:
+    """What is to be known beside the rows: entries that were not chosen, and claims."""
+    if of.left_out:
+        yield from wrapped(f"{counted(of.left_out, 'other entry', 'other entries')} not chosen.",
+                           width, 0)  # fmt: skip
+    if of.claims:
+        yield from wrapped(claims_in_words(of.claims), width, 0)
+
+
+def claims_in_words(of: Claims) -> str:
+    """What ``apply`` puts on record beside its changes."""
+    return f"`apply` also notes what {printable(of.config)} declares now."
 
 
 def action(of: Action) -> str:

@@ -15,7 +15,7 @@ does that to what is compressed under `none`.
 from __future__ import annotations
 
 from reconciler.core import elsewhere, newdir
-from reconciler.core.facts import Mounts, TreeOf
+from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
@@ -29,10 +29,12 @@ from reconciler.value import dataclass, replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
 
 _FORCE = ("compress-force",)
@@ -125,7 +127,8 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Goal[Folder 
         new = replace(have, nocow=False)
     else:
         new = replace(have, nocow=False, compression=spec.wanted)
-    return Goal(Directory(where.path), new)
+    part = {"nocow": False, "compression": spec.wanted}
+    return Goal(Directory(where.path), new, part=part)
 
 
 def _summary(spec: Spec) -> str:
@@ -169,4 +172,11 @@ def _contents(spec: Spec, path: str, see: Snapshot) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
 
 
-KIND = Kind("compression", "paths", parse, want)
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The directory, and what lies below it."""
+    path = see(Locate(spec.path)).path
+    yield Directory(path)
+    yield PropertyBelow(path, spec.wanted, spec.apart)
+
+
+KIND = Kind("compression", "paths", parse, want, places=places)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.outlook import Outlook
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.formats import calendar
 
@@ -211,19 +212,35 @@ def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: Snapshot
     file, btrfs = paths(stem), see(Program("btrfs"))
     if scheduler == "cron":
         yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
-        yield Goal(TextFile(file["cron"]), defragjob.cron(spec.schedule, where.path, btrfs))
+        text = defragjob.cron(spec.schedule, where.path, btrfs)
+        yield Goal(TextFile(file["cron"]), text, part=_part(spec))
         yield from _without_timer(stem)
         if not see(CronDaemon()):
             yield Note("no cron daemon is running: nothing will happen until one is", "V310")
         return
     runs = see(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
-    yield Goal(UnitFile(file["service"]), defragjob.service(where.path, btrfs))
-    yield Goal(UnitFile(file["timer"]), defragjob.timer(spec.schedule, where.path))
+    part = _part(spec)
+    yield Goal(UnitFile(file["service"]), defragjob.service(where.path, btrfs), part=part)
+    yield Goal(UnitFile(file["timer"]), defragjob.timer(spec.schedule, where.path), part=part)
     yield Goal(Timer(f"{stem}.timer"), want=ON)
     yield Goal(TextFile(file["cron"]), None)
     if any(see(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
+
+
+def _part(spec: Spec) -> dict[str, str]:
+    """What an entry decides of its files: the schedule, whatever text a version writes for it."""
+    return {"is": "; ".join(spec.schedule.on_calendar)}
+
+
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The files of both schedulers, and the timer."""
+    from reconciler.formats import defragjob  # noqa: PLC0415
+
+    stem = defragjob.stem(see(Locate(spec.path)).path)
+    yield TextFile(paths(stem)["cron"])
+    yield from (goal.place for goal in _without_timer(stem))
 
 
 def _without_timer(stem: str) -> Iterator[Goal[Any]]:
@@ -283,4 +300,4 @@ def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
         yield from (f"{stem}.service", f"{stem}.timer")
 
 
-KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds)
+KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds, places=places)

@@ -30,9 +30,11 @@ from reconciler.value import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.tree import Tree
 
@@ -295,5 +297,10 @@ def _no_room(file: CowFile, free: int) -> _Why:
     )
 
 
-KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"))
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The images of the directory, whichever of them are left out."""
+    yield Images(see(Locate(spec.path)).path, spec.aim, spec.apart)
+
+
+KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"), places=places)
 """Needs the one that decides what the directory hands on."""

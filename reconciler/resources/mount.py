@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.outlook import Outlook
+    from reconciler.core.ownership import Ownership
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
@@ -89,9 +90,26 @@ def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((p.path, tuple(other.path for other in items.below(p.path))) for p in paths)
 
 
-def recall(spec: Spec, written: Mapping[Place[Any], Written]) -> Spec:
+def recall(spec: Spec, written: Mapping[Place[Any], tuple[Written, ...]], owner: Ownership) -> Spec:
     """An option taken out of an entry that stays is put back like a whole entry."""
-    return replace(spec, before=former.former(written, spec.target, _declared(spec)))
+    kept = owner.kept(FstabOptions(spec.target, 0))
+    return replace(spec, before=former.former(written, spec.target, _declared(spec), kept))
+
+
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The line, and each declared option on every mount point of the filesystem."""
+    yield FstabOptions(spec.target, 0)
+    mounts = see(Mounts())
+    mount = mountinfo.at(mounts, see(Locate(spec.target)).path)
+    for setting in spec.settings:
+        for each in mounts:
+            if mount and each.device == mount.device:
+                yield LiveOption(each.target, setting.option.name)
+
+
+def _part(spec: Spec) -> dict[str, str]:
+    """The words of the line that the entry decides, by the names of their options."""
+    return {setting.option.name: setting.token or "" for setting in spec.settings}
 
 
 def _declared(spec: Spec) -> frozenset[tuning.Option]:
@@ -116,7 +134,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if refusal := fstab_line.not_of_the_line(lines[0], mount, here.uuid, see):
         yield refusal
         return
-    wanted = former.restored(lines[0].options, spec.before.line, _declared(spec))
+    wanted = former.all_restored(
+        lines[0].options, spec.before.lines, _declared(spec) | spec.before.kept
+    )
     why = former.WHY if wanted != lines[0].options else ""
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
@@ -128,9 +148,10 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
             yield refusal
             return
         yield from _asked(spec, here, see)
-        yield Goal(FstabOptions(spec.target, lines[0].number), wanted, why)
+        yield Goal(FstabOptions(spec.target, lines[0].number), wanted, why, part=_part(spec))
     else:
-        yield Goal(FstabOptions(spec.target, lines[0].number), lines[0].options)
+        line = lines[0]
+        yield Goal(FstabOptions(spec.target, line.number), line.options, part=_part(spec))
     yield from _live(spec, here, see)
     if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
         yield Reload()
@@ -290,4 +311,4 @@ def units(specs: Sequence[Spec], see: Snapshot) -> Iterator[str]:
     return (unit.mount_unit(found.path) for found in where if found)
 
 
-KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units, holds=holds)
+KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units, holds=holds, places=places)

@@ -11,7 +11,7 @@ a disk returns wrongly is neither noticed nor healed.
 from __future__ import annotations
 
 from reconciler.core import elsewhere, newdir
-from reconciler.core.facts import SnapshotsOf, TreeOf
+from reconciler.core.facts import Locate, SnapshotsOf, TreeOf
 from reconciler.core.kind import Kind
 from reconciler.core.model import (
     Finding,
@@ -31,10 +31,12 @@ from reconciler.value import dataclass, replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
 
 _REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
@@ -193,7 +195,9 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Sai
     else:
         new = replace(have, nocow=spec.wanted, compression="" if spec.wanted else have.compression)
     why = f"the kernel refuses nocow beside compression {have.compression}" if have else ""
-    yield Goal(Directory(where.path), new, why if have and have.compression and spec.wanted else "")
+    is_in_the_way = have and have.compression and spec.wanted
+    part = {"nocow": spec.wanted}
+    yield Goal(Directory(where.path), new, why if is_in_the_way else "", part=part)
     if new == have:
         yield Summary("new files are written in place" if spec.wanted else "copy-on-write")
     elif spec.wanted:
@@ -231,4 +235,11 @@ def _contents(spec: Spec, see: Snapshot, below: Below) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")
 
 
-KIND = Kind("nocow", "paths", parse, want)
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The directory, and what lies below it."""
+    path = see(Locate(spec.path)).path
+    yield Directory(path)
+    yield Below(path, spec.apart)
+
+
+KIND = Kind("nocow", "paths", parse, want, places=places)

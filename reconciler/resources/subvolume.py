@@ -11,7 +11,7 @@ data with the old ones until those are removed, so that none is copied.
 from __future__ import annotations
 
 from reconciler.core import elsewhere, newdir
-from reconciler.core.facts import SnapshotsOf
+from reconciler.core.facts import Locate, SnapshotsOf
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
 from reconciler.core.sizes import binary, counted
@@ -29,10 +29,12 @@ from reconciler.value import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
+    from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.subvolume import Contents
 
@@ -224,4 +226,9 @@ def _named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMED])}{more}"
 
 
-KIND = Kind("subvolume", "paths", parse, want)
+def places(spec: Spec, see: Snapshot) -> Iterator[Place[Any]]:
+    """The path itself."""
+    yield Subvolume(see(Locate(spec.path)).path, 0, 0, 0)
+
+
+KIND = Kind("subvolume", "paths", parse, want, places=places)

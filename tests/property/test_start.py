@@ -97,4 +97,4 @@ def test_every_option_has_the_short_way_or_is_known_to_lack_it() -> None:
     commands = (cli, *(cli.commands[name] for name in COMMANDS))
     options = {max(each.opts, key=len) for command in commands for each in command.params}
     known = start._BEFORE.union(*start._AFTER.values())
-    assert options - {"--version", "--allow", "plan"} == known
+    assert options - {"--version", "--allow", "entries", "words"} == known

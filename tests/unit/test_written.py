@@ -1,4 +1,4 @@
-"""What is folded from the journal: of each configuration what it had written itself."""
+"""What is folded from the journal, and what putting it back leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from reconciler.core import former
 from reconciler.core.model import Swap
 from reconciler.core.places import FstabOptions, LiveOption
-from reconciler.core.written import Run, fold, latest, own
+from reconciler.core.written import Run, fold, merged
+from reconciler.value import replace
 
 LINE = FstabOptions("/srv", 2)
 LIVE = LiveOption("/srv", "compress")
@@ -55,12 +56,19 @@ WORDS = {
 }  # fmt: skip
 
 
+def of(found, config):
+    """The records of one place that are of one configuration."""
+    return tuple(was for was in found if was.config == config)
+
+
 @pytest.mark.parametrize("case", WORDS)
 def test_each_takes_back_its_own_words_of_a_line(case):
     steps, who, now, without = WORDS[case]
-    found = folded(LINE, *steps)
-    was = own(found, who).get(LINE)
-    assert (former.back(LINE, was, now, latest(found)[LINE]) if was else now) == without
+    records = of(folded(LINE, *steps).get(LINE, ()), who)
+    if former.all_words(now, records):
+        assert former.all_restored(now, records) == without
+    else:
+        assert former.back(records[-1], "something else") == "something else"
 
 
 def test_one_whose_words_are_all_gone_is_forgotten():
@@ -73,21 +81,40 @@ def test_one_whose_words_are_all_gone_is_forgotten():
     assert [was.config for was in found[LINE]] == ["B"]
 
 
-# Steps over one value, who asks, what is there, and what that one puts there instead.
+# Steps over one value of the configurations A and B, what is there, and what was there at first.
 VALUES = {
-    "its own": ([("A", "x", "y")], "A", "y", "x"),
-    "someone's": ([("A", "x", "y")], "A", "z", "z"),
-    "what the other wrote last": ([("A", "x", "y"), ("B", "y", "z")], "A", "z", "z"),
-    "what was there before the other": ([("A", "x", "y"), ("B", "y", "z")], "B", "z", "y"),
-    "the other wrote the same since": ([("A", "x", "y"), ("B", "x", "y")], "A", "y", "y"),
+    "its own": ([("A", "x", "y")], "y", "x"),
+    "someone's": ([("A", "x", "y")], "z", "z"),
+    "what was there before both": ([("A", "x", "y"), ("B", "y", "z")], "z", "x"),
+    "what someone put there in between": ([("A", "x", "y"), ("B", "w", "z")], "z", "w"),
     "after the other put its own back": (
-        [("A", "x", "y"), ("B", "y", "z"), ("B", "z", "y")], "A", "y", "x",
+        [("A", "x", "y"), ("B", "y", "z"), ("B", "z", "y")], "y", "x",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_each_takes_back_its_own_value(case):
-    steps, who, now, without = VALUES[case]
-    found = folded(LIVE, *steps)
-    assert former.back(LIVE, own(found, who)[LIVE], now, latest(found)[LIVE]) == without
+def test_what_is_put_back_was_there_before_all_of_them(case):
+    steps, now, without = VALUES[case]
+    assert former.back(merged(folded(LIVE, *steps)[LIVE]), now) == without
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("A", "x", "y"), ("A", "y", "x")],
+        [("A", "x", "y"), ("B", "y", "x")],
+        [("A", "x", "y"), ("B", "y", "z"), ("A", "z", "x")],
+    ],
+)
+def test_what_was_put_back_is_forgotten_whoever_did_it(steps):
+    assert folded(LIVE, *steps) == {}
+
+
+def test_records_of_one_thing_under_two_names_are_one():
+    """It was written by one name, and put back by another: a link stands there since."""
+    first = folded(LIVE, ("A", "x", "y"))[LIVE]
+    second = folded(LiveOption("/mnt", "compress"), ("A", "x", "y"), ("A", "y", "x"))
+    assert second == {}
+    back = [replace(first[0], original="y", values=("x",), run=9)]
+    assert merged((*first, *back)) is None

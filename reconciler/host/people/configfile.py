@@ -89,9 +89,19 @@ _FOR_ONE = "it may say what holds for this host: have it made readable to you"
 
 
 def overlay(found: Found, host: str) -> Found | None:
-    """hosts/<host>.yaml beside the file, when there is one."""
-    path = os.path.join(os.path.dirname(found.path), "hosts", f"{host}.yaml")
-    return read(path) if _is_there(path, _FOR_ONE) else None
+    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to."""
+    for folder in _folders(found):
+        path = os.path.join(folder, f"{host}.yaml")
+        if _is_there(path, _FOR_ONE):
+            return read(path)
+    return None
+
+
+def _folders(found: Found) -> tuple[str, ...]:
+    """The folders of overlays: one file has one answer, whichever of its names is used."""
+    named = os.path.dirname(found.path)
+    linked = os.path.dirname(os.path.realpath(found.path))
+    return tuple(dict.fromkeys(os.path.join(each, "hosts") for each in (named, linked)))
 
 
 def _is_there(path: str, hint: str) -> bool:
@@ -118,7 +128,7 @@ def _exists(path: str) -> bool:
 
 def overlays(found: Found) -> dict[str, Found]:
     """Every hosts/*.yaml beside the file, by host name."""
-    folder = os.path.join(os.path.dirname(found.path), "hosts")
+    folder = next(filter(os.path.isdir, _folders(found)), _folders(found)[0])
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -202,3 +202,24 @@ def snapshots_in(path: str) -> tuple[str, ...]:
             count = 0
     there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
     return (*there, *coming)
+
+
+def home_of(path: str) -> str:
+    """Tell which filesystem and subvolume a path lies on, or would: its nearest existing ancestor.
+
+    A filesystem without a UUID of its own is told by its type and source; "" where it cannot
+    be seen. Device numbers are no answer: they change from boot to boot.
+    """
+    try:
+        while _status(path) is None:
+            path = os.path.dirname(path)
+        mount = mountinfo.containing(mounts(), os.path.realpath(path))
+        if statfs.filesystem_type(path) == "btrfs":
+            # Not the path itself: nobody need be allowed to read the file.
+            folder = path if os.path.isdir(path) else os.path.dirname(path)
+            with inode.opened(folder, extra=os.O_DIRECTORY) as fd:
+                inside = btrfs.subvolume(fd).identifier
+                return f"btrfs {btrfs.filesystem_uuid(fd)} subvolume {inside}"
+    except OSError:
+        return ""
+    return f"{mount.fstype} {mount.source}" if mount else ""

@@ -71,7 +71,7 @@ def write(tmp_path):
 USAGE = [
     (["pln"], "No such command 'pln'"),
     (["plan", "--detailed"], "No such option"),
-    (["plan", "extra"], "unexpected extra argument"),
+    (["plan", "extra"], "is no entry and no saved plan"),
     (["--colour", "never", "plan"], "No such option"),
     (["--color", "sometimes", "plan"], "'sometimes' is not one of"),
     (["--config"], "requires an argument"),

@@ -1,0 +1,128 @@
+"""Who declares what, on record: one file, replaced whole when a claim changes.
+
+The file is for everybody to read, as the journal is: a plan made as a user must know what
+root's configuration declares. It names directories, mount points and unit files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from reconciler.core import codec
+from reconciler.core.codec import FormatError
+from reconciler.core.ownership import GONE, PRESENT, UNREADABLE, Claims, History
+from reconciler.host import files
+from reconciler.host.refused import Refused
+from reconciler.host.system import filesystems
+from reconciler.run import journal
+from reconciler.value import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from reconciler.core.places import Place
+    from reconciler.core.written import Written
+
+PATH = f"{journal.STATE}/claims.json"
+FORMAT = "vmtune.claims/1"
+
+
+def history(config: str) -> History:
+    """Return all that is on record, for the configuration of that resolved path ("": for none).
+
+    Raises Refused where a record is damaged.
+    """
+    written = _resolved(journal.written())
+    claims = _read()
+    known = {was.config for found in written.values() for was in found} | claims.keys()
+    homes = {path: each.home for path, each in claims.items()}
+    files_of = {path: _state(path, homes.get(path, "")) for path in known - {config, ""}}
+    home = filesystems.home_of(config) if config else ""
+    return History(config, home, written, claims, files_of)
+
+
+def note(claims: Claims) -> None:
+    """Put on record what a configuration declares now; only for the holder of the lock.
+
+    Raises Refused where the file cannot be written.
+    """
+    known = {**_read(), claims.config: claims}
+    text = json.dumps({"format": FORMAT, "configs": [_plain(each) for each in known.values()]})
+    try:
+        os.makedirs(journal.STATE, mode=0o755, exist_ok=True)
+        files.replace(PATH, text.encode("ascii") + b"\n")
+    except OSError as error:
+        raise Refused(f"{PATH} cannot be written: {error.strerror}") from None
+
+
+def _resolved(
+    written: Mapping[Place[Any], tuple[Written, ...]],
+) -> dict[Place[Any], tuple[Written, ...]]:
+    """Return the records with each configuration by its resolved path: older ones have links."""
+    real: dict[str, str] = {}
+
+    def resolve(was: Written) -> Written:
+        if was.config not in real:
+            real[was.config] = os.path.realpath(was.config) if was.config else ""
+        path = real[was.config]
+        return was if path == was.config else replace(was, config=path)
+
+    return {place: tuple(map(resolve, found)) for place, found in written.items()}
+
+
+def _state(config: str, home: str) -> str:
+    """Tell what became of a configuration's file.
+
+    It is gone only where what lies above it is on the filesystem and subvolume that it was
+    on: a home that is not mounted now has not lost its files.
+    """
+    try:
+        os.stat(config)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return UNREADABLE
+    else:
+        return PRESENT
+    if home:
+        return GONE if filesystems.home_of(config) == home else UNREADABLE
+    # A record from before homes were noted: its own directory must still be there.
+    return GONE if os.path.isdir(os.path.dirname(config)) else UNREADABLE
+
+
+def _read() -> dict[str, Claims]:
+    try:
+        text = files.read(PATH)
+    except OSError as error:
+        raise Refused(f"{PATH} cannot be read: {error.strerror}") from None
+    if not text:
+        return {}
+    try:
+        data = codec.mapping(json.loads(text))
+        if data["format"] != FORMAT:
+            raise FormatError(f"its format is {data['format']!r:.60}, expected {FORMAT!r}")  # noqa: TRY301
+        found = [_claims(codec.mapping(each)) for each in codec.items(data["configs"])]
+    except (ValueError, KeyError, RecursionError, FormatError) as error:
+        words = f"without {error}" if isinstance(error, KeyError) else str(error)
+        hint = "move it away to go on without it: each apply notes anew what its file declares"
+        raise Refused(f"{PATH} is damaged: {words}", hint) from None
+    return {each.config: each for each in found}
+
+
+def _claims(data: dict[str, Any]) -> Claims:
+    wanted = [codec.mapping(each) for each in codec.items(data["wanted"])]
+    return Claims(
+        codec.text(data["path"]),
+        codec.text(data["home"]),
+        {codec.place(each["at"]): codec.mapping(each["part"]) for each in wanted},
+        frozenset(codec.place(each) for each in codec.items(data["owed"])),
+    )
+
+
+def _plain(of: Claims) -> dict[str, Any]:
+    wanted = [{"at": codec.plain_place(at), "part": part} for at, part in of.wanted.items()]
+    owed = sorted((codec.plain_place(place) for place in of.owed), key=json.dumps)
+    return {"path": of.config, "home": of.home, "wanted": wanted, "owed": owed}
