@@ -14,7 +14,6 @@ from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
-from reconciler.fence import fenced
 from reconciler.host import lock, writers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
@@ -58,9 +57,7 @@ def run(  # noqa: PLR0913 - one per option
             return _saved(terminal, file, yes=yes, approved=approved)
         return _fresh(terminal, load(config, host, allow), yes=yes, approved=approved)
 
-    code = fenced(lambda: guarded(terminal, command), terminal)
-    terminal.event("exit", code=code)
-    return code
+    return guarded(terminal, command)
 
 
 def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
