@@ -10,11 +10,10 @@ from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load
 from reconciler.core import former, rests
-from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
-from reconciler.host import lock, writers
+from reconciler.host import lock
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
@@ -72,7 +71,7 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-        return _ended(plan, see)
+        return remaining(plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
     if not caller.is_root():
@@ -93,7 +92,7 @@ def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fac
         return _stale(terminal, what, text.moved(shown, now))
     if not now.actions:
         terminal.say("done meanwhile by another hand: nothing is left to do")
-        return _ended(now, see)
+        return remaining(now)
     command = " ".join(["apply", *loaded.allow_words])
     after = lambda: _left(terminal, loaded)  # noqa: E731
     return execute(terminal, now.actions, command, loaded.path, after)
@@ -104,13 +103,7 @@ def _left(terminal: Terminal, loaded: Loaded) -> int:
     again = planning.make(loaded, see)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
-    return exits.PART_WAY if again.actions else _ended(again, see)
-
-
-def _ended(plan: Plan, see: Snapshot) -> int:
-    """Nothing is left to do: what was seen of large trees is kept for the runs after this one."""
-    writers.remember(see.all_known(TreeOf))
-    return remaining(plan)
+    return exits.PART_WAY if again.actions else remaining(again)
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
