@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from reconciler import exits
 from reconciler.core.origin import Problems
-from reconciler.formats.digest import sha256
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Held, Refused
 from reconciler.render import text
@@ -41,7 +42,7 @@ class Loaded:
     @property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
-        return sha256(self.text)
+        return hashlib.sha256(self.text).hexdigest()
 
 
 def load(
