@@ -44,6 +44,9 @@ host: setup ## a booted container with systemd, fstab and cron (root)
 man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` shows it
 	$(PYTHON) .ci/man > man/vmtune.1
 
+validator: setup ## the validator of vmtune.yaml, anew from its schema
+	$(PYTHON) .ci/validator > reconciler/config/schema_validator.py
+
 floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
 	$(IDLE) $(FLOOR)/bin/python -m pytest -q tests/unit tests/property $(SAYS)
@@ -55,4 +58,4 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host man floor bench clean
+.PHONY: help demo test setup lint unit btrfs host man validator floor bench clean

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import suppress
+
+_COLLECT_AFTER = 200_000
+"""Objects. Most runs keep what they make, to the end: to look for garbage would find none."""
 
 
 def main() -> None:
@@ -20,9 +24,12 @@ def main() -> None:
         sys.dont_write_bytecode = True
         # sudo and doas hand on the caller's: with 077 nobody could read the journal.
         os.umask(0o022)
-    from reconciler.start import run  # noqa: PLC0415 - after the lines above
+    gc.set_threshold(_COLLECT_AFTER)
+    from reconciler.cli import run  # noqa: PLC0415 - after the lines above
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # or Python looks through all objects once more while it ends
+    sys.exit(code)
 
 
 def _open_closed() -> None:

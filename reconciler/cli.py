@@ -1,36 +1,139 @@
-"""argv in, text and exit code out."""
+"""The command line: every command, what a shell completes, and the one place where errors end.
+
+argv goes in, text and an exit code come out. Commands are loaded when they are called.
+"""
 
 from __future__ import annotations
 
-import click
+import os
+import sys
+from contextlib import suppress
 
-from reconciler import __version__, completing, exits
-from reconciler.direct import Chosen, defrag, history, measure
-from reconciler.terminal import Terminal
-from reconciler.value import replace
+import click
+from click.shell_completion import CompletionItem
+
+from reconciler import __version__, exits
+from reconciler.terminal import Terminal, Unheard, unheard
+from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Any
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_TELLING = frozenset({"apply", "defrag"})
+"""Commands that print lines of JSON with --json; the last line is the exit code."""
 
 
-@click.group(context_settings=_HELP)
+# --- what a shell offers behind a command; click completes commands and options by itself
+
+
+def _files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
+    """Leave names of files to the shell, which knows them best."""
+    return [CompletionItem(_begun, type="file")]
+
+
+def _subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
+    if begun.startswith(("/", "~", ".")):
+        return [CompletionItem(begun, type="file")]
+    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
+
+    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
+    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
+
+
+def _runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
+    from reconciler.host.refused import Refused  # noqa: PLC0415 - as above
+    from reconciler.run import journal  # noqa: PLC0415
+
+    with suppress(Refused, OSError):
+        found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
+        return [
+            CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
+            for run in found
+        ]
+    return []
+
+
+# --- the options of every command
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the options of every command say; None where they are not given."""
+
+    terminal: Terminal
+    config: str | None = None
+    host: str | None = None
+
+
+SHARED = (
+    click.Option(["--config"], metavar="FILE", shell_complete=_files,
+                 help="The configuration to use."),
+    click.Option(["--host"], metavar="NAME", help="Read the configuration as on another host."),
+    click.Option(["--color"], type=click.Choice(["auto", "always", "never"]),
+                 help="When to colour the output."),
+    click.Option(["-v", "--verbose"], is_flag=True,
+                 help="Show whole texts of files that would change."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Print no progress, and `status` nothing."),
+)  # fmt: skip
+"""Options that every command takes, before its name and behind it."""
+
+
+def _choose(before: Chosen | None, given: dict[str, Any]) -> Chosen:
+    """Take the options of SHARED out of ``given``; where one stands twice, the later one counts."""
+    name, host, color, verbose, quiet = (given.pop(str(option.name)) for option in SHARED)
+    was = before or Chosen(Terminal())
+    return Chosen(
+        Terminal(
+            color or was.terminal.colour,
+            verbose or was.terminal.verbose,
+            quiet or was.terminal.quiet,
+            given.pop("as_json", False),
+        ),
+        was.config if name is None else name,
+        was.host if host is None else host,
+    )
+
+
+class Command(click.Command):
+    """A command that takes the options of SHARED behind its name."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """Add the options, but those of which the command has one of its own."""
+        super().__init__(*given, **named)
+        own = {parameter.name for parameter in self.params}
+        self.params += [option for option in SHARED if option.name not in own]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command with what all options say, before its name and behind it."""
+        ctx.obj = _choose(ctx.obj, ctx.params)
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the command's own options first."""
+        of_all = [option for option in self.params if option in SHARED]
+        own = [option for option in self.get_params(ctx) if option not in of_all]
+        for title, options in (("Options", own), ("Options of every command", of_all)):
+            if rows := [row for option in options if (row := option.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class Group(click.Group):
+    """The program: its commands are of the class above."""
+
+    command_class = Command
+
+
+@click.group(cls=Group, context_settings=_HELP, params=[*SHARED])
 @click.version_option(__version__, "-V", "--version", message="vmtune %(version)s")
-@click.option(
-    "--config", metavar="FILE", shell_complete=completing.files, help="The configuration to use."
-)
-@click.option("--host", metavar="NAME", help="Read the configuration as on another host.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
-              help="When to colour the output.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show whole texts of files that would change.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no progress, and `status` nothing.")
 @click.pass_context
-def cli(  # noqa: PLR0913, PLR0917 - one per option
-    context: click.Context,
-    config: str | None,
-    host: str | None,
-    color: str,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+def cli(context: click.Context, /, **given: Any) -> None:
     """Btrfs tuned for virtual machine images, as declared in vmtune.yaml.
 
     Read the host, see what would change and why, then have it done:
@@ -38,8 +141,13 @@ def cli(  # noqa: PLR0913, PLR0917 - one per option
     \b
       vmtune plan
       vmtune apply
+
+    The options below may stand before the command or behind it.
     """  # noqa: D301 - click reads the backspace itself
-    context.obj = Chosen(Terminal(color, verbose, quiet), config, host)
+    context.obj = _choose(None, given)
+
+
+# --- the commands
 
 
 @cli.command()
@@ -47,7 +155,7 @@ def cli(  # noqa: PLR0913, PLR0917 - one per option
     "-o",
     "--output",
     metavar="FILE",
-    shell_complete=completing.files,
+    shell_complete=_files,
     help="Write it to FILE, which must not be there.",
 )
 @click.pass_obj
@@ -63,10 +171,6 @@ def init(chosen: Chosen, output: str | None) -> int:
     return command.run(chosen.terminal, chosen.host, output)
 
 
-for _each in (defrag, history, measure):
-    cli.add_command(_each)
-
-
 RISKS = ("raid", "snapshots", "rewrite-images", "root-options")
 _allow = click.option(
     "--allow",
@@ -78,7 +182,7 @@ _allow = click.option(
 
 
 @cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=completing.files)
+@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=_files)
 @click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
 @click.pass_obj
 def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
@@ -93,23 +197,22 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 
 
 @cli.command()
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=completing.files)
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=_files)
 @click.option(
     "-o",
     "--output",
     metavar="PLAN",
-    shell_complete=completing.files,
+    shell_complete=_files,
     help="Save the plan, for `vmtune apply PLAN`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
 @_allow
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
 @click.pass_obj
-def plan(  # noqa: PLR0913, PLR0917 - one per option
+def plan(
     chosen: Chosen,
     entries: tuple[str, ...],
     output: str | None,
-    as_json: bool,
     allow: tuple[str, ...],
     detailed_exitcode: bool,
 ) -> int:
@@ -123,9 +226,8 @@ def plan(  # noqa: PLR0913, PLR0917 - one per option
     """
     from reconciler.commands import plan as command  # noqa: PLC0415
 
-    terminal = replace(chosen.terminal, json=as_json)
     return command.run(
-        terminal,
+        chosen.terminal,
         chosen.config,
         chosen.host,
         output,
@@ -136,30 +238,29 @@ def plan(  # noqa: PLR0913, PLR0917 - one per option
 
 
 @cli.command()
-@click.argument("plan", metavar="PLAN", shell_complete=completing.files)
+@click.argument("plan", metavar="PLAN", shell_complete=_files)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
-def show(chosen: Chosen, plan: str, as_json: bool) -> int:
+def show(chosen: Chosen, plan: str) -> int:
     """Show a saved plan, also one that is stale or was applied."""
     from reconciler.commands import show as command  # noqa: PLC0415
 
-    return command.run(replace(chosen.terminal, json=as_json), plan)
+    return command.run(chosen.terminal, plan)
 
 
 @cli.command()
-@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=completing.files)
+@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=_files)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
 @click.pass_obj
-def apply(  # noqa: PLR0913, PLR0917 - one per option
+def apply(
     chosen: Chosen,
     words: tuple[str, ...],
     yes: bool,
     allow: tuple[str, ...],
-    as_json: bool,
     approved: str,
 ) -> int:
     """Show the plan, ask, do it, and read every change back.
@@ -175,9 +276,8 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
     """
     from reconciler.commands import apply as command  # noqa: PLC0415
 
-    terminal = replace(chosen.terminal, json=as_json)
     return command.run(
-        terminal, chosen.config, chosen.host, words, allow=allow, yes=yes, approved=approved
+        chosen.terminal, chosen.config, chosen.host, words, allow=allow, yes=yes, approved=approved
     )
 
 
@@ -186,12 +286,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
 @click.option(
     "--html",
     metavar="FILE",
-    shell_complete=completing.files,
+    shell_complete=_files,
     help="Also write it to FILE as a page with charts.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 @click.pass_obj
-def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
+def status(chosen: Chosen, html: str | None) -> int:
     """Show whether all is as declared, and what it brought.
 
     First place by place what is wanted, there, and last written; then how the
@@ -201,14 +301,13 @@ def status(chosen: Chosen, as_json: bool, html: str | None, quiet: bool) -> int:
     """
     from reconciler.commands import status as command  # noqa: PLC0415
 
-    terminal = replace(chosen.terminal, json=as_json, quiet=quiet or chosen.terminal.quiet)
-    return command.run(terminal, chosen.config, chosen.host, html)
+    return command.run(chosen.terminal, chosen.config, chosen.host, html)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
-def doctor(chosen: Chosen, as_json: bool) -> int:
+def doctor(chosen: Chosen) -> int:
     """Say what this host lacks, and the remedy.
 
     Each check ends in ok, warn or fail, or in ? when only root sees it. Without a
@@ -217,11 +316,11 @@ def doctor(chosen: Chosen, as_json: bool) -> int:
     """
     from reconciler.commands import doctor as command  # noqa: PLC0415
 
-    return command.run(replace(chosen.terminal, json=as_json), chosen.config, chosen.host)
+    return command.run(chosen.terminal, chosen.config, chosen.host)
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=completing.runs)
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=_runs)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
@@ -238,7 +337,7 @@ def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
 
 
 @cli.command()
-@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=completing.subjects)
+@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=_subjects)
 @click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
 @click.pass_obj
 def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
@@ -275,3 +374,142 @@ def completion(chosen: Chosen, shell: str) -> int:
     if found:
         chosen.terminal.say(found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source())
     return exits.DONE
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=_files)
+@click.option("--allow", metavar="RISK", multiple=True, type=click.Choice(["snapshots"]),
+              help="`snapshots`: also files that snapshots or clones share.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
+@click.pass_obj
+def defrag(chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...]) -> int:
+    """Defragment the files below PATH, or one image, now.
+
+    As `btrfs filesystem defragment -r` does, also while a machine runs, but with
+    progress; and what lies well, or what snapshots or clones share, is left as it
+    is, so that a second run writes nothing. Ctrl-C ends it after the running step.
+
+    Works as you: what only root may write to is named. Nothing is journalled,
+    since there is nothing to take back. What is scheduled under `defrag:` is done
+    by btrfs-progs: root's timer runs no program out of a home.
+    """
+    from reconciler.commands import defrag as command  # noqa: PLC0415 - each pays for itself
+
+    return command.run(chosen.terminal, paths, allow)
+
+
+@cli.command()
+@click.argument("path", metavar="PATH", shell_complete=_files)
+@click.option("--size", default="128M", metavar="SIZE", show_default=True,
+              help="Size of the temporary image.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, metavar="N", show_default=True,
+              help="How often copy-on-write and nocow take turns.")  # fmt: skip
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, also from 1 GiB on.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
+@click.pass_obj
+def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int:
+    """Try in the directory PATH what nocow would bring there.
+
+    Writes random blocks into temporary images, copy-on-write and nocow in
+    turn, and compares what the disk had to write, fragments, writes a second
+    and reading afterwards. Says first what it will write; needs no root where
+    you may write, and leaves nothing behind.
+    """
+    from reconciler.commands import measure as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, path, size, rounds, yes=yes)
+
+
+@cli.command()
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=_runs)
+@click.pass_obj
+def history(chosen: Chosen, run: int | None) -> int:
+    """Show what was done, when, by whom and how it ended.
+
+    With RUN, every action of that one.
+    """
+    from reconciler.commands import history as command  # noqa: PLC0415
+
+    return command.run(chosen.terminal, run)
+
+
+# --- the end of every error
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say and return the exit code; an error is one line on standard error.
+
+    With --json an error is one document on standard output, too.
+    """
+    terminal = Terminal(json="--json" in arguments)
+    code = _fenced(lambda: _run(list(arguments) or ["--help"], terminal), terminal)
+    if terminal.json and _named(arguments) in _TELLING:
+        _fenced(lambda: terminal.event("exit", code=code), terminal)
+    return code
+
+
+def _fenced(command: Callable[[], Any], terminal: Terminal) -> int:
+    """Return the exit code of a call; raise nothing, but where VMTUNE_DEBUG asks for it."""
+    try:
+        code = command()
+    except KeyboardInterrupt:
+        terminal.complain("interrupted; nothing was changed")
+        return exits.INTERRUPTED
+    except Unheard as nobody:
+        if str(nobody):
+            terminal.complain(f"the answer cannot be written: {nobody}")
+        return exits.ERROR
+    except BrokenPipeError:
+        # The reader of a pipe went away; without this Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.ERROR
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _unexpected(error, terminal)
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _run(arguments: list[str], terminal: Terminal) -> Any:
+    """Have click read the arguments and call the command; what click fails at is said here."""
+    try:
+        return cli.main(arguments, prog_name="vmtune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        terminal.fail([{"message": error.format_message(), "hint": ""}])
+        return exits.USAGE if isinstance(error, click.UsageError) else exits.ERROR
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        if not _is_clicks(error.__traceback__):
+            raise
+        raise unheard(sys.stdout, error) from None
+    except (KeyError, ValueError, IndexError):
+        if not os.environ.get("_VMTUNE_COMPLETE"):
+            raise
+        terminal.complain("_VMTUNE_COMPLETE is for the script of `vmtune completion` alone")
+        return exits.USAGE
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """Return the command that the arguments name; "" where they name none."""
+    with suppress(click.UsageError):
+        words = cli.make_parser(click.Context(cli)).parse_args([*arguments])[1]
+        return words[0] if words else ""
+    return ""
+
+
+def _is_clicks(trace: TracebackType | None) -> bool:
+    """Say whether it was click that could not print: --help, --version, completions."""
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"
+
+
+def _unexpected(error: Exception, terminal: Terminal) -> int:
+    """Name a fault of vmtune; VMTUNE_DEBUG shows where it is."""
+    if os.environ.get("VMTUNE_DEBUG"):
+        raise error
+    terminal.complain(
+        f"this is a fault of vmtune: {type(error).__name__}: {error}",
+        "VMTUNE_DEBUG=1 shows where; please report it with that",
+    )
+    return exits.ERROR

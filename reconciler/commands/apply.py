@@ -10,12 +10,10 @@ from reconciler.commands import plan as planning
 from reconciler.commands.execute import execute
 from reconciler.commands.load import guarded, load, load_or_none
 from reconciler.core import former, rests
-from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
-from reconciler.fence import fenced
-from reconciler.host import lock, readers, writers
+from reconciler.host import lock, readers
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
@@ -63,9 +61,7 @@ def run(  # noqa: PLR0913 - one per option
         loaded = load_or_none(config, host, allow) if choice else load(config, host, allow)
         return _fresh(terminal, loaded, choice, yes=yes, approved=approved)
 
-    code = fenced(lambda: guarded(terminal, command), terminal)
-    terminal.event("exit", code=code)
-    return code
+    return guarded(terminal, command)
 
 
 def _fresh(
@@ -85,7 +81,7 @@ def _fresh(
         if plan.claims and caller.is_root():  # to note that alone nobody need be asked
             with lock.held():
                 _note(loaded, choice, looking.look(terminal))
-        return _ended(plan, see)
+        return remaining(plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
     if not caller.is_root():
@@ -116,7 +112,7 @@ def _locked(
         claims.note(now.claims)
     if not now.actions:
         terminal.say("done meanwhile by another hand: nothing is left to do")
-        return _ended(now, see)
+        return remaining(now)
     command = " ".join(["apply", *loaded.allow_words, *(choice.as_words if choice else ())])
     after = lambda: _left(terminal, loaded, choice)  # noqa: E731
     return execute(terminal, now.actions, command, loaded.file, after)
@@ -129,13 +125,7 @@ def _left(terminal: Terminal, loaded: Loaded, choice: Choice | None) -> int:
         claims.note(again.claims)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
-    return exits.PART_WAY if again.actions else _ended(again, see)
-
-
-def _ended(plan: Plan, see: Snapshot) -> int:
-    """Nothing is left to do: what was seen of large trees is kept for the runs after this one."""
-    writers.remember(see.all_known(TreeOf))
-    return remaining(plan)
+    return exits.PART_WAY if again.actions else remaining(again)
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:

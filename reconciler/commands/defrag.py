@@ -10,7 +10,6 @@ from reconciler.commands.load import guarded
 from reconciler.commands.progress import Progress
 from reconciler.core.sizes import binary
 from reconciler.core.watch import Watch
-from reconciler.fence import fenced
 from reconciler.host import clock, machine
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting.defrag import Work, look, place
@@ -44,9 +43,7 @@ def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
         _fits(places, found)
         return _done(terminal, places, found, allowed)
 
-    code = fenced(lambda: guarded(terminal, command), terminal)
-    terminal.event("exit", code=code)
-    return code
+    return guarded(terminal, command)
 
 
 def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:

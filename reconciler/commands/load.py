@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 from reconciler import exits
 from reconciler.core.origin import Problems
-from reconciler.formats.digest import sha256
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Held, Misused, Refused
 from reconciler.render import text
@@ -49,7 +49,7 @@ class Loaded:
     @property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
-        return sha256(self.text)
+        return hashlib.sha256(self.text).hexdigest()
 
 
 def load(

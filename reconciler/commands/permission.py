@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from reconciler.core import codec
 from reconciler.core.model import Op
 from reconciler.core.sizes import counted
-from reconciler.formats.digest import sha256
 from reconciler.host.people import caller
 from reconciler.value import dataclass
 
@@ -35,7 +36,7 @@ class Token:
 def token(plan: Plan) -> Token:
     """128 bits for what would be done, 32 for what is shown of it."""
     rows = repr([(change.op.value, change.kind, change.name) for change in plan.changes])
-    return Token(digest(plan.actions), sha256(rows.encode())[:8])
+    return Token(digest(plan.actions), hashlib.sha256(rows.encode()).hexdigest()[:8])
 
 
 def digest(actions: Sequence[Action]) -> str:

@@ -5,23 +5,26 @@ PyYAML reads YAML 1.1, where ``compress: no`` is False, ``12:00`` is 720 and
 numbers are integers, and every other plain word is text, as in YAML 1.2.
 The tree is built from PyYAML's events, not by its composer: the depth and the
 size are known before anything is built, and an alias costs what it stands for.
-What a parser finds fault with is the pure Python one's to say: see ``events``.
+The parser is PyYAML's own, not libyaml: libyaml dies of a signal on 100,000 brackets,
+and tells other positions and other words for some mistakes.
 """
 
 from __future__ import annotations
 
 import re
 
-from reconciler.config import events, syntax
+import yaml
+
+from reconciler.config import syntax
 from reconciler.config.decode import decode
 from reconciler.config.messages import shown
 from reconciler.config.node import Node
-from reconciler.config.pyyaml import pyyaml
 from reconciler.core.origin import Origin, Problem, Problems
 from reconciler.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Never
 
 MAX_DEPTH = 32
@@ -42,7 +45,6 @@ def read(data: bytes, file: str) -> tuple[Node | None, tuple[Problem, ...]]:
 
     Never raises. Values that cannot be used are nodes of value None.
     """
-    yaml = pyyaml()
     try:
         text = decode(data, file)
         builder = _Builder(text, file)
@@ -59,18 +61,19 @@ def read(data: bytes, file: str) -> tuple[Node | None, tuple[Problem, ...]]:
         return None, (*builder.problems, builder.unreadable())
 
 
+def is_empty(event: Any) -> bool:
+    """Tell ``key:`` with nothing behind it from ``key: ""``."""
+    return getattr(event, "value", None) == "" and bool(event.implicit[0])
+
+
 class _Builder:
     """One pass over the events of one document."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.yaml = yaml = pyyaml()
         self.text = text
         self.file = file
-        self.loader: Any = None
-        read = events.read(text)
-        if read is None:
-            self.loader = yaml.SafeLoader(text)
-        self.event = self.loader.get_event if read is None else read.__next__
+        self.loader: Any = yaml.SafeLoader(text)
+        self.event: Callable[[], Any] = self.loader.get_event
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}
         self.count = 0
@@ -78,19 +81,19 @@ class _Builder:
     def document(self) -> Node:
         self.event()  # the stream's start
         first = self.event()
-        event = self.event() if isinstance(first, self.yaml.DocumentStartEvent) else first
-        if isinstance(event, self.yaml.StreamEndEvent) or events.is_empty(event):
+        event = self.event() if isinstance(first, yaml.DocumentStartEvent) else first
+        if isinstance(event, yaml.StreamEndEvent) or is_empty(event):
             self.fail(Origin(self.file, 1, 1), "the file is empty", FIRST_LINE)
         root = self.node(event, 1)
         self.event()  # the document's end
         after = self.event()
-        if not isinstance(after, self.yaml.StreamEndEvent):
+        if not isinstance(after, yaml.StreamEndEvent):
             self.fail(self.origin(after), "a second document begins here: one file, one document")
         return root
 
     def node(self, event: Any, depth: int) -> Node:
         self.charge(event, depth)
-        if isinstance(event, self.yaml.AliasEvent):
+        if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         self.refuse_tag(event)
         if event.anchor is not None:
@@ -101,9 +104,9 @@ class _Builder:
         return node
 
     def content(self, event: Any, depth: int) -> Node:
-        if isinstance(event, self.yaml.ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):
             return Node(self.scalar(event), self.origin(event))
-        if isinstance(event, self.yaml.SequenceStartEvent):
+        if isinstance(event, yaml.SequenceStartEvent):
             return Node(self.sequence(depth), self.origin(event))
         return Node(self.mapping(event, depth), self.origin(event))
 
@@ -111,7 +114,7 @@ class _Builder:
         text, plain = event.value, event.implicit[0]
         if event.tag is not None:
             return None
-        if events.is_empty(event):
+        if is_empty(event):
             self.note(event, "a value is missing", 'an empty text is written ""')
             return None
         if plain and text in _BOOLEANS:
@@ -144,7 +147,7 @@ class _Builder:
 
     def sequence(self, depth: int) -> tuple[Node, ...]:
         nodes = []
-        while not isinstance(event := self.event(), self.yaml.SequenceEndEvent):
+        while not isinstance(event := self.event(), yaml.SequenceEndEvent):
             nodes.append(self.node(event, depth + 1))
         return tuple(nodes)
 
@@ -153,7 +156,7 @@ class _Builder:
         if syntax.is_template(self.text[index : index + 2]):
             self.fail(self.origin(start), syntax.TEMPLATE, syntax.TEMPLATE_HINT)
         keys: dict[str, Node] = {}
-        while not isinstance(event := self.event(), self.yaml.MappingEndEvent):
+        while not isinstance(event := self.event(), yaml.MappingEndEvent):
             self.charge(event, depth + 1)
             name, origin = self.key(event), self.origin(event)
             self.add(keys, name, self.value(name, origin, depth + 1))
@@ -161,17 +164,17 @@ class _Builder:
 
     def value(self, name: str, key: Origin, depth: int) -> Node:
         event = self.event()
-        if events.is_empty(event) and event.tag is None:
+        if is_empty(event) and event.tag is None:
             message = f"{shown(name)} has no value"
             self.problems.append(Problem(key, message, "write one, or remove the key"))
             return Node(None, key, key)
         return replace(self.node(event, depth), key=key)
 
     def key(self, event: Any) -> str:
-        if not isinstance(event, self.yaml.ScalarEvent):
+        if not isinstance(event, yaml.ScalarEvent):
             self.fail(self.origin(event), "a key must be plain text")
         self.refuse_tag(event)
-        if events.is_empty(event):
+        if is_empty(event):
             self.note(event, "a key is missing before `:`")
         elif event.value == "<<" and event.implicit[0]:
             self.note(event, "merge keys (`<<`) are not read here", "write the keys out")

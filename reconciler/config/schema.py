@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 
-import reconciler
-from reconciler.config import fast, messages
+from reconciler.config import messages, schema_validator
 from reconciler.config.hosts import short_name
 from reconciler.core.origin import Problem
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.config.node import Node, Path
 
-MAIN = ""
+MAIN = "main"
 HOST_FILE = "host_file"
 
 
@@ -33,7 +32,7 @@ def check(document: Node, shape: str = MAIN) -> tuple[Node, tuple[Problem, ...]]
     if problem := _other_version(document):
         return document.without({(key,) for key in document.keys}), (problem,)
     plain = document.plain()
-    if fast.surely_valid(_schema(shape), plain):
+    if schema_validator.is_valid(shape, plain):
         return document, ()
     errors = list(_validator(shape).iter_errors(plain))
     problems = [problem for error in errors for problem in _problems(error, document)]
@@ -44,10 +43,10 @@ def check(document: Node, shape: str = MAIN) -> tuple[Node, tuple[Problem, ...]]
 @cache
 def load_schema() -> dict[str, Any]:
     """Return the schema that ships with the package."""
-    # What pkgutil.get_data does, a fifth of Python's own start later (importlib.resources: more).
-    loader: Any = reconciler.__loader__
-    text = loader.get_data(f"{reconciler.__path__[0]}/schemas/vmtune.schema.json")
-    schema: dict[str, Any] = json.loads(text)
+    from importlib import resources  # noqa: PLC0415 - only a mistake needs the schema
+
+    file = resources.files("reconciler").joinpath("schemas", "vmtune.schema.json")
+    schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return schema
 
 

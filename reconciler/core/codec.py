@@ -6,11 +6,12 @@ is a FormatError, never a half-understood plan.
 
 from __future__ import annotations
 
+import hashlib
+
 from reconciler.core import images, places, standing, subvolume
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.written import Seen
-from reconciler.formats.digest import sha256
 from reconciler.value import TypeVar, types_of
 
 TYPE_CHECKING = False
@@ -192,7 +193,7 @@ def digest(actions: Iterable[Action]) -> str:
     import json  # noqa: PLC0415
 
     data = json.dumps([plain_action(action) for action in actions], sort_keys=True)
-    return sha256(data.encode())
+    return hashlib.sha256(data.encode()).hexdigest()
 
 
 def _fields(of: Any) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from reconciler.core.snapshot import Query
-from reconciler.formats.digest import sha256
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ class Layout:
     def key(self) -> str:
         """What the journal, which all may read, calls it: its name may be nobody's business."""
         raw = self.path.encode("utf-8", "surrogateescape")
-        return sha256(raw)[:16]
+        return hashlib.sha256(raw).hexdigest()[:16]
 
     @property
     def per_gib(self) -> int | None:

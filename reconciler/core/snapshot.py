@@ -74,11 +74,6 @@ class Snapshot:
         answer: T | Hidden | None = self._seen.get(query)
         return None if isinstance(answer, Hidden) else answer
 
-    def all_known(self, kind: type[Query[T]]) -> list[T]:
-        """The answers to every question of a kind that was asked so far."""
-        found = [each for query, each in self._seen.items() if type(query) is kind]
-        return [each for each in found if not isinstance(each, Hidden)]
-
     def maybe(self, query: Query[T]) -> T | None:
         """The answer, or None where it may not be seen: for advice, never for a verdict."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.value import dataclass, field
+from reconciler.value import dataclass
 
 NAMED = 10
 """How many files with data are named, those with most on disk; the rest is counted."""
@@ -87,17 +87,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How the host saw a large tree, as of a transaction: what it keeps of that for later runs."""
-
-    path: str
-    name: str
-    transaction: int
-    directories: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Tree:
     """What lies below a directory of images, within its subvolume.
 
@@ -137,4 +126,3 @@ class Tree:
     special: tuple[str, ...] = ()
     """The first SPECIAL of what is no regular file, "disk.raw (symbolic link)", sorted."""
     special_count: int = 0
-    reading: Reading | None = field(default=None, compare=False)

@@ -6,10 +6,10 @@ next, which bounds dirty data. No ``-c``: it would compress what it rewrites.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from reconciler.formats import crontab, unit
-from reconciler.formats.digest import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def stem(path: str) -> str:
     """
     raw = path.encode("utf-8", "surrogateescape")
     readable = re.sub(r"[^A-Za-z0-9]+", "-", path).strip("-")[-_LONGEST:].strip("-") or "root"
-    return f"{_PREFIX}{readable}-{sha256(raw)[:8]}"
+    return f"{_PREFIX}{readable}-{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 def stem_of(file: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
-from reconciler.formats.digest import sha256
 from reconciler.host import files
 
 
 def identity() -> str:
     """A digest of machine-id(5), which itself is not for others to see; "" where there is none."""
     found = files.read_gone("/etc/machine-id").strip()
-    return sha256(b"vmtune" + found) if found else ""
+    return hashlib.sha256(b"vmtune" + found).hexdigest() if found else ""
 
 
 def kernel() -> str:

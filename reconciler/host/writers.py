@@ -9,7 +9,6 @@ from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
 from reconciler.host import files
 from reconciler.host.directories import below, directory, strays
-from reconciler.host.directories.tally import KEPT
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.core.standing import Standing
-    from reconciler.core.tree import Tree
 
 WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
     images.PropertyBelow: lambda place, _have, want: below.put_property(place, want),
@@ -83,18 +81,9 @@ def sweep() -> None:
     """Take away what a run that was killed left half-written. Only for the holder of the lock."""
     state = os.path.dirname(fstab.BACKUP)
     folders = {os.path.dirname(os.path.realpath(fstab.PATH)), systemd.UNITS, cron.FOLDER}
-    for folder in sorted({*folders, state, f"{state}/runs", KEPT}):
+    for folder in sorted({*folders, state, f"{state}/runs"}):
         with _refusing(folder):
             files.sweep(folder)
-
-
-def remember(trees: Iterable[Tree]) -> None:
-    """Keep what was read of large trees, for runs that find them unchanged; as root only."""
-    readings = {each.reading for each in trees if each.reading}
-    if readings and os.geteuid() == 0:
-        from reconciler.host.directories import remembered  # noqa: PLC0415 - few trees are large
-
-        remembered.keep(readings)
 
 
 def settle(swapped: Iterable[places.Place[Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from tests.bench import fixtures
@@ -63,17 +62,8 @@ def _counters(file: Path) -> dict[str, Contestant | None]:
 def scan(ground: Ground, files: int) -> Row:
     """The flag of every file below one directory."""
     top = _declared(files)
-    shutil.rmtree("/run/vmtune.trees", ignore_errors=True)
     name = f"nocow flags of {files:,} files"
-    return _flags(ground, top, name, {"lsattr -R": 0.4}, rounds=3, memory=64)
-
-
-def again(ground: Ground, files: int) -> Row:
-    """Once more, nothing changed since an apply."""
-    top = _declared(files)
-    run(*ground.vmtune, "apply", "--yes")
-    name = f"nocow flags of {files:,} files, again, nothing changed"
-    return _flags(ground, top, name, {"lsattr -R": 0.01}, rounds=2)
+    return _flags(ground, top, name, {"lsattr -R": 1.3}, rounds=3, memory=64)
 
 
 def _declared(files: int) -> Path:
@@ -87,4 +77,4 @@ def _flags(ground: Ground, top: Path, name: str, aims: dict[str, float], **how: 
     return Row(name, Contestant([*ground.vmtune, "plan"]), peers, aims, **how)
 
 
-ROWS = (status, status_image, fragments, scan, again)
+ROWS = (status, status_image, fragments, scan)

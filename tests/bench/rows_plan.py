@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from tests.bench import peers
 from tests.bench.ground import DATA, IMAGES, Ground, declare
 from tests.bench.measure import Contestant, Row
 from tests.btrfs.outside import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LOCAL = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
 
@@ -40,37 +44,34 @@ def plan(ground: Ground, _files: int) -> Row:
             "ansible --check": ansible
             and Contestant([str(ansible), *_LOCAL, "--check", ground.playbook()]),
         },
-        {"python -c pass": 6},
+        {"python -c pass": 12},
     )
 
 
-def seen(ground: Ground, _files: int) -> Row:
-    """The same file once more. No cache is kept, on purpose: this is what a cache would be for."""
-    _in_sync(ground)
-    ours = Contestant([*ground.vmtune, "plan"])
-    aims = {"python -c pass": 1.25}
-    return Row("plan of a file seen before", ours, _bare(ground), aims, rounds=9)
+def _started(name: str, words: list[str], aim: float, *exits: int) -> Callable[..., Row]:
+    """A row for one command on a right configuration, all settings there."""
+
+    def make(ground: Ground, _files: int) -> Row:
+        _in_sync(ground)
+        ours = Contestant([*ground.vmtune, *words], exits=frozenset({0, *exits}))
+        return Row(" ".join(words), ours, _bare(ground), {"python -c pass": aim}, rounds=15)
+
+    make.__name__ = name
+    return make
 
 
-def small(ground: Ground, _files: int) -> Row:
-    """The same without a schedule, which has crontabs read and dates reckoned."""
-    ground.fresh()
-    declare(
-        f"""\
-        paths: [{{path: {IMAGES}, nocow: true}}]
-        mounts: [{{target: {DATA}, options: {{compress: no}}}}]
-        """
-    )
-    run(*ground.vmtune, "apply", "--yes")
-    ours = Contestant([*ground.vmtune, "plan"])
-    return Row("plan without schedules", ours, _bare(ground), {"python -c pass": 6}, rounds=15)
+def tab(ground: Ground, _files: int) -> Row:
+    """What a shell asks while a person types."""
+    typed = ["COMP_WORDS=vmtune plan --", "COMP_CWORD=2", "_VMTUNE_COMPLETE=bash_complete"]
+    ours = Contestant(["env", *typed, ground.vmtune[0]])
+    return Row("TAB", ours, _bare(ground), {"python -c pass": 6}, rounds=15)
 
 
 def mistake(ground: Ground, _files: int) -> Row:
     """A key that is misspelt: found, and explained."""
     declare(f"paths: [{{path: {IMAGES}, nocwo: true}}]")
     wrong = Contestant([*ground.vmtune, "plan"], exits=frozenset({1}))
-    return Row("a mistake explained", wrong, _bare(ground), {"python -c pass": 12}, rounds=9)
+    return Row("a mistake explained", wrong, _bare(ground), {"python -c pass": 20}, rounds=9)
 
 
 def apply(ground: Ground, _files: int) -> Row:
@@ -89,7 +90,7 @@ def apply(ground: Ground, _files: int) -> Row:
             "pyinfra": pyinfra and fresh(pyinfra, "@local", ground.deploy(), "-y"),
             "ansible": ansible and fresh(ansible, *_LOCAL, ground.playbook()),
         },
-        {"bash script": 4},
+        {"bash script": 9},
         by="wall",
         rounds=5,
     )
@@ -109,4 +110,14 @@ def many_paths(ground: Ground, _files: int) -> Row:
     return Row("plan of 10,000 declared paths", ours, _bare(ground), aims, rounds=3)
 
 
-ROWS = (plan, seen, small, mistake, apply, many_paths)
+STARTED = (
+    _started("version", ["--version"], 6),
+    _started("apply_nothing", ["apply", "--yes"], 12),
+    _started("status_in_sync", ["status"], 12),
+    _started("validate", ["validate"], 12),
+    _started("history", ["history"], 12),
+    _started("explain", ["explain", "V101"], 12),
+    _started("doctor", ["doctor"], 12, 1, 6),
+    _started("init", ["init"], 12),
+)
+ROWS = (plan, *STARTED, tab, mistake, apply, many_paths)

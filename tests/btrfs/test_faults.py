@@ -15,7 +15,7 @@ CLOSED = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
 FAULTY = """
 import sys
 from reconciler.render import text
-from reconciler.start import run
+from reconciler.cli import run
 
 real = text.result
 

@@ -255,7 +255,7 @@ def test_an_answer_that_cannot_be_written_is_said(each: Each):
 FAULTY = """
 import sys
 from reconciler.core import plan
-from reconciler.start import run
+from reconciler.cli import run
 
 def odd(*_, **_named):
     raise ZeroDivisionError("odd")

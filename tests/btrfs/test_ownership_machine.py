@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         self.applied[name] = dict(self.texts[name])
         self.orphans.pop(name, None)  # a file of that name answers for what it declared before
         for lost in self.orphans.values():
-            lost -= self.applied[name].keys()
+            lost.difference_update(self.applied[name])
         if ("nocow", "d0") in self.applied[name]:
             self.loose.add(INNER)
 

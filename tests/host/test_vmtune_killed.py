@@ -37,7 +37,7 @@ find /etc /var/lib/vmtune /srv -name '.*.vmtune'
 SWEEP = """
 import json, os, signal, subprocess, sys
 from reconciler.host import writers
-from reconciler.start import run
+from reconciler.cli import run
 
 def vmtune(*words, kill=(0, "")):
     child = os.fork()

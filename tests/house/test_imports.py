@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Prints the modules that a run of vmtune has loaded, on standard error.
 LOADED = """
 import sys
-from reconciler.start import run
+from reconciler.cli import run
 code = run(sys.argv[1:])
 print(code, *sys.modules, file=sys.stderr)
 """
@@ -34,14 +34,7 @@ WRITERS = (
 )
 LIBRARIES = ("cronsim", "deepdiff", "jsonschema", "yaml")
 # A tenth of a second of CPU time, together: a run that finds all well has no use for them.
-HEAVY = (
-    *("cronsim", "deepdiff", "jsonschema", "referencing", "attr", "rpds", "dataclasses", "decimal"),
-    *("subprocess", "shutil", "socket", "hashlib", "difflib", "uuid", "importlib.resources"),
-    *("pkgutil", "secrets"),
-)
-STARTUP = ("click", "inspect", *HEAVY)
-# What a plan that finds all well does without, a millisecond or two each.
-SELDOM = ("typing", "glob", "heapq", "reconciler.host.seldom")
+HEAVY = ("cronsim", "deepdiff", "jsonschema", "referencing", "attr", "rpds", "subprocess")
 LOADS = [
     (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
     (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
@@ -49,11 +42,11 @@ LOADS = [
     (["completion", "bash"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
     (["validate", "FILE"], EMPTY, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
     (["validate", "FILE"], NOT_BTRFS, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
-    (["--config", "FILE", "plan"], EMPTY, (*STARTUP, *SELDOM, *WRITERS)),
-    (["--config", "FILE", "plan"], NOT_BTRFS, (*STARTUP, *SELDOM, *WRITERS)),
-    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY[:6], "click", *WRITERS)),
-    (["--config", "FILE", "status"], NOT_BTRFS, (*STARTUP, *WRITERS)),
-    (["--config", "FILE", "apply", "--yes"], EMPTY, STARTUP),
+    (["--config", "FILE", "plan"], EMPTY, (*HEAVY, *WRITERS)),
+    (["--config", "FILE", "plan"], NOT_BTRFS, (*HEAVY, *WRITERS)),
+    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY, *WRITERS)),
+    (["--config", "FILE", "status"], NOT_BTRFS, (*HEAVY, *WRITERS)),
+    (["--config", "FILE", "apply", "--yes"], EMPTY, HEAVY),
     (["init"], EMPTY, ("deepdiff", *WRITERS, "reconciler.config", "reconciler.resources")),
     (["doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
     (["--config", "FILE", "doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),

@@ -1,8 +1,4 @@
-"""What lies below a directory, from attributes and sizes alone: no more than a report needs.
-
-As root in one reading of the subvolume's tree where that is cheaper (treescan.py), else
-by a walk. Both give the same Tree.
-"""
+"""What lies below a directory, from attributes and sizes alone: no more than a report needs."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from contextlib import suppress
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
-from reconciler.host.directories.tally import KEPT, Outline
+from reconciler.host.directories.tally import Outline
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 
@@ -28,58 +24,10 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
     compression settings: survey.py looks that close. Of the largest the extents are counted.
     """
     walk, found = Walk(frozenset(apart), mounted), Outline()
-    if known := _known(path, walk):
-        return _tree(path, walk, known)
     with suppress(FileNotFoundError):
-        if not _walked(path, walk, found, dearer=None):
-            from reconciler.host.directories import treescan  # noqa: PLC0415 - many trees are small
-
-            walk, found = Walk(frozenset(apart), mounted), Outline()
-            if not treescan.scan(path, walk, found):
-                walk, found = Walk(frozenset(apart), mounted), Outline()
-                _walked(path, walk, found, dearer=_NEVER)
+        for entry in entries(path, walk):
+            _judge(entry, found)
     return _tree(path, walk, found)
-
-
-_STEP = 256
-_NEVER = 2**63
-
-
-def _known(path: str, walk: Walk) -> Outline | None:
-    try:
-        number = os.stat(path).st_ino
-        kept = any(name.startswith(f"{number}-") for name in os.listdir(KEPT))
-    except OSError:  # no large tree was ever read here, or who asks is not root
-        return None
-    if not kept:
-        return None
-    from reconciler.host.directories import remembered, treescan  # noqa: PLC0415 - the same
-
-    return remembered.recall(path, walk) if treescan.is_whole(path, walk) else None
-
-
-def _walked(path: str, walk: Walk, found: Outline, dearer: int | None) -> bool:
-    """Walk to the end, or as far as shows that more than ``dearer`` entries are left: False.
-
-    Btrfs keeps the bytes of a directory's names, twice, as its size.
-    """
-    names, known = os.stat(path).st_size // 2, 1
-    for number, entry in enumerate(entries(path, walk), 1):
-        _judge(entry, found)
-        known += len(os.path.basename(entry.path))
-        if stat.S_ISDIR(entry.status.st_mode):
-            names += entry.status.st_size // 2
-        if not number % _STEP:
-            dearer = _dearer(path, walk) if dearer is None else dearer
-            if names * number // known - number > dearer:
-                return False
-    return True
-
-
-def _dearer(path: str, walk: Walk) -> int:
-    from reconciler.host.directories import treescan  # noqa: PLC0415 - many trees are small
-
-    return treescan.worth(path, walk) or _NEVER
 
 
 def _judge(entry: Entry, found: Outline) -> None:
@@ -120,7 +68,6 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         strays=tuple(sorted(found.strays)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
-        reading=found.reading,
     )
 
 

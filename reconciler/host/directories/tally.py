@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     import os
     from typing import Any
 
-    from reconciler.core.tree import Reading
-
-KEPT = "/run/vmtune.trees"
-"""Where the outlines of large trees are remembered."""
-
 _Data = tuple[int, int, str]
 """Size, inode number (negative, so that of equals the first counts as larger), path."""
 _Cow = tuple[int, int, int, str]
@@ -57,8 +52,6 @@ class Outline:
     plain: Names = field(default_factory=Names)
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
-    reading: Reading | None = None
-    """How a later run finds the same without looking, where it can."""
 
     def data(self, path: str, status: os.stat_result, *, nocow: bool) -> None:
         """Count a file that has data."""

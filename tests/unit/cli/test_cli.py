@@ -66,6 +66,54 @@ def write(tmp_path):
     return put
 
 
+# --- Options of every command ---
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_the_options_of_all(name):
+    shared = {"--config", "--host", "--color", "--verbose", "-v", "--quiet", "-q"}
+    taken = {word for each in cli.commands[name].params for word in each.opts}
+    assert shared <= taken
+    assert all(f"{word}" in vmtune(name, "--help").stdout for word in shared)
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "validate", "apply"])
+def test_they_stand_before_the_command_or_behind_it(command, write):
+    file = str(write("vmtune.yaml", NOT_BTRFS))
+    given = ["--config", file, "-v", "--color=always"]
+    one, other = vmtune(*given, command), vmtune(command, *given)
+    assert one.returncode == 0
+    assert file in one.stdout
+    assert (one.returncode, one.stdout, one.stderr) == (
+        *(other.returncode, other.stdout, other.stderr),
+    )
+
+
+def test_the_host_may_stand_behind_it(write):
+    file = write("vmtune.yaml", "version: 1\nhosts: {atlas: {paths: []}}\n")
+    assert "for atlas" in vmtune("validate", file, "--host", "atlas").stdout
+    assert "host atlas" in vmtune("plan", "--host", "atlas", "--config", file).stdout
+
+
+def test_of_two_the_later_one_counts(write):
+    file, wrong = write("vmtune.yaml", NOT_BTRFS), write("wrong.yaml", WRONG)
+    done = vmtune("--config", wrong, "--color=never", "plan", "--color=always", "--config", file)
+    assert done.returncode == 0
+    assert str(file) in done.stdout
+    assert ESCAPE in done.stdout
+
+
+@pytest.mark.parametrize("words", [["-q", "status"], ["status", "-q"], ["status", "--quiet"]])
+def test_quiet_on_either_side(words, write):
+    done = vmtune("--config", write("vmtune.yaml", NOT_BTRFS), *words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_wrong_ones_behind_it_are_wrong_usage_too():
+    for words in (["plan", "--color", "sometimes"], ["history", "--config"]):
+        assert vmtune(*words).returncode == 64
+
+
 # --- Usage ---
 
 USAGE = [
@@ -171,6 +219,8 @@ def completed(typed):
         ("vmtune measure /s", ["file,/s"]),
         ("vmtune defrag /s", ["file,/s"]),
         ("vmtune --config my", ["file,my"]),
+        ("vmtune plan --conf", ["plain,--config"]),
+        ("vmtune plan --config my", ["file,my"]),
         ("vmtune status --html my", ["file,my"]),
     ],
 )
