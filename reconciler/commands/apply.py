@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from reconciler import exits
-from reconciler.commands import looking, permission
+from reconciler.commands import looking, permission, waiting
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import execute
+from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import guarded, load
-from reconciler.core import former, rests
+from reconciler.core import document, former, rests, shown
 from reconciler.core.facts import TreeOf
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
@@ -20,10 +20,11 @@ from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
+from reconciler.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.core.model import Action, Plan
@@ -69,51 +70,66 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
         if terminal.json:
-            from reconciler.core import document  # noqa: PLC0415 - for programs
-
             made = planning.document_of(loaded, plan, see)
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
+    facts = rests.by_action(plan.actions, see)
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-        return _ended(plan, see)
+        return _ended(terminal, plan, see)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
     if not caller.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
         return _as_root(terminal, loaded, words)
-    with lock.held():
-        return _locked(terminal, loaded, plan, rests.facts(plan.actions, see))
+    with lock.held(waiting.telling(terminal)):
+        return _locked(terminal, loaded, plan, facts, yes=yes)
 
 
-def _locked(terminal: Terminal, loaded: Loaded, shown: Plan, facts: Iterable[Fact]) -> int:
+def _locked(
+    terminal: Terminal,
+    loaded: Loaded,
+    then: Plan,
+    facts: Mapping[Action, Sequence[Fact]],
+    *,
+    yes: bool,
+) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    see = looking.look(terminal)
-    now = planning.make(loaded, see)
-    if other := tuple(rests.changed(facts, see)):
+    now, see = waiting.settled(terminal, loaded, then)
+    left = [shown.twin(action, then.actions) for action in now.actions]
+    if other := tuple(rests.changed((f for each in left if each for f in facts[each]), see)):
         return _stale(terminal, _STALE, other)
-    if not set(now.actions) <= set(shown.actions):
-        what = "the host changed since the plan was shown; nothing was changed"
-        return _stale(terminal, what, text.moved(shown, now))
+    if shown.unseen(then, now):
+        if not yes:
+            what = "the host changed since the plan was shown; nothing was changed"
+            return _stale(terminal, what, shown.moved(then, now))
+        # Nobody said yes to the one plan rather than to the other, but the answer shows both.
+        planning.show(terminal, loaded, now, "the host changed meanwhile: this is done now")
+    for action in then.actions:
+        if not shown.twin(action, now.actions):
+            terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
+    for row in shown.opened(then, now):
+        terminal.report(f"  left out: {row.name}: {row.text}")
     if not now.actions:
-        terminal.say("done meanwhile by another hand: nothing is left to do")
-        return _ended(now, see)
+        terminal.say("nothing is left to do")
+        return _ended(terminal, now, see)
     command = " ".join(["apply", *loaded.allow_words])
     after = lambda: _left(terminal, loaded)  # noqa: E731
-    return execute(terminal, now.actions, command, loaded.path, after)
+    return execute(terminal, Work(now.actions, now.changes, command, loaded.path), after)
 
 
 def _left(terminal: Terminal, loaded: Loaded) -> int:
+    """Say what is still to do, or refused, now that all of a plan is done: a saved one, too."""
     see = looking.look(terminal)
     again = planning.make(loaded, see)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
-    return exits.PART_WAY if again.actions else _ended(again, see)
+    return exits.PART_WAY if again.actions else _ended(terminal, again, see)
 
 
-def _ended(plan: Plan, see: Snapshot) -> int:
+def _ended(terminal: Terminal, plan: Plan, see: Snapshot) -> int:
     """Nothing is left to do: what was seen of large trees is kept for the runs after this one."""
     writers.remember(see.all_known(TreeOf))
-    return remaining(plan)
+    return remaining(terminal, plan)
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
@@ -138,16 +154,16 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         said = str(permission.Token(permission.digest(final), ""))
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
         return _as_root(terminal, loaded, words)
-    with lock.held():
-        see = looking.look(terminal)
-        now = planning.make(loaded, see)
+    with lock.held(waiting.telling(terminal)):
+        now, see = waiting.settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, see)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale)
         if not checked.todo:
             terminal.say("nothing to do: all of the plan is done already")
-            return exits.DONE
-        return execute(terminal, checked.todo, f"apply {file}", loaded.path)
+            return _left(terminal, loaded)
+        work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.path)
+        return execute(terminal, work, lambda: _left(terminal, loaded))
 
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:
@@ -173,8 +189,13 @@ def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
     return exits.STALE
 
 
-def remaining(plan: Plan) -> int:
-    """Nothing left to do: 0, unless something is refused or could not be seen."""
-    if plan.count(Op.BLOCKED):
-        return exits.ERROR
-    return exits.UNSEEN if plan.count(Op.UNKNOWN) else exits.DONE
+def remaining(terminal: Terminal, plan: Plan) -> int:
+    """All that could be done is done: 0, or 7 or 6 with a last line that says why."""
+    code = planning.exit_code(replace(plan, actions=()))
+    op = {exits.REFUSED: Op.BLOCKED, exits.UNSEEN: Op.UNKNOWN}.get(code)
+    if op:
+        rows = [row for row in plan.changes if row.op is op and row.applicable]
+        terminal.event("left", changes=[document.plain_change(row) for row in rows])
+        for line in text.counted_rows(plan, op, terminal.width):
+            terminal.say(line)
+    return code

@@ -42,7 +42,9 @@ def run(  # noqa: PLR0913 - one per option
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
             _write(terminal, document_of(loaded, plan, see), saved)
-        return exit_code(plan, detailed=detailed)
+        code = exit_code(plan, detailed=detailed)
+        tell_refused(terminal, plan, code)
+        return code
 
     return guarded(terminal, command)
 
@@ -114,8 +116,21 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
         terminal.say(f"To see what is `?` here: {line}")
 
 
-def exit_code(plan: Plan, *, detailed: bool) -> int:
-    """Differences count only where asked for; what could not be seen is never 0."""
-    if plan.actions or plan.count(Op.BLOCKED):
+def exit_code(plan: Plan, *, detailed: bool = True) -> int:
+    """Choose the exit code that a plan stands for: of several that hold the first of 2, 7, 6, 0.
+
+    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN`` and
+    ``revert``. Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
+    """
+    if plan.actions:
         return exits.DIFFERENCES if detailed else exits.DONE
+    if plan.count(Op.BLOCKED):
+        return exits.REFUSED if detailed else exits.DONE
     return exits.UNSEEN if plan.count(Op.UNKNOWN) else exits.DONE
+
+
+def tell_refused(terminal: Terminal, plan: Plan, code: int) -> None:
+    """Say in the last line what is refused, where that is why the exit code is 7."""
+    if code == exits.REFUSED:
+        for line in text.counted_rows(plan, Op.BLOCKED, terminal.width):
+            terminal.say(line)

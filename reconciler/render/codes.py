@@ -113,6 +113,10 @@ filesystem.
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
 
+V410 Defragmenting copies what snapshots or clones share, so a schedule is refused while there is
+such data (V306). Here the same plan rewrites those images, and a rewritten image is a new file that
+shares nothing. The schedule is set up after that, and only where all of it was done.
+
 V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
 an option on the live mount before it writes it to /etc/fstab.
