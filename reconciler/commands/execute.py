@@ -146,16 +146,20 @@ def _judged(
     for result in bad:
         terminal.complain(f"{text.action(result.action)}: {result.why}", result.hint)
     for number, result in enumerate(results, 1):
-        if result.outcome is running.Outcome.SKIPPED:
-            because = f", because {text.where(result.because)} failed" if result.because else ""
-            terminal.report(f"  not done{because}: {text.action(result.action)}")
-            terminal.event("skipped", number=number, why=because.removeprefix(", because "))
+        if result.outcome is not running.Outcome.SKIPPED:
+            continue
+        because = ""
+        if result.because:
+            why = f"{text.where(result.because)} failed"
+            because = f", because {why}"
+            terminal.event("skipped", number=number, why=why)
+        terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
     held = exits.DONE if is_stopped else _read_back(terminal, results, see)
     if not bad and not undone:
         return held
     told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
-    told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} not done"] * bool(undone)
+    told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} left"] * bool(undone)
     terminal.complain(
         ", ".join(told), "what was done stays; running it again does the rest, where it can be done"
     )

@@ -119,8 +119,8 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
 def exit_code(plan: Plan, *, detailed: bool = True) -> int:
     """Choose the exit code that a plan stands for: of several that hold the first of 2, 7, 6, 0.
 
-    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN`` and
-    ``revert``. Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
+    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN``.
+    Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
     """
     if plan.actions:
         return exits.DIFFERENCES if detailed else exits.DONE

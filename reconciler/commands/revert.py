@@ -37,7 +37,7 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
         if token != seen:
             _show(terminal, of, plan)
         if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-            return remaining(terminal, plan)
+            return _remaining(terminal, plan)
         if not permission.granted(terminal, asked.actions, seen, yes=yes):
             return exits.ERROR
         if not caller.is_root():
@@ -69,7 +69,13 @@ def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
             return exits.STALE
         work = Work(now.actions, now.changes, f"revert {of.number}", of.config)
         code = execute(terminal, work) if now.actions else exits.DONE
-        return code or remaining(terminal, now)
+        return code or _remaining(terminal, now)
+
+
+def _remaining(terminal: Terminal, plan: Plan) -> int:
+    """As for ``apply``, but 1 for 7: that code speaks of what is declared."""
+    code = remaining(terminal, plan)
+    return exits.ERROR if code == exits.REFUSED else code
 
 
 def _chosen(number: int | None) -> Run:

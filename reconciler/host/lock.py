@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PATH = "/run/vmtune.lock"
 PATIENCE = 60.0
 """Seconds for which a run waits for another one."""
-_FIRST, _LONGEST = 0.05, 0.5
+_FIRST, _LONGEST = 0.05, 0.1
 """Seconds between two tries: flock(2) has no time limit, and alarm(2) is not ours to set."""
 
 
