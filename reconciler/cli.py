@@ -207,7 +207,7 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
 @_allow
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something differs.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 or 7 if not in sync.")
 @click.pass_obj
 def plan(
     chosen: Chosen,
@@ -220,9 +220,10 @@ def plan(
 
     With ENTRY, a path, a mount point or a kind such as nocow, it is about those
     entries only; a path may name what is no longer declared. Needs no root: what may
-    not be seen is shown as `?`. Exits with 0, also when
-    something differs, and with 6 when nothing does but something could not be
-    seen.
+    not be seen is shown as `?`. Exits with 0, also when something differs or is
+    refused, and with 6 when nothing does but something could not be seen. With
+    --detailed-exitcode it exits with 2 when something differs, and with 7 when nothing
+    does that could be changed but something declared is refused.
     """
     from reconciler.commands import plan as command  # noqa: PLC0415
 
@@ -296,8 +297,9 @@ def status(chosen: Chosen, html: str | None) -> int:
 
     First place by place what is wanted, there, and last written; then how the
     largest images lie on disk, what compresses, and when schedules ran. Exits
-    with 0 when all is as declared, with 2 when something differs, with 6 when
-    only root could tell.
+    with 0 when all is as declared, with 2 when something differs, with 7 when nothing
+    differs that could be changed but something declared is refused, with 6 when only
+    root could tell.
     """
     from reconciler.commands import status as command  # noqa: PLC0415
 

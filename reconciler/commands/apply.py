@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 
 from reconciler import exits
-from reconciler.commands import choose, looking, permission
+from reconciler.commands import choose, looking, permission, waiting
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import execute
-from reconciler.commands.load import guarded, load, load_or_none
-from reconciler.core import former, rests
+from reconciler.commands.execute import Work, execute
+from reconciler.commands.load import guarded, load, load_chosen
+from reconciler.core import document, former, rests, shown
 from reconciler.core.model import Op, Swap
 from reconciler.core.origin import Problems
 from reconciler.core.sizes import counted
-from reconciler.host import lock, readers
+from reconciler.host import lock
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
 from reconciler.render.layout import printable
 from reconciler.run import claims
+from reconciler.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from reconciler.commands.choose import Choice
     from reconciler.commands.load import Loaded
     from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
@@ -57,75 +57,84 @@ def run(  # noqa: PLR0913 - one per option
             )
         if file:
             return _saved(terminal, file, yes=yes, approved=approved)
-        choice = choose.choice(words)
-        loaded = load_or_none(config, host, allow) if choice else load(config, host, allow)
-        return _fresh(terminal, loaded, choice, yes=yes, approved=approved)
+        loaded = load_chosen(config, host, allow, words)
+        return _fresh(terminal, loaded, yes=yes, approved=approved)
 
     return guarded(terminal, command)
 
 
-def _fresh(
-    terminal: Terminal, loaded: Loaded, choice: Choice | None, *, yes: bool, approved: str
-) -> int:
+def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
     see = looking.look(terminal)
-    plan = planning.make(loaded, see, choice)
+    plan = planning.make(loaded, see)
     seen, token = permission.given(approved), permission.token(plan)
     if token != seen:
         if terminal.json:
-            from reconciler.core import document  # noqa: PLC0415 - for programs
-
             made = planning.document_of(loaded, plan, see)
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
+    facts = rests.by_action(plan.actions, see)
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
         if plan.claims and caller.is_root():  # to note that alone nobody need be asked
-            with lock.held():
-                _note(loaded, choice, looking.look(terminal))
-        return remaining(plan)
+            with lock.held(waiting.telling(terminal)):
+                _note(planning.make(loaded, looking.look(terminal)))
+        return remaining(terminal, plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
     if not caller.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
-        return _as_root(terminal, loaded, [*words, *(choice.as_words if choice else ())])
-    with lock.held():
-        return _locked(terminal, loaded, choice, plan, rests.facts(plan.actions, see))
+        return _as_root(terminal, loaded, [*words, *loaded.entry_words])
+    with lock.held(waiting.telling(terminal)):
+        return _locked(terminal, loaded, plan, facts, yes=yes)
 
 
-def _note(loaded: Loaded, choice: Choice | None, see: Snapshot) -> None:
+def _note(plan: Plan) -> None:
     """Put on record what the configuration declares now, where that is not on record."""
-    if found := planning.make(loaded, see, choice).claims:
-        claims.note(found)
+    if plan.claims:
+        claims.note(plan.claims)
 
 
 def _locked(
-    terminal: Terminal, loaded: Loaded, choice: Choice | None, shown: Plan, facts: Iterable[Fact]
+    terminal: Terminal,
+    loaded: Loaded,
+    then: Plan,
+    facts: Mapping[Action, Sequence[Fact]],
+    *,
+    yes: bool,
 ) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    see = looking.look(terminal)
-    now = planning.make(loaded, see, choice)
-    if other := tuple(rests.changed(facts, see)):
+    now, see = waiting.settled(terminal, loaded, then)
+    left = [shown.twin(action, then.actions) for action in now.actions]
+    if other := tuple(rests.changed((f for each in left if each for f in facts[each]), see)):
         return _stale(terminal, _STALE, other)
-    if not set(now.actions) <= set(shown.actions):
-        what = "the host changed since the plan was shown; nothing was changed"
-        return _stale(terminal, what, text.moved(shown, now))
-    if now.claims:
-        claims.note(now.claims)
+    if shown.unseen(then, now):
+        if not yes:
+            what = "the host changed since the plan was shown; nothing was changed"
+            return _stale(terminal, what, shown.moved(then, now))
+        # Nobody said yes to the one plan rather than to the other, but the answer shows both.
+        planning.show(terminal, loaded, now, "the host changed meanwhile: this is done now")
+    for action in then.actions:
+        if not shown.twin(action, now.actions):
+            terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
+    for row in shown.opened(then, now):
+        terminal.report(f"  left out: {row.name}: {row.text}")
+    _note(now)
     if not now.actions:
-        terminal.say("done meanwhile by another hand: nothing is left to do")
-        return remaining(now)
-    command = " ".join(["apply", *loaded.allow_words, *(choice.as_words if choice else ())])
-    after = lambda: _left(terminal, loaded, choice)  # noqa: E731
-    return execute(terminal, now.actions, command, loaded.file, after)
+        terminal.say("nothing is left to do")
+        return remaining(terminal, now)
+    command = " ".join(["apply", *loaded.allow_words, *loaded.entry_words])
+    after = lambda: _left(terminal, loaded)  # noqa: E731
+    return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
 
-def _left(terminal: Terminal, loaded: Loaded, choice: Choice | None) -> int:
-    see = looking.look(terminal)
-    again = planning.make(loaded, see, None if choice is None else choice.again())
-    if again.claims:
-        claims.note(again.claims)
+def _left(terminal: Terminal, loaded: Loaded) -> int:
+    """Say what is still to do, or refused, now that all of a plan is done: a saved one, too."""
+    if loaded.choice:  # what is done has no row any more
+        loaded = replace(loaded, choice=loaded.choice.again())
+    again = planning.make(loaded, looking.look(terminal))
+    _note(again)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
-    return exits.PART_WAY if again.actions else remaining(again)
+    return exits.PART_WAY if again.actions else remaining(terminal, again)
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
@@ -150,26 +159,17 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         said = str(permission.Token(permission.digest(final), ""))
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
         return _as_root(terminal, loaded, words)
-    with lock.held():
-        see = looking.look(terminal)
-        now = planning.make(loaded, see)
+    with lock.held(waiting.telling(terminal)):
+        now, see = waiting.settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, see)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale)
+        _note(now)
         if not checked.todo:
-            if now.claims:
-                claims.note(now.claims)
             terminal.say("nothing to do: all of the plan is done already")
-            return exits.DONE
-        if now.claims:
-            claims.note(now.claims)
-        after = lambda: _noted(loaded)  # noqa: E731
-        return execute(terminal, checked.todo, f"apply {file}", loaded.file, after)
-
-
-def _noted(loaded: Loaded) -> int:
-    _note(loaded, None, readers.look())
-    return exits.DONE
+            return _left(terminal, loaded)
+        work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.file)
+        return execute(terminal, work, lambda: _left(terminal, loaded))
 
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:
@@ -195,8 +195,13 @@ def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
     return exits.STALE
 
 
-def remaining(plan: Plan) -> int:
-    """Nothing left to do: 0, unless something is refused or could not be seen."""
-    if plan.count(Op.BLOCKED):
-        return exits.ERROR
-    return exits.UNSEEN if plan.count(Op.UNKNOWN) else exits.DONE
+def remaining(terminal: Terminal, plan: Plan) -> int:
+    """All that could be done is done: 0, or 7 or 6 with a last line that says why."""
+    code = planning.exit_code(replace(plan, actions=()))
+    op = {exits.REFUSED: Op.BLOCKED, exits.UNSEEN: Op.UNKNOWN}.get(code)
+    if op:
+        rows = [row for row in plan.changes if row.op is op and row.applicable]
+        terminal.event("left", changes=[document.plain_change(row) for row in rows])
+        for line in text.counted_rows(plan, op, terminal.width):
+            terminal.say(line)
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -11,6 +12,8 @@ from reconciler.commands.progress import Progress
 from reconciler.core import codec
 from reconciler.core.images import Images
 from reconciler.core.model import Swap
+from reconciler.core.needs import Needs
+from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Hidden
 from reconciler.host import writers
 from reconciler.host.refused import Refused
@@ -19,13 +22,13 @@ from reconciler.render.layout import wrapped
 from reconciler.run import apply as running
 from reconciler.run import journal, measured
 from reconciler.run.record import Recorder
-from reconciler.value import replace
+from reconciler.value import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.core.model import Action
+    from reconciler.core.model import Action, Change
     from reconciler.core.snapshot import Snapshot
     from reconciler.run.apply import Result
     from reconciler.terminal import Terminal
@@ -33,64 +36,89 @@ if TYPE_CHECKING:
 _RESULTS = {exits.DONE: "done", exits.INTERRUPTED: "interrupted"}
 
 
-def execute(
-    terminal: Terminal,
-    actions: Sequence[Action],
-    command: str,
-    config: str,
-    after: Callable[[], int] = lambda: exits.DONE,
-) -> int:
-    """Do them in order, under the lock; 0 when each was read back as wanted, else 1, 3 or 130.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done: the actions, the rows that they are of, and for whom."""
+
+    actions: Sequence[Action]
+    changes: Sequence[Change]
+    command: str
+    config: str
+
+
+def execute(terminal: Terminal, work: Work, after: Callable[[], int] = lambda: exits.DONE) -> int:
+    """Do the actions in order, under the lock; return 0 when each was read back, else 1, 3 or 130.
 
     ``after`` has the last word when all went well: a signal does not end it either.
     """
     writers.sweep()
-    recorder = Recorder(command, config, actions)
+    recorder = Recorder(work.command, work.config, work.actions)
     with Interrupt() as interrupt:
         # The work goes on where nobody listens any more: a pager that ends is no reason to stop.
         told = replace(terminal, lenient=True)
-        return _journalled(told, actions, recorder, interrupt) or after()
+        return _journalled(told, work, recorder, interrupt) or after()
 
 
-def _journalled(
-    terminal: Terminal, actions: Sequence[Action], recorder: Recorder, interrupt: Interrupt
-) -> int:
-    begun, going = 0, Progress(terminal)
-    ends: list[Result] = []
+class _Telling:
+    """Tell the terminal and the journal of each action as it begins and as it ends."""
 
-    def started(action: Action) -> None:
-        nonlocal begun
-        recorder.begin(begun + 1)
-        begun += 1
-        terminal.progress(f"  [{begun}/{len(actions)}] {text.action(action)}")
-        terminal.event("begin", number=begun, action=codec.plain_action(action))
-        going.begin(begun)
+    def __init__(self, terminal: Terminal, recorder: Recorder, total: int) -> None:
+        self._terminal, self._recorder, self._total = terminal, recorder, total
+        self.going = Progress(terminal)
+        self.begun = 0
+        """How many were begun."""
+        self.under_way = 0
+        """The number of the action that was begun, and has no end in the journal; else 0."""
+        self.ends: list[Result] = []
 
-    def ended(result: Result) -> None:
-        ends.append(result)
-        going.end()
-        terminal.say(text.result(result.outcome.value, result.action, begun, len(actions)))
-        terminal.event("end", number=begun, outcome=result.outcome.value, why=result.why)
-        recorder.end(begun, result.outcome.value, result.why)
+    def started(self, number: int, action: Action) -> None:
+        self._recorder.begin(number)
+        self.begun, self.under_way = self.begun + 1, number
+        self._terminal.progress(f"  [{number}/{self._total}] {text.action(action)}")
+        self._terminal.event("begin", number=number, action=codec.plain_action(action))
+        self.going.begin(number)
 
+    def ended(self, number: int, result: Result) -> None:
+        self.ends.append(result)
+        self._recorder.end(number, result.outcome.value, result.why)
+        self.under_way = 0
+        self.going.end()
+        self._terminal.say(text.result(result.outcome.value, result.action, number, self._total))
+        self._terminal.event("end", number=number, outcome=result.outcome.value, why=result.why)
+
+
+def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: Interrupt) -> int:
+    actions = work.actions
+    telling = _Telling(terminal, recorder, len(actions))
     terminal.say()
     try:
         recorder.images("before", measured.seen(actions))
-        results = running.apply(actions, started, ended, stop=lambda: interrupt.asked, going=going)
+        results = running.apply(
+            actions,
+            Needs(work.changes),
+            telling.started,
+            telling.ended,
+            stop=lambda: interrupt.asked,
+            going=telling.going,
+        )
         see = looking.look(terminal)
-        code = _judge(terminal, results, interrupt) or _read_back(terminal, actions, see)
+        code = _judged(terminal, results, interrupt, see)
         recorder.images("after", measured.seen(actions, see))
         recorder.finish(_RESULTS.get(code, "part way"))
         if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
             _tell_images(terminal, recorder.number)
     except Refused as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
-        return exits.PART_WAY if begun else exits.ERROR
+        return exits.PART_WAY if telling.begun else exits.ERROR
     except Exception as error:
+        if telling.under_way:
+            with suppress(Refused):
+                why = f"{type(error).__name__}: {error}"
+                recorder.end(telling.under_way, running.Outcome.FAILED.value, why)
         recorder.give_up()
-        if not begun or os.environ.get("VMTUNE_DEBUG"):
+        if not telling.begun or os.environ.get("VMTUNE_DEBUG"):
             raise
-        return _broken_off(terminal, error, actions, ends)
+        return _broken_off(terminal, error, actions, telling.ends)
     return code
 
 
@@ -109,19 +137,33 @@ def _broken_off(
     return exits.PART_WAY
 
 
-def _judge(terminal: Terminal, results: Sequence[Result], interrupt: Interrupt) -> int:
-    bad = next((r for r in results if r.outcome in running.BAD), None)
-    undone = [r.action for r in results if r.outcome is running.Outcome.SKIPPED]
-    if bad:
-        terminal.complain(f"{text.action(bad.action)}: {bad.why}", bad.hint)
-    for action in undone:
-        terminal.report(f"  not done: {text.action(action)}")
+def _judged(
+    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, see: Snapshot
+) -> int:
+    """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
+    bad = [result for result in results if result.outcome in running.BAD]
+    undone = [result for result in results if result.outcome is running.Outcome.SKIPPED]
+    for result in bad:
+        terminal.complain(f"{text.action(result.action)}: {result.why}", result.hint)
+    for number, result in enumerate(results, 1):
+        if result.outcome is not running.Outcome.SKIPPED:
+            continue
+        because = ""
+        if result.because:
+            why = f"{text.where(result.because)} failed"
+            because = f", because {why}"
+            terminal.event("skipped", number=number, why=why)
+        terminal.report(f"  not done{because}: {text.action(result.action)}")
+    is_stopped = interrupt.asked and any(not result.because for result in undone)
+    held = exits.DONE if is_stopped else _read_back(terminal, results, see)
     if not bad and not undone:
-        return exits.DONE
+        return held
+    told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
+    told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} left"] * bool(undone)
     terminal.complain(
-        "stopped part way", "what was done stays; running it again goes on from there"
+        ", ".join(told), "what was done stays; running it again does the rest, where it can be done"
     )
-    return exits.INTERRUPTED if interrupt.asked and not bad else exits.PART_WAY
+    return exits.INTERRUPTED if is_stopped else exits.PART_WAY
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
@@ -131,18 +173,23 @@ def _tell_images(terminal: Terminal, number: int) -> None:
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, actions: Sequence[Action], see: Snapshot) -> int:
-    """Look at every place afresh, once all of it is on disk."""
-    swaps = [action for action in actions if isinstance(action, Swap)]
-    writers.settle(swap.place for swap in swaps)
+def _read_back(terminal: Terminal, results: Sequence[Result], see: Snapshot) -> int:
+    """Look at every place that was put afresh, once all of it is on disk."""
+    swaps = [result.action for result in results if isinstance(result.action, Swap)]
+    put = [
+        result.action
+        for result in results
+        if isinstance(result.action, Swap) and result.outcome in running.GOOD
+    ]
+    writers.settle(swap.place for swap in put)
     lost = []
-    for swap in swaps:
+    for swap in put:
         try:
             if see(swap.place) != swap.want:
                 lost.append(swap)
         except Hidden:
             lost.append(swap)
-    held = len(swaps) - len(lost)
+    held = len(put) - len(lost)
     terminal.say()
     terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
     terminal.event("verified", held=held, of=len(swaps))

@@ -6,6 +6,7 @@ import hashlib
 import os
 
 from reconciler import exits
+from reconciler.commands import choose
 from reconciler.core.origin import Problems
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Held, Misused, Refused
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from reconciler.commands.choose import Choice
     from reconciler.core.item import Item
     from reconciler.core.origin import Problem
     from reconciler.terminal import Terminal
@@ -35,6 +37,13 @@ class Loaded:
     """All that was read."""
     allowed: tuple[str, ...] = ()
     """Risks that are allowed for once, on the command line."""
+    choice: Choice | None = None
+    """Which entries the command line names; None: it is about all of them."""
+
+    @property
+    def entry_words(self) -> list[str]:
+        """Return the chosen entries as arguments of a command line."""
+        return self.choice.as_words if self.choice else []
 
     @property
     def allow_words(self) -> list[str]:
@@ -78,13 +87,22 @@ def load(
     return Loaded(items, found.shown, found.path, name, text_read, allowed)
 
 
-def load_or_none(config: str | None, host: str | None, allow: Sequence[str] = ()) -> Loaded:
-    """Return the configuration; an empty one where none is found and none was named."""
+def load_chosen(
+    config: str | None, host: str | None, allow: Sequence[str], words: Sequence[str]
+) -> Loaded:
+    """Return the configuration with the entries that the command line names, or all of it.
+
+    Where entries are named and there is no configuration, it is an empty one: what a
+    configuration that is gone left can be named all the same. Raises as ``load``, and Misused.
+    """
+    choice = choose.choice(words)
     try:
-        return load(config, host, allow)
+        return replace(load(config, host, allow), choice=choice)
     except configfile.NoneFound:
+        if choice is None:
+            raise
         name = host or configfile.short_hostname()
-        return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)))
+        return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)), choice)
 
 
 def _allowing(data: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:

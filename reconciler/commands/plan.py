@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reconciler import __version__, exits
-from reconciler.commands import choose, looking
-from reconciler.commands.load import guarded, load, load_or_none
+from reconciler.commands import looking
+from reconciler.commands.load import guarded, load_chosen
 from reconciler.core.model import Op
 from reconciler.core.plan import declare, make_plan
 from reconciler.host.people import caller
@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.commands.choose import Choice
     from reconciler.commands.load import Loaded
     from reconciler.core.document import Document, World
     from reconciler.core.model import Plan
@@ -38,14 +37,15 @@ def run(  # noqa: PLR0913 - one per option
 
     def command() -> int:
         saved = None if output is None else _free(output)
-        choice = choose.choice(entries)
-        loaded = load_or_none(config, host, allow) if choice else load(config, host, allow)
+        loaded = load_chosen(config, host, allow, entries)
         see = looking.look(terminal)
-        plan = make(loaded, see, choice)
+        plan = make(loaded, see)
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
             _write(terminal, document_of(loaded, plan, see), saved)
-        return exit_code(plan, detailed=detailed)
+        code = exit_code(plan, detailed=detailed)
+        tell_refused(terminal, plan, code)
+        return code
 
     return guarded(terminal, command)
 
@@ -69,14 +69,14 @@ def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     terminal.data(document.plain(made))
 
 
-def make(loaded: Loaded, see: Snapshot, choice: Choice | None = None) -> Plan:
+def make(loaded: Loaded, see: Snapshot) -> Plan:
     """Return the plan for this host as it is seen, of the chosen entries or of all.
 
     Raises Misused where an argument names no entry.
     """
     declared = declare(loaded.items, KINDS)
-    made = make_plan(declared, KINDS, see, claims.history(loaded.file), choice)
-    return choice.check(made) if choice else made
+    made = make_plan(declared, KINDS, see, claims.history(loaded.file), loaded.choice)
+    return loaded.choice.check(made) if loaded.choice else made
 
 
 def world(loaded: Loaded) -> World:
@@ -123,8 +123,21 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
         terminal.say(f"To see what is `?` here: {line}")
 
 
-def exit_code(plan: Plan, *, detailed: bool) -> int:
-    """Differences count only where asked for; what could not be seen is never 0."""
-    if plan.actions or plan.count(Op.BLOCKED):
+def exit_code(plan: Plan, *, detailed: bool = True) -> int:
+    """Choose the exit code that a plan stands for: of several that hold the first of 2, 7, 6, 0.
+
+    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN``.
+    Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
+    """
+    if plan.actions:
         return exits.DIFFERENCES if detailed else exits.DONE
+    if plan.count(Op.BLOCKED):
+        return exits.REFUSED if detailed else exits.DONE
     return exits.UNSEEN if plan.count(Op.UNKNOWN) else exits.DONE
+
+
+def tell_refused(terminal: Terminal, plan: Plan, code: int) -> None:
+    """Say in the last line what is refused, where that is why the exit code is 7."""
+    if code == exits.REFUSED:
+        for line in text.counted_rows(plan, Op.BLOCKED, terminal.width):
+            terminal.say(line)

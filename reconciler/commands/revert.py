@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from reconciler import exits
-from reconciler.commands import elevate, looking, permission
+from reconciler.commands import elevate, looking, permission, waiting
 from reconciler.commands.apply import remaining
-from reconciler.commands.execute import execute
+from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import Loaded, guarded
-from reconciler.core import veil
+from reconciler.core import shown, veil
 from reconciler.core.revert import inverse
 from reconciler.core.written import latest
 from reconciler.host import lock
@@ -37,7 +37,7 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
         if token != seen:
             _show(terminal, of, plan)
         if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-            return remaining(plan)
+            return _remaining(terminal, plan)
         if not permission.granted(terminal, asked.actions, seen, yes=yes):
             return exits.ERROR
         if not caller.is_root():
@@ -59,16 +59,23 @@ def _loaded(of: Run) -> Loaded:
     return Loaded((), of.config, of.config, configfile.short_hostname(), b"")
 
 
-def _locked(terminal: Terminal, of: Run, shown: Plan) -> int:
-    with lock.held():
+def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
+    with lock.held(waiting.telling(terminal)):
         now = inverse(of, looking.look(terminal), latest(journal.written()))
-        if not set(now.actions) <= set(shown.actions):
+        if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
-            for line in text.moved(shown, now):
-                terminal.report(line)
+            for line in shown.moved(then, now):
+                terminal.report(f"  {printable(line)}")
             return exits.STALE
-        code = execute(terminal, now.actions, f"revert {of.number}", of.config)
-    return code or remaining(shown)
+        work = Work(now.actions, now.changes, f"revert {of.number}", of.config)
+        code = execute(terminal, work) if now.actions else exits.DONE
+        return code or _remaining(terminal, now)
+
+
+def _remaining(terminal: Terminal, plan: Plan) -> int:
+    """As for ``apply``, but 1 for 7: that code speaks of what is declared."""
+    code = remaining(terminal, plan)
+    return exits.ERROR if code == exits.REFUSED else code
 
 
 def _chosen(number: int | None) -> Run:

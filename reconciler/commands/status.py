@@ -6,7 +6,7 @@ from reconciler import __version__
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
-from reconciler.core import codec, document
+from reconciler.core import codec, document, tries
 from reconciler.core import effect as effects
 from reconciler.core.ownership import Ownership
 from reconciler.core.plan import declare, make_plan
@@ -30,7 +30,7 @@ _PAGE = "page that vmtune wrote"
 
 
 def run(terminal: Terminal, config: str | None, host: str | None, html: str | None = None) -> int:
-    """0 in sync, 2 when something differs, 6 when only root could tell; silent when quiet.
+    """0 in sync, 2 differs, 7 only refused rows, 6 when only root could tell; silent when quiet.
 
     ``html`` names the file that gets the same as a page.
     """
@@ -41,8 +41,9 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
         see, history = looking.look(terminal), claims.history(loaded.file)
         declared = Ownership(history, see).recalled(declare(loaded.items, KINDS))
         plan = make_plan(declared, KINDS, see, history)
-        found = standings(declared, see, latest(history.written))
-        code = planning.exit_code(plan, detailed=True)
+        tried = tries.last(journal.runs(), journal.whys)
+        found = standings(declared, see, latest(history.written), tried)
+        code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code
         report = Report(plan, found, effects.effect(declared, see, journal.seen()))
@@ -50,6 +51,7 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
             _write(loaded, report, page)
         if not terminal.quiet:
             _show(terminal, loaded, report)
+            planning.tell_refused(terminal, plan, code)
         terminal.data(_plain(loaded, report, code))
         if page and not terminal.quiet:
             terminal.report(f"written to {page}")
@@ -107,6 +109,12 @@ def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
                     "run": standing.written.run,
                 },
                 "drift": standing.is_drift,
+                "tried": standing.tried
+                and {
+                    "run": standing.tried.run,
+                    "outcome": standing.tried.outcome,
+                    "why": standing.tried.why,
+                },
             }
             for standing in report.standings
         ],

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.core.item import Item, Items
-    from reconciler.core.model import Goal, Note, Said
+    from reconciler.core.model import Goal, Note, Refusal, Said
     from reconciler.core.outlook import Outlook
     from reconciler.core.ownership import Ownership
     from reconciler.core.places import Place
@@ -42,7 +42,7 @@ def no_units(_specs: Sequence[Any], _see: Snapshot) -> Iterator[str]:
     return iter(())
 
 
-def always(_spec: Any, _note: Note, _outlook: Outlook) -> bool:
+def always(_spec: Any, _note: Note | Refusal, _outlook: Outlook) -> bool:
     """For kinds whose advice rests on their own entry alone."""
     return True
 
@@ -60,7 +60,7 @@ class Kind:
     spec whatever they should hold, also where the kind refuses its part now. ``needs``
     names kinds that come before it: where one of them cannot do its part of an entry, this one
     says nothing of it. ``units`` names the systemd units that it may ask about:
-    systemctl is run once for all of them. ``holds`` is asked of each note once all
+    systemctl is run once for all of them. ``holds`` is asked of each note and refusal once all
     kinds have spoken: is it true of the host as this plan will leave it?
     """
 
@@ -77,4 +77,4 @@ class Kind:
     )
     places: Callable[[Any, Snapshot], Iterator[Place[Any]]] = no_places
     units: Callable[[Sequence[Any], Snapshot], Iterator[str]] = no_units
-    holds: Callable[[Any, Note, Outlook], bool] = always
+    holds: Callable[[Any, Note | Refusal, Outlook], bool] = always

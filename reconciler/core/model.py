@@ -34,6 +34,9 @@ class Op(StrEnum):
 WAITS = "V211"
 """The code of a note that says what does not take effect while the filesystem stays mounted."""
 
+AFTER_IMAGES = "V410"
+"""The code of a note that says that a row is done only once images were rewritten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Goal(Generic[V]):

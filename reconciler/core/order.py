@@ -31,15 +31,15 @@ def in_order(
     unique: dict[Place[Any], Swap] = {}
     for swap in (swap for change in changes for swap in change.swaps):
         unique.setdefault(swap.place, swap)
-    swaps = sorted(unique.values(), key=_order)
+    swaps = sorted(unique.values(), key=sort_key)
     loads = any(swap.place.loaded_by_systemd for swap in swaps)
     if reload or (loads and "systemd" in see(Schedulers())):
-        files = [swap for swap in swaps if _order(swap)[0] < _LAST_FILE_RANK]
+        files = [swap for swap in swaps if sort_key(swap)[0] < _LAST_FILE_RANK]
         return (*files, DAEMON_RELOAD, *swaps[len(files) :])
     return tuple(swaps)
 
 
-def _order(swap: Swap) -> tuple[int, str]:
+def sort_key(swap: Swap) -> tuple[int, str]:
     """The place's own order; what is switched off goes before the files that describe it.
 
     Directories go last, the inner ones before those they lie in.

@@ -8,20 +8,21 @@ say, and they may refuse.
 from __future__ import annotations
 
 from reconciler.core import compression
-from reconciler.core.facts import Locate, Mounts, TreeOf
+from reconciler.core.facts import Locate, Mounts, SharedBelow, TreeOf
 from reconciler.core.images import NOCOW, Images, alike
-from reconciler.core.model import Goal, Note, is_end
+from reconciler.core.model import Goal, Note, Refusal, is_end
 from reconciler.core.places import Directory, LiveOption
 from reconciler.formats import mountinfo
 from reconciler.value import TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
+    from reconciler.core.model import Said
     from reconciler.core.places import Folder, Place
-    from reconciler.core.plan import Spoken
+    from reconciler.core.plan import Declared, Spoken
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.tree import Tree
 
@@ -59,6 +60,34 @@ class Outlook:
         mine = [p for p in self._goals if isinstance(p, Images) and p.path == where]
         return any(place.aim == NOCOW and not place.spared for place in mine)
 
+    def stays_shared(self, path: str) -> bool:
+        """Some data below the path will be shared with snapshots or clones all the same."""
+        where = self.see(Locate(path)).path
+        sharing = self.see.maybe(SharedBelow(where))
+        mine = [p for p in self._goals if isinstance(p, Images)]
+        ended = sum(self._unshared(place, where) for place in mine)
+        return sharing is None or sharing.shared > ended
+
+    def _unshared(self, place: Images, below: str) -> int:
+        """Count the bytes below a path that are shared now, of images that are rewritten.
+
+        A rewritten image is a new file: who keeps the old data shares it with nobody there.
+        """
+        tree = self.see.maybe(TreeOf(place.path, place.apart, close=True))
+        if tree is None:
+            return 0
+        lot = tree.cow if place.aim == NOCOW else tree.compressed
+        files = {file.path: file for file in (*lot.largest, *lot.hindered)}
+        if not all(name in files for name in place.spared):
+            return 0
+        if _is_at_or_below(place.path, below):
+            return lot.shared - sum(files[name].shared for name in place.spared)
+        if lot.count > len(lot.largest):
+            return 0  # which of them lie below the path is not known of all
+        todo = (file for file in lot.largest if file.path not in place.spared)
+        inside = (f for f in todo if _is_at_or_below(f"{place.path}/{f.path}", below))
+        return sum(file.shared for file in inside)
+
     def compresses(self, path: str) -> bool:
         """What is written below the declared directory will be compressed by the mount option."""
         where = self.see(Locate(path)).path
@@ -84,8 +113,12 @@ class Outlook:
         return self.see.maybe(TreeOf(where.path, apart)) if where else None
 
 
+def _is_at_or_below(path: str, top: str) -> bool:
+    return f"{path}/".startswith(f"{top.rstrip('/')}/")
+
+
 def weighed(said: Iterable[Spoken], see: Snapshot) -> list[Spoken]:
-    """Without the notes that do not hold of the host as the plan will leave it."""
+    """Without the notes and refusals that do not hold of the host as the plan will leave it."""
     all_said = list(said)
     goals = {
         word.place: word.want
@@ -95,7 +128,13 @@ def weighed(said: Iterable[Spoken], see: Snapshot) -> list[Spoken]:
         if isinstance(word, Goal)
     }
     outlook = Outlook(see, goals)
-    return [
-        (d, tuple(w for w in words if not isinstance(w, Note) or d.kind.holds(d.spec, w, outlook)))
-        for d, words in all_said
-    ]
+    return [(d, tuple(_holding(d, words, outlook))) for d, words in all_said]
+
+
+def _holding(of: Declared, words: Iterable[Said], outlook: Outlook) -> Iterator[Said]:
+    """Leave out what does not hold, and all that stands behind a refusal that does."""
+    for word in words:
+        if not isinstance(word, Note | Refusal) or of.kind.holds(of.spec, word, outlook):
+            yield word
+            if isinstance(word, Refusal):
+                return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import agree
+from reconciler.core import agree, tries
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
 from reconciler.core.model import (
@@ -90,8 +90,8 @@ def make_plan(
     see.expect(lambda: _units(declared, kinds, see))
     spoken = heard(declared, lambda d: ownership.contested(_said(d, see)))
     said = agree.strong(list(spoken))
-    agree.check_conflicts(said)
     said = weighed(said, see)
+    agree.check_conflicts(said)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, see, last)
@@ -193,7 +193,7 @@ def _drift(
         if compare(have, goal.want):
             before = written.get(goal.place)
             why = goal.why
-            if before and before.certain and before.values == (goal.want,):
+            if before and tries.is_drift(before, goal.want, have):
                 why = f"changed by someone else since run {before.run}"
             yield Swap(goal.place, have, goal.want, why, owner)
 

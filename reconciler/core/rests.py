@@ -19,7 +19,7 @@ from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from reconciler.core.model import Action
@@ -61,9 +61,21 @@ ASK: Mapping[str, Callable[[str, Snapshot], str]] = {
 def facts(actions: Iterable[Action], see: Snapshot) -> tuple[Fact, ...]:
     """Each that the actions rest on, once; what may not be seen is none."""
     swaps = [action for action in actions if isinstance(action, Swap)]
-    asked = dict.fromkeys(about for swap in swaps for about in _about(swap, swaps, see))
+    return _found(swaps, swaps, see)
+
+
+def _found(of: Iterable[Action], swaps: Sequence[Swap], see: Snapshot) -> tuple[Fact, ...]:
+    asked = dict.fromkeys(
+        about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, see)
+    )
     found = ((about, name, _value(about, name, see)) for about, name in asked)
     return tuple(Fact(*each) for each in found if each[2] not in {"", "unknown"})
+
+
+def by_action(actions: Sequence[Action], see: Snapshot) -> dict[Action, tuple[Fact, ...]]:
+    """Find for each action the facts that it rests on, as ``facts`` does for all of them."""
+    swaps = [action for action in actions if isinstance(action, Swap)]
+    return {action: _found([action], swaps, see) for action in actions}
 
 
 def changed(planned: Iterable[Fact], see: Snapshot) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.core.model import Finding, Goal, Op
-from reconciler.core.plan import heard
+from reconciler.core import tries
+from reconciler.core.model import Finding, Goal, Op, Refusal
+from reconciler.core.outlook import weighed
+from reconciler.core.plan import NOTHING_WRITTEN, heard
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
@@ -17,18 +19,23 @@ if TYPE_CHECKING:
     from reconciler.core.places import Place
     from reconciler.core.plan import Declared
     from reconciler.core.snapshot import Snapshot
+    from reconciler.core.tries import Try
     from reconciler.core.written import Written
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The three values of one place; ``written`` is None where vmtune never wrote it."""
+    """The three values of one place; ``written`` is None where vmtune never wrote it.
+
+    ``tried`` is the last try that a run made at it, as far as runs are kept one by one.
+    """
 
     owner: str
     place: Place[Any]
     wanted: Any
     there: Any
     written: Written | None
+    tried: Try | None = None
 
     @property
     def is_as_wanted(self) -> bool:
@@ -37,9 +44,7 @@ class Standing:
     @property
     def is_drift(self) -> bool:
         """Someone else changed it since vmtune put it right; otherwise it was not applied yet."""
-        return not self.is_as_wanted and bool(
-            self.written and self.written.values[-1] == self.wanted
-        )
+        return tries.is_drift(self.written, self.wanted, self.there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,25 @@ class Report:
 
 
 def standings(
-    declared: Sequence[Declared], see: Snapshot, written: Mapping[Place[Any], Written]
+    declared: Sequence[Declared],
+    see: Snapshot,
+    written: Mapping[Place[Any], Written],
+    tried: Mapping[Place[Any], Try] = NOTHING_WRITTEN,
 ) -> tuple[Standing, ...]:
     """Every place of every declared resource that can be seen, each once."""
     found: dict[Place[Any], Standing] = {}
-    for resource, words in heard(declared, lambda resource: tuple(_words(resource, see))):
+    said = weighed(heard(declared, lambda resource: tuple(_words(resource, see))), see)
+    for resource, words in said:
+        if any(isinstance(word, Refusal) for word in words):
+            continue
         for goal in (word for word in words if isinstance(word, Goal)):
             standing = Standing(
-                resource.owner, goal.place, goal.want, see(goal.place), written.get(goal.place)
+                resource.owner,
+                goal.place,
+                goal.want,
+                see(goal.place),
+                written.get(goal.place),
+                tried.get(tries.key(goal.place)),
             )
             if not goal.weak:
                 found.setdefault(goal.place, standing)

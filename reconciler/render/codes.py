@@ -122,6 +122,9 @@ declares it, so nothing says whether it is still wanted, and a plain `apply` lea
 apply PATH` takes it back, also where there is no configuration at all. To keep it, declare it in
 a vmtune.yaml: that file answers for it from its next `apply` on. A file counts as gone only where
 the filesystem that it was on is there: what a home that is not mounted declares is left as it is.
+V410 Defragmenting copies what snapshots or clones share, so a schedule is refused while there is
+such data (V306). Here the same plan rewrites those images, and a rewritten image is a new file that
+shares nothing. The schedule is set up after that, and only where all of it was done.
 
 V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries

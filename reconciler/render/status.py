@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.core import tries
 from reconciler.core.model import Op
 from reconciler.core.places import OFF, TextFile
 from reconciler.render import bars, effect, text
@@ -49,8 +50,10 @@ def verdict(of: Plan) -> str:
     told = ", ".join(f"{count} {word}" for count, word in counts if count)
     apart = sum(not change.applicable for change in of.changes)
     told = ", ".join(filter(None, (told, f"{apart} not applicable" if apart else "")))
-    if of.actions or of.count(Op.BLOCKED):
+    if of.actions:
         return f"Not as declared: {told}."
+    if of.count(Op.BLOCKED):
+        return f"Nothing to do, but not all is as declared: {told}."
     if of.count(Op.UNKNOWN):
         return f"As declared, as far as can be seen from here: {told}."
     if of.count(Op.WAITS):
@@ -67,11 +70,16 @@ def _words(standing: Standing) -> str:
     """Wanted, there and last written, in as few words as tell them apart."""
     was = standing.written
     if standing.is_as_wanted:
-        by = f", set by run {was.run}" if was and was.values[-1] == standing.wanted else ""
+        by = f", set by run {was.run}" if was and tries.is_set(was, standing.wanted) else ""
         return f"{_value(standing, standing.there)}, as wanted{by}"
     wanted = f"wanted {_value(standing, standing.wanted)}, there {_value(standing, standing.there)}"
     if standing.is_drift and was:
         return f"{wanted}; changed by someone else since run {was.run} set it"
+    if standing.tried and standing.tried.outcome != "done":
+        told = printable(tries.told(standing.tried, standing.place, standing.wanted))
+        return f"{wanted}; {told}; not applied yet"
+    if was and not was.certain:
+        return f"{wanted}; run {was.run} tried and did not finish; not applied yet"
     if was:
         return f"{wanted}; run {was.run} wrote {_value(standing, was.values[-1])}"
     return f"{wanted}; not applied yet"

@@ -171,7 +171,7 @@ def beside(of: Plan, width: int) -> Iterator[str]:
     if of.left_out:
         yield from wrapped(f"{counted(of.left_out, 'other entry', 'other entries')} not chosen.",
                            width, 0)  # fmt: skip
-    if of.claims:
+    if of.claims and not of.actions:
         yield from wrapped(claims_in_words(of.claims), width, 0)
 
 
@@ -180,15 +180,28 @@ def claims_in_words(of: Claims) -> str:
     return f"`apply` also notes what {printable(of.config)} declares now."
 
 
+def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
+    """Count the rows that say ``op``, and name the first: why an exit code is 7, or 6."""
+    found = [change for change in of.changes if change.op is op and change.applicable]
+    if not found:
+        return
+    first = printable(f"{found[0].kind} {found[0].name}")
+    code = f" ({found[0].code})" if found[0].code else ""
+    more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    what = "refused" if op is Op.BLOCKED else "not seen"
+    yield from wrapped(f"{len(found):,} {what}: {first}{code}{more}", width, 0)
+
+
 def action(of: Action) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Poke):
         return of.name
     before = ", ".join(value for value, _ in _values(of))
-    return f"{_where(of)}  {before}{_after(of)}"
+    return f"{where(of)}  {before}{_after(of)}"
 
 
-def _where(of: Action) -> str:
+def where(of: Action) -> str:
+    """Name what an action changes."""
     return of.name if isinstance(of, Poke) else printable(of.place.full)
 
 
@@ -198,15 +211,7 @@ def _after(of: Action) -> str:
 
 def result(outcome: str, of: Action, number: int, total: int) -> str:
     """What became of an action: its number, the outcome, its place and what it now holds."""
-    return f"  [{number}/{total}] {outcome}   {_where(of)}{_after(of)}"
-
-
-def moved(shown: Plan, now: Plan) -> Iterator[str]:
-    """Which changes were shown but are no longer right, and which are new."""
-    for title, one, other in (("shown", shown, now), ("found", now, shown)):
-        for each in one.actions:
-            if each not in other.actions:
-                yield f"  {title}: {action(each)}"
+    return f"  [{number}/{total}] {outcome}   {where(of)}{_after(of)}"
 
 
 def allowed(risks: Sequence[str]) -> str:

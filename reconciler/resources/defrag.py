@@ -87,19 +87,16 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield refusal
         return
     stem = defragjob.stem(where.path)
-    refusal, shared = _foreign(stem, see), _shared(spec, where, see)
-    if not refusal and shared and not _already(stem, scheduler, see):
-        refusal = _costly(shared, host.free)
-    if refusal:
+    if refusal := _foreign(stem, see):
         yield refusal
         return
+    if shared := _shared(spec, where, see):
+        yield from _sharing(shared, host.free, is_on=_already(stem, scheduler, see))
     try:
         yield from tuple(_goals(spec, where, stem, scheduler, see))
     except ValueError as error:  # a path that the scheduler's files cannot hold
         yield Refusal(str(error), "give the directory a plainer name")
         return
-    if shared:
-        yield _dearer(shared, host.free)
     yield from _advice(spec, where, see)
 
 
@@ -169,6 +166,20 @@ def _shared(spec: Spec, where: Location, see: Snapshot) -> int:
     """Bytes that defragmenting would copy, and nobody has accepted."""
     sharing = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
     return sharing.shared if sharing and "snapshots" not in spec.allow else 0
+
+
+def _sharing(shared: int, free: int, *, is_on: bool) -> Iterator[Said]:
+    """Refuse a schedule that is not on yet; ``holds`` drops that where the plan ends the sharing.
+
+    The plan does so by rewriting the images: a new file shares nothing with snapshots or clones.
+    """
+    yield _dearer(shared, free) if is_on else _costly(shared, free)
+    if not is_on:
+        yield Note(
+            f"{binary(shared)} are shared with snapshots or clones now; the images are rewritten "
+            "first, and then share nothing: without that the schedule is not set up",
+            "V410",
+        )
 
 
 def _costly(shared: int, free: int) -> Refusal:
@@ -262,8 +273,14 @@ def _advice(spec: Spec, where: Location, see: Snapshot) -> Iterator[Said]:
     yield from worth.worth(where, spec.nocow, see)
 
 
-def holds(spec: Spec, note: Note, outlook: Outlook) -> bool:
-    """What is said of its worth rests on other entries, too."""
+def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
+    """What is said of sharing and of its worth rests on other entries, too."""
+    if note.code == "V306":
+        return outlook.stays_shared(spec.path)
+    if note.code == "V410":
+        return not outlook.stays_shared(spec.path)
+    if isinstance(note, Refusal):
+        return True
     return worth.holds(spec.path, note, outlook)
 
 

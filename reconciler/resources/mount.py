@@ -232,7 +232,7 @@ def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
         )
 
 
-def holds(spec: Spec, note: Note, outlook: Outlook) -> bool:
+def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
     """What is said of the declared paths: once the plan is done, all below them is nocow."""
     return note.code != "V213" or all(outlook.is_all_nocow(*path) for path in spec.nocow)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 from reconciler.core import codec, veil
 from reconciler.core.codec import FormatError
@@ -60,6 +61,20 @@ def run(number: int) -> Run:
     found = next((run for run in runs() if run.number == number), None)
     if found is None:
         raise Refused(f"there is no run {number}", "`vmtune history` lists the runs")
+    return found
+
+
+def whys(number: int) -> dict[int, str]:
+    """Read why actions of a run, by number, went wrong; nothing where only root may know it."""
+    try:
+        text = files.read(private(number)) or b""
+    except OSError:
+        return {}
+    found = {}
+    for line in text.split(b"\n")[:-1]:
+        with suppress(ValueError, KeyError, TypeError, FormatError):
+            data = codec.mapping(json.loads(line))
+            found[codec.number(data["end"])] = codec.text(data["why"])
     return found
 
 

@@ -135,7 +135,7 @@ class Machine(RuleBasedStateMachine):
         ran = self.vmtune(name, by, "apply", "--yes")
         self.lose()
         self.note(name)
-        assert ran.code == (1 if self.left() else 0), ran
+        assert ran.code == (7 if self.left() else 0), ran
         self.check()
 
     @precondition(lambda self: any(("cron", "d1") in text for text in self.texts.values()))
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
         self.lose()
         ran = self.vmtune(name, "name", "apply", "--yes")
         self.note(name)
-        assert ran.code == (1 if self.left() else 0), ran
+        assert ran.code == (7 if self.left() else 0), ran
         self.check()
 
     def note(self, name: str) -> None:
@@ -238,7 +238,7 @@ class Machine(RuleBasedStateMachine):
         for name, of in self.applied.items():
             if of.keys() == self.texts[name].keys():
                 ran = self.vmtune(name, "name", "plan", "--detailed-exitcode")
-                assert ran.code == (2 if self.left() else 0), ran
+                assert ran.code == (7 if self.left() else 0), ran
 
 
 def fresh_state(host: World) -> None:

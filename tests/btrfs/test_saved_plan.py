@@ -572,9 +572,11 @@ NO_PLANS = {
     "long number": (replaced(lambda path: path.write_text("1" * 100_000)), "plan"),
     "a list": (replaced(lambda path: path.write_text("[]")), "format"),
     "huge": (replaced(huge), "plan"),
-    "missing": (replaced(lambda _: None), "No such file"),
-    "a folder": (replaced(Path.mkdir), "not a file"),
-    "a FIFO": (replaced(os.mkfifo), "not a file"),
+}
+NO_FILES = {
+    "missing": replaced(lambda _: None),
+    "a folder": replaced(Path.mkdir),
+    "a FIFO": replaced(os.mkfifo),
 }
 
 
@@ -587,6 +589,15 @@ def test_what_is_no_plan_is_refused(each: Each, case: str):
     shown = each.host.vmtune("show", str(PLAN))
     assert shown.code == 1, shown
     assert len(re.findall("(?m)^vmtune: ", shown.err)) == 1
+
+
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_is_taken_for_an_entry_that_nobody_declared(each: Each, case: str):
+    save(each)
+    NO_FILES[case]()
+    refused(each, "is no entry and no saved plan", expect=64)
+    shown = each.host.vmtune("show", str(PLAN))
+    assert shown.code == 1, shown
 
 
 @pytest.mark.parametrize(

@@ -152,24 +152,29 @@ def test_what_the_first_wrote_is_not_the_seconds_to_take_back(host: World, one: 
     assert one.is_in_sync()
 
 
-def test_a_schedule_is_of_the_one_that_wrote_it_last(host: World, one: File, two: File):
+def test_a_schedule_is_of_the_one_that_declared_it_first(host: World, one: File, two: File):
     folder = host.area / "vm"
     folder.mkdir()
 
     def job() -> list[str]:
         return [Path(path).read_text() for path in CRON_D.iterdir()]
 
-    def schedule(file: File, when: str) -> None:
+    def declare(file: File, when: str) -> None:
         file.declare(defrag=[{"path": str(folder), "schedule": when, "scheduler": "cron"}])
-        file.apply()
 
-    schedule(one, "0 3 * * 0")
-    schedule(two, "0 4 * * 0")
-    assert "0 4 * * 0" in job()[0]
+    declare(one, "0 3 * * 0")
+    one.apply()
+    declare(two, "0 4 * * 0")
+    ran = two._run("apply", "--yes", expect=7)
+    assert f"{one.path} declares it otherwise" in ran.row("! defrag"), ran
+    assert "0 3 * * 0" in job()[0]
+    assert one.is_in_sync()
     one.declare()
     one.apply()
+    assert job() == []
+    two.apply()
     assert "0 4 * * 0" in job()[0]
-    assert two.is_in_sync()
+    assert one.is_in_sync()
     two.declare()
     two.apply()
     assert job() == []

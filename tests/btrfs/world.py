@@ -173,8 +173,15 @@ class World:
         assert "fault of vmtune" not in ran.err, ran
         return ran
 
+    def prepared(self, first: str, *arguments: str) -> Ran:
+        """Run it after Python code of the test's own: a fault, or less patience."""
+        words = ["--config", str(self.file), *arguments]
+        ran = Ran(*self._server.run(words, _ENV, first=first))
+        assert "Traceback" not in ran.out + ran.err, ran
+        return ran
+
     def plan(self, *, expect: int = 0, **options: int) -> Ran:
-        """``plan --detailed-exitcode``: 0 in sync, 2 not, 6 not all seen."""
+        """``plan --detailed-exitcode``: 0 in sync, 2 not, 6 not all seen, 7 only refused rows."""
         ran = self.vmtune("plan", "--detailed-exitcode", **options)  # type: ignore[arg-type]
         assert ran.code == expect, ran
         return ran

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import WAITS
+from reconciler.core.model import AFTER_IMAGES, WAITS
 from reconciler.render.codes import CODES
 from reconciler.resources.registry import KINDS
 from tests import tiers
@@ -30,7 +30,7 @@ CODE = re.compile(r"V[1-9][0-9]{2}")
 HUNDREDS = {
     **dict.fromkeys(("nocow", "elsewhere"), "1"),
     **dict.fromkeys(("mount", "fstab_line", "former"), "2"),
-    **dict.fromkeys(("defrag", "worth"), "3"),
+    **dict.fromkeys(("defrag", "worth"), "34"),
     **dict.fromkeys(("ownership", "revert"), "4"),
     **dict.fromkeys(("check_host", "check_fstab", "check_images"), "5"),
     "subvolume": "6",
@@ -123,7 +123,7 @@ def test_what_can_be_kept_quiet():
     """Codes of notes, and no other; one that a plan goes by is always said."""
     schema = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
     notes = {code for code, said in spoken_codes().items() if any(w == "Note" for _, w in said)}
-    assert schema["$defs"]["quiet"]["items"]["enum"] == sorted(notes - {WAITS})
+    assert schema["$defs"]["quiet"]["items"]["enum"] == sorted(notes - {WAITS, AFTER_IMAGES})
 
 
 def test_tracked_files_name_no_machine_and_postpone_nothing():

@@ -131,7 +131,7 @@ def lines_of(plan, width):
         *text.plan(plan, width, verbose=True),
         *map(text.action, plan.actions),
         *(text.result("done", action, 1, 2) for action in plan.actions),
-        *text.moved(plan, Plan()),
+        *text.counted_rows(plan, Op.BLOCKED, width),
         text.summary(plan),
     ]
 
@@ -212,14 +212,3 @@ def test_a_poke_is_its_command():
     poke = Poke("systemctl daemon-reload")
     assert text.action(poke) == "systemctl daemon-reload"
     assert text.result("done", poke, 2, 3) == "  [2/3] done   systemctl daemon-reload"
-
-
-def test_what_moved_since_the_plan_was_shown():
-    place = LiveOption("/", "compress")
-    shown = Plan((), (Swap(place, "compress=lzo", "", owner="mount /"),))
-    now = Plan((), (Swap(place, "compress=zstd:3", "", owner="mount /"),))
-    assert list(text.moved(shown, now)) == [
-        "  shown: compress live on /  compress=lzo -> no compress",
-        "  found: compress live on /  compress=zstd:3 -> no compress",
-    ]
-    assert list(text.moved(now, now)) == []

@@ -1,0 +1,51 @@
+"""Two values of one place told apart in words: never the same words for both."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from reconciler.core.diff import compare
+from reconciler.core.standing import Standing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from reconciler.core.places import Place
+
+_NAMED = 3
+_LONGEST = 80
+
+
+def found_instead(place: Place[Any], expected: Any, found: Any, verb: str = "found") -> str:
+    """Say "X, found Y" of two values that differ; where X and Y are the same words, say how."""
+    one, other = place.words(expected), place.words(found)
+    if one != other:
+        return f"{one}, {verb} {other}"
+    return f"{one}, {verb} {other} too, but {'; '.join(_details(expected, found))}"
+
+
+def _details(expected: Any, found: Any) -> Iterator[str]:
+    """Say for each part of the value what it was expected to be, and what it is."""
+    if isinstance(expected, Standing) and isinstance(found, Standing):
+        yield from _names("not", sorted(set(expected.named) - set(found.named)))
+        yield from _names("instead", sorted(set(found.named) - set(expected.named)))
+    elif isinstance(expected, str) and isinstance(found, str):
+        lines = zip_longest(expected.splitlines(), found.splitlines(), fillvalue="")
+        numbered = (n for n, (old, new) in enumerate(lines, 1) if old != new)
+        yield f"line {next(numbered, 0)} is another one"
+    else:
+        for each in compare(expected, found):
+            yield f"{each.name or 'it'} is {_short(each.after)} instead of {_short(each.before)}"
+
+
+def _names(what: str, names: Sequence[str]) -> Iterator[str]:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    if names:
+        yield f"{what} {', '.join(names[:_NAMED])}{more}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

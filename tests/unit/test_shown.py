@@ -1,0 +1,94 @@
+"""What was shown, against what is found later: less is fine, more is not, and all is told apart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core import shown
+from reconciler.core.differs import found_instead
+from reconciler.core.images import NOCOW, Images
+from reconciler.core.model import Change, Op, Plan, Swap
+from reconciler.core.order import DAEMON_RELOAD
+from reconciler.core.places import Directory, Folder, LiveOption, TextFile, Timer
+from reconciler.core.standing import NONE_LEFT, Standing
+
+PLACE = LiveOption("/", "compress")
+FOLDER = Folder(nocow=False, compression="", mode=0o755, uid=0, gid=0)
+
+
+def rewrite(*names: str, spared: tuple[str, ...] = ()) -> Swap:
+    return Swap(Images("/v", NOCOW, (), spared), Standing(len(names), names), NONE_LEFT)
+
+
+CASES = {
+    "the same": (rewrite("a", "b"), rewrite("a", "b"), True),
+    "one is left out": (rewrite("a", "b"), rewrite("b", spared=("a",)), True),
+    "one is done": (rewrite("a", "b"), rewrite("b"), True),
+    "one is new": (rewrite("a", "b"), rewrite("a", "b", "c"), False),
+    "one instead of another": (rewrite("a", "b"), rewrite("b", "c"), False),
+    "one is free that was left out": (rewrite("b", spared=("a",)), rewrite("a", "b"), False),
+    "another reason": (Swap(PLACE, "x", ""), Swap(PLACE, "x", "", "changed", "mount /"), True),
+    "another value found": (Swap(PLACE, "x", ""), Swap(PLACE, "y", ""), False),
+    "another value wanted": (Swap(PLACE, "x", ""), Swap(PLACE, "x", "z"), False),
+    "half of it done": (
+        Swap(Timer("t"), "off", "on"),
+        Swap(Timer("t"), "enabled", "on"),
+        True,
+    ),
+    "another place": (Swap(PLACE, "x", ""), Swap(LiveOption("/v", "compress"), "x", ""), False),
+    "an effect that was shown": (DAEMON_RELOAD, DAEMON_RELOAD, True),
+    "an effect that was not": (Swap(PLACE, "x", ""), DAEMON_RELOAD, False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_more_than_was_shown(case: str):
+    then, now, is_fine = CASES[case]
+    one, other = Plan((), (then,)), Plan((), (now,))
+    assert (shown.unseen(one, other) == ()) == is_fine
+    told = list(shown.moved(one, other))
+    assert bool(told) != is_fine
+    assert not shown.unseen(one, Plan())
+
+
+def test_only_images_that_were_opened_since():
+    row = Change(Op.BLOCKED, "images", "/v/a", code="V702")
+    other = Change(Op.BLOCKED, "images", "/v/b", code="V703")
+    assert shown.opened(Plan((row,)), Plan((row, other))) == ()
+    assert shown.opened(Plan((other,)), Plan((row, other))) == (row,)
+
+
+VALUES = {
+    "names": (Images("/v", NOCOW), Standing(1, ("a",)), Standing(1, ("b",))),
+    "an owner": (Directory("/v"), FOLDER, Folder(False, "", 0o755, 7, 0)),
+    "a text": (TextFile("/t"), "one\ntwo\n", "one\nsix\n"),
+    "words": (PLACE, "compress=lzo", "compress=zstd:3"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_two_values_are_never_told_in_the_same_words(case: str):
+    place, expected, found = VALUES[case]
+    told = found_instead(place, expected, found)
+    assert told != found_instead(place, expected, expected)
+    one, other = told.split(", found ", 1)
+    assert one != other, told
+
+
+def test_the_difference_itself_is_told():
+    assert found_instead(*VALUES["names"]).endswith("too, but not a; instead b")
+    assert found_instead(*VALUES["an owner"]).endswith("too, but uid is 7 instead of 0")
+    assert found_instead(*VALUES["a text"]).endswith("too, but line 2 is another one")
+
+
+@given(
+    st.sets(st.text("abc", min_size=1, max_size=2)), st.sets(st.text("abc", min_size=1, max_size=2))
+)
+def test_names_are_told_apart(one: set[str], other: set[str]):
+    place = Images("/v", NOCOW)
+    values = [Standing(len(names), tuple(sorted(names))) for names in (one, other)]
+    if one != other:
+        first, second = found_instead(place, *values).split(", found ", 1)
+        assert first != second
