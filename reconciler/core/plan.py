@@ -244,7 +244,7 @@ def _put_back(owner: str, goals: Sequence[Goal[Any]], see: Snapshot) -> Change:
     swaps = tuple(_drift((goal for goal in goals if not lasting[goal.place]), owner, see))
     notes = tuple(note for note in lasting.values() if note)
     row = Change(Op.REMOVE if swaps else operation((), notes), kind, name, notes=notes)
-    if no := former.obstacle((swap.place for swap in swaps), see):
+    if no := former.obstacle((swap.place for swap in swaps), see) or former.unsafe(swaps, see):
         text = f"no longer declared, but {no.text}"
         return replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
     return replace(row, text="no longer declared: what was there before is put back", swaps=swaps)

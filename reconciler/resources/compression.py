@@ -14,7 +14,7 @@ does that to what is compressed under `none`.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, newdir
+from reconciler.core import elsewhere, newdir, wholeness
 from reconciler.core.facts import Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
@@ -106,6 +106,8 @@ def _standing_in_the_way(
 ) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if host.condition.failed:
+        return wholeness.refusal(host.condition, host.profiles)
     if host.read_only:
         return Refusal(f"{where.path} is on a read-only mount or subvolume")
     if have and have.nocow and not spec.ends_nocow:

@@ -20,7 +20,7 @@ from reconciler.core.watch import Step
 from reconciler.formats import mountinfo, options
 from reconciler.host.directories import tree
 from reconciler.host.files import sync
-from reconciler.host.kernel import btrfs, fiemap, inode, ioctl, leased, statfs
+from reconciler.host.kernel import btrfs, fiemap, inode, ioctl, leased, statfs, stub
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass
@@ -70,6 +70,8 @@ def place(given: str) -> Place:
         kind = statfs.filesystem_type(path)
         if kind != "btrfs":
             raise Refused(f"{given} is on {kind}, not Btrfs: there is nothing to defragment")
+        if stub.is_stub(path, status):
+            raise stub.refused(path)
         is_file = stat.S_ISREG(status.st_mode)
         top, name = os.path.split(path) if is_file else (path, "")
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:
