@@ -133,7 +133,7 @@ def _whole(of: Btrfs, name: str) -> Iterator[Row]:
             "`btrfs scrub start` looks for damage, `dmesg` names it; when the cause is mended, "
             "`btrfs device stats --reset` sets the counters to zero"
         )
-        text = f"errors counted on its devices: {wholeness.errors(found)}"
+        text = f"errors counted on its devices: {'; '.join(found.errors)}"
         yield Row(Health.WARN, name, text, "V517", remedy)
     if not unsafe and not found.errors:
         are = "is there" if found.devices == 1 else "are there"

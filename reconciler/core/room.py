@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from reconciler.core.model import Note
 from reconciler.core.sizes import binary
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.core.facts import Filesystem
 
 REFERENCED, EXCLUSIVE = "referenced", "exclusive"
@@ -84,3 +87,12 @@ def remedy(host: Filesystem, otherwise: str) -> str:
         f"raise the limit (`btrfs qgroup limit {option}SIZE {limit.qgroup} PATH`), or remove data "
         "that counts towards it"
     )
+
+
+def notes(host: Filesystem) -> Iterator[Note]:
+    """Say what of the quotas could not be seen, or is not right."""
+    if host.quota.unseen:
+        yield Note("which limits of qgroups count here only root can see; apply looks", "V116")
+    if host.quota.is_counting:
+        text = "the figures of qgroups are not right now; `btrfs quota rescan` counts anew"
+        yield Note(text, "V116")

@@ -7,9 +7,13 @@ repairs nothing. So nothing is made nocow, and no image is moved, on a filesyste
 
 from __future__ import annotations
 
-from reconciler.core.model import Refusal
+from reconciler.core.model import Note, Refusal
 from reconciler.core.sizes import counted
 from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
 """Profiles that keep data twice, or so that a lost device can be made up for."""
@@ -63,37 +67,41 @@ def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
         are = "is" if of.missing == 1 else "are"
         return Refusal(
             f"{of.missing} of the {counted(of.devices, 'device')} of this filesystem {are} "
-            f"missing: {_price(profiles)}",
+            f"missing, so {_NOTHING}: {_price(profiles)}",
             "put the device back or replace it (`btrfs replace`), mount the filesystem without "
             "`degraded`, then run `btrfs scrub start`",
             "V111",
         )
     if of.degraded:
         return Refusal(
-            "this filesystem is mounted with the option `degraded`: a device that was away may "
-            "hold old data, and without checksums nothing can tell old data from new",
+            f"this filesystem is mounted with the option `degraded`, so {_NOTHING}: a device that "
+            "was away may hold old data, and nocow data has no checksums that tell it from new",
             "run `btrfs scrub start`, then mount the filesystem without `degraded`",
             "V111",
         )
     if of.replacing:
         return Refusal(
-            "a device of this filesystem is being replaced: nocow data has no checksums, so a "
-            "wrong copy would not be noticed",
+            f"a device of this filesystem is being replaced, so {_NOTHING}: nocow data has no "
+            "checksums that tell a wrong copy",
             "apply again when `btrfs replace status` says that it has finished",
             "V112",
         )
     return None
 
 
+_NOTHING = "nothing is made nocow and no image is moved"
+
+
 def _price(profiles: tuple[str, ...]) -> str:
     if profiles and not REDUNDANT.intersection(profiles):
-        return "what lies there cannot be read, and no image is moved meanwhile"
+        return "what lies there cannot be read"
     return (
-        "nocow data that is written now has no checksum, so when the device is back, its old copy "
-        "is read as often as the new one"
+        "what is written to nocow files now has no checksum, and when the device is back, its old "
+        "copy is read as often as the new one"
     )
 
 
-def errors(of: Condition) -> str:
-    """The counters of errors of all devices in one sentence; "" where all are zero."""
-    return "; ".join(of.errors)
+def errors(of: Condition) -> Iterator[Note]:
+    """Say which errors the devices have made so far: what they return is what nocow rests on."""
+    if of.errors:
+        yield Note(f"errors counted on its devices: {'; '.join(of.errors)}", "V115")

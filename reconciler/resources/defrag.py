@@ -7,7 +7,7 @@ that are never snapshotted do not fragment: for them a schedule is dead weight.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, worth
+from reconciler.core import elsewhere, wholeness, worth
 from reconciler.core.facts import (
     CalendarRuns,
     CronDaemon,
@@ -87,8 +87,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         return
     stem = defragjob.stem(where.path)
     refusal, shared = _foreign(stem, see), _shared(spec, where, see)
-    if not refusal and shared and not _already(stem, scheduler, see):
-        refusal = _costly(shared, host.free)
+    unsafe = wholeness.refusal(host.condition, host.profiles)
+    if not refusal and (shared or unsafe) and not _already(stem, scheduler, see):
+        refusal = unsafe or _costly(shared, host.free)
     if refusal:
         yield refusal
         return
@@ -97,6 +98,8 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     except ValueError as error:  # a path that the scheduler's files cannot hold
         yield Refusal(str(error), "give the directory a plainer name")
         return
+    if unsafe:
+        yield Note(f"a run would move nocow data meanwhile: {unsafe.text}", unsafe.code)
     if shared:
         yield _dearer(shared, host.free)
     yield from _advice(spec, where, see)

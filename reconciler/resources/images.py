@@ -126,7 +126,7 @@ def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
         f"`existing: keep` accepts {it}"
     )
     if unsafe := wholeness.refusal(host.condition, host.profiles):
-        hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}"
+        hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"
     rest = lot.count - len(lot.largest)
     for number, file in enumerate(lot.largest, 1):
         last = number == len(lot.largest) and not rest
@@ -239,12 +239,8 @@ def _special(tree: Tree) -> str:
 
 def _price(tree: Tree, lot: Lot, needed: rewriting.Room, host: Filesystem) -> Iterator[Note]:
     yield Note(f"up to {binary(needed.free)} must be free meanwhile, {room.have(host)}")
-    if host.quota.unseen:
-        yield Note("which limits of qgroups count here only root can see; apply looks", "V116")
-    if host.quota.is_counting:
-        yield Note("the figures of qgroups are inconsistent: `btrfs quota rescan` counts", "V116")
-    if found := wholeness.errors(host.condition):
-        yield Note(f"errors counted on its devices: {found}", "V115")
+    yield from room.notes(host)
+    yield from wholeness.errors(host.condition)
     if needed.kept:
         text = f"up to {binary(needed.kept)} more stay in use afterwards:"
         shared = "snapshots and clones keep the old data that they share" if lot.shared else ""

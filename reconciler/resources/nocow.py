@@ -10,7 +10,7 @@ a disk returns wrongly is neither noticed nor healed.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, newdir, wholeness
+from reconciler.core import busy, elsewhere, newdir, wholeness
 from reconciler.core.facts import SnapshotsOf, TreeOf
 from reconciler.core.kind import Kind
 from reconciler.core.model import (
@@ -174,8 +174,7 @@ def _prices(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Iterator[
         yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
     if taken is None:
         yield Note("whether its subvolume is snapshotted only root can see; apply looks")
-    if found := wholeness.errors(host.condition):
-        yield Note(f"errors counted on its devices: {found}", "V115")
+    yield from wholeness.errors(host.condition)
 
 
 def _since(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Iterator[Said]:
@@ -237,8 +236,10 @@ def _contents(spec: Spec, see: Snapshot, below: Below) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V106")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
+    held = busy.findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
-        yield Finding(Op.UNKNOWN, f"{spec.name}/{name}".rstrip("/"), "not readable", code="V107")
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V107")
     if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")

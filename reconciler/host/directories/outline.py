@@ -12,9 +12,10 @@ from contextlib import suppress
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
+from reconciler.host.directories import busy
 from reconciler.host.directories.tally import KEPT, Outline
 from reconciler.host.directories.tree import Walk, entries
-from reconciler.host.kernel import fiemap, inode
+from reconciler.host.kernel import fiemap, inode, leased
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         strays=tuple(sorted(found.strays)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
+        busy=busy.told(walk.busy),
         reading=found.reading,
     )
 
@@ -137,6 +139,6 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 
 def _extents(top: int, name: str) -> int | None:
-    with suppress(OSError), inode.beneath(name, top) as fd:
+    with suppress(OSError), leased.opened(name, top) as fd:
         return fiemap.count(fd)
     return None

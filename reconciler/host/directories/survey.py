@@ -18,7 +18,7 @@ from reconciler.core.tree import (
     Settings,
     Tree,
 )
-from reconciler.host.directories import links, strays
+from reconciler.host.directories import busy, links, strays
 from reconciler.host.directories.tally import Names, keep_first, keep_largest
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
@@ -259,4 +259,5 @@ def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
         tuple(sorted(found.left_over, key=lambda file: file.path)),
         tuple(walk.special),
         walk.special_count,
+        busy.told(walk.busy),
     )

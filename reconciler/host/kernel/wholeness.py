@@ -7,6 +7,7 @@ import os
 import struct
 
 from reconciler.core.wholeness import Condition
+from reconciler.formats import mountinfo
 from reconciler.host.kernel import ioctl, treesearch
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ _DEV_STATS = ioctl.number(ioctl.READ | ioctl.WRITE, _MAGIC, 52, 1032)
 _PATH = 3072  # offsetof(struct btrfs_ioctl_dev_info_args, path)
 _REPLACEMENT = 0  # BTRFS_DEV_REPLACE_DEVID: the id of a device that is to replace another one
 _STATS = struct.Struct("=3Q5Q")  # devid, nr_items, flags, values
-_ERRORS = ("write error", "read error", "flush error", "corrupt block", "stale block")
+_ERRORS = ("write error", "read error", "flush error", "corruption error", "generation error")
 """By the index of enum btrfs_dev_stat_values."""
 
 
@@ -42,6 +43,16 @@ def look(fd: int, super_options: str) -> Condition:
         failed="ro" in options and _has_failed(fd),
         errors=tuple(_errors(fd, found)),
     )
+
+
+def now(fd: int) -> Condition:
+    """Read the state of the filesystem of ``fd``, with its mount options as of now; OSError."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        number = next((int(line.split()[1]) for line in file if line.startswith(b"mnt_id:")), 0)
+    with open("/proc/self/mountinfo", "rb") as file:
+        mounts = mountinfo.parse(file.read())
+    options = (mount.super_options for mount in mounts if mount.mount_id == number)
+    return look(fd, next(options, ""))
 
 
 def _devices(fd: int, last: int) -> Iterator[tuple[int, str]]:
