@@ -45,7 +45,8 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
         return found
     from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
 
-    return survey.scan(query.path, _mounted(see), query.apart)
+    # What was held for as long as a look waits is not waited for once more.
+    return survey.scan(query.path, _mounted(see), query.apart, patient=not found.busy)
 
 
 READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {

@@ -122,9 +122,15 @@ class _Found:
     settings: dict[str, Names] = field(default_factory=dict)
 
 
-def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
-    """Walk one subvolume from ``path``; a directory that is not there is an empty tree."""
+def scan(
+    path: str, mounted: frozenset[str], apart: tuple[str, ...] = (), *, patient: bool = True
+) -> Tree:
+    """Walk one subvolume from ``path``; a directory that is not there is an empty tree.
+
+    ``patient``: files on which others have leases are waited for.
+    """
     walk, found = Walk(frozenset(apart), mounted), _Found()
+    walk.patience *= patient
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
             _judge(entry, path, found)

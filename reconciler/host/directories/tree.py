@@ -38,6 +38,8 @@ class Walk:
     leases: leased.Leases = field(default_factory=leased.Leases)
     deferred: dict[str, int] = field(default_factory=dict)
     """Those that are held now, and are asked for again."""
+    patience: float = 1.0
+    """Seconds for which they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,8 @@ def _one(top: int, device: int, relative: str, walk: Walk) -> Iterator[Entry]:
         _unless_gone(error, relative, walk)
 
 
-_PATIENCE, _PAUSE = 1.0, 0.01
-"""Seconds in which held files are asked for again, and between two times."""
+_PAUSE = 0.01
+"""Seconds between two times that held files are asked for."""
 
 
 def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
@@ -130,7 +132,7 @@ def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
     A run exchanges an image in some milliseconds. The kernel tells nobody that a lease has ended,
     but who opens the file, which is what must not be: so the list of leases is read again.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + walk.patience
     while walk.deferred:
         held, walk.deferred = walk.deferred, {}
         for relative in held:
