@@ -80,12 +80,14 @@ def discovered(see: Snapshot) -> Subjects:
     """What ``vmtune init`` would find."""
     unseen: list[str] = []
     home = see(WhoAsks()).home
+    named = [(tilde(each.path, home), each) for each in candidates(see)]
     found = [
-        Subject(tilde(each.path, home), state, state.is_nocow, frozenset(), declared=False)
-        for each in candidates(see)
-        for state in _state(tilde(each.path, home), each, see, unseen)
+        Subject(name, state, state.is_nocow, frozenset(), declared=False)
+        for name, each in named
+        for state in _state(name, each, see, unseen)
     ]
-    return Subjects(tuple(found), tuple(unseen))
+    stubs = _stubs(((name, each.path) for name, each in named), see)
+    return Subjects(tuple(found), tuple(unseen), tuple(stubs))
 
 
 def _stubs(looked: Iterable[tuple[str, str]], see: Snapshot) -> Iterator[tuple[str, Refusal]]:

@@ -102,6 +102,19 @@ def test_other_declarations(host: World, back: RolledBack):
     assert back.words in host.plan(expect=2).row("! nocow")
 
 
+def test_revert_of_what_was_done_before(host: World, back: RolledBack):
+    bad, snap = back.image.path / "@_bad", back.image.path / "again"
+    run("chattr", "-C", bad / "srv" / "vm")
+    host.nocow(bad / "srv" / "vm", existing="keep")
+    host.apply()
+    run("btrfs", "subvolume", "snapshot", bad, snap)
+    bad.rename(back.image.path / "worse")
+    snap.rename(bad)
+    ran = host.vmtune("revert", "--yes")
+    assert "is now at worse/srv/vm" in ran.out
+    assert "ioctl" not in ran.out + ran.err
+
+
 def test_who_is_not_root_is_told_what_it_is(host: World, back: RolledBack):
     row = host.plan(expect=2, user=NOBODY).row("! nocow")
     assert f"{back.path} is an empty stub: a snapshot or a rollback left it" in row

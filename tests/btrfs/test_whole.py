@@ -224,16 +224,51 @@ def test_revert_makes_nothing_nocow(host: World, raid1: Disks):
     assert not is_nocow(raid1.images)
 
 
-def test_a_device_is_being_replaced(host: World, raid1: Disks):
+@contextlib.contextmanager
+def spare(of: Disks) -> Iterator[str]:
+    """A disk to replace another one, and data that takes seconds to be copied there."""
     file = TOP / "images" / "new.img"
     with open(file, "wb") as new:
         new.truncate(SIZE)
     device = attached(file)
     try:
-        (raid1.path / "data").write_bytes(os.urandom(40 << 20))
-        run("sync", "-f", raid1.path)
+        (of.path / "data").write_bytes(os.urandom(40 << 20))
+        run("sync", "-f", of.path)
         for each in ("1", "2"):  # bytes a second
-            (raid1.sysfs / "devinfo" / each / "scrub_speed_max").write_text("8388608")
+            (of.sysfs / "devinfo" / each / "scrub_speed_max").write_text("4194304")
+        yield device
+    finally:
+        subprocess.run(
+            ["btrfs", "replace", "cancel", of.path], check=False, stderr=subprocess.DEVNULL
+        )
+        subprocess.run(["umount", of.path], check=False)
+        run("losetup", "--detach", device)
+        file.unlink()
+
+
+def test_a_device_is_replaced_meanwhile(host: World, raid1: Disks):
+    """The images that are not begun by then stay as they are."""
+    for name in "cdefgh":
+        (raid1.images / f"{name}.raw").write_bytes(os.urandom(2 << 20))
+    host.nocow(raid1.images, existing="rewrite", allow=["raid"])
+    slowly = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:delay_enter=150000"]
+    with spare(raid1) as device:
+        images = {path: path.stat().st_ino for path in raid1.images.iterdir()}
+
+        def changed() -> list[Path]:  # lsattr would open them, and break leases
+            return [path for path, inode in images.items() if path.stat().st_ino != inode]
+
+        with host.start("apply", "--yes", under=slowly) as applying:
+            until("the first image", changed)
+            run("btrfs", "replace", "start", "-f", "2", device, raid1.path)
+            _, err = applying.communicate()
+        assert applying.returncode == 3, err
+        assert "is being replaced" in err
+        assert len(changed()) < len(images)
+
+
+def test_a_device_is_being_replaced(host: World, raid1: Disks):
+    with spare(raid1) as device:
         run("btrfs", "replace", "start", "-f", "2", device, raid1.path)
         refused(host, raid1, "V112", nocow=True, existing="rewrite")
         assert host.plan(expect=2, user=NOBODY).row("V112")
@@ -243,10 +278,6 @@ def test_a_device_is_being_replaced(host: World, raid1: Disks):
             "the end of it", lambda: (raid1.sysfs / "exclusive_operation").read_text() == "none\n"
         )
         assert health(host, "V516", expect=0) == ["ok"]
-    finally:
-        subprocess.run(["umount", raid1.path], check=False)
-        run("losetup", "--detach", device)
-        file.unlink()
 
 
 @contextlib.contextmanager

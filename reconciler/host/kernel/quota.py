@@ -50,11 +50,11 @@ def look(fd: int, uuid: str, subvolume: int) -> Quota:
         return _from_tree(fd, subvolume)
     folder = f"/sys/fs/btrfs/{uuid}/qgroups"
     try:
-        if not os.path.isdir(folder) or _number(folder, "enabled") == 0:
+        if not os.path.isdir(folder) or _text(folder, "enabled", "1") == "0":
             return Quota()
         groups = dict(_in_sysfs(folder, subvolume))
-        simple = _text(folder, "mode") == "squota"
-        counting = _number(folder, "inconsistent") != 0
+        simple = _text(folder, "mode", "qgroup") == "squota"
+        counting = _text(folder, "inconsistent", "0") != "0"
     except FileNotFoundError:  # quotas, or that qgroup, ended while we looked
         return Quota()
     return _judged(fd, subvolume, groups, simple=simple, counting=counting)
@@ -79,13 +79,18 @@ def _in_sysfs(folder: str, subvolume: int) -> Iterator[tuple[int, _Group]]:
             )
 
 
-def _text(folder: str, name: str) -> str:
-    with open(f"{folder}/{name}", encoding="ascii") as file:
-        return file.read().strip()
+def _text(folder: str, name: str, otherwise: str) -> str:
+    """What a file says; a kernel before 6.7 has no "mode", one before 6.1 none of them."""
+    try:
+        with open(f"{folder}/{name}", encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return otherwise
 
 
 def _number(folder: str, name: str) -> int:
-    return int(_text(folder, name))
+    with open(f"{folder}/{name}", encoding="ascii") as file:
+        return int(file.read())
 
 
 def _judged(
