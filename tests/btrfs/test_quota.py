@@ -10,6 +10,8 @@ from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.world import NOBODY, Image, World
 
 MIB = 1 << 20
+LEFT = 1
+"""The exit code of an apply where all rows that are left are refused."""
 ENABLE_SIMPLE = """
 import fcntl, os, struct, sys  # BTRFS_IOC_QUOTA_CTL: btrfs-progs has it since 6.7
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0xC0109428, bytearray(struct.pack("=QQ", 4, 0)))
@@ -54,7 +56,7 @@ def test_a_limit_leaves_too_little(host: World, image: Image, limit: tuple[str, 
     assert "V706" in row
     assert f"qgroup {group} is limited to 60.0 MiB" in row
     assert ("exclusive" in row) == ("-e" in limit)
-    host.apply(expect=1)
+    host.apply(expect=LEFT)
     assert not rewritten(image)
     run("btrfs", "qgroup", "limit", *limit[:-2], "200M", group, image.path)
     host.apply()

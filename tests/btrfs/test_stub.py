@@ -10,6 +10,8 @@ import pytest
 from tests.btrfs.outside import run
 from tests.btrfs.world import NOBODY, Image, World
 
+REFUSED, LEFT = 2, 1
+"""Exit codes where all rows that are left are refused: of a plan or status, and of an apply."""
 STUB = "is an empty stub: the subvolume that was here is now at @_bad/srv/vm (subvolume id {})"
 
 
@@ -63,13 +65,13 @@ def test_it_is_said_before(host: World):
 def test_every_command_says_where_it_is(host: World, back: RolledBack):
     entry = {"path": str(back.path), "nocow": True, "existing": "keep", "subvolume": True}
     host.declare(paths=[entry], defrag=[{"path": str(back.path), "schedule": "@daily"}])
-    plan = host.plan(expect=2)
+    plan = host.plan(expect=REFUSED)
     for kind in ("subvolume", "nocow", "defrag"):
         row = plan.row(f"! {kind} {back.path}")
         assert back.words in row
         assert "V114" in row
     status = host.vmtune("status")
-    assert status.code == 2
+    assert status.code == REFUSED
     assert status.out.splitlines()[2].startswith("Not as declared: ")
     assert back.words in status.row("! nocow")
     explained = host.vmtune("explain", str(back.path))
@@ -87,7 +89,7 @@ def test_every_command_says_where_it_is(host: World, back: RolledBack):
     assert row["health"] == "fail"
     assert back.words in row["text"]
     assert all("ioctl" not in each.out + each.err for each in (plan, status, explained, doctor))
-    host.apply(expect=1)
+    host.apply(expect=LEFT)
 
 
 def test_other_declarations(host: World, back: RolledBack):
@@ -97,9 +99,9 @@ def test_other_declarations(host: World, back: RolledBack):
         {"nocow": True, "existing": "rewrite"},
     ):
         host.declare(paths=[{"path": str(back.path), **entry}])
-        assert back.words in host.plan(expect=2).row("! ")
+        assert back.words in host.plan(expect=REFUSED).row("! ")
     host.nocow(back.path / "deeper" / "still")
-    assert back.words in host.plan(expect=2).row("! nocow")
+    assert back.words in host.plan(expect=REFUSED).row("! nocow")
 
 
 def test_revert_of_what_was_done_before(host: World, back: RolledBack):
@@ -116,14 +118,14 @@ def test_revert_of_what_was_done_before(host: World, back: RolledBack):
 
 
 def test_who_is_not_root_is_told_what_it_is(host: World, back: RolledBack):
-    row = host.plan(expect=2, user=NOBODY).row("! nocow")
+    row = host.plan(expect=REFUSED, user=NOBODY).row("! nocow")
     assert f"{back.path} is an empty stub: a snapshot or a rollback left it" in row
     assert "empty stub" in host.vmtune("defrag", str(back.path), user=NOBODY).err
 
 
 def test_in_a_read_only_snapshot(host: World, back: RolledBack):
     host.nocow(back.image.path / "snap" / "srv" / "vm")
-    assert back.words in host.plan(expect=2).row("! nocow")
+    assert back.words in host.plan(expect=REFUSED).row("! nocow")
 
 
 @pytest.mark.parametrize("deleted", [False, True])
@@ -132,20 +134,20 @@ def test_the_old_root_is_moved_or_deleted(host: World, back: RolledBack, *, dele
     if deleted:
         run("btrfs", "subvolume", "delete", bad / "srv" / "vm")
         run("btrfs", "subvolume", "delete", bad)
-        row = host.plan(expect=2).row("! nocow")
+        row = host.plan(expect=REFUSED).row("! nocow")
         assert f"(id {back.identifier}) is deleted" in row
         back.path.rmdir()
         host.apply()
     else:
         run("mkdir", back.image.path / "old")
         bad.rename(back.image.path / "old" / "it's bad")
-        row = host.plan(expect=2).row("! nocow")
+        row = host.plan(expect=REFUSED).row("! nocow")
         assert f"old/it's bad/srv/vm (subvolume id {back.identifier})" in row
 
 
 def test_mounting_it_here_is_a_way_out(host: World, back: RolledBack):
     host.fstab(back.image.line("subvol=/@_bad/srv/vm", back.path))
-    assert "V108" in host.plan(expect=2).row("! nocow"), "it is no longer about the stub"
+    assert "V108" in host.plan(expect=REFUSED).row("! nocow"), "it is no longer about the stub"
     run("mount", back.path)
     host.plan()
     assert (back.path / "a.raw").exists()

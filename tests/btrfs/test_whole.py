@@ -16,6 +16,9 @@ from tests.btrfs.world import NOBODY, World, until
 
 SIZE = 300 << 20
 
+# Exit codes where all rows that are left are refused: of a plan, and of an apply.
+REFUSED, LEFT = 2, 1
+
 
 @dataclass
 class Disks:
@@ -104,9 +107,10 @@ def refused(host: World, of: Disks, code: str, **entry: object) -> str:
     before = content(of.images)
     risks = {"allow": ["raid", "snapshots", "rewrite-images"], **entry}
     host.declare(paths=[{"path": str(of.images), **risks}])
-    row = host.plan(expect=2).row(f"! {'compression' if 'compression' in entry else 'nocow'} ")
+    kind = "compression" if "compression" in entry else "nocow"
+    row = host.plan(expect=REFUSED).row(f"! {kind} ")
     assert code in row
-    host.apply(expect=1)
+    host.apply(expect=LEFT)
     inodes = {of.images, *of.images.iterdir()}
     assert not any(map(is_nocow, inodes))
     assert content(of.images) == before
@@ -130,7 +134,7 @@ def test_a_device_is_missing(host: World, mkfs: tuple[int, str]):
         row = refused(host, of, "V111", nocow=True, existing="rewrite", subvolume=True)
         assert f"1 of the {count} devices" in row
         assert ("old copy" in row) == (profile != "single")
-        assert host.plan(expect=2, user=NOBODY).row("! nocow ") == row, "seen by all"
+        assert host.plan(expect=REFUSED, user=NOBODY).row("! nocow ") == row, "seen by all"
         assert health(host, "V516", expect=1) == ["fail"]
 
 
@@ -149,7 +153,7 @@ def test_what_else_moves_data(host: World, raid1: Disks):
     host.declare(
         paths=[{"path": path, "subvolume": True}], defrag=[{"path": path, "schedule": "@daily"}]
     )
-    shown = host.plan(expect=2)
+    shown = host.plan(expect=REFUSED)
     assert "V111" in shown.row("! subvolume ")
     assert "V111" in shown.row("! defrag ")
     ran = host.vmtune("defrag", path)
@@ -174,7 +178,7 @@ def test_a_device_is_back(host: World, raid1: Disks):
     raid1.mount()
     run("btrfs", "scrub", "start", "-B", raid1.path)
     host.nocow(raid1.images, allow=["raid"])
-    host.apply(expect=1)  # what has data stays, and is a row of its own
+    host.apply(expect=LEFT)  # what has data stays, and is a row of its own
     assert is_nocow(raid1.images)
 
 
@@ -189,7 +193,7 @@ def test_a_device_goes_once_all_is_nocow(host: World, raid1: Disks):
     assert health(host, "V516", expect=1) == ["fail"]
     (raid1.images / "new").mkdir()
     run("chattr", "-C", raid1.images / "new")
-    assert "V111" in host.plan(expect=2).row("! nocow ")
+    assert "V111" in host.plan(expect=REFUSED).row("! nocow ")
 
 
 def test_it_is_asked_again(host: World, raid1: Disks):
@@ -225,14 +229,14 @@ def test_revert_makes_nothing_nocow(host: World, raid1: Disks):
 
 
 @contextlib.contextmanager
-def spare(of: Disks) -> Iterator[str]:
-    """A disk to replace another one, and data that takes seconds to be copied there."""
+def spare(of: Disks, size: int) -> Iterator[str]:
+    """A disk to replace another one, and MiB of data, of which 4 a second are copied there."""
     file = TOP / "images" / "new.img"
     with open(file, "wb") as new:
         new.truncate(SIZE)
     device = attached(file)
     try:
-        (of.path / "data").write_bytes(os.urandom(40 << 20))
+        (of.path / "data").write_bytes(os.urandom(size << 20))
         run("sync", "-f", of.path)
         for each in ("1", "2"):  # bytes a second
             (of.sysfs / "devinfo" / each / "scrub_speed_max").write_text("4194304")
@@ -248,11 +252,12 @@ def spare(of: Disks) -> Iterator[str]:
 
 def test_a_device_is_replaced_meanwhile(host: World, raid1: Disks):
     """The images that are not begun by then stay as they are."""
-    for name in "cdefgh":
+    for name in "cdef":
         (raid1.images / f"{name}.raw").write_bytes(os.urandom(2 << 20))
     host.nocow(raid1.images, existing="rewrite", allow=["raid"])
-    slowly = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:delay_enter=150000"]
-    with spare(raid1) as device:
+    slowly = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]
+    slowly += ["-e", "inject=fsync:delay_enter=150000"]
+    with spare(raid1, 0) as device:
         images = {path: path.stat().st_ino for path in raid1.images.iterdir()}
 
         def changed() -> list[Path]:  # lsattr would open them, and break leases
@@ -268,10 +273,10 @@ def test_a_device_is_replaced_meanwhile(host: World, raid1: Disks):
 
 
 def test_a_device_is_being_replaced(host: World, raid1: Disks):
-    with spare(raid1) as device:
+    with spare(raid1, 40) as device:
         run("btrfs", "replace", "start", "-f", "2", device, raid1.path)
         refused(host, raid1, "V112", nocow=True, existing="rewrite")
-        assert host.plan(expect=2, user=NOBODY).row("V112")
+        assert host.plan(expect=REFUSED, user=NOBODY).row("V112")
         assert health(host, "V516", expect=1) == ["fail"]
         run("btrfs", "replace", "cancel", raid1.path)
         until(
@@ -309,15 +314,15 @@ def test_read_only_after_an_error(host: World):
     with _failed() as path:
         for entry in ({"nocow": True}, {"compression": "none"}, {"subvolume": True}):
             host.declare(paths=[{"path": str(path / "vm"), **entry}])
-            assert "V113" in host.plan(expect=2).row("! ")
-        host.apply(expect=1)
+            assert "V113" in host.plan(expect=REFUSED).row("! ")
+        host.apply(expect=LEFT)
         assert health(host, "V516", expect=1) == ["fail"]
 
 
 def test_read_only_on_purpose_is_no_failure(host: World):
     image = host.image("ro", "ro", size=1)
     host.nocow(image.path / "vm")
-    assert "read-only mount" in host.plan(expect=2).row("! nocow ")
+    assert "read-only mount" in host.plan(expect=REFUSED).row("! nocow ")
     assert health(host, "V516", expect=0) == ["ok"]
 
 
