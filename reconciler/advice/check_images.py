@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.core import room, wholeness
 from reconciler.core.advice import ASK_ROOT, Health, Row
 from reconciler.core.discovery import SpaceOn
 from reconciler.core.sizes import binary, counted
@@ -20,7 +21,9 @@ _TIGHT, _FULL = 0.10, 0.01
 
 def check(subjects: Subjects, found: Sequence[Btrfs], see: Snapshot) -> Iterator[Row]:
     """Rows for what is wrong, and one for each check that found nothing."""
-    if not subjects.found and not subjects.unseen:
+    for name, told in subjects.stubs:
+        yield Row(Health.FAIL, name, told.text, "V519", told.hint)
+    if not subjects.found and not subjects.unseen and not subjects.stubs:
         yield Row(Health.OK, "images", "no directory of images on Btrfs", "V506")
         return
     for text in subjects.unseen:
@@ -107,6 +110,8 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
 def _filesystem(of: Btrfs, subjects: Sequence[Subject], see: Snapshot) -> Iterator[Row]:
     name = f"Btrfs {of.uuid[:8]}"
     yield from _room(of, name, see)
+    yield from _whole(of, name)
+    yield from _quotas(subjects)
     cow = [subject.name for subject in subjects if not subject.is_nocow]
     if of.compress.startswith("compress-force") and cow:
         text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
@@ -116,6 +121,40 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], see: Snapshot) -> Iterat
         text = "autodefrag rewrites data around every small write, which images are full of"
         remedy = "declare `autodefrag: false` for its mount point"
         yield Row(Health.WARN, name, text, "V513", remedy)
+
+
+def _whole(of: Btrfs, name: str) -> Iterator[Row]:
+    """Its devices: whether all are there, and whether they made errors."""
+    found = of.host.condition
+    if unsafe := wholeness.refusal(found, of.host.profiles):
+        yield Row(Health.FAIL, name, unsafe.text, "V516", unsafe.hint)
+    if found.errors:
+        remedy = (
+            "`btrfs scrub start` looks for damage, `dmesg` names it; when the cause is mended, "
+            "`btrfs device stats --reset` sets the counters to zero"
+        )
+        text = f"errors counted on its devices: {'; '.join(found.errors)}"
+        yield Row(Health.WARN, name, text, "V517", remedy)
+    if not unsafe and not found.errors:
+        are = "is there" if found.devices == 1 else "are there"
+        text = f"{counted(found.devices, 'device')} {are}, no errors counted"
+        yield Row(Health.OK, name, text, "V516")
+
+
+def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
+    """Directories where a quota leaves less room than the disk has."""
+    for subject in subjects:
+        host = subject.state.host
+        limit = room.deciding(host)
+        if host.quota.unseen:
+            text = "quotas are on: which limits count for it"
+            yield Row(Health.UNSEEN, subject.name, text, "V518", ASK_ROOT)
+        if not limit:
+            continue
+        part = limit.left / limit.most if limit.most else 0
+        health = Health.FAIL if part < _FULL else Health.WARN if part < _TIGHT else Health.OK
+        remedy = "" if health is Health.OK else room.remedy(host, "")
+        yield Row(health, subject.name, limit.words, "V518", remedy)
 
 
 def _room(of: Btrfs, name: str, see: Snapshot) -> Iterator[Row]:

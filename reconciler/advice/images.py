@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from reconciler.advice.candidates import images_below, told
 from reconciler.advice.words import declarable, tilde
+from reconciler.core import stub, wholeness
 from reconciler.core.advice import Choice, Entry, Remark
 from reconciler.core.discovery import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.core.elsewhere import unmounted
-from reconciler.core.facts import FilesystemOf, Locate, SnapshotsOf, TreeOf
+from reconciler.core.facts import FilesystemOf, Locate, SnapshotsOf, StubOf, TreeOf
 from reconciler.core.newdir import TOO_WIDE
 from reconciler.core.places import Directory
 from reconciler.core.sizes import binary, counted
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.tree import Tree
 
-REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
 _APART = Choice("subvolume", value=True, why="keeps it out of snapshots of what is around it")
 
 
@@ -42,7 +42,7 @@ class State:
 
     @property
     def redundant(self) -> str:
-        return "/".join(sorted(REDUNDANT.intersection(self.host.profiles)))
+        return "/".join(sorted(wholeness.REDUNDANT.intersection(self.host.profiles)))
 
     @property
     def is_nocow(self) -> bool:
@@ -91,6 +91,9 @@ def _snapshots(path: str, see: Snapshot) -> tuple[str, ...] | None:
 
 def _unfit(where: Location, host: Filesystem, see: Snapshot) -> str:
     """Why nothing can be declared for it; "" where something can."""
+    if where.stub:
+        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        return f"{told.text}; {told.hint}"
     if where.kind not in {"directory", "missing"}:
         return f"is {where.kind}"
     if text := unmounted(where.path, see):
@@ -102,6 +105,8 @@ def _unfit(where: Location, host: Filesystem, see: Snapshot) -> str:
             "holds far more than images; move them to a directory of their own, such as "
             "~/libvirt/images, and declare that"
         )
+    if unsafe := wholeness.refusal(host.condition, host.profiles):
+        return f"{unsafe.text}; {unsafe.hint}"
     return "on a read-only mount or subvolume" if host.read_only else ""
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from reconciler.advice import images
 from reconciler.advice.candidates import Candidate, candidates
 from reconciler.advice.words import tilde
+from reconciler.core import stub
 from reconciler.core.discovery import WhoAsks
-from reconciler.core.facts import FilesystemOf, Locate
+from reconciler.core.facts import FilesystemOf, Locate, StubOf
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from reconciler.advice.images import State
     from reconciler.core.item import Item
+    from reconciler.core.model import Refusal
     from reconciler.core.snapshot import Snapshot
 
 
@@ -35,13 +37,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """Those on Btrfs; ``unseen`` names the others that could not be looked at, with the reason.
+    """Those on Btrfs; ``unseen`` names others that could not be looked at, with the reason.
 
     ``schedulers`` are those that declared schedules name: auto, systemd, cron.
     """
 
     found: tuple[Subject, ...]
     unseen: tuple[str, ...] = ()
+    stubs: tuple[tuple[str, Refusal], ...] = ()
+    """Declared names at which is an empty stub, with what to say of it."""
     schedulers: frozenset[str] = frozenset()
 
 
@@ -55,6 +59,7 @@ def declared(items: Sequence[Item], see: Snapshot) -> Subjects:
         for item in (*paths, *(item for item in defrag if item.path not in known))
     ]
     unseen: list[str] = []
+    stubs = tuple(_stubs(((name, path) for name, path, _ in looked), see))
     found = [
         Subject(
             name,
@@ -68,19 +73,28 @@ def declared(items: Sequence[Item], see: Snapshot) -> Subjects:
         for state in _state(name, Candidate(path, ()), see, unseen)
     ]
     schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
-    return Subjects(tuple(found), tuple(unseen), schedulers)
+    return Subjects(tuple(found), tuple(unseen), stubs, schedulers)
 
 
 def discovered(see: Snapshot) -> Subjects:
     """What ``vmtune init`` would find."""
     unseen: list[str] = []
     home = see(WhoAsks()).home
+    named = [(tilde(each.path, home), each) for each in candidates(see)]
     found = [
-        Subject(tilde(each.path, home), state, state.is_nocow, frozenset(), declared=False)
-        for each in candidates(see)
-        for state in _state(tilde(each.path, home), each, see, unseen)
+        Subject(name, state, state.is_nocow, frozenset(), declared=False)
+        for name, each in named
+        for state in _state(name, each, see, unseen)
     ]
-    return Subjects(tuple(found), tuple(unseen))
+    stubs = _stubs(((name, each.path) for name, each in named), see)
+    return Subjects(tuple(found), tuple(unseen), tuple(stubs))
+
+
+def _stubs(looked: Iterable[tuple[str, str]], see: Snapshot) -> Iterator[tuple[str, Refusal]]:
+    for name, path in looked:
+        where = see.maybe(Locate(path))
+        if where and where.stub:
+            yield name, stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
 
 
 def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:

@@ -10,9 +10,9 @@ from reconciler.commands import plan as planning
 from reconciler.commands.explain import coded, say
 from reconciler.commands.load import load
 from reconciler.config.paths import PathError, expand
-from reconciler.core import about
+from reconciler.core import about, stub
 from reconciler.core.effect import Effect
-from reconciler.core.facts import Locate
+from reconciler.core.facts import Locate, StubOf
 from reconciler.core.layout import LayoutOf
 from reconciler.core.snapshot import Hidden
 from reconciler.host.people import caller
@@ -84,6 +84,9 @@ def _close(written: str, loaded: Loaded) -> str:
 def _there(items: Sequence[Item], path: str, see: Snapshot) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
     where = see.maybe(Locate(path))
+    if about.inside(items, path) and where and where.stub:
+        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        raise Refused(told.text, told.hint)
     if about.inside(items, path) and where and where.kind == "missing":
         raise Refused(f"{path} is not there", "`vmtune status` names the largest files")
 

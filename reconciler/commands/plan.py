@@ -5,6 +5,7 @@ from __future__ import annotations
 from reconciler import __version__, exits
 from reconciler.commands import looking
 from reconciler.commands.load import guarded, load_chosen
+from reconciler.core import busy
 from reconciler.core.model import Op
 from reconciler.core.plan import declare, make_plan
 from reconciler.host.people import caller
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.core.document import Document, World
-    from reconciler.core.model import Plan
+    from reconciler.core.model import Change, Plan
     from reconciler.core.snapshot import Snapshot
     from reconciler.terminal import Terminal
 
@@ -116,11 +117,16 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
         )
     if more := text.more(plan):
         terminal.say(more)
-    if plan.count(Op.UNKNOWN) and not caller.is_root():
+    if any(_root_sees(change) for change in plan.changes) and not caller.is_root():
         from reconciler.commands import elevate  # noqa: PLC0415
 
         line = elevate.line(loaded, "plan", *loaded.allow_words)
         terminal.say(f"To see what is `?` here: {line}")
+
+
+def _root_sees(change: Change) -> bool:
+    """Whether a row is unknown, and not for want of an image that another process holds."""
+    return change.op is Op.UNKNOWN and change.code != busy.CODE
 
 
 def exit_code(plan: Plan, *, detailed: bool = True) -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.pieces import Pieces
     from reconciler.core.standing import Standing
+    from reconciler.core.tree import Busy
 
 SHARED, CLOSED, FAILED = "shared", "closed", "failed"
 """Why a file is left: snapshots or clones share it, the caller may not write to it, an error."""
@@ -52,6 +53,8 @@ class Found:
     free: int
     since: float
     """When looking began, on the clock that only goes forward: seconds."""
+    busy: Sequence[Busy] = ()
+    """Why some of ``unseen`` are so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, NfsExports
+from reconciler.core import stub
+from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, NfsExports, StubOf
 from reconciler.core.model import NotApplicable, Note, Refusal
 from reconciler.formats import mountinfo
 
@@ -27,6 +28,8 @@ def ground(
         return Refusal(text, "declare the directory by its real path", "V109")
     if text := unmounted(where.path, see):
         return Refusal(text, "mount it first", "V108")
+    if where.stub:
+        return stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
     host = see(FilesystemOf(where.path))
     return (where, host) if host.type == "btrfs" else NotApplicable(f"on {host.type}{moot}")
 

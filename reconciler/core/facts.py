@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from reconciler.core.room import Quota
 from reconciler.core.snapshot import Query
+from reconciler.core.stub import Stub
 from reconciler.core.tree import Tree
+from reconciler.core.wholeness import WHOLE, Condition
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
@@ -22,6 +25,8 @@ class Location:
     ``path`` has every symbolic link resolved; ``missing`` are the directories
     to be made, from the outermost to the path itself (empty when it is there).
     ``kind`` is "directory", "missing", or what stands there instead.
+    ``stub`` is the path itself, or the nearest one above that is there, where that is what a
+    snapshot shows of a subvolume inside (inode 2 on Btrfs); else "".
     """
 
     path: str
@@ -35,6 +40,7 @@ class Location:
     is_home: bool = False
     foreign_link: str = ""
     """A symbolic link on the way whose owner is neither root nor the owner of what is there."""
+    stub: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,9 @@ class DirectoryId(Query[str]):
 class Filesystem:
     """The filesystem a path is on. ``profiles`` are those of its data block groups.
 
-    ``free`` is in bytes, as statvfs(3) gives it to ordinary users. ``read_only``:
-    the subvolume or the mount is. All but ``type`` are empty where it is not Btrfs.
+    ``free`` is in bytes, as statvfs(3) gives it to ordinary users; ``quota`` may leave less (see
+    room.free). ``read_only``: the subvolume or the mount is. All but ``type`` are empty where it
+    is not Btrfs.
     """
 
     type: str
@@ -68,6 +75,8 @@ class Filesystem:
     profiles: tuple[str, ...] = ()
     free: int = 0
     read_only: bool = False
+    condition: Condition = WHOLE
+    quota: Quota = Quota()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,13 @@ class SnapshotsIn(Query[tuple[str, ...]]):
 
     device: int
     path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StubOf(Query[Stub]):
+    """Which subvolume the stub at a path stands for, and where that is now; for root."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.core.facts import FstabObstacle
+from reconciler.core import wholeness
+from reconciler.core.facts import FilesystemOf, FstabObstacle
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
 from reconciler.core.places import Below, Directory, FstabOptions, LiveOption
@@ -175,6 +176,22 @@ def obstacle(places: Iterable[Place[Any]], see: Snapshot) -> Refusal | None:
     except Hidden as hidden:
         why = hidden.why
     return fixed(why) if why else None
+
+
+def unsafe(swaps: Iterable[Swap], see: Snapshot) -> Refusal | None:
+    """Why nothing may be made nocow again where the filesystem is not whole; None where it may."""
+    for path in filter(None, map(_made_nocow, swaps)):
+        if host := see.maybe(FilesystemOf(path)):
+            return wholeness.refusal(host.condition, host.profiles)
+    return None
+
+
+def _made_nocow(swap: Swap) -> str:
+    """The directory that a swap makes nocow, or below which it does so; "" where it does not."""
+    place, have, want = swap.place, swap.have, swap.want
+    if isinstance(place, Directory):
+        return place.path if want and want.nocow and not (have and have.nocow) else ""
+    return place.path if isinstance(place, Below) and want.is_left_of(have) else ""
 
 
 def fixed(why: str) -> Refusal:

@@ -292,7 +292,8 @@ class Ownership:
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
-        if no := former.obstacle((swap.place for swap in swaps), self._see):
+        obstacle = former.obstacle((swap.place for swap in swaps), self._see)
+        if no := obstacle or former.unsafe(swaps, self._see):
             text = f"no longer declared, but {no.text}"
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
             return

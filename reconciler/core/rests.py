@@ -49,11 +49,18 @@ def _line(target: str, see: Snapshot) -> str:
     return "; ".join(found) or "none"
 
 
+def _state(path: str, see: Snapshot) -> str:
+    """Whether it is whole: nothing is made nocow, or moved, where a device is missing."""
+    host = see(FilesystemOf(path))
+    return host.condition.words if host.type == "btrfs" else ""
+
+
 ASK: Mapping[str, Callable[[str, Snapshot], str]] = {
     "directory": lambda path, see: see(DirectoryId(path)),
     "line of fstab for": _line,
     "filesystem at": _mounted,
     "filesystem of": lambda source, see: see(SourceUuid(source)) or "unknown",
+    "state of the filesystem of": _state,
 }
 """How each is found out, by the words that stand before its name."""
 
@@ -104,6 +111,7 @@ def _about(swap: Swap, swaps: Iterable[Swap], see: Snapshot) -> Iterator[tuple[s
                 yield "filesystem of", line.source
     elif hasattr(place, "path") and not isinstance(place, TextFile):
         yield "directory", _lasting(place.path, frozenset(_other(swaps)))
+        yield "state of the filesystem of", place.path
 
 
 def _other(swaps: Iterable[Swap]) -> Iterator[str]:

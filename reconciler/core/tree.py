@@ -45,6 +45,14 @@ class CowFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Busy:
+    """A file that was not opened, because ``who`` has it: "being rewritten by run 12 (pid 345)"."""
+
+    path: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
     """Files of one sort, summed up, in bytes; ``largest`` is at most NAMED of them.
 
@@ -126,3 +134,5 @@ class Tree:
     special: tuple[str, ...] = ()
     """The first SPECIAL of what is no regular file, "disk.raw (symbolic link)", sorted."""
     special_count: int = 0
+    busy: tuple[Busy, ...] = ()
+    """Why some of ``unseen`` are so: another process has a write lease on each."""

@@ -5,6 +5,10 @@ Those that most plans never ask are in ``seldom.py``, loaded with the first of t
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import suppress
+
 from reconciler.core import facts, places
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import process
@@ -45,7 +49,8 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
         return found
     from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
 
-    return survey.scan(query.path, _mounted(see), query.apart)
+    # What was held for as long as a look waits is not waited for once more.
+    return survey.scan(query.path, _mounted(see), query.apart, patient=not found.busy)
 
 
 READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
@@ -102,7 +107,18 @@ def read(query: Query[Any], see: Snapshot) -> Any:
         raise Hidden(refused.message) from None
     except OSError as error:
         where = error.filename or getattr(query, "path", "")
-        raise Hidden(f"{where}: {error.strerror}", for_all=True) from None
+        why = _stub(query) if error.errno == errno.ENOTTY else ""
+        raise Hidden(why or f"{where}: {error.strerror}", for_all=True) from None
+
+
+def _stub(query: Query[Any]) -> str:
+    """What to say of a path that answers no ioctl: a stub of a subvolume; "" where it is none."""
+    from reconciler.host.kernel import stub  # noqa: PLC0415 - a rollback is seldom
+
+    path = getattr(query, "path", "")
+    with suppress(OSError):
+        return stub.refused(path).message if stub.is_stub(path, os.lstat(path)) else ""
+    return ""
 
 
 def look() -> Snapshot:

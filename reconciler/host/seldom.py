@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.snapshot import Query, Snapshot
     from reconciler.core.standing import Standing
+    from reconciler.core.stub import Stub
 
 
 def _layouts(query: layout.LayoutsOf, see: Snapshot) -> layout.Layouts:
@@ -54,6 +55,12 @@ def _property(query: images.PropertyBelow, see: Snapshot) -> Standing:
     return below.standing(query, see(facts.TreeOf(query.path, query.apart, close=True)))
 
 
+def _stub(path: str) -> Stub:
+    from reconciler.host.kernel import stub  # noqa: PLC0415 - a rollback is seldom
+
+    return stub.whither(path)
+
+
 def _subvolume(query: subvolume.Subvolume, _see: Snapshot) -> str:
     from reconciler.host.kernel import subvolume as kernel  # noqa: PLC0415 - only where one is declared
 
@@ -69,6 +76,7 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.NfsExports: lambda _, __: _exports(),
+    facts.StubOf: lambda q, _: _stub(q.path),
     images.Images: _images,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,

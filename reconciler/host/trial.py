@@ -9,7 +9,7 @@ import time
 from reconciler.core.trial import BLOCK, COW, EVERY, NOCOW, Room, Sample, Shape, order
 from reconciler.host import files
 from reconciler.host.directories import layout
-from reconciler.host.kernel import btrfs, disks, inode, statfs
+from reconciler.host.kernel import btrfs, disks, inode, statfs, stub
 from reconciler.host.refused import Refused
 
 TYPE_CHECKING = False
@@ -32,7 +32,10 @@ class Trial:
                 raise Refused(f"{path} is on {kind}, not Btrfs: there is nothing to compare")
             if not os.path.isdir(path):
                 raise Refused(f"{path} is no directory", "name the directory of the images")
-            with inode.opened(os.path.realpath(path), extra=os.O_DIRECTORY) as fd:
+            real = os.path.realpath(path)
+            if stub.is_stub(real, os.stat(real)):
+                raise stub.refused(real)
+            with inode.opened(real, extra=os.O_DIRECTORY) as fd:
                 self._devices = disks.folders(btrfs.filesystem_uuid(fd))
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}") from None

@@ -37,6 +37,39 @@ into a subvolume, is a new file with a new inode. A client of NFSv3 holds nothin
 while it is idle, so no lease can tell that a guest on another host has the image open: the old file
 is removed, and the guest gets ESTALE. Stop whatever uses the images on all clients first.
 
+V111 A device of the filesystem is missing, or the filesystem is mounted with the option `degraded`.
+Nocow data has no checksums. What is written to it now reaches only the devices that are there; when
+the other device is back, its old copy is read as often as the new one, and scrub cannot tell which
+is right. So nothing is made nocow there and no image is rewritten, moved or defragmented, and no
+`allow` changes that. Copy-on-write data has checksums, and heals. To end this state: put the device
+back or replace it (btrfs-replace(8)), mount without `degraded`, run `btrfs scrub start`; where data
+was written meanwhile as `single`, `btrfs balance start -dconvert=raid1,soft` gives it its second
+copy. The option `degraded` in /etc/fstab counts as this state too: with it, a device may be away,
+and come back, without a word.
+
+V112 A device of the filesystem is being replaced, or that was interrupted. Until the new device
+holds all data, there are two states of it, and nocow data has no checksums that tell them apart.
+`btrfs replace status` shows how far it is.
+
+V113 The kernel met an error in the filesystem and made it read-only, to save what is there. It
+stays so until it is unmounted and mounted again. `dmesg` names the error: a disk that fails, a
+damaged block, or no room for metadata. `btrfs scrub start` and `btrfs check --readonly` say more.
+
+V114 An empty stub is what a snapshot shows in the place of a subvolume inside: a snapshot holds
+none of these. Who rolls back puts a snapshot in the place of a subvolume; the subvolumes inside
+stay in the old one. In a stub nothing can be made and no machine starts. Do not remove the old
+subvolume (often @_bad, or in .snapshots): all that is missing here is in it. Mount that subvolume
+at the path with a line in /etc/fstab, or remove the stub and move the subvolume back.
+
+V115 The kernel counts errors of each device and keeps the numbers over a reboot (btrfs-device(8),
+stats). They may be old. A device that returns wrong data is noticed by checksums alone, which nocow
+data does not have.
+
+V116 Quotas are on (btrfs-quota(8)). Each subvolume has a qgroup, which may belong to others, and
+each of them may have a limit on what may be written. Which qgroup belongs to which is in the quota
+tree, which root alone can read. While its figures are inconsistent, a limit may strike earlier or
+later than they say.
+
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
 does not invent one.
 
@@ -172,6 +205,18 @@ its data is written anew. `vmtune plan` names each.
 V515 The running kernel refuses an option of a line in /etc/fstab. On the line of / the machine then
 boots to a read-only root, on another one the mount fails.
 
+V516 A device of the filesystem is missing, it is mounted degraded, a device is being replaced, or
+the kernel made it read-only after an error. Nocow data has no checksums, so what is written to it
+in such a state may be read wrong later: see V111, V112 and V113.
+
+V517 The kernel has counted errors of a device since its counters were last reset. They may be old;
+`btrfs scrub start` tells whether anything is damaged now. Damage in nocow data it cannot see.
+
+V518 A limit of a qgroup leaves less room than the disk has. A guest whose write meets the limit
+(EDQUOT, "Disk quota exceeded") is paused or sees an error, as on a full disk.
+
+V519 At the declared path is an empty stub, as a rollback leaves it behind: see V114.
+
 V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
 directory, so it stays: to undo it, move what is in it to a new directory by hand.
 
@@ -209,6 +254,17 @@ then somebody had, or may have, written to the subvolume too. Both are there, th
 its own name. `diff -r` tells what differs: copy what you want to keep, then remove the subvolume
 with `btrfs subvolume delete`. No run of vmtune does that.
 
+V621 A subvolume inside another one is in none of its snapshots. After a rollback the path shows an
+empty stub, and the subvolume with all images is in the old one that was rolled back. Who clears
+that one away clears the images away with it. A subvolume at the top level of the filesystem,
+mounted at the path by its own line in /etc/fstab (subvol=...), is not touched by a rollback of
+another one. Programs that stay on one filesystem (rsync -x, borg, restic, tar --one-file-system)
+leave out both.
+
+V622 A limit on the subvolume around counts what is in that subvolume. A new subvolume has a qgroup
+of its own, without a limit. With simple quotas the new one gets the same parent qgroups, whose
+limits then count for both. `btrfs qgroup limit SIZE PATH` sets a limit on the new one.
+
 V701 The file has compressed extents although its directory now has compression `none`. A property
 counts for what is written from then on: what is compressed stays so, through compress=no, reads and
 plain defragmentation, until it is written anew. `existing: rewrite` does that.
@@ -232,6 +288,8 @@ open this one at any time.
 
 V706 While an image is rewritten the old and the new one are both there, so that much must be free.
 What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.
+Where quotas are on, the room is what the disk has free or what the limits of the subvolume's
+qgroups leave, whichever is less: `btrfs qgroup show -pcre PATH` shows them.
 
 V707 The snapshot, or the clone, keeps the old data: after the rewrite both are on disk. It is given
 back when the snapshot is deleted.
@@ -253,6 +311,11 @@ is right. Compare them (qemu-img compare, cmp), keep one under the image's name,
 
 V712 A rewrite is for regular files. A symbolic link keeps leading where it leads: declare the
 directory in which the image itself lies. FIFOs, sockets and devices hold no data of their own.
+
+V720 Another process has a write lease on the file (fcntl(2), F_SETLEASE): a run of vmtune that
+exchanges it for its rewritten copy, or a file server. Who opens the file breaks the lease, so
+vmtune does not look at it. It asks again for a second; after that the row says who has the file.
+Once that process has finished, the next look sees the file.
 
 V801 The mount option compress-force compresses whatever a property says, but for nocow files.
 Mount with compress=, or make the directory nocow.

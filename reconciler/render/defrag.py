@@ -37,8 +37,9 @@ def found(of: Found, width: int) -> Iterator[str]:
         yield from _item(f"{name}: a subvolume of its own, not entered; name it as a PATH", width)
     for name in _some(of.mounts, len(of.mounts)):
         yield from _item(f"{name}: a mount of its own, not entered; name it as a PATH", width)
+    held = {printable(each.path): printable(each.who) for each in of.busy}
     for name in _some(of.unseen.named, of.unseen.count):
-        yield from _item(f"{name}: not to be opened by you, or being rewritten", width)
+        yield from _item(f"{name}: {held.get(name, 'not to be opened by you')}", width)
 
 
 def _by(of: Found) -> str:

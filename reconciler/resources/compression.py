@@ -14,7 +14,7 @@ does that to what is compressed under `none`.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, newdir
+from reconciler.core import busy, elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
@@ -108,6 +108,8 @@ def _standing_in_the_way(
 ) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if host.condition.failed:
+        return wholeness.refusal(host.condition, host.profiles)
     if host.read_only:
         return Refusal(f"{where.path} is on a read-only mount or subvolume")
     if have and have.nocow and not spec.ends_nocow:
@@ -165,8 +167,10 @@ def _contents(spec: Spec, path: str, see: Snapshot) -> Iterator[Said]:
     if count := tree.nocow_directories:
         text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
         yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")
+    held = busy.findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
-        yield Finding(Op.UNKNOWN, f"{spec.name}/{name}".rstrip("/"), "not readable", code="V804")
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V804")
     if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")

@@ -7,7 +7,7 @@ that are never snapshotted do not fragment: for them a schedule is dead weight.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, worth
+from reconciler.core import elsewhere, wholeness, worth
 from reconciler.core.facts import (
     CalendarRuns,
     CronDaemon,
@@ -87,16 +87,20 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield refusal
         return
     stem = defragjob.stem(where.path)
-    if refusal := _foreign(stem, see):
+    is_on = _already(stem, scheduler, see)
+    unsafe = wholeness.refusal(host.condition, host.profiles)
+    if refusal := _foreign(stem, see) or (None if is_on else unsafe):
         yield refusal
         return
     if shared := _shared(spec, where, see):
-        yield from _sharing(shared, host.free, is_on=_already(stem, scheduler, see))
+        yield from _sharing(shared, host.free, is_on=is_on)
     try:
         yield from tuple(_goals(spec, where, stem, scheduler, see))
     except ValueError as error:  # a path that the scheduler's files cannot hold
         yield Refusal(str(error), "give the directory a plainer name")
         return
+    if unsafe:
+        yield Note(f"a run would move nocow data meanwhile: {unsafe.text}", unsafe.code)
     yield from _advice(spec, where, see)
 
 

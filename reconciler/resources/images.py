@@ -17,7 +17,7 @@ as much free space as the largest image has on disk, and all that snapshots shar
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, rewriting
+from reconciler.core import elsewhere, rewriting, room, wholeness
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
 from reconciler.core.images import NOCOW, PLAIN, Images, Strays
 from reconciler.core.kind import Kind
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from reconciler.core.facts import Filesystem
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.places import Place
@@ -82,19 +83,22 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         return
     tree = see(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
-    free = see(FilesystemOf(where.path)).free
+    host = see(FilesystemOf(where.path))
+    unsafe = wholeness.refusal(host.condition, host.profiles)
     if tree.strays:
         yield Goal(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
-    if spec.existing == "rewrite":
-        yield from _rewrite(spec, where.path, tree, lot, free)
+    if spec.existing == "rewrite" and lot.count and unsafe:
+        yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
+    elif spec.existing == "rewrite":
+        yield from _rewrite(spec, where.path, tree, lot, host)
         if lot.count:
             yield from elsewhere.exported(where.path, see)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
         yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
     elif lot.count:
-        yield from _report(spec, lot, free)
+        yield from _report(spec, lot, host)
     elif tree.strays:
         yield Summary("what a run that was killed left over")
 
@@ -113,16 +117,18 @@ def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
             yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V710")
 
 
-def _report(spec: Spec, lot: Lot, free: int) -> Iterator[Said]:
+def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
     """One row for each of the largest, one for all the rest; the last one says what to do."""
     needed = rewriting.room(lot, ()).free
     it = "it" if lot.count == 1 else "them"
     least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
     hint = (
         f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
-        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, {binary(free)} are); "
+        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, {room.have(host)}); "
         f"`existing: keep` accepts {it}"
     )
+    if unsafe := wholeness.refusal(host.condition, host.profiles):
+        hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"
     rest = lot.count - len(lot.largest)
     for number, file in enumerate(lot.largest, 1):
         last = number == len(lot.largest) and not rest
@@ -147,34 +153,38 @@ def _sizes(spec: Spec, file: CowFile) -> str:
     return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
 
 
-def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, free: int) -> Iterator[Said]:
-    left = [*_hindered(tree, lot)]
+def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, host: Filesystem) -> Iterator[Said]:
+    left, free = [*_hindered(tree, lot)], room.free(host)
     large = rewriting.too_large(lot, [file for file, _ in left], free)
-    left += [(file, _no_room(file, free)) for file in large]
+    left += [(file, _no_room(file, host)) for file in large]
     spared = tuple(sorted({file.path for file, _ in left}))
-    room = rewriting.room(lot, [file for file, _ in left])
+    needed = rewriting.room(lot, [file for file, _ in left])
     todo = lot.count - len(spared)
-    if lot.hindered_count > len(lot.hindered) or len(spared) > MOST or (todo and room.free > free):
-        yield _blocked(spec.name, _none_of_them(lot, room, free))
+    if (
+        lot.hindered_count > len(lot.hindered)
+        or len(spared) > MOST
+        or (todo and needed.free > free)
+    ):
+        yield _blocked(spec.name, _none_of_them(lot, needed, host))
         return
     yield Goal(Images(path, spec.aim, spec.apart, spared), NONE_LEFT)
     yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
     if todo:
         yield from _todo(tree, lot, spared)
-        yield from _price(tree, lot, room, free)
+        yield from _price(tree, lot, needed, host)
     if lot.count and tree.special:
         yield Note(_special(tree), "V712")
     yield from _spared(spec, left)
 
 
-def _none_of_them(lot: Lot, room: rewriting.Room, free: int) -> _Why:
+def _none_of_them(lot: Lot, needed: rewriting.Room, host: Filesystem) -> _Why:
     """Too much stands in the way to leave just that out."""
-    if room.free > free:
-        kept = f", of which {binary(room.kept)} stay in use" if room.kept else ""
+    if needed.free > room.free(host):
+        kept = f", of which {binary(needed.kept)} stay in use" if needed.kept else ""
         return _Why(
-            f"{binary(room.free)} must be free for {counted(lot.count, 'file')}{kept}; "
-            f"{binary(free)} are",
-            "make room: snapshots and clones keep the data that they share",
+            f"{binary(needed.free)} must be free for {counted(lot.count, 'file')}{kept}; "
+            f"{room.have(host)}",
+            room.remedy(host, "make room: snapshots and clones keep the data that they share"),
             "V706",
         )
     return _Why(
@@ -229,10 +239,12 @@ def _special(tree: Tree) -> str:
     return f"left alone, being no regular file: {', '.join(tree.special)}{more}"
 
 
-def _price(tree: Tree, lot: Lot, room: rewriting.Room, free: int) -> Iterator[Note]:
-    yield Note(f"up to {binary(room.free)} must be free meanwhile, {binary(free)} are")
-    if room.kept:
-        text = f"up to {binary(room.kept)} more stay in use afterwards:"
+def _price(tree: Tree, lot: Lot, needed: rewriting.Room, host: Filesystem) -> Iterator[Note]:
+    yield Note(f"up to {binary(needed.free)} must be free meanwhile, {room.have(host)}")
+    yield from room.notes(host)
+    yield from wholeness.errors(host.condition)
+    if needed.kept:
+        text = f"up to {binary(needed.kept)} more stay in use afterwards:"
         shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
         encoded = "what was compressed no longer is" if lot.encoded else ""
         yield Note(f"{text} {'; '.join(why for why in (shared, encoded) if why)}", "V707")
@@ -287,12 +299,12 @@ def _protected(file: CowFile) -> _Why:
     return _Why(f"it is {file.obstacle}", f"chattr -{attribute} allows it", "V704")
 
 
-def _no_room(file: CowFile, free: int) -> _Why:
+def _no_room(file: CowFile, host: Filesystem) -> _Why:
     alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
     needed = rewriting.room(alone, ()).free
     return _Why(
-        f"{binary(needed)} must be free, {binary(free)} are",
-        "make room, or move it to another disk",
+        f"{binary(needed)} must be free, {room.have(host)}",
+        room.remedy(host, "make room, or move it to another disk"),
         "V706",
     )
 

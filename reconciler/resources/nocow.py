@@ -10,7 +10,7 @@ a disk returns wrongly is neither noticed nor healed.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, newdir
+from reconciler.core import busy, elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, SnapshotsOf, TreeOf
 from reconciler.core.kind import Kind
 from reconciler.core.model import (
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from reconciler.core.model import Said
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
-
-_REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield ground
         return
     where, host = ground
-    if refusal := _standing_in_the_way(where, host):
+    if refusal := _standing_in_the_way(where, host) or _unsafe(spec, where.path, host, see):
         yield refusal
         return
     have = see(Directory(where.path))
@@ -116,9 +114,20 @@ def _standing_in_the_way(where: Location, host: Filesystem) -> Refusal | None:
             "declare the directory that holds the images",
             "V105",
         )
-    if host.read_only:
+    if host.read_only and not host.condition.failed:
         return Refusal(f"{where.path} is on a read-only mount or subvolume")
     return None
+
+
+def _unsafe(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Refusal | None:
+    """Why nothing may be changed on a filesystem that is not whole; no `allow` accepts that."""
+    refusal = wholeness.refusal(host.condition, host.profiles)
+    if not refusal or not (spec.wanted or host.condition.failed):
+        return None
+    have = see(Directory(path))
+    if not have or have.nocow != spec.wanted:
+        return refusal
+    return refusal if spec.wanted and see(Below(path, spec.apart)).count else None
 
 
 def _risk(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Refusal | None:
@@ -167,10 +176,13 @@ def _prices(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Iterator[
         yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
     if taken is None:
         yield Note("whether its subvolume is snapshotted only root can see; apply looks")
+    yield from wholeness.errors(host.condition)
 
 
 def _since(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Iterator[Said]:
     """Risks that nobody allowed and that came after the attribute, or were there before vmtune."""
+    if unsafe := wholeness.refusal(host.condition, host.profiles):
+        yield Note(f"{unsafe.text}; {unsafe.hint}", unsafe.code)
     if (redundant := _redundant(host)) and "raid" not in spec.allow:
         text = f"data is kept as {redundant}: errors on one of the copies will not be healed"
         yield Note(f"{text}; to accept that, write `allow: [raid]`", "V102")
@@ -181,7 +193,7 @@ def _since(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Iterator[S
 
 
 def _redundant(host: Filesystem) -> str:
-    return "/".join(sorted(_REDUNDANT.intersection(host.profiles)))
+    return "/".join(sorted(wholeness.REDUNDANT.intersection(host.profiles)))
 
 
 def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Said]:
@@ -228,8 +240,10 @@ def _contents(spec: Spec, see: Snapshot, below: Below) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V106")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
+    held = busy.findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
-        yield Finding(Op.UNKNOWN, f"{spec.name}/{name}".rstrip("/"), "not readable", code="V107")
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V107")
     if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")

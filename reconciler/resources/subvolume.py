@@ -6,11 +6,18 @@ or btrbk take of what is around them, and so stay written in place: the first
 write to a block that a snapshot shares is always copied. A missing path is
 made as a subvolume; a directory is turned into one, its files sharing their
 data with the old ones until those are removed, so that none is copied.
+
+A rollback of the subvolume around it puts a snapshot in its place. What is a subvolume inside is
+in no snapshot, so it stays in the old one, with all images, and the path becomes an empty stub in
+which nothing can be made. A subvolume at the top level of the filesystem survives that: it has a
+line of its own in /etc/fstab (subvol=...), which mounts it at the path whatever is around it. To
+make one: mount the top level (mount -o subvolid=5), `btrfs subvolume create` there, move the
+images, and add the line.
 """
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, newdir
+from reconciler.core import elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, SnapshotsOf
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Refusal, Summary
@@ -91,6 +98,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     yield from newdir.on_the_way(where, see, spec.nocow, spec.own)
     yield Goal(place, SUBVOLUME)
     yield from _told(where, have, see)
+    if have in {MISSING, DIRECTORY}:
+        yield Note(_LEFT_BEHIND, "V621")
+        yield from _limits(host)
 
 
 def _not_asked_for(have: str) -> Iterator[Said]:
@@ -119,6 +129,25 @@ def _told(where: Location, have: str, see: Snapshot) -> Iterator[Said]:
             yield from elsewhere.exported(where.path, see)
 
 
+_LEFT_BEHIND = (
+    "a rollback of the subvolume around it leaves it in the old one, and an empty stub here; a "
+    "subvolume at the top level with its own line in /etc/fstab (subvol=...) stays where it is"
+)
+
+
+def _limits(host: Filesystem) -> Iterator[Note]:
+    """Quotas of the subvolume around it, which a new one is outside of."""
+    quota = host.quota
+    if quota.simple:  # a new subvolume gets the parent qgroups of the one around it
+        limits = [limit for limit in quota.limits if limit.qgroup.startswith("0/")]
+    else:
+        limits = list(quota.limits)
+    for limit in limits:
+        yield Note(f"it will be outside of a limit: {limit.words}", "V622")
+    if quota.unseen:
+        yield Note("which limits of qgroups it will be outside of, only root can see", "V622")
+
+
 def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
@@ -126,6 +155,8 @@ def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Ref
         return Refusal(
             f"{where.path} holds far more than images", "declare the directory of images", "V605"
         )
+    if unsafe := wholeness.refusal(host.condition, host.profiles):
+        return unsafe
     if host.read_only:
         return Refusal(f"{where.path} is on a read-only mount or subvolume", "", "V606")
     if have in {MISSING, UNFINISHED}:

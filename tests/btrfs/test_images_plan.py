@@ -277,7 +277,7 @@ def test_looking_breaks_no_lease(host: World, command: str):
     host.nocow(image.parent, existing="rewrite")
     with leased(image):
         ran = host.vmtune(command)
-    assert "V107" in ran.row(f"? nocow {image}")
+    assert "V720" in ran.row(f"? nocow {image}")
 
 
 def test_a_lease_on_another_filesystem_is_no_lease_here(host: World):
@@ -297,4 +297,4 @@ def test_a_lease_on_another_filesystem_is_no_lease_here(host: World):
     with leased(other):
         host.plan(user=NOBODY)
     with leased(image):
-        assert "V107" in host.plan(expect=6, user=NOBODY).row(f"? nocow {image}")
+        assert "V720" in host.plan(expect=6, user=NOBODY).row(f"? nocow {image}")

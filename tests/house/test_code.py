@@ -33,6 +33,8 @@ HUNDREDS = {
     **dict.fromkeys(("defrag", "worth"), "34"),
     **dict.fromkeys(("ownership", "revert"), "4"),
     **dict.fromkeys(("check_host", "check_fstab", "check_images"), "5"),
+    **dict.fromkeys(("wholeness", "stub", "room"), "1"),  # what forbids, or limits, nocow
+    "busy": "7",
     "subvolume": "6",
     "images": "71",  # V101 is older than this kind, and known by its number
     "compression": "8",

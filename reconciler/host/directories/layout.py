@@ -59,7 +59,7 @@ def _beneath(top: int, path: str, name: str, most: int) -> Layout | None:
     """One file by its relative name; None where it is gone, or no file any more."""
     full = f"{path.rstrip('/')}/{name}"
     try:
-        with inode.beneath(name, top) as fd:
+        with leased.opened(name, top) as fd:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return None

@@ -8,9 +8,10 @@ from contextlib import suppress
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
+from reconciler.host.directories import busy
 from reconciler.host.directories.tally import Outline
 from reconciler.host.directories.tree import Walk, entries
-from reconciler.host.kernel import fiemap, inode
+from reconciler.host.kernel import fiemap, inode, leased
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         strays=tuple(sorted(found.strays)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
+        busy=busy.told(walk.busy),
     )
 
 
@@ -84,6 +86,6 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 
 def _extents(top: int, name: str) -> int | None:
-    with suppress(OSError), inode.beneath(name, top) as fd:
+    with suppress(OSError), leased.opened(name, top) as fd:
         return fiemap.count(fd)
     return None

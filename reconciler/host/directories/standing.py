@@ -9,7 +9,7 @@ from contextlib import suppress
 from reconciler.core import facts
 from reconciler.core.images import NOCOW
 from reconciler.core.standing import MOST, Standing
-from reconciler.host.kernel import fiemap, inode
+from reconciler.host.kernel import fiemap, inode, leased
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _still(place: Images, names: set[str]) -> int:
     found = 0
     with inode.directory(place.path) as top:
         for name in names:
-            with suppress(OSError), inode.beneath(name, top) as fd:
+            with suppress(OSError), leased.opened(name, top) as fd:
                 found += differs(fd, os.fstat(fd), place.aim)
     return found
 

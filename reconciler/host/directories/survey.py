@@ -18,7 +18,7 @@ from reconciler.core.tree import (
     Settings,
     Tree,
 )
-from reconciler.host.directories import links, strays
+from reconciler.host.directories import busy, links, strays
 from reconciler.host.directories.tally import Names, keep_first, keep_largest
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
@@ -122,9 +122,15 @@ class _Found:
     settings: dict[str, Names] = field(default_factory=dict)
 
 
-def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
-    """Walk one subvolume from ``path``; a directory that is not there is an empty tree."""
+def scan(
+    path: str, mounted: frozenset[str], apart: tuple[str, ...] = (), *, patient: bool = True
+) -> Tree:
+    """Walk one subvolume from ``path``; a directory that is not there is an empty tree.
+
+    ``patient``: files on which others have leases are waited for.
+    """
     walk, found = Walk(frozenset(apart), mounted), _Found()
+    walk.patience *= patient
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
             _judge(entry, path, found)
@@ -259,4 +265,5 @@ def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
         tuple(sorted(found.left_over, key=lambda file: file.path)),
         tuple(walk.special),
         walk.special_count,
+        busy.told(walk.busy),
     )

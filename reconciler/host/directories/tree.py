@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from bisect import insort
 
 from reconciler.core.facts import Sharing
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
-_LARGE = 1 << 20  # what is smaller is rewritten in no time
-
 
 @dataclass(slots=True)
 class Walk:
@@ -34,6 +33,13 @@ class Walk:
     special: list[str] = field(default_factory=list)
     """As in core.tree.Tree."""
     special_count: int = 0
+    busy: dict[str, int] = field(default_factory=dict)
+    """Files of ``unseen`` that were not opened: the process that has a write lease on each."""
+    leases: leased.Leases = field(default_factory=leased.Leases)
+    deferred: dict[str, int] = field(default_factory=dict)
+    """Those that are held now, and are asked for again."""
+    patience: float = 1.0
+    """Seconds for which they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
                             _special(child, status, walk)
             except OSError as error:
                 _unless_gone(error, relative, walk)
+        yield from _once_free(top, device, walk)
 
 
 def named(path: str, names: Iterable[str], walk: Walk) -> Iterator[Entry]:
@@ -100,14 +107,44 @@ def named(path: str, names: Iterable[str], walk: Walk) -> Iterator[Entry]:
     with inode.directory(path) as top:
         device = os.fstat(top).st_dev
         for relative in names:
-            folder, name = os.path.split(relative)
-            try:
-                with inode.beneath(folder or ".", top, os.O_DIRECTORY) as fd:
-                    status = os.lstat(name, dir_fd=fd)
-                    if status.st_dev == device and stat.S_ISREG(status.st_mode):
-                        yield from _file(fd, name, relative, status, walk)
-            except OSError as error:
-                _unless_gone(error, relative, walk)
+            yield from _one(top, device, relative, walk)
+        yield from _once_free(top, device, walk)
+
+
+def _one(top: int, device: int, relative: str, walk: Walk) -> Iterator[Entry]:
+    folder, name = os.path.split(relative)
+    try:
+        with inode.beneath(folder or ".", top, os.O_DIRECTORY) as fd:
+            status = os.lstat(name, dir_fd=fd)
+            if status.st_dev == device and stat.S_ISREG(status.st_mode):
+                yield from _file(fd, name, relative, status, walk)
+    except OSError as error:
+        _unless_gone(error, relative, walk)
+
+
+_PAUSE = 0.01
+"""Seconds between two times that held files are asked for."""
+
+
+def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
+    """Files that were held as the walk came by, as soon as they are free; what stays held is busy.
+
+    A run exchanges an image in some milliseconds. The kernel tells nobody that a lease has ended,
+    but who opens the file, which is what must not be: so the list of leases is read again.
+    """
+    deadline = time.monotonic() + walk.patience
+    while walk.deferred:
+        held, walk.deferred = walk.deferred, {}
+        for relative in held:
+            yield from _one(top, device, relative, walk)
+        if walk.deferred and time.monotonic() >= deadline:
+            break
+        if walk.deferred:
+            time.sleep(_PAUSE)
+    for relative, pid in walk.deferred.items():
+        walk.busy[relative] = pid
+        walk.unseen.add(relative)
+    walk.deferred = {}
 
 
 _SORTS = {
@@ -143,9 +180,9 @@ def _other_subvolume(child: str, status: os.stat_result, walk: Walk) -> None:
 def _file(
     within: int, name: str, relative: str, status: os.stat_result, walk: Walk
 ) -> Iterator[Entry]:
-    """Not one that is being rewritten: to open it would end that (a lease is broken)."""
-    if status.st_size >= _LARGE and leased.by_others(status, within):
-        walk.unseen.add(relative)
+    """Not one that is being rewritten: to open it would disturb that (a lease is broken)."""
+    if pid := walk.leases.holder(status, within):
+        walk.deferred[relative] = pid
     else:
         yield from _opened(within, name, relative, walk)
 
@@ -161,9 +198,11 @@ def _opened(within: int, name: str, relative: str, walk: Walk) -> Iterator[Entry
 def _unless_gone(error: OSError, relative: str, walk: Walk) -> None:
     """A file deleted while we look is no fact; one that may not be read is.
 
-    EWOULDBLOCK: someone holds a write lease on it (fcntl(2), F_SETLEASE).
+    EWOULDBLOCK: someone took a write lease on it just now (fcntl(2), F_SETLEASE).
     """
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EWOULDBLOCK}:
+    if error.errno == errno.EWOULDBLOCK:
+        walk.deferred[relative] = 0
+    elif error.errno in {errno.EACCES, errno.EPERM}:
         walk.unseen.add(relative)
     elif error.errno not in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
         raise error

@@ -1,44 +1,134 @@
 """Whether somebody holds a write lease on a file, found out without opening it (proc(5), locks).
 
-To open a leased file breaks the lease, also where that then fails: a plan that
-looks would end the rewriting of an image by another run.
+To open a leased file breaks the lease, also where that then fails: a plan that looks would
+disturb the rewriting of an image by another run. A read lease lets readers in (fcntl(2)), so it
+counts for nothing here.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import time
+from contextlib import contextmanager, suppress
+
+from reconciler.host.kernel import inode
+from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PID, _INODE = -4, -3  # columns of /proc/locks, from the end
+_LOCK = "/run/vmtune.lock"
+"""What a run holds from before its first lease to its end: the same as host/lock.py."""
+_CALM = 0.02
+"""Seconds: no run takes its first lease so soon after it has the lock, as it plans again first."""
+
+
+class BusyError(BlockingIOError):
+    """A file was not opened, because the process ``pid`` has a write lease on it."""
+
+    def __init__(self, path: str, pid: int) -> None:
+        self.pid = pid
+        super().__init__(errno.EWOULDBLOCK, "another process has a write lease on it", path)
+
+
+@dataclass(slots=True)
+class Leases:
+    """Who holds a file, asked of many files: the kernel is asked each time only while any is held.
+
+    Where nobody has a lease and no run of vmtune is under way, none is asked for again for a
+    moment (_CALM): a walk meets a million files.
+    """
+
+    calm: float = 0.0
+    """Until when, as of time.monotonic()."""
+
+    def holder(self, status: os.stat_result, within: int) -> int:
+        """As the function of that name."""
+        if time.monotonic() < self.calm:
+            return 0
+        data = _locks()
+        if b"LEASE" not in data and not _running(data):
+            self.calm = time.monotonic() + _CALM
+            return 0
+        return _holder(data, status, within)
+
+
+def holder(status: os.stat_result, within: int) -> int:
+    """The process that has a write lease on the file, other than this one; 0 where none has.
+
+    ``within`` is the file's directory. The same number means another file in another subvolume,
+    so the holder's descriptors decide; a process that may not be looked into counts as holding it.
+    """
+    return _holder(_locks(), status, within)
 
 
 def by_others(status: os.stat_result, within: int) -> bool:
-    """Whether another process has a write lease on the file; ``within`` is its directory.
+    """Whether another process has a write lease on the file."""
+    return bool(holder(status, within))
 
-    The same number means another file in another subvolume, so the holder's descriptors
-    decide; a process that may not be looked into counts as holding it.
-    """
-    return any(
-        _has(int(words[_PID]), status)
-        for words in _leases(within)
-        if _number(words) == status.st_ino and int(words[_PID]) != os.getpid()
-    )
+
+@contextmanager
+def opened(path: str, top: int) -> Iterator[int]:
+    """A descriptor as of inode.beneath; BusyError, before anything is opened, where it is held."""
+    if pid := holder(inode.status_beneath(path, top), top):
+        raise BusyError(path, pid)
+    with inode.beneath(path, top) as fd:
+        yield fd
 
 
 def numbers(within: int) -> frozenset[int]:
     """Inode numbers, in whatever subvolume of a filesystem, on which anybody has a write lease."""
-    return frozenset(map(_number, _leases(within)))
+    return frozenset(map(_number, _leases(_locks(), within)))
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is a run of vmtune that has the lock."""
+    return _running(_locks()) == pid
+
+
+def _holder(data: bytes, status: os.stat_result, within: int) -> int:
+    for words in _leases(data, within):
+        pid = int(words[_PID])
+        if _number(words) == status.st_ino and pid != os.getpid() and _has(pid, status):
+            return pid
+    return 0
 
 
 def _number(words: list[bytes]) -> int:
     return int(words[_INODE].rpartition(b":")[2])
 
 
-def _leases(within: int) -> list[list[bytes]]:
-    """Lines of /proc/locks about the filesystem of a directory; of all where it is on no mount."""
+def _locks() -> bytes:
     with open("/proc/locks", "rb") as file:
-        found = [line.split() for line in file if b"LEASE" in line and b"WRITE" in line]
+        return file.read()
+
+
+def _leases(data: bytes, within: int) -> list[list[bytes]]:
+    """Lines of /proc/locks about the filesystem of a directory; of all where it is on no mount.
+
+    A lease that is being broken is shown with the type that it is to become.
+    """
+    lines = (line for line in data.splitlines() if b"LEASE" in line)
+    found = [line.split() for line in lines if b"WRITE" in line or b"BREAKING" in line]
     device = _device(within) if found else None
     return [each for each in found if device in {None, each[_INODE].rpartition(b":")[0]}]
+
+
+def _running(data: bytes) -> int:
+    """The process that has the lock of vmtune's runs, other than this one; 0 where none has."""
+    if b"FLOCK" not in data:
+        return 0
+    with suppress(OSError), inode.opened(os.path.dirname(_LOCK), extra=os.O_DIRECTORY) as folder:
+        number = os.lstat(os.path.basename(_LOCK), dir_fd=folder).st_ino
+        device = _device(folder)
+        for words in (line.split() for line in data.splitlines() if b"FLOCK" in line):
+            is_it = _number(words) == number and words[_INODE].rpartition(b":")[0] == device
+            if is_it and b"->" not in words and int(words[_PID]) != os.getpid():
+                return int(words[_PID])
+    return 0
 
 
 def _device(within: int) -> bytes | None:

@@ -36,7 +36,8 @@ these 16 bytes in any other way, as long as no inode number and no generation re
 _REF, _EXTENDED_REF = struct.Struct("=QH"), struct.Struct("=QQH")
 _ROOT_REF_DATA = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
 _INODE_ITEM, _INODE_REF, _INODE_EXTREF, _DIR_ITEM, _DIR_INDEX = 1, 12, 13, 84, 96
-_ROOT_ITEM, _ROOT_REF, _ROOT_TREE = 132, 156, 1
+_ROOT_ITEM, _ROOT_REF = 132, 156
+ROOT_TREE, QUOTA_TREE = 1, 8  # BTRFSROOT_TREE_OBJECTID, BTRFS_QUOTA_TREE_OBJECTID
 _LAST_KIND = 255
 _BYTES_USED = 192  # offsetof(struct btrfs_root_item, bytes_used)
 NODATACOW = 2  # BTRFS_INODE_NODATACOW
@@ -56,9 +57,14 @@ def commit(fd: int) -> int:
 
     Returns the transaction that holds it; what changes from now on is of a later one.
     """
-    transaction = ioctl.call(fd, _START_SYNC, bytearray(8))
+    transaction = begin_commit(fd)
     ioctl.call(fd, _WAIT_SYNC, transaction)
     return int.from_bytes(transaction, sys.byteorder)
+
+
+def begin_commit(fd: int) -> bytearray:
+    """Begin what ``commit`` does, and return its transaction; EROFS after an error."""
+    return ioctl.call(fd, _START_SYNC, bytearray(8))
 
 
 def inodes(fd: int, without: tuple[bytes, ...]) -> Iterator[Inode]:
@@ -110,8 +116,8 @@ def changed(fd: int, after: int, most: int) -> list[Inode] | None:
     tree that were written since, whatever else is in it; None where those have more than ``most``
     items. Directory and bytes on disk are given as 0.
     """
-    found, items = [], _items(fd, 0, (_FIRST, _LAST), (0, _LAST_KIND), after + 1)
-    for count, (number, _, kind, data) in enumerate(items):
+    found, read = [], items(fd, 0, (_FIRST, _LAST), (0, _LAST_KIND), after + 1)
+    for count, (number, _, kind, data) in enumerate(read):
         if count >= most:
             return None
         if kind == _INODE_ITEM:
@@ -128,7 +134,7 @@ def stamp(fd: int, number: int) -> tuple[int, float, bytes]:
     one after any change of a name in it, and the same after an update of its time of access.
     FileNotFoundError where there is no such inode.
     """
-    for *_, data in _items(fd, 0, (number, number), (_INODE_ITEM, _INODE_ITEM)):
+    for *_, data in items(fd, 0, (number, number), (_INODE_ITEM, _INODE_ITEM)):
         seconds, nanoseconds = _CHANGE_TIME.unpack_from(data, _CHANGE_TIME_AT)
         change = data[_CHANGE_TIME_AT : _CHANGE_TIME_AT + _CHANGE_TIME.size]
         kept = data[16:24] + data[52:56] + data[64:80] + change
@@ -138,7 +144,7 @@ def stamp(fd: int, number: int) -> tuple[int, float, bytes]:
 
 def names(fd: int, number: int) -> Iterator[tuple[int, str]]:
     """All names of an inode, each with the number of its directory."""
-    for _, offset, kind, data in _items(fd, 0, (number, number), (_INODE_REF, _INODE_EXTREF)):
+    for _, offset, kind, data in items(fd, 0, (number, number), (_INODE_REF, _INODE_EXTREF)):
         at = 0
         while at < len(data):
             if kind == _INODE_REF:
@@ -154,7 +160,7 @@ def names(fd: int, number: int) -> Iterator[tuple[int, str]]:
 def subvolumes(fd: int, identifier: int) -> Iterator[tuple[int, str]]:
     """Subvolumes directly within one: the number of the directory, and the name there."""
     within = (identifier, identifier)
-    for *_, data in _items(fd, _ROOT_TREE, within, (_ROOT_REF, _ROOT_REF)):
+    for *_, data in items(fd, ROOT_TREE, within, (_ROOT_REF, _ROOT_REF)):
         directory, _, length = _ROOT_REF_DATA.unpack_from(data)
         at = _ROOT_REF_DATA.size
         yield directory, os.fsdecode(data[at : at + length])
@@ -163,12 +169,12 @@ def subvolumes(fd: int, identifier: int) -> Iterator[tuple[int, str]]:
 def size(fd: int, identifier: int) -> int:
     """Bytes of a subvolume's tree: inodes, names, where data lies. 0 where it is not found."""
     within = (identifier, identifier)
-    for *_, data in _items(fd, _ROOT_TREE, within, (_ROOT_ITEM, _ROOT_ITEM)):
+    for *_, data in items(fd, ROOT_TREE, within, (_ROOT_ITEM, _ROOT_ITEM)):
         return int(struct.unpack_from("=Q", data, _BYTES_USED)[0])
     return 0
 
 
-def _items(
+def items(
     fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int], since: int = 0
 ) -> Iterator[tuple[int, int, int, bytes]]:
     """Number, offset, type and data of the items of these objects; tree 0 is that of ``fd``.

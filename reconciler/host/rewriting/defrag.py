@@ -12,15 +12,15 @@ import os
 import stat
 import struct
 import time
-from contextlib import contextmanager
 
-from reconciler.core import compression, pieces
+from reconciler.core import compression, pieces, wholeness
 from reconciler.core.defragment import CLOSED, FAILED, SHARED, Ended, File, Found, Left, Outcome
 from reconciler.core.watch import Step
 from reconciler.formats import mountinfo, options
-from reconciler.host.directories import tree
+from reconciler.host.directories import busy, tree
 from reconciler.host.files import sync
-from reconciler.host.kernel import btrfs, fiemap, inode, ioctl, leased, statfs
+from reconciler.host.kernel import btrfs, fiemap, inode, ioctl, leased, statfs, stub
+from reconciler.host.kernel import wholeness as condition
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass
@@ -70,13 +70,18 @@ def place(given: str) -> Place:
         kind = statfs.filesystem_type(path)
         if kind != "btrfs":
             raise Refused(f"{given} is on {kind}, not Btrfs: there is nothing to defragment")
+        if stub.is_stub(path, status):
+            raise stub.refused(path)
         is_file = stat.S_ISREG(status.st_mode)
         top, name = os.path.split(path) if is_file else (path, "")
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:
             closed = btrfs.subvolume(fd).read_only or os.fstatvfs(fd).f_flag & os.ST_RDONLY
-            uuid = btrfs.filesystem_uuid(fd)
+            uuid, profiles = btrfs.filesystem_uuid(fd), btrfs.data_profiles(fd)
+            unsafe = wholeness.refusal(condition.now(fd), profiles)
     except OSError as error:
         raise Refused(f"{given}: {error.strerror}", _way_out(error)) from None
+    if unsafe:
+        raise Refused(f"{given}: {unsafe.text}", unsafe.hint)
     if closed:
         raise Refused(
             f"{given} is in a subvolume or a mount that is read-only: nothing can be moved there",
@@ -123,7 +128,7 @@ def look(where: Place, allowed: bool, known: set[tuple[int, int]], several: bool
     return Found(
         where.path, todo, whole, sorted(left, key=lambda each: each.path),
         sorted(walk.subvolumes), sorted(walk.mounts), walk.unseen.standing,
-        where.compression, where.free, since,
+        where.compression, where.free, since, busy.told(walk.busy),
     )  # fmt: skip
 
 
@@ -133,19 +138,13 @@ def _entries(where: Place, walk: tree.Walk) -> Iterator[tree.Entry]:
         return
     with inode.directory(where.top) as top:
         try:
-            with _opened(where.name, top) as fd:
+            with leased.opened(where.name, top) as fd:
                 yield tree.Entry(where.name, fd, os.fstat(fd), top)
+        except leased.BusyError as error:
+            walk.busy[where.name] = error.pid
+            walk.unseen.add(where.name)
         except PermissionError:
             walk.unseen.add(where.name)
-
-
-@contextmanager
-def _opened(path: str, top: int) -> Iterator[int]:
-    """Not one that is being rewritten: to open it would end that (a lease is broken)."""
-    if leased.by_others(inode.status_beneath(path, top), top):
-        raise PermissionError(errno.EACCES, "is being rewritten by another program", path)
-    with inode.beneath(path, top) as fd:
-        yield fd
 
 
 def _file(entry: tree.Entry, mount: str) -> File | None:
@@ -219,7 +218,7 @@ class Work:
         """Bytes that were done of it; 0 where it changed so that it may not be."""
         done = 0
         try:
-            with _opened(file.path, top) as fd:
+            with leased.opened(file.path, top) as fd:
                 if os.fstat(fd).st_ino != file.inode:
                     return 0
                 now = file.lies
@@ -273,7 +272,7 @@ class Work:
 def _after(file: File, top: int) -> int:
     """Fragments now; as before where the file is gone or closed since."""
     try:
-        with _opened(file.path, top) as fd:
+        with leased.opened(file.path, top) as fd:
             return pieces.pieces(fiemap.extents(fd)).fragments
     except OSError:
         return file.lies.fragments

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
+from reconciler.core import wholeness
 from reconciler.core.images import CODES
 from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
-from reconciler.host.kernel import holders, lease
+from reconciler.host.kernel import btrfs, holders, lease
+from reconciler.host.kernel import wholeness as condition
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import copying, rewrite
 from reconciler.host.rewriting.todo import Todo
@@ -39,6 +41,9 @@ _SMALL = 1 << 20
 """Bytes on disk up to which images wait for each other, to be synced at the same time."""
 _TOGETHER, _AGE = 32, 0.05
 """How many of them at most, and how many seconds: whoever opens one waits for that too."""
+
+_WHOLE = 1.0
+"""Seconds for which the filesystem counts as whole once it was seen to be."""
 
 
 def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
@@ -90,6 +95,8 @@ class _Work:
     left: list[str] = field(default_factory=list)
     left_count: int = 0
     hint: str = ""
+    whole_until: float = 0.0
+    """When the state of the filesystem is asked for again (time.monotonic)."""
 
     def one(self, entry: Entry) -> None:
         """Rewrite it, or remember why not."""
@@ -114,6 +121,7 @@ class _Work:
             self._exchange()
 
     def _copy(self, entry: Entry, going: Callable[[int], None]) -> None:
+        self._still_whole(entry.fd)
         try:
             changed = rewrite.copy(entry, self.place.aim, self.copier, going)
         except rewrite.NoRoom:
@@ -123,6 +131,14 @@ class _Work:
         if not self.copied:
             self.since = time.monotonic()
         self.copied.append((entry, changed))
+
+    def _still_whole(self, fd: int) -> None:
+        """Refused where a device is missing by now, or the like: asked anew after a while."""
+        if time.monotonic() < self.whole_until:
+            return
+        if unsafe := wholeness.refusal(condition.now(fd), btrfs.data_profiles(fd)):
+            raise Refused(unsafe.text, unsafe.hint)
+        self.whole_until = time.monotonic() + _WHOLE
 
     def _is_old(self) -> bool:
         return bool(self.copied) and time.monotonic() - self.since > _AGE

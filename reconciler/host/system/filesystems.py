@@ -7,10 +7,12 @@ import os
 import stat
 
 from reconciler.core.facts import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
+from reconciler.core.room import Quota
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Hidden
+from reconciler.core.stub import KIND as STUB
 from reconciler.formats import mountinfo
-from reconciler.host.kernel import btrfs, inode, statfs
+from reconciler.host.kernel import btrfs, inode, quota, statfs, stub, wholeness
 from reconciler.host.people import caller
 from reconciler.host.system import snapshotters
 from reconciler.value import replace
@@ -36,10 +38,10 @@ def locate(path: str, homes: frozenset[str]) -> Location:
     while (status := _status(nearest)) is None:
         missing.insert(0, nearest)
         nearest = os.path.dirname(nearest)
+    is_stub = stub.is_stub(nearest, status)
+    kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if missing:
-        kind = "missing" if stat.S_ISDIR(status.st_mode) else f"below {nearest}, which is a file"
-    else:
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+        kind = "missing" if kind == "directory" else f"below {nearest}, which is {kind}"
     at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in homes)
     setgid = bool(status.st_mode & stat.S_ISGID)
     uid = status.st_uid if at_home else 0
@@ -48,8 +50,9 @@ def locate(path: str, homes: frozenset[str]) -> Location:
     # Only what one could have changed oneself may one have changed through a link.
     foreign = (link for link, owner in links if owner not in {0, status.st_uid})
     return Location(
-        real, kind, tuple(missing), uid, gid, setgid, is_home, foreign_link=next(foreign, "")
-    )
+        real, kind, tuple(missing), uid, gid, setgid, is_home,
+        foreign_link=next(foreign, ""), stub=nearest if is_stub else "",
+    )  # fmt: skip
 
 
 def _followed(path: str) -> tuple[str, list[tuple[str, int]]]:
@@ -93,6 +96,9 @@ def filesystem(path: str, see: Snapshot) -> Filesystem:
     name = statfs.filesystem_type(path)
     if name != "btrfs":
         return Filesystem(name)
+    if stub.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
+        path = os.path.dirname(path)
+        there = os.lstat(path)
     status = os.statvfs(path)
     # One that may not be read says nothing of the others there.
     is_open = os.access(path, os.R_OK)
@@ -103,13 +109,19 @@ def filesystem(path: str, see: Snapshot) -> Filesystem:
 
 def btrfs_in(path: str, see: Snapshot) -> Filesystem:
     """What a Btrfs says of itself, and of the subvolume of an existing path."""
+    mounted = see(Mounts())
+    mount = mountinfo.containing(mounted, path)
     with _anywhere_on(path, see) as fd:
+        uuid, inside = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd)
+        is_there = os.fstat(fd).st_dev == os.lstat(path).st_dev
         return Filesystem(
             "btrfs",
-            btrfs.filesystem_uuid(fd),
+            uuid,
             btrfs.label(fd),
             btrfs.data_profiles(fd),
-            read_only=btrfs.subvolume(fd).read_only,
+            read_only=inside.read_only,
+            condition=wholeness.look(fd, mount.super_options if mount else ""),
+            quota=quota.look(fd, uuid, inside.identifier) if is_there else Quota(unseen=True),
         )
 
 

@@ -25,7 +25,18 @@ from typing import Any
 import yaml
 
 from reconciler.config import load
-from reconciler.core import discovery, facts, images, layout, places, subvolume, tree
+from reconciler.core import (
+    discovery,
+    facts,
+    images,
+    layout,
+    places,
+    room,
+    stub,
+    subvolume,
+    tree,
+    wholeness,
+)
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.core.standing import Standing
@@ -48,6 +59,9 @@ QUERIES = {
 # These rooms know what comes from formats, and from typing, for type checkers only.
 _TYPES = {
     **vars(tree),
+    **vars(room),
+    **vars(stub),
+    **vars(wholeness),
     **vars(images),
     **vars(subvolume),
     **vars(discovery),

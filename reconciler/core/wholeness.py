@@ -1,0 +1,107 @@
+"""The state of a whole Btrfs, and which changes it forbids whatever an entry allows.
+
+Nocow data has no checksums. What is written to it while a device is away is on the other
+devices only; once the device is back, its old copy is read as often as the new one, and scrub
+repairs nothing. So nothing is made nocow, and no image is moved, on a filesystem that is not whole.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.model import Note, Refusal
+from reconciler.core.sizes import counted
+from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
+"""Profiles that keep data twice, or so that a lost device can be made up for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the kernel says of a mounted filesystem as a whole.
+
+    ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
+    mounted. ``degraded`` is the mount option, which stays when a device comes back.
+    ``replacing``: a device is being replaced, or that was interrupted. ``failed``: the kernel
+    made it read-only after an error. ``errors`` has a text for each device whose counters of
+    errors are not zero: the counters are kept over a reboot (btrfs-device(8), stats).
+    """
+
+    devices: int = 1
+    missing: int = 0
+    degraded: bool = False
+    replacing: bool = False
+    failed: bool = False
+    errors: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The state in a word or two, as a saved plan keeps it: "whole", "device missing" ..."""
+        if self.failed:
+            return "read-only after an error"
+        if self.missing:
+            return "device missing"
+        if self.degraded:
+            return "mounted degraded"
+        return "device being replaced" if self.replacing else "whole"
+
+
+WHOLE = Condition()
+
+
+def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
+    """Say why nothing may be made nocow or rewritten there; None where it may.
+
+    ``profiles`` are those of the data block groups, () where they are not known.
+    """
+    if of.failed:
+        return Refusal(
+            "the kernel made this filesystem read-only after an error",
+            "`dmesg` says which error: mend that, then unmount the filesystem and mount it again",
+            "V113",
+        )
+    if of.missing:
+        are = "is" if of.missing == 1 else "are"
+        return Refusal(
+            f"{of.missing} of the {counted(of.devices, 'device')} of this filesystem {are} "
+            f"missing, so {_NOTHING}: {_price(profiles)}",
+            "put the device back or replace it (`btrfs replace`), mount the filesystem without "
+            "`degraded`, then run `btrfs scrub start`",
+            "V111",
+        )
+    if of.degraded:
+        return Refusal(
+            f"this filesystem is mounted with the option `degraded`, so {_NOTHING}: a device that "
+            "was away may hold old data, and nocow data has no checksums that tell it from new",
+            "run `btrfs scrub start`, then mount the filesystem without `degraded`",
+            "V111",
+        )
+    if of.replacing:
+        return Refusal(
+            f"a device of this filesystem is being replaced, so {_NOTHING}: nocow data has no "
+            "checksums that tell a wrong copy",
+            "apply again when `btrfs replace status` says that it has finished",
+            "V112",
+        )
+    return None
+
+
+_NOTHING = "nothing is made nocow and no image is moved"
+
+
+def _price(profiles: tuple[str, ...]) -> str:
+    if profiles and not REDUNDANT.intersection(profiles):
+        return "what lies there cannot be read"
+    return (
+        "what is written to nocow files now has no checksum, and when the device is back, its old "
+        "copy is read as often as the new one"
+    )
+
+
+def errors(of: Condition) -> Iterator[Note]:
+    """Say which errors the devices have made so far: what they return is what nocow rests on."""
+    if of.errors:
+        yield Note(f"errors counted on its devices: {'; '.join(of.errors)}", "V115")
