@@ -568,7 +568,7 @@ def test_a_file_under_a_write_lease_is_unknown(host: World):
         before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent to break the lease
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         try:
-            assert "V107" in host.plan(expect=6).row(f"? nocow {image}")
+            assert "V720" in host.plan(expect=6).row(f"? nocow {image}")
         finally:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
             signal.signal(signal.SIGIO, before)

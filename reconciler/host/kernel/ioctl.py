@@ -6,11 +6,12 @@ import fcntl
 import os
 
 NONE, WRITE, READ = 0, 1, 2
+_IS_OTHER = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
 
 
 def number(direction: int, letter: int, index: int, size: int) -> int:
     """The request number; the PowerPC, MIPS, SPARC and Alpha headers lay it out differently."""
-    if os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha")):
+    if _IS_OTHER:
         bits = {NONE: 1, READ: 2, WRITE: 4, READ | WRITE: 6}[direction] << 29
     else:
         bits = direction << 30

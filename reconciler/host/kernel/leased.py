@@ -81,7 +81,7 @@ def opened(path: str, top: int) -> Iterator[int]:
 
 def numbers(within: int) -> frozenset[int]:
     """Inode numbers, in whatever subvolume of a filesystem, on which anybody has a write lease."""
-    return frozenset(map(_number, _leases(_locks(), within)))
+    return frozenset(map(_number, _on_it(_leases(_locks()), within)))
 
 
 def runs(pid: int) -> bool:
@@ -90,11 +90,15 @@ def runs(pid: int) -> bool:
 
 
 def _holder(data: bytes, status: os.stat_result, within: int) -> int:
-    for words in _leases(data, within):
-        pid = int(words[_PID])
-        if _number(words) == status.st_ino and pid != os.getpid() and _has(pid, status):
-            return pid
-    return 0
+    if b":%d " % status.st_ino not in data:  # most files are not even named there
+        return 0
+    found = [
+        words
+        for words in _leases(data)
+        if _number(words) == status.st_ino and int(words[_PID]) != os.getpid()
+    ]
+    holders = (int(words[_PID]) for words in _on_it(found, within))
+    return next((pid for pid in holders if _has(pid, status)), 0)
 
 
 def _number(words: list[bytes]) -> int:
@@ -102,31 +106,41 @@ def _number(words: list[bytes]) -> int:
 
 
 def _locks() -> bytes:
-    with open("/proc/locks", "rb") as file:
-        return file.read()
+    fd = os.open("/proc/locks", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = b""
+        while more := os.read(fd, 1 << 16):
+            found += more
+        return found
+    finally:
+        os.close(fd)
 
 
-def _leases(data: bytes, within: int) -> list[list[bytes]]:
-    """Lines of /proc/locks about the filesystem of a directory; of all where it is on no mount.
+def _leases(data: bytes) -> list[list[bytes]]:
+    """The lines of /proc/locks about write leases, also of those that are being broken.
 
-    A lease that is being broken is shown with the type that it is to become.
+    One that is being broken is shown with the type that it is to become.
     """
     lines = (line for line in data.splitlines() if b"LEASE" in line)
-    found = [line.split() for line in lines if b"WRITE" in line or b"BREAKING" in line]
-    device = _device(within) if found else None
-    return [each for each in found if device in {None, each[_INODE].rpartition(b":")[0]}]
+    return [line.split() for line in lines if b"WRITE" in line or b"BREAKING" in line]
+
+
+def _on_it(leases: list[list[bytes]], within: int) -> list[list[bytes]]:
+    """Those on the filesystem of a directory; all of them where that is on no mount."""
+    device = _device(within) if leases else None
+    return [each for each in leases if device in {None, each[_INODE].rpartition(b":")[0]}]
 
 
 def _running(data: bytes) -> int:
     """The process that has the lock of vmtune's runs, other than this one; 0 where none has."""
     if b"FLOCK" not in data:
         return 0
-    with suppress(OSError), inode.opened(os.path.dirname(_LOCK), extra=os.O_DIRECTORY) as folder:
-        number = os.lstat(os.path.basename(_LOCK), dir_fd=folder).st_ino
-        device = _device(folder)
+    with suppress(OSError):
+        status = os.lstat(_LOCK)  # /run is a tmpfs, whose number is the same in both
+        device = b"%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev))
         for words in (line.split() for line in data.splitlines() if b"FLOCK" in line):
-            is_it = _number(words) == number and words[_INODE].rpartition(b":")[0] == device
-            if is_it and b"->" not in words and int(words[_PID]) != os.getpid():
+            is_it = words[_INODE] == b"%s:%d" % (device, status.st_ino) and b"->" not in words
+            if is_it and int(words[_PID]) != os.getpid():
                 return int(words[_PID])
     return 0
 

@@ -39,6 +39,10 @@ _COMPRESS = options.family("compress")
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _FRESH = 10.0
 """Seconds for which what was seen of a file is taken to be so: to look costs as well."""
+_WAYS_OUT = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "`btrfs qgroup show -pcre PATH` shows which limit it is: raise it, or make room",
+}
 _GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR})
 
 
@@ -262,7 +266,7 @@ class Work:
         )  # fmt: skip
 
     def _give_up(self, path: str, error: OSError) -> None:
-        hint = "make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "`dmesg` may say why"
+        hint = _WAYS_OUT.get(error.errno or 0, "`dmesg` may say why")
         self.problem = Refused(
             f"{path}: {error.strerror}",
             f"{hint}; what was done stays, and running it again goes on",
