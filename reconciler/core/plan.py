@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import agree, former, tries
+from reconciler.core import agree, former, obstacles, tries
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
 from reconciler.core.model import (
@@ -174,7 +174,10 @@ def _changes(
         behind = not swaps and any(isinstance(w, Reload) for w in words)
         notes = (*base.notes, _BEHIND) if behind else base.notes
         op = Op.CHANGE if behind else operation(swaps, notes)
-        yield replace(base, op=op, swaps=swaps, notes=notes)
+        if no := obstacles.obstacle(swaps, see):
+            yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
+        else:
+            yield replace(base, op=op, swaps=swaps, notes=notes)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
@@ -210,10 +213,13 @@ def _leftovers(
         yield Change(Op.UNKNOWN, kind.name, "...", text=f"no longer declared: {hidden.why}")
         return
     for name, swaps in left:
-        if swaps and not any(swap.place in others for swap in swaps):
-            yield Change(
-                Op.REMOVE, kind.name, name, text="no longer declared: taken back", swaps=swaps
-            )
+        if not swaps or any(swap.place in others for swap in swaps):
+            continue
+        row = Change(Op.REMOVE, kind.name, name, text="no longer declared: taken back", swaps=swaps)
+        if no := obstacles.obstacle(swaps, see):
+            text = f"no longer declared, but {no.text}"
+            row = replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, swaps=())
+        yield row
 
 
 def _taken_back(
@@ -244,7 +250,8 @@ def _put_back(owner: str, goals: Sequence[Goal[Any]], see: Snapshot) -> Change:
     swaps = tuple(_drift((goal for goal in goals if not lasting[goal.place]), owner, see))
     notes = tuple(note for note in lasting.values() if note)
     row = Change(Op.REMOVE if swaps else operation((), notes), kind, name, notes=notes)
-    if no := former.obstacle((swap.place for swap in swaps), see):
+    no = former.obstacle((swap.place for swap in swaps), see) or obstacles.obstacle(swaps, see)
+    if no:
         text = f"no longer declared, but {no.text}"
         return replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
     return replace(row, text="no longer declared: what was there before is put back", swaps=swaps)

@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.facts import Filesystem, Location
+    from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.snapshot import Snapshot
@@ -83,9 +83,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
+    where, _ = ground
     have = see(Directory(where.path))
-    if refusal := _standing_in_the_way(spec, where, host, have):
+    if refusal := _standing_in_the_way(spec, where, have):
         yield refusal
         return
     if where.path != spec.path:
@@ -101,13 +101,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     yield from _contents(spec, where.path, see)
 
 
-def _standing_in_the_way(
-    spec: Spec, where: Location, host: Filesystem, have: Folder | None
-) -> Refusal | None:
+def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
-    if host.read_only:
-        return Refusal(f"{where.path} is on a read-only mount or subvolume")
     if have and have.nocow and not spec.ends_nocow:
         return Refusal(
             "it is nocow, and the kernel refuses a compression property beside that (EINVAL)",

@@ -26,7 +26,7 @@ HUNDREDS = {
     **dict.fromkeys(("nocow", "elsewhere"), "1"),
     **dict.fromkeys(("mount", "fstab_line", "former"), "2"),
     **dict.fromkeys(("defrag", "worth"), "34"),
-    "revert": "4",
+    **dict.fromkeys(("revert", "obstacles"), "4"),
     **dict.fromkeys(("check_host", "check_fstab", "check_images"), "5"),
     "subvolume": "6",
     "images": "71",  # V101 is older than this kind, and known by its number
