@@ -164,7 +164,7 @@ def test_a_schedule_is_not_set_up_where_the_images_were_not_rewritten(host: Worl
     ran = host.prepared(fault, "apply", "--yes")
     assert ran.code == 3, ran
     assert not list(CRON_D.iterdir())
-    assert f"because images below {images} failed" in ran.err
+    assert f"because images below {images}  2 files copy-on-write -> nocow failed: " in ran.err
 
 
 def test_an_immutable_directory_is_refused_in_the_plan(each: Each):
@@ -201,3 +201,19 @@ def test_what_is_in_sync_is_so_on_a_read_only_mount(host: World):
     run("chattr", "-C", top)
     run("mount", "-o", "remount,bind,ro", top)
     assert "is on a read-only mount" in host.plan(expect=7).row("! nocow")
+
+
+def test_a_subvolume_that_cannot_be_is_no_reason_to_leave_the_rest(host: World, images: Path):
+    """The directory stays a plain one; it and its images are as declared all the same."""
+    written(images / "b.raw", MIB)
+    (host.area / "other name").hardlink_to(images / "a.raw")
+    host.nocow(images, subvolume=True, existing="rewrite")
+    planned = host.plan(expect=2)
+    assert planned.row("! subvolume").endswith("V609")
+    ran = host.apply(expect=7)
+    assert "2 refused: subvolume" in ran.out
+    assert is_nocow(images)
+    assert is_nocow(images / "b.raw")
+    assert not is_nocow(images / "a.raw")
+    assert (images / "a.raw").stat().st_nlink == 2
+    host.plan(expect=7)
