@@ -11,7 +11,7 @@ from reconciler.core.facts import FilesystemOf, Fixed
 from reconciler.core.images import Images, PropertyBelow, Strays
 from reconciler.core.model import Refusal
 from reconciler.core.places import Below, Directory, TextFile, Timer
-from reconciler.core.subvolume import Subvolume
+from reconciler.core.subvolume import MISSING, Subvolume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def obstacle(swaps: Iterable[Swap], see: Snapshot) -> Refusal | None:
         if isinstance(place, _IN_A_TREE) and host and host.read_only:
             return Refusal(f"{place.path} is on a read-only mount or subvolume", code="V411")
         for path in _written(swap):
-            if why := see.maybe(Fixed(path)):
+            why = see.maybe(Fixed(path))
+            if why and not (_only_adds(swap) and why == "is append-only"):
                 return Refusal(f"{path} {why}", _hint(path, why), "V411")
     return None
 
@@ -49,8 +50,14 @@ def _written(swap: Swap) -> Iterator[str]:
         isinstance(place, Directory) and (swap.have is None or swap.want is None)
     ):
         yield from (_parent(place.path), place.path)
-    elif isinstance(place, Directory | Images | Strays):
+    elif isinstance(place, Images | Strays):
         yield place.path
+    elif isinstance(place, Directory) and swap.have.compression != swap.want.compression:
+        yield place.path  # an extended attribute; root may set +C on what is immutable
+
+
+def _only_adds(swap: Swap) -> bool:
+    return isinstance(swap.place, Directory | Subvolume) and swap.have in {None, MISSING}
 
 
 def _parent(path: str) -> str:

@@ -168,15 +168,17 @@ def test_a_schedule_is_not_set_up_where_the_images_were_not_rewritten(host: Worl
 
 
 def test_an_immutable_directory_is_refused_in_the_plan(each: Each):
-    run("chattr", "+i", each.old)
+    made = each.new.parent
+    made.mkdir(mode=0o755)
+    run("chattr", "+i", made)
     try:
         planned = each.host.plan(expect=2)
-        assert f"{each.old} is immutable" in planned.row(f"! nocow {each.old}")
-        assert f"chattr -i {each.old} allows it" in planned.out
+        assert f"{made} is immutable" in planned.row(f"! nocow {each.new}")
+        assert f"chattr -i {made} allows it" in planned.out
         each.host.apply(expect=7)
-        assert is_nocow(each.new)
+        assert is_nocow(each.old)
     finally:
-        run("chattr", "-i", each.old)
+        run("chattr", "-i", made)
     each.host.apply()
     assert each.is_done()
 
