@@ -150,7 +150,7 @@ def _judged(
             continue
         because = ""
         if result.because:
-            why = f"{text.where(result.because)} failed"
+            why = f"{text.action(result.because)} failed"
             because = f", because {why}"
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
@@ -160,9 +160,8 @@ def _judged(
         return held
     told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
     told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} left"] * bool(undone)
-    terminal.complain(
-        ", ".join(told), "what was done stays; running it again does the rest, where it can be done"
-    )
+    stays = "what was done stays; " if len(bad) + len(undone) < len(results) else ""
+    terminal.complain(", ".join(told), f"{stays}running it again does the rest, where it can be")
     return exits.INTERRUPTED if is_stopped else exits.PART_WAY
 
 
@@ -190,6 +189,8 @@ def _read_back(terminal: Terminal, results: Sequence[Result], see: Snapshot) -> 
         except Hidden:
             lost.append(swap)
     held = len(put) - len(lost)
+    if swaps and not put:
+        return exits.DONE  # nothing was done, which is told already
     terminal.say()
     terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
     terminal.event("verified", held=held, of=len(swaps))

@@ -182,6 +182,16 @@ class FstabObstacle(Query[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class Fixed(Query[str]):
+    """Why neither a file or directory nor what is directly in it can be changed; "" when it can.
+
+    "is immutable", "is append-only" (chattr(1)), "is on a read-only filesystem".
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceUuid(Query[str]):
     """The Btrfs UUID behind the first field of an fstab line, "" where it is none."""
 

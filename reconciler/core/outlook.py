@@ -8,7 +8,7 @@ say, and they may refuse.
 from __future__ import annotations
 
 from reconciler.core import compression
-from reconciler.core.facts import Locate, Mounts, SharedBelow, TreeOf
+from reconciler.core.facts import FilesystemOf, Fixed, Locate, Mounts, SharedBelow, TreeOf
 from reconciler.core.images import NOCOW, Images, alike
 from reconciler.core.model import Goal, Note, Refusal, is_end
 from reconciler.core.places import Directory, LiveOption
@@ -74,7 +74,9 @@ class Outlook:
         A rewritten image is a new file: who keeps the old data shares it with nobody there.
         """
         tree = self.see.maybe(TreeOf(place.path, place.apart, close=True))
-        if tree is None:
+        host = self.see.known(FilesystemOf(place.path))
+        is_fixed = self.see.maybe(Fixed(place.path)) or (host and host.read_only)
+        if tree is None or is_fixed:
             return 0
         lot = tree.cow if place.aim == NOCOW else tree.compressed
         files = {file.path: file for file in (*lot.largest, *lot.hindered)}

@@ -8,7 +8,7 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
-from reconciler.core import codec, former
+from reconciler.core import codec, former, obstacles
 from reconciler.core.facts import DirectoryId, EntriesOf, Locate
 from reconciler.core.model import Change, Goal, Note, Op, Refusal, Swap, is_end
 from reconciler.core.order import operation
@@ -119,6 +119,7 @@ class Ownership:
         for place, part, config in self._others:
             self._by_place.setdefault(place, []).append((part, config))
         self._things: dict[tuple[object, ...], list[tuple[Part, str]]] | None = None
+        self._hindered: set[Place[Any]] = set()
 
     # --- what other files declare
 
@@ -293,8 +294,10 @@ class Ownership:
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
         obstacle = former.obstacle((swap.place for swap in swaps), self._see)
-        if no := obstacle or former.unsafe(swaps, self._see):
+        obstacle = obstacle or former.unsafe(swaps, self._see)
+        if no := obstacle or obstacles.obstacle(swaps, self._see):
             text = f"no longer declared, but {no.text}"
+            self._hindered.update(swap.place for swap in swaps)
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
             return
         text = "what was there before is put back" if swaps else "what is left of it stays"
@@ -360,8 +363,8 @@ class Ownership:
         if not self._history.config:
             return None
         held = _Held(said, self._see)
-        swaps = (swap for row in undeclared for swap in row.swaps)
-        owed = {swap.place for swap in swaps if self.records(swap.place)}
+        places = {swap.place for row in undeclared for swap in row.swaps} | self._hindered
+        owed = {place for place in places if self.records(place)}
         if chosen is None:
             wanted = {p: part for p, part in before.wanted.items() if held.is_ended(p)}
         else:

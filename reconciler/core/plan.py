@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import agree, tries
+from reconciler.core import agree, obstacles, tries
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
 from reconciler.core.model import (
@@ -173,7 +173,10 @@ def _changes(
         behind = not swaps and any(isinstance(w, Reload) for w in words)
         notes = (*base.notes, _BEHIND) if behind else base.notes
         op = Op.CHANGE if behind else operation(swaps, notes)
-        yield replace(base, op=op, swaps=swaps, notes=notes)
+        if no := obstacles.obstacle(swaps, see):
+            yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
+        else:
+            yield replace(base, op=op, swaps=swaps, notes=notes)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
@@ -212,4 +215,8 @@ def _leftovers(
     for name, swaps in left:
         if swaps and not any(ownership.is_anothers(swap.place) for swap in swaps):
             text = "no longer declared: taken back"
-            yield Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)
+            row = Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)
+            if no := obstacles.obstacle(swaps, see):
+                text = f"no longer declared, but {no.text}"
+                row = replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, swaps=())
+            yield row

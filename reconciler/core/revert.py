@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import former
+from reconciler.core import former, obstacles
 from reconciler.core.facts import EntriesOf
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import in_order, operation
@@ -60,7 +60,8 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
-    if no := former.obstacle((swap.place for swap in back), see) or former.unsafe(back, see):
+    no = former.obstacle((swap.place for swap in back), see) or former.unsafe(back, see)
+    if no := no or obstacles.obstacle(back, see):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"

@@ -60,6 +60,7 @@ READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
     facts.EntriesOf: lambda q, _: directory.entries(q.path),
     facts.FilesystemOf: lambda q, see: filesystems.filesystem(q.path, see),
     facts.ForeignJobs: lambda _, __: cron.foreign_jobs(),
+    facts.Fixed: lambda q, _: directory.fixed(q.path),
     facts.FstabLines: lambda _, __: fstab.lines(),
     facts.FstabObstacle: lambda _, see: fstab.obstacle(see(facts.Mounts())),
     facts.HiddenCrontabs: lambda _, __: cron.hidden(),

@@ -159,6 +159,10 @@ V410 Defragmenting copies what snapshots or clones share, so a schedule is refus
 such data (V306). Here the same plan rewrites those images, and a rewritten image is a new file that
 shares nothing. The schedule is set up after that, and only where all of it was done.
 
+V411 Nothing can be written there: the mount or the subvolume is read-only, or chattr(1) made the
+file or its directory immutable (i) or append-only (a). What is as declared already needs no writing
+and is in sync there, too.
+
 V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
 an option on the live mount before it writes it to /etc/fstab.

@@ -14,7 +14,7 @@ does that to what is compressed under `none`.
 
 from __future__ import annotations
 
-from reconciler.core import busy, elsewhere, newdir, wholeness
+from reconciler.core import busy, elsewhere, newdir
 from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from reconciler.core.facts import Filesystem, Location
+    from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.places import Place
@@ -85,9 +85,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
+    where, _ = ground
     have = see(Directory(where.path))
-    if refusal := _standing_in_the_way(spec, where, host, have):
+    if refusal := _standing_in_the_way(spec, where, have):
         yield refusal
         return
     if where.path != spec.path:
@@ -103,15 +103,9 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     yield from _contents(spec, where.path, see)
 
 
-def _standing_in_the_way(
-    spec: Spec, where: Location, host: Filesystem, have: Folder | None
-) -> Refusal | None:
+def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
-    if host.condition.failed:
-        return wholeness.refusal(host.condition, host.profiles)
-    if host.read_only:
-        return Refusal(f"{where.path} is on a read-only mount or subvolume")
     if have and have.nocow and not spec.ends_nocow:
         return Refusal(
             "it is nocow, and the kernel refuses a compression property beside that (EINVAL)",

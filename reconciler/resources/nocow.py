@@ -83,7 +83,7 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield ground
         return
     where, host = ground
-    if refusal := _standing_in_the_way(where, host) or _unsafe(spec, where.path, host, see):
+    if refusal := _standing_in_the_way(where) or _unsafe(spec, where.path, host, see):
         yield refusal
         return
     have = see(Directory(where.path))
@@ -105,7 +105,7 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield from _left_below(spec, where, see)
 
 
-def _standing_in_the_way(where: Location, host: Filesystem) -> Refusal | None:
+def _standing_in_the_way(where: Location) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
     if where.path in newdir.TOO_WIDE or where.is_home:
@@ -114,8 +114,6 @@ def _standing_in_the_way(where: Location, host: Filesystem) -> Refusal | None:
             "declare the directory that holds the images",
             "V105",
         )
-    if host.read_only and not host.condition.failed:
-        return Refusal(f"{where.path} is on a read-only mount or subvolume")
     return None
 
 

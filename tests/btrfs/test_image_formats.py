@@ -129,7 +129,7 @@ def test_what_qemu_follows_is_one_image(host: World):
         plan = host.plan(expect=2)
         found = re.findall(r"! images (\S+) +not rewritten: (.*?)   V", plan.out)
         assert dict(found) == expected
-        host.apply(expect=1)
+        host.apply(expect=7)
         assert [path for path in expected if is_nocow(Path(path))] == []
         assert is_nocow(alone)
     host.apply()

@@ -114,7 +114,7 @@ def test_a_link_means_the_file_it_leads_to(host: World, folder: Path):
     with three.open("rb"):
         row = host.plan(expect=2).row(f"! images {top} ")
         assert "one image with sub/three.qcow2, in use by" in row
-        host.apply(expect=1)
+        host.apply(expect=7)
         assert not is_nocow(top)
     assert " top.qcow2 and 1 backing file: " in host.plan(expect=2).out
     host.apply()

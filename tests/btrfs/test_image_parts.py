@@ -47,7 +47,7 @@ def test_none_of_its_files_is_rewritten_while_one_is_open(host: World, images: P
             assert f"in use by qemu-nbd (pid {pid})" in plan.row(f"! images {images}/{name}")
         part = plan.row(f"! images {images}/other.qcow2")
         assert f"one image with base.qcow2, in use by qemu-nbd (pid {pid})" in part
-        host.apply(expect=1)
+        host.apply(expect=7)
         assert [is_nocow(images / name) for name in (*names, "alone.raw")] == [False] * 4 + [True]
     host.apply()
     for name in names:

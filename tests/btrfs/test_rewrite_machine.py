@@ -100,13 +100,13 @@ def test_an_image_that_a_machine_has_is_left_to_it(host: World, form: str):
         inode = image.stat().st_ino
         row = host.plan(expect=2).row(f"! images {image}")
         assert f"in use by {who}   V702" in row
-        ran = host.apply(expect=1)
+        ran = host.apply(expect=7)
         assert is_nocow(free)
         assert image.stat().st_ino == inode
         guest.io("write -P 9 40M 1M")
         guest.io("flush")
         guest.io("read -P 7 8M 3M")
-        host.apply(expect=1)
+        host.apply(expect=7)
         guest.io("write -P 11 41M 1M")
         assert ran.out.count(who) == 1, ran
         guest.quit()

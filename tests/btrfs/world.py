@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -45,9 +46,10 @@ class Ran:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def row(self, words: str) -> str:
-        """The one line of the plan that has these words, but for the one on how to read on."""
+        """The one line of the plan that has these words, but for what the last lines repeat."""
         lines = self.out.splitlines()
-        found = [line for line in lines if words in line and not line.startswith("`vmtune explain")]
+        last = re.compile(r"`vmtune explain|\d+ refused: ")
+        found = [line for line in lines if words in line and not last.match(line)]
         assert len(found) == 1, f"{words!r} is in {len(found)} lines\n{self}"
         return found[0].strip()
 

@@ -60,7 +60,7 @@ def test_the_how_to_from_nothing_to_in_sync(how_to):
     assert again.returncode == 1
     assert "is there already" in again.stderr
     applied = how_to.run(f"{ALICES} apply --yes", user="alice", check=False)
-    assert applied.returncode == 1, applied.stdout + applied.stderr
+    assert applied.returncode == 7, applied.stdout + applied.stderr
     how_to.run("rm ~/libvirt/images/a.qcow2; touch ~/libvirt/images/b.raw", user="alice")
     how_to.run("echo data >~/libvirt/images/b.raw", user="alice")
     assert "C" in how_to.run(["lsattr", "/home/alice/libvirt/images/b.raw"]).stdout.split()[0]

@@ -81,7 +81,7 @@ def test_an_fstab_that_nixos_made_is_left_alone_and_so_is_the_live_mount(root):
         root.declare(HOME)
         before = installed.state(host, "/nix", "/etc"), installed.live(host, "/home")
         done = root.vmtune("apply", "--yes")
-        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.returncode == 7, done.stdout + done.stderr
         assert f"/etc/fstab is {made}, which is made by NixOS" in " ".join(done.stdout.split())
         assert "V210" in done.stdout
         assert (installed.state(host, "/nix", "/etc"), installed.live(host, "/home")) == before
@@ -130,7 +130,7 @@ def test_a_unit_that_hides_the_line_is_refused(root):
     root.declare(HOME)
     before = installed.state(host, "/etc")
     done = root.vmtune("apply", "--yes")
-    assert done.returncode == 1
+    assert done.returncode == 7
     assert "V204" in done.stdout
     assert "/etc/systemd/system/home.mount" in done.stdout
     assert installed.state(host, "/etc") == before
@@ -180,7 +180,7 @@ def test_an_fstab_that_must_not_be_touched(root, text, code):
     before = installed.state(host, "/etc")
     root.declare(ROOT % "zstd")
     done = root.vmtune("apply", "--yes")
-    assert done.returncode == 1
+    assert done.returncode == 7
     assert code in done.stdout
     assert installed.state(host, "/etc") == before
     assert not compression(host)

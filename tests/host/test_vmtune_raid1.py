@@ -57,7 +57,7 @@ def test_init_offers_nocow_as_a_comment_with_its_price(host, sudo):
 @pytest.mark.parametrize("sudo", ["", "sudo "])
 def test_plan_refuses_and_names_the_risk(host, sudo):
     host.write(CONFIG, NOCOW.encode(), user="alice")
-    told = vmtune(host, "plan --detailed-exitcode", code=2, sudo=sudo)
+    told = vmtune(host, "plan --detailed-exitcode", code=7, sudo=sudo)
     assert "! nocow ~/libvirt/images data is kept as raid1" in told
     assert "V102 to accept that, write `allow: [raid]`" in told
     assert "0 to change, 0 to remove, 1 blocked" in told
@@ -65,8 +65,8 @@ def test_plan_refuses_and_names_the_risk(host, sudo):
 
 def test_apply_refuses_too_and_touches_nothing(host):
     before = installed.state(host, "/home/alice")
-    assert "V102" in vmtune(host, "apply --yes", code=1)
-    assert "V102" in vmtune(host, "apply --yes --allow rewrite-images", code=1)
+    assert "V102" in vmtune(host, "apply --yes", code=7)
+    assert "V102" in vmtune(host, "apply --yes --allow rewrite-images", code=7)
     assert installed.state(host, "/home/alice") == before
     assert not installed.is_nocow(host, IMAGES)
     assert health(host)["health"] == "warn"

@@ -61,13 +61,13 @@ def test_init_suggests_a_subvolume(host, sudo):
 @pytest.mark.parametrize("sudo", ["", "sudo "])
 def test_plan_refuses_nocow_alone_and_says_what_helps(host, sudo):
     host.write(CONFIG, ALONE, user="alice")
-    told = vmtune(host, "plan --detailed-exitcode", code=2, sudo=sudo)
+    told = vmtune(host, "plan --detailed-exitcode", code=7, sudo=sudo)
     assert "snapper (/etc/snapper/configs/root) snapshots its subvolume" in told
     assert "V103 `subvolume: true` keeps images out of them" in told
     assert "0 to change, 0 to remove, 1 blocked" in told
     assert ("1 snapshot of its subvolume" in told) == bool(sudo)
     before = installed.state(host, "/home/alice")
-    assert "V103" in vmtune(host, "apply --yes", code=1)
+    assert "V103" in vmtune(host, "apply --yes", code=7)
     assert installed.state(host, "/home/alice") == before
 
 

@@ -31,7 +31,7 @@ HUNDREDS = {
     **dict.fromkeys(("nocow", "elsewhere"), "1"),
     **dict.fromkeys(("mount", "fstab_line", "former"), "2"),
     **dict.fromkeys(("defrag", "worth"), "34"),
-    **dict.fromkeys(("ownership", "revert"), "4"),
+    **dict.fromkeys(("ownership", "revert", "obstacles"), "4"),
     **dict.fromkeys(("check_host", "check_fstab", "check_images"), "5"),
     **dict.fromkeys(("wholeness", "stub", "room"), "1"),  # what forbids, or limits, nocow
     "busy": "7",

@@ -77,6 +77,9 @@ class Host:
     def _Directory(self, place):  # noqa: N802 - named as the query, here and below
         return self.folders.get(place.path)
 
+    def _Fixed(self, _query):  # noqa: N802
+        return ""
+
     def _Below(self, place):  # noqa: N802
         apart = tuple(f"{path}/" for path in place.apart)
         names = sorted(
