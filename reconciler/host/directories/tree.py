@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from bisect import insort
+from typing import NamedTuple
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
@@ -36,8 +37,7 @@ class Walk:
     special_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
 
     path: str
@@ -152,10 +152,14 @@ def _file(
 
 def _opened(within: int, name: str, relative: str, walk: Walk) -> Iterator[Entry]:
     try:
-        with inode.opened(name, within) as fd:
-            yield Entry(relative, fd, os.fstat(fd), within)
+        fd = inode.open_to_read(name, within)
     except OSError as error:
         _unless_gone(error, relative, walk)
+        return
+    try:
+        yield Entry(relative, fd, os.fstat(fd), within)
+    finally:
+        os.close(fd)
 
 
 def _unless_gone(error: OSError, relative: str, walk: Walk) -> None:
