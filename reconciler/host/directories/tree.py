@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from bisect import insort
+from typing import NamedTuple
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
@@ -42,8 +43,7 @@ class Walk:
     """Seconds for which they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
 
     path: str
@@ -189,10 +189,14 @@ def _file(
 
 def _opened(within: int, name: str, relative: str, walk: Walk) -> Iterator[Entry]:
     try:
-        with inode.opened(name, within) as fd:
-            yield Entry(relative, fd, os.fstat(fd), within)
+        fd = inode.open_to_read(name, within)
     except OSError as error:
         _unless_gone(error, relative, walk)
+        return
+    try:
+        yield Entry(relative, fd, os.fstat(fd), within)
+    finally:
+        os.close(fd)
 
 
 def _unless_gone(error: OSError, relative: str, walk: Walk) -> None:

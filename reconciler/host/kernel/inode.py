@@ -91,10 +91,15 @@ def clear_compression(fd: int) -> None:
         set_flags(fd, value & ~(COMPRESS | NOCOMPRESS))
 
 
+def open_to_read(name: str, within: int | None = None, extra: int = 0) -> int:
+    """Open a name for reading; a symbolic link is ELOOP (ENOTDIR with O_DIRECTORY)."""
+    return os.open(name, _READ_ANY | extra, dir_fd=within)
+
+
 @contextmanager
 def opened(name: str, within: int | None = None, extra: int = 0) -> Iterator[int]:
-    """A descriptor for reading; a symbolic link is ELOOP (ENOTDIR with O_DIRECTORY)."""
-    fd = os.open(name, _READ_ANY | extra, dir_fd=within)
+    """Hold a descriptor as of ``open_to_read``."""
+    fd = open_to_read(name, within, extra)
     try:
         yield fd
     finally:
