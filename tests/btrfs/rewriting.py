@@ -25,7 +25,6 @@ from reconciler.core.standing import NONE_LEFT
 from reconciler.core.snapshot import Hidden
 from reconciler.core.watch import Stopped, Watch
 from reconciler.host import readers, writers
-from reconciler.host.rewriting import images
 from reconciler.host.refused import Refused
 
 def count(place):
@@ -38,7 +37,6 @@ print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
     place = Images(order["path"], order["aim"], tuple(order["apart"]), tuple(order["spared"]))
-    images._AGE = order["age"] or images._AGE
     have, steps = count(place), 0
 
     def tell(step):
@@ -95,9 +93,9 @@ class Rewriter:
         """Only begin it.
 
         ``more``: ``spared`` and ``apart``, as of the place, ``steps`` after how many it is told to
-        stop, ``age`` for how many seconds small images wait for others to be synced with.
+        stop.
         """
-        known: dict[str, object] = {"spared": [], "apart": [], "steps": None, "age": None}
+        known: dict[str, object] = {"spared": [], "apart": [], "steps": None}
         assert more.keys() <= known.keys()
         assert self.process.stdin
         order = {"path": str(path), "aim": aim, **known, **more}
