@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 HOLD = 0.25
 """Seconds between exchange and giving up: an opener may sit between finding a name and opening."""
+PASSING = 0.1
+"""Seconds for which a program may have the image open that only looks at it in passing."""
 _UNFIT = {
     inode.IMMUTABLE: ("immutable (chattr +i)", "`chattr -i` allows it"),
     inode.APPEND: ("append-only (chattr +a)", "`chattr -a` allows it"),
@@ -196,11 +198,15 @@ def _fit(entry: Entry, fd: int) -> None:
 def _claim(old: int) -> None:
     """Make sure that nobody has the image open, also for reading; then let readers come.
 
-    Between the two leases an opener waits some microseconds, and no writer can come: the second
-    lease is refused while one waits.
+    Who has it open only in passing (lsattr, a look of vmtune) is waited for. Between the two
+    leases an opener waits some microseconds, and no writer can come: the second lease is refused
+    while one waits.
     """
-    if not lease.take(old):
-        raise InUse("in use")
+    end = time.monotonic() + PASSING
+    while not lease.take(old):
+        if time.monotonic() > end:
+            raise InUse("in use")
+        time.sleep(PASSING / 20)
     if not lease.take(old, lease.READ):
         raise InUse("opened by somebody just now; it is as it was")
 
@@ -388,7 +394,7 @@ def _drop(image: Changed, fd: int) -> None:
 
 
 def _swapped(image: Changed) -> None:
-    """Altered where the old file is not what was exchanged: another was renamed over it just now."""
+    """Altered where a file was exchanged that somebody had renamed over the old one just now."""
     if not _is_at(image, image.name, image.new) or not _is_at(image, image.beside, image.old):
         raise Altered("moved or replaced as it was exchanged; it is as they made it")
 
