@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from tests.btrfs.rewriting import (
 from tests.btrfs.test_rewrite_late import exchanged
 from tests.btrfs.world import World, until
 
-STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e"]
+STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 ROUNDS, EACH = 5, 20
 """A hundred rewrites: twenty images a round, each with a comer of its own."""
 
@@ -272,7 +273,7 @@ def test_who_empties_a_file_that_they_open_only_to_read(host: World, call: str):
         ended = rewrite.end()
         os.close(found)
     assert ended.how == "refused", ended
-    assert "changed" in ended.message
+    assert re.search("changed.*   V719$", ended.message), ended
     assert image.read_bytes() == b""
     assert os.listdir(host.area) == ["disk.raw"]
 

@@ -19,7 +19,7 @@ from tests.btrfs.rewriting import KIB, MIB, beside, digest, rewriter, written
 from tests.btrfs.test_rewrite_late import found_before, opened
 from tests.btrfs.world import Image, Ran, World
 
-STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e"]
+STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 NOT_IT = "shut down or close"
 """What to do where something uses the image; no other reason has that advice."""
 
@@ -144,6 +144,16 @@ def test_the_other_name_of_a_linked_image_is_named(host: World):
     assert "keep one name" in ended.hint
 
 
+def test_an_attribute_that_no_other_file_may_have_is_named(host: World):
+    image, other = written(host.area / "disk.raw", MIB), written(host.area / "other.raw", MIB)
+    run("setfattr", "-n", "user.note", "-v", "kept", image)
+    with rewriter([*STRACE, "inject=fsetxattr:error=EPERM"]) as rewrite:
+        ended = rewrite(host.area)
+    assert re.search("disk.raw: its attribute user.note cannot be given.*   V721", ended.message)
+    assert ended.hint == "accept the image with `existing: keep`"
+    assert (is_nocow(image), is_nocow(other)) == (False, True)
+
+
 def test_each_reason_has_its_own_remedy(host: World):
     link, fixed = written(host.area / "link.raw", MIB), written(host.area / "fixed.raw", MIB)
     taken, free = written(host.area / "open.raw", MIB), written(host.area / "free.raw", MIB)
@@ -205,11 +215,12 @@ def test_whatever_the_exception_the_others_go_on(host: World, error: Exception):
 
 def test_where_undoing_fails_nothing_more_is_begun_and_both_files_stay(host: World):
     """Somebody writes to the old file, and the disk does not let the names change back."""
-    files = [written(host.area / f"{n}.raw", 40 * MIB, seed=n) for n in range(3)]
+    files = [written(host.area / f"{n}.raw", MIB, seed=n) for n in range(3)]
     numbers = {image: image.stat().st_ino for image in files}
     before = {image: digest(image) for image in files}
     handles = {image: found_before(image) for image in files}
-    with rewriter([*STRACE, "inject=renameat2:error=EIO:when=2"]) as rewrite:
+    later = "inject=fchown:delay_enter=700000:when=2"  # the second one, as the first waits
+    with rewriter([*STRACE, "inject=renameat2:error=EIO:when=2", "-e", later]) as rewrite:
         rewrite.begin(host.area)
         image = _first_exchanged(numbers)
         opened(handles.pop(image), b"<mine>")
