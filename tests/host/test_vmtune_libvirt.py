@@ -124,7 +124,7 @@ def rewritten_meanwhile(host: Container, name: str, asked: str) -> None:
     done = host.run(MEANWHILE.format(asked=asked))
     told = dict(line.split() for line in done.stdout.splitlines())
     assert told == {"asked": "0", "leases": "1", "vmtune": "0"}, done.stdout + done.stderr
-    assert host.run([*VIRSH, "pool-list", "--name"]).stdout.split() == ["big"]
+    assert "big" in host.run([*VIRSH, "pool-list", "--name"]).stdout.split()  # the active ones
     assert installed.is_nocow(host, f"{POOL}/{name}")
     assert host.run(["sha256sum", f"{POOL}/{name}"]).stdout == before
     assert ".vmtune" not in host.run(["ls", "-A", POOL]).stdout
@@ -132,17 +132,13 @@ def rewritten_meanwhile(host: Container, name: str, asked: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool(host: Container) -> Container:
-    """A pool of its own, and no other one is active."""
+    """With another pool, of its own."""
     entry = f"  - {{path: {POOL}, nocow: true, existing: rewrite}}\n"
     host.write("/root/pool.yaml", f"version: 1\npaths:\n{entry}".encode())
     host.run(["mkdir", POOL])
     host.run([*VIRSH, "pool-define-as", "big", "dir", "--target", POOL])
     host.run([*VIRSH, "pool-start", "big"])
-    host.run([*VIRSH, "pool-destroy", "default"])
-    yield host
-    host.run([*VIRSH, "pool-destroy", "big"])
-    host.run([*VIRSH, "pool-undefine", "big"])
-    host.run([*VIRSH, "pool-start", "default"])
+    return host
 
 
 def test_a_pool_is_refreshed_while_an_image_in_it_is_rewritten(pool):

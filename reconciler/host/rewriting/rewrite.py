@@ -117,6 +117,7 @@ def copy(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -
             copier.copy(old, new, told)
             _make_like(new, old, was)
         except (OSError, Damaged, Unreadable, Unlike):
+            undisturbed(old)  # the signal of a lease break interrupts fallocate(2)
             _same_content(old, was)  # a reader may truncate (O_RDONLY | O_TRUNC), under any lease
             raise
         beside = stray(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
