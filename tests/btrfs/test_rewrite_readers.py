@@ -28,6 +28,7 @@ from tests.btrfs.rewriting import (
     written,
 )
 from tests.btrfs.test_rewrite_late import exchanged
+from tests.btrfs.test_rewrite_open import open_files, program
 from tests.btrfs.world import World, until
 
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
@@ -167,6 +168,32 @@ def test_who_found_the_name_long_ago_cannot_write_to_what_has_none(host: World, 
             os.open(f"/proc/self/fd/{found}", os.O_RDWR)
     finally:
         os.close(found)
+
+
+def test_a_qemu_that_reads_it_and_writes_later_writes_under_the_name(host: World):
+    """As a backing file that is committed to: QEMU opens the file again, by its name."""
+    image = written(host.area / "disk.raw", 16 * MIB)
+    data = bytearray(image.read_bytes())
+    with rewriter([*STRACE, "inject=pwritev2:delay_enter=500000"]) as rewrite:
+        rewrite.begin(host.area)
+        until("it begins", rewrite.leases)
+        with program("qemu-io", "-r", "-f", "raw", image) as qemu:
+            assert qemu.stdin
+            assert qemu.stdout
+            until("QEMU has it open", lambda: str(image) in open_files(qemu.pid))
+            ended = rewrite.end()
+            assert (ended.how, ended.left) == ("done", 0), ended
+            assert any(name.endswith(" (deleted)") for name in open_files(qemu.pid))
+            for command in ("reopen -w", "write -P 9 1M 64k", "flush", "quit"):
+                said = b""
+                while not said.endswith(b"qemu-io> "):  # lines that come together are one to it
+                    said += os.read(qemu.stdout.fileno(), 999)
+                qemu.stdin.write(f"{command}\n".encode())
+                qemu.stdin.flush()
+            assert qemu.wait(20) == 0
+    data[MIB : MIB + 64 * KIB] = bytes([9]) * 64 * KIB
+    assert image.read_bytes() == data
+    assert is_nocow(image)
 
 
 def _ask_all(folder: Path, stop: threading.Event, turned_away: list[str], seen: set[str]) -> None:
