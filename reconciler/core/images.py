@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 
     from reconciler.core.snapshot import Snapshot
 
-CODES = {"open": "V702", "links": "V703", "protected": "V704", "room": "V706"}
-"""Why an image is left as it is, where that is found out only as it is rewritten."""
+CODES = {
+    "open": "V702",
+    "links": "V703",
+    "protected": "V704",
+    "room": "V706",
+    "twice": "V711",
+    "damaged": "V716",
+    "quota": "V717",
+    "disk": "V718",
+    "changed": "V719",
+    "unlike": "V721",
+    "size": "V722",
+    "fault": "V723",
+    "halted": "V724",
+    "remaining": "V724",
+}
+"""Why an image is not rewritten, where that is found out only as the image is rewritten."""
 
 NOCOW, PLAIN = "nocow", "plain"
 """What images should be: written in place, or copy-on-write without compressed extents."""

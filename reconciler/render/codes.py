@@ -274,17 +274,21 @@ counts for what is written from then on: what is compressed stays so, through co
 plain defragmentation, until it is written anew. `existing: rewrite` does that.
 
 V702 Something has the image open: a virtual machine, a loop device, a program that reads it. vmtune
-never rewrites such a file, as what is written to the old one meanwhile would be lost. The holder is
-named as far as it can be seen; a write lease (fcntl(2), F_SETLEASE) is what decides. While vmtune
-holds it, who opens the image waits, for less than a second as a rule; who opens it with O_NONBLOCK,
-as libvirt does when it refreshes a pool, gets EWOULDBLOCK (Resource temporarily unavailable)
-instead, and need only try again.
+never begins to rewrite such a file, because what is written to the old file meanwhile would be
+lost. Leases (fcntl(2), F_SETLEASE) decide that: the kernel says whether anybody has the image open.
+Who has it open is named as far as that can be seen. Or a program opened the image for writing while
+the image was rewritten: then that rewrite is cancelled, and the program has the file that it asked
+for. Programs that come later and only read (a backup, lsattr, libvirt as it refreshes a pool)
+cancel nothing and do not wait. A program that opens for writing waits, for less than a second as a
+rule; with O_NONBLOCK it gets EWOULDBLOCK (Resource temporarily unavailable) instead, and may try
+again.
 
 V703 The file has more than one name. A rewritten image is a new file that takes one name over; the
 others would go on naming the old data, and the two would drift apart.
 
 V704 The attribute i (immutable) or a (append-only), or fs-verity, forbids to give the file's name
-to another one. Somebody set it on purpose: vmtune does not take it off.
+to another one, or the subvolume became read-only. Somebody did that on purpose: vmtune does not
+undo it.
 
 V705 The image is made of several files (a qcow, qcow2, QED or VMDK with a backing file, a qcow2
 with a data file, a VMDK with extents), and another one of them is open. Whoever has that one may
@@ -294,6 +298,8 @@ V706 While an image is rewritten the old and the new one are both there, so that
 What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.
 Where quotas are on, the room is what the disk has free or what the limits of the subvolume's
 qgroups leave, whichever is less: `btrfs qgroup show -pcre PATH` shows them.
+Btrfs frees the space of a removed file only when it commits. So where room is missing, vmtune first
+has that done (syncfs(2)), and tries once more.
 
 V707 The snapshot, or the clone, keeps the old data: after the rewrite both are on disk. It is given
 back when the snapshot is deleted.
@@ -309,17 +315,49 @@ V710 A rewrite that was killed left a copy beside the image, and somebody may ne
 written to since, by a program that had found the image just before, or the image itself is gone.
 vmtune removes only a copy that the image beside it makes superfluous.
 
-V711 Two programs opened the image in the quarter of a second in which old and new file changed
-places, and both may have written: one to the image, one to this copy. vmtune cannot know which one
-is right. Compare them (qemu-img compare, cmp), keep one under the image's name, remove the other.
+V711 Two programs opened the image for writing in the quarter of a second in which old and new file
+changed places, and both may have written: one to the image, one to this copy. vmtune cannot know
+which one is right. Compare them (qemu-img compare, cmp), keep one under the image's name, remove
+the other.
 
 V712 A rewrite is for regular files. A symbolic link keeps leading where it leads: declare the
 directory in which the image itself lies. FIFOs, sockets and devices hold no data of their own.
+
+V716 The kernel cannot read the image at the byte that is named: the checksum of the data does not
+match, or the disk does not read the block. vmtune copies no image that it cannot read whole, so the
+image stays as it is. `btrfs scrub` and the kernel's log tell more; on RAID1 or DUP a scrub repairs
+what another copy still has. Else restore the image from a backup, or accept it: `existing: keep`.
+
+V717 The subvolume has a quota (a qgroup of its own, or one above it), and the copy of the image
+goes beyond its limit. The old data is freed only when the copy is in its place, so both count
+meanwhile. `btrfs qgroup show -re PATH` shows limits and use; `btrfs qgroup limit` changes a limit.
+
+V718 The disk or the kernel failed at the copy: an error as it was written or read, or the copy did
+not read back as it was written. The copy is dropped, and the image stays as it was. The kernel's
+log (dmesg) says what the disk answered.
+
+V719 The image was moved, replaced, linked or truncated, or its owner, mode or attributes changed,
+while it was rewritten. The rewrite is cancelled, and the image is what that program made of it.
 
 V720 Another process has a write lease on the file (fcntl(2), F_SETLEASE): a run of vmtune that
 exchanges it for its rewritten copy, or a file server. Who opens the file breaks the lease, so
 vmtune does not look at it. It asks again for a second; after that the row says who has the file.
 Once that process has finished, the next look sees the file.
+
+V721 A new file cannot be made like the image: the kernel refuses nocow there (as on a zoned
+filesystem), or an extended attribute, an owner or a time that the image has.
+
+V722 The image ends within the last block of the largest file that there can be (8 EiB; only a
+sparse file is so large). Whole blocks cannot be written there.
+
+V723 The rewrite of this image ended with an error that vmtune does not expect. The image is as it
+was, and all others are done. Please report it.
+
+V724 The image is whole, but something of its rewriting is left. Either the old data beside it
+(.vmtune-...) could not be removed: the next `apply` does that. Or the disk failed in the moment
+when the two files were to change places again: then the image's name and the other one both hold
+the image, no further image is begun, and a person has to compare them. Or a program opened the old
+data for writing, through a descriptor that it had, in the microseconds in which that was given up.
 
 V801 The mount option compress-force compresses whatever a property says, but for nocow files.
 Mount with compress=, or make the directory nocow.

@@ -7,12 +7,17 @@ layout it was written with: only writing it anew into a new file changes that.
 anew: nocow where that is declared, uncompressed under `compression: none`.
 
 One image after the other is copied beside itself, holes kept as holes, read
-back and compared, and takes the place of the old one in one step, which only
-then is removed. Whoever opens it meanwhile ends that after a wait of less than a
-second as a rule, and it stays; who will not wait (O_NONBLOCK, as libvirt when it
-refreshes a pool) gets EWOULDBLOCK and may try again. What is open, has hard links
-or may not be changed is left as it is, and named. It cannot be taken back, and takes
-as much free space as the largest image has on disk, and all that snapshots share.
+back and compared, and takes the place of the old one in one step; only then the
+old data is removed. An image that something has open when its turn comes is left
+as it is, also if it is open only for reading. A program that comes later and only
+reads (a backup, lsattr, libvirt as it refreshes a pool) gets in at once, and the
+rewrite goes on. If a program opens an image for writing while the image is being
+rewritten, that rewrite is cancelled: the program waits for less than a second as
+a rule, and has its file unharmed. With O_NONBLOCK such a program gets EWOULDBLOCK
+instead of the wait, and may try again. An image that has hard links, may not be
+changed, cannot be read or finds no room is left as it is, too. Each is named with
+its reason, and the others go on. A rewrite cannot be taken back. It takes as much
+free space as the largest image has on disk, and all that snapshots share.
 """
 
 from __future__ import annotations

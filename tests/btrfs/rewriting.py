@@ -25,7 +25,6 @@ from reconciler.core.standing import NONE_LEFT
 from reconciler.core.snapshot import Hidden
 from reconciler.core.watch import Stopped, Watch
 from reconciler.host import readers, writers
-from reconciler.host.rewriting import images
 from reconciler.host.refused import Refused
 
 def count(place):
@@ -38,7 +37,6 @@ print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
     place = Images(order["path"], order["aim"], tuple(order["apart"]), tuple(order["spared"]))
-    images._AGE = order["age"] or images._AGE
     have, steps = count(place), 0
 
     def tell(step):
@@ -95,9 +93,9 @@ class Rewriter:
         """Only begin it.
 
         ``more``: ``spared`` and ``apart``, as of the place, ``steps`` after how many it is told to
-        stop, ``age`` for how many seconds small images wait for others to be synced with.
+        stop.
         """
-        known: dict[str, object] = {"spared": [], "apart": [], "steps": None, "age": None}
+        known: dict[str, object] = {"spared": [], "apart": [], "steps": None}
         assert more.keys() <= known.keys()
         assert self.process.stdin
         order = {"path": str(path), "aim": aim, **known, **more}
@@ -145,37 +143,128 @@ def rewriter(under: Sequence[str | Path] = (), **env: str) -> Iterator[Rewriter]
         found.close()
 
 
-# Waits, opens, writes a marker where it is told to, closes: one line for each order.
+# One line for each set of orders: each waits for its moment, then does what it is told to ("how").
+# Writers leave a marker where they are told to. What is kept from before is got before the wait.
 _COMER = """
-import json, os, sys, threading, time
+import contextlib, fcntl, json, mmap, os, sys, threading, time
 
-def come(order, start):
-    time.sleep(max(0, start + order["delay"] - time.monotonic()))
-    before = time.monotonic()
-    fd = os.open(order["path"], os.O_RDWR)
-    waited = time.monotonic() - before
+GETFLAGS = 0x80086601
+turned_away = 0
+
+def write(fd, order):
     os.pwrite(fd, order["marker"].encode(), order["at"])
     os.close(fd)
-    return waited
+
+def writer(order, kept):
+    write(os.open(order["path"], os.O_RDWR), order)
+
+def writer_by_directory(order, kept):
+    write(os.open(os.path.basename(order["path"]), os.O_WRONLY, dir_fd=kept), order)
+
+def impatient_writer(order, kept):
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return write(os.open(order["path"], os.O_RDWR | os.O_NONBLOCK), order)
+        time.sleep(0.001)
+
+def writer_by_handle(order, kept):
+    "One that had found the file before; where its old data was given up, it begins anew."
+    try:
+        fd = os.open(f"/proc/self/fd/{kept}", os.O_RDWR)
+    except PermissionError:
+        fd = os.open(order["path"], os.O_RDWR)
+    write(fd, order)
+
+def mapping_writer(order, kept):
+    fd = os.open(order["path"], os.O_RDWR)
+    with mmap.mmap(fd, 0) as mapped:
+        os.close(fd)
+        time.sleep(0.01)
+        mapped[order["at"] : order["at"] + len(order["marker"])] = order["marker"].encode()
+
+def shortener(order, kept):
+    os.truncate(order["path"], order["at"])
+
+def replacer(order, kept):
+    new = f"{order['path']}.new"
+    with open(new, "wb") as file:
+        file.write(b" " * order["at"] + order["marker"].encode())
+    os.rename(new, order["path"])
+
+def reader(order, kept):
+    fd = os.open(order["path"], os.O_RDONLY)
+    os.pread(fd, 4096, order["at"])
+    os.close(fd)
+
+def impatient_reader(order, kept):
+    global turned_away
+    try:
+        fd = os.open(order["path"], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except BlockingIOError:
+        turned_away += 1
+        return
+    os.pread(fd, 4096, 0)
+    os.close(fd)
+
+def flags_reader(order, kept):
+    fd = os.open(order["path"], os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.ioctl(fd, GETFLAGS, bytearray(8), True)
+    os.close(fd)
+
+def long_reader(order, kept):
+    "As a backup: piece by piece."
+    with open(order["path"], "rb", buffering=0) as file:
+        while file.read(1 << 16):
+            time.sleep(0.002)
+
+def come(order, start, kept):
+    time.sleep(max(0, start + order["delay"] - time.monotonic()))
+    before = time.monotonic()
+    globals()[order.get("how", "writer")](order, kept)
+    return time.monotonic() - before
+
+def kept_from_before(order):
+    if order.get("how") == "writer_by_handle":
+        return os.open(order["path"], os.O_PATH)
+    if order.get("how") == "writer_by_directory":
+        return os.open(os.path.dirname(order["path"]), os.O_RDONLY | os.O_DIRECTORY)
+    return -1
 
 for line in sys.stdin:
-    orders, start, waited = json.loads(line), time.monotonic(), []
+    orders, waited, turned_away = json.loads(line), [], 0
+    kept = [kept_from_before(order) for order in orders]
+    print("here", flush=True)
+    start = time.monotonic()
     threads = [
-        threading.Thread(target=lambda order=order: waited.append(come(order, start)))
-        for order in orders
+        threading.Thread(target=lambda o=order, k=fd: waited.append(come(o, start, k)))
+        for order, fd in zip(orders, kept)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps(waited), flush=True)
+    for fd in kept:
+        fd < 0 or os.close(fd)
+    print(json.dumps({"waited": waited, "turned_away": turned_away}), flush=True)
 """
+
+WRITERS = (
+    "writer",
+    "writer_by_directory",
+    "writer_by_handle",
+    "impatient_writer",
+    "mapping_writer",
+    "shortener",
+    "replacer",
+)
+READERS = ("reader", "impatient_reader", "flags_reader", "long_reader")
 
 
 class Comers:
-    """Programs that open images at given moments."""
+    """Programs that open images at given moments: READERS and WRITERS are how."""
 
     def __init__(self) -> None:
+        self.turned_away = 0
         self._process = subprocess.Popen(
             [PROGRAM[0], "-c", _COMER],
             stdin=subprocess.PIPE,
@@ -187,12 +276,16 @@ class Comers:
 
     def begin(self, orders: list[dict[str, object]]) -> None:
         assert self._process.stdin
+        assert self._process.stdout
         print(json.dumps(orders), file=self._process.stdin, flush=True)
+        assert self._process.stdout.readline() == "here\n"
 
     def end(self) -> list[float]:
+        """Wait for all of them: seconds that each took. ``turned_away`` got EWOULDBLOCK."""
         assert self._process.stdout
-        found: list[float] = json.loads(self._process.stdout.readline())
-        return found
+        found = json.loads(self._process.stdout.readline())
+        self.turned_away += found["turned_away"]
+        return [float(seconds) for seconds in found["waited"]]
 
     def close(self) -> None:
         self._process.communicate(timeout=20)

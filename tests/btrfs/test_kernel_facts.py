@@ -2,7 +2,10 @@
 
 import ctypes
 import errno
+import fcntl
+import mmap
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -149,3 +152,43 @@ def test_this_kernel_refuses_nonsense_before_it_mounts():
     assert refused == (release >= (6, 8))
     assert not refused or ctypes.get_errno() == errno.EINVAL
     os.close(context)
+
+
+def _granted(fd: int, sort: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, sort)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_who_breaks_which_lease(host: World):
+    """fcntl(2), F_SETLEASE: what rewriting an image rests on."""
+    path = host.area / "disk.raw"
+    path.write_bytes(b"x" * 5000)
+    fd = os.open(path, os.O_RDONLY)
+    before = signal.signal(signal.SIGIO, lambda *_: None)
+    try:
+        assert _granted(fd, fcntl.F_WRLCK)
+        with pytest.raises(BlockingIOError):
+            os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        assert _granted(fd, fcntl.F_RDLCK)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+        assert not _granted(fd, fcntl.F_WRLCK), "a reader has it open"
+        assert _granted(fd, fcntl.F_RDLCK), "which breaks no read lease"
+        with pytest.raises(BlockingIOError):
+            os.open(f"/proc/self/fd/{reader}", os.O_RDWR | os.O_NONBLOCK)
+        assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_UNLCK, "a writer came"
+        os.close(reader)
+        os.close(fd)
+        writer = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)
+        assert not _granted(fd, fcntl.F_RDLCK)
+        with mmap.mmap(writer, 0):
+            os.close(writer)
+            assert not _granted(fd, fcntl.F_RDLCK), "mapped to write"
+        assert _granted(fd, fcntl.F_RDLCK)
+        os.close(fd)
+    finally:
+        signal.signal(signal.SIGIO, before)

@@ -139,7 +139,7 @@ def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Fork
         passing = call.name in {"ioctl", "fstatfs", "fsync", "syncfs", "lseek"}
         assert ran.code in ({0, 1, 3} if passing else {1, 3}), (call, ran)
         if ran.code:
-            assert re.search(r"Input/output error|[Nn]ot? enough space|No space", ran.err), (
+            assert re.search(r"Input/output error|the data on disk is damaged", ran.err), (
                 call,
                 ran,
             )
@@ -153,9 +153,8 @@ def _failed(pool: Pool, forked: Forked, calls: list[Call], number: int) -> tuple
     """A run in which that call failed: counted anew where the host's loop devices changed."""
     for _ in range(5):
         call = calls[min(number, len(calls) - 1)]
-        error = "ENOSPC" if call.name in {"fallocate", "linkat", "openat", "pwritev2"} else "EIO"
-        pool.reset()
-        ran = forked.at(call, f"error={error}", "apply", "--yes")
+        pool.reset()  # EIO: where room is missing once, a second try is made
+        ran = forked.at(call, "error=EIO", "apply", "--yes")
         if re.search(FAILING[call.name], forked.injected()):
             return call, ran
         pool.reset()

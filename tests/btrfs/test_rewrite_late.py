@@ -116,6 +116,22 @@ def test_who_waits_is_let_go_before_the_disk_is_waited_for(host: World):
     assert waited < 2.8, "not only for the fsync of its directory"
 
 
+def test_who_came_before_the_copy_is_synced_does_not_wait_for_that(host: World):
+    image = written(host.area / "disk.raw", MIB)
+    slow = ["-e", "inject=fsync:delay_enter=2500000", "-e", "inject=linkat:delay_exit=500000"]
+    with rewriter([*STRACE[:-1], *slow]) as rewrite:
+        rewrite.begin(host.area)
+        until("the copy has its name", lambda: beside(host.area))
+        before = time.monotonic()
+        with image.open("r+b") as mine:
+            waited = time.monotonic() - before
+            mine.write(b"<mine>")
+        assert "opened by somebody while it was copied; it is as it was" in rewrite.end().message
+    assert waited < 1.5
+    assert image.read_bytes().startswith(b"<mine>")
+    assert os.listdir(host.area) == ["disk.raw"]
+
+
 def test_two_who_found_different_files_both_keep_theirs(host: World):
     image = written(host.area / "disk.raw", 2 * MIB)
     inode, found = image.stat().st_ino, found_before(image)
@@ -239,7 +255,7 @@ def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
         with inode.opened("disk.raw", within) as fd:
             entry = tree.Entry("disk.raw", fd, os.fstat(fd), within)
             copied = rewrite.copy(entry, NOCOW, copier, lambda _: None)
-            changed = rewrite.exchange(copied, lambda: os.fsync(copied.new))
+            changed = rewrite.exchange(copied)
         fcntl.fcntl(changed.old, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
             file.write(b"<mine>")

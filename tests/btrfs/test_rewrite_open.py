@@ -121,11 +121,11 @@ def test_qemu_with_its_locks_off(host: World, rewrite: Rewriter):
     image = written(host.area / "disk.raw", 2 * MIB)
     options = f"driver=raw,file.driver=file,file.filename={image},file.locking=off"
     with program("qemu-io", "--image-opts", options) as qemu:
-        until("qemu-io has it open", lambda: str(image) in _open_files(qemu.pid))
+        until("qemu-io has it open", lambda: str(image) in open_files(qemu.pid))
         rewrite.refused(host.area, f"in use by qemu-io (pid {qemu.pid})")
 
 
-def _open_files(pid: int) -> list[str]:
+def open_files(pid: int) -> list[str]:
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):

@@ -6,10 +6,12 @@ fsync(2) left on it is replayed by the mount.
 
 import os
 import platform
+import re
 from pathlib import Path
 
 import pytest
 
+from reconciler.host.kernel import inode
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import MIB, Rewriter, beside, described, rewriter, written
 from tests.btrfs.sandbox import TOP
@@ -34,6 +36,15 @@ def _cut(rewrite: Rewriter, what: str) -> None:
 
 def _mount_copy(target: Path) -> None:
     mount_copy(TOP / "images" / "cut.img", target)
+
+
+def _used(top: Path) -> int:
+    """Bytes of data on a filesystem, by btrfs-progs."""
+    run("btrfs", "filesystem", "sync", top)
+    told = run("btrfs", "filesystem", "usage", "-b", top)
+    found = re.search(r"Data,single: Size:\d+, Used:(\d+)", told)
+    assert found, told
+    return int(found[1])
 
 
 needs_a_copy = pytest.mark.skipif(
@@ -81,6 +92,25 @@ def test_after_a_power_cut_the_image_is_whole(host: World):
     assert all(new for call, _, new in seen if call in {"unlinkat", "syncfs"}), (
         "what was exchanged and synced is the old one again"
     )
+
+
+@needs_a_copy
+def test_after_a_power_cut_a_file_without_a_name_is_gone_also_an_immutable_one(host: World):
+    """As old data is while somebody reads on."""
+    disk, other = host.image("power", mkfs=["-m", "single"]), TOP / "t" / "after"
+    other.mkdir()
+    with open(written(disk.path / "disk.raw", 9 * MIB), "rb") as file:
+        (disk.path / "disk.raw").unlink()
+        assert inode.set_flags(file.fileno(), inode.flags(file.fileno()) | inode.IMMUTABLE)
+        sync()
+        copied("power")
+        assert _used(disk.path) >= 9 * MIB
+    _mount_copy(other)
+    try:
+        assert _used(other) < MIB
+    finally:
+        run("umount", other)
+        (TOP / "images" / "cut.img").unlink()
 
 
 @needs_a_copy

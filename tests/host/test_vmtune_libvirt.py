@@ -16,6 +16,21 @@ DOMAIN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 <os><type arch='x86_64'>hvm</type></os><devices>
 <disk type='file' device='disk'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
 </devices></domain>"""
+VOLUME = """<domain type='qemu'><name>volume</name><memory>65536</memory>
+<os><type arch='x86_64'>hvm</type></os><devices>
+<disk type='volume' device='disk'><source pool='big' volume='{volume}'/>
+<target dev='vda' bus='virtio'/></disk></devices></domain>"""
+POOL = "/srv/pool"
+# An image is rewritten, slowly, while libvirt is asked for something; told is what was seen then.
+MEANWHILE = """
+strace -f -qq -o /dev/null -e trace=pwritev2 -e inject=pwritev2:delay_enter=400000 \
+    /home/alice/.local/bin/vmtune --config /root/pool.yaml apply --yes >/root/log 2>&1 & vmtune=$!
+until grep -q 'LEASE.* READ ' /proc/locks; do sleep 0.05; done
+{asked} >/root/asked 2>&1; echo asked $?
+echo leases $(grep -c LEASE /proc/locks)
+wait $vmtune; echo vmtune $?
+cat /root/asked /root/log >&2
+"""
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +114,50 @@ def test_doctor_on_the_running_host(host):
     assert rows["V504"]["text"].startswith("systemd")
     assert rows["V515"]["health"] == "ok"
     assert rows["V502"]["text"] in host.run(["btrfs", "--version"]).stdout
+
+
+def rewritten_meanwhile(host: Container, name: str, asked: str) -> None:
+    """A new image of a pool, not nocow, is rewritten, and libvirt asked; both go well."""
+    host.run(f"head -c 120M /dev/urandom >/srv/{name} && mv /srv/{name} {POOL}/{name} && sync")
+    before = host.run(["sha256sum", f"{POOL}/{name}"]).stdout
+    assert not installed.is_nocow(host, f"{POOL}/{name}")
+    done = host.run(MEANWHILE.format(asked=asked))
+    told = dict(line.split() for line in done.stdout.splitlines())
+    assert told == {"asked": "0", "leases": "1", "vmtune": "0"}, done.stdout + done.stderr
+    assert "big" in host.run([*VIRSH, "pool-list", "--name"]).stdout.split()  # the active ones
+    assert installed.is_nocow(host, f"{POOL}/{name}")
+    assert host.run(["sha256sum", f"{POOL}/{name}"]).stdout == before
+    assert ".vmtune" not in host.run(["ls", "-A", POOL]).stdout
+
+
+@pytest.fixture(scope="module")
+def pool(host: Container) -> Container:
+    """With another pool, of its own."""
+    entry = f"  - {{path: {POOL}, nocow: true, existing: rewrite}}\n"
+    host.write("/root/pool.yaml", f"version: 1\npaths:\n{entry}".encode())
+    host.run(["mkdir", POOL])
+    host.run([*VIRSH, "pool-define-as", "big", "dir", "--target", POOL])
+    host.run([*VIRSH, "pool-start", "big"])
+    return host
+
+
+def test_a_pool_is_refreshed_while_an_image_in_it_is_rewritten(pool):
+    """Libvirt opens each file of it with O_NONBLOCK, and gives the pool up if it cannot."""
+    rewritten_meanwhile(pool, "one.raw", "virsh -q -c qemu:///system pool-refresh big")
+    assert "one.raw" in pool.run([*VIRSH, "vol-list", "big"]).stdout
+
+
+def test_libvirt_starts_while_an_image_is_rewritten(pool):
+    """By its socket, as any `virsh list` starts it, with a pool that starts by itself."""
+    pool.run([*VIRSH, "pool-autostart", "big"])
+    pool.run("systemctl stop libvirtd.service && systemctl start libvirtd.socket")
+    # An active pool is remembered in /run; one that only starts by itself is what a boot has.
+    pool.run("rm -rf /run/libvirt/storage/*")
+    rewritten_meanwhile(pool, "two.raw", "virsh -q -c qemu:///system vol-list big")
+    pool.write("/root/domain.xml", VOLUME.format(volume="two.raw").encode())
+    pool.run([*VIRSH, "create", "/root/domain.xml"])
+    assert pool.run([*VIRSH, "domstate", "volume"]).stdout.strip() == "running"
+    pool.run([*VIRSH, "destroy", "volume"])
 
 
 def test_a_pool_that_says_copy_on_write(host):

@@ -1,7 +1,7 @@
 """Whose rights this thread has (credentials(7)): the kernel knows them for each thread.
 
-glibc changes those of all threads, and interrupts each of them for that: where some dozen wait
-for the disk, that takes longer than the work that is done as a user.
+glibc changes those of all threads, and waits until each of them has done so: the threads of a
+copy read and write meanwhile, and a slow disk holds each of them up.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from threading import Barrier
 
 from reconciler.host.kernel import preallocated
 from reconciler.host.refused import Refused
+from reconciler.host.rewriting.reasons import Damaged, TooLarge, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,16 +38,14 @@ IN_FLIGHT = 8
 _PATIENCE = 0.1
 """Seconds without a word while pieces are under way: a slow disk takes longer for one."""
 
+_LARGEST = 2**63 - 1
+"""Bytes of the largest file there is (MAX_LFS_FILESIZE)."""
 _FALLOC_KEEP_SIZE = 0x01
 _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 _THREADS = "see `ulimit -u`, and pids.max of the control group"
-
-
-class Damaged(Exception):  # noqa: N818 - the device's answer
-    """What was read back is not what was written; the message says where."""
 
 
 class _Buffer:
@@ -72,15 +71,17 @@ class Copier:
         self._pool.shutdown()
 
     def copy(self, source: int, target: int, going: Callable[[int], None]) -> None:
-        """All data and preallocated space of ``source``, into the empty file ``target``.
+        """Copy all data and preallocated space of ``source`` into the empty file ``target``.
 
         ``going`` hears the bytes of each piece that is done, 0 while one takes long, and may
-        raise to end it.
-        OSError as read(2), write(2), fallocate(2); Damaged; Refused. When it ends, either
-        way, nothing is under way any more. Nobody else may write to either.
+        raise to end the copy.
+        OSError as read(2), write(2), fallocate(2); Unreadable, Damaged, TooLarge; Refused. When
+        the copy ends, either way, nothing is under way any more. Nobody else may write to either.
         """
         status = os.fstat(source)
         block = max(status.st_blksize, mmap.PAGESIZE)
+        if status.st_size > _LARGEST - block:
+            raise TooLarge(f"it has {status.st_size:,} bytes, nearly the most that there can be")
         for fd, more in ((source, os.O_NOATIME), (target, 0)):
             flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT | more
             fcntl.fcntl(fd, fcntl.F_SETFL, flags)
@@ -145,7 +146,7 @@ class Copier:
         try:
             first, second = pair
             whole = -(-size // block) * block
-            _read(source, first, at, size, whole)
+            _read_source(source, first, at, size, block)
             first.view[size:whole] = bytes(whole - size)
             _write(target, first, at, whole)
             _read(target, second, at, whole, whole)
@@ -219,6 +220,34 @@ def _fallocate(fd: int, start: int, length: int) -> None:
     if _libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> None:
+    """Read a piece of the image; Unreadable names the first byte that the disk does not give.
+
+    A large read says only that something in it is damaged, so each block is asked for then.
+    Where every block can be read after all, the first answer stands: such a disk is not trusted.
+    """
+    try:
+        _read(fd, buffer, at, size, -(-size // block) * block)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        for start in range(at, at + size, block):
+            try:
+                os.preadv(fd, [buffer.view[:block]], start)
+            except OSError as again:
+                if again.errno != errno.EIO:
+                    raise
+                raise Unreadable(_unreadable(start)) from None
+        raise
+
+
+def _unreadable(at: int) -> str:
+    return (
+        f"cannot be read at byte {at:,}: the data on disk is damaged (its checksum does not "
+        "match, or the disk does not read it)"
+    )
 
 
 def _read(fd: int, buffer: _Buffer, at: int, size: int, whole: int) -> None:

@@ -1,4 +1,4 @@
-"""Having the images below a directory rewritten, one after the other."""
+"""Have the images below a directory rewritten, one after the other."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import os
 import resource
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 
 from reconciler.core import wholeness
-from reconciler.core.images import CODES
 from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
 from reconciler.host.kernel import btrfs, holders, lease
 from reconciler.host.kernel import wholeness as condition
 from reconciler.host.refused import Refused
-from reconciler.host.rewriting import copying, rewrite
+from reconciler.host.rewriting import copying, reasons, rewrite
 from reconciler.host.rewriting.todo import Todo
 from reconciler.value import dataclass, field
 
@@ -37,10 +34,6 @@ _HELD = 512
 """Images exchanged and not yet given up at once, with three descriptors each, if so many may be."""
 _SPARE = 32
 """Descriptors for all else: a dozen are open."""
-_SMALL = 1 << 20
-"""Bytes on disk up to which images wait for each other, to be synced at the same time."""
-_TOGETHER, _AGE = 32, 0.05
-"""How many of them at most, and how many seconds: whoever opens one waits for that too."""
 
 _WHOLE = 1.0
 """Seconds for which the filesystem counts as whole once it was seen to be."""
@@ -52,18 +45,14 @@ def put(place: Images, have: Standing, want: Standing, watch: Watch) -> None:
     Stopped once asked to end: the image that was under way is as it was.
     """
     del have, want
-    with (
-        Todo(place) as todo,
-        lease.unharmed(),
-        copying.Copier() as copier,
-        ThreadPoolExecutor(_TOGETHER) as pool,
-    ):
-        work = _Work(place, watch, copier, pool, todo.count, todo.size, *_most())
-        try:
-            for entry in todo.entries(work.let_nobody_wait):
-                work.one(entry)
-        finally:
-            work.settle_all()
+    with Todo(place) as todo, lease.unharmed(), copying.Copier() as copier:
+        work = _Work(place, watch, copier, todo.count, todo.size, _most())
+        with suppress(reasons.Halted):  # it is remembered, and no further image is begun
+            try:
+                for entry in todo.entries(work.give_up_due):
+                    work.one(entry)
+            finally:
+                work.settle_all()
         if work.number:
             files.sync_filesystem(place.path)  # no old data comes back once success is claimed
         work.report()
@@ -76,61 +65,51 @@ class _Work:
     place: Images
     watch: Watch
     copier: copying.Copier
-    pool: ThreadPoolExecutor
     of: int
     all_size: int
-    most_copied: int
     most_held: int
     number: int = 0
     behind: int = 0
     """Bytes of the images before the one under way."""
-    copied: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
-    """Not yet exchanged, the first of them since that time (time.monotonic)."""
-    since: float = 0.0
     held: deque[tuple[Entry, rewrite.Changed]] = field(default_factory=deque)
+    """Exchanged, and their old data not yet given up; the one that waits longest is first."""
     durable: set[str] = field(default_factory=set)
     """Of those the ones whose directory was synced since they were exchanged."""
-    in_use: list[tuple[Entry, rewrite.InUse]] = field(default_factory=list)
-    """Left, and nobody was asked yet who has them open."""
     left: list[str] = field(default_factory=list)
     left_count: int = 0
-    hint: str = ""
     whole_until: float = 0.0
     """When the state of the filesystem is asked for again (time.monotonic)."""
+    remedies: dict[str, str] = field(default_factory=dict)
+    """What to do, each with the code of its reason."""
+    all_as_before: bool = True
+    """Whether each of those that are left is as it was."""
+    is_halted: bool = False
 
     def one(self, entry: Entry) -> None:
         """Rewrite it, or remember why not."""
         self.number += 1
-        size, done = entry.status.st_blocks * 512, 0
-
-        def going(more: int) -> None:
-            nonlocal done
-            done += more
-            if more:
-                self._tell(entry.path, done, size)
-            self.give_up_due()
-
-        if size > _SMALL:
-            self._exchange()
+        size = entry.status.st_blocks * 512
         with self._leaving(entry):
             self._tell(entry.path, 0, size)
-            self._copy(entry, going)
-        self._say_who()
+            self.held.append((entry, rewrite.exchange(self._copy(entry))))
         self.behind += size
-        if size > _SMALL or len(self.copied) >= self.most_copied or self._is_old():
-            self._exchange()
+        while len(self.held) > self.most_held:
+            self._give_up_next()
 
-    def _copy(self, entry: Entry, going: Callable[[int], None]) -> None:
+    def _copy(self, entry: Entry) -> rewrite.Changed:
+        """Copy it; where room was missing, once more when what this run has freed is free.
+
+        Btrfs gives the space of a removed file back only when the transaction is committed.
+        """
         self._still_whole(entry.fd)
         try:
-            changed = rewrite.copy(entry, self.place.aim, self.copier, going)
-        except rewrite.NoRoom:
-            self.settle_all()  # what was given up is free once it is committed
-            files.sync_filesystem(self.place.path)
-            changed = rewrite.copy(entry, self.place.aim, self.copier, going)
-        if not self.copied:
-            self.since = time.monotonic()
-        self.copied.append((entry, changed))
+            return rewrite.copy(entry, self.place.aim, self.copier, self._going(entry))
+        except (reasons.NoRoom, OSError) as error:
+            if not reasons.is_full(error):
+                raise
+        self.settle_all()
+        files.sync_filesystem(self.place.path)
+        return rewrite.copy(entry, self.place.aim, self.copier, self._going(entry))
 
     def _still_whole(self, fd: int) -> None:
         """Refused where a device is missing by now, or the like: asked anew after a while."""
@@ -140,37 +119,17 @@ class _Work:
             raise Refused(unsafe.text, unsafe.hint)
         self.whole_until = time.monotonic() + _WHOLE
 
-    def _is_old(self) -> bool:
-        return bool(self.copied) and time.monotonic() - self.since > _AGE
+    def _going(self, entry: Entry) -> Callable[[int], None]:
+        done = 0
 
-    def _exchange(self) -> None:
-        """Have those that are copied synced, all at once, and exchanged."""
-        self.give_up_due()
-        self._drop_awaited()
-        new = [changed.new for _, changed in self.copied]
-        synced = [self._syncing(fd) for fd in new[1:]]
-        # The first one here: where it is alone, it needs no other thread.
-        for sync in [partial(os.fsync, fd) for fd in new[:1]] + synced:
-            entry, changed = self.copied.popleft()
-            with self._leaving(entry):
-                self.held.append((entry, rewrite.exchange(changed, sync)))
-        self._say_who()
-        while len(self.held) > self.most_held:
-            self._give_up_next()
+        def going(more: int) -> None:
+            nonlocal done
+            done += more
+            if more:
+                self._tell(entry.path, done, entry.status.st_blocks * 512)
+            self.give_up_due()
 
-    def _drop_awaited(self) -> None:
-        """Whoever came for one meanwhile need not wait until the disk has all of them."""
-        for entry, changed in [pair for pair in self.copied if not lease.held(pair[1].old)]:
-            self.copied.remove((entry, changed))
-            with self._leaving(entry):
-                rewrite.exchange(changed, partial(_sync, changed))
-
-    def _syncing(self, fd: int) -> Callable[[], object]:
-        """What waits for its fsync(2): in a thread, or here where there may be no more of them."""
-        try:
-            return self.pool.submit(os.fsync, fd).result
-        except RuntimeError:
-            return partial(os.fsync, fd)
+        return going
 
     def _tell(self, path: str, done: int, size: int) -> None:
         if self.watch.stop():
@@ -179,22 +138,21 @@ class _Work:
         whole = (self.behind + done, self.all_size)
         self.watch.tell(Step(path, "copying", done, size, self.number, self.of, *whole))
 
-    def let_nobody_wait(self) -> None:
-        """Go on with those that were copied, or held, for long enough."""
-        if self._is_old():
-            self._exchange()
-        self.give_up_due()
-
     def give_up_due(self) -> None:
         """Give up the old data of those that have waited long enough."""
         while self.held and self.held[0][1].due <= time.monotonic():
             self._give_up_next()
 
     def settle_all(self) -> None:
-        """Exchange those that are copied, wait for them, and give up their old data too."""
-        self._exchange()
+        """Wait for all that are held, and give up their old data; Halted only behind the last."""
+        halted = None
         while self.held:
-            self._give_up_next()
+            try:
+                self._give_up_next()
+            except reasons.Halted as error:
+                halted = error
+        if halted:
+            raise halted
 
     def _give_up_next(self) -> None:
         entry, changed = self.held.popleft()
@@ -204,21 +162,6 @@ class _Work:
                 rewrite.finish(changed, durable=True)
             else:
                 self._settle(changed)
-        self._say_who()
-
-    @contextmanager
-    def _leaving(self, entry: Entry) -> Iterator[None]:
-        """What stands in the way of one is remembered, and is not in the way of the others."""
-        try:
-            yield
-        except rewrite.InUse as refused:
-            self.in_use.append((entry, refused))
-        except Refused as refused:
-            self._leave(entry, refused.message, refused.hint, _code(refused))
-        except copying.Damaged as damaged:
-            self._leave(entry, str(damaged), "is the disk failing? it is as it was")
-        except OSError as error:
-            self._leave(entry, rewrite.why(error), code=_code(error))
 
     def _settle(self, changed: rewrite.Changed) -> None:
         """Sync its directory, for all that wait there; and give up its own old data."""
@@ -227,23 +170,34 @@ class _Work:
         there = [other for _, other in self.held if os.fstat(other.within).st_ino == folder]
         self.durable = {other.beside for other in there}
 
-    def _say_who(self) -> None:
-        """Ask for all of them at once, if they are told: it is a look at every process.
+    @contextmanager
+    def _leaving(self, entry: Entry) -> Iterator[None]:
+        """What stands in the way of one is remembered, and is not in the way of the others.
 
-        Others wait meanwhile, but none of a batch for those that are left of it.
+        Whatever the exception: by then that image is undone. Only a Halted says that it is not,
+        and ends the run.
         """
-        asked, self.in_use = self.in_use, []
-        told = [entry.status for entry, _ in asked[: max(0, _TOLD - len(self.left))]]
-        found = holders.holders_of({holders.inode_of(each) for each in told}) if told else {}
-        for entry, refused in asked:
-            who = found.get(holders.inode_of(entry.status), ())
-            self._leave(entry, _in_use(who, refused), code=CODES["open"])
+        try:
+            yield
+        except Stopped:
+            raise
+        except Exception as error:
+            if isinstance(error, reasons.Halted) and self.is_halted:
+                raise  # it ends this one too, but was another's
+            self._leave(entry, reasons.of(error, self.place.path))
+            if isinstance(error, reasons.Halted):
+                self.is_halted = True
+                raise
 
-    def _leave(self, entry: Entry, why: str, hint: str = "", code: str = "") -> None:
+    def _leave(self, entry: Entry, why: reasons.Left) -> None:
         self.left_count += 1
-        self.hint = hint or self.hint
-        if len(self.left) < _TOLD:
-            self.left.append(f"{entry.path}: {why}{f'   {code}' if code else ''}")
+        self.all_as_before &= why.is_as_it_was
+        if why.hint:
+            self.remedies[why.hint] = why.code
+        if len(self.left) >= _TOLD:
+            return
+        text = _with_names(entry, why) if isinstance(why, reasons.InUse) else why.message
+        self.left.append(f"{entry.path}: {text}{f'   {why.code}' if why.code else ''}")
 
     def report(self) -> None:
         """Refused where some were left."""
@@ -251,47 +205,33 @@ class _Work:
             return
         more = self.left_count - len(self.left)
         lines = [*self.left, *([f"and {counted(more, 'more file')}"] if more else [])]
-        first = f"{self.left_count} of {counted(self.of, 'file')} left as it was:"
-        raise Refused("\n  ".join([first, *lines]), self.hint or _HINT)
+        if self.is_halted:
+            lines.append("no further file was begun")
+        state = "left as it was" if self.all_as_before else "not done as planned"
+        first = f"{self.left_count} of {counted(self.of, 'file')} {state}:"
+        raise Refused("\n  ".join([first, *lines]), self._hint())
+
+    def _hint(self) -> str:
+        """Each reason that there was has its own remedy."""
+        if len(self.remedies) == 1:
+            return next(iter(self.remedies))
+        rows = [f"{code}: {text}" if code else text for text, code in self.remedies.items()]
+        return "\n    ".join(rows)
 
 
-def _sync(image: rewrite.Changed) -> None:
-    """Put a copy on disk, but not one that somebody came for: InUse, and they go on."""
-    rewrite.undisturbed(image.old)
-    os.fsync(image.new)
-
-
-def _most() -> tuple[int, int]:
-    """How many images may be copied, and how many held: three descriptors for each."""
+def _most() -> int:
+    """How many images may be held: three descriptors for each."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, _SPARE + 3 * (_TOGETHER + _HELD))
+    wanted = max(soft, _SPARE + 3 * _HELD)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    images = max(2, (most - _SPARE) // 3)
-    copied = min(_TOGETHER, images // 2)
-    return copied, min(_HELD, images - copied)
+    return min(_HELD, max(1, (most - _SPARE) // 3))
 
 
-_HINT = "the others are done; shut down or close what uses these, then apply again"
-
-
-_SORTS: dict[type[Exception], str] = {
-    rewrite.NoRoom: "room",
-    rewrite.Linked: "links",
-    rewrite.Protected: "protected",
-}
-
-
-def _code(error: Exception) -> str:
-    """What `vmtune explain` knows the reason by, "" where it is none of those."""
-    if isinstance(error, OSError):
-        return CODES["room"] if error.errno in rewrite.FULL else ""
-    return CODES.get(_SORTS.get(type(error), ""), "")
-
-
-def _in_use(who: tuple[str, ...], refused: Refused) -> str:
-    """With names, if whoever has it open can be seen."""
-    if not who:
-        return refused.message
-    names = " and ".join(who)
-    return f"in use by {names}" if refused.message == "in use" else f"{refused.message} ({names})"
+def _with_names(entry: Entry, why: reasons.InUse) -> str:
+    """With who has it open, if they can be seen: a look at every process."""
+    number = holders.inode_of(entry.status)
+    names = " and ".join(holders.holders_of({number}).get(number, ()))
+    if not names:
+        return why.message
+    return f"in use by {names}" if why.message == "in use" else f"{why.message} ({names})"

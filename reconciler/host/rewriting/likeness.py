@@ -15,6 +15,9 @@ KEPT = inode.COMPRESS | inode.NOCOMPRESS | inode.NOCOW
 _ITS_OWN = {inode.PROPERTY, "security.selinux", subvolume.TURNING}
 """Extended attributes that the new one has whatever the old one has."""
 
+_LEFT_OUT = {inode.PROPERTY, subvolume.GOING}
+"""Extended attributes of the old one that the new one does not get."""
+
 
 def give(fd: int, source: int, was: os.stat_result) -> None:
     """All but data, compression and nocow from ``source``, as it was; Refused where it cannot.
@@ -38,6 +41,17 @@ def alike(one: os.stat_result, other: os.stat_result) -> bool:
     return _shown(one) == _shown(other)
 
 
+def same_attributes(fd: int, source: int) -> bool:
+    """Tell whether ``fd`` still has the attributes that ``give`` gave it from ``source``."""
+    if (inode.flags(fd) ^ inode.flags(source)) & ~KEPT:
+        return False
+    return _extended(fd) == _extended(source)
+
+
+def _extended(fd: int) -> dict[str, bytes]:
+    return {name: os.getxattr(fd, name) for name in {*os.listxattr(fd)} - _ITS_OWN - _LEFT_OUT}
+
+
 def _shown(status: os.stat_result) -> tuple[int, ...]:
     return (
         status.st_mode,
@@ -54,7 +68,7 @@ def _attributes(fd: int, source: int) -> None:
     What the new file inherited and the old one lacks goes: a default ACL of the
     directory may not open what was closed.
     """
-    names = set(os.listxattr(source)) - {inode.PROPERTY, subvolume.GOING}
+    names = set(os.listxattr(source)) - _LEFT_OUT
     for name in set(os.listxattr(fd)) - names - _ITS_OWN:
         os.removexattr(fd, name)
     for name in sorted(names):
