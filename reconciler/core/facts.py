@@ -141,11 +141,6 @@ class Mounts(Query[tuple["Mount", ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class NfsExports(Query[tuple[str, ...]]):
-    """Directories that the NFS server of this host shows to others, resolved (exportfs(8))."""
-
-
-@dataclass(frozen=True, slots=True)
 class FstabLines(Query[tuple["Line", ...]]):
     """The entries of /etc/fstab, in order; none where there is no such file."""
 

@@ -15,8 +15,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-CODES = {"open": "V702", "links": "V703", "protected": "V704", "room": "V706"}
+CODES = {
+    "open": "V702",
+    "links": "V703",
+    "protected": "V704",
+    "room": "V706",
+    "mounted": "V713",
+    "exported": "V714",
+    "unseen": "V715",
+}
 """Why an image is left as it is, where that is found out only as it is rewritten."""
+
+ELSEWHERE = {
+    "open": "end that program, then apply again",
+    "mounted": "stop the container or service that has this mount, or unmount it, then apply again",
+    "exported": "stop what uses it there, take the export back (exportfs -u), then apply again",
+    "unseen": "apply where root may look at every mount, outside of a container",
+}
+"""What to do about an image that is in use although nobody has it open."""
 
 NOCOW, PLAIN = "nocow", "plain"
 """What images should be: written in place, or copy-on-write without compressed extents."""

@@ -36,12 +36,6 @@ def _service_run(query: layout.ServiceRunOf, see: Snapshot) -> layout.ServiceRun
     )
 
 
-def _exports() -> tuple[str, ...]:
-    from reconciler.host.system import exports  # noqa: PLC0415 - only where a file is exchanged
-
-    return exports.exported()
-
-
 def _images(query: images.Images, see: Snapshot) -> Standing:
     from reconciler.host.directories import standing  # noqa: PLC0415 - the same
 
@@ -68,7 +62,6 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
 
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
-    facts.NfsExports: lambda _, __: _exports(),
     images.Images: _images,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,

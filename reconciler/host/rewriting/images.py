@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from reconciler.core.images import CODES
+from reconciler.core.images import CODES, ELSEWHERE
 from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
-from reconciler.host.kernel import holders, lease
+from reconciler.host.in_use import look
+from reconciler.host.kernel import lease
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import copying, rewrite
 from reconciler.host.rewriting.todo import Todo
@@ -195,6 +196,8 @@ class _Work:
         """What stands in the way of one is remembered, and is not in the way of the others."""
         try:
             yield
+        except rewrite.InUseElsewhere as refused:
+            self._leave(entry, *_elsewhere(refused))
         except rewrite.InUse as refused:
             self.in_use.append((entry, refused))
         except Refused as refused:
@@ -218,9 +221,9 @@ class _Work:
         """
         asked, self.in_use = self.in_use, []
         told = [entry.status for entry, _ in asked[: max(0, _TOLD - len(self.left))]]
-        found = holders.holders_of({holders.inode_of(each) for each in told}) if told else {}
+        found = look.holders(*told) if told else {}
         for entry, refused in asked:
-            who = found.get(holders.inode_of(entry.status), ())
+            who = found.get(look.inode_of(entry.status), ())
             self._leave(entry, _in_use(who, refused), code=CODES["open"])
 
     def _leave(self, entry: Entry, why: str, hint: str = "", code: str = "") -> None:
@@ -271,6 +274,11 @@ def _code(error: Exception) -> str:
     if isinstance(error, OSError):
         return CODES["room"] if error.errno in rewrite.FULL else ""
     return CODES.get(_SORTS.get(type(error), ""), "")
+
+
+def _elsewhere(refused: rewrite.InUseElsewhere) -> tuple[str, str, str]:
+    """Why an image is left that nobody has open: the reason, what to do, and the code."""
+    return refused.message, ELSEWHERE[refused.sort], CODES[refused.sort]
 
 
 def _in_use(who: tuple[str, ...], refused: Refused) -> str:

@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 
 from reconciler.core.images import NOCOW, needed, second, stray
 from reconciler.core.sizes import binary
+from reconciler.host.in_use import guard
 from reconciler.host.kernel import inode, lease, renaming
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
@@ -49,6 +50,14 @@ _UNFIT = {
 
 class InUse(Refused):
     """Somebody has the image open, or opened it meanwhile."""
+
+
+class InUseElsewhere(InUse):
+    """Somebody uses the image without opening it; ``sort`` is guard's word for how."""
+
+    def __init__(self, sort: str, message: str) -> None:
+        super().__init__(message)
+        self.sort = sort
 
 
 class NoRoom(Refused):
@@ -93,6 +102,7 @@ def copy(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -
         if not lease.take(old):
             raise InUse("in use")
         undo.callback(lease.release, old)  # first of all: who waits need not wait for the rest
+        _unused_elsewhere(old)
         was = os.fstat(old)
         _has_room(old, was)
         folder = _kept(undo, os.dup(entry.within))
@@ -231,6 +241,7 @@ def finish(image: Changed, *, durable: bool = False) -> None:
             if not durable:
                 os.fsync(image.within)
             _last_look(image)
+            _unused_elsewhere(image.old, image.due - HOLD / 2)
         except (OSError, InUse):
             _back(image)
             raise
@@ -248,7 +259,7 @@ def _back(image: Changed) -> None:
     lease.release(image.old)
     os.fsync(image.within)
     time.sleep(HOLD)  # as before giving up the other way round
-    if lease.kept(image.new):
+    if lease.kept(image.new) and not guard.use(image.new, time.monotonic()):
         _drop(image, image.new)
         return
     kept = second(image.name, os.fstat(image.new).st_ino)
@@ -258,6 +269,12 @@ def _back(image: Changed) -> None:
         f"the other {kept!r}, a copy of it from before",
         "stop both, keep the one that was written to, and remove the other",
     )
+
+
+def _unused_elsewhere(fd: int, after: float | None = None) -> None:
+    """InUseElsewhere where a mount, a handle or a client uses it: no lease tells of those."""
+    if found := guard.use(fd, after):
+        raise InUseElsewhere(found.sort, found.words)
 
 
 def _drop(image: Changed, fd: int) -> None:

@@ -15,7 +15,8 @@ import stat
 from contextlib import contextmanager
 from itertools import zip_longest
 
-from reconciler.host.kernel import fiemap, holders, inode, ioctl, lease, preallocated
+from reconciler.host.in_use import look
+from reconciler.host.kernel import fiemap, inode, ioctl, lease, preallocated
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.host.subvolumes.subtree import beneath, joined
@@ -122,8 +123,7 @@ def _hold(fd: int, entry: Entry) -> None:
     if (status.st_ino, status.st_ctime_ns) != (entry.number, entry.changed):
         raise Refused("changed while its directory was being copied")
     if not is_alone:
-        who = ", ".join(holders.holders(status)) or "a program that cannot be named"
-        raise Refused(f"open: {who}", "end it, then run this again")
+        raise Refused(f"open: {look.named(status)}", "end it, then run this again")
 
 
 def _file(source: int, target: int) -> None:
