@@ -8,7 +8,7 @@ from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from typing import Any, ClassVar  # noqa: F401 - Any in quotes
 
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
@@ -138,6 +138,11 @@ class SharedBelow(Query[Sharing]):
 @dataclass(frozen=True, slots=True)
 class Mounts(Query[tuple["Mount", ...]]):
     """/proc/self/mountinfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uses(Query["Any"]):
+    """Who uses files and directories: one look at this host, in the host's own form."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
         return found
     from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
 
-    return survey.scan(query.path, _mounted(see), query.apart)
+    return survey.scan(query.path, _mounted(see), query.apart, lambda: see(facts.Uses()))
 
 
 READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {

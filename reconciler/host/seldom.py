@@ -58,10 +58,17 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
     from reconciler.host.subvolumes import subtree  # noqa: PLC0415 - the same
 
     mounted = see(facts.Mounts())
-    return subtree.contents(query.path, mounted)
+    return subtree.contents(query.path, mounted, see(facts.Uses()))
+
+
+def _uses(_query: facts.Uses, _see: Snapshot) -> Any:
+    from reconciler.host.in_use import look  # noqa: PLC0415 - only where something is exchanged
+
+    return look.recent()
 
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
+    facts.Uses: _uses,
     images.Images: _images,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,

@@ -32,11 +32,6 @@ there would be on the filesystem below, and hidden once the mount is back.
 V109 A symbolic link on the way belongs to a user who owns neither the link's target nor root's
 trust: following it would let that user choose what root changes.
 
-V110 An NFS server exports the path, a directory above it or one in it. What is rewritten, or moved
-into a subvolume, is a new file with a new inode. A client of NFSv3 holds nothing open on the server
-while it is idle, so no lease can tell that a guest on another host has the image open: the old file
-is removed, and the guest gets ESTALE. Stop whatever uses the images on all clients first.
-
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
 does not invent one.
 
@@ -171,8 +166,10 @@ out of snapshots: declare the directory that holds the images.
 
 V606 The mount or the subvolume that the path lies in is read-only.
 
-V607 The directory is a mount point, or another mount shows it or what is in it (a bind mount, also
-of a service). A mount goes by the directory, not by its name: it would go on showing the old one.
+V607 The directory is a mount point, or another mount holds it or what is in it: a bind mount, also
+of a service or a container, in whatever mount namespace, or an overlay that has it as a layer. A
+mount goes by the directory, not by its name: it would go on showing the old one, and what is
+written there would be lost.
 
 V608 Another subvolume or mount lies in the directory. Neither can come along: a subvolume is where
 it is, and a mount covers what lies below it. Move it out first.
@@ -195,6 +192,25 @@ V614 While the directory became a subvolume somebody used it, so the names were 
 then somebody had, or may have, written to the subvolume too. Both are there, the directory under
 its own name. `diff -r` tells what differs: copy what you want to keep, then remove the subvolume
 with `btrfs subvolume delete`. No run of vmtune does that.
+
+V615 A file in the directory is open, mapped, attached to a loop device or swapped to. The directory
+becomes a subvolume with new files, and whoever has the old file would go on writing to that. The
+other changes of the plan are made all the same.
+
+V616 The NFS server exports the directory, one above it or one in it. Each file gets a new inode in
+the subvolume. A client of NFSv3 opens nothing on the server, so nobody here can tell whether it
+uses a file; it would get ESTALE, and what it has not yet written would be lost.
+
+V617 Some of this host's mounts could not be looked at, so a mount may hold what is in the
+directory. vmtune takes nothing for unused that it could not look at.
+
+V618 The attribute i (immutable) or a (append-only), or fs-verity, keeps a file or a directory from
+being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off.
+
+V619 The file was written while the filesystem was mounted with nodatasum: it has no checksums, and
+lsattr does not show that. A new file gets checksums, and Btrfs lets the two share no data. Where
+the same entry has `existing: rewrite`, the file is written anew first, and the directory can become
+a subvolume in the next run.
 
 V701 The file has compressed extents although its directory now has compression `none`. A property
 counts for what is written from then on: what is compressed stays so, through compress=no, reads and
@@ -240,6 +256,20 @@ is right. Compare them (qemu-img compare, cmp), keep one under the image's name,
 
 V712 A rewrite is for regular files. A symbolic link keeps leading where it leads: declare the
 directory in which the image itself lies. FIFOs, sockets and devices hold no data of their own.
+
+V713 Nobody has the image open, but a mount holds it: the image is bind-mounted somewhere (into a
+container, or a service with BindPaths=), another mount covers it, or it lies in a layer of an
+overlay (docker, podman). A mount keeps the inode, not the name. After a rewrite it would go on with
+the old file, which has no name any more, and what is written there would be lost. Mounts of every
+mount namespace are looked at. A bind mount of the directory around it is no hindrance: it shows the
+new file.
+
+V714 The NFS server exports a directory around the image. A rewritten image is a new file with a new
+inode. A client of NFSv3 opens nothing on the server, so nobody here can tell whether a guest on
+another host uses the image; it would get ESTALE, and what it has not yet written would be lost.
+
+V715 Some of this host's mounts could not be looked at, so a mount may hold any of the images.
+vmtune takes nothing for unused that it could not look at.
 
 V801 The mount option compress-force compresses whatever a property says, but for nocow files.
 Mount with compress=, or make the directory nocow.

@@ -176,7 +176,7 @@ def _fixed(inside: Contents) -> Refusal | None:
         where = _named(inside.shown)
         seen = "it is a mount point" if inside.mounted else f"it, or what is in it, is {where}"
         return Refusal(
-            f"{seen}: that would go on with the old directory",
+            f"{seen}; the mount would go on showing the old directory",
             "stop the container or service that has this mount, or unmount it",
             "V607",
         )

@@ -26,8 +26,10 @@ from reconciler.value import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.host.directories.tree import Entry
-    from reconciler.host.in_use.look import Inode
+    from reconciler.host.in_use.look import Inode, Look
 
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
@@ -126,7 +128,9 @@ class _Found:
     settings: dict[str, Names] = field(default_factory=dict)
 
 
-def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
+def scan(
+    path: str, mounted: frozenset[str], apart: tuple[str, ...], uses: Callable[[], Look]
+) -> Tree:
     """Walk one subvolume from ``path``; a directory that is not there is an empty tree."""
     walk, found = Walk(frozenset(apart), mounted), _Found()
     with suppress(FileNotFoundError):
@@ -134,7 +138,7 @@ def scan(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tre
             _judge(entry, path, found)
     if found.parts:
         found.parts = links.followed(found.parts, path)
-    return _used(path, found, _tree(walk, found)) if found.asked else _tree(walk, found)
+    return _used(path, found, _tree(walk, found), uses()) if found.asked else _tree(walk, found)
 
 
 def _judge(entry: Entry, path: str, found: _Found) -> None:
@@ -217,9 +221,9 @@ def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
     return imagefile.parts(os.pread(fd, _HEAD, 0), entry.path, path)
 
 
-def _used(path: str, found: _Found, tree: Tree) -> Tree:
+def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
     """The tree with who uses what; and which parts of images are open, that are nocow already."""
-    from reconciler.host.in_use.look import inode_of, look  # noqa: PLC0415 - only where images are cow
+    from reconciler.host.in_use.look import inode_of  # noqa: PLC0415 - only where images are cow
 
     named = {name for *_, others in found.parts for name in others if name[:1] != "/"}
     parts: dict[Inode, CowFile] = {}
@@ -228,21 +232,21 @@ def _used(path: str, found: _Found, tree: Tree) -> Tree:
             with suppress(OSError):
                 status = inode.status_beneath(name, top)
                 parts[inode_of(status)] = CowFile(name, status.st_size)
-        seen = look({os.fstat(top).st_dev}, {*found.asked, *parts})
         mounts, shared = seen.subject(top), seen.exported(top)
+    who = seen.who({*found.asked, *parts})
     for key, row in found.asked.items():
-        use = (seen.who.get(key, ()), mounts.used(row[2]), "".join(shared.used(row[2])[:1]))
+        use = (who.get(key, ()), mounts.used(row[2]), "".join(shared.used(row[2])[:1]))
         if any(use):
             found.cow.hold(row, use)
             if row[5]:
                 found.compressed.hold(row, use)
-    nocow = sorted(parts.keys() & seen.who.keys() - found.asked.keys())
+    nocow = sorted(parts.keys() & who.keys() - found.asked.keys())
     return replace(
         tree,
         cow=found.cow.lot(),
         compressed=found.compressed.lot(),
-        held_parts=tuple(replace(parts[key], holders=seen.who[key]) for key in nocow),
-        unlooked=seen.unseen if tree.holders_seen else (),
+        held_parts=tuple(replace(parts[key], holders=who[key]) for key in nocow),
+        unlooked=seen.unseen,
         limits=seen.limits,
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPEN, MOUNTED, EXPORTED, UNSEEN = "open", "mounted", "exported", "unseen"
-_RECENT = 1.0
+_RECENT = 10.0
 """Seconds: how old a look may be that is not the last one."""
 
 
@@ -33,13 +33,7 @@ class Use:
     words: str
 
 
-@dataclass(slots=True)
-class _Memory:
-    device: int
-    look: Look
-
-
-_last: list[_Memory] = []
+_last: list[Look] = []
 """The last look of this process, at most one."""
 
 
@@ -47,11 +41,11 @@ def use(fd: int, after: float | None = None) -> Use | None:
     """How an open file is used without being opened; None where it is not.
 
     ``after`` (time.monotonic) is when the look must have begun at the earliest; without it a
-    second ago. The look that decides is the last one: it must begin after the file lost its name.
+    few seconds ago. The look that decides is the last one: it must begin after the file lost
+    its name.
     """
-    status = os.fstat(fd)
-    seen = _look(status.st_dev, time.monotonic() - _RECENT if after is None else after)
-    if who := seen.handles.get(inode_of(status)):
+    seen = _look(time.monotonic() - _RECENT if after is None else after)
+    if who := seen.handles(inode_of(os.fstat(fd))):
         return Use(OPEN, f"in use by {' and '.join(who)}")
     if shown := seen.subject(fd).used():
         return Use(MOUNTED, shown[0])
@@ -62,10 +56,10 @@ def use(fd: int, after: float | None = None) -> Use | None:
     return None
 
 
-def _look(device: int, after: float) -> Look:
-    if not (_last and _last[0].device == device and _last[0].look.started >= after):
-        _last[:] = [_Memory(device, look({device}))]
-    return _last[0].look
+def _look(after: float) -> Look:
+    if not (_last and _last[0].started >= after):
+        _last[:] = [look(maps=False)]
+    return _last[0]
 
 
 def leave(name: str, within: int, path: str) -> None:
@@ -80,10 +74,10 @@ def leave(name: str, within: int, path: str) -> None:
 
 def directory(fd: int) -> str:
     """How an open directory is used, in words; "" where it is not."""
-    status = os.fstat(fd)
-    seen = look({status.st_dev})
+    it = inode_of(os.fstat(fd))
+    seen = look(maps=False)
     callers = {named(pid) for pid in _callers()}
-    if who := [name for name in seen.who.get(inode_of(status), ()) if name not in callers]:
+    if who := [name for name in seen.who({it}).get(it, ()) if name not in callers]:
         return f"{', '.join(who)} has it open, or works in it"
     if shown := seen.subject(fd).anywhere():
         return f"it is {shown[0]}"

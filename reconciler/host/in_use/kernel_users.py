@@ -12,6 +12,7 @@ import struct
 from contextlib import suppress
 
 from reconciler.host.kernel import ioctl
+from reconciler.host.kernel.inode import NO_MAGIC_LINKS, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _loops() -> Iterator[tuple[Inode, str]]:
 def _backing(name: str) -> Inode:
     """The device knows its file; the name in sysfs may mean another one in this namespace."""
     try:
-        fd = os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = openat2(f"/dev/{name}", -1, flags, NO_MAGIC_LINKS)
     except OSError:  # not root, or a /dev of a container
         return _inode(os.stat(_line(f"/sys/block/{name}/loop/backing_file")))
     try:

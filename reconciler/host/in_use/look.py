@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from reconciler.host.in_use import exports, kernel_users, mounted, namespaces, processes
 from reconciler.host.in_use.mounted import Mounted, Subject
-from reconciler.host.in_use.processes import Inode
+from reconciler.host.in_use.processes import Inode, Opened
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False
@@ -20,33 +20,42 @@ __all__ = ["Inode", "Look", "holders", "inode_of", "look"]
 
 @dataclass(slots=True)
 class Look:
-    """What was in use at one moment.
-
-    ``who`` has each inode; ``handles`` has it only by O_PATH, which no write lease sees.
-    """
+    """What was in use at one moment."""
 
     started: float
     """time.monotonic: what began before is in it."""
-    who: Mapping[Inode, tuple[str, ...]]
-    handles: Mapping[Inode, tuple[str, ...]]
+    opened: Opened
+    kernel: Mapping[Inode, str]
     mounts: Mounted
     shared: Mounted
     """What the NFS server exports, in the form of mounts."""
-    hidden: tuple[str, ...]
-    """Processes that may not be looked into: files that they read or write a lease still sees."""
+
+    def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+        """Who has files or directories, in words; what nobody has is left out."""
+        found = self.opened.who(inodes)
+        for inode, who in self.kernel.items():
+            if inode in inodes:
+                found.setdefault(inode, set()).add(who)
+        for inode, who in kernel_users.locked(inodes):
+            found.setdefault(inode, {who})
+        return {inode: tuple(sorted(names)) for inode, names in found.items()}
+
+    def handles(self, inode: Inode) -> tuple[str, ...]:
+        """Who has an inode only by O_PATH, which no write lease sees."""
+        return tuple(sorted(self.opened.handles(inode)))
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """Mounts that could not be looked at, in words: nothing is known to be free of them."""
-        return self.mounts.unseen
+        """Mounts that root could not look at, in words: nothing is known to be free of them."""
+        return self.mounts.unseen if os.geteuid() == 0 else ()
 
     @property
     def limits(self) -> tuple[str, ...]:
         """What was not looked at, and is no reason to refuse, in words."""
         found = []
-        if self.hidden:
-            more = f" and {len(self.hidden) - 1:,} more" if len(self.hidden) > 1 else ""
-            found.append(f"what {self.hidden[0]}{more} holds without opening it is not seen")
+        if (hidden := self.opened.unseen) and os.geteuid() == 0:
+            more = f" and {len(hidden) - 1:,} more" if len(hidden) > 1 else ""
+            found.append(f"what {hidden[0]}{more} holds without opening it is not seen")
         if namespaces.in_container():
             found.append("what is mounted outside this container is not seen")
         return tuple(found)
@@ -60,28 +69,31 @@ class Look:
         return Subject(self.shared, self.mounts.spot(fd))
 
 
-def look(devices: Collection[int], inodes: Collection[Inode] = ()) -> Look:
+def look(*, maps: bool = True) -> Look:
     """Look at processes, kernel and mounts, each once.
 
-    ``devices`` are st_dev: of inodes elsewhere it is not noted who has them. ``inodes`` are those
-    for which maps of memory and locks are looked at, too; a lease says that a file has none.
+    Without ``maps`` what is mapped and closed is left out: a write lease says that a file is not.
     """
     started = time.monotonic()
-    opened = processes.look(devices, inodes)
-    for inode, who in kernel_users.look():
-        if inode[0] in devices:
-            opened.who.setdefault(inode, set()).add(who)
-    for inode, who in kernel_users.locked(inodes) if inodes else ():
-        opened.who.setdefault(inode, {who})
+    opened = processes.look(maps=maps)
     found = mounted.look(opened.spaces)
-    return Look(
-        started,
-        {inode: tuple(sorted(names)) for inode, names in opened.who.items()},
-        {inode: tuple(sorted(names)) for inode, names in opened.handles.items()},
-        found,
-        Mounted([*exports.held(found)], found.mounts),
-        tuple(opened.unseen) if os.geteuid() == 0 else (),
-    )
+    shared = Mounted([*exports.held(found)], found.mounts)
+    return Look(started, opened, dict(kernel_users.look()), found, shared)
+
+
+_AGE = 1.0
+_recent: list[Look] = []
+"""The last one that ``recent`` took, at most one."""
+
+
+def recent() -> Look:
+    """Take a look for a plan, or the last one of this second: a plan has many directories.
+
+    What a plan says is asked again as it is done.
+    """
+    if not (_recent and _recent[0].started > time.monotonic() - _AGE):
+        _recent[:] = [look()]
+    return _recent[0]
 
 
 def inode_of(status: os.stat_result) -> Inode:
@@ -95,13 +107,10 @@ def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
     Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
     left out.
     """
-    inodes = {inode_of(status) for status in of}
-    opened = processes.look({device for device, _ in inodes}, inodes)
-    for inode, who in kernel_users.look():
-        opened.who.setdefault(inode, set()).add(who)
-    for inode, who in kernel_users.locked(inodes):
-        opened.who.setdefault(inode, {who})
-    return {i: tuple(sorted(opened.who[i])) for i in inodes if i in opened.who}
+    opened = processes.look(maps=True)
+    nothing = Mounted()
+    seen = Look(0.0, opened, dict(kernel_users.look()), nothing, nothing)
+    return seen.who({inode_of(status) for status in of})
 
 
 def named(status: os.stat_result) -> str:

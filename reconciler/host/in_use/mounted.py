@@ -91,12 +91,14 @@ def look(kept: Iterable[str] = ()) -> Mounted:
 @contextmanager
 def _descriptors() -> Iterator[None]:
     """As many as may be had (setrlimit(2)): two for each namespace, whatever else is open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _of(row: Row, space: Namespace) -> Iterator[Held]:

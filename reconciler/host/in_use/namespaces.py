@@ -9,14 +9,13 @@ of the process's own root.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 import threading
 from contextlib import ExitStack, suppress
 
-from reconciler.host.kernel import ioctl
+from reconciler.host.kernel import inode, ioctl
 from reconciler.host.kernel.libc import libc
 from reconciler.host.kernel.process_names import in_brackets, named
 from reconciler.value import dataclass, field
@@ -30,7 +29,6 @@ _INFO = struct.Struct("=IIQ")  # struct mnt_ns_info, its size first
 _NEXT = ioctl.number(ioctl.READ, 0xB7, 11, _INFO.size)  # NS_MNT_GET_NEXT
 _PREVIOUS = ioctl.number(ioctl.READ, 0xB7, 12, _INFO.size)  # NS_MNT_GET_PREV
 _KIND = ioctl.number(ioctl.NONE, 0xB7, 3, 0)  # NS_GET_NSTYPE
-_OPENAT2, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 437, 0x02, 0x10
 _PIECE = 1 << 20
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO of the initial process namespace (linux/proc_ns.h)
 
@@ -209,11 +207,9 @@ def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -
     return list(spaces.values())
 
 
-def _here(
-    info: str, root: str, within: int | None, stack: ExitStack
-) -> tuple[dict[int, Row], list[int]]:
-    mounts = _rows(_read(os.open(info, os.O_RDONLY | os.O_CLOEXEC, dir_fd=within)))
-    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _here(info: str, root: str, within: int, stack: ExitStack) -> tuple[dict[int, Row], list[int]]:
+    mounts = _rows(_read(inode.openat2(info, within, os.O_RDONLY | os.O_CLOEXEC, 0)))
+    fd = inode.openat2(root, within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0)
     stack.callback(os.close, fd)
     return mounts, [fd]
 
@@ -242,7 +238,7 @@ def _plainly(
         found.unseen.append("a mount namespace without a process may not be entered")
         return
     try:
-        seen = _here(f"/proc/{pid}/mountinfo", f"/proc/{pid}/root", None, stack)
+        seen = _here(f"/proc/{pid}/mountinfo", f"/proc/{pid}/root", -1, stack)
     except OSError as error:
         if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
             found.unseen.append(f"the mounts that {named(pid)} sees: {error.strerror}")
@@ -286,10 +282,5 @@ def _rows(text: bytes) -> dict[int, Row]:
 
 
 def resolved(root: int, path: str, flags: int = os.O_PATH) -> int:
-    """A descriptor of a path as it is below another root, links included (RESOLVE_IN_ROOT)."""
-    how = struct.pack("=3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    fd = int(libc().syscall(_OPENAT2, root, os.fsencode(path), how, len(how)))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return fd
+    """A descriptor of a path as it is below another root, links included."""
+    return inode.openat2(path, root, flags | os.O_CLOEXEC, inode.IN_ROOT | inode.NO_MAGIC_LINKS)

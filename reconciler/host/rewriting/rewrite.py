@@ -241,7 +241,7 @@ def finish(image: Changed, *, durable: bool = False) -> None:
             if not durable:
                 os.fsync(image.within)
             _last_look(image)
-            _unused_elsewhere(image.old, image.due - HOLD / 2)
+            _unused_elsewhere(image.old, image.due - 0.8 * HOLD)
         except (OSError, InUse):
             _back(image)
             raise

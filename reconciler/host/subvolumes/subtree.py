@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from reconciler.host.in_use.look import Inode
+    from reconciler.host.in_use.look import Inode, Look
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
@@ -145,18 +145,17 @@ def _entry(status: os.stat_result) -> Entry:
     )
 
 
-def contents(path: str, mounts: Sequence[mountinfo.Mount]) -> Contents:
+def contents(path: str, mounts: Sequence[mountinfo.Mount], seen: Look) -> Contents:
     """The facts that decide whether the directory can become a subvolume; none where it is not."""
     try:
         with inode.directory(path) as top:
             found = survey(top)
-            seen = look({found.device}, _inodes(found))
             fixed, unclonable = _attributes(top, found, _without_sums(path, mounts))
             shown = seen.subject(top).anywhere(found.folders, inner=False)
             exported = seen.exported(top).anywhere()
     except FileNotFoundError:
         return Contents()
-    is_root = os.geteuid() == 0
+    who = seen.who(_inodes(found))
     return Contents(
         found.count,
         tuple(found.subvolumes),
@@ -165,14 +164,14 @@ def contents(path: str, mounts: Sequence[mountinfo.Mount]) -> Contents:
         tuple(found.outside()),
         tuple(found.special()),
         tuple(found.unseen),
-        _standing(found, seen.who),
-        _opened(found, seen.who),
+        _standing(found, who),
+        _opened(found, who),
         exported,
         fixed,
         unclonable,
-        seen.unseen if is_root else (),
+        seen.unseen,
         seen.limits,
-        is_root,
+        os.geteuid() == 0,
         _left(path, found.numbers[""]),
         any(mount.target == path for mount in mounts),
     )
@@ -243,10 +242,12 @@ def used(found: Survey, top: int) -> str:
 
     Whether one is open the leases on them say.
     """
-    seen = look({found.device})
-    if who := _standing(found, seen.who):
+    seen = look(maps=False)
+    inodes = _inodes(found)
+    if who := _standing(found, seen.who({(found.device, n) for n in found.numbers.values()})):
         return f"{', '.join(who)} has a directory of it open, or works in it"
-    if opened := _opened(found, seen.handles):
+    handles = {inode: who for inode in inodes if (who := seen.handles(inode))}
+    if opened := _opened(found, handles):
         return f"in use: {opened[0]}"
     if shown := seen.subject(top).anywhere(found.folders):
         return f"it, or what is in it, is {shown[0]}"
