@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.outside import is_nocow, run, sync
+from tests.btrfs.rewriting import MIB, rewriter, written
 from tests.btrfs.trees import is_subvolume, strays
 from tests.btrfs.world import Ran, World, until
 
@@ -246,6 +249,7 @@ def users(host: World) -> Iterator[Users]:
     top, away = host.area / "images", host.area / "away"
     away.mkdir()
     with ExitStack() as stack:
+        stack.callback(Path("/var/lib/nfs/etab").unlink, missing_ok=True)
         yield Users(top, away, stack)
 
 
@@ -424,3 +428,57 @@ def test_where_root_may_not_look_nothing_counts_as_free(host: World):
         ran = host.vmtune("plan", under=without)
     assert "V715" in ran.row("! images"), ran
     assert os.path.exists(folder / "x.img")
+
+
+# --- who comes meanwhile
+
+
+@pytest.mark.parametrize("by", ["mount", "overlay", "handle"])
+def test_who_comes_while_it_is_rewritten(host: World, by: str):
+    """At any moment; afterwards it writes by what it has, and that is under the name."""
+    view, folder = host.area / "view", host.area / "vm"
+    folder.mkdir()
+    for name in ("up", "work"):
+        (host.area / name).mkdir()
+    (view.mkdir if by == "overlay" else view.touch)()
+    ended: Counter[str] = Counter()
+    with rewriter() as rewrite:
+        for number in range(ROUNDS):
+            for old in folder.iterdir():
+                old.unlink()
+            image = written(folder / "disk.raw", 8 * MIB, seed=number)
+            rewrite.begin(folder)
+            time.sleep(number * 0.4 / ROUNDS)
+            text = f"<mine {number}>".encode()
+            if by == "handle":
+                found = os.open(image, os.O_PATH)
+                said = rewrite.end()
+                fd = os.open(f"/proc/self/fd/{found}", os.O_RDWR)
+                os.close(found)
+            else:
+                if by == "mount":
+                    run("mount", "--bind", image, view)
+                else:
+                    run("sh", "-euc", _overlay("o", view, **_over(host, folder)))
+                    os.listdir(view)
+                said = rewrite.end()
+                fd = os.open(view / "disk.raw" if by == "overlay" else view, os.O_RDWR)
+            ended[said.how] += 1
+            os.pwrite(fd, text, 0)
+            os.close(fd)
+            if by != "handle":
+                run("umount", view)
+            kept = [path.read_bytes()[: len(text)] for path in folder.iterdir()]
+            assert text in kept, (number, said)
+            if said.how == "done" or len(kept) == 1:
+                assert image.read_bytes().startswith(text), (number, said)
+            assert said.how in {"done", "refused"}, said
+    assert ended["refused"], ended
+
+
+ROUNDS = 8
+
+
+def _over(host: World, upper: Path) -> dict[str, Path]:
+    """An overlay whose upper layer is the directory of the images."""
+    return {"lowerdir": host.area / "up", "upperdir": upper, "workdir": host.area / "work"}

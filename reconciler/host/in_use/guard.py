@@ -12,7 +12,7 @@ import time
 
 from reconciler.host.in_use.look import Look, inode_of, look
 from reconciler.host.kernel import inode
-from reconciler.host.kernel.process_names import named
+from reconciler.host.kernel.proc import named
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
 from reconciler.host.in_use import namespaces
+from reconciler.host.kernel import proc
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
@@ -62,8 +63,8 @@ class Mounted:
 
     def spot(self, fd: int) -> Spot | None:
         """Where an open file lies; None on a mount that is in no namespace any more."""
-        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            number = next(int(line[7:]) for line in file if line.startswith(b"mnt_id:"))
+        lines = proc.whole(f"/proc/self/fdinfo/{fd}").splitlines()
+        number = next(int(line[7:]) for line in lines if line.startswith(b"mnt_id:"))
         mount = self.mounts.get(number)
         if mount is None:
             return None

@@ -15,9 +15,9 @@ import struct
 import threading
 from contextlib import ExitStack, suppress
 
-from reconciler.host.kernel import inode, ioctl
+from reconciler.host.kernel import inode, ioctl, proc
 from reconciler.host.kernel.libc import libc
-from reconciler.host.kernel.process_names import in_brackets, named
+from reconciler.host.kernel.proc import in_brackets, named
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
@@ -29,7 +29,6 @@ _INFO = struct.Struct("=IIQ")  # struct mnt_ns_info, its size first
 _NEXT = ioctl.number(ioctl.READ, 0xB7, 11, _INFO.size)  # NS_MNT_GET_NEXT
 _PREVIOUS = ioctl.number(ioctl.READ, 0xB7, 12, _INFO.size)  # NS_MNT_GET_PREV
 _KIND = ioctl.number(ioctl.NONE, 0xB7, 3, 0)  # NS_GET_NSTYPE
-_PIECE = 1 << 20
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO of the initial process namespace (linux/proc_ns.h)
 
 
@@ -180,7 +179,7 @@ def _is_mount_namespace(fd: int) -> bool:
 def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -> list[Namespace]:
     """Look at each from within, in a thread: setns(2) changes the root of who calls it."""
     spaces: dict[int, Namespace] = {}
-    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    within = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def enter() -> None:
         if libc().unshare(_CLONE_FS):
@@ -188,7 +187,7 @@ def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -
         for number, fd in files.items():
             if libc().setns(fd, _CLONE_NEWNS) == 0:
                 with suppress(OSError):
-                    seen = _here("thread-self/mountinfo", "/", proc, stack)
+                    seen = _here("thread-self/mountinfo", "/", within, stack)
                     spaces[number] = _space(found.pids.get(number, 0), seen, is_own=number == own)
 
     try:
@@ -197,7 +196,7 @@ def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -
             thread.start()
             thread.join()
     finally:
-        os.close(proc)
+        os.close(within)
         _close(files)
     for number in files:
         if number in spaces:
@@ -208,7 +207,7 @@ def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -
 
 
 def _here(info: str, root: str, within: int, stack: ExitStack) -> tuple[dict[int, Row], list[int]]:
-    mounts = _rows(_read(inode.openat2(info, within, os.O_RDONLY | os.O_CLOEXEC, 0)))
+    mounts = _rows(proc.drained(inode.openat2(info, within, os.O_RDONLY | os.O_CLOEXEC, 0)))
     fd = inode.openat2(root, within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0)
     stack.callback(os.close, fd)
     return mounts, [fd]
@@ -261,16 +260,6 @@ def _path(shown: bytes) -> str:
     from reconciler.formats.fstab import unescape  # noqa: PLC0415 - hardly ever needed
 
     return unescape(shown)
-
-
-def _read(fd: int) -> bytes:
-    try:
-        pieces = []
-        while piece := os.read(fd, _PIECE):
-            pieces.append(piece)
-        return b"".join(pieces)
-    finally:
-        os.close(fd)
 
 
 def _rows(text: bytes) -> dict[int, Row]:

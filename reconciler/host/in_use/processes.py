@@ -11,7 +11,8 @@ import os
 import stat
 from contextlib import suppress
 
-from reconciler.host.kernel.process_names import named
+from reconciler.host.kernel import proc
+from reconciler.host.kernel.proc import named
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
@@ -114,8 +115,8 @@ def _quietly_listed(folder: str) -> list[str]:
 
 
 def _numbers(pid: str) -> frozenset[bytes]:
-    with open(f"/proc/{pid}/maps", "rb") as file:
-        return frozenset(line.split(maxsplit=5)[4] for line in file)
+    text = proc.whole(f"/proc/{pid}/maps")
+    return frozenset(line.split(maxsplit=5)[4] for line in text.splitlines())
 
 
 def _named(path: str) -> str:
@@ -123,7 +124,7 @@ def _named(path: str) -> str:
 
 
 def _is_handle(path: str) -> bool:
-    with suppress(OSError), open(path.replace("/fd/", "/fdinfo/"), "rb") as file:
-        flags = next((int(line[6:], 8) for line in file if line.startswith(b"flags:")), 0)
-        return bool(flags & os.O_PATH)
+    with suppress(OSError):
+        lines = proc.whole(path.replace("/fd/", "/fdinfo/")).splitlines()
+        return any(int(line[6:], 8) & os.O_PATH for line in lines if line.startswith(b"flags:"))
     return False

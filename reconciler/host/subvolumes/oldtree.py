@@ -45,7 +45,9 @@ def unchanged_since(old: Watched, target: int, made: int, shown: str) -> None:
                 "move what you want to keep out of it by hand, then run this again",
             )
     if why := subtree.used(old.found, old.top):
-        raise Refused(f"{shown} is still in use: {why}", "end that, then run this again")
+        raise Refused(
+            f"{shown} is still in use: {why}", "end that, or unmount it, then run this again"
+        )
 
 
 def _is_known(old: Watched, target: int, made: int, path: str, entry: Entry) -> bool:
