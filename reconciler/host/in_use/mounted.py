@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
@@ -75,23 +75,22 @@ class Mounted:
 def look(kept: Iterable[str] = ()) -> Mounted:
     """Look at every mount namespace once; ``kept`` are further paths of namespace files."""
     found = Mounted()
-    with ExitStack() as stack:
-        stack.enter_context(_descriptors())
-        spaces, unseen = namespaces.every(stack, kept)
-        found.unseen = tuple(unseen)
-        spaces.sort(key=lambda space: not space.is_own)
-        for space in spaces:
-            found.mounts |= space.mounts
-        for space in spaces:
-            for row in space.mounts.values():
-                found.held += _of(row, space)
-        found.held += _layers(spaces, found)
+    with _descriptors():
+        spaces, unseen = namespaces.every(_to_resolve, kept)
+    found.unseen = tuple(unseen)
+    spaces.sort(key=lambda space: not space.is_own)
+    for space in spaces:
+        found.mounts |= space.mounts
+    for space in spaces:
+        for row in space.mounts.values():
+            found.held += _of(row, space)
+    found.held += _layers(spaces, found)
     return found
 
 
 @contextmanager
 def _descriptors() -> Iterator[None]:
-    """As many as may be had (setrlimit(2)): two for each namespace, whatever else is open."""
+    """A few more, whatever else is open (setrlimit(2))."""
     with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -125,8 +124,21 @@ def _text(shown: bytes) -> str:
     return unescape(shown) if b"\\" in shown else os.fsdecode(shown)
 
 
+def _to_resolve(space: Namespace) -> Iterator[str]:
+    """Where the layers of the overlays in a namespace may lie, as absolute paths in it."""
+    for row in space.mounts.values():
+        if row.kind in _STACKED:
+            for ways in _named(row):
+                for way in ways:
+                    yield from _absolute(way, row, space)
+
+
 def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
-    """Of each overlay, wherever it is mounted, once."""
+    """What the layers of each overlay are, wherever it is mounted, once.
+
+    A name means what it meant to who mounted it, which is not told. So every root counts of each
+    namespace that has the overlay; where all of them lack the name, this process's own.
+    """
     seen: dict[bytes, list[tuple[Namespace, Row]]] = {}
     for space in spaces:
         for row in space.mounts.values():
@@ -136,7 +148,7 @@ def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
         space, row = at[0]
         of = f"the {_STACKED[row.kind]} mounted at {_text(row.target)}{space.words}"
         for ways in _named(row):
-            yield from _layer(ways, of, at, spaces, found)
+            yield from _layer(ways, of, at, found)
 
 
 def _named(row: Row) -> tuple[tuple[str, ...], ...]:
@@ -147,30 +159,33 @@ def _named(row: Row) -> tuple[tuple[str, ...], ...]:
 
 
 def _layer(
-    ways: tuple[str, ...],
-    of: str,
-    at: Sequence[tuple[Namespace, Row]],
-    spaces: Sequence[Namespace],
-    found: Mounted,
+    ways: tuple[str, ...], of: str, at: Sequence[tuple[Namespace, Row]], found: Mounted
 ) -> Iterator[Held]:
-    """Where a layer may lie: below each root from which somebody may have named it.
-
-    A name means what it meant to who mounted it, which is not told. So each root of the namespaces
-    that have the overlay counts, then any other's.
-    """
-    near = [space for space, _ in at]
     spots: set[Spot] = set()
-    for group in (near, [space for space in spaces if space not in near]):
-        for path in (path for way in ways for path in _absolute(way, at, group)):
-            spots |= {spot for space in group for spot in _spots(path, space, found)}
-        if spots:
-            break
+    for space, row in at:
+        for path in (path for way in ways for path in _absolute(way, row, space)):
+            for number, place in space.places.get(path, ()):
+                if mount := found.mounts.get(number):
+                    spots.add(Spot(mount.device, _below(mount, place)))
+    for way in ways if not spots and ways[0].startswith("/") else ():
+        spots |= {spot for spot in [_here(way, found)] if spot}
     for spot in spots:
         yield Held(spot, LAYER, f"a layer of {of}")
     if not spots:
         yield Held(Spot(b"", _last(ways[-1])), PERHAPS, _perhaps(of, ways))
     elif not ways[0].startswith("/") and (name := _end(ways[-1])):
         yield Held(Spot(b"", name), PERHAPS, _perhaps(of, ways))
+
+
+def _here(path: str, found: Mounted) -> Spot | None:
+    """Where a path lies in this process's own namespace, which a container was made from."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            return found.spot(fd)
+        finally:
+            os.close(fd)
+    return None
 
 
 def _perhaps(of: str, ways: tuple[str, ...]) -> str:
@@ -188,15 +203,12 @@ def _end(name: str) -> str:
     return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
-def _absolute(
-    way: str, at: Sequence[tuple[Namespace, Row]], group: Sequence[Namespace]
-) -> Iterator[str]:
-    """The name itself; a relative one below where it is mounted, and where processes work."""
+def _absolute(way: str, row: Row, space: Namespace) -> Iterator[str]:
+    """The name itself; a relative one below where it is mounted, and where a process works."""
     if way.startswith("/"):
         yield way
         return
-    folders = {_text(row.target): None for _, row in at}
-    folders |= {cwd: None for space in group if space.pid for cwd in _works_in(space.pid)}
+    folders = [_text(row.target), *([space.works_in] if space.works_in else [])]
     above: dict[str, None] = {}
     for folder in folders:
         here = folder
@@ -204,22 +216,6 @@ def _absolute(
             above[here] = None
             here = os.path.dirname(here)
     yield from (os.path.join(folder, way) for folder in above)
-
-
-def _works_in(pid: int) -> Iterator[str]:
-    with suppress(OSError):
-        yield os.readlink(f"/proc/{pid}/cwd")
-
-
-def _spots(path: str, space: Namespace, found: Mounted) -> Iterator[Spot]:
-    for root in space.roots:
-        with suppress(OSError):
-            fd = namespaces.resolved(root, path)
-            try:
-                if spot := found.spot(fd):
-                    yield spot
-            finally:
-                os.close(fd)
 
 
 class Subject:

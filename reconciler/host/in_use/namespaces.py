@@ -10,25 +10,29 @@ of the process's own root.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+from reconciler.formats.fstab import unescape
 from reconciler.host.kernel import inode, ioctl, proc
 from reconciler.host.kernel.libc import libc
-from reconciler.host.kernel.proc import in_brackets, named
+from reconciler.host.kernel.proc import named
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
 _INFO = struct.Struct("=IIQ")  # struct mnt_ns_info, its size first
 _NEXT = ioctl.number(ioctl.READ, 0xB7, 11, _INFO.size)  # NS_MNT_GET_NEXT
 _PREVIOUS = ioctl.number(ioctl.READ, 0xB7, 12, _INFO.size)  # NS_MNT_GET_PREV
 _KIND = ioctl.number(ioctl.NONE, 0xB7, 3, 0)  # NS_GET_NSTYPE
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO of the initial process namespace (linux/proc_ns.h)
 
 
@@ -50,57 +54,218 @@ class Row:
 
 @dataclass(slots=True)
 class Namespace:
-    """``pid`` is a process in it, 0 where none is; ``roots`` are O_PATH descriptors.
-
-    The first root is the namespace's own, the others are those that processes in it have.
-    """
+    """``pid`` is a process in it, 0 where none is; ``mounts`` are by their numbers."""
 
     pid: int
     is_own: bool
     mounts: dict[int, Row]
-    roots: list[int]
-
     words: str
     """How its mount points are told from those of this process: "" for its own."""
+    works_in: str = ""
+    """The working directory of that process."""
+    places: dict[str, set[Place]] = field(default_factory=dict)
+    """Where the names lead that were to be resolved from within."""
 
 
-@dataclass(slots=True)
-class _Found:
-    """Namespaces while they are looked for: a process of each, and the roots that are there."""
-
-    pids: dict[int, int] = field(default_factory=dict)
-    roots: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
-    unseen: list[str] = field(default_factory=list)
+Place = tuple[int, str]
+"""A mount by its number, and a path that is on it."""
+Names = Callable[[Namespace], Iterable[str]]
+"""Of a namespace whose mounts are known the absolute paths that are to be resolved in it."""
 
 
-def every(stack: ExitStack, kept: Iterable[str] = ()) -> tuple[list[Namespace], list[str]]:
-    """All of them, and what could not be looked into, in words.
+class _Tour:
+    """The way of one thread through all namespaces: setns(2) changes the root of who calls it.
 
-    ``kept`` are further paths of namespace files, /proc/PID/fd/N. The descriptors in the answer
-    are closed with ``stack``.
+    Whatever /proc is there, that of this process is used, through a descriptor.
     """
-    own, found = os.stat("/proc/self/ns/mnt").st_ino, _by_process()
-    files = _listed()
-    is_whole = files is not None
-    if is_whole:
-        found.unseen.clear()  # each of its namespaces is in the list
-    files = {} if files is None else files
-    for path in () if is_whole else kept:
-        _open(path, files)
-    for number, pid in found.pids.items():
-        if number not in files:
-            _open(f"/proc/{pid}/ns/mnt", files)
-    spaces: list[Namespace] = []
-    while files:
-        pending, files = files, {}
-        seen = _entered(pending, found, own, stack)
-        spaces += seen
-        known = {*found.roots, *pending}
-        if not is_whole:
-            for space in seen:
-                _mounted(space, known, files)
-            found.roots |= {number: {} for number in files}
-    return spaces, found.unseen
+
+    def __init__(self, names: Names, kept: Iterable[str]) -> None:
+        self.spaces: dict[int, Namespace] = {}
+        self.unseen: list[str] = []
+        self._names, self._kept = names, kept
+        self._own = os.stat("/proc/self/ns/mnt").st_ino
+        self._pids: dict[int, int] = {}
+        self._roots: dict[int, dict[tuple[int, int], int]] = {}
+        self._pending: list[int] = []
+        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Go through them in a thread, then look at what that one could not enter."""
+        try:
+            self._by_process()
+            thread = threading.Thread(target=self._go)
+            try:
+                thread.start()
+                thread.join()
+            except RuntimeError:  # no more threads may be started
+                self._go_and_return()
+            for number, pid in self._pids.items():
+                if number not in self.spaces:
+                    self._plainly(number, pid)
+        finally:
+            os.close(self._proc)
+            for fd in self._pending:
+                os.close(fd)
+
+    def _by_process(self) -> None:
+        for name in os.listdir("/proc"):
+            if not name.isdecimal():
+                continue
+            try:
+                number = os.stat(f"/proc/{name}/ns/mnt").st_ino
+                root = os.stat(f"/proc/{name}/root")
+            except PermissionError:
+                self.unseen.append(f"the mounts that {named(name)} sees may not be read")
+                continue
+            except OSError:  # it ended
+                continue
+            self._pids.setdefault(number, int(name))
+            roots = self._roots.setdefault(number, {})
+            roots.setdefault((root.st_dev, root.st_ino), int(name))
+
+    def _go_and_return(self) -> None:
+        """Do it in this thread, which gets its namespace, root and working directory back."""
+        namespace = self._open("self/ns/mnt")
+        root, folder = (os.open(path, _FOLDER) for path in ("/", "."))
+        try:
+            self._go()
+        finally:
+            if libc().setns(namespace, _CLONE_NEWNS) == 0:  # else it never left
+                os.fchdir(root)
+                os.chroot(".")
+                os.fchdir(folder)
+            for fd in (namespace, root, folder):
+                os.close(fd)
+
+    def _go(self) -> None:
+        if libc().unshare(_CLONE_FS):
+            return
+        if self._listed():
+            self.unseen.clear()  # each namespace is in the list, whoever is in it
+        else:
+            for path in self._kept:
+                self._enter_by(path.removeprefix("/proc/"))
+        for number, pid in self._pids.items():
+            if number not in self.spaces:
+                self._enter_by(f"{pid}/ns/mnt")
+        while self._pending:
+            self._enter(self._pending.pop())
+
+    def _listed(self) -> bool:
+        """Enter all that the kernel lists; False where it does not (before Linux 6.12)."""
+        for request in (_NEXT, _PREVIOUS):
+            fd = self._open("self/ns/mnt")
+            while True:
+                try:
+                    following = _next(fd, request)
+                except OSError as error:
+                    following = -error.errno  # type: ignore[operator] # a system call sets it
+                self._enter(fd)
+                if following < 0:
+                    break
+                fd = following
+            if following != -errno.ENOENT:
+                return False
+        return True
+
+    def _open(self, path: str) -> int:
+        return inode.openat2(path, self._proc, os.O_RDONLY | os.O_CLOEXEC, 0)
+
+    def _enter_by(self, path: str) -> None:
+        with suppress(OSError):  # it ended; or it may not be opened, which is noted
+            fd = self._open(path)
+            if int(libc().ioctl(fd, _KIND)) == _CLONE_NEWNS:
+                self._enter(fd)
+            else:
+                os.close(fd)
+
+    def _enter(self, fd: int) -> None:
+        """Look at a namespace from within; the descriptor is closed."""
+        try:
+            number = os.fstat(fd).st_ino
+            if number in self.spaces:
+                return
+            pid = self._pids.get(number, 0)
+            if libc().setns(fd, _CLONE_NEWNS):
+                if not pid:
+                    self.unseen.append("a mount namespace without a process may not be entered")
+                return
+            with suppress(OSError):  # what a process of it shows is looked at then
+                self._look(number, pid, "thread-self/mountinfo", "/")
+        finally:
+            os.close(fd)
+
+    def _plainly(self, number: int, pid: int) -> None:
+        """See what a process shows of its namespace: all of it, where it has the first root."""
+        try:
+            self._look(number, pid, f"{pid}/mountinfo", f"/proc/{pid}/root")
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
+                self.unseen.append(f"the mounts that {named(pid)} sees: {error.strerror}")
+
+    def _look(self, number: int, pid: int, info: str, root: str) -> None:
+        mounts = _rows(proc.drained(self._open(info)))
+        who = f" {self._who(pid)}" if number != self._own else ""
+        space = Namespace(pid, number == self._own, mounts, who)
+        with suppress(OSError):
+            space.works_in = os.readlink(f"{pid}/cwd", dir_fd=self._proc) if pid else ""
+        names = [*self._names(space)]
+        others = self._roots.get(number, {}).values() if names else ()
+        top = inode.openat2(root, self._proc, _FOLDER, 0)
+        try:
+            self._resolve(space, names, top)
+            self._kept_in(space, top)
+        finally:
+            os.close(top)
+        for other in others:  # a process may have a root of its own: chroot(2)
+            with suppress(OSError):
+                fd = inode.openat2(f"{other}/root", self._proc, _FOLDER, 0)
+                try:
+                    self._resolve(space, names, fd)
+                finally:
+                    os.close(fd)
+        self.spaces[number] = space
+
+    def _who(self, pid: int) -> str:
+        if not pid:
+            return "(in a mount namespace without a process)"
+        try:
+            program = proc.drained(self._open(f"{pid}/comm")).decode("utf-8", "replace").strip()
+        except OSError:
+            program = "a program"
+        return f"(pid {pid}, {program})"
+
+    def _resolve(self, space: Namespace, names: Sequence[str], root: int) -> None:
+        for name in names:
+            with suppress(OSError):
+                fd = _resolved(root, name, os.O_PATH)
+                try:
+                    space.places.setdefault(name, set()).add(self._place(fd))
+                finally:
+                    os.close(fd)
+
+    def _place(self, fd: int) -> Place:
+        lines = proc.drained(self._open(f"thread-self/fdinfo/{fd}")).splitlines()
+        number = next(int(line[7:]) for line in lines if line.startswith(b"mnt_id:"))
+        return number, os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
+
+    def _kept_in(self, space: Namespace, root: int) -> None:
+        """Remember the namespaces whose file is mounted in this one (nsfs)."""
+        for row in space.mounts.values():
+            is_one = row.root.startswith(b"mnt:[") and row.kind == b"nsfs"
+            if is_one and int(row.root[5:-1]) not in self.spaces:
+                with suppress(OSError):
+                    self._pending.append(_resolved(root, unescape(row.target), os.O_RDONLY))
+
+
+def every(names: Names, kept: Iterable[str] = ()) -> tuple[list[Namespace], list[str]]:
+    """Look at all of them, and say what could not be looked into.
+
+    ``kept`` are further paths of namespace files, /proc/PID/fd/N.
+    """
+    tour = _Tour(names, kept)
+    tour.run()
+    return list(tour.spaces.values()), tour.unseen
 
 
 def in_container() -> bool:
@@ -108,158 +273,15 @@ def in_container() -> bool:
     return os.stat("/proc/self/ns/pid").st_ino != _INITIAL
 
 
-def _by_process() -> _Found:
-    found = _Found()
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        try:
-            number = os.stat(f"/proc/{name}/ns/mnt").st_ino
-            root = os.stat(f"/proc/{name}/root")
-        except PermissionError:
-            found.unseen.append(f"the mounts that {named(name)} sees may not be read")
-            continue
-        except OSError:  # it ended
-            continue
-        found.pids.setdefault(number, int(name))
-        found.roots.setdefault(number, {}).setdefault((root.st_dev, root.st_ino), int(name))
-    return found
-
-
-def _listed() -> dict[int, int] | None:
-    """Descriptors of all namespaces by number; None where the kernel does not list them."""
-    start = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    files = {os.fstat(start).st_ino: start}
-    if os.geteuid():
-        _close(files)
-        return None
-    for request in (_NEXT, _PREVIOUS):
-        fd = start
-        while True:
-            buffer = bytearray(_INFO.pack(_INFO.size, 0, 0))
-            try:
-                fd = _next(fd, request, buffer)
-            except OSError as error:
-                if error.errno == errno.ENOENT:
-                    break
-                _close(files)  # ENOTTY: an older kernel
-                return None
-            files[os.fstat(fd).st_ino] = fd
-    return files
-
-
-def _next(fd: int, request: int, buffer: bytearray) -> int:
-    import fcntl  # noqa: PLC0415 - its result is the descriptor
-
-    found: int = fcntl.ioctl(fd, request, buffer, True)
+def _next(fd: int, request: int) -> int:
+    found: int = fcntl.ioctl(fd, request, bytearray(_INFO.pack(_INFO.size, 0, 0)), True)
     os.set_inheritable(found, False)
     return found
 
 
-def _close(files: dict[int, int]) -> None:
-    for fd in files.values():
-        os.close(fd)
-
-
-def _open(path: str, files: dict[int, int]) -> None:
-    """The namespace file, where it is one of a mount namespace and not there yet."""
-    with suppress(OSError):  # it ended, or may not be opened: that is noted by process
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        number = os.fstat(fd).st_ino
-        if number in files or not _is_mount_namespace(fd):
-            os.close(fd)
-        else:
-            files[number] = fd
-
-
-def _is_mount_namespace(fd: int) -> bool:
-    return int(libc().ioctl(fd, _KIND)) == _CLONE_NEWNS
-
-
-def _entered(files: dict[int, int], found: _Found, own: int, stack: ExitStack) -> list[Namespace]:
-    """Look at each from within, in a thread: setns(2) changes the root of who calls it."""
-    spaces: dict[int, Namespace] = {}
-    within = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def enter() -> None:
-        if libc().unshare(_CLONE_FS):
-            return
-        for number, fd in files.items():
-            if libc().setns(fd, _CLONE_NEWNS) == 0:
-                with suppress(OSError):
-                    seen = _here("thread-self/mountinfo", "/", within, stack)
-                    spaces[number] = _space(found.pids.get(number, 0), seen, is_own=number == own)
-
-    try:
-        with suppress(RuntimeError):  # no more threads may be started: what a process shows, then
-            thread = threading.Thread(target=enter)
-            thread.start()
-            thread.join()
-    finally:
-        os.close(within)
-        _close(files)
-    for number in files:
-        if number in spaces:
-            _chroots(spaces[number], found.roots.get(number, {}), stack)
-        else:
-            _plainly(number, found, own, spaces, stack)
-    return list(spaces.values())
-
-
-def _here(info: str, root: str, within: int, stack: ExitStack) -> tuple[dict[int, Row], list[int]]:
-    mounts = _rows(proc.drained(inode.openat2(info, within, os.O_RDONLY | os.O_CLOEXEC, 0)))
-    fd = inode.openat2(root, within, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0)
-    stack.callback(os.close, fd)
-    return mounts, [fd]
-
-
-def _space(pid: int, seen: tuple[dict[int, Row], list[int]], *, is_own: bool) -> Namespace:
-    who = in_brackets(pid) if pid else "(in a mount namespace without a process)"
-    return Namespace(pid, is_own, *seen, "" if is_own else f" {who}")
-
-
-def _chroots(space: Namespace, roots: dict[tuple[int, int], int], stack: ExitStack) -> None:
-    own = os.fstat(space.roots[0])
-    for (device, number), pid in roots.items():
-        if (device, number) != (own.st_dev, own.st_ino):
-            with suppress(OSError):
-                fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                stack.callback(os.close, fd)
-                space.roots.append(fd)
-
-
-def _plainly(
-    number: int, found: _Found, own: int, spaces: dict[int, Namespace], stack: ExitStack
-) -> None:
-    """What a process shows of a namespace that may not be entered, all where it has its root."""
-    pid = found.pids.get(number, 0)
-    if not pid:
-        found.unseen.append("a mount namespace without a process may not be entered")
-        return
-    try:
-        seen = _here(f"/proc/{pid}/mountinfo", f"/proc/{pid}/root", -1, stack)
-    except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
-            found.unseen.append(f"the mounts that {named(pid)} sees: {error.strerror}")
-        return
-    spaces[number] = _space(pid, seen, is_own=number == own)
-
-
-def _mounted(space: Namespace, known: set[int], files: dict[int, int]) -> None:
-    """Namespaces whose file is mounted in this one, as `ip netns` does it with others."""
-    for row in space.mounts.values():
-        if row.kind == b"nsfs" and row.root.startswith(b"mnt:["):
-            number = int(row.root[5:-1])
-            if number not in known:
-                with suppress(OSError):
-                    fd = resolved(space.roots[0], _path(row.target), os.O_RDONLY)
-                    files.setdefault(number, fd)
-
-
-def _path(shown: bytes) -> str:
-    from reconciler.formats.fstab import unescape  # noqa: PLC0415 - hardly ever needed
-
-    return unescape(shown)
+def _resolved(root: int, path: str, flags: int) -> int:
+    """A descriptor of a path as it is below a root, links included."""
+    return inode.openat2(path, root, flags | os.O_CLOEXEC, inode.IN_ROOT | inode.NO_MAGIC_LINKS)
 
 
 def _rows(text: bytes) -> dict[int, Row]:
@@ -268,8 +290,3 @@ def _rows(text: bytes) -> dict[int, Row]:
         number, parent, device, root, target, rest = line.split(b" ", 5)
         found[int(number)] = Row(int(parent), device, root, target, rest)
     return found
-
-
-def resolved(root: int, path: str, flags: int = os.O_PATH) -> int:
-    """A descriptor of a path as it is below another root, links included."""
-    return inode.openat2(path, root, flags | os.O_CLOEXEC, inode.IN_ROOT | inode.NO_MAGIC_LINKS)
