@@ -235,7 +235,7 @@ def _in_use(inside: Contents) -> Refusal | None:
     if inside.opened:
         return Refusal(
             f"in use: {_named(inside.opened)}",
-            "shut the machine down, or have the file closed, then apply again",
+            "end that (shut the machine down, swapoff, losetup -d), then apply again",
             "V615",
         )
     if inside.exported:

@@ -150,8 +150,11 @@ def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Fork
 
 
 def _failed(pool: Pool, forked: Forked, calls: list[Call], number: int) -> tuple[Call, Ran]:
-    """A run in which that call failed: counted anew where the host's loop devices changed."""
-    for _ in range(5):
+    """A run in which that call failed.
+
+    It is counted anew where loop devices, mount namespaces or programs of the host have changed.
+    """
+    for _ in range(12):
         call = calls[min(number, len(calls) - 1)]
         error = "ENOSPC" if call.name in {"fallocate", "linkat", "openat", "pwritev2"} else "EIO"
         pool.reset()
