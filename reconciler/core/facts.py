@@ -146,6 +146,13 @@ class Uses(Query["Any"]):
 
 
 @dataclass(frozen=True, slots=True)
+class UseOf(Query[str]):
+    """How a directory that is to be removed is used, in words; "" where it is not."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class FstabLines(Query[tuple["Line", ...]]):
     """The entries of /etc/fstab, in order; none where there is no such file."""
 

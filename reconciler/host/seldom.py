@@ -67,7 +67,14 @@ def _uses(_query: facts.Uses, _see: Snapshot) -> Any:
     return look.recent()
 
 
+def _use_of(query: facts.UseOf, _see: Snapshot) -> str:
+    from reconciler.host.in_use import guard  # noqa: PLC0415 - only where one is removed
+
+    return guard.of(query.path)
+
+
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
+    facts.UseOf: _use_of,
     facts.Uses: _uses,
     images.Images: _images,
     images.PropertyBelow: _property,

@@ -402,6 +402,7 @@ def test_revert_leaves_a_directory_that_is_in_use(host: World, users: Users, kin
             users.opens("inside", path)
         case "exported":
             _exported(path)
+    assert "it stays" in host.vmtune("revert", "1", user=0).out
     ran = host.vmtune("revert", "1", "--yes")
     assert path.is_dir(), ran
     assert ran.code != 0, ran

@@ -72,6 +72,15 @@ def leave(name: str, within: int, path: str) -> None:
             raise Refused(f"{path} stays: {who}", "end that, then run this again")
 
 
+def of(path: str) -> str:
+    """How a directory is used, in words; "" where it is not, or is gone."""
+    try:
+        with inode.directory(path) as fd:
+            return directory(fd)
+    except FileNotFoundError:
+        return ""
+
+
 def directory(fd: int) -> str:
     """How an open directory is used, in words; "" where it is not."""
     it = inode_of(os.fstat(fd))
