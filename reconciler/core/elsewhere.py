@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from reconciler.core import stub
-from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, NfsExports, StubOf
-from reconciler.core.model import NotApplicable, Note, Refusal
+from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, StubOf
+from reconciler.core.model import NotApplicable, Refusal
 from reconciler.formats import mountinfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.snapshot import Snapshot
     from reconciler.formats.fstab import Line
@@ -60,19 +58,6 @@ def unmounted(path: str, see: Snapshot) -> str:
         f"{inner.target} is not mounted (/etc/fstab:{inner.number}); "
         "what is made there now would be hidden under it"
     )
-
-
-def exported(path: str, see: Snapshot) -> Iterator[Note]:
-    """Where machines elsewhere see what gets a new inode: no lease knows of their open files."""
-    for each in see.maybe(NfsExports()) or ():
-        inner, outer = sorted((f"{path.rstrip('/')}/", f"{each.rstrip('/')}/"), key=len)[::-1]
-        if inner.startswith(outer):
-            yield Note(
-                f"WARNING: {each} is exported by NFS: a client that has a file open is not seen "
-                "here, and may lose it (ESTALE); stop what uses it there first",
-                "V110",
-            )
-            return
 
 
 def _is_above(line: Line, path: str) -> bool:

@@ -11,7 +11,7 @@ from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from typing import Any, ClassVar  # noqa: F401 - Any in quotes
 
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
@@ -167,8 +167,15 @@ class Mounts(Query[tuple["Mount", ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class NfsExports(Query[tuple[str, ...]]):
-    """Directories that the NFS server of this host shows to others, resolved (exportfs(8))."""
+class Uses(Query["Any"]):
+    """Who uses files and directories: one look at this host, in the host's own form."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseOf(Query[str]):
+    """How a directory that is to be removed is used, in words; "" where it is not."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

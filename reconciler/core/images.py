@@ -32,8 +32,19 @@ CODES = {
     "fault": "V723",
     "halted": "V724",
     "remaining": "V724",
+    "mounted": "V713",
+    "exported": "V714",
+    "unseen": "V715",
 }
 """Why an image is not rewritten, where that is found out only as the image is rewritten."""
+
+ELSEWHERE = {
+    "open": "end that program, then apply again",
+    "mounted": "stop the container or service that has this mount, or unmount it, then apply again",
+    "exported": "stop what uses it there, take the export back (exportfs -u), then apply again",
+    "unseen": "apply where root may look at every mount, outside of a container",
+}
+"""What to do about an image that is in use although nobody has it open."""
 
 NOCOW, PLAIN = "nocow", "plain"
 """What images should be: written in place, or copy-on-write without compressed extents."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core import former, obstacles
-from reconciler.core.facts import EntriesOf
+from reconciler.core.facts import EntriesOf, UseOf
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.order import in_order, operation
 from reconciler.core.places import Below, Directory, FstabOptions
@@ -110,6 +110,8 @@ def _state(
         return f"someone else changed it since: it holds {swap.place.words(now)}"
     if _made(swap) and any(f"{_path(swap)}/{n}" not in going for n in see(EntriesOf(_path(swap)))):
         return "it is not empty, and stays"
+    if _made(swap) and (use := see.maybe(UseOf(_path(swap)))):
+        return f"{use}; it stays"
     return "ours"
 
 

@@ -66,10 +66,13 @@ MOST_ENTRIES = 50_000
 class Contents:
     """What a directory holds, as far as it decides whether it can become a subvolume.
 
-    The names are relative, sorted, those in ``shown`` absolute. ``outside`` are
+    The names are relative, sorted. ``outside`` are
     files with hard links outside, ``special`` FIFOs, sockets and devices,
-    ``shown`` other mount points that show the directory or what lies in it,
-    ``users`` the programs that stand in it, as far as they can be seen.
+    ``shown`` how other mounts hold the directory or what lies in it, in words,
+    ``users`` the programs that stand in it, as far as they can be seen, ``opened`` files that are
+    open, with by whom, ``exported`` directories by which NFS clients reach it or a part of it.
+    ``fixed`` files are immutable, append-only or sealed, ``unclonable`` ones have no checksums
+    where a new file gets some.
     ``left`` is a subvolume beside it that a turn was to make of it and that
     holds what others wrote, as root sees it.
     """
@@ -82,6 +85,16 @@ class Contents:
     special: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    exported: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    unclonable: tuple[str, ...] = ()
+    unlooked: tuple[str, ...] = ()
+    """Mounts that root could not look at, in words."""
+    limits: tuple[str, ...] = ()
+    """What else was not looked at, in words, and is no reason to refuse."""
+    all_seen: bool = True
+    """Whether everybody's open files, and all mounts, could be seen: to root alone they can."""
     left: str = ""
     mounted: bool = False
     """Whether the path itself is a mount point."""
@@ -95,7 +108,8 @@ class Contents:
         """Nothing that was seen stands in the way."""
         hindrances = (
             *(self.subvolumes, self.mounts, self.shown, self.outside, self.special),
-            *(self.unseen, self.users),
+            *(self.unseen, self.users, self.opened, self.exported, self.fixed),
+            *(self.unclonable, self.unlooked),
         )
         return not (self.mounted or self.too_many or self.left or any(hindrances))
 

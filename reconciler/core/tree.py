@@ -42,6 +42,10 @@ class CowFile:
     """Who has it open: "qemu-system-x86 (pid 123)", as far as this user may see."""
     kept: int = 0
     """Bytes shared or compressed: as many more are in use once it is rewritten."""
+    shown: tuple[str, ...] = ()
+    """Mounts that hold it, though nobody has it open: "mounted at /mnt (pid 7, sh)"."""
+    exported: str = ""
+    """The directory by which NFS clients can reach it; what they have open is not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,11 @@ class Tree:
     strays: tuple[str, ...] = ()
     """What rewrites that were killed left behind, and may go; no part of the rest."""
     holders_seen: bool = True
-    """Whether everybody's open files could be seen: to root alone they can."""
+    """Whether everybody's open files, and all mounts, could be seen: to root alone they can."""
+    unlooked: tuple[str, ...] = ()
+    """Mounts that root could not look at, in words: any file may be in one of them."""
+    limits: tuple[str, ...] = ()
+    """What else was not looked at, in words, and is no reason to leave a file."""
     settings: tuple[Settings, ...] = ()
     """Of what is below, by what it says of compression; without what is immutable."""
     left_over: tuple[CowFile, ...] = ()

@@ -50,7 +50,9 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
     from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
 
     # What was held for as long as a look waits is not waited for once more.
-    return survey.scan(query.path, _mounted(see), query.apart, patient=not found.busy)
+    patient = not found.busy
+    uses = lambda: see(facts.Uses())  # noqa: E731
+    return survey.scan(query.path, _mounted(see), query.apart, uses, patient=patient)
 
 
 READERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {

@@ -37,12 +37,6 @@ def _service_run(query: layout.ServiceRunOf, see: Snapshot) -> layout.ServiceRun
     )
 
 
-def _exports() -> tuple[str, ...]:
-    from reconciler.host.system import exports  # noqa: PLC0415 - only where a file is exchanged
-
-    return exports.exported()
-
-
 def _images(query: images.Images, see: Snapshot) -> Standing:
     from reconciler.host.directories import standing  # noqa: PLC0415 - the same
 
@@ -71,12 +65,25 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
     from reconciler.host.subvolumes import subtree  # noqa: PLC0415 - the same
 
     mounted = see(facts.Mounts())
-    return subtree.contents(query.path, mounted)
+    return subtree.contents(query.path, mounted, see(facts.Uses()))
+
+
+def _uses(_query: facts.Uses, _see: Snapshot) -> Any:
+    from reconciler.host.in_use import look  # noqa: PLC0415 - only where something is exchanged
+
+    return look.recent()
+
+
+def _use_of(query: facts.UseOf, _see: Snapshot) -> str:
+    from reconciler.host.in_use import guard  # noqa: PLC0415 - only where one is removed
+
+    return guard.of(query.path)
 
 
 ANSWERS: dict[type[Query[Any]], Callable[[Any, Snapshot], Any]] = {
-    facts.NfsExports: lambda _, __: _exports(),
     facts.StubOf: lambda q, _: _stub(q.path),
+    facts.UseOf: _use_of,
+    facts.Uses: _uses,
     images.Images: _images,
     images.PropertyBelow: _property,
     images.Strays: lambda q, see: see(facts.TreeOf(q.path, q.apart)).strays,

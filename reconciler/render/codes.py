@@ -233,8 +233,10 @@ out of snapshots: declare the directory that holds the images.
 
 V606 The mount or the subvolume that the path lies in is read-only.
 
-V607 The directory is a mount point, or another mount shows it or what is in it (a bind mount, also
-of a service). A mount goes by the directory, not by its name: it would go on showing the old one.
+V607 The directory is a mount point, or another mount holds it or what is in it: a bind mount, also
+of a service or a container, in whatever mount namespace, or an overlay that has it as a layer. A
+mount goes by the directory, not by its name: it would go on showing the old one, and what is
+written there would be lost.
 
 V608 Another subvolume or mount lies in the directory. Neither can come along: a subvolume is where
 it is, and a mount covers what lies below it. Move it out first.
@@ -268,6 +270,24 @@ leave out both.
 V622 A limit on the subvolume around counts what is in that subvolume. A new subvolume has a qgroup
 of its own, without a limit. With simple quotas the new one gets the same parent qgroups, whose
 limits then count for both. `btrfs qgroup limit SIZE PATH` sets a limit on the new one.
+V615 A file in the directory is open, mapped, attached to a loop device or swapped to. The directory
+becomes a subvolume with new files, and whoever has the old file would go on writing to that. The
+other changes of the plan are made all the same.
+
+V616 The NFS server exports the directory, one above it or one in it. Each file gets a new inode in
+the subvolume. A client of NFSv3 opens nothing on the server, so nobody here can tell whether it
+uses a file; it would get ESTALE, and what it has not yet written would be lost.
+
+V617 Some of this host's mounts could not be looked at, so a mount may hold what is in the
+directory. vmtune takes nothing for unused that it could not look at.
+
+V618 The attribute i (immutable) or a (append-only), or fs-verity, keeps a file or a directory from
+being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off.
+
+V619 The file was written while the filesystem was mounted with nodatasum: it has no checksums, and
+lsattr does not show that. A new file gets checksums, and Btrfs lets the two share no data. Where
+the same entry has `existing: rewrite`, the file is written anew first, and the directory can become
+a subvolume in the next run.
 
 V701 The file has compressed extents although its directory now has compression `none`. A property
 counts for what is written from then on: what is compressed stays so, through compress=no, reads and
@@ -358,6 +378,19 @@ V724 The image is whole, but something of its rewriting is left. Either the old 
 when the two files were to change places again: then the image's name and the other one both hold
 the image, no further image is begun, and a person has to compare them. Or a program opened the old
 data for writing, through a descriptor that it had, in the microseconds in which that was given up.
+V713 Nobody has the image open, but a mount holds it: the image is bind-mounted somewhere (into a
+container, or a service with BindPaths=), another mount covers it, or it lies in a layer of an
+overlay (docker, podman). A mount keeps the inode, not the name. After a rewrite it would go on with
+the old file, which has no name any more, and what is written there would be lost. Mounts of every
+mount namespace are looked at. A bind mount of the directory around it is no hindrance: it shows the
+new file.
+
+V714 The NFS server exports a directory around the image. A rewritten image is a new file with a new
+inode. A client of NFSv3 opens nothing on the server, so nobody here can tell whether a guest on
+another host uses the image; it would get ESTALE, and what it has not yet written would be lost.
+
+V715 Some of this host's mounts could not be looked at, so a mount may hold any of the images.
+vmtune takes nothing for unused that it could not look at.
 
 V801 The mount option compress-force compresses whatever a property says, but for nocow files.
 Mount with compress=, or make the directory nocow.

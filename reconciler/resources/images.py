@@ -22,9 +22,9 @@ free space as the largest image has on disk, and all that snapshots share.
 
 from __future__ import annotations
 
-from reconciler.core import elsewhere, rewriting, room, wholeness
+from reconciler.core import rewriting, room, wholeness
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
-from reconciler.core.images import NOCOW, PLAIN, Images, Strays
+from reconciler.core.images import ELSEWHERE, NOCOW, PLAIN, Images, Strays
 from reconciler.core.kind import Kind
 from reconciler.core.model import Finding, Goal, Note, Op, Summary
 from reconciler.core.sizes import binary, counted
@@ -97,8 +97,6 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
     elif spec.existing == "rewrite":
         yield from _rewrite(spec, where.path, tree, lot, host)
-        if lot.count:
-            yield from elsewhere.exported(where.path, see)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
         yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
@@ -159,6 +157,10 @@ def _sizes(spec: Spec, file: CowFile) -> str:
 
 
 def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, host: Filesystem) -> Iterator[Said]:
+    if lot.count and tree.unlooked:
+        text = f"what is in use cannot be told: {tree.unlooked[0]}"
+        yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
+        return
     left, free = [*_hindered(tree, lot)], room.free(host)
     large = rewriting.too_large(lot, [file for file, _ in left], free)
     left += [(file, _no_room(file, host)) for file in large]
@@ -255,7 +257,9 @@ def _price(tree: Tree, lot: Lot, needed: rewriting.Room, host: Filesystem) -> It
         yield Note(f"{text} {'; '.join(why for why in (shared, encoded) if why)}", "V707")
     yield Note("revert cannot take it back", "V709")
     if not tree.holders_seen:
-        yield Note("whether anything has them open only root can see; apply looks")
+        yield Note("only root can see whether anything uses them; apply looks before it begins")
+    for limit in tree.limits:
+        yield Note(limit)
 
 
 def _spared(spec: Spec, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Finding]:
@@ -273,11 +277,23 @@ def _blocked(subject: str, why: _Why) -> Finding:
 
 def _hindered(tree: Tree, lot: Lot) -> Iterator[tuple[CowFile, _Why]]:
     for file in lot.hindered:
-        yield file, _in_use(file) if file.holders else _protected(file)
+        yield file, _why(file)
     known = {file.path: file for file in lot.largest}
     for name, who in rewriting.open_elsewhere(tree, lot):
         if name in known or name in lot.first:
             yield known.get(name) or CowFile(name, 0), _part(who)
+
+
+def _why(file: CowFile) -> _Why:
+    if file.holders:
+        return _in_use(file)
+    if file.shown:
+        more = f" and {n:,} more" if (n := len(file.shown) - 1) else ""
+        return _Why(f"it is {file.shown[0]}{more}", ELSEWHERE["mounted"], "V713")
+    if file.exported:
+        text = f"{file.exported} is exported by NFS, and what a client has open is not seen here"
+        return _Why(text, ELSEWHERE["exported"], "V714")
+    return _protected(file)
 
 
 def _in_use(file: CowFile) -> _Why:

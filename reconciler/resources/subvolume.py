@@ -35,7 +35,7 @@ from reconciler.value import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
@@ -61,6 +61,8 @@ class Spec:
     """Paths above this one that are declared nocow: what is made below them inherits it."""
     own: tuple[str, ...]
     """Paths above this one that are to be subvolumes too, and are made as such."""
+    rewrites: bool
+    """Whether the entry has its images written anew, which gives them new files."""
 
 
 def parse(item: Item, items: Items) -> Spec | None:
@@ -72,6 +74,14 @@ def parse(item: Item, items: Items) -> Spec | None:
         item.data["subvolume"],
         tuple(other.path for other in above if other.data.get("nocow")),
         tuple(other.path for other in above if other.data.get("subvolume")),
+        _rewrites(item.data),
+    )
+
+
+def _rewrites(data: Mapping[str, Any]) -> bool:
+    asked = data.get("existing", "report")
+    return bool(data.get("nocow")) and (
+        asked == "rewrite" or (asked == "report" and "rewrite-images" in data.get("allow", ()))
     )
 
 
@@ -87,7 +97,7 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if not spec.wanted:
         yield from _not_asked_for(have)
         return
-    if have != SUBVOLUME and (refusal := _refused(where, host, have, see)):
+    if have != SUBVOLUME and (refusal := _refused(spec, where, host, have, see)):
         yield refusal
         return
     if have == DIRECTORY and (hidden := see(ContentsOf(where.path)).unseen):
@@ -124,9 +134,13 @@ def _told(where: Location, have: str, see: Snapshot) -> Iterator[Said]:
                 "image is copied once more when it is written to",
                 "V604",
             )
-        if see(ContentsOf(where.path)).entries:
+        inside = see(ContentsOf(where.path))
+        if inside.entries:
             yield Note("no data is copied; nothing may use the files meanwhile")
-            yield from elsewhere.exported(where.path, see)
+        if not inside.all_seen:
+            yield Note("only root can see whether anything uses it; apply looks before it begins")
+        for limit in inside.limits:
+            yield Note(limit)
 
 
 _LEFT_BEHIND = (
@@ -148,7 +162,9 @@ def _limits(host: Filesystem) -> Iterator[Note]:
         yield Note("which limits of qgroups it will be outside of, only root can see", "V622")
 
 
-def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Refusal | None:
+def _refused(
+    spec: Spec, where: Location, host: Filesystem, have: str, see: Snapshot
+) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
     if where.path in newdir.TOO_WIDE or where.is_home:
@@ -168,6 +184,7 @@ def _refused(where: Location, host: Filesystem, have: str, see: Snapshot) -> Ref
         or _kept_from(inside)
         or _short(inside, host)
         or _in_use(inside)
+        or _as_they_are(spec, inside)
     )
 
 
@@ -189,12 +206,10 @@ def _fixed(inside: Contents) -> Refusal | None:
     """What a directory cannot be moved away from."""
     if inside.mounted or inside.shown:
         where = _named(inside.shown)
-        seen = (
-            "it is a mount point" if inside.mounted else f"it, or what is in it, is at {where} too"
-        )
+        seen = "it is a mount point" if inside.mounted else f"it, or what is in it, is {where}"
         return Refusal(
-            f"{seen}: a mount would go on showing the old directory",
-            "unmount it, or declare another path",
+            f"{seen}; the mount would go on showing the old directory",
+            "stop the container or service that has this mount, or unmount it",
             "V607",
         )
     if found := (*inside.subvolumes, *inside.mounts):
@@ -243,13 +258,52 @@ def _short(inside: Contents, host: Filesystem) -> Refusal | None:
 
 
 def _in_use(inside: Contents) -> Refusal | None:
-    if not inside.users:
-        return None
-    return Refusal(
-        f"in use by {_named(inside.users)}: who works in a directory goes on in the old one",
-        "end that, or change to another directory, and try again",
-        "V613",
-    )
+    if inside.users:
+        return Refusal(
+            f"in use by {_named(inside.users)}: who works in a directory goes on in the old one",
+            "end that, or change to another directory, and try again",
+            "V613",
+        )
+    if inside.opened:
+        return Refusal(
+            f"in use: {_named(inside.opened)}",
+            "end that (shut the machine down, swapoff, losetup -d), then apply again",
+            "V615",
+        )
+    if inside.exported:
+        return Refusal(
+            f"{_named(inside.exported)} is exported by NFS, and what a client has open is not seen "
+            "here",
+            "stop what uses it there, take the export back (exportfs -u), then apply again",
+            "V616",
+        )
+    if inside.unlooked:
+        return Refusal(
+            f"what is in use cannot be told: {inside.unlooked[0]}",
+            "apply where root may look at every mount, outside of a container",
+            "V617",
+        )
+    return None
+
+
+def _as_they_are(spec: Spec, inside: Contents) -> Refusal | None:
+    """Files that cannot be given to another subvolume with all that they have."""
+    if inside.fixed:
+        return Refusal(
+            f"{_named(inside.fixed)}: it cannot be moved",
+            "take the attribute away first (chattr -i -a)",
+            "V618",
+        )
+    if inside.unclonable:
+        by_hand = "copy it to a new name with `cp --reflink=never`, and that over it"
+        hint = "the rewriting of this entry gives it a new file: apply, then apply again"
+        return Refusal(
+            f"{_named(inside.unclonable)}: written without checksums (mount option nodatasum), and "
+            "a new file gets some: they cannot share data",
+            hint if spec.rewrites else by_hand,
+            "V619",
+        )
+    return None
 
 
 def _named(names: Sequence[str]) -> str:

@@ -150,8 +150,11 @@ def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Fork
 
 
 def _failed(pool: Pool, forked: Forked, calls: list[Call], number: int) -> tuple[Call, Ran]:
-    """A run in which that call failed: counted anew where the host's loop devices changed."""
-    for _ in range(5):
+    """A run in which that call failed.
+
+    It is counted anew where loop devices, mount namespaces or programs of the host have changed.
+    """
+    for _ in range(12):
         call = calls[min(number, len(calls) - 1)]
         pool.reset()  # EIO: where room is missing once, a second try is made
         ran = forked.at(call, "error=EIO", "apply", "--yes")

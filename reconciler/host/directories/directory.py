@@ -97,7 +97,10 @@ def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
 
 def _remove(path: str) -> None:
     parent, name = os.path.split(path)
+    from reconciler.host.in_use import guard  # noqa: PLC0415 - only where one is removed
+
     with inode.directory(parent) as within:
+        guard.leave(name, within, path)
         os.rmdir(name, dir_fd=within)
         os.fsync(within)
 

@@ -26,7 +26,10 @@ from reconciler.value import dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.host.directories.tree import Entry
+    from reconciler.host.in_use.look import Inode, Look
 
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
@@ -38,6 +41,8 @@ _HEAD = 64 << 10
 """Bytes of an image that are read, to see which files it names."""
 
 
+_Use = tuple[tuple[str, ...], tuple[str, ...], str]
+"""Who has a file, which mounts hold it, and the directory that exports it."""
 _Row = tuple[int, int, str, int | None, int, int, int, str]
 """One file of many: allocated, size, path, extents, shared, encoded, kept, obstacle."""
 
@@ -72,10 +77,11 @@ class _Sum:
             self.hindered_count += 1
             keep_first(self.hindered, (path, _file(row)))
 
-    def hold(self, row: _Row, who: tuple[str, ...]) -> None:
-        """Someone has it open: said wherever the file is named."""
-        path = row[2]
-        self.held[path] = file = replace(_file(row), holders=who)
+    def hold(self, row: _Row, use: _Use) -> None:
+        """Someone uses it: said wherever the file is named."""
+        path, (who, shown, exported) = row[2], use
+        file = replace(_file(row), holders=who, shown=shown, exported=exported)
+        self.held[path] = file
         if any(name == path for name, _ in self.hindered):
             self.hindered = [(n, file if n == path else f) for n, f in self.hindered]
         elif not file.obstacle:
@@ -123,11 +129,17 @@ class _Found:
 
 
 def scan(
-    path: str, mounted: frozenset[str], apart: tuple[str, ...] = (), *, patient: bool = True
+    path: str,
+    mounted: frozenset[str],
+    apart: tuple[str, ...],
+    uses: Callable[[], Look],
+    *,
+    patient: bool = True,
 ) -> Tree:
     """Walk one subvolume from ``path``; a directory that is not there is an empty tree.
 
-    ``patient``: files on which others have leases are waited for.
+    ``uses`` looks at what is in use; ``patient``: files on which others have leases are
+    waited for.
     """
     walk, found = Walk(frozenset(apart), mounted), _Found()
     walk.patience *= patient
@@ -136,8 +148,7 @@ def scan(
             _judge(entry, path, found)
     if found.parts:
         found.parts = links.followed(found.parts, path)
-    held = _held(path, found)
-    return _tree(walk, found, held)
+    return _used(path, found, _tree(walk, found), uses()) if found.asked else _tree(walk, found)
 
 
 def _judge(entry: Entry, path: str, found: _Found) -> None:
@@ -220,30 +231,37 @@ def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
     return imagefile.parts(os.pread(fd, _HEAD, 0), entry.path, path)
 
 
-def _held(path: str, found: _Found) -> tuple[CowFile, ...]:
-    """Note who has files open; and which parts of images are, that are nocow already."""
-    if not found.asked:
-        return ()
-    from reconciler.host.kernel import holders  # noqa: PLC0415 - the same
+def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
+    """The tree with who uses what; and which parts of images are open, that are nocow already."""
+    from reconciler.host.in_use.look import inode_of  # noqa: PLC0415 - only where images are cow
 
     named = {name for *_, others in found.parts for name in others if name[:1] != "/"}
-    parts: dict[tuple[int, int], CowFile] = {}
+    parts: dict[Inode, CowFile] = {}
     with inode.directory(path) as top:
         for name in sorted(named):  # what lies elsewhere is not looked at
             with suppress(OSError):
                 status = inode.status_beneath(name, top)
-                parts[holders.inode_of(status)] = CowFile(name, status.st_size)
-    who = holders.holders_of({*found.asked, *parts})
-    for key in who.keys() & found.asked.keys():
-        row = found.asked[key]
-        found.cow.hold(row, who[key])
-        if row[5]:
-            found.compressed.hold(row, who[key])
-    nocow = parts.keys() & who.keys() - found.asked.keys()
-    return tuple(replace(parts[key], holders=who[key]) for key in sorted(nocow))
+                parts[inode_of(status)] = CowFile(name, status.st_size)
+        mounts, shared = seen.subject(top), seen.exported(top)
+    who = seen.who({*found.asked, *parts})
+    for key, row in found.asked.items():
+        use = (who.get(key, ()), mounts.used(row[2]), "".join(shared.used(row[2])[:1]))
+        if any(use):
+            found.cow.hold(row, use)
+            if row[5]:
+                found.compressed.hold(row, use)
+    nocow = sorted(parts.keys() & who.keys() - found.asked.keys())
+    return replace(
+        tree,
+        cow=found.cow.lot(),
+        compressed=found.compressed.lot(),
+        held_parts=tuple(replace(parts[key], holders=who[key]) for key in nocow),
+        unlooked=seen.unseen,
+        limits=seen.limits,
+    )
 
 
-def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
+def _tree(walk: Walk, found: _Found) -> Tree:
     return Tree(
         found.files,
         found.cow.lot(),
@@ -258,12 +276,12 @@ def _tree(walk: Walk, found: _Found, held: tuple[CowFile, ...]) -> Tree:
         found.data_bytes,
         found.nocow_only and bool(found.data_files),
         tuple(Parts(*row) for row in found.parts),
-        held,
+        (),
         tuple(sorted(found.strays)),
         os.geteuid() == 0,
-        tuple(Settings(value, names.standing) for value, names in found.settings.items()),
-        tuple(sorted(found.left_over, key=lambda file: file.path)),
-        tuple(walk.special),
-        walk.special_count,
-        busy.told(walk.busy),
+        settings=tuple(Settings(value, names.standing) for value, names in found.settings.items()),
+        left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
+        special=tuple(walk.special),
+        special_count=walk.special_count,
+        busy=busy.told(walk.busy),
     )

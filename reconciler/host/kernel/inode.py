@@ -28,7 +28,9 @@ _LONG = struct.calcsize("l")
 _GETFLAGS = ioctl.number(ioctl.READ, ord("f"), 1, _LONG)
 _SETFLAGS = ioctl.number(ioctl.WRITE, ord("f"), 2, _LONG)
 _OPENAT2, _AT_FDCWD = 437, -100
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS = 0x02, 0x04
+NO_MAGIC_LINKS, _RESOLVE_NO_SYMLINKS = 0x02, 0x04  # RESOLVE_NO_MAGICLINKS (linux/openat2.h)
+IN_ROOT = 0x10  # RESOLVE_IN_ROOT
+_NO_LINKS = NO_MAGIC_LINKS | _RESOLVE_NO_SYMLINKS
 _READ_ANY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO put in the place of a file must not hang root."""
 
@@ -113,7 +115,7 @@ def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
     Names may be swapped by whoever owns a parent while root walks; descriptors
     cannot.
     """
-    fd = _openat2(path, within, _READ_ANY | extra)
+    fd = openat2(path, within, _READ_ANY | extra)
     try:
         yield fd
     finally:
@@ -122,7 +124,7 @@ def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
 
 def status_beneath(path: str, within: int) -> os.stat_result:
     """The same for who only asks what is there: nothing is opened, and no lease broken."""
-    fd = _openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return os.fstat(fd)
     finally:
@@ -131,15 +133,16 @@ def status_beneath(path: str, within: int) -> os.stat_result:
 
 def link_beneath(path: str, within: int) -> str:
     """Where a symbolic link leads, itself reached through no other; OSError where it is none."""
-    fd = _openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return os.readlink("", dir_fd=fd)
     finally:
         os.close(fd)
 
 
-def _openat2(path: str, within: int, flags: int) -> int:
-    how = struct.pack("=3Q", flags, 0, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS)
+def openat2(path: str, within: int, flags: int, resolve: int = _NO_LINKS) -> int:
+    """Open a path, resolved as the RESOLVE_* flags of the call say; OSError."""
+    how = struct.pack("=3Q", flags, 0, resolve)
     fd = int(libc().syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))
     if fd < 0:
         code = ctypes.get_errno()

@@ -12,7 +12,8 @@ from reconciler.core import wholeness
 from reconciler.core.sizes import counted
 from reconciler.core.watch import Step, Stopped
 from reconciler.host import files
-from reconciler.host.kernel import btrfs, holders, lease
+from reconciler.host.in_use import look
+from reconciler.host.kernel import btrfs, lease
 from reconciler.host.kernel import wholeness as condition
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import copying, reasons, rewrite
@@ -230,8 +231,10 @@ def _most() -> int:
 
 def _with_names(entry: Entry, why: reasons.InUse) -> str:
     """With who has it open, if they can be seen: a look at every process."""
-    number = holders.inode_of(entry.status)
-    names = " and ".join(holders.holders_of({number}).get(number, ()))
+    if isinstance(why, reasons.InUseElsewhere):
+        return why.message
+    number = look.inode_of(entry.status)
+    names = " and ".join(look.holders(entry.status).get(number, ()))
     if not names:
         return why.message
     return f"in use by {names}" if why.message == "in use" else f"{why.message} ({names})"

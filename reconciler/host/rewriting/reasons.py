@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from reconciler.core.images import CODES
+from reconciler.core.images import CODES, ELSEWHERE
 from reconciler.host.kernel import btrfs, inode
 from reconciler.host.refused import Refused
 
@@ -35,6 +35,18 @@ class InUse(Left):
 
     reason = "open"
     remedy = "shut down or close what uses the image, then apply again"
+
+
+class InUseElsewhere(InUse):
+    """Somebody uses the image without opening it; ``sort`` is a word of CODES and ELSEWHERE."""
+
+    def __init__(self, sort: str, message: str) -> None:
+        super().__init__(message, ELSEWHERE[sort])
+        self.sort = sort
+
+    @property
+    def code(self) -> str:
+        return CODES[self.sort]
 
 
 class Linked(Left):

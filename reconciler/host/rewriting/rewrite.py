@@ -32,6 +32,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 
 from reconciler.core.images import NOCOW, needed, second, stray
 from reconciler.core.sizes import binary
+from reconciler.host.in_use import guard
 from reconciler.host.kernel import inode, lease, names, renaming
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
@@ -40,6 +41,7 @@ from reconciler.host.rewriting.reasons import (
     Damaged,
     Halted,
     InUse,
+    InUseElsewhere,
     Left,
     Linked,
     NoRoom,
@@ -169,6 +171,8 @@ def finish(image: Changed, *, durable: bool = False) -> None:
             if not durable:
                 os.fsync(image.within)
             _last_look(image)
+            # A look from after the exchange: who found the old file by its name is in it.
+            _unused_elsewhere(image.old, image.due - 0.8 * HOLD)
         except BaseException as error:
             _back(image, error)
             raise
@@ -215,6 +219,16 @@ def _claim(old: int) -> None:
 def _begin_check(entry: Entry, old: int) -> None:
     """Ask, under the lease and before the first byte is read, whether the inode is fit for it."""
     _fit(entry, old)
+    _unused_elsewhere(old)
+
+
+def _unused_elsewhere(fd: int, after: float | None = None) -> None:
+    """InUseElsewhere where a mount, a handle or a client uses it: no lease tells of those.
+
+    ``after`` (time.monotonic): the look at all mounts must be no older than that.
+    """
+    if found := guard.use(fd, after):
+        raise InUseElsewhere(found.sort, found.words)
 
 
 def undisturbed(old: int) -> None:
@@ -367,7 +381,7 @@ def _back(image: Changed, cause: BaseException) -> None:
         lease.release(image.old)
         os.fsync(image.within)
         time.sleep(HOLD)  # as before giving up the other way round
-        if lease.kept(image.new, lease.READ):
+        if lease.kept(image.new, lease.READ) and not guard.use(image.new, time.monotonic()):
             _drop(image, image.new)
             return
         kept = second(image.name, os.fstat(image.new).st_ino)

@@ -7,6 +7,7 @@ import stat
 from contextlib import ExitStack
 
 from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME
+from reconciler.host.in_use import guard
 from reconciler.host.kernel import btrfs, inode, lease, subvolume
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import oldtree, subtree, turn
@@ -35,6 +36,7 @@ def put(place: Subvolume, have: str, want: str, watch: Watch) -> None:
 def _remove(path: str) -> None:
     parent, name = os.path.split(path)
     with inode.directory(parent) as within:
+        guard.leave(name, within, path)
         os.rmdir(name, dir_fd=within)  # takes an empty subvolume, since Linux 4.18
         os.fsync(within)
 
@@ -82,8 +84,6 @@ def _approve(old: Watched, target: int, shown: str) -> None:
     done, number = subvolume.mark(old.top, subvolume.DONE), os.fstat(old.top).st_ino
     if not (done or subvolume.is_turning(target, number, back=True)):
         raise Refused(f"{shown} is nothing that vmtune put there: move it away")
-    if seen := subtree.shown_anywhere(shown):
-        raise Refused(f"{seen[0]} is a mount that shows {shown}", "unmount it, then run this again")
     oldtree.hold(old, shown)
     old.found = subtree.survey(old.top)  # under the leases: whoever wrote before shows in it
     oldtree.unchanged_since(old, target, btrfs.created(target), shown)

@@ -15,7 +15,8 @@ import stat
 from contextlib import contextmanager
 from itertools import zip_longest
 
-from reconciler.host.kernel import fiemap, holders, inode, ioctl, lease, preallocated
+from reconciler.host.in_use import look
+from reconciler.host.kernel import fiemap, inode, ioctl, lease, preallocated
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.host.subvolumes.subtree import beneath, joined
@@ -122,8 +123,7 @@ def _hold(fd: int, entry: Entry) -> None:
     if (status.st_ino, status.st_ctime_ns) != (entry.number, entry.changed):
         raise Refused("changed while its directory was being copied")
     if not is_alone:
-        who = ", ".join(holders.holders(status)) or "a program that cannot be named"
-        raise Refused(f"open: {who}", "end it, then run this again")
+        raise Refused(f"open: {look.named(status)}", "end it, then run this again")
 
 
 def _file(source: int, target: int) -> None:
@@ -140,16 +140,28 @@ def _file(source: int, target: int) -> None:
 
 
 def _clone(source: int, target: int) -> None:
+    if _cloned(source, target):
+        return
+    # Under the mount option nodatasum a new file has no checksums. To be told that it is not nocow
+    # gives it some, as long as it is empty.
+    inode.set_flags(target, inode.flags(target))
+    if not _cloned(source, target):
+        raise Refused(
+            "it has checksums and new files here get none, or the other way round (mount option "
+            "nodatasum): they cannot share data",
+            "copy it to a new name with `cp --reflink=never`, and that over it, then try again",
+        )
+
+
+def _cloned(source: int, target: int) -> bool:
+    """Whether they share their data now: not where one has checksums and the other none."""
     try:
         fcntl.ioctl(target, _CLONE, source)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        raise Refused(
-            "it has checksums and new files here get none, or the other way round (mount option "
-            "nodatasum): they cannot share data",
-            "copy it to a new name with `cp --reflink=never`, and that over it, then try again",
-        ) from None
+        return False
+    return True
 
 
 def _preallocate(source: int, target: int, end: int) -> None:

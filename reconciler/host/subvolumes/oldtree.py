@@ -6,7 +6,8 @@ import errno
 import os
 import stat
 
-from reconciler.host.kernel import holders, lease, subvolume
+from reconciler.host.in_use import look
+from reconciler.host.kernel import lease, subvolume
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import subtree
 
@@ -43,8 +44,10 @@ def unchanged_since(old: Watched, target: int, made: int, shown: str) -> None:
                 "has it so",
                 "move what you want to keep out of it by hand, then run this again",
             )
-    if who := subtree.users(old.found):
-        raise Refused(f"{', '.join(who)} still uses {shown}", "end it, then run this again")
+    if why := subtree.used(old.found, old.top):
+        raise Refused(
+            f"{shown} is still in use: {why}", "end that, or unmount it, then run this again"
+        )
 
 
 def _is_known(old: Watched, target: int, made: int, path: str, entry: Entry) -> bool:
@@ -136,8 +139,7 @@ def _alone(within: int, name: str, number: int, held: dict[int, int], shown: str
         except BlockingIOError:
             raise Refused(f"{shown}: somebody holds a lease on it (fcntl(2), F_SETLEASE)") from None
     if not is_alone(held[number]):
-        status = os.fstat(held[number])
-        who = ", ".join(holders.holders(status)) or "a program that cannot be named"
+        who = look.named(os.fstat(held[number]))
         raise Refused(f"{shown} was opened by {who}", "end it, then run this again")
 
 

@@ -20,7 +20,7 @@ class Watched:
 
     def used(self) -> str:
         """What was changed, opened or entered since, in words; "" where nothing was."""
-        return self._changed() or self._opened() or self._entered()
+        return self._changed() or self._opened() or subtree.used(self.found, self.top)
 
     def _changed(self) -> str:
         now = subtree.survey(self.top)
@@ -37,10 +37,6 @@ class Watched:
     def _opened(self) -> str:
         number = next((n for n, fd in self.leases.items() if not lease.kept(fd)), 0)
         return next((f"{p} was opened" for p, e in self.found.every() if e.number == number), "")
-
-    def _entered(self) -> str:
-        who = ", ".join(subtree.users(self.found))
-        return f"{who} has a directory of it open, or works in it" if who else ""
 
     def release(self) -> None:
         """Whoever waits to open one of the files goes on."""

@@ -10,14 +10,16 @@ import stat
 
 from reconciler.core.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
-from reconciler.host.kernel import holders, inode, subvolume
-from reconciler.host.system import filesystems
+from reconciler.host.in_use.look import look
+from reconciler.host.kernel import inode, subvolume, treesearch
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    from reconciler.host.in_use.look import Inode, Look
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
@@ -143,25 +145,115 @@ def _entry(status: os.stat_result) -> Entry:
     )
 
 
-def contents(path: str, mounts: Sequence[mountinfo.Mount]) -> Contents:
+def contents(path: str, mounts: Sequence[mountinfo.Mount], seen: Look) -> Contents:
     """The facts that decide whether the directory can become a subvolume; none where it is not."""
     try:
         with inode.directory(path) as top:
             found = survey(top)
+            fixed, unclonable = _attributes(top, found, _without_sums(path, mounts))
+            shown = seen.subject(top).anywhere(found.folders, inner=False)
+            exported = seen.exported(top).anywhere()
     except FileNotFoundError:
         return Contents()
+    who = seen.who(_inodes(found))
     return Contents(
         found.count,
         tuple(found.subvolumes),
         tuple(m.target.removeprefix(f"{path}/") for m in mounts if m.target.startswith(f"{path}/")),
-        shown(path, mounts, mountinfo.containing(mounts, path)),
+        shown,
         tuple(found.outside()),
         tuple(found.special()),
         tuple(found.unseen),
-        users(found),
+        _standing(found, who),
+        _opened(found, who),
+        exported,
+        fixed,
+        unclonable,
+        seen.unseen,
+        seen.limits,
+        os.geteuid() == 0,
         _left(path, found.numbers[""]),
         any(mount.target == path for mount in mounts),
     )
+
+
+def _without_sums(path: str, mounts: Sequence[mountinfo.Mount]) -> bool:
+    """Whether new files there get no checksums, without being nocow (mount option nodatasum)."""
+    on = mountinfo.containing(mounts, path)
+    options = on.super_options.split(",") if on else ()
+    return "nodatasum" in options and "nodatacow" not in options
+
+
+def _attributes(
+    top: int, found: Survey, without_sums: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What may not be moved, and what cannot share its data with a new file; as root sees it.
+
+    That a file has no checksums no attribute shows, unless it is nocow.
+    """
+    if os.geteuid():
+        return (), ()
+    first: dict[int, str] = {}
+    for path, entry in found.every():
+        if entry.format in {stat.S_IFREG, stat.S_IFDIR}:
+            first.setdefault(entry.number, path)
+    first[found.numbers[""]] = "."
+    treesearch.commit(top)  # what was set a moment ago lies beside the tree
+    fixed, unclonable = [], []
+    for number, flags in treesearch.attributes(top, sorted(first)):
+        if word := next((word for flag, word in _FIXED.items() if flags & flag), ""):
+            fixed.append(f"{first[number]} ({word})")
+        if flags & _CLASS == treesearch.NODATASUM and not without_sums:
+            unclonable.append(first[number])
+    return tuple(sorted(fixed)), tuple(sorted(unclonable))
+
+
+_CLASS = treesearch.NODATASUM | treesearch.NODATACOW
+_FIXED = {
+    treesearch.IMMUTABLE: "immutable",
+    treesearch.APPEND: "append-only",
+    treesearch.SEALED: "sealed by fs-verity",
+}
+
+
+def _inodes(found: Survey) -> set[Inode]:
+    """All directories and files in it."""
+    numbers = {entry.number for _, entry in found.every()}
+    return {(found.device, number) for number in numbers | set(found.numbers.values())}
+
+
+def _standing(found: Survey, who: Mapping[Inode, Sequence[str]]) -> tuple[str, ...]:
+    """Programs whose working directory it is, or that hold a directory of it open."""
+    inside = (who.get((found.device, number), ()) for number in found.numbers.values())
+    return tuple(sorted({name for names in inside for name in names}))
+
+
+def _opened(found: Survey, who: Mapping[Inode, Sequence[str]]) -> tuple[str, ...]:
+    """Files that somebody has, with who: "a.raw (qemu (pid 3))"."""
+    return tuple(
+        f"{path} (by {', '.join(who[found.device, entry.number])})"
+        for path, entry in found.every()
+        if entry.format == stat.S_IFREG and (found.device, entry.number) in who
+    )
+
+
+def used(found: Survey, top: int) -> str:
+    """How anybody uses the directory without opening a file in it; "" where nobody does.
+
+    Whether one is open the leases on them say.
+    """
+    seen = look(maps=False)
+    inodes = _inodes(found)
+    if who := _standing(found, seen.who({(found.device, n) for n in found.numbers.values()})):
+        return f"{', '.join(who)} has a directory of it open, or works in it"
+    handles = {inode: who for inode in inodes if (who := seen.handles(inode))}
+    if opened := _opened(found, handles):
+        return f"in use: {opened[0]}"
+    if shown := seen.subject(top).anywhere(found.folders):
+        return f"it, or what is in it, is {shown[0]}"
+    if exported := seen.exported(top).anywhere():
+        return f"{exported[0]} is exported by NFS"
+    return f"what is in use cannot be told: {seen.unseen[0]}" if seen.unseen else ""
 
 
 def _left(path: str, number: int) -> str:
@@ -171,42 +263,3 @@ def _left(path: str, number: int) -> str:
     with inode.directory(parent) as within:
         found = subvolume.left(within, name, number)
     return os.path.join(parent, found) if found else ""
-
-
-def users(found: Survey) -> tuple[str, ...]:
-    """Programs whose working directory it is, or that hold a directory of it open."""
-    return holders.standing_in({(found.device, number) for number in found.numbers.values()})
-
-
-def shown(
-    path: str, mounts: Sequence[mountinfo.Mount], on: mountinfo.Mount | None
-) -> tuple[str, ...]:
-    """Mount points that show the directory, or what lies in it, a second time (bind mounts)."""
-    if on is None:
-        return ()
-    inside = f"{on.root.rstrip('/')}{path.removeprefix(on.target.rstrip('/'))}"
-    return tuple(
-        mount.target
-        for mount in mounts
-        if mount.device == on.device and f"{mount.root}/".startswith(f"{inside}/")
-    )
-
-
-def shown_anywhere(path: str) -> tuple[str, ...]:
-    """The same in every mount namespace, and mounts in it; for root, who sees them all."""
-    own = filesystems.mounts()
-    on = mountinfo.containing(own, path)
-    found = {m.target: None for m in own if f"{m.target}/".startswith(f"{path}/")}
-    seen: set[int] = set()
-    for pid in (name for name in os.listdir("/proc") if name.isdecimal()):
-        try:
-            namespace = os.stat(f"/proc/{pid}/ns/mnt").st_ino
-            if namespace in seen:
-                continue
-            seen.add(namespace)
-            with open(f"/proc/{pid}/mountinfo", "rb") as file:
-                there = mountinfo.parse(file.read())
-        except (OSError, ValueError):  # ended, or a kernel thread
-            continue
-        found.update(dict.fromkeys(f"{target} (pid {pid})" for target in shown(path, there, on)))
-    return tuple(found)

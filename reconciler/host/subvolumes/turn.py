@@ -86,10 +86,11 @@ def _fit(path: str, source: int, within: int) -> Survey:
         ("not readable", found.unseen),
         ("a file with names outside it too", found.outside()),
         ("a socket, FIFO or device", found.special()),
-        ("a mount that shows it", subtree.shown_anywhere(path)),
     ):
         if names:
             raise Refused(f"{path} cannot become a subvolume: {names[0]} is {what}")
+    if why := subtree.used(found, source):
+        raise Refused(f"{path} cannot become a subvolume: {why}", "end that, then run this again")
     return found
 
 
@@ -144,7 +145,7 @@ class _Turn:
                 undo.pop_all()
             os.fsync(self._within)
             time.sleep(HOLD)
-            if why := _used(self._old, self._shown):
+            if why := self._old.used():
                 raise self._backed_out(new, why)
             approve(self._old.top)
             new.release()
@@ -192,7 +193,7 @@ class _Turn:
             raise Refused(f"{self._path}/{refused.message}", refused.hint) from None
         files.sync(new.top)
         new.found = subtree.survey(new.top)
-        if why := _used(self._old, self._path):
+        if why := self._old.used():
             raise self._as_before(why)
 
     def _as_before(self, why: str) -> Refused:
@@ -221,14 +222,14 @@ class _Turn:
         """The names changed back, unless that would lose what was written to the new one."""
         what = f"{self._path} was used while it became a subvolume: {why}"
         kept = f"what was written at that moment may be in {self._shown}"
-        if not self._are_in_place(self._name, new.top) or _used(new, self._path):
+        if not self._are_in_place(self._name, new.top) or new.used():
             return Refused(
                 what, f"{kept}: move what you want to keep out of it, then run this again"
             )
         subvolume.turn_back(new.top, self._number)  # killed from here on, nothing removes it
         renaming.exchange(self._within, self._name, self._beside)
         os.fsync(self._within)
-        if _used(new, self._shown):
+        if new.used():
             return Refused(
                 what,
                 f"{kept}, a subvolume: copy what you want to keep into {self._path}, then: "
@@ -245,10 +246,3 @@ class _Turn:
     def _are_in_place(self, name: str, fd: int) -> bool:
         """Whether a name is that of an open directory: others may rename, where they own it."""
         return os.path.samestat(os.lstat(name, dir_fd=self._within), os.fstat(fd))
-
-
-def _used(tree: Watched, at: str) -> str:
-    """How somebody has come to use one of the two, which has that path now; "" where nobody has."""
-    why = tree.used()
-    seen = () if why else subtree.shown_anywhere(at)
-    return f"a mount shows it at {seen[0]}" if seen else why

@@ -1,0 +1,121 @@
+"""One look at everybody who uses files, asked about any number of files and directories."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from reconciler.host.in_use import exports, kernel_users, mounted, namespaces, processes
+from reconciler.host.in_use.mounted import Mounted, Subject
+from reconciler.host.in_use.processes import Inode, Opened
+from reconciler.value import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["Inode", "Look", "holders", "inode_of", "look"]
+
+
+@dataclass(slots=True)
+class Look:
+    """What was in use at one moment."""
+
+    started: float
+    """time.monotonic: what began before is in it."""
+    opened: Opened
+    kernel: Mapping[Inode, str]
+    mounts: Mounted
+    shared: Mounted
+    """What the NFS server exports, in the form of mounts."""
+
+    def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+        """Who has files or directories, in words; what nobody has is left out."""
+        found = self.opened.who(inodes)
+        for inode, who in self.kernel.items():
+            if inode in inodes:
+                found.setdefault(inode, set()).add(who)
+        for inode, who in kernel_users.locked(inodes):
+            found.setdefault(inode, {who})
+        return {inode: tuple(sorted(names)) for inode, names in found.items()}
+
+    def handles(self, inode: Inode) -> tuple[str, ...]:
+        """Who has an inode only by O_PATH, which no write lease sees."""
+        return tuple(sorted(self.opened.handles(inode)))
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Mounts that root could not look at, in words: nothing is known to be free of them."""
+        return self.mounts.unseen if os.geteuid() == 0 else ()
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What was not looked at, and is no reason to refuse, in words."""
+        found = []
+        if (hidden := self.opened.unseen) and os.geteuid() == 0:
+            more = f" and {len(hidden) - 1:,} more" if len(hidden) > 1 else ""
+            found.append(f"what {hidden[0]}{more} holds without opening it is not seen")
+        if namespaces.in_container():
+            found.append("what is mounted outside this container is not seen")
+        return tuple(found)
+
+    def subject(self, fd: int) -> Subject:
+        """What mounts make of an open file, or of an open directory and all in it."""
+        return Subject(self.mounts, self.mounts.spot(fd))
+
+    def exported(self, fd: int) -> Subject:
+        """The same of the NFS server: its words are the exported directories."""
+        return Subject(self.shared, self.mounts.spot(fd))
+
+
+def look(*, maps: bool = True) -> Look:
+    """Look at processes, kernel and mounts, each once.
+
+    Without ``maps`` what is mapped and closed is left out: a write lease says that a file is not.
+    """
+    started = time.monotonic()
+    opened = processes.look(maps=maps)
+    found = mounted.look(opened.spaces)
+    shared = Mounted([*exports.held(found)], found.mounts)
+    return Look(started, opened, dict(kernel_users.look()), found, shared)
+
+
+_AGE = 1.0
+_recent: list[Look] = []
+"""The last one that ``recent`` took, at most one."""
+
+
+def recent() -> Look:
+    """Take a look for a plan, or the last one of this second: a plan has many directories.
+
+    What a plan says is asked again as it is done.
+    """
+    if not (_recent and _recent[0].started > time.monotonic() - _AGE):
+        _recent[:] = [look()]
+    return _recent[0]
+
+
+def inode_of(status: os.stat_result) -> Inode:
+    """What tells one file from all others, while it is there."""
+    return status.st_dev, status.st_ino
+
+
+def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
+    """Who has files, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
+
+    Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
+    left out.
+    """
+    opened = processes.look(maps=True)
+    nothing = Mounted()
+    seen = Look(0.0, opened, dict(kernel_users.look()), nothing, nothing)
+    return seen.who({inode_of(status) for status in of})
+
+
+def named(status: os.stat_result) -> str:
+    """Who has a file, in words; also where nobody can be named."""
+    who: list[str] = []
+    with suppress(OSError):
+        who += holders(status).get(inode_of(status), ())
+    return ", ".join(who) or "a program that cannot be named"

@@ -1,0 +1,40 @@
+"""/proc (proc(5)): whole files of it in as few calls as can be, and what a process is called."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+_PIECE = 1 << 18
+
+
+def whole(path: str) -> bytes:
+    """Read all of a file of the kernel's; OSError."""
+    return drained(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def drained(fd: int) -> bytes:
+    """Read all of an open file of the kernel's, and close it."""
+    try:
+        pieces = []
+        while piece := os.read(fd, _PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def named(pid: int | str) -> str:
+    """Name a process by its program and number: ``qemu-system-x86 (pid 123)``."""
+    return f"{_program(pid)} (pid {pid})"
+
+
+def in_brackets(pid: int | str) -> str:
+    """Name a process where that stands behind something else: ``(pid 123, qemu-system-x86)``."""
+    return f"(pid {pid}, {_program(pid)})"
+
+
+def _program(pid: int | str) -> str:
+    with suppress(OSError):
+        return whole(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
+    return "a program"
