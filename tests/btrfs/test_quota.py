@@ -10,7 +10,7 @@ from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.world import NOBODY, Image, World
 
 MIB = 1 << 20
-LEFT = 1
+LEFT = 7
 """The exit code of an apply where all rows that are left are refused."""
 ENABLE_SIMPLE = """
 import fcntl, os, struct, sys  # BTRFS_IOC_QUOTA_CTL: btrfs-progs has it since 6.7

@@ -10,7 +10,7 @@ import pytest
 from tests.btrfs.outside import run
 from tests.btrfs.world import NOBODY, Image, World
 
-REFUSED, LEFT = 2, 1
+REFUSED, LEFT = 7, 7
 """Exit codes where all rows that are left are refused: of a plan or status, and of an apply."""
 STUB = "is an empty stub: the subvolume that was here is now at @_bad/srv/vm (subvolume id {})"
 

@@ -17,7 +17,7 @@ from tests.btrfs.world import NOBODY, World, until
 SIZE = 300 << 20
 
 # Exit codes where all rows that are left are refused: of a plan, and of an apply.
-REFUSED, LEFT = 2, 1
+REFUSED, LEFT = 7, 7
 
 
 @dataclass
