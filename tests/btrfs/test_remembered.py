@@ -506,7 +506,7 @@ def test_a_change_is_planned_as_if_nothing_was_remembered(host: World, large: Pa
     (large / "cow.raw").touch()
     run("chattr", "-C", large / "cow.raw")
     (large / "cow.raw").write_bytes(b"x" * 5000)
-    assert "cow.raw" in host.plan(expect=2).row("V101")
+    assert "cow.raw" in host.plan(expect=7).row("V101")
     kept = host.vmtune("status", "--json").out
     shutil.rmtree(FOLDER)
     anew = host.vmtune("status", "--json").out
