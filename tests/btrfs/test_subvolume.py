@@ -110,7 +110,7 @@ def test_with_it_the_snapshots_of_the_parent_are_no_risk(host: World):
     images.mkdir()
     run("btrfs", "subvolume", "snapshot", "-r", host.area, host.area / "snapshot")
     host.nocow(images)
-    assert "V103" in host.plan(expect=2).out
+    assert "V103" in host.plan(expect=7).out
     declare(host, images, nocow=True)
     assert "V103" not in host.plan(expect=2).out
     host.apply()

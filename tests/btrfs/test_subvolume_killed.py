@@ -159,7 +159,7 @@ def test_a_full_filesystem(host: World):
             os.fsync(filler.fileno())
     before = contents(images)
     host.declare(paths=[{"path": str(images), "subvolume": True}])
-    assert "V612" in host.plan(expect=2).row("! subvolume")
+    assert "V612" in host.plan(expect=7).row("! subvolume")
     turner = Turner(0.01)
     assert "No space left on device" in turner.turn(images)
     turner.close()
