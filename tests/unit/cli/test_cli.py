@@ -161,7 +161,7 @@ def completed(typed):
     [
         ("vmtune val", ["plain,validate"]),
         ("vmtune plan --det", ["plain,--detailed-exitcode"]),
-        ("vmtune explain V71", ["plain,V710", "plain,V711", "plain,V712"]),
+        ("vmtune explain V71", [f"plain,V71{number}" for number in range(6)]),
         ("vmtune explain v80", [f"plain,{code}" for code in CODES if code.startswith("V80")]),
         ("vmtune explain s", ["plain,subvolume", "plain,segments"]),
         ("vmtune explain ~/im", ["file,~/im"]),
