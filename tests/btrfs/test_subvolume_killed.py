@@ -134,7 +134,7 @@ def test_a_failing_call_leaves_all_in_place(few: Path, quick: Forked, error: str
             met[ran.code] += 1
             # How often a question is asked depends on what is on disk: the number may hit one.
             # A plan that cannot look says so: `?`, exit 6.
-                assert ran.code in {0, 1, 3, 6}, ran
+            assert ran.code in {0, 1, 3, 6}, ran
             if not is_subvolume(few):
                 again.is_whole()
                 assert strays(few.parent) == [] or call.name in {"ioctl", "fsync", "syncfs"}
