@@ -125,13 +125,10 @@ def test_looks_at_random_moments_of_a_rewrite(host: World):
         while applying.poll() is None:
             command = chance.choice(["status", "plan", "doctor"])
             ran = host.vmtune(command, user=chance.choice([0, 0, NOBODY]))
-            assert ran.code in {0, 1, 2, 6}, ran
+            assert ran.code in {0, 1, 2, 6, 7}, ran
             looks += 1
         out, err = applying.communicate()
-        assert applying.returncode in {0, 3}, out + err
-    named = {word.rstrip(":") for word in err.split() if word.endswith(".raw:")}
-    assert ("V702" in err) == bool(applying.returncode), "open for a look as its turn came"
-    assert len(named) < 10
+        assert applying.returncode == 0, out + err
     assert looks > 3
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert all(is_nocow(path) or path.name in named for path in folder.iterdir())
+    assert all(is_nocow(path) for path in folder.iterdir())

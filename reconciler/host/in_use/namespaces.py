@@ -82,6 +82,9 @@ class _Tour:
     def __init__(self, names: Names, kept: Iterable[str]) -> None:
         self.spaces: dict[int, Namespace] = {}
         self.unseen: list[str] = []
+        self._hidden: list[str] = []
+        """Processes that do not show which namespace they are in."""
+        self._failed: Exception | None = None
         self._names, self._kept = names, kept
         self._own = os.stat("/proc/self/ns/mnt").st_ino
         self._pids: dict[int, int] = {}
@@ -93,15 +96,18 @@ class _Tour:
         """Go through them in a thread, then look at what that one could not enter."""
         try:
             self._by_process()
-            thread = threading.Thread(target=self._go)
+            thread = threading.Thread(target=self._apart)
             try:
                 thread.start()
                 thread.join()
             except RuntimeError:  # no more threads may be started
                 self._go_and_return()
+            if self._failed:
+                raise self._failed
             for number, pid in self._pids.items():
                 if number not in self.spaces:
                     self._plainly(number, pid)
+            self.unseen += self._hidden
         finally:
             os.close(self._proc)
             for fd in self._pending:
@@ -115,13 +121,20 @@ class _Tour:
                 number = os.stat(f"/proc/{name}/ns/mnt").st_ino
                 root = os.stat(f"/proc/{name}/root")
             except PermissionError:
-                self.unseen.append(f"the mounts that {named(name)} sees may not be read")
+                self._hidden.append(f"the mounts that {named(name)} sees may not be read")
                 continue
             except OSError:  # it ended
                 continue
             self._pids.setdefault(number, int(name))
             roots = self._roots.setdefault(number, {})
             roots.setdefault((root.st_dev, root.st_ino), int(name))
+
+    def _apart(self) -> None:
+        """What goes wrong in the thread goes wrong for who waits for it."""
+        try:
+            self._go()
+        except Exception as error:  # noqa: BLE001 - raised by the other thread
+            self._failed = error
 
     def _go_and_return(self) -> None:
         """Do it in this thread, which gets its namespace, root and working directory back."""
@@ -141,7 +154,7 @@ class _Tour:
         if libc().unshare(_CLONE_FS):
             return
         if self._listed():
-            self.unseen.clear()  # each namespace is in the list, whoever is in it
+            self._hidden.clear()  # each namespace is in the list, whoever is in it
         else:
             for path in self._kept:
                 self._enter_by(path.removeprefix("/proc/"))
