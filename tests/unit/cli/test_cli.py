@@ -758,7 +758,7 @@ def test_an_entry_that_is_not_there(subject, hint, write):
 @pytest.mark.parametrize(
     ("subject", "hint"),
     [
-        ("V1011", "did you mean V101?"),
+        ("V2051", "did you mean V205?"),
         ("nocw", "did you mean nocow?"),
         ("segment", "did you mean segments?"),
         ("V999", "name a code, a kind or a path; `vmtune explain --list` shows which"),
