@@ -8,7 +8,6 @@ import stat
 from reconciler.config.paths import PathError, expand
 from reconciler.host.people import caller
 from reconciler.host.refused import Misused
-from reconciler.resources.registry import KINDS
 from reconciler.value import dataclass, field
 
 TYPE_CHECKING = False
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
 
     from reconciler.core.model import Change, Plan
 
-_KINDS = frozenset(kind.name for kind in KINDS)
+
+def _kinds() -> frozenset[str]:
+    from reconciler.resources.registry import KINDS  # noqa: PLC0415 - most commands name none
+
+    return frozenset(kind.name for kind in KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def choice(words: Sequence[str]) -> Choice | None:
 
 def is_saved_plan(words: Sequence[str]) -> bool:
     """Tell whether the arguments are one saved plan, a regular file; Misused where they mix."""
-    files = [word for word in words if word not in _KINDS and _is_file(word)]
+    files = [word for word in words if word not in _kinds() and _is_file(word)]
     if files and len(words) > 1:
         raise Misused(
             f"{files[0]} is a file: a saved plan stands alone", "name entries, or one plan"
@@ -91,7 +94,7 @@ def _is_file(word: str) -> bool:
 
 
 def _word(typed: str) -> _Word:
-    if typed in _KINDS:
+    if typed in _kinds():
         return _Word(typed, kind=typed)
     path = _absolute(typed)
     return _Word(typed, paths=frozenset({path, os.path.realpath(path)}))

@@ -6,7 +6,6 @@ import hashlib
 import os
 
 from reconciler import exits
-from reconciler.commands import choose
 from reconciler.core.origin import Problems
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Held, Misused, Refused
@@ -95,6 +94,8 @@ def load_chosen(
     Where entries are named and there is no configuration, it is an empty one: what a
     configuration that is gone left can be named all the same. Raises as ``load``, and Misused.
     """
+    from reconciler.commands import choose  # noqa: PLC0415 - it knows the kinds
+
     choice = choose.choice(words)
     try:
         return replace(load(config, host, allow), choice=choice)

@@ -32,11 +32,6 @@ there would be on the filesystem below, and hidden once the mount is back.
 V109 A symbolic link on the way belongs to a user who owns neither the link's target nor root's
 trust: following it would let that user choose what root changes.
 
-V110 An NFS server exports the path, a directory above it or one in it. What is rewritten, or moved
-into a subvolume, is a new file with a new inode. A client of NFSv3 holds nothing open on the server
-while it is idle, so no lease can tell that a guest on another host has the image open: the old file
-is removed, and the guest gets ESTALE. Stop whatever uses the images on all clients first.
-
 V111 A device of the filesystem is missing, or the filesystem is mounted with the option `degraded`.
 Nocow data has no checksums. What is written to it now reaches only the devices that are there; when
 the other device is back, its old copy is read as often as the new one, and scrub cannot tell which
@@ -155,6 +150,7 @@ declares it, so nothing says whether it is still wanted, and a plain `apply` lea
 apply PATH` takes it back, also where there is no configuration at all. To keep it, declare it in
 a vmtune.yaml: that file answers for it from its next `apply` on. A file counts as gone only where
 the filesystem that it was on is there: what a home that is not mounted declares is left as it is.
+
 V410 Defragmenting copies what snapshots or clones share, so a schedule is refused while there is
 such data (V306). Here the same plan rewrites those images, and a rewritten image is a new file that
 shares nothing. The schedule is set up after that, and only where all of it was done.
@@ -270,6 +266,7 @@ leave out both.
 V622 A limit on the subvolume around counts what is in that subvolume. A new subvolume has a qgroup
 of its own, without a limit. With simple quotas the new one gets the same parent qgroups, whose
 limits then count for both. `btrfs qgroup limit SIZE PATH` sets a limit on the new one.
+
 V615 A file in the directory is open, mapped, attached to a loop device or swapped to. The directory
 becomes a subvolume with new files, and whoever has the old file would go on writing to that. The
 other changes of the plan are made all the same.
@@ -378,6 +375,7 @@ V724 The image is whole, but something of its rewriting is left. Either the old 
 when the two files were to change places again: then the image's name and the other one both hold
 the image, no further image is begun, and a person has to compare them. Or a program opened the old
 data for writing, through a descriptor that it had, in the microseconds in which that was given up.
+
 V713 Nobody has the image open, but a mount holds it: the image is bind-mounted somewhere (into a
 container, or a service with BindPaths=), another mount covers it, or it lies in a layer of an
 overlay (docker, podman). A mount keeps the inode, not the name. After a rewrite it would go on with

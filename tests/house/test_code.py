@@ -164,5 +164,6 @@ def test_every_code_is_explained():
 
 def test_what_a_rewrite_says_is_tested():
     """Each reason for which an image is left, met on a real Btrfs."""
-    tests = (ROOT / "tests" / "btrfs").glob("test_rewrite*.py")
+    folder = ROOT / "tests" / "btrfs"
+    tests = (*folder.glob("test_rewrite*.py"), *folder.glob("test_in_use*.py"))
     assert {code for path in tests for code in CODE.findall(path.read_text())} >= SAID_BY_A_REWRITE
