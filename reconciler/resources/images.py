@@ -10,9 +10,11 @@ One image after the other is copied beside itself, holes kept as holes, read
 back and compared, and takes the place of the old one in one step, which only
 then is removed. Whoever opens it meanwhile ends that after a wait of less than a
 second as a rule, and it stays; who will not wait (O_NONBLOCK, as libvirt when it
-refreshes a pool) gets EWOULDBLOCK and may try again. What is open, has hard links
-or may not be changed is left as it is, and named. It cannot be taken back, and takes
-as much free space as the largest image has on disk, and all that snapshots share.
+refreshes a pool) gets EWOULDBLOCK and may try again. What is open, what a mount
+holds (a bind mount of the file, an overlay), what is exported by NFS, what has hard
+links or may not be changed is left as it is, and named. A rewrite cannot be taken
+back. It takes as much free space as the largest image has on disk, and all that
+snapshots share.
 """
 
 from __future__ import annotations
