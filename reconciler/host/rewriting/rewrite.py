@@ -242,6 +242,7 @@ def finish(image: Changed, *, durable: bool = False) -> None:
                 os.fsync(image.within)
             _last_look(image)
             _unused_elsewhere(image.old, image.due - 0.8 * HOLD)
+            _last_look(image)  # that took a while: nobody may have come for it since
         except (OSError, InUse):
             _back(image)
             raise
@@ -259,7 +260,7 @@ def _back(image: Changed) -> None:
     lease.release(image.old)
     os.fsync(image.within)
     time.sleep(HOLD)  # as before giving up the other way round
-    if lease.kept(image.new) and not guard.use(image.new, time.monotonic()):
+    if not guard.use(image.new, time.monotonic()) and lease.kept(image.new):
         _drop(image, image.new)
         return
     kept = second(image.name, os.fstat(image.new).st_ino)
