@@ -14,7 +14,8 @@ reads (a backup, lsattr, libvirt as it refreshes a pool) gets in at once, and th
 rewrite goes on. If a program opens an image for writing while the image is being
 rewritten, that rewrite is cancelled: the program waits for less than a second as
 a rule, and has its file unharmed. With O_NONBLOCK such a program gets EWOULDBLOCK
-instead of the wait, and may try again. An image that has hard links, may not be
+instead of the wait, and may try again. An image that a mount holds (a bind mount of
+the file, a layer of an overlay), that is exported by NFS, has hard links, may not be
 changed, cannot be read or finds no room is left as it is, too. Each is named with
 its reason, and the others go on. A rewrite cannot be taken back. It takes as much
 free space as the largest image has on disk, and all that snapshots share.

@@ -375,8 +375,13 @@ def _work_layer(users: Users) -> None:
     run(*users.apart(), "sh", "-euc", script)
 
 
-@pytest.mark.parametrize("kind", ["nocow", "subvolume"])
-@pytest.mark.parametrize("by", ["bound", "kept", "point", "upper", "inside", "exported"])
+@pytest.mark.parametrize(
+    ("kind", "by"),
+    [
+        *(("nocow", by) for by in ("bound", "kept", "point", "upper", "inside", "exported")),
+        *(("subvolume", by) for by in ("bound", "upper")),
+    ],
+)
 def test_revert_leaves_a_directory_that_is_in_use(host: World, users: Users, kind: str, by: str):
     """Made by vmtune, empty still, and somebody has it by now."""
     users.top.mkdir()
@@ -447,7 +452,7 @@ def test_who_comes_while_it_is_rewritten(host: World, by: str):
         for number in range(ROUNDS):
             for old in folder.iterdir():
                 old.unlink()
-            image = written(folder / "disk.raw", 8 * MIB, seed=number)
+            image = written(folder / "disk.raw", 4 * MIB, seed=number)
             rewrite.begin(folder)
             time.sleep(number * 0.4 / ROUNDS)
             text = f"<mine {number}>".encode()
@@ -477,7 +482,7 @@ def test_who_comes_while_it_is_rewritten(host: World, by: str):
     assert ended["refused"], ended
 
 
-ROUNDS = 8
+ROUNDS = 5
 
 
 def _over(host: World, upper: Path) -> dict[str, Path]:

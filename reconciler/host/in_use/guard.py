@@ -44,7 +44,15 @@ def use(fd: int, after: float | None = None) -> Use | None:
     few seconds ago. The look that decides is the last one: it must begin after the file lost
     its name.
     """
-    seen = _look(time.monotonic() - _RECENT if after is None else after)
+    now = time.monotonic()
+    seen = _look(now - _RECENT if after is None else after)
+    found = _use(seen, fd)
+    if found and seen.started < now:  # it may be over by now, or its filesystem was just mounted
+        found = _use(_look(now), fd)
+    return found
+
+
+def _use(seen: Look, fd: int) -> Use | None:
     if who := seen.handles(inode_of(os.fstat(fd))):
         return Use(OPEN, f"in use by {' and '.join(who)}")
     if shown := seen.subject(fd).used():

@@ -90,15 +90,17 @@ def look(kept: Iterable[str] = ()) -> Mounted:
 
 @contextmanager
 def _descriptors() -> Iterator[None]:
-    """A few more, whatever else is open (setrlimit(2))."""
+    """A few more, whatever else is open (setrlimit(2)), where they may be had."""
+    soft = hard = 0
     with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         yield
     finally:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if hard:
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _of(row: Row, space: Namespace) -> Iterator[Held]:

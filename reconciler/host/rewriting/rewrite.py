@@ -173,6 +173,7 @@ def finish(image: Changed, *, durable: bool = False) -> None:
             _last_look(image)
             # A look from after the exchange: who found the old file by its name is in it.
             _unused_elsewhere(image.old, image.due - 0.8 * HOLD)
+            _last_look(image)  # the look took a while: a writer may have come since
         except BaseException as error:
             _back(image, error)
             raise
@@ -381,7 +382,7 @@ def _back(image: Changed, cause: BaseException) -> None:
         lease.release(image.old)
         os.fsync(image.within)
         time.sleep(HOLD)  # as before giving up the other way round
-        if lease.kept(image.new, lease.READ) and not guard.use(image.new, time.monotonic()):
+        if not guard.use(image.new, time.monotonic()) and lease.kept(image.new, lease.READ):
             _drop(image, image.new)
             return
         kept = second(image.name, os.fstat(image.new).st_ino)
