@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from reconciler import exits
 from reconciler.core.origin import Problems
 from reconciler.host.people import caller, configfile
@@ -42,6 +40,8 @@ class Loaded:
     @property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
+        import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
+
         return hashlib.sha256(self.text).hexdigest()
 
 
