@@ -39,10 +39,10 @@ def _subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
     if begun.startswith(("/", "~", ".")):
         return [CompletionItem(begun, type="file")]
-    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
+    from reconciler.commands import glossary  # noqa: PLC0415 - a command is loaded when it is called
 
-    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
-    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
+    names = (name for name in glossary.names() if name.lower().startswith(begun.lower()))
+    return [CompletionItem(name, help=glossary.sentence(name)) for name in names]
 
 
 def _runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:

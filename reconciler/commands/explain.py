@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
-import sys
 
 from reconciler import exits
+from reconciler.commands.glossary import MODULES, names, of_kind, sentence
 from reconciler.commands.load import guarded
 from reconciler.host.refused import Refused
 from reconciler.render import topics
 from reconciler.render.codes import CODES
 from reconciler.render.layout import wrapped
 from reconciler.render.topics import TOPICS
-from reconciler.resources.registry import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.core.kind import Kind
     from reconciler.terminal import Terminal
 
-_MODULES = {kind.name: kind for kind in KINDS}
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""
 
@@ -41,22 +37,6 @@ def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str 
         return exits.DONE
 
     return guarded(terminal, command)
-
-
-def names() -> tuple[str, ...]:
-    """All that is known without a look at a configuration: kinds, topics, codes."""
-    return (*_MODULES, *TOPICS, *CODES)
-
-
-def sentence(name: str) -> str:
-    """The first one of what is said of it."""
-    if name in CODES:
-        text = CODES[name]
-    elif name in TOPICS:
-        text = topics.paragraphs(name)[0]
-    else:
-        text = " ".join(_module(_MODULES[name])[0].split())
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def listed(terminal: Terminal) -> int:
@@ -99,12 +79,12 @@ def _paragraphs(subject: str) -> Sequence[str]:
     code = subject.upper()
     if code in CODES:
         return [coded(code)]
-    if subject in _MODULES:
-        return _module(_MODULES[subject])
+    if subject in MODULES:
+        return of_kind(subject)
     if subject in TOPICS:
         return topics.paragraphs(subject)
     close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
-        subject.lower(), [*_MODULES, *TOPICS], 1, 0.7
+        subject.lower(), [*MODULES, *TOPICS], 1, 0.7
     )
     raise Refused(
         f"nothing is known of {subject!r}",
@@ -112,7 +92,3 @@ def _paragraphs(subject: str) -> Sequence[str]:
         if close
         else "name a code, a kind or a path; `vmtune explain --list` shows which",
     )
-
-
-def _module(kind: Kind) -> Sequence[str]:
-    return (inspect.getdoc(sys.modules[kind.want.__module__]) or "").split("\n\n")

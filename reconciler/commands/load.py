@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from reconciler import exits
@@ -57,6 +56,8 @@ class Loaded:
     @property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
+        import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
+
         return hashlib.sha256(self.text).hexdigest()
 
 

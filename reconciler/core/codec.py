@@ -6,8 +6,6 @@ is a FormatError, never a half-understood plan.
 
 from __future__ import annotations
 
-import hashlib
-
 from reconciler.core import images, places, standing, subvolume
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
@@ -190,6 +188,7 @@ def action(data: Any) -> Action:
 
 def digest(actions: Iterable[Action]) -> str:
     """SHA-256 over all that the actions would do: equal only when they are."""
+    import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
     import json  # noqa: PLC0415
 
     data = json.dumps([plain_action(action) for action in actions], sort_keys=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from reconciler.core.snapshot import Query
 from reconciler.value import dataclass
 
@@ -38,6 +36,8 @@ class Layout:
     @property
     def key(self) -> str:
         """What the journal, which all may read, calls it: its name may be nobody's business."""
+        import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
+
         raw = self.path.encode("utf-8", "surrogateescape")
         return hashlib.sha256(raw).hexdigest()[:16]
 
