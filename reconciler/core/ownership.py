@@ -9,7 +9,7 @@ compared as files: by their resolved paths.
 from __future__ import annotations
 
 from reconciler.core import codec, former, obstacles
-from reconciler.core.facts import DirectoryId, EntriesOf, Locate
+from reconciler.core.facts import DirectoryId, EntriesOf, Locate, UseOf
 from reconciler.core.model import Change, Goal, Note, Op, Refusal, Swap, is_end
 from reconciler.core.order import operation
 from reconciler.core.places import Directory, FstabOptions
@@ -337,12 +337,13 @@ class Ownership:
         """Remove a directory that vmtune made where it is empty, or say why it stays."""
         names = self._see.maybe(EntriesOf(place.path))
         is_empty = names is not None and all(f"{place.path}/{name}" in going for name in names)
-        if is_empty and now in was.values:
+        use = self._see.maybe(UseOf(place.path)) if is_empty and now in was.values else ""
+        if is_empty and now in was.values and not use:
             going.add(place.path)
             yield Swap(place, now, was.original)
             return
         if is_empty:
-            why = "it was changed since"
+            why = use or "it was changed since"
         elif names is None:
             why = "whether it is empty cannot be seen"
         else:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -275,6 +276,21 @@ def test_a_directory_that_vmtune_made_stays_where_it_is_not_empty(host: World):
     host.apply()
     assert not made.exists()
     planned(host)
+
+
+def test_a_directory_that_vmtune_made_stays_where_somebody_works_in_it(host: World):
+    made = host.area / "vms"
+    host.nocow(made)
+    host.apply()
+    host.config("")
+    with subprocess.Popen(["sleep", "60"], cwd=made) as standing:
+        ran = planned(host)
+        assert f"{made} stays, nocow, because sleep (pid {standing.pid}) has it open" in ran.out
+        host.apply()
+        standing.kill()
+    assert made.exists()
+    host.apply()
+    assert not made.exists()
 
 
 # --- an entry that is refused now is declared all the same
