@@ -137,7 +137,7 @@ def test_a_machine_that_starts_in_the_middle_has_its_image(host: World):
     host.nocow(folder, existing="rewrite")
     slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pwritev2:delay_enter=200000"]
     process = host.start("apply", "--yes", under=slow)
-    _until_leased(inode)
+    _until_leased(process.pid)
     with machine(image, "raw") as guest:
         guest.io("write -P 7 8M 3M")
         _, err = process.communicate(timeout=30)
@@ -156,9 +156,13 @@ def test_a_machine_that_starts_in_the_middle_has_its_image(host: World):
     assert image.stat().st_blocks * 512 <= 60 * MIB + 64 * KIB
 
 
-def _until_leased(inode: int) -> None:
+def _until_leased(strace: int) -> None:
+    """By the program behind strace(1): others' files may have the same number."""
+
     def leased() -> bool:
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-        return any("LEASE" in line and f":{inode} " in line for line in lines)
+        its = Path(f"/proc/{strace}/task/{strace}/children").read_text(encoding="ascii").split()
+        rows = map(str.split, Path("/proc/locks").read_text(encoding="ascii").splitlines())
+        # A look takes a write lease for a moment; while it is copied there is a read lease.
+        return any(row[1::2][:2] == ["LEASE", "READ"] and row[4] in its for row in rows)
 
     until("the image is being copied", leased)
