@@ -102,11 +102,11 @@ class Rewriter:
         print(json.dumps(order), file=self.process.stdin, flush=True)
 
     def leases(self) -> bool:
-        """Whether it holds any: those of other programs are in the list, too."""
+        """Whether it holds a read lease, as while it copies; the list has those of others, too."""
         pid = str(self.process.pid)
         its = {pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}  # strace(1)'s
         rows = (row.split() for row in Path("/proc/locks").read_text().splitlines())
-        return any(row[1] == "LEASE" and row[4] in its for row in rows)
+        return any(row[1::2][:2] == ["LEASE", "READ"] and row[4] in its for row in rows)
 
     def end(self) -> Ended:
         assert self.process.stdout

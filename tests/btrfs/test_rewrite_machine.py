@@ -157,11 +157,12 @@ def test_a_machine_that_starts_in_the_middle_has_its_image(host: World):
 
 
 def _until_leased(strace: int) -> None:
-    """Until the program under strace(1) holds a lease: others on this machine may, too."""
+    """By the program behind strace(1): others' files may have the same number."""
 
     def leased() -> bool:
-        its = Path(f"/proc/{strace}/task/{strace}/children").read_text().split()
-        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        return any(row[1] == "LEASE" and row[4] in its for row in rows)
+        its = Path(f"/proc/{strace}/task/{strace}/children").read_text(encoding="ascii").split()
+        rows = map(str.split, Path("/proc/locks").read_text(encoding="ascii").splitlines())
+        # A look takes a write lease for a moment; while it is copied there is a read lease.
+        return any(row[1::2][:2] == ["LEASE", "READ"] and row[4] in its for row in rows)
 
     until("the image is being copied", leased)

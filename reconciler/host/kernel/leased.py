@@ -1,8 +1,9 @@
-"""Whether somebody holds a write lease on a file, found out without opening it (proc(5), locks).
+"""Whether somebody holds a lease on a file that a look must heed (proc(5), locks).
 
-To open a leased file breaks the lease, also where that then fails: a plan that looks would
-disturb the rewriting of an image by another run. A read lease lets readers in (fcntl(2)), so it
-counts for nothing here.
+To open a file under a write lease breaks the lease, also where the open then fails. A read lease
+lets readers in (fcntl(2)), so one of another program counts for nothing here. A read lease of a
+run of vmtune counts: that run is rewriting the image, and what a look would see of the image is
+not so for long.
 """
 
 from __future__ import annotations
@@ -117,12 +118,15 @@ def _locks() -> bytes:
 
 
 def _leases(data: bytes) -> list[list[bytes]]:
-    """The lines of /proc/locks about write leases, also of those that are being broken.
+    """The lines of /proc/locks about write leases, those being broken, and a run's read leases.
 
-    One that is being broken is shown with the type that it is to become.
+    A lease that is being broken is shown with the type that it is to become.
     """
-    lines = (line for line in data.splitlines() if b"LEASE" in line)
-    return [line.split() for line in lines if b"WRITE" in line or b"BREAKING" in line]
+    found = [line.split() for line in data.splitlines() if b"LEASE" in line]
+    run = b"%d" % _running(data) if found else b""
+    return [
+        words for words in found if b"WRITE" in words or b"BREAKING" in words or words[_PID] == run
+    ]
 
 
 def _on_it(leases: list[list[bytes]], within: int) -> list[list[bytes]]:
