@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.outside import is_nocow, run
-from tests.btrfs.world import NOBODY, World
+from tests.btrfs.world import NOBODY, World, until
 
 _HOLDING = """
 import fcntl, os, signal, sys, time
@@ -132,3 +133,27 @@ def test_looks_at_random_moments_of_a_rewrite(host: World):
     assert looks > 3
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert all(is_nocow(path) for path in folder.iterdir())
+
+
+def _copies(pid: int) -> bool:
+    rows = map(str.split, Path("/proc/locks").read_text(encoding="ascii").splitlines())
+    return any(row[1::2][:2] == ["LEASE", "READ"] and row[4] == str(pid) for row in rows)
+
+
+def test_an_image_under_way_is_said_to_be_so(host: World):
+    """Its run has a read lease: another plan names the run, and takes it for no other user."""
+    folder = host.area / "vm"
+    folder.mkdir()
+    (folder / "large.raw").write_bytes(os.urandom(16 << 20) * 8)
+    host.nocow(folder, existing="rewrite")
+    with host.start("apply", "--yes") as applying:
+        until("the lease of the copy", lambda: _copies(applying.pid))
+        applying.send_signal(signal.SIGSTOP)
+        ran = host.vmtune("plan", "--detailed-exitcode")
+        applying.send_signal(signal.SIGCONT)
+        out, err = applying.communicate()
+    words = f"being rewritten by run 1 (pid {applying.pid})"
+    assert words in ran.row("? nocow") or words in ran.row("? images"), ran
+    assert "V702" not in ran.out, ran
+    assert applying.returncode == 0, out + err
+    assert is_nocow(folder / "large.raw")

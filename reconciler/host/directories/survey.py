@@ -233,7 +233,7 @@ def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
 
 def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
     """The tree with who uses what; and which parts of images are open, that are nocow already."""
-    from reconciler.host.in_use.look import inode_of  # noqa: PLC0415 - only where images are cow
+    from reconciler.host.in_use.look import inode_of, staying  # noqa: PLC0415 - only where images are cow
 
     named = {name for *_, others in found.parts for name in others if name[:1] != "/"}
     parts: dict[Inode, CowFile] = {}
@@ -243,7 +243,7 @@ def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
                 status = inode.status_beneath(name, top)
                 parts[inode_of(status)] = CowFile(name, status.st_size)
         mounts, shared = seen.subject(top), seen.exported(top)
-    who = seen.who({*found.asked, *parts})
+    who = staying(seen, {*found.asked, *parts})
     for key, row in found.asked.items():
         use = (who.get(key, ()), mounts.used(row[2]), "".join(shared.used(row[2])[:1]))
         if any(use):

@@ -107,10 +107,30 @@ def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
     Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
     left out.
     """
-    opened = processes.look(maps=True)
+    return _who_now({inode_of(status) for status in of})
+
+
+_PASSING = 0.15
+"""Seconds for which a program may have an image open that only looks at it in passing."""
+
+
+def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+    """Say who has files for longer than lsattr, a backup or another plan looks at one in passing.
+
+    Where a look finds somebody, it is asked for those files once more after a moment. What
+    nobody has then is left out.
+    """
+    who = seen.who(inodes)
+    if not who:
+        return who
+    time.sleep(_PASSING)
+    return _who_now(who.keys())
+
+
+def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
     nothing = Mounted()
-    seen = Look(0.0, opened, dict(kernel_users.look()), nothing, nothing)
-    return seen.who({inode_of(status) for status in of})
+    kernel = dict(kernel_users.look())
+    return Look(0.0, processes.look(maps=True), kernel, nothing, nothing).who(inodes)
 
 
 def named(status: os.stat_result) -> str:
