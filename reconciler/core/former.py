@@ -119,14 +119,6 @@ def staying(place: Place[Any], was: Written, now: Any, see: Snapshot) -> Note | 
     return None
 
 
-def back(was: Written, now: Any) -> Any:
-    """Return what a place is to hold where nothing that was written is wanted any more.
-
-    That is ``now`` where the place holds nothing of it.
-    """
-    return was.original if now in was.values else now
-
-
 def live(of: Former, mounted: Collection[str], see: Snapshot) -> Iterator[Goal[str] | Note]:
     """The live options as they were, on the mount points of the entry's filesystem."""
     for place, was in of.live:

@@ -329,7 +329,7 @@ class Ownership:
                 return former.all_restored(now, left.records, left.kept)
             if left.kept:
                 return now
-        return former.back(left.was, now)
+        return left.place.restored(left.was.original, left.was.values, now)
 
     def _made(
         self, place: Directory | Subvolume, was: Written, now: Any, going: set[str]

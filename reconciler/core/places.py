@@ -19,6 +19,7 @@ from reconciler.value import TypeVar, dataclass, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, ClassVar
 
     from reconciler.core.snapshot import Snapshot
@@ -69,6 +70,14 @@ class Place(Query[V], ABC):
         """Whether what vmtune made is left where it is once it is no longer declared."""
         del original
         return False
+
+    def restored(self, original: V, values: Sequence[V], now: V) -> V:
+        """Return what the place is to hold once nothing that vmtune wrote is wanted any more.
+
+        ``values`` are what vmtune may have written last. Where the place holds nothing of
+        that, it keeps what it holds ``now``.
+        """
+        return original if now in values else now
 
     def thing(self, see: Snapshot) -> tuple[object, ...]:
         """Return what the place is on this host, the same for each way to name the place.
@@ -141,6 +150,17 @@ class Directory(Place[Folder | None]):
         left = {want.compression, have.compression, ""} if have else {now.compression}
         as_wanted = replace(now, nocow=want.nocow, compression=want.compression) == want
         return as_wanted and now.compression in left
+
+    def restored(
+        self, original: Folder | None, values: Sequence[Folder | None], now: Folder | None
+    ) -> Folder | None:
+        """Put back the attribute and the property: mode and owner are not vmtune's."""
+        if original is None or now is None:
+            return original if now in values else now
+        ours = {(value.nocow, value.compression) for value in values if value}
+        if (now.nocow, now.compression) not in ours:
+            return now
+        return replace(now, nocow=original.nocow, compression=original.compression)
 
     def thing(self, see: Snapshot) -> tuple[object, ...]:
         return directory_thing(self, self.path, see)

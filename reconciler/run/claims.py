@@ -96,6 +96,8 @@ def _state(config: str, home: str) -> str:
 def _read() -> dict[str, Claims]:
     try:
         text = files.read(PATH)
+    except PermissionError:  # as the journal's records, which then are not seen either
+        return {}
     except OSError as error:
         raise Refused(f"{PATH} cannot be read: {error.strerror}") from None
     if not text:

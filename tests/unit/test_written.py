@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core import former
 from reconciler.core.model import Swap
-from reconciler.core.places import FstabOptions, LiveOption
+from reconciler.core.places import Directory, Folder, FstabOptions, LiveOption
 from reconciler.core.written import Run, fold, merged
 from reconciler.value import replace
 
@@ -68,7 +68,8 @@ def test_each_takes_back_its_own_words_of_a_line(case):
     if former.all_words(now, records):
         assert former.all_restored(now, records) == without
     else:
-        assert former.back(records[-1], "something else") == "something else"
+        was = merged(records)
+        assert LINE.restored(was.original, was.values, now) == without
 
 
 def test_one_whose_words_are_all_gone_is_forgotten():
@@ -96,7 +97,8 @@ VALUES = {
 @pytest.mark.parametrize("case", VALUES)
 def test_what_is_put_back_was_there_before_all_of_them(case):
     steps, now, without = VALUES[case]
-    assert former.back(merged(folded(LIVE, *steps)[LIVE]), now) == without
+    was = merged(folded(LIVE, *steps)[LIVE])
+    assert LIVE.restored(was.original, was.values, now) == without
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,15 @@ def test_records_of_one_thing_under_two_names_are_one():
     assert second == {}
     back = [replace(first[0], original="y", values=("x",), run=9)]
     assert merged((*first, *back)) is None
+
+
+def test_of_a_directory_only_the_attribute_is_put_back():
+    """Another program may have changed its mode or owner since."""
+    place, plain = Directory("/vm"), Folder(False, "", 0o755, 0, 0)
+    nocow = replace(plain, nocow=True)
+    theirs = replace(nocow, mode=0o700, uid=64055)
+    assert place.restored(plain, (nocow,), theirs) == replace(theirs, nocow=False)
+    assert place.restored(plain, (nocow,), replace(theirs, nocow=False)) == replace(
+        theirs, nocow=False
+    )
+    assert place.restored(None, (nocow,), theirs) == theirs
