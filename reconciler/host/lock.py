@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reconciler.host.people import caller
 from reconciler.host.refused import Held, Refused
@@ -42,7 +42,8 @@ def held(waiting: Callable[[str, float], None] = _nobody) -> Iterator[None]:
         try:
             yield
         finally:
-            os.ftruncate(fd, 0)
+            with suppress(OSError):  # it only names the holder; the lock itself goes with fd
+                os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

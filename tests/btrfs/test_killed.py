@@ -148,6 +148,8 @@ def test_a_failing_call_stops_it_with_one_clear_error(each: Each, forked: Forked
         # How often planning asks by ioctl depends on what is on disk already: the number may
         # hit a question, of which some do without an answer.
         lenient = call.name == "ioctl" or re.match(r"write\([12],", call.line)
+        # The lock's file is emptied at the end: the lock itself goes with its descriptor.
+        lenient = lenient or (call.name, call.when) == ("ftruncate", 2)
         assert ran.code in ({0, 1, 3} if lenient else {1, 3}), ran
         if ran.code and not lenient:
             assert (

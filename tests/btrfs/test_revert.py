@@ -193,8 +193,8 @@ def test_what_vmtune_itself_changed_since_is_named_by_its_run(each: Each):
     ("call", "when"),
     [
         *(("mkdirat", when) for when in (1, 2)),
-        *(("fsync", when) for when in (8, 11, 15, 22, 27, 32)),
-        *(("fspick", 1), ("/^rename", 3), ("/^rename", 4)),
+        *(("fsync", when) for when in (10, 13, 17, 24, 29, 34)),
+        *(("fspick", 1), ("/^rename", 4), ("/^rename", 5)),
     ],
 )
 def test_a_run_that_was_cut_off_is_taken_back(each: Each, call: str, when: int):
