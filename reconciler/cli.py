@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler import __version__, exits
-from reconciler.terminal import Terminal, Unheard, unheard
+from reconciler.console import Terminal, Unheard, unheard
 from reconciler.value import dataclass
 
 TYPE_CHECKING = False

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 _STALE = "the plan is stale, and nothing was changed"
 

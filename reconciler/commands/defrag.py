@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.defragment import Ended, Found, Left, Outcome
     from reconciler.host.rewriting.defrag import Place
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.defrag/1"
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.doctor/1"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.commands.load import Loaded
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 _WITHOUT_ASKING = {"sudo": ["-n"], "doas": ["-n"], "run0": ["--no-ask-password"]}
 """In the order in which they are looked for; all of these tell root who called."""

@@ -28,10 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Change
     from reconciler.core.snapshot import Snapshot
     from reconciler.run.apply import Result
-    from reconciler.terminal import Terminal
 
 _RESULTS = {exits.DONE: "done", exits.INTERRUPTED: "interrupted"}
 

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.item import Item
     from reconciler.core.model import Change
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 _SHOWN = "`vmtune plan` shows what is declared"
 

@@ -9,7 +9,7 @@ from reconciler.run import journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, number: int | None) -> int:

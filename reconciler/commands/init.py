@@ -13,8 +13,8 @@ from reconciler.render import suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from reconciler.console import Terminal
     from reconciler.core.advice import Suggestion
-    from reconciler.terminal import Terminal
 
 _WIDEST = 80
 """Columns of the file; on a narrower terminal as many as that has."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.commands.choose import Choice
+    from reconciler.console import Terminal
     from reconciler.core.item import Item
     from reconciler.core.origin import Problem
-    from reconciler.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.snapshot import Query
-    from reconciler.terminal import Terminal
 
 _PATIENCE = 1.0
 """Seconds without a word, and between two."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.trial import Sample
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.measure/1"
 _MIB = 1 << 20

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Plan
-    from reconciler.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)

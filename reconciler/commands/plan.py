@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.document import Document, World
     from reconciler.core.model import Change, Plan
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 
 def run(  # noqa: PLR0913 - one per option

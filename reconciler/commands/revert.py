@@ -20,9 +20,9 @@ from reconciler.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from reconciler.console import Terminal
     from reconciler.core.model import Plan
     from reconciler.core.written import Run
-    from reconciler.terminal import Terminal
 
 
 def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:

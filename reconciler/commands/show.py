@@ -10,7 +10,7 @@ from reconciler.run import planfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, file: str) -> int:

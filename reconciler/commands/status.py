@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.commands.load import Loaded
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 FORMAT = "vmtune.status/1"
 _PAGE = "page that vmtune wrote"

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, files: Sequence[str | None], host: str | None, all_hosts: bool) -> int:
