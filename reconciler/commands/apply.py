@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import choose, looking, permission, waiting
@@ -21,7 +22,6 @@ from reconciler.render.layout import printable
 from reconciler.run import claims
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 

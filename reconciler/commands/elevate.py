@@ -6,6 +6,7 @@ import os
 import shlex
 import site
 import sys
+from typing import TYPE_CHECKING, Any
 
 from reconciler import exits
 from reconciler.host import process
@@ -13,10 +14,8 @@ from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -24,7 +25,6 @@ from reconciler.run import journal, measured
 from reconciler.run.record import Recorder
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

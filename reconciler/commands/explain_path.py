@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -22,7 +23,6 @@ from reconciler.render import effect as lines
 from reconciler.render.layout import hanging, printable
 from reconciler.run import journal
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from reconciler.core import codec
 from reconciler.core.model import Op
@@ -10,7 +11,6 @@ from reconciler.core.sizes import counted
 from reconciler.host.people import caller
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

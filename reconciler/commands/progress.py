@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.render import progress
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.console import Terminal
     from reconciler.core.watch import Step

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import exits
 from reconciler.commands.load import guarded, load
 from reconciler.host.people import caller, configfile
 from reconciler.render.layout import printable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -45,7 +45,7 @@ def command(table: Path) -> str:
 
 
 def test_the_file_is_one_that_cron_takes(host: World):
-    """No dot in its name, root's alone to write, a user, a newline at the end (DOMAIN 6.4)."""
+    """No dot in its name, root's alone to write, a user, a newline at the end."""
     images = host.area / "images"
     images.mkdir()
     declare(host, images)
@@ -92,7 +92,7 @@ def test_its_command_defragments(host: World, name: str):
 
 
 def test_shared_extents_are_refused_unless_allowed(host: World):
-    """Defragmenting copies them: what was there once is then there twice (DOMAIN 5.1)."""
+    """Defragmenting copies them: what was there once is then there twice."""
     images = host.area / "images"
     images.mkdir()
     (images / "base.raw").write_bytes(os.urandom(1 << 20))
@@ -233,7 +233,7 @@ def test_files_that_vmtune_did_not_make_are_never_removed(host: World):
 
 
 def test_a_link_is_followed_since_btrfs_would_not(host: World):
-    """``-r`` on a link to a directory does nothing, and exits with 0 (DOMAIN 5.4)."""
+    """``-r`` on a link to a directory does nothing, and exits with 0."""
     real, link = host.area / "real", host.area / "link"
     real.mkdir()
     link.symlink_to(real)
@@ -306,7 +306,7 @@ def encoded(file: Path) -> int:
 
 @pytest.mark.parametrize("images", ["cow", "nocow"])
 def test_under_compress_a_run_compresses_what_is_not_nocow(host: World, images: str):
-    """Said before it happens, since the command does it (DOMAIN 5.3)."""
+    """Said before it happens, since the command does it."""
     image = host.image("data")
     folder = image.path / "images"
     folder.mkdir()

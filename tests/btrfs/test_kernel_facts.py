@@ -22,7 +22,7 @@ def exit_code(*argv: str | Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize("data", [b"x" * 4096, b""])
 def test_on_a_file_with_data_chattr_does_nothing_and_says_nothing(host: World, data: bytes):
-    """Also on one that is only a hole; an empty one takes it (DOMAIN 1.2, 1.3)."""
+    """Also on one that is only a hole; an empty one takes it."""
     path = host.area / "file"
     path.write_bytes(data)
     assert exit_code("chattr", "+C", path) == (0, "")
@@ -35,7 +35,7 @@ def test_on_a_file_with_data_chattr_does_nothing_and_says_nothing(host: World, d
 
 @pytest.mark.parametrize("value", ["zstd", "none"])
 def test_nocow_and_a_compression_property_exclude_each_other(host: World, value: str):
-    """EINVAL, whichever comes first (DOMAIN 1.4)."""
+    """EINVAL, whichever comes first."""
     first, second = host.area / "first", host.area / "second"
     first.mkdir()
     second.mkdir()
@@ -59,7 +59,7 @@ def test_nocow_and_a_compression_attribute_exclude_each_other(host: World, attri
 
 
 def test_files_and_directories_inherit_and_subvolumes_do_not(host: World):
-    """Only what is made later, and by whatever program (DOMAIN 1.1, 1.6)."""
+    """Only what is made later, and by whatever program."""
     before = host.area / "before"
     before.mkdir()
     run("chattr", "+C", host.area)
@@ -72,7 +72,7 @@ def test_files_and_directories_inherit_and_subvolumes_do_not(host: World):
 
 
 def test_a_rename_brings_copy_on_write_along(host: World):
-    """An image moved in is as it was; one copied in is nocow (DOMAIN 1.7)."""
+    """An image moved in is as it was; one copied in is nocow."""
     (host.area / "moved").write_bytes(b"x" * 4096)
     (host.area / "images").mkdir()
     run("chattr", "+C", host.area / "images")
@@ -83,7 +83,7 @@ def test_a_rename_brings_copy_on_write_along(host: World):
 
 
 def test_a_snapshot_shows_a_nested_subvolume_as_a_stub(host: World):
-    """Inode 2, without attributes: ENOTTY (DOMAIN 1.17)."""
+    """Inode 2, without attributes: ENOTTY."""
     run("btrfs", "subvolume", "create", host.area / "nested")
     run("btrfs", "subvolume", "snapshot", host.area, host.area.with_suffix(".snapshot"))
     stub = host.area.with_suffix(".snapshot") / "nested"
@@ -94,7 +94,7 @@ def test_a_snapshot_shows_a_nested_subvolume_as_a_stub(host: World):
 
 @pytest.mark.usefixtures("host")
 def test_other_filesystems_have_no_such_attribute():
-    """EOPNOTSUPP (DOMAIN 1.13)."""
+    """EOPNOTSUPP."""
     target = Path("/media/t/tmpfs")
     target.mkdir()
     run("mount", "-t", "tmpfs", "tmpfs", target)
@@ -102,7 +102,7 @@ def test_other_filesystems_have_no_such_attribute():
 
 
 def test_the_first_mount_decides_compression_for_all(host: World):
-    """A later one is told nothing, and exits with 0 (DOMAIN 3.2)."""
+    """A later one is told nothing, and exits with 0."""
     image = host.image("data", "compress=zstd")
     image.subvolume("other")
     other = image.mount(Path("/media/t/other"), "subvol=other,compress=lzo")
@@ -110,7 +110,7 @@ def test_the_first_mount_decides_compression_for_all(host: World):
 
 
 def test_a_remount_that_does_not_name_compression_keeps_it(host: World):
-    """So taking it out of fstab ends nothing (DOMAIN 3.8); "no" does, and is not shown (3.4)."""
+    """So taking it out of fstab ends nothing; "no" does, and is not shown (3.4)."""
     image = host.image("data", "compress=zstd")
     run("mount", "-o", "remount,noatime", image.device, image.path)
     assert compression(image.path) == ["compress=zstd:3"]
@@ -119,7 +119,7 @@ def test_a_remount_that_does_not_name_compression_keeps_it(host: World):
 
 
 def test_mount_8_merges_fstab_and_drops_live_flags(host: World):
-    """Why vmtune does not remount with mount(8) (DOMAIN 3.10)."""
+    """Why vmtune does not remount with mount(8)."""
     image = host.image("data", "nosuid,noexec,compress=zstd")
     # By device: where no udev names UUIDs, mount(8) asks a cache that may be a loop device behind.
     host.fstab(f"{image.device} {image.path} btrfs noatime,nodev 0 0\n")
@@ -130,7 +130,7 @@ def test_mount_8_merges_fstab_and_drops_live_flags(host: World):
 
 
 def test_reconfiguring_changes_what_it_is_asked_and_nothing_else(host: World):
-    """fspick(2) and fsconfig(2): live flags that fstab never heard of stay (DOMAIN 3.10)."""
+    """fspick(2) and fsconfig(2): live flags that fstab never heard of stay."""
     image = host.image("data", "nosuid,nodev,noexec,noatime,commit=77,compress-force=zstd:5")
     flags, options = mountinfo(image.path)
     libc = ctypes.CDLL(None, use_errno=True)

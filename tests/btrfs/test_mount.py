@@ -81,7 +81,7 @@ def test_compression_ends_in_fstab_and_live(host: World):
     ],
 )
 def test_every_compression_option_is_replaced_by_one(host: World, before: str, after: str):
-    """The last one counts, and "no" beside a force is on (DOMAIN 3.7)."""
+    """The last one counts, and "no" beside a force is on."""
     image = host.image("data", "compress-force=lzo")
     host.fstab(image.line(before))
     host.mounts(image.path, compress="no")

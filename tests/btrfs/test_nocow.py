@@ -74,7 +74,7 @@ def test_an_existing_directory_keeps_its_mode_and_owner(host: World):
 
 
 def test_files_with_data_are_listed_and_never_claimed(host: World):
-    """The kernel takes +C on them without an error, and ignores it (DOMAIN 1.2)."""
+    """The kernel takes +C on them without an error, and ignores it."""
     image = written(host.area / "images" / "win11.raw")
     folder = image.parent
     host.nocow(folder)
@@ -133,7 +133,7 @@ def test_empty_files_and_subdirectories_take_it(host: World):
 
 
 def test_a_directory_set_by_hand_before_its_parent_is_completed(host: World):
-    """The how-to sets +C on the folder, but images lie one level down (DOMAIN 1.1)."""
+    """The how-to sets +C on the folder, but images lie one level down."""
     inner = host.area / "libvirt" / "images"
     inner.mkdir(parents=True)
     run("chattr", "+C", inner.parent)
@@ -158,7 +158,7 @@ def test_a_nested_subvolume_is_named_and_not_entered(host: World):
 
 
 def test_a_snapshots_stub_of_a_nested_subvolume_is_no_obstacle(host: World):
-    """It is an empty directory with inode 2 that has no attributes to ask for (DOMAIN 1.17)."""
+    """It is an empty directory with inode 2 that has no attributes to ask for."""
     run("btrfs", "subvolume", "create", host.area / "one")
     run("btrfs", "subvolume", "create", host.area / "one" / "nested")
     run("btrfs", "subvolume", "snapshot", host.area / "one", host.area / "two")
@@ -193,7 +193,7 @@ def test_another_mount_inside_is_named_and_not_entered(host: World):
 def test_a_compression_setting_in_the_way_is_shown_and_cleared(
     host: World, command: list[str], shown: str
 ):
-    """The kernel refuses it beside nocow, in both directions: EINVAL (DOMAIN 1.4)."""
+    """The kernel refuses it beside nocow, in both directions: EINVAL."""
     images = host.area / "images"
     (images / "sub").mkdir(parents=True)
     for path in (images, images / "sub"):

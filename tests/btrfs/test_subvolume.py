@@ -68,7 +68,7 @@ def test_nothing_is_copied(host: World):
 
 @pytest.mark.parametrize("snapshotted", [False, True], ids=["never", "before"])
 def test_images_stay_in_one_piece_while_the_parent_is_snapshotted(host: World, snapshotted: bool):
-    """The point of it all; filefrag counts, after writing as a guest does (DOMAIN 2.3 to 2.5)."""
+    """The point of it all; filefrag counts, after writing as a guest does."""
     folders = [host.area / name for name in ("in", "out")]
     for folder in folders:
         folder.mkdir()
