@@ -110,12 +110,19 @@ def test_help_needs_no_configuration(host, arguments):
     assert not done.stderr
 
 
-@pytest.mark.parametrize("arguments", ["--nonsense", "plan --nonsense", "nonsense", "plan surplus"])
+@pytest.mark.parametrize("arguments", ["--nonsense", "plan --nonsense", "nonsense"])
 def test_a_usage_error_is_not_a_difference(host, arguments):
     done = host.run(f"vmtune {arguments}", user="alice", check=False)
     assert done.returncode == 64
     assert not done.stdout
     assert "Usage: vmtune" in done.stderr
+
+
+def test_what_names_no_entry_is_a_usage_error(host):
+    done = host.run("vmtune plan surplus", user="alice", check=False)
+    assert done.returncode == 64
+    assert not done.stdout
+    assert "'surplus' is no entry and no saved plan" in done.stderr
 
 
 def test_completion_works_in_bash(host):
