@@ -119,6 +119,7 @@ def test_a_usage_error_is_not_a_difference(host, arguments):
 
 
 def test_what_names_no_entry_is_a_usage_error(host):
+    declare(host, pool(HERS))
     done = host.run("vmtune plan surplus", user="alice", check=False)
     assert done.returncode == 64
     assert not done.stdout
