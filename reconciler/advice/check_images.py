@@ -148,7 +148,7 @@ def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
         host = subject.state.host
         limit = room.deciding(host)
         if host.quota.unseen:
-            text = "quotas are on: which limits count for it"
+            text = "whether limits of qgroups count for it"
             yield Row(Health.UNSEEN, subject.name, text, "V518", ASK_ROOT)
         if not limit:
             continue

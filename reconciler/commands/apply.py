@@ -112,11 +112,7 @@ def _locked(
             return _stale(terminal, what, shown.moved(then, now))
         # Nobody said yes to the one plan rather than to the other, but the answer shows both.
         planning.show(terminal, loaded, now, "the host changed meanwhile: this is done now")
-    for action in then.actions:
-        if not shown.twin(action, now.actions):
-            terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
-    for row in shown.opened(then, now):
-        terminal.report(f"  left out: {row.name}: {row.text}")
+    _tell_less(terminal, then, now)
     _note(now)
     if not now.actions:
         terminal.say("nothing is left to do")
@@ -124,6 +120,17 @@ def _locked(
     command = " ".join(["apply", *loaded.allow_words, *loaded.entry_words])
     after = lambda: _left(terminal, loaded)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
+
+
+def _tell_less(terminal: Terminal, then: Plan, now: Plan) -> None:
+    """Say why less is to be done than was shown: it is done, or it is refused by now."""
+    kept_back = shown.kept_back(then, now)
+    for action in then.actions:
+        gone = not shown.twin(action, now.actions)
+        if gone and not any(shown.is_about(row, action) for row in kept_back):
+            terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
+    for row in kept_back:
+        terminal.report(f"  left out: {row.name}: {row.text}")
 
 
 def _left(terminal: Terminal, loaded: Loaded) -> int:

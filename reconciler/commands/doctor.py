@@ -51,7 +51,7 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
 
 def _left_behind(loaded: Loaded | None, see: Snapshot) -> Iterator[Row]:
     """Yield a row for each thing that a configuration had set which is gone."""
-    history = claims.history(loaded.file if loaded else "")
+    history = claims.history(loaded.file if loaded else "", see)
     if not history.has_gone:
         return
     from reconciler.core.plan import declare, make_plan  # noqa: PLC0415 - few hosts need it

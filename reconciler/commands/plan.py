@@ -77,7 +77,7 @@ def make(loaded: Loaded, see: Snapshot) -> Plan:
     Raises Misused where an argument names no entry.
     """
     declared = declare(loaded.items, KINDS)
-    made = make_plan(declared, KINDS, see, claims.history(loaded.file), loaded.choice)
+    made = make_plan(declared, KINDS, see, claims.history(loaded.file, see), loaded.choice)
     return loaded.choice.check(made) if loaded.choice else made
 
 

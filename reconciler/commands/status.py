@@ -37,7 +37,8 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
-        see, history = looking.look(terminal), claims.history(loaded.file)
+        see = looking.look(terminal)
+        history = claims.history(loaded.file, see)
         declared = Ownership(history, see).recalled(declare(loaded.items, KINDS))
         plan = make_plan(declared, KINDS, see, history)
         tried = tries.last(journal.runs(), journal.whys)

@@ -46,7 +46,8 @@ class Quota:
 
     ``own`` is the subvolume's own qgroup. ``simple``: quotas count what a subvolume has
     allocated (simple quotas), and a new subvolume gets the parent qgroups of the one around it.
-    ``unseen``: there are limits of which only root can see whether they count here.
+    ``unseen``: only root can see whether limits count here; in a container, which has no
+    /sys/fs/btrfs, also whether there are any.
     ``is_counting``: the kernel says that its figures are not right now (a rescan is due).
     """
 
@@ -93,7 +94,7 @@ def remedy(host: Filesystem, otherwise: str) -> str:
 def notes(host: Filesystem) -> Iterator[Note]:
     """Say what of the quotas could not be seen, or is not right."""
     if host.quota.unseen:
-        yield Note("which limits of qgroups count here only root can see; apply looks", "V116")
+        yield Note("whether limits of qgroups count here only root can see; apply looks", "V116")
     if host.quota.is_counting:
         text = "the figures of qgroups are not right now; `btrfs quota rescan` counts anew"
         yield Note(text, "V116")

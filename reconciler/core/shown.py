@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _IN_USE = frozenset({"V702", "V705"})
 """The codes of rows that say of an image that a program has it open."""
 
+_KEPT_BACK = frozenset({Op.BLOCKED, Op.UNKNOWN})
+
 
 def same_place(one: Place[Any], other: Place[Any]) -> bool:
     """Tell whether two places are one, whichever images below it are left out."""
@@ -68,6 +70,23 @@ def opened(shown: Plan, now: Plan) -> tuple[Change, ...]:
         for row in now.changes
         if row.op is Op.BLOCKED and row.code in _IN_USE and (row.kind, row.name) not in known
     )
+
+
+def kept_back(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows that are refused or unseen now, and were not when the plan was shown."""
+    known = {(row.kind, row.name) for row in shown.changes if row.op in _KEPT_BACK}
+    known -= {(row.kind, row.name) for row in opened(shown, now)}
+    return tuple(
+        row for row in now.changes if row.op in _KEPT_BACK and (row.kind, row.name) not in known
+    )
+
+
+def is_about(row: Change, action: Action) -> bool:
+    """Tell whether a row is that of the entry which an action serves, or of an image below it."""
+    if not isinstance(action, Swap):
+        return False
+    entries = {action.owner.partition(" ")[2], getattr(action.place, "path", "")} - {""}
+    return any(row.name == entry or row.name.startswith(f"{entry}/") for entry in entries)
 
 
 def moved(shown: Plan, now: Plan) -> Iterator[str]:

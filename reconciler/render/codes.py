@@ -60,9 +60,10 @@ V115 The kernel counts errors of each device and keeps the numbers over a reboot
 stats). They may be old. A device that returns wrong data is noticed by checksums alone, which nocow
 data does not have.
 
-V116 Quotas are on (btrfs-quota(8)). Each subvolume has a qgroup, which may belong to others, and
-each of them may have a limit on what may be written. Which qgroup belongs to which is in the quota
-tree, which root alone can read. While its figures are inconsistent, a limit may strike earlier or
+V116 Where quotas are on (btrfs-quota(8)), each subvolume has a qgroup, which may belong to others,
+and each of them may have a limit on what may be written. Which qgroup belongs to which is in the
+quota tree, which root alone can read. Where /sys/fs/btrfs is missing, as in a container, root alone
+can see whether quotas are on. While its figures are inconsistent, a limit may strike earlier or
 later than they say.
 
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and

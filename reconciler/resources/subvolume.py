@@ -159,7 +159,7 @@ def _limits(host: Filesystem) -> Iterator[Note]:
     for limit in limits:
         yield Note(f"it will be outside of a limit: {limit.words}", "V622")
     if quota.unseen:
-        yield Note("which limits of qgroups it will be outside of, only root can see", "V622")
+        yield Note("whether it will be outside of limits of qgroups only root can see", "V622")
 
 
 def _refused(

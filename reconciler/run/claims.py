@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.core.places import Place
+    from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
 
 PATH = f"{journal.STATE}/claims.json"
 FORMAT = "vmtune.claims/1"
 
 
-def history(config: str) -> History:
+def history(config: str, see: Snapshot) -> History:
     """Return all that is on record, for the configuration of that resolved path ("": for none).
 
     Raises Refused where a record is damaged.
@@ -38,8 +39,8 @@ def history(config: str) -> History:
     claims = _read()
     known = {was.config for found in written.values() for was in found} | claims.keys()
     homes = {path: each.home for path, each in claims.items()}
-    files_of = {path: _state(path, homes.get(path, "")) for path in known - {config, ""}}
-    home = filesystems.home_of(config) if config else ""
+    files_of = {path: _state(path, homes.get(path, ""), see) for path in known - {config, ""}}
+    home = filesystems.home_of(config, see) if config else ""
     return History(config, home, written, claims, files_of)
 
 
@@ -72,7 +73,7 @@ def _resolved(
     return {place: tuple(map(resolve, found)) for place, found in written.items()}
 
 
-def _state(config: str, home: str) -> str:
+def _state(config: str, home: str, see: Snapshot) -> str:
     """Tell what became of a configuration's file.
 
     It is gone only where what lies above it is on the filesystem and subvolume that it was
@@ -87,7 +88,7 @@ def _state(config: str, home: str) -> str:
     else:
         return PRESENT
     if home:
-        return GONE if filesystems.home_of(config) == home else UNREADABLE
+        return GONE if filesystems.home_of(config, see) == home else UNREADABLE
     # A record from before homes were noted: its own directory must still be there.
     return GONE if os.path.isdir(os.path.dirname(config)) else UNREADABLE
 

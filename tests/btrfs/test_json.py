@@ -122,7 +122,7 @@ def test_stale_is_told_fact_by_fact(each: Each):
         (["plan", "--json", "-o", "/nowhere/plan"], 1),
         (["apply", "--json"], 1),
         (["show", "--json", "/nowhere"], 1),
-        (["apply", "--json", "/nowhere"], 1),
+        (["apply", "--json", "/nowhere"], 64),
         (["--host", "elsewhere", "apply", "--json", "--yes"], 1),
     ],
 )

@@ -189,7 +189,7 @@ def test_files_of_another_class(host: World):
     (images / "vm.raw").write_bytes(b"data" * 10_000)
     run("mount", "-o", "remount,datasum", image.path)
     host.declare(paths=[{"path": str(images), "subvolume": True}])
-    assert "vm.raw" in host.plan(expect=2).row("V619")
+    assert "vm.raw" in host.plan(expect=7).row("V619")
     host.nocow(images, subvolume=True, existing="rewrite")
     assert "rewriting of this entry" in host.plan(expect=2).out
     host.vmtune("apply", "--yes")

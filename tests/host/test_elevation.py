@@ -517,19 +517,21 @@ def test_a_plan_is_never_written_through_a_link_or_into_another_s_file(host):
 
 
 def test_the_lock_names_its_holder_and_goes_with_it(host):
+    """Who comes second waits, and does what the one that was killed left."""
     allow(host)
-    slowly = "strace -o /dev/null -e inject=mkdirat:delay_enter=6s"
+    slowly = "strace -o /dev/null -e inject=mkdirat:delay_enter=20s"
     slow = f"sudo {slowly} {ALICES} --config {CONFIG} apply --yes"
-    with typed(host, slow) as at:
-        at.until("[1/6]", 10)
-        done = host.run(f"{ALICES} apply --yes", user="alice", check=False)
-        assert done.returncode == 4
-        pid = host.run("pgrep -f '^[^ ]*python.*vmtune.*apply' | tail -1").stdout.strip()
-        assert f"another vmtune is at work (pid {pid}, user alice, since 20" in done.stderr
+    with typed(host, slow) as first, typed(host, f"{ALICES} apply --yes") as second:
+        first.until("[1/6]", 10)
+        second.until("waiting for another vmtune to end (", 10)
+        pid = host.run("cut -d, -f1 /run/vmtune.lock").stdout.removeprefix("pid ").strip()
+        command = host.run(["cat", f"/proc/{pid}/cmdline"]).stdout
+        assert command.rstrip("\0").split("\0")[-2:] == ["apply", "--yes"]
+        second.until(f"pid {pid}, user alice, since 20", 10)
         assert host.run("flock -n /run/vmtune.lock true", user="alice", check=False).returncode
         host.run(["kill", "-KILL", pid])
-        at.end()
-    host.run(f"{ALICES} apply --yes", user="alice")
+        first.end()
+        assert second.end() == 0, second.seen
     in_her_home_all_is_hers(host)
     assert in_sync(host)
 

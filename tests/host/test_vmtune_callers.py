@@ -45,6 +45,17 @@ def test_what_alice_may_not_see_is_unknown_and_never_in_sync(host):
     assert f"  = nocow {POOL} " in host.run([ROOTS, "plan", "--detailed-exitcode"]).stdout
 
 
+def test_quotas_that_are_off_are_not_told_as_on(host):
+    """A container has no /sys/fs/btrfs: alice cannot see whether they are on, and root can."""
+    host.run("mkdir -m 755 /srv/seen")
+    declare(host, pool("/srv/seen"))
+    assert host.run("ls /sys/fs/btrfs", check=False).stdout == ""
+    assert "not enabled" in host.run("btrfs qgroup show /", check=False).stderr
+    told = " ".join(host.run("vmtune doctor", user="alice", check=False).stdout.split())
+    assert "? /srv/seen whether limits of qgroups count for it V518" in told
+    assert "qgroup" not in host.run([ROOTS, "doctor"]).stdout
+
+
 def test_a_difference_outweighs_what_is_unknown(host):
     declare(host, f"{pool(POOL)}\n  - {{path: ~/new, nocow: true}}")
     done = host.run("vmtune plan --detailed-exitcode", user="alice", check=False)
@@ -110,12 +121,20 @@ def test_help_needs_no_configuration(host, arguments):
     assert not done.stderr
 
 
-@pytest.mark.parametrize("arguments", ["--nonsense", "plan --nonsense", "nonsense", "plan surplus"])
+@pytest.mark.parametrize("arguments", ["--nonsense", "plan --nonsense", "nonsense"])
 def test_a_usage_error_is_not_a_difference(host, arguments):
     done = host.run(f"vmtune {arguments}", user="alice", check=False)
     assert done.returncode == 64
     assert not done.stdout
     assert "Usage: vmtune" in done.stderr
+
+
+def test_what_names_no_entry_is_a_usage_error(host):
+    declare(host, pool(HERS))
+    done = host.run("vmtune plan surplus", user="alice", check=False)
+    assert done.returncode == 64
+    assert not done.stdout
+    assert "'surplus' is no entry and no saved plan" in done.stderr
 
 
 def test_completion_works_in_bash(host):

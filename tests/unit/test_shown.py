@@ -60,6 +60,25 @@ def test_only_images_that_were_opened_since():
     assert shown.opened(Plan((other,)), Plan((row, other))) == (row,)
 
 
+def test_what_is_refused_by_now_is_not_done():
+    """Of an entry that turned from a change into a refusal nothing is said to be done."""
+    then = Plan((Change(Op.CHANGE, "nocow", "~/v"), Change(Op.BLOCKED, "nocow", "/w")))
+    refused = Change(Op.BLOCKED, "nocow", "~/v", code="V109")
+    now = Plan((refused, Change(Op.BLOCKED, "nocow", "/w"), Change(Op.SAME, "mount", "/")))
+    assert shown.kept_back(then, now) == (refused,)
+    mine = Swap(Directory("/home/a/v"), FOLDER, None, owner="nocow ~/v")
+    other = Swap(Directory("/home/a/vm"), FOLDER, None, owner="nocow ~/vm")
+    assert shown.is_about(refused, mine)
+    assert not shown.is_about(refused, other)
+    assert not shown.is_about(refused, DAEMON_RELOAD)
+
+
+def test_an_image_in_use_by_now_belongs_to_its_directory():
+    row = Change(Op.BLOCKED, "images", "/v/a", code="V702")
+    assert shown.kept_back(Plan((Change(Op.CHANGE, "images", "/v"),)), Plan((row,))) == (row,)
+    assert shown.is_about(row, rewrite("a"))
+
+
 VALUES = {
     "names": (Images("/v", NOCOW), Standing(1, ("a",)), Standing(1, ("b",))),
     "an owner": (Directory("/v"), FOLDER, Folder(False, "", 0o755, 7, 0)),

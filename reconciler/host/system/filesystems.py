@@ -216,7 +216,7 @@ def snapshots_in(path: str) -> tuple[str, ...]:
     return (*there, *coming)
 
 
-def home_of(path: str) -> str:
+def home_of(path: str, see: Snapshot) -> str:
     """Tell which filesystem and subvolume a path lies on, or would: its nearest existing ancestor.
 
     A filesystem without a UUID of its own is told by its type and source; "" where it cannot
@@ -225,7 +225,7 @@ def home_of(path: str) -> str:
     try:
         while _status(path) is None:
             path = os.path.dirname(path)
-        mount = mountinfo.containing(mounts(), os.path.realpath(path))
+        real = os.path.realpath(path)
         if statfs.filesystem_type(path) == "btrfs":
             # Not the path itself: nobody need be allowed to read the file.
             folder = path if os.path.isdir(path) else os.path.dirname(path)
@@ -234,4 +234,6 @@ def home_of(path: str) -> str:
                 return f"btrfs {btrfs.filesystem_uuid(fd)} subvolume {inside}"
     except OSError:
         return ""
+    mounted = see.maybe(Mounts())
+    mount = mountinfo.containing(mounted, real) if mounted else None
     return f"{mount.fstype} {mount.source}" if mount else ""
