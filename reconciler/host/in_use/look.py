@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["Inode", "Look", "holders", "inode_of", "look"]
+__all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
 
 
 @dataclass(slots=True)
@@ -79,21 +79,6 @@ def look(*, maps: bool = True) -> Look:
     found = mounted.look(opened.spaces)
     shared = Mounted([*exports.held(found)], found.mounts)
     return Look(started, opened, dict(kernel_users.look()), found, shared)
-
-
-_AGE = 1.0
-_recent: list[Look] = []
-"""The last one that ``recent`` took, at most one."""
-
-
-def recent() -> Look:
-    """Take a look for a plan, or the last one of this second: a plan has many directories.
-
-    What a plan says is asked again as it is done.
-    """
-    if not (_recent and _recent[0].started > time.monotonic() - _AGE):
-        _recent[:] = [look()]
-    return _recent[0]
 
 
 def inode_of(status: os.stat_result) -> Inode:
