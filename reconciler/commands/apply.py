@@ -103,8 +103,9 @@ def _locked(
 ) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
     now, see = waiting.settled(terminal, loaded, then)
-    left = [shown.twin(action, then.actions) for action in now.actions]
-    if other := tuple(rests.changed((f for each in left if each for f in facts[each]), see)):
+    # What another run has done meanwhile may rest on other facts since.
+    left = [each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, see)]
+    if other := tuple(dict.fromkeys(rests.changed((f for each in left for f in facts[each]), see))):
         return _stale(terminal, _STALE, other)
     if shown.unseen(then, now):
         if not yes:
@@ -112,10 +113,11 @@ def _locked(
             return _stale(terminal, what, shown.moved(then, now))
         # Nobody said yes to the one plan rather than to the other, but the answer shows both.
         planning.show(terminal, loaded, now, "the host changed meanwhile: this is done now")
+    refused = shown.refused(then, now)
     for action in then.actions:
-        if not shown.twin(action, now.actions):
+        if not shown.twin(action, now.actions) and not (refused and _is_undone(action, see)):
             terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
-    for row in shown.opened(then, now):
+    for row in refused:
         terminal.report(f"  left out: {row.name}: {row.text}")
     _note(now)
     if not now.actions:
@@ -181,6 +183,10 @@ def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token)
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
     return permission.granted(terminal, left, seen, yes=False, ask=ask)
+
+
+def _is_undone(action: Action, see: Snapshot) -> bool:
+    return isinstance(action, Swap) and see.maybe(action.place) != action.want
 
 
 def _is_done(action: Action, see: Snapshot) -> bool:

@@ -60,14 +60,17 @@ def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
     return tuple(each for each in now.actions if not is_no_more(each, twin(each, shown.actions)))
 
 
+def refused(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows that are refused now, and were not when the plan was shown."""
+    known = {(row.kind, row.name) for row in shown.changes if row.op is Op.BLOCKED}
+    return tuple(
+        row for row in now.changes if row.op is Op.BLOCKED and (row.kind, row.name) not in known
+    )
+
+
 def opened(shown: Plan, now: Plan) -> tuple[Change, ...]:
     """Find the rows of images that somebody has opened since the plan was shown."""
-    known = {(row.kind, row.name) for row in shown.changes if row.code in _IN_USE}
-    return tuple(
-        row
-        for row in now.changes
-        if row.op is Op.BLOCKED and row.code in _IN_USE and (row.kind, row.name) not in known
-    )
+    return tuple(row for row in refused(shown, now) if row.code in _IN_USE)
 
 
 def moved(shown: Plan, now: Plan) -> Iterator[str]:

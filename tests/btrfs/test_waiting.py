@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.each import Each, records
+from tests.btrfs.outside import run
 from tests.btrfs.rewriting import written
 from tests.btrfs.world import World
 
@@ -160,6 +161,20 @@ def test_an_image_that_is_opened_meanwhile_keeps_back_no_other(host: World, imag
     assert not is_nocow(images / "a.raw")
     assert is_nocow(images / "b.raw")
     assert is_nocow(images)
+
+
+def test_what_is_refused_by_now_is_left_out_and_not_called_done(host: World):
+    disk = host.image("disk")
+    host.nocow(disk.subvolume("vm"))
+    with host.typed("apply") as typed:
+        typed.see("Only `yes` does it")
+        run("btrfs", "subvolume", "snapshot", disk.path / "vm", disk.path / "taken")
+        typed.type("yes\n")
+        assert typed.end() == 7, typed.screen
+    assert f"left out: {disk.path}/vm: " in typed.screen
+    assert "images fragment as before" in typed.screen
+    assert "done meanwhile" not in typed.screen
+    assert not is_nocow(disk.path / "vm")
 
 
 def test_who_only_passes_by_keeps_back_nothing(host: World, images: Path):
