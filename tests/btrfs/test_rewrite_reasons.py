@@ -226,7 +226,7 @@ def test_where_undoing_fails_nothing_more_is_begun_and_both_files_stay(host: Wor
         opened(handles.pop(image), b"<mine>")
         ended = rewrite.end()
     for handle in handles.values():
-        os.close(handle)
+        handle.close()
     assert ended.how == "refused", ended
     assert "1 of 3 files not done as planned:" in ended.message
     assert f"{image.name}: to undo its exchange failed (Input/output error)" in ended.message
