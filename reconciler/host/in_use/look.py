@@ -102,14 +102,16 @@ _PASSING = 0.15
 def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
     """Say who has files for longer than lsattr, a backup or another plan looks at one in passing.
 
-    Where a look finds somebody, it is asked for those files once more after a moment. What
-    nobody has then is left out.
+    Where a look finds somebody, it is asked for those files once more after a moment. Whoever has
+    one then, and had it before, is told: two who pass by one after the other are no user either.
     """
-    who = seen.who(inodes)
-    if not who:
-        return who
+    before = seen.who(inodes)
+    if not before:
+        return before
     time.sleep(_PASSING)
-    return _who_now(who.keys())
+    now = _who_now(before.keys())
+    both = {key: tuple(name for name in now[key] if name in before[key]) for key in now}
+    return {key: names for key, names in both.items() if names}
 
 
 def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
