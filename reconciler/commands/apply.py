@@ -74,9 +74,14 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
         planning.show(terminal, loaded, plan, "")
     facts = rests.by_action(plan.actions, see)
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-        if plan.claims and caller.is_root():  # to note that alone nobody need be asked
+        is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+        if caller.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
             with lock.held(waiting.telling(terminal)):
-                _note(planning.make(loaded, looking.look(terminal)))
+                now = planning.make(loaded, looking.look(terminal))
+                if now.actions and is_passing:
+                    return _locked(terminal, loaded, plan, facts, yes=yes)
+                _note(now)
+                plan = now if is_passing else plan
         return remaining(terminal, plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR

@@ -7,6 +7,7 @@ then that image is left out, and the others are still done. What nobody was show
 
 from __future__ import annotations
 
+from reconciler.core import busy
 from reconciler.core.differs import found_instead
 from reconciler.core.images import Images
 from reconciler.core.model import Op, Swap
@@ -66,6 +67,14 @@ def refused(shown: Plan, now: Plan) -> tuple[Change, ...]:
     return tuple(
         row for row in now.changes if row.op is Op.BLOCKED and (row.kind, row.name) not in known
     )
+
+
+def held(shown: Plan) -> bool:
+    """Tell whether an image is left for what may be over soon: a program has it open, or a lease.
+
+    Another run of vmtune that rewrites the image is such a program.
+    """
+    return any(row.code in {*_IN_USE, busy.CODE} for row in shown.changes)
 
 
 def opened(shown: Plan, now: Plan) -> tuple[Change, ...]:

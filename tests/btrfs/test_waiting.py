@@ -16,7 +16,7 @@ import pytest
 from tests.btrfs.each import Each, records
 from tests.btrfs.outside import run
 from tests.btrfs.rewriting import written
-from tests.btrfs.world import World
+from tests.btrfs.world import World, until
 
 LOCK = Path("/run/vmtune.lock")
 MIB = 1 << 20
@@ -130,6 +130,20 @@ def test_six_at_once_rewrite_images_time_and_again(host: World):
         assert 0 in codes
     assert sorted(path.name for path in images.iterdir()) == ["a.raw", "b.raw"]
     host.plan()
+
+
+def test_who_finds_nothing_but_what_another_run_copies_waits_for_it(host: World, images: Path):
+    """The other run holds the image for longer than a look waits: its end is what tells."""
+    (images / "b.raw").unlink()
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pwritev2:delay_enter=3000000"]
+    number = (images / "a.raw").stat().st_ino
+    process = host.start("apply", "--yes", under=slow)
+    until("it copies", lambda: f":{number} " in Path("/proc/locks").read_text())
+    ran = host.vmtune("apply", "--yes")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert ran.code == 0, ran
+    assert is_nocow(images / "a.raw")
 
 
 @pytest.fixture
