@@ -10,10 +10,10 @@ import errno
 import os
 import struct
 import sys
+from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ioctl
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
