@@ -74,9 +74,14 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
         planning.show(terminal, loaded, plan, "")
     facts = rests.by_action(plan.actions, see)
     if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
-        if plan.claims and caller.is_root():  # to note that alone nobody need be asked
+        is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+        if caller.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
             with lock.held(waiting.telling(terminal)):
-                _note(planning.make(loaded, looking.look(terminal)))
+                now = planning.make(loaded, looking.look(terminal))
+                if now.actions and is_passing:
+                    return _locked(terminal, loaded, plan, facts, yes=yes)
+                _note(now)
+                plan = now if is_passing else plan
         return remaining(terminal, plan)
     if not permission.granted(terminal, plan.actions, seen, yes=yes):
         return exits.ERROR
@@ -103,8 +108,9 @@ def _locked(
 ) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
     now, see = waiting.settled(terminal, loaded, then)
-    left = [shown.twin(action, then.actions) for action in now.actions]
-    if other := tuple(rests.changed((f for each in left if each for f in facts[each]), see)):
+    # What another run has done meanwhile may rest on other facts since.
+    left = [each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, see)]
+    if other := tuple(dict.fromkeys(rests.changed((f for each in left for f in facts[each]), see))):
         return _stale(terminal, _STALE, other)
     if shown.unseen(then, now):
         if not yes:
@@ -188,6 +194,10 @@ def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token)
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
     return permission.granted(terminal, left, seen, yes=False, ask=ask)
+
+
+def _is_undone(action: Action, see: Snapshot) -> bool:
+    return isinstance(action, Swap) and see.maybe(action.place) != action.want
 
 
 def _is_done(action: Action, see: Snapshot) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import busy
 from reconciler.core.differs import found_instead
 from reconciler.core.images import Images
 from reconciler.core.model import Op, Swap
@@ -62,14 +63,25 @@ def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
     return tuple(each for each in now.actions if not is_no_more(each, twin(each, shown.actions)))
 
 
+def refused(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows that are refused now, and were not when the plan was shown."""
+    known = {(row.kind, row.name) for row in shown.changes if row.op is Op.BLOCKED}
+    return tuple(
+        row for row in now.changes if row.op is Op.BLOCKED and (row.kind, row.name) not in known
+    )
+
+
+def held(shown: Plan) -> bool:
+    """Tell whether an image is left for what may be over soon: a program has it open, or a lease.
+
+    Another run of vmtune that rewrites the image is such a program.
+    """
+    return any(row.code in {*_IN_USE, busy.CODE} for row in shown.changes)
+
+
 def opened(shown: Plan, now: Plan) -> tuple[Change, ...]:
     """Find the rows of images that somebody has opened since the plan was shown."""
-    known = {(row.kind, row.name) for row in shown.changes if row.code in _IN_USE}
-    return tuple(
-        row
-        for row in now.changes
-        if row.op is Op.BLOCKED and row.code in _IN_USE and (row.kind, row.name) not in known
-    )
+    return tuple(row for row in refused(shown, now) if row.code in _IN_USE)
 
 
 def kept_back(shown: Plan, now: Plan) -> tuple[Change, ...]:

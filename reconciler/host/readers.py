@@ -103,14 +103,18 @@ def read(query: Query[Any], see: Snapshot) -> Any:
         reader = READERS.get(type(query)) or _seldom(query)
         return reader(query, see)
     except PermissionError as error:
-        where = error.filename or getattr(query, "path", "")
-        raise Hidden(f"{where} is not readable as {caller.caller().name}") from None
+        raise Hidden(f"{_where(error, query)} is not readable as {caller.caller().name}") from None
     except Refused as refused:
         raise Hidden(refused.message) from None
     except OSError as error:
-        where = error.filename or getattr(query, "path", "")
         why = _stub(query) if error.errno == errno.ENOTTY else ""
-        raise Hidden(why or f"{where}: {error.strerror}", for_all=True) from None
+        raise Hidden(why or f"{_where(error, query)}: {error.strerror}", for_all=True) from None
+
+
+def _where(error: OSError, query: Query[Any]) -> str:
+    """The path that an error is about; that of the query where a descriptor was asked."""
+    name = error.filename
+    return name if name and isinstance(name, str) else getattr(query, "path", "")
 
 
 def _stub(query: Query[Any]) -> str:

@@ -71,7 +71,7 @@ def _contents(query: subvolume.ContentsOf, see: Snapshot) -> subvolume.Contents:
 def _uses(_query: facts.Uses, _see: Snapshot) -> Any:
     from reconciler.host.in_use import look  # noqa: PLC0415 - only where something is exchanged
 
-    return look.recent()
+    return look.look()
 
 
 def _use_of(query: facts.UseOf, _see: Snapshot) -> str:

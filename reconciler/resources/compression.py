@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import busy, elsewhere, newdir
+from reconciler.core import busy, elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
 from reconciler.core.kind import Kind
@@ -31,7 +31,7 @@ from reconciler.value import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.facts import Location
+    from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said
     from reconciler.core.places import Place
@@ -85,7 +85,10 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, _ = ground
+    where, host = ground
+    if refusal := _failed(spec, where.path, host, see):
+        yield refusal
+        return
     have = see(Directory(where.path))
     if refusal := _standing_in_the_way(spec, where, have):
         yield refusal
@@ -101,6 +104,19 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
         text = "data that is there already stays as it is: only `compression: none` rewrites"
         yield Note(text, "V807")
     yield from _contents(spec, where.path, see)
+
+
+def _failed(spec: Spec, path: str, host: Filesystem, see: Snapshot) -> Refusal | None:
+    """Why nothing is changed after an error: what would be, that filesystem may not even show."""
+    if not host.condition.failed:
+        return None
+    have, below = (
+        see.maybe(Directory(path)),
+        see.maybe(PropertyBelow(path, spec.wanted, spec.apart)),
+    )
+    if have and alike(have.compression, spec.wanted) and below == NONE_LEFT:
+        return None
+    return wholeness.refusal(host.condition, host.profiles)
 
 
 def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:

@@ -103,10 +103,23 @@ class Rewriter:
 
     def leases(self) -> bool:
         """Whether it holds a read lease, as while it copies; the list has those of others, too."""
-        pid = str(self.process.pid)
-        its = {pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}  # strace(1)'s
+        its = self._processes()
         rows = (row.split() for row in Path("/proc/locks").read_text().splitlines())
         return any(row[1::2][:2] == ["LEASE", "READ"] and row[4] in its for row in rows)
+
+    def copies(self, folder: Path) -> bool:
+        """Whether it has a file in the folder that has no name yet, the copy of an image."""
+        for pid in self._processes():
+            for each in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed by now
+                    if os.readlink(each).startswith(f"{folder}/#"):
+                        return True
+        return False
+
+    def _processes(self) -> set[str]:
+        """Its own, and strace(1)'s children."""
+        pid = str(self.process.pid)
+        return {pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
     def end(self) -> Ended:
         assert self.process.stdout

@@ -40,10 +40,15 @@ def found_before(image: Path) -> socket.socket:
     return here
 
 
+def found_by(walk: socket.socket) -> int:
+    """The descriptor that was found; from now on a look at processes sees it."""
+    return socket.recv_fds(walk, 10, 1)[1][0]
+
+
 def opened(walk: socket.socket, marker: bytes) -> None:
     """The rest of open(2), as late as one likes; then something is written."""
     with walk:
-        found = socket.recv_fds(walk, 10, 1)[1][0]
+        found = found_by(walk)
     fd = os.open(f"/proc/self/fd/{found}", os.O_RDWR)
     os.pwrite(fd, marker, 0)
     os.close(fd)

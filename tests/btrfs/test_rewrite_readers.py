@@ -27,7 +27,7 @@ from tests.btrfs.rewriting import (
     rewriter,
     written,
 )
-from tests.btrfs.test_rewrite_late import exchanged
+from tests.btrfs.test_rewrite_late import exchanged, found_before, found_by
 from tests.btrfs.test_rewrite_open import open_files, program
 from tests.btrfs.world import World, until
 
@@ -167,11 +167,12 @@ def test_who_reads_on_keeps_what_they_read_and_cannot_write_to_it(host: World, r
 
 
 def test_who_found_the_name_long_ago_cannot_write_to_what_has_none(host: World, rewrite: Rewriter):
-    """O_PATH breaks no lease and is no use of the data: opened afterwards, it fails aloud."""
+    """An O_PATH handle that nobody could see: opened afterwards, it fails aloud."""
     image = written(host.area / "disk.raw", MIB)
-    found = os.open(image, os.O_PATH)
-    try:
+    with found_before(image) as walk:
         rewrite.done(host.area)
+        found = found_by(walk)
+    try:
         with pytest.raises(PermissionError):
             os.open(f"/proc/self/fd/{found}", os.O_RDWR)
     finally:
@@ -296,17 +297,19 @@ def test_who_empties_a_file_that_they_open_only_to_read(host: World, call: str):
     """O_RDONLY | O_TRUNC breaks no read lease; size and time tell it."""
     image = written(host.area / "disk.raw", 3 * MIB)
     with rewriter([*STRACE, f"inject={call}:delay_exit=700000:when=1"]) as rewrite:
-        found = os.open(image, os.O_PATH)
+        walk = found_before(image)
         rewrite.begin(host.area)
         if call == "fallocate":
-            until("it begins", rewrite.leases)
+            until("it copies", lambda: rewrite.copies(host.area))  # what it copies is known by then
         elif call == "fsync":
             until("the copy has its name", lambda: beside(host.area))
         else:
             exchanged(image, image.stat().st_ino)
+        with walk:
+            found = found_by(walk)
         os.close(os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_TRUNC))
+        os.close(found)  # which a look would see
         ended = rewrite.end()
-        os.close(found)
     assert ended.how == "refused", ended
     assert re.search("changed.*   V719$", ended.message), ended
     assert image.read_bytes() == b""

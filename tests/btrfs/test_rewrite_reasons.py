@@ -74,6 +74,12 @@ def test_a_quota_is_named(host: World):
     host.nocow(folder, existing="rewrite")
     slow = [*STRACE[:-1], "-e", "inject=fallocate:delay_enter=1200000:when=1"]
     process = host.start("apply", "--yes", under=slow)
+    assert process.stderr
+    seen = ""
+    while "images below" not in seen:  # planned, and begun
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
     run("btrfs", "quota", "enable", disk.path)
     run("btrfs", "quota", "rescan", "-w", disk.path)
     run("btrfs", "qgroup", "limit", "60M", folder)  # the plan had seen none
@@ -226,7 +232,7 @@ def test_where_undoing_fails_nothing_more_is_begun_and_both_files_stay(host: Wor
         opened(handles.pop(image), b"<mine>")
         ended = rewrite.end()
     for handle in handles.values():
-        os.close(handle)
+        handle.close()
     assert ended.how == "refused", ended
     assert "1 of 3 files not done as planned:" in ended.message
     assert f"{image.name}: to undo its exchange failed (Input/output error)" in ended.message

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.each import Each, records
+from tests.btrfs.outside import run
 from tests.btrfs.rewriting import written
-from tests.btrfs.world import World
+from tests.btrfs.world import World, until
 
 LOCK = Path("/run/vmtune.lock")
 MIB = 1 << 20
@@ -131,6 +132,20 @@ def test_six_at_once_rewrite_images_time_and_again(host: World):
     host.plan()
 
 
+def test_who_finds_nothing_but_what_another_run_copies_waits_for_it(host: World, images: Path):
+    """The other run holds the image for longer than a look waits: its end is what tells."""
+    (images / "b.raw").unlink()
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pwritev2:delay_enter=3000000"]
+    number = (images / "a.raw").stat().st_ino
+    process = host.start("apply", "--yes", under=slow)
+    until("it copies", lambda: f":{number} " in Path("/proc/locks").read_text())
+    ran = host.vmtune("apply", "--yes")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert ran.code == 0, ran
+    assert is_nocow(images / "a.raw")
+
+
 @pytest.fixture
 def images(host: World) -> Path:
     top = host.area / "vm"
@@ -160,6 +175,20 @@ def test_an_image_that_is_opened_meanwhile_keeps_back_no_other(host: World, imag
     assert not is_nocow(images / "a.raw")
     assert is_nocow(images / "b.raw")
     assert is_nocow(images)
+
+
+def test_what_is_refused_by_now_is_left_out_and_not_called_done(host: World):
+    disk = host.image("disk")
+    host.nocow(disk.subvolume("vm"))
+    with host.typed("apply") as typed:
+        typed.see("Only `yes` does it")
+        run("btrfs", "subvolume", "snapshot", disk.path / "vm", disk.path / "taken")
+        typed.type("yes\n")
+        assert typed.end() == 7, typed.screen
+    assert f"left out: {disk.path}/vm: " in typed.screen
+    assert "images fragment as before" in typed.screen
+    assert "done meanwhile" not in typed.screen
+    assert not is_nocow(disk.path / "vm")
 
 
 def test_who_only_passes_by_keeps_back_nothing(host: World, images: Path):

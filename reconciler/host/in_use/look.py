@@ -15,7 +15,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["Inode", "Look", "holders", "inode_of", "look"]
+__all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
 
 
 @dataclass(slots=True)
@@ -81,21 +81,6 @@ def look(*, maps: bool = True) -> Look:
     return Look(started, opened, dict(kernel_users.look()), found, shared)
 
 
-_AGE = 1.0
-_recent: list[Look] = []
-"""The last one that ``recent`` took, at most one."""
-
-
-def recent() -> Look:
-    """Take a look for a plan, or the last one of this second: a plan has many directories.
-
-    What a plan says is asked again as it is done.
-    """
-    if not (_recent and _recent[0].started > time.monotonic() - _AGE):
-        _recent[:] = [look()]
-    return _recent[0]
-
-
 def inode_of(status: os.stat_result) -> Inode:
     """What tells one file from all others, while it is there."""
     return status.st_dev, status.st_ino
@@ -117,14 +102,16 @@ _PASSING = 0.15
 def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
     """Say who has files for longer than lsattr, a backup or another plan looks at one in passing.
 
-    Where a look finds somebody, it is asked for those files once more after a moment. What
-    nobody has then is left out.
+    Where a look finds somebody, it is asked for those files once more after a moment. Whoever has
+    one then, and had it before, is told: two who pass by one after the other are no user either.
     """
-    who = seen.who(inodes)
-    if not who:
-        return who
+    before = seen.who(inodes)
+    if not before:
+        return before
     time.sleep(_PASSING)
-    return _who_now(who.keys())
+    now = _who_now(before.keys())
+    both = {key: tuple(name for name in now[key] if name in before[key]) for key in now}
+    return {key: names for key, names in both.items() if names}
 
 
 def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
