@@ -7,9 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastjsonschema
-import pytest
-
 from reconciler.config import schema_validator
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +24,6 @@ def test_the_validator_is_of_this_schema():
 
 
 def test_the_validator_is_as_the_generator_makes_it():
-    if f"fastjsonschema {fastjsonschema.VERSION}," not in MADE.read_text():
-        pytest.skip("NOT CHECKED: another version of fastjsonschema made it")
     argv = [sys.executable, str(GENERATOR)]
     made = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert made.stdout == MADE.read_text(), STALE
