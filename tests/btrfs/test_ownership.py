@@ -521,3 +521,11 @@ def test_of_two_that_are_no_longer_declared_only_the_chosen_one_is_taken_back(ho
     assert not is_nocow(two)
     host.apply()
     assert not is_nocow(one)
+
+
+def test_a_configuration_is_no_saved_plan(host: World):
+    host.config("")
+    for command in (["apply", "--yes"], ["plan"]):
+        ran = host.vmtune(*command, str(host.file))
+        assert ran.code == 64, ran
+        assert f"name it with --config {host.file}" in ran.err
