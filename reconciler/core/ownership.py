@@ -8,11 +8,11 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
-from reconciler.core import codec, former, obstacles
+from reconciler.core import apart, codec, former, obstacles
 from reconciler.core.facts import DirectoryId, EntriesOf, Locate, UseOf
 from reconciler.core.model import Change, Goal, Note, Op, Refusal, Swap, is_end
 from reconciler.core.order import operation
-from reconciler.core.places import Directory, FstabOptions
+from reconciler.core.places import Directory, FstabOptions, at_and_above
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
 from reconciler.core.written import merged
@@ -121,6 +121,7 @@ class Ownership:
         self._things: dict[tuple[object, ...], list[tuple[Part, str]]] | None = None
         self._hindered: set[Place[Any]] = set()
         self._others_above: dict[str, str] | None = None
+        self._others_at: dict[str, list[Place[Any]]] | None = None
 
     # --- what other files declare
 
@@ -199,6 +200,7 @@ class Ownership:
                     lines[place] = records
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
+        declared = apart.resolved(declared, self._see, self._others)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
             if d.owner in by_owner or lines or self._others
@@ -252,7 +254,7 @@ class Ownership:
             if not records:
                 continue
             at = _resolved(place, self._see)
-            if not held.covers(at, records):
+            if not held.covers(at, records) and not self._others_cover(at):
                 thing = self._thing(at) or ("", at)
                 things.setdefault(thing, []).append((at, records, config))
         for rows in things.values():
@@ -262,6 +264,13 @@ class Ownership:
                 at, owner = rows[-1][0], max(records, key=_run).owner
                 yield _Left(at, was, records, owner, config, needed=self._needed(at, held))
 
+    def _others_cover(self, place: Place[Any]) -> bool:
+        if self._others and self._others_at is None:
+            self._others_at = {}
+            for other, *_ in self._others:
+                self._others_at.setdefault(_path(other), []).append(other)
+        return _is_covered(place, self._others_at or {}, self._see)
+
     def _needed(self, place: Place[Any], held: _Held) -> str:
         """Return why a directory cannot go though its own entry is gone; "" where it can."""
         path = _path(place)
@@ -270,7 +279,7 @@ class Ownership:
         if self._others_above is None:
             self._others_above = {}
             for other, _, config in self._others:
-                for above in _at_and_above(_path(other)):
+                for above in at_and_above(_path(other)):
                     self._others_above.setdefault(above, config)
         if config := self._others_above.get(path, ""):
             paths = {_path(other) for other, *_ in self._others}
@@ -447,8 +456,8 @@ class _Held:
         self._at: dict[str, list[Place[Any]]] = {}
         for place in (*self._wanted, *self._ended):
             self._at.setdefault(_path(place), []).append(place)
-        self.paths = self._at.keys() | {_where(d.item.path, see) for d, _ in said}
-        self.above = {above for path in self.paths for above in _at_and_above(path)}
+        self.paths = self._at.keys() | {apart.where(d.item.path, see) for d, _ in said}
+        self.above = {above for path in self.paths for above in at_and_above(path)}
 
     def has(self, place: Place[Any]) -> bool:
         """Tell whether an entry decides the place, named just as it is."""
@@ -476,11 +485,7 @@ class _Held:
             self._things = {thing for p in (*self._wanted, *self._ended) for thing in self._of(p)}
         if not self._things.isdisjoint(self._of(place)):
             return True
-        return any(
-            each.covers(place) and self._is_in_one_subvolume(each, place)
-            for above in _at_and_above(_path(place))
-            for each in self._at.get(above, ())
-        )
+        return _is_covered(place, self._at, self._see)
 
     def _is_on_the_way(self, place: Place[Any], records: Sequence[Written]) -> bool:
         """Tell whether vmtune made a directory only for what is declared below it."""
@@ -498,9 +503,16 @@ class _Held:
         except Hidden:
             return
 
-    def _is_in_one_subvolume(self, one: Place[Any], other: Place[Any]) -> bool:
-        first, second = (self._see.maybe(DirectoryId(_path(place))) or "" for place in (one, other))
-        return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
+
+def _is_covered(place: Place[Any], at: Mapping[str, Sequence[Place[Any]]], see: Snapshot) -> bool:
+    """Tell whether one of the places, by their paths, decides the place as part of its own."""
+    near = (each for above in at_and_above(_path(place)) for each in at.get(above, ()))
+    return any(each.covers(place) and _is_in_one_subvolume(each, place, see) for each in near)
+
+
+def _is_in_one_subvolume(one: Place[Any], other: Place[Any], see: Snapshot) -> bool:
+    first, second = (see.maybe(DirectoryId(_path(place))) or "" for place in (one, other))
+    return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
 
 
 def _places(declared: Declared, see: Snapshot) -> tuple[Place[Any], ...]:
@@ -512,19 +524,6 @@ def _places(declared: Declared, see: Snapshot) -> tuple[Place[Any], ...]:
 
 def _path(place: Place[Any]) -> str:
     return str(getattr(place, "path", "") or getattr(place, "target", ""))
-
-
-def _where(path: str, see: Snapshot) -> str:
-    """Return a declared path by where it is; as it is written where that cannot be seen."""
-    found = see.maybe(Locate(path)) if path else None
-    return found.path if found else path
-
-
-def _at_and_above(path: str) -> Iterator[str]:
-    """Yield an absolute path and each directory above it."""
-    while path:
-        yield path
-        path = "" if path == "/" else path.rpartition("/")[0] or "/"
 
 
 def _which(path: str, declared: Collection[str]) -> str:
