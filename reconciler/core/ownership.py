@@ -201,6 +201,7 @@ class Ownership:
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
         declared = apart.resolved(declared, self._see, self._others)
+        declared = tuple(former.by_its_line(d, self._see) for d in declared)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
             if d.owner in by_owner or lines or self._others
@@ -291,6 +292,7 @@ class Ownership:
     ) -> Iterator[_Left]:
         """Yield what is left of a line of /etc/fstab: of this configuration, and of one gone."""
         records = self.records(place)
+        place = former.where_it_stands(place, self._see)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
         gone = tuple(was for was in found if self._history.is_gone(was.config))
