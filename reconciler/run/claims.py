@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PATH = f"{journal.STATE}/claims.json"
 FORMAT = "vmtune.claims/1"
+_MOVE_AWAY = "move it away to go on without it: each apply notes anew what its file declares"
 
 
 def history(config: str) -> History:
@@ -100,7 +101,7 @@ def _read() -> dict[str, Claims]:
     except PermissionError:  # as the journal's records, which then are not seen either
         return {}
     except OSError as error:
-        raise Refused(f"{PATH} cannot be read: {error.strerror}") from None
+        raise Refused(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
     if not text:
         return {}
     try:
@@ -110,8 +111,7 @@ def _read() -> dict[str, Claims]:
         found = [_claims(codec.mapping(each)) for each in codec.items(data["configs"])]
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         words = f"without {error}" if isinstance(error, KeyError) else str(error)
-        hint = "move it away to go on without it: each apply notes anew what its file declares"
-        raise Refused(f"{PATH} is damaged: {words}", hint) from None
+        raise Refused(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
     return _by_file(found)
 
 
