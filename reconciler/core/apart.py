@@ -6,14 +6,14 @@ home behind a link, or a link to a directory below, makes no difference.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.facts import Locate
 from reconciler.core.places import Directory, at_and_above
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.plan import Declared
