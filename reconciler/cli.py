@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from reconciler import __version__, exits
-from reconciler.terminal import Terminal, Unheard, unheard
+from reconciler.console import Terminal, Unheard, unheard
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Any
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _TELLING = frozenset({"apply", "defrag"})

@@ -10,17 +10,15 @@ classes are what they would be: a test holds the two to the same answers.
 from __future__ import annotations
 
 import operator
-import types
+from typing import TYPE_CHECKING, Any, TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import dataclass, field, replace
-    from typing import Any, Generic, TypeVar
 
     T = TypeVar("T")
 
-__all__ = ["Generic", "TypeVar", "dataclass", "field", "replace", "types_of"]
+__all__ = ["dataclass", "field", "replace", "types_of"]
 
 _NOTHING: Any = object()
 
@@ -200,13 +198,5 @@ _FROZEN = {"__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
 _MUTABLE = {"__hash__": None}
 
 
-class _Generic:
-    """As ``typing.Generic``, as far as a class that is ``of`` something can tell of what."""
-
-    __slots__ = ()
-    __class_getitem__: Any = classmethod(types.GenericAlias)
-
-
 if not TYPE_CHECKING:
     dataclass, field, replace = _dataclass, _field, _replace
-    Generic, TypeVar = _Generic, str

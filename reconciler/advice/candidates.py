@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
 from reconciler.core.discovery import (
     SESSION,
@@ -18,7 +19,6 @@ from reconciler.core.facts import EntriesOf, Locate, TreeOf
 from reconciler.core.sizes import counted
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

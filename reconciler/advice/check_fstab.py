@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.advice import ASK_ROOT, Health, Row
 from reconciler.core.discovery import FstabFaults
 from reconciler.core.facts import FstabLines, KernelTakes, Locate, ShadowingUnit
@@ -9,7 +11,6 @@ from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

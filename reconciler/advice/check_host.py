@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.core.advice import ASK_ROOT, Health, Row
 from reconciler.core.discovery import SESSION, SYSTEM, LibvirtOf, RunningKernel, VersionOf
@@ -10,7 +11,6 @@ from reconciler.core.facts import CronDaemon, FilesystemOf, Locate, Schedulers
 from reconciler.core.places import Directory
 from reconciler.core.sizes import counted
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

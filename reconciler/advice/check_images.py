@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core import room, wholeness
 from reconciler.core.advice import ASK_ROOT, Health, Row
 from reconciler.core.discovery import SpaceOn
 from reconciler.core.sizes import binary, counted
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.advice import check_fstab, check_host, check_images
 from reconciler.advice.filesystems import filesystems
 from reconciler.core.advice import ASK_ROOT
 from reconciler.core.discovery import WhoAsks
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.advice.subjects import Subjects
     from reconciler.core.advice import Row

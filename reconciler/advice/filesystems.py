@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.advice.words import declarable
 from reconciler.core.advice import Entry, Remark
 from reconciler.core.discovery import SpaceOn
@@ -10,7 +12,6 @@ from reconciler.core.sizes import binary
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.advice.candidates import images_below, told
 from reconciler.advice.words import declarable, tilde
 from reconciler.core import stub, wholeness
@@ -15,7 +17,6 @@ from reconciler.core.sizes import binary, counted
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.advice.words import declarable, tilde
 from reconciler.core.advice import Entry, Remark
 from reconciler.core.discovery import WhoAsks
 from reconciler.core.facts import FilesystemOf, ForeignJobs, Locate
 from reconciler.formats import calendar, shell
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 

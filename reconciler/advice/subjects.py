@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.advice import images
 from reconciler.advice.candidates import Candidate, candidates
 from reconciler.advice.words import tilde
@@ -11,10 +13,8 @@ from reconciler.core.facts import FilesystemOf, Locate, StubOf
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.advice.images import State
     from reconciler.core.item import Item

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.advice import filesystems, images, schedules
 from reconciler.advice.candidates import candidates, unread
 from reconciler.core.advice import Entry, Remark, Suggestion
 from reconciler.core.discovery import SESSION, SYSTEM, LibvirtOf, SnapshotTools, WhoAsks
 from reconciler.core.facts import HiddenCrontabs, Locate
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

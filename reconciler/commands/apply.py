@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import choose, looking, permission, waiting
@@ -21,15 +22,14 @@ from reconciler.render.layout import printable
 from reconciler.run import claims
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Plan
     from reconciler.core.rests import Fact
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 _STALE = "the plan is stale, and nothing was changed"
 

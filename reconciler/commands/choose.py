@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from reconciler.config.paths import PathError, expand
 from reconciler.host.people import caller
 from reconciler.host.refused import Misused
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

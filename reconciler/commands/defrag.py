@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, exits
 from reconciler.commands.interrupt import Interrupt
@@ -17,14 +18,12 @@ from reconciler.render import defrag as lines
 from reconciler.render.progress import duration
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.defragment import Ended, Found, Left, Outcome
     from reconciler.host.rewriting.defrag import Place
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.defrag/1"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler import __version__, exits
 from reconciler.advice import subjects
 from reconciler.advice.doctor import examine
@@ -15,14 +17,12 @@ from reconciler.render import doctor as shown
 from reconciler.render import text
 from reconciler.run import claims
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.doctor/1"
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import site
 import sys
+from typing import TYPE_CHECKING, Any
 
 from reconciler import exits
 from reconciler.host import process
@@ -13,13 +14,11 @@ from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from reconciler.commands.load import Loaded
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 _WITHOUT_ASKING = {"sudo": ["-n"], "doas": ["-n"], "run0": ["--no-ask-password"]}
 """In the order in which they are looked for; all of these tell root who called."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -24,14 +25,13 @@ from reconciler.run import journal, measured
 from reconciler.run.record import Recorder
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Change
     from reconciler.core.snapshot import Snapshot
     from reconciler.run.apply import Result
-    from reconciler.terminal import Terminal
 
 _RESULTS = {exits.DONE: "done", exits.INTERRUPTED: "interrupted"}
 

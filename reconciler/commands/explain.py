@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands.glossary import MODULES, names, of_kind, sentence
@@ -14,11 +15,10 @@ from reconciler.render.codes import CODES
 from reconciler.render.layout import wrapped
 from reconciler.render.topics import TOPICS
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""

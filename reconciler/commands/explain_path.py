@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.commands import looking
@@ -22,15 +23,14 @@ from reconciler.render import effect as lines
 from reconciler.render.layout import hanging, printable
 from reconciler.run import journal
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.item import Item
     from reconciler.core.model import Change
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 _SHOWN = "`vmtune plan` shows what is declared"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from reconciler.render import topics
 from reconciler.render.codes import CODES
 from reconciler.render.topics import TOPICS
 from reconciler.resources.registry import KINDS
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import exits
 from reconciler.commands.load import guarded
 from reconciler.render import runs as lines
 from reconciler.run import journal
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, number: int | None) -> int:

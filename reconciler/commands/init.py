@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from reconciler import exits
 from reconciler.advice.suggest import suggest
@@ -11,10 +12,9 @@ from reconciler.commands.load import guarded
 from reconciler.host.people import caller, configfile, newfile
 from reconciler.render import suggestion
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from reconciler.console import Terminal
     from reconciler.core.advice import Suggestion
-    from reconciler.terminal import Terminal
 
 _WIDEST = 80
 """Columns of the file; on a narrower terminal as many as that has."""

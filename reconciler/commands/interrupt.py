@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING, Any, Self
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

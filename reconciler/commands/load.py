@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from reconciler import exits
 from reconciler.core.origin import Problems
@@ -11,15 +12,13 @@ from reconciler.host.refused import Held, Misused, Refused
 from reconciler.render import text
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     from reconciler.commands.choose import Choice
+    from reconciler.console import Terminal
     from reconciler.core.item import Item
     from reconciler.core.origin import Problem
-    from reconciler.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.snapshot import Snapshot
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.snapshot import Query
-    from reconciler.terminal import Terminal
 
 _PATIENCE = 1.0
 """Seconds without a word, and between two."""

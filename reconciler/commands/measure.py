@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler import __version__, exits
 from reconciler.commands.load import guarded
 from reconciler.core.sizes import binary, parsed
@@ -11,13 +13,11 @@ from reconciler.host.refused import Refused
 from reconciler.host.trial import Trial
 from reconciler.render import trial as lines
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
+    from reconciler.console import Terminal
     from reconciler.core.trial import Sample
-    from reconciler.terminal import Terminal
 
 FORMAT = "vmtune.measure/1"
 _MIB = 1 << 20

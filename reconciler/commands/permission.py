@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from reconciler.core import codec
 from reconciler.core.model import Op
@@ -10,12 +11,11 @@ from reconciler.core.sizes import counted
 from reconciler.host.people import caller
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.console import Terminal
     from reconciler.core.model import Action, Plan
-    from reconciler.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)

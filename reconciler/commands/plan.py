@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import __version__, exits
 from reconciler.commands import looking
 from reconciler.commands.load import guarded, load_chosen
@@ -13,15 +15,14 @@ from reconciler.render import text
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.document import Document, World
     from reconciler.core.model import Change, Plan
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 
 def run(  # noqa: PLR0913 - one per option

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.render import progress
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from reconciler.console import Terminal
     from reconciler.core.watch import Step
-    from reconciler.terminal import Terminal
 
 _PATIENCE = 1.0
 """Seconds that work may take without a word."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import exits
 from reconciler.commands import elevate, looking, permission, waiting
 from reconciler.commands.apply import remaining
@@ -18,11 +20,10 @@ from reconciler.render.layout import printable
 from reconciler.run import journal
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from reconciler.console import Terminal
     from reconciler.core.model import Plan
     from reconciler.core.written import Run
-    from reconciler.terminal import Terminal
 
 
 def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:

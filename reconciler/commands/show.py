@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import exits
 from reconciler.commands.load import guarded
 from reconciler.core import document
 from reconciler.render import text
 from reconciler.run import planfile
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, file: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler import __version__
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
@@ -18,12 +20,9 @@ from reconciler.render import status as lines
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims, journal
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from reconciler.commands.load import Loaded
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 FORMAT = "vmtune.status/1"
 _PAGE = "page that vmtune wrote"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import exits
 from reconciler.commands.load import guarded, load
 from reconciler.host.people import caller, configfile
 from reconciler.render.layout import printable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.terminal import Terminal
+    from reconciler.console import Terminal
 
 
 def run(terminal: Terminal, files: Sequence[str | None], host: str | None, all_hosts: bool) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
 from reconciler.core import shown
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
     from reconciler.core.model import Plan
     from reconciler.core.snapshot import Snapshot
-    from reconciler.terminal import Terminal
 
 _PAUSES = (0.05, 0.1, 0.2, 0.3, 0.4)
 """Seconds between looks: who has an image open for longer than all of them is no passer-by."""

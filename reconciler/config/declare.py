@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.config.hosts import IDENTITY
 from reconciler.config.messages import missing
 from reconciler.core.item import Item
 from reconciler.core.origin import Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     from reconciler.config.node import Node
     from reconciler.core.origin import Origin

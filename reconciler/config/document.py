@@ -12,6 +12,7 @@ and tells other positions and other words for some mistakes.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any, Never
 
 import yaml
 
@@ -22,10 +23,8 @@ from reconciler.config.node import Node
 from reconciler.core.origin import Origin, Problem, Problems
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Never
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000

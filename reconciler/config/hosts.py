@@ -6,10 +6,11 @@ the path after ``~`` has been expanded; anything else is replaced.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.config.paths import PathError, expand
 from reconciler.core.origin import Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.config import declare, document, schema
 from reconciler.config.hosts import IDENTITY, merge, short_name
 from reconciler.core.origin import Problem, Problems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 

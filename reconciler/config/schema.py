@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from reconciler.config import messages, schema_validator
 from reconciler.config.hosts import short_name
 from reconciler.core.origin import Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from jsonschema import Draft202012Validator, ValidationError
 

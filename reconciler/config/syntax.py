@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.core.origin import Origin, Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import yaml
 

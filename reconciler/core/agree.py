@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.model import Goal, Refusal
 from reconciler.core.origin import Problem, Problems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.plan import Declared, Spoken

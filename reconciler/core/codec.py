@@ -6,16 +6,16 @@ is a FormatError, never a half-understood plan.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, TypeVar
+
 from reconciler.core import images, places, standing, subvolume
 from reconciler.core.model import Action, Poke, Swap
 from reconciler.core.order import DAEMON_RELOAD
 from reconciler.core.written import Seen
-from reconciler.value import TypeVar, types_of
+from reconciler.value import types_of
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
 T = TypeVar("T")
 

@@ -7,13 +7,14 @@ then the line of / in /etc/fstab is applied, if it names compression at all.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core import fstab_line
 from reconciler.core.facts import FstabLines, Mounts, SourceUuid
 from reconciler.core.layout import KernelCommandLine
 from reconciler.formats import mountinfo, options
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from reconciler.value import dataclass, types_of
+from typing import Any
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from reconciler.value import dataclass, types_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.diff import compare
 from reconciler.core.standing import Standing
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.places import Place
 

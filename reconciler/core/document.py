@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import codec, rests
 from reconciler.core.codec import FormatError
 from reconciler.core.model import Change, Note, Op, Plan, Swap
 from reconciler.core.origin import Origin
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from reconciler.core.rests import Fact
 
 FORMAT = "vmtune.plan/1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import codec, compression
 from reconciler.core.facts import (
     CronRuns,
@@ -15,10 +17,8 @@ from reconciler.core.snapshot import Hidden
 from reconciler.formats import calendar, defragjob
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.compression import Compression
     from reconciler.core.layout import Layout, Layouts

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core import stub
 from reconciler.core.facts import FilesystemOf, FstabLines, Locate, Mounts, StubOf
 from reconciler.core.model import NotApplicable, Refusal
 from reconciler.formats import mountinfo
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.snapshot import Snapshot

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from reconciler.core.room import Quota
 from reconciler.core.snapshot import Query
 from reconciler.core.stub import Stub
@@ -9,10 +11,7 @@ from reconciler.core.tree import Tree
 from reconciler.core.wholeness import WHOLE, Condition
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar  # noqa: F401 - Any in quotes
-
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount

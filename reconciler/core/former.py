@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import wholeness
 from reconciler.core.facts import FilesystemOf, FstabLines, FstabObstacle, Locate
 from reconciler.core.images import Images, PropertyBelow
@@ -12,10 +14,8 @@ from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME, Subvolume
 from reconciler.formats import options, tuning
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action
     from reconciler.core.places import Place

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.facts import ShadowingUnit, SourceUuid
 from reconciler.core.model import Refusal
 from reconciler.formats import fstab, options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

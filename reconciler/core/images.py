@@ -6,15 +6,14 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, ClassVar
+
 from reconciler.core.places import Place, directory_thing, is_at_or_below
 from reconciler.core.sizes import counted
 from reconciler.core.standing import Standing
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
-
     from reconciler.core.snapshot import Snapshot
 
 CODES = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from reconciler.core.snapshot import Query
 from reconciler.value import dataclass
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
 
 GIB = 1 << 30
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from reconciler.value import Generic, TypeVar, dataclass, field
+from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from reconciler.core.origin import Origin
     from reconciler.core.ownership import Claims

@@ -15,16 +15,16 @@ what needs it (docs/design.md, "One failure stays one"):
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.images import Images, PropertyBelow, Strays
 from reconciler.core.model import AFTER_IMAGES, Poke, Swap
 from reconciler.core.order import sort_key
 from reconciler.core.places import OFF, Below, Directory, Timer
 from reconciler.core.subvolume import MISSING, Subvolume
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action, Change
     from reconciler.core.places import Place

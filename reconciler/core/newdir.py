@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.model import Goal
 from reconciler.core.places import Directory, Folder
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from typing import Any
 
     from reconciler.core.facts import Location
     from reconciler.core.snapshot import Snapshot

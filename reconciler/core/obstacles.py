@@ -7,6 +7,8 @@ chattr(1) made immutable or append-only. Otherwise ``apply`` would be the first 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core import wholeness
 from reconciler.core.facts import FilesystemOf, Fixed
 from reconciler.core.images import Images, PropertyBelow, Strays
@@ -14,7 +16,6 @@ from reconciler.core.model import Refusal
 from reconciler.core.places import Below, Directory, TextFile, Timer
 from reconciler.core.subvolume import MISSING, Subvolume
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

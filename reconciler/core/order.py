@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.facts import Schedulers
 from reconciler.core.model import WAITS, Op, Poke
 from reconciler.core.places import OFF, Directory
 from reconciler.core.subvolume import MISSING, Subvolume
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action, Change, Note, Swap
     from reconciler.core.places import Place

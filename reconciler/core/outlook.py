@@ -7,18 +7,17 @@ say, and they may refuse.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, TypeVar
+
 from reconciler.core import compression
 from reconciler.core.facts import FilesystemOf, Fixed, Locate, Mounts, SharedBelow, TreeOf
 from reconciler.core.images import NOCOW, Images, alike
 from reconciler.core.model import Goal, Note, Refusal, is_end
 from reconciler.core.places import Directory, LiveOption
 from reconciler.formats import mountinfo
-from reconciler.value import TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
 
     from reconciler.core.model import Said
     from reconciler.core.places import Folder, Place

@@ -8,6 +8,8 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import apart, codec, former, obstacles
 from reconciler.core.facts import DirectoryId, EntriesOf, Locate, UseOf
 from reconciler.core.model import Change, Goal, Note, Op, Refusal, Swap, is_end
@@ -19,10 +21,8 @@ from reconciler.core.written import merged
 from reconciler.formats import tuning
 from reconciler.value import dataclass, field, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.model import Said
     from reconciler.core.places import Place

@@ -9,9 +9,10 @@ nothing: what is left here is what gets better, so that a second run writes noth
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

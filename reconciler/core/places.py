@@ -9,18 +9,17 @@ stopped before its unit file goes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reconciler.core.facts import DirectoryId, FilesystemOf, Locate, Mounts
 from reconciler.core.sizes import counted
 from reconciler.core.snapshot import Query
 from reconciler.core.standing import Standing
 from reconciler.formats import mountinfo, tuning
-from reconciler.value import TypeVar, dataclass, field, replace
+from reconciler.value import dataclass, field, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any, ClassVar
 
     from reconciler.core.snapshot import Snapshot
 

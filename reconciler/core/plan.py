@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import agree, obstacles, tries
 from reconciler.core.diff import compare
 from reconciler.core.item import Items
@@ -26,10 +28,8 @@ from reconciler.core.snapshot import Hidden
 from reconciler.core.written import latest
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.item import Item
     from reconciler.core.kind import Kind

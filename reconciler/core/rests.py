@@ -7,6 +7,8 @@ of the moment says where it is in the way, and whoever writes data looks again.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import codec
 from reconciler.core.codec import FormatError
 from reconciler.core.facts import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
@@ -17,10 +19,8 @@ from reconciler.core.subvolume import Subvolume
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action
     from reconciler.core.snapshot import Snapshot

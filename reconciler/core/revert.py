@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import former, obstacles
 from reconciler.core.facts import EntriesOf, UseOf
 from reconciler.core.model import Change, Note, Op, Plan, Swap
@@ -11,11 +13,9 @@ from reconciler.core.plan import NOTHING_WRITTEN
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot

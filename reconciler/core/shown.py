@@ -7,15 +7,15 @@ then that image is left out, and the others are still done. What nobody was show
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.differs import found_instead
 from reconciler.core.images import Images
 from reconciler.core.model import Op, Swap
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
     from reconciler.core.model import Action, Change, Plan
     from reconciler.core.places import Place

@@ -6,12 +6,10 @@ has no way to.
 
 from __future__ import annotations
 
-from reconciler.value import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, ClassVar
 
 T = TypeVar("T")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import tries
 from reconciler.core.model import Finding, Goal, Op, Refusal
 from reconciler.core.outlook import weighed
@@ -9,10 +11,8 @@ from reconciler.core.plan import NOTHING_WRITTEN, heard
 from reconciler.core.snapshot import Hidden
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.effect import Effect
     from reconciler.core.model import Plan, Said

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from reconciler.core.places import Place, directory_thing
 from reconciler.core.snapshot import Query
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
-
     from reconciler.core.snapshot import Snapshot
 
 MISSING, DIRECTORY, UNFINISHED, SUBVOLUME = "missing", "directory", "unfinished", "subvolume"

@@ -6,14 +6,14 @@ One that failed, or that was cut off by a kill, may never have been there at all
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.written import Run, Written

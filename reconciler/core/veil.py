@@ -6,15 +6,14 @@ it is counted, and not named.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.core.standing import Standing
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from reconciler.core.model import Action
     from reconciler.core.places import Place
     from reconciler.core.written import Written

@@ -7,11 +7,12 @@ repairs nothing. So nothing is made nocow, and no image is moved, on a filesyste
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.model import Note, Refusal
 from reconciler.core.sizes import counted
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

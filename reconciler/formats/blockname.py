@@ -7,10 +7,7 @@ qemu-img(1) opened (tests/btrfs/test_image_names.py).
 from __future__ import annotations
 
 import re
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
 LONGEST = 4095
 """Bytes of a name that QEMU takes, where the format does not forbid it."""

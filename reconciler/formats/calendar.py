@@ -7,11 +7,11 @@ scheduler's own affair: only they agree minute by minute, not on skipped hours.
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from reconciler.formats import cronfields, oncalendar
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.formats import crontab, unit
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.formats.calendar import Schedule
 

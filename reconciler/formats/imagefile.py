@@ -10,10 +10,10 @@ may come from anyone. Here at most the bytes given are read, and no other file.
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
 from reconciler.formats import qcow2, qed, vmdk
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 

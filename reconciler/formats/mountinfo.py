@@ -7,10 +7,11 @@ does; the longest matching mount point can be a hidden one.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.formats.fstab import unescape
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 

@@ -6,10 +6,10 @@ Source: docs/interop/qcow2.txt of QEMU; for version 1, block/qcow.c. All numbers
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from reconciler.formats.blockname import decoded, files
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import posixpath
 import re
 from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

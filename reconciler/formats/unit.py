@@ -7,10 +7,10 @@ name. A ``$`` begins a variable in command lines only.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.formats.mark import MARK
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

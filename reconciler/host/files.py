@@ -8,13 +8,13 @@ import os
 import re
 import stat
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.host.refused import Refused
 
 _NULL = os.makedev(1, 3)
 _TEMPORARY = r"(?s)\..*\.[0-9a-f]{8}\.vmtune"
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -6,11 +6,11 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.host.people import caller
 from reconciler.host.refused import Held, Refused
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

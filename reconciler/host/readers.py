@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import facts, places
 from reconciler.core.snapshot import Hidden, Query, Snapshot
@@ -17,10 +18,8 @@ from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from reconciler.core.tree import Tree
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import facts, images, layout, subvolume
 from reconciler.host import machine
 from reconciler.host.directories import directory
 from reconciler.host.system import systemd
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from reconciler.core.snapshot import Query, Snapshot
     from reconciler.core.standing import Standing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.core.trial import BLOCK, COW, EVERY, NOCOW, Room, Sample, Shape, order
 from reconciler.host import files
@@ -12,7 +13,6 @@ from reconciler.host.directories import layout
 from reconciler.host.kernel import btrfs, disks, inode, statfs, stub
 from reconciler.host.refused import Refused
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

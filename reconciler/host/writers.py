@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import images, places, subvolume
 from reconciler.core.watch import NOBODY, Watch
@@ -12,10 +13,8 @@ from reconciler.host.directories import below, directory, strays
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, fstab, mounts, systemd, texts
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
 
     from reconciler.core.standing import Standing
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.compression import OFF
 from reconciler.core.defragment import CLOSED, SHARED
 from reconciler.core.sizes import binary, counted
 from reconciler.render.layout import hanging, printable, wrapped
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

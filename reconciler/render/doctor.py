@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 from reconciler.core.advice import Health
 from reconciler.core.model import Op
 from reconciler.render.layout import plain, printable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from typing import TYPE_CHECKING
 
 from reconciler.core.model import Op
 from reconciler.core.sizes import binary, counted
@@ -14,7 +15,6 @@ from reconciler.render.status import verdict
 from reconciler.render.stylesheet import CSS
 from reconciler.render.text import COUNTED, WAITING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

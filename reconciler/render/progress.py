@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.sizes import binary
 from reconciler.render.layout import printable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.watch import Step
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.images import Images
 from reconciler.core.model import Swap
 from reconciler.core.sizes import binary, counted
 from reconciler.render import text
 from reconciler.render.layout import hanging, printable, wrapped
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

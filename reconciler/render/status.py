@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import tries
 from reconciler.core.model import Op
 from reconciler.core.places import OFF, TextFile
 from reconciler.render import bars, effect, text
 from reconciler.render.layout import plain, printable, wrapped
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from reconciler.core.model import Plan
     from reconciler.core.status import Report, Standing

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 from reconciler.render.layout import printable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.advice import Choice, Entry, Remark, Suggestion
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core.diff import compare
 from reconciler.core.model import Op, Poke, Swap
 from reconciler.core.places import TextFile
 from reconciler.core.sizes import counted
 from reconciler.render.layout import hanging, plain, printable, wrapped
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action, Change, Plan
     from reconciler.core.ownership import Claims

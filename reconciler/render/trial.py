@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core.sizes import binary, counted
 from reconciler.core.trial import EVERY
 from reconciler.render.layout import printable, wrapped
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

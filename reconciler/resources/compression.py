@@ -14,6 +14,8 @@ does that to what is compressed under `none`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import busy, elsewhere, newdir
 from reconciler.core.facts import Locate, Mounts, TreeOf
 from reconciler.core.images import PropertyBelow, alike
@@ -26,10 +28,8 @@ from reconciler.core.tree import NAMED
 from reconciler.formats import mountinfo
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items

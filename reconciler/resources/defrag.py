@@ -7,6 +7,8 @@ that are never snapshotted do not fragment: for them a schedule is dead weight.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import elsewhere, wholeness, worth
 from reconciler.core.facts import (
     CalendarRuns,
@@ -28,10 +30,8 @@ from reconciler.core.places import OFF, ON, TextFile, Timer, UnitFile
 from reconciler.core.sizes import binary
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.facts import Location
     from reconciler.core.item import Item, Items

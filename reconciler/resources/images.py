@@ -23,6 +23,8 @@ free space as the largest image has on disk, and all that snapshots share.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import rewriting, room, wholeness
 from reconciler.core.facts import FilesystemOf, Locate, TreeOf
 from reconciler.core.images import ELSEWHERE, NOCOW, PLAIN, Images, Strays
@@ -33,10 +35,8 @@ from reconciler.core.standing import MOST, NONE_LEFT
 from reconciler.core.tree import FOREIGN, NAMED, OPENED_TWICE, CowFile, Lot
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.facts import Filesystem
     from reconciler.core.item import Item, Items

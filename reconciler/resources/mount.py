@@ -8,6 +8,8 @@ nothing. Data that is compressed already stays so until it is rewritten.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import former, fstab_line
 from reconciler.core.facts import (
     FilesystemOf,
@@ -26,10 +28,8 @@ from reconciler.core.places import FstabOptions, LiveOption
 from reconciler.formats import mountinfo, options, tuning, unit
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.item import Item, Items
     from reconciler.core.model import Said

@@ -10,6 +10,8 @@ a disk returns wrongly is neither noticed nor healed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import busy, elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, SnapshotsOf, TreeOf
 from reconciler.core.kind import Kind
@@ -28,10 +30,8 @@ from reconciler.core.subvolume import becomes
 from reconciler.core.tree import NAMED
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items

@@ -17,6 +17,8 @@ images, and add the line.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.core import elsewhere, newdir, wholeness
 from reconciler.core.facts import Locate, SnapshotsOf
 from reconciler.core.kind import Kind
@@ -33,10 +35,8 @@ from reconciler.core.subvolume import (
 )
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.facts import Filesystem, Location
     from reconciler.core.item import Item, Items

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from reconciler.core.differs import found_instead
 from reconciler.core.model import Poke, Swap
@@ -13,7 +14,6 @@ from reconciler.host import readers, writers
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import codec
 from reconciler.core.codec import FormatError
@@ -19,10 +20,8 @@ from reconciler.host.system import filesystems
 from reconciler.run import journal
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.places import Place
     from reconciler.core.written import Written

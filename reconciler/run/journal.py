@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import codec, veil
 from reconciler.core.codec import FormatError
@@ -18,10 +19,8 @@ from reconciler.host import files
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from reconciler.core.places import Place
 

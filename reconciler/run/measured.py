@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler.core import images, places, subvolume
 from reconciler.core.layout import LayoutsOf
 from reconciler.core.model import Swap
@@ -9,7 +11,6 @@ from reconciler.core.snapshot import Hidden
 from reconciler.core.written import Seen
 from reconciler.host import readers
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

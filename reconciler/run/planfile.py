@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import document, rests
 from reconciler.core.codec import FormatError
@@ -12,10 +13,8 @@ from reconciler.host.people import newfile, trust
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     from reconciler.core.document import Document, World
     from reconciler.core.model import Action, Plan

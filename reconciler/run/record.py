@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
 from reconciler.core import codec, veil
@@ -14,10 +15,8 @@ from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.run import journal
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from reconciler.core.model import Action
     from reconciler.core.written import Seen

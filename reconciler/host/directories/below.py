@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core.images import alike, is_stray
 from reconciler.core.standing import MOST, Standing
@@ -17,7 +18,6 @@ from reconciler.host.kernel import inode
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from reconciler.core.places import Folder
 from reconciler.core.snapshot import Hidden
@@ -11,7 +12,6 @@ from reconciler.host.kernel import btrfs, inode
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.places import Directory
 

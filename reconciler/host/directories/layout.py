@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from operator import add, eq, not_, or_, sub
+from typing import TYPE_CHECKING
 
 from reconciler.core.layout import Layout, Layouts
 from reconciler.host.kernel import fiemap, inode, leased
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.tree import Tree
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
@@ -13,7 +14,6 @@ from reconciler.host.directories.tally import Outline
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode, leased
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.host.directories.tree import Entry
 

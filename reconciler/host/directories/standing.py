@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core import facts
 from reconciler.core.images import NOCOW
 from reconciler.core.standing import MOST, Standing
 from reconciler.host.kernel import fiemap, inode, leased
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.images import Images
     from reconciler.core.snapshot import Snapshot

@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import (
@@ -24,7 +25,6 @@ from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode
 from reconciler.value import dataclass, field, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import standing
 from reconciler.core.tree import LARGEST, NAMED, CowFile
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from typing import Any
 
 _Data = tuple[int, int, str]
 """Size, inode number (negative, so that of equals the first counts as larger), path."""

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from bisect import insort
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.core.facts import Sharing
 from reconciler.core.tree import SPECIAL
@@ -15,7 +15,6 @@ from reconciler.host.directories.tally import Names
 from reconciler.host.kernel import btrfs, fiemap, inode, leased
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

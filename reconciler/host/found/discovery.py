@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core import discovery, facts
 from reconciler.host import machine, process
@@ -10,10 +11,8 @@ from reconciler.host.found import imagefiles, libvirt
 from reconciler.host.people import caller
 from reconciler.host.system import filesystems, fstab, snapshotters, tmpfiles
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from reconciler.core.snapshot import Query, Snapshot
 

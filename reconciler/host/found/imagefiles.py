@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from reconciler.core.discovery import ImageFolder, ImageFolders, Machine
 from reconciler.formats import quickemu
 from reconciler.host import files
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

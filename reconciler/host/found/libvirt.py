@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.discovery import SYSTEM, Libvirt
 from reconciler.formats import libvirtxml
 from reconciler.host import files, process
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
-from reconciler.value import TypeVar
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.formats import etab
 from reconciler.host import files
 from reconciler.host.in_use.mounted import LAYER, Held
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.host.in_use.look import Look, inode_of, look
 from reconciler.host.kernel import inode
@@ -16,7 +17,6 @@ from reconciler.host.kernel.proc import named
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

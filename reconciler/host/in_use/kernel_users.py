@@ -10,11 +10,11 @@ import glob
 import os
 import struct
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ioctl
 from reconciler.host.kernel.inode import NO_MAGIC_LINKS, openat2
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.host.in_use import exports, kernel_users, mounted, namespaces, processes
 from reconciler.host.in_use.mounted import Mounted, Subject
 from reconciler.host.in_use.processes import Inode, Opened
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
@@ -18,7 +19,6 @@ from reconciler.host.in_use import namespaces
 from reconciler.host.kernel import proc
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

@@ -16,6 +16,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
 from reconciler.host.kernel import inode, ioctl, proc
@@ -23,7 +24,6 @@ from reconciler.host.kernel.libc import libc
 from reconciler.host.kernel.proc import named
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

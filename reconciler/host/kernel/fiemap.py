@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 from itertools import chain, compress, repeat
+from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ioctl
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

@@ -7,11 +7,11 @@ import errno
 import os
 import struct
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import ids, ioctl
 from reconciler.host.kernel.libc import libc
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager

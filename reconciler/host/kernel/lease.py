@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -12,11 +12,11 @@ import errno
 import os
 import time
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.host.kernel import inode
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

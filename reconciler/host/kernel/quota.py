@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from typing import TYPE_CHECKING
 
 from reconciler.core.room import EXCLUSIVE, REFERENCED, Limit, Quota
 from reconciler.host.kernel import treesearch
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

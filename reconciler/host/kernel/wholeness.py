@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from typing import TYPE_CHECKING
 
 from reconciler.core.wholeness import Condition
 from reconciler.formats import mountinfo
 from reconciler.host.kernel import ioctl, treesearch
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from reconciler.host import files
 from reconciler.host.kernel import inode
@@ -12,7 +13,6 @@ from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -18,16 +18,15 @@ import queue
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
+from typing import TYPE_CHECKING, Self
 
 from reconciler.host.kernel import preallocated
 from reconciler.host.refused import Refused
 from reconciler.host.rewriting.reasons import Damaged, TooLarge, Unreadable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
-    from typing import Self
 
 Range = tuple[int, int]
 """Start and length, in bytes."""

@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.core import compression, pieces, wholeness
 from reconciler.core.defragment import CLOSED, FAILED, SHARED, Ended, File, Found, Left, Outcome
@@ -25,7 +26,6 @@ from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -7,6 +7,7 @@ import resource
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core import wholeness
 from reconciler.core.sizes import counted
@@ -20,7 +21,6 @@ from reconciler.host.rewriting import copying, reasons, rewrite
 from reconciler.host.rewriting.todo import Todo
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 from reconciler.core.images import CODES, ELSEWHERE
 from reconciler.host.kernel import btrfs, inode
 from reconciler.host.refused import Refused
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
 
 
 class Left(Refused):

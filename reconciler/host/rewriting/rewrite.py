@@ -29,6 +29,7 @@ import os
 import stat
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core.images import NOCOW, needed, second, stray
 from reconciler.core.sizes import binary
@@ -53,7 +54,6 @@ from reconciler.host.rewriting.reasons import (
 )
 from reconciler.value import dataclass, replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

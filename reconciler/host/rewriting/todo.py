@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Self
 
 from reconciler.core.images import is_stray
 from reconciler.host.directories import standing
 from reconciler.host.directories.tree import Walk, entries, named
 from reconciler.host.system import filesystems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Self
 
     from reconciler.core.images import Images
     from reconciler.host.directories.tree import Entry

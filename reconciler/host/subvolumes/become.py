@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.host.in_use import guard
@@ -13,7 +14,6 @@ from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import oldtree, subtree, turn
 from reconciler.host.subvolumes.stillness import Watched
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.subvolume import Subvolume
     from reconciler.core.watch import Watch

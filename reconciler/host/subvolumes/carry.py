@@ -14,6 +14,7 @@ import os
 import stat
 from contextlib import contextmanager
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from reconciler.host.in_use import look
 from reconciler.host.kernel import fiemap, inode, ioctl, lease, preallocated
@@ -21,7 +22,6 @@ from reconciler.host.refused import Refused
 from reconciler.host.rewriting import likeness
 from reconciler.host.subvolumes.subtree import beneath, joined
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from reconciler.host.in_use import look
 from reconciler.host.kernel import lease, subvolume
 from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import subtree
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.host.subvolumes.stillness import Watched
     from reconciler.host.subvolumes.subtree import Entry

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
@@ -14,7 +15,6 @@ from reconciler.host.in_use.look import look
 from reconciler.host.kernel import inode, subvolume, treesearch
 from reconciler.value import dataclass, field
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager

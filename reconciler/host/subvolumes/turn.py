@@ -26,6 +26,7 @@ import stat
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from reconciler.core.subvolume import MOST_ENTRIES
 from reconciler.core.watch import Step, Stopped, Watch
@@ -35,7 +36,6 @@ from reconciler.host.refused import Refused
 from reconciler.host.subvolumes import carry, oldtree, subtree
 from reconciler.host.subvolumes.stillness import Watched
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

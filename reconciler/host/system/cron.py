@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from reconciler.core.facts import ForeignJob
 from reconciler.formats import mark
 from reconciler.host import files, process
 from reconciler.host.people import caller
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from reconciler.core.facts import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
 from reconciler.core.room import Quota
@@ -17,7 +18,6 @@ from reconciler.host.people import caller
 from reconciler.host.system import snapshotters
 from reconciler.value import replace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import fstab, mountinfo, options
@@ -12,7 +13,6 @@ from reconciler.host.kernel import inode, mountapi
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems, mounts
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.places import FstabOptions
 

@@ -6,10 +6,10 @@ The stamp of a persistent timer outlives a reboot, what became of the service do
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.core.layout import ServiceRun
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

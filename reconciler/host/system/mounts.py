@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Verdict
 from reconciler.core.snapshot import Hidden
@@ -12,7 +13,6 @@ from reconciler.host.kernel import mountapi
 from reconciler.host.refused import Refused
 from reconciler.host.system import filesystems
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.places import LiveOption
 

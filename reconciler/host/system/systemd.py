@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from reconciler.core.facts import Elapse, Units
 from reconciler.core.places import OFF, ON
@@ -11,7 +12,6 @@ from reconciler.formats import unit
 from reconciler.host import files, process
 from reconciler.host.refused import Refused
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

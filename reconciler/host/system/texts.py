@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from reconciler.core.snapshot import Hidden
 from reconciler.formats import mark
@@ -10,7 +11,6 @@ from reconciler.host import files
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, systemd
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.core.places import TextFile
 

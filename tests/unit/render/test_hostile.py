@@ -7,6 +7,7 @@ import json
 import pytest
 
 from reconciler.commands import show
+from reconciler.console import Terminal
 from reconciler.core import document
 from reconciler.core.document import Document, World
 from reconciler.core.images import NOCOW, Images
@@ -15,7 +16,6 @@ from reconciler.core.origin import Origin
 from reconciler.core.places import Directory, Folder, FstabOptions, LiveOption, TextFile, Timer
 from reconciler.core.rests import Fact
 from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.terminal import Terminal
 
 MARKER = "\x1b[2J\x1b]0;mine\x07\r"
 PLAIN = Folder(nocow=False, compression="zstd", mode=0o755, uid=0, gid=0)

@@ -6,15 +6,14 @@ import errno
 import functools
 import os
 import sys
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.core.model import Op
 from reconciler.render.layout import printable
 from reconciler.value import dataclass
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, TextIO
 
 _COLOURS = {
     Op.ADD: "32",
