@@ -73,17 +73,28 @@ class Choice:
 
 def choice(words: Sequence[str]) -> Choice | None:
     """Return the choice that arguments make; None where there are none. Raises Misused."""
+    _no_configuration(word for word in words if word not in _kinds() and _is_file(word))
     return Choice(tuple(map(_word, words))) if words else None
 
 
 def is_saved_plan(words: Sequence[str]) -> bool:
     """Tell whether the arguments are one saved plan, a regular file; Misused where they mix."""
     files = [word for word in words if word not in _kinds() and _is_file(word)]
+    _no_configuration(files)
     if files and len(words) > 1:
         raise Misused(
             f"{files[0]} is a file: a saved plan stands alone", "name entries, or one plan"
         )
     return bool(files)
+
+
+def _no_configuration(files: Iterable[str]) -> None:
+    """Raise Misused where a file is a configuration: that is named in another way."""
+    for file in files:
+        if file.endswith((".yaml", ".yml")):
+            raise Misused(
+                f"{file} is a configuration, not a saved plan", f"name it with --config {file}"
+            )
 
 
 def _is_file(word: str) -> bool:

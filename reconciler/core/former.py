@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core import wholeness
-from reconciler.core.facts import FilesystemOf, FstabObstacle
+from reconciler.core.facts import FilesystemOf, FstabLines, FstabObstacle, Locate
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
 from reconciler.core.places import Below, Directory, FstabOptions, LiveOption
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME, Subvolume
 from reconciler.formats import options, tuning
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.core.model import Action
     from reconciler.core.places import Place
+    from reconciler.core.plan import Declared
     from reconciler.core.snapshot import Snapshot
     from reconciler.core.written import Written
 
@@ -50,6 +51,26 @@ def former(
         if isinstance(place, LiveOption) and tuning.option(place.name) not in declared
     )
     return Former(written.get(FstabOptions(target, 0), ()), tuple(live), kept)
+
+
+def by_its_line(declared: Declared, see: Snapshot) -> Declared:
+    """Return a mount's entry by the mount point that its line names: a link may lead there."""
+    if declared.item.section != "mounts":
+        return declared
+    spec, targets = declared.spec, {line.target for line in see.maybe(FstabLines()) or ()}
+    where = see.maybe(Locate(spec.target))
+    if spec.target in targets or not where or where.path not in targets:
+        return declared
+    return replace(declared, spec=replace(spec, target=where.path))
+
+
+def where_it_stands(place: Place[Any], see: Snapshot) -> Place[Any]:
+    """Return a line with the number that it has now: others come and go above it."""
+    if not isinstance(place, FstabOptions):
+        return place
+    lines = see.maybe(FstabLines()) or ()
+    numbers = [line.number for line in lines if line.target == place.target]
+    return replace(place, line=numbers[0]) if len(numbers) == 1 else place
 
 
 def restored(line: str, was: Written | None, declared: Collection[tuning.Option] = ()) -> str:

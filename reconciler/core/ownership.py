@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import codec, former, obstacles
+from reconciler.core import apart, codec, former, obstacles
 from reconciler.core.facts import DirectoryId, EntriesOf, Locate, UseOf
 from reconciler.core.model import Change, Goal, Note, Op, Refusal, Swap, is_end
 from reconciler.core.order import operation
-from reconciler.core.places import Directory, FstabOptions
+from reconciler.core.places import Directory, FstabOptions, at_and_above
 from reconciler.core.snapshot import Hidden
 from reconciler.core.subvolume import MISSING, Subvolume
 from reconciler.core.written import merged
@@ -22,7 +22,7 @@ from reconciler.formats import tuning
 from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.core.model import Said
     from reconciler.core.places import Place
@@ -120,6 +120,8 @@ class Ownership:
             self._by_place.setdefault(place, []).append((part, config))
         self._things: dict[tuple[object, ...], list[tuple[Part, str]]] | None = None
         self._hindered: set[Place[Any]] = set()
+        self._others_above: dict[str, str] | None = None
+        self._others_at: dict[str, list[Place[Any]]] | None = None
 
     # --- what other files declare
 
@@ -198,6 +200,8 @@ class Ownership:
                     lines[place] = records
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
+        declared = apart.resolved(declared, self._see, self._others)
+        declared = tuple(former.by_its_line(d, self._see) for d in declared)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
             if d.owner in by_owner or lines or self._others
@@ -224,8 +228,15 @@ class Ownership:
             else:
                 mine.setdefault(left.owner, []).append(left)
         going: set[str] = set()
-        for owner, lefts in mine.items():
-            yield from self._put_back(owner, lefts, going)
+        rows: dict[str, list[Change]] = {}
+        # A directory is empty once what vmtune made in it is gone: what lies deepest goes first.
+        for owner in sorted(mine, key=lambda owner: _top(mine[owner]), reverse=True):
+            then = set(going)
+            rows[owner] = list(self._put_back(owner, mine[owner], then))
+            if chosen is None or any(map(chosen, rows[owner])):
+                going = then
+        for owner in mine:
+            yield from rows[owner]
         for (config, owner), lefts in gone.items():
             for row in self._put_back(owner, lefts, set()):
                 is_done = not row.swaps or (chosen and chosen(row))
@@ -244,20 +255,44 @@ class Ownership:
             if not records:
                 continue
             at = _resolved(place, self._see)
-            if not held.covers(at, records):
+            if not held.covers(at, records) and not self._others_cover(at):
                 thing = self._thing(at) or ("", at)
                 things.setdefault(thing, []).append((at, records, config))
         for rows in things.values():
             records = tuple(record for _, found, _ in rows for record in found)
             config = "" if any(not config for *_, config in rows) else rows[-1][2]
             if was := merged(records):
-                yield _Left(rows[-1][0], was, records, max(records, key=_run).owner, config)
+                at, owner = rows[-1][0], max(records, key=_run).owner
+                yield _Left(at, was, records, owner, config, needed=self._needed(at, held))
+
+    def _others_cover(self, place: Place[Any]) -> bool:
+        if self._others and self._others_at is None:
+            self._others_at = {}
+            for other, *_ in self._others:
+                self._others_at.setdefault(_path(other), []).append(other)
+        return _is_covered(place, self._others_at or {}, self._see)
+
+    def _needed(self, place: Place[Any], held: _Held) -> str:
+        """Return why a directory cannot go though its own entry is gone; "" where it can."""
+        path = _path(place)
+        if path in held.above:
+            return f"the configuration still names {_which(path, held.paths)}"
+        if self._others_above is None:
+            self._others_above = {}
+            for other, _, config in self._others:
+                for above in at_and_above(_path(other)):
+                    self._others_above.setdefault(above, config)
+        if config := self._others_above.get(path, ""):
+            paths = {_path(other) for other, *_ in self._others}
+            return f"{config} names {_which(path, paths)}"
+        return ""
 
     def _left_in_parts(
         self, place: Place[Any], found: Sequence[Written], held: _Held
     ) -> Iterator[_Left]:
         """Yield what is left of a line of /etc/fstab: of this configuration, and of one gone."""
         records = self.records(place)
+        place = former.where_it_stands(place, self._see)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
         gone = tuple(was for was in found if self._history.is_gone(was.config))
@@ -309,7 +344,7 @@ class Ownership:
         if now in {None, MISSING} and isinstance(place, Directory | Subvolume):
             return
         if was.original in {None, MISSING} and isinstance(place, Directory | Subvolume):
-            yield from self._made(place, was, now, going)
+            yield from self._made(left, now, going)
             return
         if place.stays(was.original):
             if note := former.staying(place, was, now, self._see):
@@ -331,25 +366,27 @@ class Ownership:
                 return now
         return left.place.restored(left.was.original, left.was.values, now)
 
-    def _made(
-        self, place: Directory | Subvolume, was: Written, now: Any, going: set[str]
-    ) -> Iterator[Swap | Note]:
+    def _made(self, left: _Left, now: Any, going: set[str]) -> Iterator[Swap | Note]:
         """Remove a directory that vmtune made where it is empty, or say why it stays."""
-        names = self._see.maybe(EntriesOf(place.path))
-        is_empty = names is not None and all(f"{place.path}/{name}" in going for name in names)
-        use = self._see.maybe(UseOf(place.path)) if is_empty and now in was.values else ""
-        if is_empty and now in was.values and not use:
-            going.add(place.path)
+        place, was, path = left.place, left.was, _path(left.place)
+        names = self._see.maybe(EntriesOf(path))
+        is_empty = names is not None and all(f"{path}/{name}" in going for name in names)
+        is_ours = is_empty and now in was.values and not left.needed
+        use = self._see.maybe(UseOf(path)) if is_ours else ""
+        if is_ours and not use:
+            going.add(path)
             yield Swap(place, now, was.original)
             return
-        if is_empty:
+        if left.needed:
+            why = left.needed
+        elif is_empty:
             why = use or "it was changed since"
         elif names is None:
             why = "whether it is empty cannot be seen"
         else:
             why = "it is not empty"
         nocow = ", nocow" if getattr(now, "nocow", False) else ""
-        yield Note(f"{place.path} stays{nocow}, because {why}; run {was.run} made it")
+        yield Note(f"{path} stays{nocow}, because {why}; run {was.run} made it")
 
     # --- what is on record afterwards
 
@@ -397,6 +434,8 @@ class _Left:
     config: str
     kept: frozenset[tuning.Option] = frozenset()
     """Options of a line of /etc/fstab that stay, because somebody declares them."""
+    needed: str = ""
+    """Why a directory that vmtune made is needed still; "" where it is not."""
 
 
 class _Held:
@@ -415,8 +454,12 @@ class _Held:
                 for goal in (word for word in words if isinstance(word, Goal)):
                     self._wanted.setdefault(goal.place, set()).update(part_of(goal))
         self._things: set[tuple[object, ...]] | None = None
-        self._paths = {_path(place) for place in (*self._wanted, *self._ended)} - {""}
-        self._paths |= {d.item.path for d, _ in said if d.item.section == "paths"}
+        self._owners = {d.owner for d, _ in said}
+        self._at: dict[str, list[Place[Any]]] = {}
+        for place in (*self._wanted, *self._ended):
+            self._at.setdefault(_path(place), []).append(place)
+        self.paths = self._at.keys() | {apart.where(d.item.path, see) for d, _ in said}
+        self.above = {above for path in self.paths for above in at_and_above(path)}
 
     def has(self, place: Place[Any]) -> bool:
         """Tell whether an entry decides the place, named just as it is."""
@@ -444,16 +487,17 @@ class _Held:
             self._things = {thing for p in (*self._wanted, *self._ended) for thing in self._of(p)}
         if not self._things.isdisjoint(self._of(place)):
             return True
-        return any(
-            each.covers(place) and self._is_in_one_subvolume(each, place)
-            for each in (*self._wanted, *self._ended)
-        )
+        return _is_covered(place, self._at, self._see)
 
     def _is_on_the_way(self, place: Place[Any], records: Sequence[Written]) -> bool:
-        """Tell whether vmtune made a directory for what is declared below it."""
+        """Tell whether vmtune made a directory only for what is declared below it."""
+        path, owner = _path(place), records[-1].owner
         made = isinstance(place, Directory | Subvolume) and records[0].original in {None, MISSING}
-        top = f"{_path(place)}/"
-        return made and any(path.startswith(top) for path in self._paths)
+        if not made or path not in self.above or path in self.paths:
+            return False
+        # An entry's own directory is called as the entry is, however that is written.
+        is_own = owner.rstrip("/").rpartition("/")[2] == path.rpartition("/")[2]
+        return owner in self._owners or not is_own
 
     def _of(self, place: Place[Any]) -> Iterator[tuple[object, ...]]:
         try:
@@ -461,9 +505,16 @@ class _Held:
         except Hidden:
             return
 
-    def _is_in_one_subvolume(self, one: Place[Any], other: Place[Any]) -> bool:
-        first, second = (self._see.maybe(DirectoryId(_path(place))) or "" for place in (one, other))
-        return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
+
+def _is_covered(place: Place[Any], at: Mapping[str, Sequence[Place[Any]]], see: Snapshot) -> bool:
+    """Tell whether one of the places, by their paths, decides the place as part of its own."""
+    near = (each for above in at_and_above(_path(place)) for each in at.get(above, ()))
+    return any(each.covers(place) and _is_in_one_subvolume(each, place, see) for each in near)
+
+
+def _is_in_one_subvolume(one: Place[Any], other: Place[Any], see: Snapshot) -> bool:
+    first, second = (see.maybe(DirectoryId(_path(place))) or "" for place in (one, other))
+    return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
 
 
 def _places(declared: Declared, see: Snapshot) -> tuple[Place[Any], ...]:
@@ -475,6 +526,15 @@ def _places(declared: Declared, see: Snapshot) -> tuple[Place[Any], ...]:
 
 def _path(place: Place[Any]) -> str:
     return str(getattr(place, "path", "") or getattr(place, "target", ""))
+
+
+def _which(path: str, declared: Collection[str]) -> str:
+    return "it" if path in declared else "what is in it"
+
+
+def _top(lefts: Sequence[_Left]) -> str:
+    """Return the outermost path of what one entry left."""
+    return min(_path(left.place) for left in lefts)
 
 
 def _run(record: Written) -> int:

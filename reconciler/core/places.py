@@ -19,7 +19,7 @@ from reconciler.formats import mountinfo, tuning
 from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from reconciler.core.snapshot import Snapshot
 
@@ -102,6 +102,13 @@ def directory_thing(place: Place[Any], path: str, see: Snapshot) -> tuple[object
 def is_at_or_below(path: str, top: str) -> bool:
     """Tell whether an absolute path is ``top`` or lies below it, by the names alone."""
     return f"{path}/".startswith(f"{top.rstrip('/')}/")
+
+
+def at_and_above(path: str) -> Iterator[str]:
+    """Yield an absolute path and each directory above it; nothing for ""."""
+    while path:
+        yield path
+        path = "" if path == "/" else path.rpartition("/")[0] or "/"
 
 
 @dataclass(frozen=True, slots=True)

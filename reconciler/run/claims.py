@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core import codec
@@ -20,7 +21,7 @@ from reconciler.run import journal
 from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from reconciler.core.places import Place
     from reconciler.core.snapshot import Snapshot
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PATH = f"{journal.STATE}/claims.json"
 FORMAT = "vmtune.claims/1"
+_MOVE_AWAY = "move it away to go on without it: each apply notes anew what its file declares"
 
 
 def history(config: str, see: Snapshot) -> History:
@@ -80,13 +82,13 @@ def _state(config: str, home: str, see: Snapshot) -> str:
     on: a home that is not mounted now has not lost its files.
     """
     try:
-        os.stat(config)
+        if stat.S_ISREG(os.stat(config).st_mode):
+            return PRESENT
     except (FileNotFoundError, NotADirectoryError):
-        pass
+        if os.path.lexists(config):  # a link, to what may only not be mounted now
+            return UNREADABLE
     except OSError:
         return UNREADABLE
-    else:
-        return PRESENT
     if home:
         return GONE if filesystems.home_of(config, see) == home else UNREADABLE
     # A record from before homes were noted: its own directory must still be there.
@@ -99,7 +101,7 @@ def _read() -> dict[str, Claims]:
     except PermissionError:  # as the journal's records, which then are not seen either
         return {}
     except OSError as error:
-        raise Refused(f"{PATH} cannot be read: {error.strerror}") from None
+        raise Refused(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
     if not text:
         return {}
     try:
@@ -109,9 +111,33 @@ def _read() -> dict[str, Claims]:
         found = [_claims(codec.mapping(each)) for each in codec.items(data["configs"])]
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         words = f"without {error}" if isinstance(error, KeyError) else str(error)
-        hint = "move it away to go on without it: each apply notes anew what its file declares"
-        raise Refused(f"{PATH} is damaged: {words}", hint) from None
-    return {each.config: each for each in found}
+        raise Refused(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
+    return _by_file(found)
+
+
+def _by_file(found: Sequence[Claims]) -> dict[str, Claims]:
+    """Return the claims by the file that each name leads to now.
+
+    A file that was moved, and to which a link now leads from its old name, is one
+    configuration. What its other names had declared is its own as well.
+    """
+    files: dict[str, Claims] = {}
+    for each in sorted(found, key=_is_link):  # what a file declared by its own name counts more
+        path = os.path.realpath(each.config) if _is_link(each) else each.config
+        known = files.get(path)
+        files[path] = each if known is None else _with(known, each)
+    return files
+
+
+def _is_link(claims: Claims) -> bool:
+    """Tell whether the recorded name leads to a file of another name now."""
+    path = claims.config
+    return os.path.realpath(path) != path and os.path.isfile(path)
+
+
+def _with(known: Claims, other: Claims) -> Claims:
+    wanted = {**other.wanted, **known.wanted}
+    return replace(known, wanted=wanted, owed=(known.owed | other.owed) - wanted.keys())
 
 
 def _claims(data: dict[str, Any]) -> Claims:

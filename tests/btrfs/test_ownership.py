@@ -342,6 +342,42 @@ def test_a_file_that_is_moved_hands_on_what_it_declared(host: World, vms: Path):
     planned(host, moved)
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_file_that_is_moved_with_a_link_in_its_place_is_one_configuration(
+    host: World, vms: Path, what: str
+):
+    """As stow and other keepers of dotfiles do."""
+    folder = host.file.with_name("dot")
+    mine = write(folder / "vmtune.yaml", **paths(vms))
+    applied(host, mine)
+    host.file.unlink()
+    moved = folder if what == "folder" else mine
+    moved.rename(moved.with_name("moved"))
+    moved.symlink_to("moved")
+    assert "also notes" in planned(host, mine).out
+    write(mine, paths=[{"path": str(vms), "nocow": False}])
+    assert "~ nocow" in planned(host, mine, expect=2).out
+    write(mine)
+    applied(host, mine)
+    assert not is_nocow(vms)
+    assert "also notes" not in planned(host, mine.resolve()).out
+
+
+def test_what_is_no_file_any_more_is_gone_but_a_link_that_dangles_is_not(host: World, vms: Path):
+    other = write(host.file.with_name("other.yaml"))
+    host.file.unlink()
+    host.file.mkdir()
+    planned(host, other, expect=7)
+    host.file.rmdir()
+    os.mkfifo(host.file)
+    planned(host, other, expect=7)
+    host.file.unlink()
+    host.file.symlink_to("home-that-is-not-mounted/vmtune.yaml")
+    planned(host, other)
+    applied(host, other)
+    assert is_nocow(vms)
+
+
 def test_what_a_file_that_is_gone_left_is_a_row_with_two_ways_out(host: World, vms: Path):
     other = write(host.file.with_name("other.yaml"))
     host.file.unlink()
@@ -485,3 +521,11 @@ def test_of_two_that_are_no_longer_declared_only_the_chosen_one_is_taken_back(ho
     assert not is_nocow(two)
     host.apply()
     assert not is_nocow(one)
+
+
+def test_a_configuration_is_no_saved_plan(host: World):
+    host.config("")
+    for command in (["apply", "--yes"], ["plan"]):
+        ran = host.vmtune(*command, str(host.file))
+        assert ran.code == 64, ran
+        assert f"name it with --config {host.file}" in ran.err
