@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core import wholeness
-from reconciler.core.facts import FilesystemOf, FstabLines, FstabObstacle, Locate
+from reconciler.core.facts import DirectoryId, FilesystemOf, FstabLines, FstabObstacle, Locate
 from reconciler.core.images import Images, PropertyBelow
 from reconciler.core.model import Goal, Note, Refusal, Swap
 from reconciler.core.places import Below, Directory, FstabOptions, LiveOption
@@ -122,6 +122,18 @@ def changed(was: Written) -> Iterator[tuning.Option]:
         before = options.value(was.original or "", option.rivals)
         if any(options.value(value or "", option.rivals) != before for value in was.values):
             yield option
+
+
+def another(place: Place[Any], was: Written, see: Snapshot) -> Note | None:
+    """Return what is said where a path leads to another directory than the one that was changed.
+
+    A link to another directory may stand there since, or a snapshot of what is around it.
+    """
+    path = getattr(place, "path", "")
+    found = see.maybe(DirectoryId(path)) if was.thing and path else None
+    if found in {None, "missing", was.thing}:
+        return None
+    return Note(f"{path} is another directory than the one that run {was.run} changed: it stays")
 
 
 def staying(place: Place[Any], was: Written, now: Any, see: Snapshot) -> Note | None:

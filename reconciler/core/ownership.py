@@ -343,6 +343,9 @@ class Ownership:
         now = self._see.maybe(place)
         if now in {None, MISSING} and isinstance(place, Directory | Subvolume):
             return
+        if is_other := former.another(place, was, self._see):
+            yield is_other
+            return
         if was.original in {None, MISSING} and isinstance(place, Directory | Subvolume):
             yield from self._made(left, now, going)
             return

@@ -35,6 +35,8 @@ class Place(Query[V], ABC):
     rank: ClassVar[int]
     is_claimed: ClassVar[bool] = True
     """Whether it is put on record which configuration declares it: others must know."""
+    remakes: ClassVar[bool] = False
+    """To put it makes another directory of its path."""
     in_parts: ClassVar[bool] = False
     """Several entries and files may each decide a part of its value."""
     loaded_by_systemd: ClassVar[bool] = False

@@ -27,6 +27,7 @@ class Subvolume(Place[str]):
     mode: int = field(compare=False)
     uid: int = field(compare=False)
     gid: int = field(compare=False)
+    remakes: ClassVar[bool] = True
     rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
 
     @property

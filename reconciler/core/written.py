@@ -34,6 +34,8 @@ class Written:
     Two configurations may share a line of fstab: what one of them finds there of the
     other's words is part of its ``original``.
     """
+    thing: str = ""
+    """Which directory the place was, as facts.DirectoryId tells; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Run:
     before: tuple[Seen, ...] = ()
     after: tuple[Seen, ...] = ()
     """The largest images below what it touched; none in records from before vmtune looked."""
+    things: Mapping[int, str] = field(default_factory=dict)
+    """Which directory an action began to change, by its number: see Written.thing."""
 
     def done(self) -> Iterable[tuple[int, Swap]]:
         """The swaps that were done, or may have been, with their numbers.
@@ -117,6 +121,7 @@ def fold(
             is_done = run.outcomes.get(number) == "done"
             known = own or _inherited(swap, before)
             now = _written(swap, known, run, certain=is_done)
+            now = replace(now, thing=run.things.get(number, "")) if now else None
             # A record whose value may be gone by now is replaced by one that says so.
             is_known = now and known and now.config == known.config
             kept = [was for was in before if was != (known if is_known else own)]
@@ -124,7 +129,16 @@ def fold(
                 kept = [was for was in kept if was.original != swap.want]
             if kept := [*kept, now] if now else kept:
                 found[swap.place] = tuple(kept)
+            if swap.place.remakes:
+                _forget_things(found, swap.place)
     return found
+
+
+def _forget_things(found: dict[Place[Any], tuple[Written, ...]], remade: Place[Any]) -> None:
+    """Forget which directory a path was: vmtune itself put another one there."""
+    for place, records in found.items():
+        if getattr(place, "path", "") == getattr(remade, "path", None):
+            found[place] = tuple(replace(was, thing="") for was in records)
 
 
 def _inherited(swap: Swap, before: Sequence[Written]) -> Written | None:

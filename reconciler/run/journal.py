@@ -172,6 +172,11 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
         codec.text(last.get("result", "")),
         _seen("before", events),
         _seen("after", events),
+        {
+            codec.number(event["begin"]): codec.text(event["thing"])
+            for event in events
+            if "begin" in event and "thing" in event
+        },
     )
 
 
@@ -218,6 +223,7 @@ def plain_base(of: Base) -> dict[str, Any]:
             "run": was.run,
             "certain": was.certain,
             "config": was.config,
+            "thing": was.thing,
         }
         for place, found in of.written.items()
         for was in found
@@ -234,4 +240,5 @@ def _written(entry: dict[str, Any]) -> tuple[Place[Any], Written]:
         codec.number(entry["run"]),
         codec.flag(entry["certain"]),
         codec.text(entry["config"]),
+        codec.text(entry.get("thing", "")),
     )

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
 from reconciler.core import codec, veil
+from reconciler.core.model import Swap
+from reconciler.core.places import Directory
 from reconciler.core.written import fold
 from reconciler.host import clock, files
+from reconciler.host.directories import directory
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.run import journal
@@ -30,7 +33,7 @@ class Recorder:
 
     def __init__(self, command: str, config: str, actions: Sequence[Action]) -> None:
         """Write the plan down before anything of it is done; Refused when that fails."""
-        self._path = journal.RUNS
+        self._path, self._actions = journal.RUNS, tuple(actions)
         with self._refusing():
             os.makedirs(journal.RUNS, mode=0o755, exist_ok=True)
             _prune()
@@ -57,8 +60,9 @@ class Recorder:
                 files.sync_directory(folder)
 
     def begin(self, number: int) -> None:
-        """Action ``number`` (from 1) is about to be done."""
-        self._append({"begin": number, "at": clock.now()})
+        """Action ``number`` (from 1) is about to be done; of a directory, say which it is."""
+        thing = _thing(self._actions[number - 1])
+        self._append({"begin": number, "at": clock.now(), **({"thing": thing} if thing else {})})
 
     def end(self, number: int, outcome: str, why: str) -> None:
         """What became of it; why it went wrong may name files, and is for root to read."""
@@ -93,6 +97,17 @@ class Recorder:
             yield
         except OSError as error:
             raise Refused(f"the journal {self._path} cannot be written: {error.strerror}") from None
+
+
+def _thing(action: Action) -> str:
+    """Tell which directory an action changes; "" for one that is not there, and for all else."""
+    if not isinstance(action, Swap) or not isinstance(action.place, Directory):
+        return ""
+    try:
+        found = directory.identity(action.place.path)
+    except OSError:  # the action itself says what is wrong
+        return ""
+    return "" if found == "missing" else found
 
 
 def _line(data: dict[str, Any]) -> bytes:

@@ -145,6 +145,41 @@ def test_the_place_of_a_home_moves_and_a_link_stays(host: World, vms: Path):
     planned(host)  # it is put back once, and then nobody's
 
 
+def test_what_another_directory_holds_by_then_is_not_vmtunes(host: World, vms: Path):
+    """The path leads to another directory since: by a link, or anew."""
+    theirs = host.area / "theirs"
+    theirs.mkdir()
+    run("chattr", "+C", theirs)
+    vms.rename(vms.with_name("before"))
+    vms.symlink_to(theirs)
+    planned(host)
+    host.config("")
+    ran = planned(host)
+    assert f"{theirs} is another directory than the one that run 1 changed: it stays" in ran.out
+    host.apply()
+    assert is_nocow(theirs)
+
+
+def test_a_directory_that_is_made_anew_and_set_again_is_put_back(host: World, vms: Path):
+    vms.rmdir()
+    vms.mkdir()
+    host.apply()
+    assert is_nocow(vms)
+    host.config("")
+    host.apply()
+    assert not is_nocow(vms)
+    planned(host)
+
+
+def test_a_directory_that_vmtune_turned_into_a_subvolume_is_still_its_own(host: World, vms: Path):
+    host.nocow(vms, subvolume=True)
+    host.apply()
+    host.declare(paths=[{"path": str(vms), "subvolume": True}])
+    host.apply()
+    assert not is_nocow(vms)
+    planned(host)
+
+
 @pytest.mark.parametrize("scheduler", ["cron"])
 def test_a_schedule_that_is_respelt_stays(host: World, scheduler: str):
     folder = host.area / "vms"
