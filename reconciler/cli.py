@@ -116,7 +116,8 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the command's own options first."""
         of_all = [option for option in self.params if option in SHARED]
-        own = [option for option in self.get_params(ctx) if option not in of_all]
+        options_here = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        own = [option for option in options_here if option not in of_all]
         for title, options in (("Options", own), ("Options of every command", of_all)):
             if rows := [row for option in options if (row := option.get_help_record(ctx))]:
                 with formatter.section(title):
@@ -270,9 +271,9 @@ def apply(
     images that are rewritten. With ENTRY, a path, a mount point or a kind such as
     nocow, it is about those entries only; a path may name what is no longer
     declared, which is then taken back. Becomes root through sudo, doas or run0
-    (VMTUNE_SUDO says which). Stops at the first action that does not go well
-    and says what was done and what was not; running it again goes on from
-    there.
+    (VMTUNE_SUDO says which), and waits for another run for up to a minute. Where a
+    change fails, those that need it are not made, and all others are. Running it
+    again does the rest.
     """
     from reconciler.commands import apply as command  # noqa: PLC0415
 
