@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.tree import NAMED, Busy
 from reconciler.host.kernel import leased
+from reconciler.host.kernel.proc import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ def words(pid: int) -> str:
     if leased.runs(pid):
         number = _newest()
         return f"being rewritten by {f'run {number}' if number else 'another run'} (pid {pid})"
-    return f"{_name(pid)} (pid {pid}) has a lease on it"
+    return f"{named(pid)} has a lease on it"
 
 
 def told(held: Mapping[str, int]) -> tuple[Busy, ...]:
@@ -37,11 +38,3 @@ def _newest() -> int:
         return max((int(number) for number in numbers if number.isdigit()), default=0)
     except OSError:
         return 0
-
-
-def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().rstrip("\n")
-    except OSError:
-        return "a program"

@@ -29,11 +29,6 @@ def named(pid: int | str) -> str:
     return f"{_program(pid)} (pid {pid})"
 
 
-def in_brackets(pid: int | str) -> str:
-    """Name a process where that stands behind something else: ``(pid 123, qemu-system-x86)``."""
-    return f"(pid {pid}, {_program(pid)})"
-
-
 def _program(pid: int | str) -> str:
     with suppress(OSError):
         return whole(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
