@@ -10,19 +10,21 @@ from reconciler.commands.apply import remaining
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import Loaded, guarded
 from reconciler.core import shown, veil
+from reconciler.core.model import Swap
 from reconciler.core.revert import inverse
 from reconciler.core.written import latest
 from reconciler.host import lock
 from reconciler.host.people import caller, configfile
 from reconciler.host.refused import Refused
 from reconciler.render import text
-from reconciler.render.layout import printable
-from reconciler.run import journal
+from reconciler.render.layout import printable, wrapped
+from reconciler.run import claims, journal
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
     from reconciler.core.model import Plan
+    from reconciler.core.ownership import History
     from reconciler.core.written import Run
 
 
@@ -31,12 +33,14 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
 
     def command() -> int:
         of = _chosen(number)
-        plan = inverse(of, looking.look(terminal), latest(journal.written()))
+        see = looking.look(terminal)
+        plan = inverse(of, see, latest(journal.written()))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(veil.action, plan.actions)))
         seen, token = permission.given(approved), permission.token(asked)
         if token != seen:
             _show(terminal, of, plan)
+            _tell_declared(terminal, plan, claims.history("", see))
         if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
             return _remaining(terminal, plan)
         if not permission.granted(terminal, asked.actions, seen, yes=yes):
@@ -53,6 +57,18 @@ def _show(terminal: Terminal, of: Run, plan: Plan) -> None:
     head = f"run {of.number}, {printable(of.command)} by {of.user}, taken back"
     for line in (head, "", *text.plan(plan, terminal.width, terminal.paint)):
         terminal.say(line)
+
+
+def _tell_declared(terminal: Terminal, plan: Plan, history: History) -> None:
+    """Say which file sets again what is taken back: it declared that when it was applied last."""
+    places = {action.place for action in plan.actions if isinstance(action, Swap)}
+    for known in history.others():
+        if not places.isdisjoint(known.wanted):
+            told = (
+                f"{printable(known.config)} declared this at its last `apply`: as long as it does,"
+            )
+            for line in wrapped(f"{told} its next `apply` sets it again.", terminal.width, 0):
+                terminal.say(line)
 
 
 def _loaded(of: Run) -> Loaded:

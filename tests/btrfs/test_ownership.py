@@ -523,6 +523,21 @@ def test_two_files_that_want_different_values_neither_undoes_the_other(host: Wor
     planned(host, other)
 
 
+def test_revert_says_which_file_sets_it_again(host: World, vms: Path):
+    words = f"{host.file} declared this at its last `apply`: as long as it does, its next"
+    ran = host.vmtune("revert", "--yes")
+    assert words in ran.out, ran
+    assert not is_nocow(vms)
+    host.apply()
+    assert is_nocow(vms)
+    host.config("")
+    host.apply()
+    host.nocow(vms)
+    host.apply()
+    host.file.unlink()
+    assert words not in host.vmtune("revert", "--yes").out
+
+
 # --- some entries only
 
 
