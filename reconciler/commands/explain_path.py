@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from reconciler import exits
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
-from reconciler.commands.explain import coded, say
 from reconciler.commands.load import load
 from reconciler.config.paths import PathError, expand
 from reconciler.core import about, stub
@@ -47,10 +46,10 @@ def run(terminal: Terminal, kind: str, written: str, config: str | None, host: s
     if not items:
         raise Refused(f"{loaded.shown} declares nothing at {written}", _close(written, loaded))
     _there(items, path, see)
-    rows = about.rows(planning.make(loaded, see).changes, items, path)
-    mine = [row for row in rows if kind in {"", row.kind}]
+    found = about.rows(planning.make(loaded, see).changes, items, path)
+    mine = [row for row in found if kind in {"", row.kind}]
     if not mine:
-        hint = f"did you mean {rows[0].kind} {rows[0].name}?" if rows else _SHOWN
+        hint = f"did you mean {found[0].kind} {found[0].name}?" if found else _SHOWN
         raise Refused(f"{loaded.shown} declares no {kind} at {written}", hint)
     _file(terminal, items, path, see)
     _told(terminal, mine)
@@ -70,8 +69,6 @@ def _real(path: str, see: Snapshot) -> str:
 
 
 def _moved(item: Item, see: Snapshot) -> Item:
-    from reconciler.value import replace  # noqa: PLC0415 - few come by a link
-
     return replace(item, path=_real(item.path, see))
 
 

@@ -92,7 +92,7 @@ def document(data: Any) -> Document:
         )
     try:
         changes = tuple(_change(change) for change in codec.items(data["changes"]))
-        actions = tuple(codec.action(action) for action in codec.items(data["actions"]))
+        actions = tuple(map(codec.action, codec.items(data["actions"])))
         made = codec.text(data["created"]), codec.text(data["version"])
         facts = codec.items(data["facts"]) if "facts" in data else None
         rested = None if facts is None else tuple(map(rests.fact, facts))

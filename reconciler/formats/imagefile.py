@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from reconciler.formats import qcow2, qed, vmdk
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Callable
 
 MAGIC = 8
 """Bytes that tell whether a file may name others."""
@@ -33,7 +33,7 @@ def parts(head: bytes, path: str, top: str) -> tuple[str, tuple[str, ...]]:
     is left out, and so is all that a damaged header may mean.
     """
     try:
-        names = _reader(head).names(head)
+        names = _reader(head)(head)
     except ValueError:
         return "", ()
     found = (placed(name, path, top) for _, name in names)
@@ -52,7 +52,7 @@ def placed(name: str, path: str, top: str) -> str:
     return full.removeprefix(f"{top.rstrip('/')}/")
 
 
-def _reader(head: bytes) -> ModuleType:
+def _reader(head: bytes) -> Callable[[bytes], tuple[tuple[str, str], ...]]:
     if head.startswith(qcow2.MAGIC):
-        return qcow2
-    return qed if head.startswith(qed.MAGIC) else vmdk
+        return qcow2.names
+    return qed.names if head.startswith(qed.MAGIC) else vmdk.names

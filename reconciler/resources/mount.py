@@ -124,8 +124,8 @@ def want(spec: Spec, see: Snapshot) -> Iterator[Said]:
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     lines = [line for line in see(FstabLines()) if line.target == spec.target]
-    if not_btrfs := fstab_line.not_btrfs(mount, lines):
-        yield NotApplicable(not_btrfs)
+    if why := fstab_line.not_btrfs(mount, lines):
+        yield NotApplicable(why)
         return
     if refusal := fstab_line.not_editable(spec.target, place, lines, see):
         yield refusal

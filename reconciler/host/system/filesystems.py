@@ -180,8 +180,8 @@ def snapshot_plans(path: str) -> tuple[str, ...]:
         path = os.path.dirname(path)
     with inode.opened(path) as fd:
         found = tuple(snapshotters.of(btrfs.subvolume(fd).identifier))
-    if not found and (closed := snapshotters.closed()):
-        raise Hidden(f"{closed} is not readable as {caller.caller().name}")
+    if not found and (hidden := snapshotters.closed()):
+        raise Hidden(f"{hidden} is not readable as {caller.caller().name}")
     return found
 
 

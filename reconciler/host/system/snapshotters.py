@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from reconciler.formats import btrbk
 from reconciler.host import files
 from reconciler.host.kernel import btrfs, inode
 
@@ -39,8 +40,6 @@ def tools() -> Iterator[tuple[str, str, str]]:
 
 def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
     import glob  # noqa: PLC0415 - hosts with btrbk pay for it
-
-    from reconciler.formats import btrbk  # noqa: PLC0415 - the same
 
     for pattern in btrbk.subvolumes(data):
         for path in sorted(glob.glob(pattern)):
