@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler import exits
 from reconciler.commands import looking
 from reconciler.commands import plan as planning
+from reconciler.commands.explain import coded, say
 from reconciler.commands.load import load
 from reconciler.config.paths import PathError, expand
 from reconciler.core import about, stub
@@ -21,6 +22,7 @@ from reconciler.render import bars, text
 from reconciler.render import effect as lines
 from reconciler.render.layout import hanging, printable
 from reconciler.run import journal
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

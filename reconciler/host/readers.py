@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core import facts, places
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.host import process
-from reconciler.host.directories import directory, outline, tree
+from reconciler.host.directories import directory, outline, survey, tree
 from reconciler.host.people import caller
 from reconciler.host.refused import Refused
 from reconciler.host.system import cron, filesystems, fstab, mounts, systemd, texts
@@ -46,8 +46,6 @@ def _tree(query: facts.TreeOf, see: Snapshot) -> Tree:
     found = see(facts.TreeOf(query.path, query.apart))
     if not found.cow.count and not found.plain.count:
         return found
-    from reconciler.host.directories import survey  # noqa: PLC0415 - only where there is something
-
     # What was held for as long as a look waits is not waited for once more.
     patient = not found.busy
     uses = lambda: see(facts.Uses())  # noqa: E731

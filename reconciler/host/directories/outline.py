@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.images import is_second, is_stray
 from reconciler.core.tree import OPENED_TWICE, CowFile, Lot, Tree
-from reconciler.host.directories import busy
+from reconciler.host.directories import busy, strays
 from reconciler.host.directories.tally import Outline
 from reconciler.host.directories.tree import Walk, entries
 from reconciler.host.kernel import fiemap, inode, leased
@@ -35,8 +35,6 @@ def _judge(entry: Entry, found: Outline) -> None:
     status, name = entry.status, entry.path.rpartition("/")[2]
     is_file = stat.S_ISREG(status.st_mode)
     if is_file and is_stray(name):
-        from reconciler.host.directories import strays  # noqa: PLC0415 - they are seldom
-
         if why := strays.why_kept(entry.within, name):
             found.left_over.append(CowFile(entry.path, status.st_size, obstacle=why))
         else:

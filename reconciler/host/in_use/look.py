@@ -33,12 +33,12 @@ class Look:
     def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
         """Who has files or directories, in words; what nobody has is left out."""
         found = self.opened.who(inodes)
-        for inode, who in self.kernel.items():
-            if inode in inodes:
-                found.setdefault(inode, set()).add(who)
-        for inode, who in kernel_users.locked(inodes):
-            found.setdefault(inode, {who})
-        return {inode: tuple(sorted(names)) for inode, names in found.items()}
+        for number, who in self.kernel.items():
+            if number in inodes:
+                found.setdefault(number, set()).add(who)
+        for number, who in kernel_users.locked(inodes):
+            found.setdefault(number, {who})
+        return {number: tuple(sorted(names)) for number, names in found.items()}
 
     def handles(self, inode: Inode) -> tuple[str, ...]:
         """Who has an inode only by O_PATH, which no write lease sees."""

@@ -17,6 +17,7 @@ Mounts and FstabLines are given as the text of the file, a Standing as all of it
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from pathlib import Path
@@ -25,50 +26,46 @@ from typing import Any
 import yaml
 
 from reconciler.config import load
-from reconciler.core import (
-    discovery,
-    facts,
-    images,
-    layout,
-    places,
-    room,
-    stub,
-    subvolume,
-    tree,
-    wholeness,
-)
+from reconciler.core import facts
 from reconciler.core.plan import declare, make_plan
+from reconciler.core.room import Quota
 from reconciler.core.snapshot import Hidden, Query, Snapshot
 from reconciler.core.standing import Standing
+from reconciler.core.stub import Stub
+from reconciler.core.tree import Tree
+from reconciler.core.wholeness import Condition
 from reconciler.formats import fstab, libvirtxml, mountinfo
 from reconciler.formats.crontab import Job
 from reconciler.resources.registry import KINDS
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.core.model import Plan
 
 HOSTS = Path(__file__).parent / "hosts"
+
+
+def _kinds_of_question(base: type) -> Iterator[type]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds_of_question(kind)
+
+
 QUERIES = {
-    name: found
-    for room in (facts, layout, places, images, subvolume, discovery)
-    for name, found in vars(room).items()
-    if isinstance(found, type) and issubclass(found, Query) and dataclasses.is_dataclass(found)
+    kind.__name__: kind
+    for kind in _kinds_of_question(Query)
+    if dataclasses.is_dataclass(kind) and kind.__module__.startswith("reconciler.")
 }
-# These rooms know what comes from formats, and from typing, for type checkers only.
+# Rooms know what comes from formats, and from typing, for type checkers only.
 _TYPES = {
-    **vars(tree),
-    **vars(room),
-    **vars(stub),
-    **vars(wholeness),
-    **vars(images),
-    **vars(subvolume),
-    **vars(discovery),
-    **vars(facts),
-    **vars(layout),
-    **vars(places),
-    **vars(subvolume),
+    **{
+        name: found
+        for room in {
+            kind.__module__ for kind in (*QUERIES.values(), Standing, Tree, Stub, Quota, Condition)
+        }
+        for name, found in vars(sys.modules[room]).items()
+    },
     "Any": typing.Any,
     "ClassVar": typing.ClassVar,
     "Domain": libvirtxml.Domain,
