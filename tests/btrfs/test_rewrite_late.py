@@ -16,7 +16,7 @@ import pytest
 from reconciler.core.images import NOCOW
 from reconciler.host.directories import tree
 from reconciler.host.kernel import inode
-from reconciler.host.rewriting import copying, rewrite
+from reconciler.host.rewriting import copying, reasons, rewrite
 from tests.btrfs.each import contents
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
@@ -276,7 +276,7 @@ def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
         with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
             file.write(b"<mine>")
         os.utime(changed.old, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(rewrite.InUse, match="it is as it was"):
+        with pytest.raises(reasons.InUse, match="it is as it was"):
             rewrite.finish(changed)
     assert image.stat().st_ino == number
     assert image.read_bytes().startswith(b"<mine>")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.config import load, load_all_hosts
 from reconciler.config.declare import DEFAULTS
 from reconciler.config.document import read
+from reconciler.config.load import load, load_all_hosts
 from reconciler.config.paths import PathError, expand
 from reconciler.core.origin import Problems
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from reconciler.config import load
+from reconciler.config.load import load
 from reconciler.core import facts, places
 from reconciler.core.diff import compare
 from reconciler.core.model import Op, Poke, Swap
@@ -26,6 +26,7 @@ from reconciler.core.places import OFF, ON, Folder
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.snapshot import Snapshot
 from reconciler.core.standing import Standing
+from reconciler.core.tree import Tree
 from reconciler.formats import fstab, mark, mountinfo, tuning
 from reconciler.render import text
 from reconciler.resources.registry import KINDS
@@ -150,7 +151,7 @@ class Host:
 
     def _TreeOf(self, query):  # noqa: N802
         plain = self._Below(query)
-        return facts.Tree(plain=plain)
+        return Tree(plain=plain)
 
     def _Mounts(self, _query):  # noqa: N802
         compress = self.live.get(("", "compress"))

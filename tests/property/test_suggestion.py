@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.advice.words import declarable, tilde
-from reconciler.config import load
+from reconciler.config.load import load
 from reconciler.core.advice import Choice, Entry, Remark, Suggestion
 from reconciler.core.origin import Problems
 from reconciler.render.suggestion import lines

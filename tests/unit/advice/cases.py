@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.advice import subjects
 from reconciler.advice.doctor import examine
 from reconciler.advice.suggest import suggest
-from reconciler.config import load
+from reconciler.config.load import load
 from reconciler.core.snapshot import Snapshot
 from reconciler.render import doctor, suggestion
 from tests.unit.plan.decode import World, home_of

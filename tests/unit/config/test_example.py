@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reconciler.config import load, load_all_hosts
+from reconciler.config.load import load, load_all_hosts
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = (ROOT / "vmtune.yaml.example").read_bytes()

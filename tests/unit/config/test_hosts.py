@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.config import load, load_all_hosts
+from reconciler.config.load import load, load_all_hosts
 from reconciler.core.origin import Problems
 
 BASE = """\

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.config import load
 from reconciler.config.declare import DEFAULTS
+from reconciler.config.load import load
 from reconciler.config.schema import load_schema
 from reconciler.core.origin import Problems
 

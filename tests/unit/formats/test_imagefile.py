@@ -314,9 +314,9 @@ def test_a_damaged_header_raises_nothing_but_value_error(
     image = bytearray(good)
     for at, byte in damage:
         image[at % len(image)] = byte
-    for module in (qcow2, qed, vmdk):
+    for names in (qcow2.names, qed.names, vmdk.names):
         try:
-            found = module.names(bytes(image))
+            found = names(bytes(image))
         except ValueError:
             continue
         assert len(found) <= 1000

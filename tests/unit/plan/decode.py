@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from reconciler.config import load
+from reconciler.config.load import load
 from reconciler.core import facts
 from reconciler.core.plan import declare, make_plan
 from reconciler.core.room import Quota
