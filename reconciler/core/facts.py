@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar  # noqa: F401 - Any in quotes
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.core.room import Quota
 from reconciler.core.snapshot import Query
@@ -166,7 +166,7 @@ class Mounts(Query[tuple["Mount", ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Uses(Query["Any"]):
+class Uses(Query[Any]):
     """Who uses files and directories: one look at this host, in the host's own form."""
 
 
