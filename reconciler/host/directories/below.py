@@ -42,7 +42,7 @@ def put_property(place: PropertyBelow, want: Standing) -> None:
     """Set the property on each that lacks it, as its owner; Refused names what refuses it."""
     if want.count:
         raise Refused(f"{place.full}: what each of them had before is not known")
-    _each(place, lambda entry: _set_property(entry, place.compression))
+    put_each(place.path, place.apart, lambda entry: _set_property(entry, place.compression))
 
 
 def put_nocow(place: Below, want: Standing) -> None:
@@ -51,18 +51,19 @@ def put_nocow(place: Below, want: Standing) -> None:
     Refused says what refuses it, and where the names are not known.
     """
     if not want.count:
-        _each(place, _set_nocow)
+        put_each(place.path, place.apart, _set_nocow)
     elif want.is_whole:
         _take_off(place, want.named)
     else:
         raise Refused(f"{place.full}: only {len(want.named):,} of {want.count:,} names are known")
 
 
-def _each(place: Below | PropertyBelow, have_it: Callable[[Entry], None]) -> None:
+def put_each(path: str, apart: tuple[str, ...], have_it: Callable[[Entry], None]) -> None:
+    """Call ``have_it`` for each directory and file below a path; Refused names what refused."""
     mounted = frozenset(mount.target for mount in filesystems.mounts())
     failed: list[str] = []
     count = 0
-    for entry in entries(place.path, Walk(frozenset(place.apart), mounted)):
+    for entry in entries(path, Walk(frozenset(apart), mounted)):
         try:
             have_it(entry)
         except OSError as error:
@@ -71,7 +72,7 @@ def _each(place: Below | PropertyBelow, have_it: Callable[[Entry], None]) -> Non
                 failed.append(f"{entry.path}: {error.strerror}")
     if failed:
         more = f", and {count - _TOLD:,} more" if count > _TOLD else ""
-        raise Refused(f"{place.path}: {'; '.join(failed)}{more}")
+        raise Refused(f"{path}: {'; '.join(failed)}{more}")
 
 
 def _set_property(entry: Entry, wanted: str) -> None:
