@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core import facts, images, layout, subvolume
 from reconciler.host import machine
-from reconciler.host.directories import directory
+from reconciler.host.directories import below, directory
 from reconciler.host.system import systemd
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ def _images(query: images.Images, see: Snapshot) -> Standing:
 
 
 def _property(query: images.PropertyBelow, see: Snapshot) -> Standing:
-    from reconciler.host.directories import below  # noqa: PLC0415 - few entries set compression
-
     return below.standing(query, see(facts.TreeOf(query.path, query.apart, close=True)))
 
 
