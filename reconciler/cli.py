@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler import __version__, exits
+from reconciler import __version__, exit_codes
 from reconciler.console import Terminal, Unheard, unheard
 from reconciler.value import dataclass
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
 _TELLING = frozenset({"apply", "defrag"})
 """Commands that print lines of JSON with --json; the last line is the exit code."""
 
 
 # --- what a shell offers behind a command; click completes commands and options by itself
-
-
 def _files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
     """Leave names of files to the shell, which knows them best."""
     return [CompletionItem(_begun, type="file")]
@@ -38,18 +38,18 @@ def _subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
     if begun.startswith(("/", "~", ".")):
         return [CompletionItem(begun, type="file")]
-    from reconciler.commands import glossary  # noqa: PLC0415 - a command is loaded when it is called
+    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
 
-    names = (name for name in glossary.names() if name.lower().startswith(begun.lower()))
-    return [CompletionItem(name, help=glossary.sentence(name)) for name in names]
+    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
+    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
 
 
 def _runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
     """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
-    from reconciler.host.refused import Refused  # noqa: PLC0415 - as above
+    from reconciler.errors import HostError  # noqa: PLC0415 - as above
     from reconciler.run import journal  # noqa: PLC0415
 
-    with suppress(Refused, OSError):
+    with suppress(HostError, OSError):
         found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
         return [
             CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
@@ -59,8 +59,6 @@ def _runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
 
 
 # --- the options of every command
-
-
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What the options of every command say; None where they are not given."""
@@ -148,8 +146,6 @@ def cli(context: click.Context, /, **given: Any) -> None:
 
 
 # --- the commands
-
-
 @cli.command()
 @click.option(
     "-o",
@@ -166,12 +162,13 @@ def init(chosen: Chosen, output: str | None) -> int:
     image files in the usual places, snapshot tools and hand-made cron lines.
     Says for each what was found, what is suggested, why, and at what price.
     """
-    from reconciler.commands import init as command  # noqa: PLC0415
+    from reconciler.commands import init  # noqa: PLC0415
 
-    return command.run(chosen.terminal, chosen.host, output)
+    return init.run(chosen.terminal, chosen.host, output)
 
 
 RISKS = ("raid", "snapshots", "rewrite-images", "root-options")
+
 _allow = click.option(
     "--allow",
     metavar="RISK",
@@ -191,9 +188,9 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
     Without FILE it is the configuration that plan would use; - or /dev/stdin is
     standard input. All problems are printed at once as file:line:column.
     """
-    from reconciler.commands import validate as command  # noqa: PLC0415 - each pays for itself
+    from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
 
-    return command.run(chosen.terminal, files or (chosen.config,), chosen.host, all_hosts)
+    return validate.run(chosen.terminal, files or (chosen.config,), chosen.host, all_hosts)
 
 
 @cli.command()
@@ -225,9 +222,9 @@ def plan(
     --detailed-exitcode it exits with 2 when something differs, and with 7 when nothing
     does that could be changed but something declared is refused.
     """
-    from reconciler.commands import plan as command  # noqa: PLC0415
+    from reconciler.commands import plan as planning  # noqa: PLC0415
 
-    return command.run(
+    return planning.run(
         chosen.terminal,
         chosen.config,
         chosen.host,
@@ -244,9 +241,9 @@ def plan(
 @click.pass_obj
 def show(chosen: Chosen, plan: str) -> int:
     """Show a saved plan, also one that is stale or was applied."""
-    from reconciler.commands import show as command  # noqa: PLC0415
+    from reconciler.commands import show  # noqa: PLC0415
 
-    return command.run(chosen.terminal, plan)
+    return show.run(chosen.terminal, plan)
 
 
 @cli.command()
@@ -275,9 +272,9 @@ def apply(
     change fails, those that need it are not made, and all others are. Running it
     again does the rest.
     """
-    from reconciler.commands import apply as command  # noqa: PLC0415
+    from reconciler.commands import apply  # noqa: PLC0415
 
-    return command.run(
+    return apply.run(
         chosen.terminal, chosen.config, chosen.host, words, allow=allow, yes=yes, approved=approved
     )
 
@@ -301,9 +298,9 @@ def status(chosen: Chosen, html: str | None) -> int:
     differs that could be changed but something declared is refused, with 6 when only
     root could tell.
     """
-    from reconciler.commands import status as command  # noqa: PLC0415
+    from reconciler.commands import status  # noqa: PLC0415
 
-    return command.run(chosen.terminal, chosen.config, chosen.host, html)
+    return status.run(chosen.terminal, chosen.config, chosen.host, html)
 
 
 @cli.command()
@@ -316,9 +313,9 @@ def doctor(chosen: Chosen) -> int:
     configuration it looks at the images that `vmtune init` finds. Exits with 1 when
     something fails, else with 6 when something could not be seen.
     """
-    from reconciler.commands import doctor as command  # noqa: PLC0415
+    from reconciler.commands import doctor  # noqa: PLC0415
 
-    return command.run(chosen.terminal, chosen.config, chosen.host)
+    return doctor.run(chosen.terminal, chosen.config, chosen.host)
 
 
 @cli.command()
@@ -333,9 +330,9 @@ def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
     Shown and asked like any other plan. What someone else changed since is
     left alone, and said.
     """
-    from reconciler.commands import revert as command  # noqa: PLC0415
+    from reconciler.commands import revert  # noqa: PLC0415
 
-    return command.run(chosen.terminal, run, yes=yes, approved=approved)
+    return revert.run(chosen.terminal, run, yes=yes, approved=approved)
 
 
 @cli.command()
@@ -349,13 +346,13 @@ def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
     what the plan says of it, with each code explained. A row of the plan can be
     named as it begins: `images ~/images/win11.raw`.
     """
-    from reconciler.commands import explain as command  # noqa: PLC0415
+    from reconciler.commands import explain  # noqa: PLC0415
 
     if as_list:
-        return command.listed(chosen.terminal)
+        return explain.listed(chosen.terminal)
     if not subject:
         raise click.UsageError("name a code, a kind or a path, or say --list")
-    return command.run(chosen.terminal, subject, chosen.config, chosen.host)
+    return explain.run(chosen.terminal, subject, chosen.config, chosen.host)
 
 
 @cli.command()
@@ -375,7 +372,7 @@ def completion(chosen: Chosen, shell: str) -> int:
     found = get_completion_class(shell)
     if found:
         chosen.terminal.say(found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source())
-    return exits.DONE
+    return exit_codes.DONE
 
 
 @cli.command()
@@ -395,9 +392,9 @@ def defrag(chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...]) -> in
     since there is nothing to take back. What is scheduled under `defrag:` is done
     by btrfs-progs: root's timer runs no program out of a home.
     """
-    from reconciler.commands import defrag as command  # noqa: PLC0415 - each pays for itself
+    from reconciler.commands import defrag  # noqa: PLC0415 - each pays for itself
 
-    return command.run(chosen.terminal, paths, allow)
+    return defrag.run(chosen.terminal, paths, allow)
 
 
 @cli.command()
@@ -417,9 +414,9 @@ def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int
     and reading afterwards. Says first what it will write; needs no root where
     you may write, and leaves nothing behind.
     """
-    from reconciler.commands import measure as command  # noqa: PLC0415
+    from reconciler.commands import measure  # noqa: PLC0415
 
-    return command.run(chosen.terminal, path, size, rounds, yes=yes)
+    return measure.run(chosen.terminal, path, size, rounds, yes=yes)
 
 
 @cli.command()
@@ -430,14 +427,12 @@ def history(chosen: Chosen, run: int | None) -> int:
 
     With RUN, every action of that one.
     """
-    from reconciler.commands import history as command  # noqa: PLC0415
+    from reconciler.commands import history  # noqa: PLC0415
 
-    return command.run(chosen.terminal, run)
+    return history.run(chosen.terminal, run)
 
 
 # --- the end of every error
-
-
 def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say and return the exit code; an error is one line on standard error.
 
@@ -456,18 +451,18 @@ def _fenced(command: Callable[[], Any], terminal: Terminal) -> int:
         code = command()
     except KeyboardInterrupt:
         terminal.complain("interrupted; nothing was changed")
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except Unheard as nobody:
         if str(nobody):
             terminal.complain(f"the answer cannot be written: {nobody}")
-        return exits.ERROR
+        return exit_codes.ERROR
     except BrokenPipeError:
         # The reader of a pipe went away; without this Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.ERROR
+        return exit_codes.ERROR
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user
         return _unexpected(error, terminal)
-    return code if isinstance(code, int) else exits.DONE
+    return code if isinstance(code, int) else exit_codes.DONE
 
 
 def _run(arguments: list[str], terminal: Terminal) -> Any:
@@ -477,7 +472,7 @@ def _run(arguments: list[str], terminal: Terminal) -> Any:
     except click.ClickException as error:
         error.show()
         terminal.fail([{"message": error.format_message(), "hint": ""}])
-        return exits.USAGE if isinstance(error, click.UsageError) else exits.ERROR
+        return exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.ERROR
     except click.Abort:
         raise KeyboardInterrupt from None
     except OSError as error:
@@ -488,7 +483,7 @@ def _run(arguments: list[str], terminal: Terminal) -> Any:
         if not os.environ.get("_VMTUNE_COMPLETE"):
             raise
         terminal.complain("_VMTUNE_COMPLETE is for the script of `vmtune completion` alone")
-        return exits.USAGE
+        return exit_codes.USAGE
 
 
 def _named(arguments: Sequence[str]) -> str:
@@ -514,4 +509,4 @@ def _unexpected(error: Exception, terminal: Terminal) -> int:
         f"this is a fault of vmtune: {type(error).__name__}: {error}",
         "VMTUNE_DEBUG=1 shows where; please report it with that",
     )
-    return exits.ERROR
+    return exit_codes.ERROR

@@ -8,12 +8,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from reconciler.core.model import Op
-from reconciler.render.layout import printable
+from reconciler.facts.diagnostics import Op
+from reconciler.report.wrap import printable
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
 
 _COLOURS = {
     Op.ADD: "32",
@@ -25,10 +26,11 @@ _COLOURS = {
     Op.SAME: "2",
 }
 
-
 _TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
 """Colours of the parts of a bar."""
+
 _WIDTH = 80
+
 _DIGITS = 6
 """No terminal is that wide, and int() refuses thousands of them."""
 
@@ -74,7 +76,7 @@ def _columns() -> int:
         return _WIDTH
 
 
-class Unheard(Exception):  # noqa: N818 - nobody's fault
+class Unheard(Exception):
     """The answer cannot be printed: why, or nothing when its reader just went away."""
 
 

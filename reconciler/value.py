@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from dataclasses import dataclass, field, replace
 
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from dataclasses import dataclass, field, replace
+if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = ["dataclass", "field", "replace", "types_of"]
@@ -193,8 +197,11 @@ _METHODS = {
     "__eq__": _comparison(operator.eq),
     "__dataclass_fields__": _Fields(),
 }
+
 _ORDER = {f"__{name}__": _comparison(getattr(operator, name)) for name in ("lt", "le", "gt", "ge")}
+
 _FROZEN = {"__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
+
 _MUTABLE = {"__hash__": None}
 
 

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
-from reconciler import exits
-from reconciler.commands import choose, looking, permission, waiting
+from reconciler import exit_codes
+from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import guarded, load, load_chosen
-from reconciler.core import document, former, rests, shown
-from reconciler.core.model import Op, Swap
-from reconciler.core.origin import Problems
-from reconciler.core.sizes import counted
-from reconciler.host import lock
-from reconciler.host.people import caller, configfile
-from reconciler.host.refused import Refused
-from reconciler.render import text
-from reconciler.render.layout import printable
+from reconciler.engine import document, preconditions, restore, shown
+from reconciler.engine.model import Swap
+from reconciler.errors import ConfigErrors, HostError
+from reconciler.facts.diagnostics import Op
+from reconciler.formats.sizes import counted
+from reconciler.linux import lock, trusted_input, users
+from reconciler.report import text
+from reconciler.report.wrap import printable
 from reconciler.run import claims
 from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
-    from reconciler.core.model import Action, Plan
-    from reconciler.core.rests import Fact
-    from reconciler.core.snapshot import Snapshot
+    from reconciler.engine.model import Action, Plan
+    from reconciler.engine.preconditions import Fact
+    from reconciler.facts.host_view import HostView
+
 
 _STALE = "the plan is stale, and nothing was changed"
 
@@ -47,11 +48,11 @@ def run(  # noqa: PLR0913 - one per option
     """The exit code as in exits; ``approved`` is the token of a plan that was said yes to."""
 
     def command() -> int:
-        if host and host.lower() != configfile.short_hostname():
-            raise Refused(f"--host {host} is for looking at another host's plan, not for apply")
+        if host and host.lower() != trusted_input.short_hostname():
+            raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
         file = words[0] if choose.is_saved_plan(words) else ""
         if file and allow:
-            raise Refused(
+            raise HostError(
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
@@ -64,31 +65,31 @@ def run(  # noqa: PLR0913 - one per option
 
 
 def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
-    see = looking.look(terminal)
+    see = host_view.look(terminal)
     plan = planning.make(loaded, see)
-    seen, token = permission.given(approved), permission.token(plan)
+    seen, token = approval.given(approved), approval.token(plan)
     if token != seen:
         if terminal.json:
             made = planning.document_of(loaded, plan, see)
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
-    facts = rests.by_action(plan.actions, see)
-    if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
+    facts = preconditions.by_action(plan.actions, see)
+    if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
         is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
-        if caller.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
-            with lock.held(waiting.telling(terminal)):
-                now = planning.make(loaded, looking.look(terminal))
+        if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
+            with lock.held(telling(terminal)):
+                now = planning.make(loaded, host_view.look(terminal))
                 if now.actions and is_passing:
                     return _locked(terminal, loaded, plan, facts, yes=yes)
                 _note(now)
                 plan = now if is_passing else plan
         return remaining(terminal, plan)
-    if not permission.granted(terminal, plan.actions, seen, yes=yes):
-        return exits.ERROR
-    if not caller.is_root():
+    if not approval.granted(terminal, plan.actions, seen, yes=yes):
+        return exit_codes.ERROR
+    if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
         return _as_root(terminal, loaded, [*words, *loaded.entry_words])
-    with lock.held(waiting.telling(terminal)):
+    with lock.held(telling(terminal)):
         return _locked(terminal, loaded, plan, facts, yes=yes)
 
 
@@ -107,10 +108,12 @@ def _locked(
     yes: bool,
 ) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    now, see = waiting.settled(terminal, loaded, then)
+    now, see = settled(terminal, loaded, then)
     # What another run has done meanwhile may rest on other facts since.
     left = [each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, see)]
-    if other := tuple(dict.fromkeys(rests.changed((f for each in left for f in facts[each]), see))):
+    if other := tuple(
+        dict.fromkeys(preconditions.changed((f for each in left for f in facts[each]), see))
+    ):
         return _stale(terminal, _STALE, other)
     if shown.unseen(then, now):
         if not yes:
@@ -143,17 +146,17 @@ def _left(terminal: Terminal, loaded: Loaded) -> int:
     """Say what is still to do, or refused, now that all of a plan is done: a saved one, too."""
     if loaded.choice:  # what is done has no row any more
         loaded = replace(loaded, choice=loaded.choice.again())
-    again = planning.make(loaded, looking.look(terminal))
+    again = planning.make(loaded, host_view.look(terminal))
     _note(again)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
-    return exits.PART_WAY if again.actions else remaining(terminal, again)
+    return exit_codes.PART_WAY if again.actions else remaining(terminal, again)
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
-    from reconciler.commands import elevate  # noqa: PLC0415 - root is root already
+    from reconciler.commands import root  # noqa: PLC0415 - root is root already
 
-    return elevate.become_root(terminal, loaded, "apply", words)
+    return root.become_root(terminal, loaded, "apply", words)
 
 
 def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
@@ -163,17 +166,17 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     saved = planfile.load(file)
     try:
         loaded = load(saved.world.config, None, saved.world.allow)
-    except Problems as problems:  # there were none when the plan was made
+    except ConfigErrors as problems:  # there were none when the plan was made
         return _stale(terminal, _STALE, map(str, problems.problems))
-    final = tuple(filter(former.is_final, saved.plan.actions))
-    if not yes and not _agreed(terminal, final, permission.given(approved)):
-        return exits.ERROR
-    if not caller.is_root():
-        said = str(permission.Token(permission.digest(final), ""))
+    final = tuple(filter(restore.is_final, saved.plan.actions))
+    if not yes and not _agreed(terminal, final, approval.given(approved)):
+        return exit_codes.ERROR
+    if not users.is_root():
+        said = str(approval.Token(approval.digest(final), ""))
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
         return _as_root(terminal, loaded, words)
-    with lock.held(waiting.telling(terminal)):
-        now, see = waiting.settled(terminal, loaded, saved.plan)
+    with lock.held(telling(terminal)):
+        now, see = settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, see)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale)
@@ -185,22 +188,22 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         return execute(terminal, work, lambda: _left(terminal, loaded))
 
 
-def _agreed(terminal: Terminal, final: Sequence[Action], seen: permission.Token) -> bool:
+def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -> bool:
     """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
-    see = looking.look(terminal) if final and permission.digest(final) != seen.actions else None
+    see = host_view.look(terminal) if final and approval.digest(final) != seen.actions else None
     left = [each for each in final if see and not _is_done(each, see)]
     for action in left:
         terminal.report(f"  revert cannot take it back: {text.action(action)}")
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
-    return permission.granted(terminal, left, seen, yes=False, ask=ask)
+    return approval.granted(terminal, left, seen, yes=False, ask=ask)
 
 
-def _is_undone(action: Action, see: Snapshot) -> bool:
+def _is_undone(action: Action, see: HostView) -> bool:
     return isinstance(action, Swap) and see.maybe(action.place) != action.want
 
 
-def _is_done(action: Action, see: Snapshot) -> bool:
+def _is_done(action: Action, see: HostView) -> bool:
     return isinstance(action, Swap) and see.maybe(action.place) == action.want
 
 
@@ -209,16 +212,48 @@ def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
     shown = [printable(line.strip()) for line in lines]
     terminal.report("\n".join([f"vmtune: {what}", *(f"  {line}" for line in shown)]))
     terminal.fail([{"message": line, "hint": what} for line in shown])
-    return exits.STALE
+    return exit_codes.STALE
 
 
 def remaining(terminal: Terminal, plan: Plan) -> int:
     """All that could be done is done: 0, or 7 or 6 with a last line that says why."""
     code = planning.exit_code(replace(plan, actions=()))
-    op = {exits.REFUSED: Op.BLOCKED, exits.UNSEEN: Op.UNKNOWN}.get(code)
+    op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
     if op:
         rows = [row for row in plan.changes if row.op is op and row.applicable]
         terminal.event("left", changes=[document.plain_change(row) for row in rows])
         for line in text.counted_rows(plan, op, terminal.width):
             terminal.say(line)
     return code
+
+
+_PAUSES = (0.05, 0.1, 0.2, 0.3, 0.4)
+"""Seconds between looks: who has an image open for longer than all of them is no passer-by."""
+
+
+def telling(terminal: Terminal) -> Callable[[str, float], None]:
+    """Make what tells the user whose run is waited for, once for each holder of the lock."""
+
+    def tell(holder: str, seconds: float) -> None:
+        terminal.progress(
+            f"waiting for another vmtune to end ({holder}), for up to {seconds:.0f} seconds"
+        )
+        terminal.event("waiting", holder=holder, seconds=round(seconds))
+
+    return tell
+
+
+def settled(terminal: Terminal, loaded: Loaded, then: Plan) -> tuple[Plan, HostView]:
+    """Plan again; look a second time where an image is open that nobody had open before.
+
+    Backups, lsattr and other runs of vmtune open each image for a moment.
+    """
+    see = host_view.look(terminal)
+    now = planning.make(loaded, see)
+    for pause in _PAUSES:
+        if not shown.opened(then, now):
+            break
+        time.sleep(pause)
+        see = host_view.look(terminal)
+        now = planning.make(loaded, see)
+    return now, see

@@ -6,15 +6,15 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.config.paths import PathError, expand
-from reconciler.host.people import caller
-from reconciler.host.refused import Misused
+from reconciler.config.hosts import PathError, expand
+from reconciler.errors import Misused
+from reconciler.linux import users
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.core.model import Change, Plan
+    from reconciler.engine.model import Change, Plan
 
 
 def _kinds() -> frozenset[str]:
@@ -113,7 +113,7 @@ def _word(typed: str) -> _Word:
 
 def _absolute(typed: str) -> str:
     try:
-        return expand(typed, caller.home_of) if typed[:1] in "/~" else caller.absolute(typed)
+        return expand(typed, users.home_of) if typed[:1] in "/~" else users.absolute(typed)
     except PathError as error:
         raise Misused(str(error), error.hint) from None
 
@@ -130,7 +130,7 @@ def _paths(change: Change) -> Iterable[str]:
         yield change.about
     if change.name.startswith(("/", "~")):
         try:
-            yield expand(change.name, caller.home_of)
+            yield expand(change.name, users.home_of)
         except PathError:
             return
 

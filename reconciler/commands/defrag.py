@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exits
-from reconciler.commands.interrupt import Interrupt
+from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
-from reconciler.commands.progress import Progress
-from reconciler.core.sizes import binary
-from reconciler.core.watch import Watch
-from reconciler.host import clock, machine
-from reconciler.host.refused import Refused
-from reconciler.host.rewriting.defrag import Work, look, place
-from reconciler.render import defrag as lines
-from reconciler.render.progress import duration
+from reconciler.commands.progress import Interrupt, ProgressView
+from reconciler.engine.reporter import Reporter
+from reconciler.errors import HostError
+from reconciler.formats.sizes import binary
+from reconciler.linux import machine
+from reconciler.report import defrag as defrag_report
+from reconciler.report.progress import duration
+from reconciler.resources.defrag.now import Work, look, place
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.console import Terminal
-    from reconciler.core.defragment import Ended, Found, Left, Outcome
-    from reconciler.host.rewriting.defrag import Place
+    from reconciler.resources.defrag.now import Place
+    from reconciler.resources.defrag.ranges import Ended, Found, Left, Outcome
+
 
 FORMAT = "vmtune.defrag/1"
 
@@ -37,7 +37,7 @@ def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
         known: set[tuple[int, int]] = set()
         found = [look(each, allowed, known, len(places) > 1) for each in places]
         for each in found:
-            for line in lines.found(each, terminal.width):
+            for line in defrag_report.found(each, terminal.width):
                 terminal.say(line)
         _fits(places, found)
         return _done(terminal, places, found, allowed)
@@ -51,7 +51,7 @@ def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
         here = [of for at, of in zip(places, found, strict=True) if at.uuid == one.uuid]
         more = sum(file.lies.shared for of in here for file in of.files)
         if more > one.free:
-            raise Refused(
+            raise HostError(
                 f"{one.path}: snapshots or clones share {binary(more)} of what would be rewritten, "
                 f"which may stay in use beside it; {binary(one.free)} are free",
                 "make room, or leave --allow snapshots away",
@@ -62,10 +62,10 @@ def _done(
     terminal: Terminal, places: Sequence[Place], found: Sequence[Found], allowed: bool
 ) -> int:
     since = time.monotonic()
-    going = Progress(replace(terminal, lenient=True))
+    going = ProgressView(replace(terminal, lenient=True))
     going.begin(1)
     with Interrupt() as interrupt:
-        work = Work(found, allowed, Watch(going, lambda: interrupt.asked))
+        work = Work(found, allowed, Reporter(going, lambda: interrupt.asked))
         outcomes = [work.run(at, of) for at, of in zip(places, found, strict=True)]
         going.end()
     seconds = time.monotonic() - since
@@ -76,18 +76,18 @@ def _done(
         raise work.problem
     if interrupt.asked:
         terminal.complain("interrupted", "what was done stays; running it again goes on from there")
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     if any(of.left or end.left for of, end in zip(found, outcomes, strict=True)):
-        return exits.ERROR
-    return exits.UNSEEN if any(each.unseen.count for each in found) else exits.DONE
+        return exit_codes.ERROR
+    return exit_codes.UNSEEN if any(each.unseen.count for each in found) else exit_codes.DONE
 
 
 def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:
     terminal.say()
     for each in outcomes:
-        for line in lines.outcome(each, terminal.width):
+        for line in defrag_report.outcome(each, terminal.width):
             terminal.say(line)
-    for line in lines.total(outcomes, took, terminal.width):
+    for line in defrag_report.total(outcomes, took, terminal.width):
         terminal.say(line)
 
 
@@ -95,7 +95,7 @@ def _plain(found: Sequence[Found], outcomes: Sequence[Outcome], seconds: float) 
     return {
         "format": FORMAT,
         "version": __version__,
-        "created": clock.now(),
+        "created": machine.now(),
         "kernel": machine.kernel(),
         "seconds": seconds,
         "paths": [_path(of, end) for of, end in zip(found, outcomes, strict=True)],

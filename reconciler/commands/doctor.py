@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exits
-from reconciler.advice import subjects
-from reconciler.advice.doctor import examine
-from reconciler.commands import looking
+from reconciler import __version__, exit_codes
+from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load
-from reconciler.core.advice import Health, Row
-from reconciler.core.ownership import is_orphaned
-from reconciler.host import clock
-from reconciler.host.people import configfile
-from reconciler.render import doctor as shown
-from reconciler.render import text
+from reconciler.discovery import subjects
+from reconciler.discovery.doctor import examine
+from reconciler.engine.ownership import is_orphaned
+from reconciler.facts.advice import Health, Row
+from reconciler.linux import machine, trusted_input
+from reconciler.report import doctor as doctor_report
+from reconciler.report import text
 from reconciler.run import claims
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
-    from reconciler.core.snapshot import Snapshot
+    from reconciler.facts.host_view import HostView
+
 
 FORMAT = "vmtune.doctor/1"
 
@@ -32,16 +32,16 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
 
     def command() -> int:
         loaded = _loaded(config, host)
-        see = looking.look(terminal)
+        see = host_view.look(terminal)
         looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
         rows = (*examine(looked, see), *_left_behind(loaded, see))
         code = _code(rows)
-        name = loaded.host if loaded else host or configfile.short_hostname()
+        name = loaded.host if loaded else host or trusted_input.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
         for line in text.header(f"host {name}   {where}", "read only", terminal.width):
             terminal.say(line)
         terminal.say()
-        for line in shown.lines(rows, terminal.width, terminal.paint):
+        for line in doctor_report.lines(rows, terminal.width, terminal.paint):
             terminal.say(line)
         terminal.data(_plain(name, loaded, rows, code))
         return code
@@ -49,12 +49,12 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
     return guarded(terminal, command)
 
 
-def _left_behind(loaded: Loaded | None, see: Snapshot) -> Iterator[Row]:
+def _left_behind(loaded: Loaded | None, see: HostView) -> Iterator[Row]:
     """Yield a row for each thing that a configuration had set which is gone."""
     history = claims.history(loaded.file if loaded else "", see)
     if not history.has_gone:
         return
-    from reconciler.core.plan import declare, make_plan  # noqa: PLC0415 - few hosts need it
+    from reconciler.engine.plan import declare, make_plan  # noqa: PLC0415 - few hosts need it
     from reconciler.resources.registry import KINDS  # noqa: PLC0415
 
     declared = declare(loaded.items if loaded else (), KINDS)
@@ -68,15 +68,15 @@ def _code(rows: Sequence[Row]) -> int:
     """Warnings count for nothing; a row that nobody saw is no row that is well."""
     found = {row.health for row in rows}
     if Health.FAIL in found:
-        return exits.ERROR
-    return exits.UNSEEN if Health.UNSEEN in found else exits.DONE
+        return exit_codes.ERROR
+    return exit_codes.UNSEEN if Health.UNSEEN in found else exit_codes.DONE
 
 
 def _loaded(config: str | None, host: str | None) -> Loaded | None:
     """The configuration; None where there is none to be found, and none was named."""
     try:
         return load(config, host)
-    except configfile.NoneFound:
+    except trusted_input.NoneFound:
         return None
 
 
@@ -84,7 +84,7 @@ def _plain(host: str, loaded: Loaded | None, rows: Sequence[Row], code: int) -> 
     return {
         "format": FORMAT,
         "version": __version__,
-        "created": clock.now(),
+        "created": machine.now(),
         "host": host,
         "config": loaded.path if loaded else None,
         "exit": code,

@@ -6,22 +6,22 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler import exits
-from reconciler.commands import looking
-from reconciler.commands.interrupt import Interrupt
-from reconciler.commands.progress import Progress
-from reconciler.core import codec
-from reconciler.core.images import Images
-from reconciler.core.model import Swap
-from reconciler.core.needs import Needs
-from reconciler.core.sizes import counted
-from reconciler.core.snapshot import Hidden
-from reconciler.host import writers
-from reconciler.host.refused import Refused
-from reconciler.render import runs, text
-from reconciler.render.layout import wrapped
+from reconciler import exit_codes
+from reconciler.commands import host_view
+from reconciler.commands.progress import Interrupt, ProgressView
+from reconciler.engine import codec
+from reconciler.engine.model import Swap
+from reconciler.engine.order import Needs
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats.sizes import counted
+from reconciler.report import history as history_report
+from reconciler.report import text
+from reconciler.report.wrap import wrapped
+from reconciler.resources import writes
+from reconciler.resources.images.places import Images
 from reconciler.run import apply as running
-from reconciler.run import journal, measured
+from reconciler.run import journal
 from reconciler.run.record import Recorder
 from reconciler.value import dataclass, replace
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.console import Terminal
-    from reconciler.core.model import Action, Change
-    from reconciler.core.snapshot import Snapshot
+    from reconciler.engine.model import Action, Change
+    from reconciler.facts.host_view import HostView
     from reconciler.run.apply import Result
 
-_RESULTS = {exits.DONE: "done", exits.INTERRUPTED: "interrupted"}
+
+_RESULTS = {exit_codes.DONE: "done", exit_codes.INTERRUPTED: "interrupted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ class Work:
     config: str
 
 
-def execute(terminal: Terminal, work: Work, after: Callable[[], int] = lambda: exits.DONE) -> int:
+def execute(
+    terminal: Terminal, work: Work, after: Callable[[], int] = lambda: exit_codes.DONE
+) -> int:
     """Do the actions in order, under the lock; return 0 when each was read back, else 1, 3 or 130.
 
     ``after`` has the last word when all went well: a signal does not end it either.
     """
-    writers.sweep()
+    writes.sweep()
     recorder = Recorder(work.command, work.config, work.actions)
     with Interrupt() as interrupt:
         # The work goes on where nobody listens any more: a pager that ends is no reason to stop.
@@ -64,7 +67,7 @@ class _Telling:
 
     def __init__(self, terminal: Terminal, recorder: Recorder, total: int) -> None:
         self._terminal, self._recorder, self._total = terminal, recorder, total
-        self.going = Progress(terminal)
+        self.going = ProgressView(terminal)
         self.begun = 0
         """How many were begun."""
         self.under_way = 0
@@ -92,7 +95,7 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
     telling = _Telling(terminal, recorder, len(actions))
     terminal.say()
     try:
-        recorder.images("before", measured.seen(actions))
+        recorder.images("before", running.seen(actions))
         results = running.apply(
             actions,
             Needs(work.changes),
@@ -101,18 +104,18 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             stop=lambda: interrupt.asked,
             going=telling.going,
         )
-        see = looking.look(terminal)
+        see = host_view.look(terminal)
         code = _judged(terminal, results, interrupt, see)
-        recorder.images("after", measured.seen(actions, see))
+        recorder.images("after", running.seen(actions, see))
         recorder.finish(_RESULTS.get(code, "part way"))
         if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
             _tell_images(terminal, recorder.number)
-    except Refused as refused:  # the journal cannot be written, so nothing more is done
+    except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
-        return exits.PART_WAY if telling.begun else exits.ERROR
+        return exit_codes.PART_WAY if telling.begun else exit_codes.ERROR
     except Exception as error:
         if telling.under_way:
-            with suppress(Refused):
+            with suppress(HostError):
                 why = f"{type(error).__name__}: {error}"
                 recorder.end(telling.under_way, running.Outcome.FAILED.value, why)
         recorder.give_up()
@@ -134,11 +137,11 @@ def _broken_off(
         f"stopped part way by a fault of vmtune: {type(error).__name__}: {error}",
         "running it again goes on from there; VMTUNE_DEBUG=1 shows where, please report it",
     )
-    return exits.PART_WAY
+    return exit_codes.PART_WAY
 
 
 def _judged(
-    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, see: Snapshot
+    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, see: HostView
 ) -> int:
     """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
     bad = [result for result in results if result.outcome in running.BAD]
@@ -155,24 +158,24 @@ def _judged(
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
-    held = exits.DONE if is_stopped else _read_back(terminal, results, see)
+    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, see)
     if not bad and not undone:
         return held
     told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
     told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} left"] * bool(undone)
     stays = "what was done stays; " if len(bad) + len(undone) < len(results) else ""
     terminal.complain(", ".join(told), f"{stays}running it again does the rest, where it can be")
-    return exits.INTERRUPTED if is_stopped else exits.PART_WAY
+    return exit_codes.INTERRUPTED if is_stopped else exit_codes.PART_WAY
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
     """What became of the images that were rewritten, as the journal keeps it."""
-    if told := runs.rewritten(journal.run(number)):
+    if told := history_report.rewritten(journal.run(number)):
         for line in wrapped(told, terminal.width, 0):
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, results: Sequence[Result], see: Snapshot) -> int:
+def _read_back(terminal: Terminal, results: Sequence[Result], see: HostView) -> int:
     """Look at every place that was put afresh, once all of it is on disk."""
     swaps = [result.action for result in results if isinstance(result.action, Swap)]
     put = [
@@ -180,20 +183,20 @@ def _read_back(terminal: Terminal, results: Sequence[Result], see: Snapshot) -> 
         for result in results
         if isinstance(result.action, Swap) and result.outcome in running.GOOD
     ]
-    writers.settle(swap.place for swap in put)
+    writes.settle(swap.place for swap in put)
     lost = []
     for swap in put:
         try:
             if see(swap.place) != swap.want:
                 lost.append(swap)
-        except Hidden:
+        except NotVisible:
             lost.append(swap)
     held = len(put) - len(lost)
     if swaps and not put:
-        return exits.DONE  # nothing was done, which is told already
+        return exit_codes.DONE  # nothing was done, which is told already
     terminal.say()
     terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
     terminal.event("verified", held=held, of=len(swaps))
     for swap in lost:
         terminal.report(f"  is not so any more: {text.action(swap)}")
-    return exits.PART_WAY if lost else exits.DONE
+    return exit_codes.PART_WAY if lost else exit_codes.DONE

@@ -1,24 +1,45 @@
-"""``vmtune explain``: the long text behind a code, a kind of resource, or a path."""
+"""``vmtune explain``: the long text behind a code, a kind of resource, or a path.
+
+A path is an entry of the configuration, or a file below one.
+"""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
+import sys
 from typing import TYPE_CHECKING
 
-from reconciler import exits
-from reconciler.commands.glossary import MODULES, names, of_kind, sentence
-from reconciler.commands.load import guarded
-from reconciler.host.refused import Refused
-from reconciler.render import topics
-from reconciler.render.codes import CODES
-from reconciler.render.layout import wrapped
-from reconciler.render.topics import TOPICS
+from reconciler import exit_codes
+from reconciler.commands import host_view
+from reconciler.commands import plan as planning
+from reconciler.commands.load import guarded, load
+from reconciler.config.hosts import PathError, expand
+from reconciler.errors import HostError
+from reconciler.facts import stub
+from reconciler.facts.host import LayoutOf, Locate, StubOf
+from reconciler.facts.host_view import NotVisible
+from reconciler.linux import users
+from reconciler.report import bar as bars
+from reconciler.report import codes, text
+from reconciler.report import status as status_report
+from reconciler.report.codes import CODES, TOPICS
+from reconciler.report.standing import Effect
+from reconciler.report.wrap import hanging, printable, wrapped
+from reconciler.resources.registry import KINDS
+from reconciler.run import journal
+from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
+    from reconciler.engine.model import Change
+    from reconciler.engine.resource import Item
+    from reconciler.facts.host_view import HostView
+
 
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""
@@ -30,11 +51,9 @@ def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str 
     def command() -> int:
         kind, subject = _parted(" ".join(words))
         if kind or subject.startswith(("/", "~")):
-            from reconciler.commands import explain_path  # noqa: PLC0415 - looks at the host
-
-            return explain_path.run(terminal, kind, subject, config, host)
+            return explain_path(terminal, kind, subject, config, host)
         say(terminal, _paragraphs(subject))
-        return exits.DONE
+        return exit_codes.DONE
 
     return guarded(terminal, command)
 
@@ -48,7 +67,7 @@ def listed(terminal: Terminal) -> int:
         terminal.say(name.ljust(indent) + first[indent:])
         for line in rest:
             terminal.say(line)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
@@ -82,13 +101,173 @@ def _paragraphs(subject: str) -> Sequence[str]:
     if subject in MODULES:
         return of_kind(subject)
     if subject in TOPICS:
-        return topics.paragraphs(subject)
+        return codes.paragraphs(subject)
     close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
         subject.lower(), [*MODULES, *TOPICS], 1, 0.7
     )
-    raise Refused(
+    raise HostError(
         f"nothing is known of {subject!r}",
         f"did you mean {close[0]}?"
         if close
         else "name a code, a kind or a path; `vmtune explain --list` shows which",
+    )
+
+
+_SHOWN = "`vmtune plan` shows what is declared"
+
+
+def explain_path(
+    terminal: Terminal, kind: str, written: str, config: str | None, host: str | None
+) -> int:
+    """Where it is declared, how the file lies, what the plan says of it, each code explained."""
+    loaded = load(config, host)
+    see = host_view.look(terminal)
+    path = _absolute(written)
+    items = entries_about(loaded.items, path)
+    if not items:  # by another way round: a link on it
+        path = _real(path, see)
+        items = entries_about([_moved(item, see) for item in loaded.items], path)
+    if not items:
+        raise HostError(f"{loaded.shown} declares nothing at {written}", _close(written, loaded))
+    _there(items, path, see)
+    found = rows_about(planning.make(loaded, see).changes, items, path)
+    mine = [row for row in found if kind in {"", row.kind}]
+    if not mine:
+        hint = f"did you mean {found[0].kind} {found[0].name}?" if found else _SHOWN
+        raise HostError(f"{loaded.shown} declares no {kind} at {written}", hint)
+    _file(terminal, items, path, see)
+    _told(terminal, mine)
+    return exit_codes.DONE
+
+
+def _absolute(written: str) -> str:
+    try:
+        return expand(written, users.home_of)
+    except PathError as error:
+        raise HostError(str(error), error.hint) from None
+
+
+def _real(path: str, see: HostView) -> str:
+    where = see.maybe(Locate(path))
+    return where.path if where else path
+
+
+def _moved(item: Item, see: HostView) -> Item:
+    return replace(item, path=_real(item.path, see))
+
+
+def _close(written: str, loaded: Loaded) -> str:
+    names = dict.fromkeys(name for item in loaded.items for name in (item.name, item.path))
+    close = difflib.get_close_matches(written.rstrip("/"), names, 1, 0.8)
+    return f"did you mean {close[0]}?" if close else _SHOWN
+
+
+def _there(items: Sequence[Item], path: str, see: HostView) -> None:
+    """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
+    where = see.maybe(Locate(path))
+    if inside(items, path) and where and where.stub:
+        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        raise HostError(told.text, told.hint)
+    if inside(items, path) and where and where.kind == "missing":
+        raise HostError(f"{path} is not there", "`vmtune status` names the largest files")
+
+
+def _file(terminal: Terminal, items: Sequence[Item], path: str, see: HostView) -> None:
+    """Which entries it belongs to; below them, how it lies."""
+    name = inside(items, path)
+    for item in items:
+        of = f"for {printable(item.name)} and what is below it" if name else ""
+        for line in hanging(f"declared at {item.origin}  ", of, terminal.width, 2):
+            terminal.say(line)
+    if name:
+        terminal.say()
+        for line in _layout(terminal, path, name, see):
+            terminal.say(line)
+        terminal.say()
+
+
+def _layout(terminal: Terminal, path: str, name: str, see: HostView) -> Iterable[str]:
+    try:
+        where = see(Locate(path))
+        found = see(LayoutOf(where.path))
+    except NotVisible as hidden:
+        return [f"    {name}: ? {hidden.why}"]
+    if not found:
+        return [f"    {name}: {where.kind}"]
+    style = bars.style(terminal.tint, unicode=terminal.unicode)
+    return status_report.alone(found, name, Effect(before=journal.seen()), terminal.width, style)
+
+
+def _told(terminal: Terminal, rows: Sequence[Change]) -> None:
+    for line in text.rows(rows, terminal.width, terminal.paint):
+        terminal.say(line)
+    for code in sorted({row.code for row in rows} | {n.code for row in rows for n in row.notes}):
+        if code:
+            terminal.say()
+            say(terminal, [coded(code)])
+
+
+MODULES = {kind.name: kind for kind in KINDS}
+
+
+def names() -> tuple[str, ...]:
+    """Return all that is known without a look at a configuration."""
+    return (*MODULES, *TOPICS, *CODES)
+
+
+def sentence(name: str) -> str:
+    """Return the first sentence of what is said of a name."""
+    if name in CODES:
+        text = CODES[name]
+    elif name in TOPICS:
+        text = codes.paragraphs(name)[0]
+    else:
+        text = " ".join(of_kind(name)[0].split())
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
+def of_kind(name: str) -> Sequence[str]:
+    """Return the paragraphs on a kind: the docstring of its module."""
+    return (inspect.getdoc(sys.modules[MODULES[name].want.__module__]) or "").split("\n\n")
+
+
+def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
+    """Those of the path itself, else the nearest ones of ``paths`` and ``defrag`` above it."""
+    own = tuple(item for item in items if item.path == path)
+    if own:
+        return own
+    nearest: dict[str, Item] = {}
+    for item in items:
+        known = nearest.get(item.section)
+        if (
+            item.section != "mounts"
+            and below(item, path)
+            and (not known or len(known.path) < len(item.path))
+        ):
+            nearest[item.section] = item
+    return tuple(nearest.values())
+
+
+def below(item: Item, path: str) -> str:
+    """The path as seen from the entry's; "" for the entry's own, and for what lies elsewhere."""
+    above = item.path.rstrip("/") + "/"
+    return path.removeprefix(above) if path.startswith(above) else ""
+
+
+def inside(of: Sequence[Item], path: str) -> str:
+    """The path as seen from the first of the entries that it lies below; "" for an entry's own."""
+    return next((name for item in of if (name := below(item, path))), "")
+
+
+def rows_about(changes: Iterable[Change], of: Sequence[Item], path: str) -> tuple[Change, ...]:
+    """Those about the path by its name; without any, those of its entries as a whole."""
+    origins = {item.origin for item in of}
+    mine = [change for change in changes if change.origin in origins]
+    files = {f"{item.name.rstrip('/')}/{name}" for item in of if (name := below(item, path))}
+    if not files:
+        return tuple(mine)
+    names = {item.name for item in of}
+    return tuple(
+        [change for change in mine if change.name in files]
+        or [change for change in mine if change.name in names]
     )

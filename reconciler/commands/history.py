@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import exits
+from reconciler import exit_codes
 from reconciler.commands.load import guarded
-from reconciler.render import runs as lines
+from reconciler.report import history as history_report
 from reconciler.run import journal
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ def run(terminal: Terminal, number: int | None) -> int:
 
     def command() -> int:
         if number is None:
-            for line in lines.listed(journal.runs(), terminal.width):
+            for line in history_report.listed(journal.runs(), terminal.width):
                 terminal.say(line)
         else:
-            for line in lines.whole(journal.run(number), terminal.width):
+            for line in history_report.whole(journal.run(number), terminal.width):
                 terminal.say(line)
-        return exits.DONE
+        return exit_codes.DONE
 
     return guarded(terminal, command)

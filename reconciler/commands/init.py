@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from reconciler import exits
-from reconciler.advice.suggest import suggest
-from reconciler.commands import looking
+from reconciler import exit_codes
+from reconciler.commands import host_view
 from reconciler.commands.load import guarded
-from reconciler.host.people import caller, configfile, newfile
-from reconciler.render import suggestion
+from reconciler.discovery.suggest import suggest
+from reconciler.linux import output_file, trusted_input, users
+from reconciler.report import suggestion
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
-    from reconciler.core.advice import Suggestion
+    from reconciler.facts.advice import Suggestion
+
 
 _WIDEST = 80
 """Columns of the file; on a narrower terminal as many as that has."""
@@ -24,17 +25,17 @@ def run(terminal: Terminal, host: str | None, output: str | None) -> int:
     """Print it, or write it to a file that is not there yet; 1 when there is one."""
 
     def command() -> int:
-        path = newfile.checked(output) if output is not None else ""
-        found = suggest(host or configfile.short_hostname(), looking.look(terminal))
+        path = output_file.checked(output) if output is not None else ""
+        found = suggest(host or trusted_input.short_hostname(), host_view.look(terminal))
         width = _WIDEST if path else min(_WIDEST, terminal.width)
         text = "".join(f"{line}\n" for line in suggestion.lines(found, width))
         if not path:
             terminal.say(text.removesuffix("\n"))
-            return exits.DONE
-        newfile.write(path, text.encode())
+            return exit_codes.DONE
+        output_file.write(path, text.encode())
         for line in _written(path, found):
             terminal.say(line)
-        return exits.DONE
+        return exit_codes.DONE
 
     return guarded(terminal, command)
 
@@ -43,7 +44,7 @@ def _written(path: str, found: Suggestion) -> list[str]:
     active = sum(entry.active for entry in found.entries)
     offered = len(found.entries) - active
     head = f"{path}: {active} declared, {offered} more as comments"
-    if found.unseen and not caller.is_root():
+    if found.unseen and not users.is_root():
         head += "; not all could be seen without root"
     if found.is_right:
         return [head, "All is right already: nothing that is declared would change."]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from reconciler import exits
-from reconciler.core.origin import Problems
-from reconciler.host.people import caller, configfile
-from reconciler.host.refused import Held, Misused, Refused
-from reconciler.render import text
+from reconciler import exit_codes
+from reconciler.errors import ConfigErrors, Held, HostError, Misused
+from reconciler.linux import trusted_input, users
+from reconciler.report import text
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from reconciler.commands.choose import Choice
     from reconciler.console import Terminal
-    from reconciler.core.item import Item
-    from reconciler.core.origin import Problem
+    from reconciler.engine.resource import Item
+    from reconciler.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +66,16 @@ def load(
 
     ``allow`` counts as if every entry said so.
     """
-    from reconciler import config as room  # noqa: PLC0415 - YAML and its checks take a while
+    from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = configfile.find(config, piped=piped)
-    name = host or configfile.short_hostname()
-    overlay = configfile.overlay(found, name)
-    items = room.load(
+    found = trusted_input.find(config, piped=piped)
+    name = host or trusted_input.short_hostname()
+    overlay = trusted_input.overlay(found, name)
+    items = load.load(
         found.text,
         found.shown,
         host=name,
-        home_of=caller.home_of,
+        home_of=users.home_of,
         overlay=(overlay.text, overlay.shown) if overlay else None,
     )
     text_read = found.text + b"\0" + (overlay.text if overlay else b"")
@@ -99,10 +98,10 @@ def load_chosen(
     choice = choose.choice(words)
     try:
         return replace(load(config, host, allow), choice=choice)
-    except configfile.NoneFound:
+    except trusted_input.NoneFound:
         if choice is None:
             raise
-        name = host or configfile.short_hostname()
+        name = host or trusted_input.short_hostname()
         return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)), choice)
 
 
@@ -114,22 +113,22 @@ def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
     """Run a command; problems with the input end in messages and exit code 1."""
     try:
         return command()
-    except Problems as problems:
+    except ConfigErrors as problems:
         terminal.report(text.problems(problems.problems))
         terminal.fail([_plain(problem) for problem in problems.problems])
-        return exits.ERROR
+        return exit_codes.ERROR
     except Misused as misused:
         terminal.complain(misused.message, misused.hint)
-        return exits.USAGE
-    except Refused as refused:
+        return exit_codes.USAGE
+    except HostError as refused:
         terminal.complain(refused.message, refused.hint)
-        return exits.ERROR
+        return exit_codes.ERROR
     except Held as held:
         terminal.complain(str(held), "try again when it is done")
-        return exits.LOCKED
+        return exit_codes.LOCKED
 
 
-def _plain(problem: Problem) -> dict[str, Any]:
+def _plain(problem: ConfigError) -> dict[str, Any]:
     where = problem.origin
     return {
         "file": where.file,

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exits
+from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
-from reconciler.core.sizes import binary, parsed
-from reconciler.core.trial import Shape, figures, refusal
-from reconciler.host import clock, machine
-from reconciler.host.refused import Refused
-from reconciler.host.trial import Trial
-from reconciler.render import trial as lines
+from reconciler.errors import HostError
+from reconciler.facts.benchmark import Shape, figures, refusal
+from reconciler.formats.sizes import binary, parsed
+from reconciler.linux import machine
+from reconciler.linux.benchmark import Trial
+from reconciler.report import benchmark as benchmark_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.console import Terminal
-    from reconciler.core.trial import Sample
+    from reconciler.facts.benchmark import Sample
+
 
 FORMAT = "vmtune.measure/1"
+
 _MIB = 1 << 20
+
 _ASKED_FOR = 1 << 30
 """Bytes from which on it is not done without a yes."""
 
@@ -31,32 +34,32 @@ def run(terminal: Terminal, path: str, size: str, rounds: int, *, yes: bool) -> 
         shape = Shape(_whole(size), rounds)
     except ValueError as error:
         terminal.complain(str(error))
-        return exits.USAGE
+        return exit_codes.USAGE
 
     def command() -> int:
         trial = Trial(path)
         room = trial.room()
         if why := refusal(shape, room):
-            raise Refused(
+            raise HostError(
                 f"{path}: {why}, and {binary(room.free)} of {binary(room.size)} are",
                 "name a smaller --size, or fewer --rounds",
             )
         announce = terminal.progress if terminal.json else terminal.say
-        for line in lines.announced(path, shape, room, terminal.width):
+        for line in benchmark_report.announced(path, shape, room, terminal.width):
             announce(line)
         if not yes and shape.payload >= _ASKED_FOR and not _agreed(terminal, shape):
-            return exits.ERROR
+            return exit_codes.ERROR
         before = trial.others()
         samples = tuple(trial.run(shape, lambda number, kind: _told(terminal, shape, number, kind)))
         after = trial.others()
         others = None if before is None or after is None else max(before, after)
         terminal.say()
-        for line in lines.disturbed(others, terminal.width):
+        for line in benchmark_report.disturbed(others, terminal.width):
             terminal.say(line)
-        for line in lines.table(figures(samples), terminal.width):
+        for line in benchmark_report.table(figures(samples), terminal.width):
             terminal.say(line)
         terminal.data(_plain(path, shape, samples, others))
-        return exits.DONE
+        return exit_codes.DONE
 
     return guarded(terminal, command)
 
@@ -70,7 +73,7 @@ def _whole(size: str) -> int:
 
 def _agreed(terminal: Terminal, shape: Shape) -> bool:
     if not terminal.can_ask:
-        raise Refused(
+        raise HostError(
             f"{binary(shape.payload)} are more than are written without asking",
             "add --yes, or name a smaller --size",
         )
@@ -90,7 +93,7 @@ def _plain(
     return {
         "format": FORMAT,
         "version": __version__,
-        "created": clock.now(),
+        "created": machine.now(),
         "kernel": machine.kernel(),
         "path": path,
         "size": shape.size,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import __version__, exits
-from reconciler.commands import looking
+from reconciler import __version__, exit_codes
+from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load_chosen
-from reconciler.core import busy
-from reconciler.core.model import Op
-from reconciler.core.plan import declare, make_plan
-from reconciler.host.people import caller
-from reconciler.render import text
+from reconciler.engine.plan import declare, make_plan
+from reconciler.facts import limits
+from reconciler.facts.diagnostics import Op
+from reconciler.linux import users
+from reconciler.report import text
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
-    from reconciler.core.document import Document, World
-    from reconciler.core.model import Change, Plan
-    from reconciler.core.snapshot import Snapshot
+    from reconciler.engine.document import Document, World
+    from reconciler.engine.model import Change, Plan
+    from reconciler.facts.host_view import HostView
 
 
 def run(  # noqa: PLR0913 - one per option
@@ -40,7 +40,7 @@ def run(  # noqa: PLR0913 - one per option
     def command() -> int:
         saved = None if output is None else _free(output)
         loaded = load_chosen(config, host, allow, entries)
-        see = looking.look(terminal)
+        see = host_view.look(terminal)
         plan = make(loaded, see)
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
@@ -62,7 +62,7 @@ def _free(output: str) -> str:
 def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     import shlex  # noqa: PLC0415 - nothing here is needed to show a plan
 
-    from reconciler.core import document  # noqa: PLC0415
+    from reconciler.engine import document  # noqa: PLC0415
     from reconciler.run import planfile  # noqa: PLC0415
 
     if output:
@@ -71,7 +71,7 @@ def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     terminal.data(document.plain(made))
 
 
-def make(loaded: Loaded, see: Snapshot) -> Plan:
+def make(loaded: Loaded, see: HostView) -> Plan:
     """Return the plan for this host as it is seen, of the chosen entries or of all.
 
     Raises Misused where an argument names no entry.
@@ -83,21 +83,21 @@ def make(loaded: Loaded, see: Snapshot) -> Plan:
 
 def world(loaded: Loaded) -> World:
     """What a plan made now rests on, beside its places."""
-    from reconciler.core.document import World  # noqa: PLC0415
-    from reconciler.host import machine  # noqa: PLC0415
+    from reconciler.engine.document import World  # noqa: PLC0415
+    from reconciler.linux import machine  # noqa: PLC0415
 
     made_on = (loaded.host, machine.identity(), machine.kernel())
     return World(*made_on, loaded.path, loaded.digest, loaded.allowed)
 
 
-def document_of(loaded: Loaded, plan: Plan, see: Snapshot) -> Document:
+def document_of(loaded: Loaded, plan: Plan, see: HostView) -> Document:
     """The plan with all that it rests on, as it is saved and printed."""
-    from reconciler.core import rests  # noqa: PLC0415
-    from reconciler.core.document import Document  # noqa: PLC0415
-    from reconciler.host import clock  # noqa: PLC0415
+    from reconciler.engine import preconditions  # noqa: PLC0415
+    from reconciler.engine.document import Document  # noqa: PLC0415
+    from reconciler.linux import machine  # noqa: PLC0415
 
-    facts = rests.facts(plan.actions, see)
-    return Document(plan, world(loaded), clock.now(), __version__, facts)
+    facts = preconditions.facts(plan.actions, see)
+    return Document(plan, world(loaded), machine.now(), __version__, facts)
 
 
 def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
@@ -112,22 +112,22 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
     for line in text.beside(plan, terminal.width):
         terminal.say(terminal.dim(line))
     if plan.actions:
-        needs = "" if caller.is_root() else "Needs root. "
+        needs = "" if users.is_root() else "Needs root. "
         terminal.say(
             needs + ("One option waits for a fresh mount." if plan.waits else "No reboot.")
         )
     if more := text.more(plan):
         terminal.say(more)
-    if any(_root_sees(change) for change in plan.changes) and not caller.is_root():
-        from reconciler.commands import elevate  # noqa: PLC0415
+    if any(_root_sees(change) for change in plan.changes) and not users.is_root():
+        from reconciler.commands import root  # noqa: PLC0415
 
-        line = elevate.line(loaded, "plan", *loaded.allow_words)
+        line = root.line(loaded, "plan", *loaded.allow_words)
         terminal.say(f"To see what is `?` here: {line}")
 
 
 def _root_sees(change: Change) -> bool:
     """Whether a row is unknown, and not for want of an image that another process holds."""
-    return change.op is Op.UNKNOWN and change.code != busy.CODE
+    return change.op is Op.UNKNOWN and change.code != limits.LEASED
 
 
 def exit_code(plan: Plan, *, detailed: bool = True) -> int:
@@ -137,14 +137,14 @@ def exit_code(plan: Plan, *, detailed: bool = True) -> int:
     Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
     """
     if plan.actions:
-        return exits.DIFFERENCES if detailed else exits.DONE
+        return exit_codes.DIFFERENCES if detailed else exit_codes.DONE
     if plan.count(Op.BLOCKED):
-        return exits.REFUSED if detailed else exits.DONE
-    return exits.UNSEEN if plan.count(Op.UNKNOWN) else exits.DONE
+        return exit_codes.REFUSED if detailed else exit_codes.DONE
+    return exit_codes.UNSEEN if plan.count(Op.UNKNOWN) else exit_codes.DONE
 
 
 def tell_refused(terminal: Terminal, plan: Plan, code: int) -> None:
     """Say in the last line what is refused, where that is why the exit code is 7."""
-    if code == exits.REFUSED:
+    if code == exit_codes.REFUSED:
         for line in text.counted_rows(plan, Op.BLOCKED, terminal.width):
             terminal.say(line)

@@ -1,23 +1,31 @@
-"""Telling how far a long action is: a line redrawn on a terminal, plain lines, or events."""
+"""Long work that a person watches: how far it is, and Ctrl-C.
+
+Ctrl-C ends it after the running action: no other is begun.
+"""
 
 from __future__ import annotations
 
+import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from reconciler.render import progress
+from reconciler.report import progress as progress_report
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from reconciler.console import Terminal
-    from reconciler.core.watch import Step
+    from reconciler.engine.reporter import Progress
+
 
 _PATIENCE = 1.0
 """Seconds that work may take without a word."""
+
 _REDRAWN, _LINES, _SAME, _EVENTS = 0.1, 1.0, 10.0, 0.5
 """Seconds between two redrawings, two plain lines, two of one subject, two events."""
 
 
-class Progress:
+class ProgressView:
     """What ``going`` of run.apply is told, made into output: never more than can be read."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -31,7 +39,7 @@ class Progress:
         self._subject = ""
         self._drawn = False
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Progress) -> None:
         """It is that far."""
         if self._terminal.quiet:
             return
@@ -56,18 +64,18 @@ class Progress:
         self._last = now
         return True
 
-    def _redraw(self, step: Step) -> None:
+    def _redraw(self, step: Progress) -> None:
         seconds = time.monotonic() - self._since
         if seconds >= _PATIENCE and self._due(_REDRAWN):
-            self._terminal.redraw(progress.line(step, seconds, self._terminal.width - 1))
+            self._terminal.redraw(progress_report.line(step, seconds, self._terminal.width - 1))
             self._drawn = True
 
-    def _line(self, step: Step) -> None:
+    def _line(self, step: Progress) -> None:
         if self._due(_SAME if step.subject == self._subject else _LINES):
             self._subject = step.subject
-            self._terminal.progress(progress.begun(step))
+            self._terminal.progress(progress_report.begun(step))
 
-    def _event(self, step: Step) -> None:
+    def _event(self, step: Progress) -> None:
         if not self._subject or self._due(_EVENTS):
             self._subject = step.subject
             self._terminal.event(
@@ -82,3 +90,25 @@ class Progress:
                 all_done=step.all_done,
                 all_size=step.all_size,
             )
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupt:
+    """While entered, ``asked`` becomes True instead of the process being ended."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import exits
-from reconciler.commands import elevate, looking, permission, waiting
+from reconciler import exit_codes
+from reconciler.commands import apply, approval, host_view, root
 from reconciler.commands.apply import remaining
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import Loaded, guarded
-from reconciler.core import shown, veil
-from reconciler.core.model import Swap
-from reconciler.core.revert import inverse
-from reconciler.core.written import latest
-from reconciler.host import lock
-from reconciler.host.people import caller, configfile
-from reconciler.host.refused import Refused
-from reconciler.render import text
-from reconciler.render.layout import printable, wrapped
+from reconciler.engine import codec, shown
+from reconciler.engine.last_applied import latest
+from reconciler.engine.model import Swap
+from reconciler.engine.revert import inverse
+from reconciler.errors import HostError
+from reconciler.linux import lock, trusted_input, users
+from reconciler.report import text
+from reconciler.report.wrap import printable, wrapped
 from reconciler.run import claims, journal
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
-    from reconciler.core.model import Plan
-    from reconciler.core.ownership import History
-    from reconciler.core.written import Run
+    from reconciler.engine.last_applied import Run
+    from reconciler.engine.model import Plan
+    from reconciler.engine.ownership import History
 
 
 def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:
@@ -33,21 +32,21 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
 
     def command() -> int:
         of = _chosen(number)
-        see = looking.look(terminal)
+        see = host_view.look(terminal)
         plan = inverse(of, see, latest(journal.written()))
         # A user may not read the names that root takes back: the yes is to as many of them.
-        asked = replace(plan, actions=tuple(map(veil.action, plan.actions)))
-        seen, token = permission.given(approved), permission.token(asked)
+        asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
+        seen, token = approval.given(approved), approval.token(asked)
         if token != seen:
             _show(terminal, of, plan)
             _tell_declared(terminal, plan, claims.history("", see))
-        if not plan.actions and not permission.worth_root(terminal, plan, yes=yes):
+        if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
             return _remaining(terminal, plan)
-        if not permission.granted(terminal, asked.actions, seen, yes=yes):
-            return exits.ERROR
-        if not caller.is_root():
+        if not approval.granted(terminal, asked.actions, seen, yes=yes):
+            return exit_codes.ERROR
+        if not users.is_root():
             words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
-            return elevate.become_root(terminal, _loaded(of), "revert", words)
+            return root.become_root(terminal, _loaded(of), "revert", words)
         return _locked(terminal, of, plan)
 
     return guarded(terminal, command)
@@ -73,26 +72,26 @@ def _tell_declared(terminal: Terminal, plan: Plan, history: History) -> None:
 
 def _loaded(of: Run) -> Loaded:
     """What the run says of its configuration, which is not read again."""
-    return Loaded((), of.config, of.config, configfile.short_hostname(), b"")
+    return Loaded((), of.config, of.config, trusted_input.short_hostname(), b"")
 
 
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
-    with lock.held(waiting.telling(terminal)):
-        now = inverse(of, looking.look(terminal), latest(journal.written()))
+    with lock.held(apply.telling(terminal)):
+        now = inverse(of, host_view.look(terminal), latest(journal.written()))
         if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in shown.moved(then, now):
                 terminal.report(f"  {printable(line)}")
-            return exits.STALE
+            return exit_codes.STALE
         work = Work(now.actions, now.changes, f"revert {of.number}", of.config)
-        code = execute(terminal, work) if now.actions else exits.DONE
+        code = execute(terminal, work) if now.actions else exit_codes.DONE
         return code or _remaining(terminal, now)
 
 
 def _remaining(terminal: Terminal, plan: Plan) -> int:
     """As for ``apply``, but 1 for 7: that code speaks of what is declared."""
     code = remaining(terminal, plan)
-    return exits.ERROR if code == exits.REFUSED else code
+    return exit_codes.ERROR if code == exit_codes.REFUSED else code
 
 
 def _chosen(number: int | None) -> Run:
@@ -100,5 +99,5 @@ def _chosen(number: int | None) -> Run:
         return journal.run(number)
     found = [r for r in journal.runs() if r.changed() and not r.command.startswith("revert")]
     if not found:
-        raise Refused("nothing was done here yet, so there is nothing to take back")
+        raise HostError("nothing was done here yet, so there is nothing to take back")
     return found[-1]

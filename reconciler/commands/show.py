@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import exits
+from reconciler import exit_codes
 from reconciler.commands.load import guarded
-from reconciler.core import document
-from reconciler.render import text
+from reconciler.engine import document
+from reconciler.report import text
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
@@ -29,6 +29,6 @@ def run(terminal: Terminal, file: str) -> int:
         if more := text.more(saved.plan):
             terminal.say(more)
         terminal.data(document.plain(saved))
-        return exits.DONE
+        return exit_codes.DONE
 
     return guarded(terminal, command)

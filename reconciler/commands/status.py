@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.commands import looking
+from reconciler.commands import host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
-from reconciler.core import codec, document, tries
-from reconciler.core import effect as effects
-from reconciler.core.ownership import Ownership
-from reconciler.core.plan import declare, make_plan
-from reconciler.core.status import Report, standings
-from reconciler.core.written import latest
-from reconciler.host import clock
-from reconciler.render import bars, text
-from reconciler.render import status as lines
+from reconciler.engine import codec, document, tries
+from reconciler.engine.last_applied import latest
+from reconciler.engine.ownership import Ownership
+from reconciler.engine.plan import declare, make_plan
+from reconciler.linux import machine
+from reconciler.report import bar as bars
+from reconciler.report import standing, text
+from reconciler.report import status as status_report
+from reconciler.report.standing import Report, place_statuses
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims, journal
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
 
+
 FORMAT = "vmtune.status/1"
+
 _PAGE = "page that vmtune wrote"
 
 
@@ -37,16 +39,16 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
-        see = looking.look(terminal)
+        see = host_view.look(terminal)
         history = claims.history(loaded.file, see)
         declared = Ownership(history, see).recalled(declare(loaded.items, KINDS))
         plan = make_plan(declared, KINDS, see, history)
         tried = tries.last(journal.runs(), journal.whys)
-        found = standings(declared, see, latest(history.written), tried)
+        found = place_statuses(declared, see, latest(history.written), tried)
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code
-        report = Report(plan, found, effects.effect(declared, see, journal.seen()))
+        report = Report(plan, found, standing.effect(declared, see, journal.seen()))
         if page:  # before the answer: where it cannot be, that is the only one
             _write(loaded, report, page)
         if not terminal.quiet:
@@ -66,33 +68,33 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report) -> None:
         terminal.say(line)
     terminal.say()
     style = bars.style(terminal.tint, unicode=terminal.unicode)
-    for line in lines.status(report, terminal.width, terminal.paint, style):
+    for line in status_report.status(report, terminal.width, terminal.paint, style):
         terminal.say(line)
     if more := text.more(report.plan):
         terminal.say(f"\n{more}")
 
 
 def _free(path: str) -> str:
-    from reconciler.host.people import newfile  # noqa: PLC0415 - most look at the terminal
-    from reconciler.render import html  # noqa: PLC0415
+    from reconciler.linux import output_file  # noqa: PLC0415 - most look at the terminal
+    from reconciler.report import html  # noqa: PLC0415
 
-    return newfile.checked(path, "--html", newfile.Sort(html.MARK, _PAGE))
+    return output_file.checked(path, "--html", output_file.Sort(html.MARK, _PAGE))
 
 
 def _write(loaded: Loaded, report: Report, path: str) -> None:
-    from reconciler.host.people import newfile  # noqa: PLC0415
-    from reconciler.render import html  # noqa: PLC0415
+    from reconciler.linux import output_file  # noqa: PLC0415
+    from reconciler.report import html  # noqa: PLC0415
 
-    page = html.page(report, loaded.host, loaded.shown, clock.now())
+    page = html.page(report, loaded.host, loaded.shown, machine.now())
     data = page.encode("utf-8", "backslashreplace")
-    newfile.replace(path, data, "--html", newfile.Sort(html.MARK, _PAGE))
+    output_file.replace(path, data, "--html", output_file.Sort(html.MARK, _PAGE))
 
 
 def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": __version__,
-        "created": clock.now(),
+        "created": machine.now(),
         "host": loaded.host,
         "config": loaded.path,
         "exit": code,
@@ -118,5 +120,5 @@ def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
             }
             for standing in report.standings
         ],
-        "effect": effects.plain(report.effect),
+        "effect": standing.plain(report.effect),
     }

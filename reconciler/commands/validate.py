@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import exits
+from reconciler import exit_codes
 from reconciler.commands.load import guarded, load
-from reconciler.host.people import caller, configfile
-from reconciler.render.layout import printable
+from reconciler.linux import trusted_input, users
+from reconciler.report.wrap import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ def run(terminal: Terminal, files: Sequence[str | None], host: str | None, all_h
         guarded(terminal, lambda file=file: _one(terminal, file, host, all_hosts))  # type: ignore[misc]
         for file in files
     ]
-    return max(codes, default=exits.DONE)
+    return max(codes, default=exit_codes.DONE)
 
 
 def _one(terminal: Terminal, file: str | None, host: str | None, all_hosts: bool) -> int:
@@ -30,17 +30,17 @@ def _one(terminal: Terminal, file: str | None, host: str | None, all_hosts: bool
     loaded = load(file, host, piped=True)
     words = f"{loaded.shown}: valid; {len(loaded.items)} declared for {loaded.host}"
     terminal.say(printable(words))
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _all_hosts(terminal: Terminal, file: str | None) -> int:
-    from reconciler import config as room  # noqa: PLC0415 - YAML and its checks take a while
+    from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = configfile.find(file, piped=True)
+    found = trusted_input.find(file, piped=True)
     overlays = {
-        name: (other.text, other.shown) for name, other in configfile.overlays(found).items()
+        name: (other.text, other.shown) for name, other in trusted_input.overlays(found).items()
     }
-    hosts = room.load_all_hosts(found.text, found.shown, home_of=caller.home_of, overlays=overlays)
+    hosts = load.load_all_hosts(found.text, found.shown, home_of=users.home_of, overlays=overlays)
     names = ", ".join(name or "(any other)" for name in hosts)
     terminal.say(f"{printable(found.shown)}: valid for {len(hosts)} hosts: {names}")
-    return exits.DONE
+    return exit_codes.DONE

@@ -1,7 +1,1 @@
-"""vmtune.yaml: YAML text to valid, positioned, merged declarations."""
-
-from __future__ import annotations
-
-from reconciler.config.load import load, load_all_hosts
-
-__all__ = ["load", "load_all_hosts"]
+"""vmtune.yaml: bytes to nodes, checked, merged for one host, and made items."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.config import declare, document, schema
+from reconciler.config import check, items, parse
 from reconciler.config.hosts import IDENTITY, merge, short_name
-from reconciler.core.origin import Problem, Problems
+from reconciler.errors import ConfigErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.config.node import Node
-    from reconciler.core.item import Item
+    from reconciler.engine.resource import Item
+    from reconciler.errors import ConfigError
 
 
 def load(
@@ -30,9 +31,9 @@ def load(
     such user. ``overlay`` is the text and the name of hosts/<host>.yaml.
     A host that nobody names gets the base. Raises Problems, with all of them.
     """
-    problems: list[Problem] = []
-    base = _part(text, file, schema.MAIN, problems)
-    own = _part(*overlay, schema.HOST_FILE, problems) if overlay else None
+    problems: list[ConfigError] = []
+    base = _part(text, file, check.MAIN, problems)
+    own = _part(*overlay, check.HOST_FILE, problems) if overlay else None
     items, conflicts = _items(_layers(base, short_name(host), own), home_of, whole=not problems)
     _refuse(problems + conflicts)
     return items
@@ -50,10 +51,10 @@ def load_all_hosts(
     ``overlays`` holds the text and the name of each hosts/<host>.yaml.
     Raises Problems, with those of all hosts.
     """
-    problems: list[Problem] = []
-    base = _part(text, file, schema.MAIN, problems)
+    problems: list[ConfigError] = []
+    base = _part(text, file, check.MAIN, problems)
     own = {
-        short_name(host): _part(*overlay, schema.HOST_FILE, problems)
+        short_name(host): _part(*overlay, check.HOST_FILE, problems)
         for host, overlay in overlays.items()
     }
     whole, found = not problems, {}
@@ -65,13 +66,13 @@ def load_all_hosts(
     return found
 
 
-def _part(text: bytes, file: str, shape: str, problems: list[Problem]) -> Node | None:
+def _part(text: bytes, file: str, shape: str, problems: list[ConfigError]) -> Node | None:
     """Return the valid parts of one file; None when it is no tree at all."""
-    node, unreadable = document.read(text, file)
+    node, unreadable = parse.read(text, file)
     problems += unreadable
     if node is None:
         return None
-    sound, invalid = schema.check(node, shape)
+    sound, invalid = check.check(node, shape)
     problems += invalid
     return sound
 
@@ -87,12 +88,12 @@ def _layers(base: Node | None, host: str, own: Node | None) -> list[Node]:
 
 def _items(
     layers: Sequence[Node], home_of: Callable[[str], str | None], *, whole: bool
-) -> tuple[tuple[Item, ...], list[Problem]]:
+) -> tuple[tuple[Item, ...], list[ConfigError]]:
     """Merge and cross-check.
 
     Not ``whole``: invalid parts were left out, so nothing can be said to be missing.
     """
-    problems: list[Problem] = []
+    problems: list[ConfigError] = []
     merged = [
         (section, path, entry)
         for section in IDENTITY
@@ -100,10 +101,10 @@ def _items(
     ]
     problems += _schedule_problems(layers)
     for section, _, entry in merged:
-        problems += declare.conflicts(section, entry)
-        problems += declare.gaps(section, entry) if whole else ()
+        problems += items.conflicts(section, entry)
+        problems += items.gaps(section, entry) if whole else ()
     quiet = _quiet(layers)
-    return tuple(declare.item(*entry, quiet) for entry in merged), problems
+    return tuple(items.item(*entry, quiet) for entry in merged), problems
 
 
 def _quiet(layers: Sequence[Node]) -> tuple[str, ...]:
@@ -112,13 +113,13 @@ def _quiet(layers: Sequence[Node]) -> tuple[str, ...]:
     return tuple(entry.text for entry in lists[-1]) if lists else ()
 
 
-def _schedule_problems(layers: Sequence[Node]) -> list[Problem]:
+def _schedule_problems(layers: Sequence[Node]) -> list[ConfigError]:
     lists = [found for layer in layers if (found := layer.get("defrag"))]
     entries = [entry for found in lists for entry in found.entries]
     written = [node for entry in entries if (node := entry.get("schedule"))]
-    return [problem for node in written if (problem := declare.schedule_problem(node))]
+    return [problem for node in written if (problem := items.schedule_problem(node))]
 
 
-def _refuse(problems: list[Problem]) -> None:
+def _refuse(problems: list[ConfigError]) -> None:
     if problems:
-        raise Problems(problems)
+        raise ConfigErrors(problems)

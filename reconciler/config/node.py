@@ -9,10 +9,13 @@ from reconciler.value import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from reconciler.core.origin import Origin
+    from reconciler.errors import SourceLocation
+
 
 Plain: TypeAlias = "str | int | bool | list[Plain] | dict[str, Plain] | None"
+
 Value: TypeAlias = "str | int | bool | tuple[Node, ...] | Mapping[str, Node] | None"
+
 Path: TypeAlias = "tuple[str | int, ...]"
 
 
@@ -26,8 +29,8 @@ class Node:
     """
 
     value: Value
-    origin: Origin
-    key: Origin | None = None
+    origin: SourceLocation
+    key: SourceLocation | None = None
 
     @property
     def keys(self) -> Mapping[str, Node]:

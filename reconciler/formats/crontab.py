@@ -1,4 +1,7 @@
-"""Tables for cron: crontab(5), as Debian's cron and cronie read them."""
+"""Tables for cron: crontab(5), as Debian's cron and cronie read them, and vmtune's first line.
+
+That line begins every file that is vmtune's alone to write and delete.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,35 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from reconciler.formats.mark import MARK
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+
+MARK = "# Made by vmtune. Change vmtune.yaml, not this file."
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether the file was made by vmtune: its first line is the mark."""
+    return data.partition(b"\n")[0] == MARK.encode()
+
+
 # Debian's cron drops the whole file for a longer one (MAX_COMMAND, less two).
 LONGEST_COMMAND = 998
+
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 _USER = re.compile(r"[A-Za-z0-9_][\w.-]*\$?", re.ASCII)
+
 _VARIABLE = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^\s=]+)[ \t]*=""")
+
 _TIME = r"(?P<time>@\w+|-?[0-9*][\w*,/#?-]*(?:[ \t]+[\w*,/#?-]+){4})"
+
 _USER_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>)(?P<command>.+)", re.DOTALL)
+
 _SYSTEM_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>\S+)[ \t]+(?P<command>.+)", re.DOTALL)
+
 _PERCENT = re.compile(r"\\(?P<escaped>[%\\])|(?P<end>%.*)", re.DOTALL)
 
 

@@ -17,14 +17,21 @@ LONGEST = 4095
 """Bytes of a line, without its newline, that getmntent(3) reads; it forgets the rest."""
 
 _FIELD = re.compile(rb"[^ \t]+")
+
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
+
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+
 # libmount decodes every octal byte, glibc's getmntent(3) these and \012, of
 # which systemd then makes a line of its own in the unit.
 _SHARED_ESCAPES = frozenset({b"040", b"011", b"134"})
+
 _TAG = re.compile(r"""\A(ID|UUID|LABEL|PARTUUID|PARTLABEL)=(["'])(.*)\2\Z""", re.DOTALL)
+
 _BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 # fgets(3) returns the line whole, but getmntent(3) looks for its newline with
 # strchr(3), does not get past the NUL, and skips the line after it instead.
 _NUL = "the file holds NUL bytes, after which systemd skips a line"

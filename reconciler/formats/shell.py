@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+
 # No command line holds NUL, so these cannot be mistaken for text.
 _UNKNOWN = "\0u"
+
 _GLOB = "\0g"
 
 _TOKEN = re.compile(
@@ -36,13 +38,17 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+
 _IN_DOUBLE_QUOTES = re.compile(
     r"""\\(?P<escaped>[$`"\\\n])|(?P<home>\$HOME(?!\w)|\$\{HOME\})
       |(?P<unknown>\$\w+|\$\{[^}]*\}|\$\([^)]*\)|`[^`]*`)""",
     re.VERBOSE | re.ASCII,
 )
+
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+
 _RESERVED = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "exec"))
+
 _RUNNERS = frozenset(
     (
         "chronic",
@@ -65,9 +71,13 @@ _RUNNERS = frozenset(
         "timeout",
     )
 )
+
 _SHELLS = frozenset(("sh", "ash", "bash", "dash", "ksh", "su", "zsh"))
+
 _FIND_RUNS = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
+
 _GLOBAL_WITH_VALUE = frozenset(("--format", "--log"))
+
 _LONG_WITH_VALUE = frozenset(("--step", "--level"))
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reconciler.formats.mark import MARK
+from reconciler.formats.crontab import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 _PLAIN_WORD = r"(?a)[\w@+=:,./-]+"
+
 _PLAIN_PATH = r"[^\s\"'\\]+"
+
 # Controls, and bytes that are not UTF-8 (surrogates, PEP 383): systemd drops a
 # line that holds such bytes, but takes them escaped.
 _BYTE = "[\x01-\x1f\x7f\udc80-\udcff]"

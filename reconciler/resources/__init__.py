@@ -1,0 +1,1 @@
+"""One folder for each kind of resource: kind.py and places.py are pure."""

@@ -1,0 +1,1 @@
+"""Doing a plan, saved plans, and the journal."""

@@ -1,4 +1,7 @@
-"""Doing a plan: compare-and-swap, one place after the other, read back each time."""
+"""Doing a plan: compare-and-swap, one place after the other, read back each time.
+
+How images lie is kept in the run's record, before and after.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,28 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from reconciler.core.differs import found_instead
-from reconciler.core.model import Poke, Swap
-from reconciler.core.snapshot import Hidden
-from reconciler.core.watch import Stopped, Watch
-from reconciler.host import readers, writers
-from reconciler.host.refused import Refused
+from reconciler.engine import directory as directory_place
+from reconciler.engine.diff import found_instead
+from reconciler.engine.last_applied import Seen
+from reconciler.engine.model import Swap
+from reconciler.engine.reporter import Cancelled, Reporter
+from reconciler.errors import HostError
+from reconciler.facts.host import LayoutsOf
+from reconciler.facts.host_view import NotVisible
+from reconciler.resources import reads, writes
+from reconciler.resources.images import places as images_places
+from reconciler.resources.nocow import places as nocow_places
+from reconciler.resources.subvolume import places as subvolume_places
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.core.model import Action
-    from reconciler.core.needs import Needs
-    from reconciler.core.watch import Step
+    from reconciler.engine.model import Action, Notify
+    from reconciler.engine.order import Needs
+    from reconciler.engine.reporter import Progress
+    from reconciler.facts.host import Layout
+    from reconciler.facts.host_view import HostView
 
 
 class Outcome(Enum):
@@ -49,6 +60,7 @@ class Result:
 
 
 BAD = frozenset({Outcome.STALE, Outcome.FAILED})
+
 GOOD = frozenset({Outcome.DONE, Outcome.ALREADY})
 
 
@@ -58,7 +70,7 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
     started: Callable[[int, Action], None],
     ended: Callable[[int, Result], None],
     stop: Callable[[], bool],
-    going: Callable[[Step], None] = lambda _step: None,
+    going: Callable[[Progress], None] = lambda _step: None,
 ) -> tuple[Result, ...]:
     """Do each action in order; leave out those that ``needs`` one that failed; end once told to.
 
@@ -67,7 +79,7 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
     ``started`` and ``ended`` are told the number of the action, from 1. What takes long tells
     ``going`` how far it is, and ends early once told to stop.
     """
-    watch = Watch(going, stop)
+    watch = Reporter(going, stop)
     results: list[Result] = []
     roots: dict[Action, Action] = {}
     """Each action that was not done, with the failure behind that."""
@@ -88,14 +100,14 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
     return tuple(results)
 
 
-def _do(action: Action, watch: Watch) -> Result:
+def _do(action: Action, watch: Reporter) -> Result:
     try:
         return _swap(action, watch) if isinstance(action, Swap) else _poke(action)
-    except Refused as refused:
+    except HostError as refused:
         return Result(action, Outcome.FAILED, refused.message, refused.hint)
-    except Hidden as hidden:
+    except NotVisible as hidden:
         return Result(action, Outcome.FAILED, hidden.why)
-    except Stopped as stopped:
+    except Cancelled as stopped:
         return Result(action, Outcome.SKIPPED, stopped.why)
     except Exception as error:
         if os.environ.get("VMTUNE_DEBUG"):
@@ -109,28 +121,68 @@ def _fault(action: Action, error: Exception) -> Result:
     hint = "VMTUNE_DEBUG=1 shows where; please report it"
     try:
         if isinstance(action, Swap):
-            readers.look()(action.place)
+            reads.look()(action.place)
     except Exception:  # noqa: BLE001 - whatever it is, nobody can tell what is there
         return Result(action, Outcome.FAILED, why, hint, lost=True)
     return Result(action, Outcome.FAILED, why, hint)
 
 
-def _poke(action: Poke) -> Result:
-    writers.poke(action.name)
+def _poke(action: Notify) -> Result:
+    writes.poke(action.name)
     return Result(action, Outcome.DONE)
 
 
-def _swap(action: Swap, watch: Watch) -> Result:
+def _swap(action: Swap, watch: Reporter) -> Result:
     place = action.place
-    now = readers.look()(place)
+    now = reads.look()(place)
     if now == action.want:
         return Result(action, Outcome.ALREADY)
     if now != action.have and not place.half_done(action.have, now, action.want):
         why = f"planned on {found_instead(place, action.have, now)}"
         return Result(action, Outcome.STALE, why)
-    writers.put(place, now, action.want, watch)
-    then = readers.look()(place)
+    writes.put(place, now, action.want, watch)
+    then = reads.look()(place)
     if then != action.want:
         why = f"wrote {found_instead(place, action.want, then, 'read back')}"
         return Result(action, Outcome.FAILED, why)
     return Result(action, Outcome.DONE)
+
+
+_ABOUT_IMAGES = (
+    nocow_places.Below,
+    directory_place.Directory,
+    images_places.Images,
+    subvolume_places.Subvolume,
+)
+
+
+def seen(actions: Sequence[Action], see: HostView | None = None) -> tuple[Seen, ...]:
+    """The largest images below each directory that is changed; what cannot be seen is left out."""
+    see, found = see or reads.look(), {}
+    for path, apart in _tops(actions).items():
+        try:
+            measured = see(LayoutsOf(path, apart)).measured
+        except NotVisible:  # it is there for people to read, not for the run to depend on
+            continue
+        found.update({each.key: each for each in map(_plain, measured) if each})
+    return tuple(found.values())
+
+
+def _tops(actions: Sequence[Action]) -> dict[str, tuple[str, ...]]:
+    """Directories with what is declared on its own below them; those yet to be made hold none."""
+    found: dict[str, tuple[str, ...]] = {}
+    for swap in _swaps(actions):
+        place = swap.place
+        if isinstance(place, _ABOUT_IMAGES) and swap.have not in {None, "missing"}:
+            found[place.path] = getattr(place, "apart", ()) or found.get(place.path, ())
+    return found
+
+
+def _swaps(actions: Sequence[Action]) -> Iterator[Swap]:
+    return (action for action in actions if isinstance(action, Swap))
+
+
+def _plain(of: Layout) -> Seen | None:
+    if of.fragments is None:
+        return None
+    return Seen(of.key, of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared)

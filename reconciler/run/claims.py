@@ -11,28 +11,30 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import codec
-from reconciler.core.codec import FormatError
-from reconciler.core.ownership import GONE, PRESENT, UNREADABLE, Claims, History
-from reconciler.host import files
-from reconciler.host.refused import Refused
-from reconciler.host.system import filesystems
+from reconciler.engine import codec
+from reconciler.engine.codec import FormatError
+from reconciler.engine.ownership import GONE, PRESENT, UNREADABLE, Claims, History
+from reconciler.errors import HostError
+from reconciler.linux import files, filesystems
 from reconciler.run import journal
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.core.places import Place
-    from reconciler.core.snapshot import Snapshot
-    from reconciler.core.written import Written
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.place import Place
+    from reconciler.facts.host_view import HostView
+
 
 PATH = f"{journal.STATE}/claims.json"
+
 FORMAT = "vmtune.claims/1"
+
 _MOVE_AWAY = "move it away to go on without it: each apply notes anew what its file declares"
 
 
-def history(config: str, see: Snapshot) -> History:
+def history(config: str, see: HostView) -> History:
     """Return all that is on record, for the configuration of that resolved path ("": for none).
 
     Raises Refused where a record is damaged.
@@ -57,16 +59,16 @@ def note(claims: Claims) -> None:
         os.makedirs(journal.STATE, mode=0o755, exist_ok=True)
         files.replace(PATH, text.encode("ascii") + b"\n")
     except OSError as error:
-        raise Refused(f"{PATH} cannot be written: {error.strerror}") from None
+        raise HostError(f"{PATH} cannot be written: {error.strerror}") from None
 
 
 def _resolved(
-    written: Mapping[Place[Any], tuple[Written, ...]],
-) -> dict[Place[Any], tuple[Written, ...]]:
+    written: Mapping[Place[Any], tuple[LastApplied, ...]],
+) -> dict[Place[Any], tuple[LastApplied, ...]]:
     """Return the records with each configuration by its resolved path: older ones have links."""
     real: dict[str, str] = {}
 
-    def resolve(was: Written) -> Written:
+    def resolve(was: LastApplied) -> LastApplied:
         if was.config not in real:
             real[was.config] = os.path.realpath(was.config) if was.config else ""
         path = real[was.config]
@@ -75,7 +77,7 @@ def _resolved(
     return {place: tuple(map(resolve, found)) for place, found in written.items()}
 
 
-def _state(config: str, home: str, see: Snapshot) -> str:
+def _state(config: str, home: str, see: HostView) -> str:
     """Tell what became of a configuration's file.
 
     It is gone only where what lies above it is on the filesystem and subvolume that it was
@@ -101,7 +103,7 @@ def _read() -> dict[str, Claims]:
     except PermissionError:  # as the journal's records, which then are not seen either
         return {}
     except OSError as error:
-        raise Refused(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
+        raise HostError(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
     if not text:
         return {}
     try:
@@ -111,7 +113,7 @@ def _read() -> dict[str, Claims]:
         found = [_claims(codec.mapping(each)) for each in codec.items(data["configs"])]
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         words = f"without {error}" if isinstance(error, KeyError) else str(error)
-        raise Refused(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
+        raise HostError(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
     return _by_file(found)
 
 

@@ -12,24 +12,31 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import codec, veil
-from reconciler.core.codec import FormatError
-from reconciler.core.written import Run, Seen, Written, first_seen, fold
-from reconciler.host import files
-from reconciler.host.refused import Refused
+from reconciler.engine import codec
+from reconciler.engine.codec import FormatError
+from reconciler.engine.last_applied import LastApplied, Run, first_seen, fold
+from reconciler.errors import HostError
+from reconciler.linux import files
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.core.places import Place
+    from reconciler.engine.last_applied import Seen
+    from reconciler.engine.place import Place
+
 
 STATE = "/var/lib/vmtune"
+
 RUNS = f"{STATE}/runs"
+
 BASE = f"{STATE}/folded.json"
+
 PRIVATE_BASE = f"{STATE}/folded.private"
 """The same with the names of files, for root only."""
+
 FORMAT = "vmtune.journal/1"
+
 BASE_FORMAT = "vmtune.folded/1"
 
 
@@ -38,7 +45,7 @@ class Base:
     """What the runs up to number ``through``, no longer kept, wrote."""
 
     through: int = 0
-    written: Mapping[Place[Any], tuple[Written, ...]] = field(default_factory=dict)
+    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
 
 
 def runs() -> tuple[Run, ...]:
@@ -49,7 +56,7 @@ def runs() -> tuple[Run, ...]:
     except (FileNotFoundError, PermissionError):
         return ()
     except OSError as error:
-        raise Refused(f"{RUNS}: {error.strerror}") from None
+        raise HostError(f"{RUNS}: {error.strerror}") from None
     found = (_read(f"{RUNS}/{name}") for name in names)
     # A crash may have come between folding runs and removing them.
     return tuple(run for run in found if run and run.number > through)
@@ -59,7 +66,7 @@ def run(number: int) -> Run:
     """One run; Refused when there is none of that number."""
     found = next((run for run in runs() if run.number == number), None)
     if found is None:
-        raise Refused(f"there is no run {number}", "`vmtune history` lists the runs")
+        raise HostError(f"there is no run {number}", "`vmtune history` lists the runs")
     return found
 
 
@@ -77,7 +84,7 @@ def whys(number: int) -> dict[int, str]:
     return found
 
 
-def written() -> dict[Place[Any], tuple[Written, ...]]:
+def written() -> dict[Place[Any], tuple[LastApplied, ...]]:
     """What vmtune wrote, place by place, with what was there before it: as ``fold`` gives it."""
     return fold(base().written, runs())
 
@@ -119,7 +126,7 @@ def _text(path: str) -> bytes:
     except PermissionError:
         return b""
     except OSError as error:
-        raise Refused(
+        raise HostError(
             f"{path} cannot be read: {error.strerror}", "move it away to go on without it"
         ) from None
 
@@ -142,9 +149,9 @@ def _named(head: dict[str, Any]) -> dict[str, Any]:
     return {**head, "actions": [whole[str(n)] if n in apart else each for n, each in actions]}
 
 
-def _damaged(path: str, error: Exception) -> Refused:
+def _damaged(path: str, error: Exception) -> HostError:
     words = f"without {error}" if isinstance(error, KeyError) else str(error)
-    return Refused(f"{path} is damaged: {words}", "move it away to go on without it")
+    return HostError(f"{path} is damaged: {words}", "move it away to go on without it")
 
 
 def _expect(wanted: str, data: dict[str, Any]) -> None:
@@ -195,7 +202,7 @@ def base() -> Base:
     try:
         data = codec.mapping(json.loads(text))
         _expect(BASE_FORMAT, data)
-        found: dict[Place[Any], tuple[Written, ...]] = {}
+        found: dict[Place[Any], tuple[LastApplied, ...]] = {}
         for entry in codec.items(data["written"]):
             place, was = _written(codec.mapping(entry))
             found[place] = (*found.get(place, ()), was)
@@ -208,7 +215,8 @@ def veiled(of: Base) -> Base:
     """As everybody may read it."""
     entries = of.written.items()
     return Base(
-        of.through, {veil.place(place): tuple(map(veil.written, w)) for place, w in entries}
+        of.through,
+        {codec.redacted_place(place): tuple(map(codec.redacted_record, w)) for place, w in entries},
     )
 
 
@@ -231,9 +239,9 @@ def plain_base(of: Base) -> dict[str, Any]:
     return {"format": BASE_FORMAT, "through": of.through, "written": entries}
 
 
-def _written(entry: dict[str, Any]) -> tuple[Place[Any], Written]:
+def _written(entry: dict[str, Any]) -> tuple[Place[Any], LastApplied]:
     place = codec.place(entry["place"])
-    return place, Written(
+    return place, LastApplied(
         codec.value(place, entry["original"]),
         tuple(codec.value(place, value) for value in codec.items(entry["values"])),
         codec.text(entry["owner"]),

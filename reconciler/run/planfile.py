@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import document, rests
-from reconciler.core.codec import FormatError
-from reconciler.core.model import Op, Poke, Swap
-from reconciler.core.snapshot import Hidden
-from reconciler.host.people import newfile, trust
-from reconciler.host.refused import Refused
+from reconciler.engine import document, preconditions
+from reconciler.engine.codec import FormatError
+from reconciler.engine.model import Notify, Swap
+from reconciler.errors import HostError
+from reconciler.facts.diagnostics import Op
+from reconciler.facts.host_view import NotVisible
+from reconciler.linux import output_file, trusted_input
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.core.document import Document, World
-    from reconciler.core.model import Action, Plan
-    from reconciler.core.places import Place
-    from reconciler.core.snapshot import Snapshot
+    from reconciler.engine.document import Document, World
+    from reconciler.engine.model import Action, Plan
+    from reconciler.engine.place import Place
+    from reconciler.facts.host_view import HostView
+
 
 _LARGEST = 64 << 20
-_PLAN = newfile.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
+
+_PLAN = output_file.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
 
 
 def dumps(of: Document) -> str:
@@ -32,21 +35,21 @@ def dumps(of: Document) -> str:
 
 def free(path: str) -> str:
     """The absolute path of a plan to be saved; Refused over anything but another plan."""
-    return newfile.checked(path, "-o", _PLAN)
+    return output_file.checked(path, "-o", _PLAN)
 
 
 def save(path: str, of: Document) -> None:
     """Write it for its owner only, atomically: it says what root is going to do."""
-    newfile.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
+    output_file.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
 
 
 def load(path: str) -> Document:
     """Read it; Refused when it is no plan, or (as root) when others could have written it."""
-    text = trust.read(path, _LARGEST)
+    text = trusted_input.read_trusted(path, _LARGEST)
     try:
-        return document.document(json.loads(text))
+        return document.read_document(json.loads(text))
     except (ValueError, RecursionError, FormatError) as error:
-        raise Refused(f"{path}: {error}", "make it again with `vmtune plan -o`") from None
+        raise HostError(f"{path}: {error}", "make it again with `vmtune plan -o`") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Checked:
     stale: tuple[str, ...]
 
 
-def check(saved: Document, world: World, now: Plan, see: Snapshot) -> Checked:
+def check(saved: Document, world: World, now: Plan, see: HostView) -> Checked:
     """Per action: what it was planned on holds: to do; its result holds: done; else stale.
 
     ``now`` is the plan of this moment: a saved plan does nothing that it
@@ -74,19 +77,21 @@ def check(saved: Document, world: World, now: Plan, see: Snapshot) -> Checked:
     ]
     todo = {place for place, state in states.items() if state == "todo"}
     actions = tuple(
-        action for action in saved.plan.actions if isinstance(action, Poke) or action.place in todo
+        action
+        for action in saved.plan.actions
+        if isinstance(action, Notify) or action.place in todo
     )
     if not any(isinstance(action, Swap) for action in actions):
         actions = tuple(action for action in actions if action in now.actions)
     return Checked(actions, tuple(stale))
 
 
-def _state(swap: Swap, see: Snapshot, asked: Mapping[Place[Any], Any]) -> str:
+def _state(swap: Swap, see: HostView, asked: Mapping[Place[Any], Any]) -> str:
     place = swap.place
     where = f"{swap.owner}: {place.label}"
     try:
         found: Any = see(place)
-    except Hidden as hidden:
+    except NotVisible as hidden:
         return f"{where}: {hidden.why}"
     if found == swap.want:
         return "done"
@@ -108,11 +113,11 @@ def _elsewhere(planned: World, found: World) -> Iterator[str]:
         yield f"{planned.config}: its text changed since the plan was made"
 
 
-def _rests(saved: Document, see: Snapshot) -> Iterator[str]:
+def _rests(saved: Document, see: HostView) -> Iterator[str]:
     if saved.facts is None:
         yield f"made by vmtune {saved.version}, which did not write down which directories it saw"
     else:
-        yield from rests.changed(saved.facts, see)
+        yield from preconditions.changed(saved.facts, see)
 
 
 def _refused(saved: Plan, now: Plan) -> Iterator[str]:

@@ -8,21 +8,20 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.core import codec, veil
-from reconciler.core.model import Swap
-from reconciler.core.places import Directory
-from reconciler.core.written import fold
-from reconciler.host import clock, files
-from reconciler.host.directories import directory
-from reconciler.host.people import caller
-from reconciler.host.refused import Refused
+from reconciler.engine import codec
+from reconciler.engine.directory import Directory
+from reconciler.engine.last_applied import fold
+from reconciler.engine.model import Swap
+from reconciler.errors import HostError
+from reconciler.linux import directory, files, machine, users
 from reconciler.run import journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.core.model import Action
-    from reconciler.core.written import Seen
+    from reconciler.engine.last_applied import Seen
+    from reconciler.engine.model import Action
+
 
 KEPT = 100
 """Runs kept one by one; older ones only count towards what was written."""
@@ -43,13 +42,15 @@ class Recorder:
                 "format": journal.FORMAT,
                 "version": __version__,
                 "run": self.number,
-                "started": clock.now(),
-                "user": caller.caller().name,
+                "started": machine.now(),
+                "user": users.caller().name,
                 "command": command,
                 "config": config,
-                "actions": [codec.plain_action(veil.action(action)) for action in actions],
+                "actions": [codec.plain_action(codec.redacted(action)) for action in actions],
             }
-            if apart := [n for n, action in enumerate(actions, 1) if veil.action(action) != action]:
+            if apart := [
+                n for n, action in enumerate(actions, 1) if codec.redacted(action) != action
+            ]:
                 head["kept_apart"] = apart
                 named = {str(n): codec.plain_action(actions[n - 1]) for n in apart}
                 private = {"format": journal.FORMAT, "run": self.number, "actions": named}
@@ -62,7 +63,7 @@ class Recorder:
     def begin(self, number: int) -> None:
         """Action ``number`` (from 1) is about to be done; of a directory, say which it is."""
         thing = _thing(self._actions[number - 1])
-        self._append({"begin": number, "at": clock.now(), **({"thing": thing} if thing else {})})
+        self._append({"begin": number, "at": machine.now(), **({"thing": thing} if thing else {})})
 
     def end(self, number: int, outcome: str, why: str) -> None:
         """What became of it; why it went wrong may name files, and is for root to read."""
@@ -70,21 +71,21 @@ class Recorder:
             line = _line({"end": number, "why": why})
             with self._refusing():
                 files.append(journal.private(self.number), line, 0o600)
-        self._append({"end": number, "outcome": outcome, "at": clock.now()})
+        self._append({"end": number, "outcome": outcome, "at": machine.now()})
 
     def images(self, when: str, seen: Sequence[Seen]) -> None:
         """How images lie, "before" the first action or "after" the last."""
         if seen:
             plain = [codec.plain_value(each) for each in seen]
-            self._append({"images": when, "seen": plain, "at": clock.now()})
+            self._append({"images": when, "seen": plain, "at": machine.now()})
 
     def finish(self, result: str) -> None:
         """The run is over."""
-        self._append({"finish": clock.now(), "result": result})
+        self._append({"finish": machine.now(), "result": result})
 
     def give_up(self) -> None:
         """The same after a fault that nobody foresaw: said where that can still be written."""
-        with suppress(Refused):
+        with suppress(HostError):
             self.finish("part way")
 
     def _append(self, line: dict[str, Any]) -> None:
@@ -96,7 +97,9 @@ class Recorder:
         try:
             yield
         except OSError as error:
-            raise Refused(f"the journal {self._path} cannot be written: {error.strerror}") from None
+            raise HostError(
+                f"the journal {self._path} cannot be written: {error.strerror}"
+            ) from None
 
 
 def _thing(action: Action) -> str:

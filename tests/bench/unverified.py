@@ -8,19 +8,19 @@ What is left is what the peers do: the data read, written, and on the disk at th
 import os
 import sys
 
-from reconciler.host.rewriting import copying
+from reconciler.resources.images import copy as images_copy
 
 
-class Unverified(copying.Copier):
+class Unverified(images_copy.Copier):
     """Takes the disk at its word."""
 
     def _piece(self, source: int, target: int, at: int, size: int, block: int) -> int:
         pair = self._buffers.get()
         try:
             whole = -(-size // block) * block
-            copying._read(source, pair[0], at, size, whole)
+            images_copy._read(source, pair[0], at, size, whole)
             pair[0].view[size:whole] = bytes(whole - size)
-            copying._write(target, pair[0], at, whole)
+            images_copy._write(target, pair[0], at, whole)
         finally:
             self._buffers.put(pair)
         return size

@@ -18,11 +18,10 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import _ENV, Ran
 
 _PREPARED = """
-from reconciler.host import writers
-from reconciler.host.rewriting import rewrite
-from reconciler.host.subvolumes import turn
+from reconciler.resources.images import rewrite
+from reconciler.resources.subvolume import convert as subvolume_convert
 
-turn.HOLD = rewrite.HOLD = {hold}
+subvolume_convert.HOLD = rewrite.HOLD = {hold}
 count = 0
 
 def ended(real, number, when):

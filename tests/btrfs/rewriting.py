@@ -20,17 +20,17 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # the imports are not repeated.
 _SERVER = """
 import json, sys, time
-from reconciler.core.images import Images
-from reconciler.core.standing import NONE_LEFT
-from reconciler.core.snapshot import Hidden
-from reconciler.core.watch import Stopped, Watch
-from reconciler.host import readers, writers
-from reconciler.host.refused import Refused
+from reconciler.engine.reporter import Cancelled, Reporter
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.tree import NONE_LEFT
+from reconciler.resources import reads, writes
+from reconciler.resources.images.places import Images
 
 def count(place):
     try:
-        return readers.look()(place).count
-    except Hidden:
+        return reads.look()(place).count
+    except NotVisible:
         return -1
 
 print("ready", flush=True)
@@ -49,10 +49,10 @@ for line in sys.stdin:
     said = {"how": "done", "message": "", "hint": ""}
     try:
         stop = lambda: order["steps"] is not None and steps >= order["steps"]
-        writers.put(place, None, NONE_LEFT, Watch(tell, stop))
-    except Refused as refused:
+        writes.put(place, None, NONE_LEFT, Reporter(tell, stop))
+    except HostError as refused:
         said = {"how": "refused", "message": refused.message, "hint": refused.hint}
-    except Stopped as stopped:
+    except Cancelled as stopped:
         said = {"how": "stopped", "message": stopped.why, "hint": ""}
     said |= {"had": have, "left": count(place), "steps": steps}
     print(json.dumps(said | {"seconds": time.monotonic() - before}), flush=True)

@@ -13,12 +13,12 @@ from tests.btrfs.world import FSTAB, NOBODY, World
 CRON_D = Path("/etc/cron.d")
 MIB = 1 << 20
 FAULT = """
-from reconciler.host import writers
+from reconciler.resources import writes
 
 def odd(*_):
     raise ZeroDivisionError("odd")
 
-for table in (writers.WRITERS, writers.LONG_WRITERS):
+for table in (writes.WRITERS, writes.LONG_WRITERS):
     for place in table:
         if place.__name__ == "{}":
             table[place] = odd

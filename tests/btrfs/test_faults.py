@@ -14,8 +14,8 @@ CLOSED = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
 # vmtune with an action whose end nobody can tell: the second, which is done by then.
 FAULTY = """
 import sys
-from reconciler.render import text
 from reconciler.cli import run
+from reconciler.report import text
 
 real = text.result
 

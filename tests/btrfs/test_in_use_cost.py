@@ -21,7 +21,7 @@ wait
 """
 _LOOK = """
 import json, time
-from reconciler.host.in_use import mounted
+from reconciler.linux import mounted
 took = []
 for _ in range(9):
     before = time.process_time()
@@ -56,10 +56,10 @@ def test_the_mounts_of_all_namespaces(host: World):
 
 _BOTH_WAYS = """
 import json, os, subprocess, sys, threading
-from reconciler.host.in_use import namespaces, processes
+from reconciler.linux import namespaces, open_files
 
 def seen():
-    kept = processes.look(maps=False).spaces
+    kept = open_files.look_at_processes(maps=False).spaces
     spaces, unseen = namespaces.every(lambda _: (), kept)
     marker = sys.argv[2].encode()
     return sum(any(marker in row.rest for row in s.mounts.values()) for s in spaces)

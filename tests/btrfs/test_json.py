@@ -254,8 +254,8 @@ def test_an_answer_that_cannot_be_written_is_said(each: Each):
 # A fault of vmtune itself, in the planner.
 FAULTY = """
 import sys
-from reconciler.core import plan
 from reconciler.cli import run
+from reconciler.engine import plan
 
 def odd(*_, **_named):
     raise ZeroDivisionError("odd")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.standing import MOST
+from reconciler.facts.tree import MOST
 from tests.btrfs.each import RUNS
 from tests.btrfs.outside import attributes, compression, is_nocow, run, sync
 from tests.btrfs.world import ALICE, NOBODY, World

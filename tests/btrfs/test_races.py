@@ -35,11 +35,12 @@ while True:
 WRITER = """
 import collections, json, os, subprocess, sys, time
 from dataclasses import replace
-from reconciler.core.places import Below, Directory, Folder
-from reconciler.core.snapshot import Hidden
-from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.host import readers, writers
-from reconciler.host.refused import Refused
+from reconciler.engine.directory import Directory, Folder
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources import reads, writes
+from reconciler.resources.nocow.places import Below
 
 what, path, rounds, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 uid = int(sys.argv[5])
@@ -52,12 +53,12 @@ top, name = os.path.split(path)
 STEPS = {
     "directory": [(Directory(path), plain, nocow), (Directory(path), nocow, plain)],
     "missing": [(Directory(path + "/new"), None, new), (Directory(path + "/new"), new, None)],
-    "below": [(Below(top), Standing(1, (name,)), NONE_LEFT)],
+    "below": [(Below(top), NameList(1, (name,)), NONE_LEFT)],
 }
 
 
 def read():
-    found = readers.look()(Below(top))
+    found = reads.look()(Below(top))
     assert not [name for name in found.named if "secret" in name], found
 
 
@@ -65,7 +66,7 @@ def step():
     # To and fro: a round that does not fit is refused, and the next one does.
     if what == "reading":
         return read()
-    writers.put(*STEPS[what][sum(ended.values()) % len(STEPS[what])])
+    writes.put(*STEPS[what][sum(ended.values()) % len(STEPS[what])])
     if what == "below" and os.path.exists(path):
         subprocess.run(["chattr", "-C", path], stderr=subprocess.DEVNULL)
 
@@ -75,9 +76,9 @@ while sum(ended.values()) < rounds or (time.monotonic() < deadline and len(ended
     try:
         step()
         ended["done"] += 1
-    except Refused:
+    except HostError:
         ended["refused"] += 1
-    except Hidden:
+    except NotVisible:
         ended["hidden"] += 1
 print(json.dumps(ended))
 """

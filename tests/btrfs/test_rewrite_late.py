@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.images import NOCOW
-from reconciler.host.directories import tree
-from reconciler.host.kernel import inode
-from reconciler.host.rewriting import copying, reasons, rewrite
+from reconciler.linux import inode, tree_walk
+from reconciler.resources.images import copy as images_copy
+from reconciler.resources.images import rewrite
+from reconciler.resources.images.places import NOCOW
 from tests.btrfs.each import contents
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter, written
@@ -227,8 +227,8 @@ def _is_copy(path: Path) -> bool:
 
 _SWEEP = """
 import sys
-from reconciler.host.directories import strays
-strays.put(sys.argv[1], (sys.argv[2],), ())
+from reconciler.resources.images import stale_copies
+stale_copies.put(sys.argv[1], (sys.argv[2],), ())
 """
 
 
@@ -267,16 +267,16 @@ def test_a_lease_that_was_lost_is_not_taken_for_one_that_was_kept(host: World):
     """The kernel ends one for which somebody waits 45 s; they write, and set the time back."""
     image = written(host.area / "disk.raw", 5 * MIB)
     number, status = image.stat().st_ino, image.stat()
-    with inode.directory(str(host.area)) as within, copying.Copier() as copier:
+    with inode.directory(str(host.area)) as within, images_copy.Copier() as copier:
         with inode.opened("disk.raw", within) as fd:
-            entry = tree.Entry("disk.raw", fd, os.fstat(fd), within)
+            entry = tree_walk.Entry("disk.raw", fd, os.fstat(fd), within)
             copied = rewrite.copy(entry, NOCOW, copier, lambda _: None)
             changed = rewrite.exchange(copied)
         fcntl.fcntl(changed.old, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         with open(f"/proc/self/fd/{changed.old}", "r+b") as file:
             file.write(b"<mine>")
         os.utime(changed.old, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(reasons.InUse, match="it is as it was"):
+        with pytest.raises(images_copy.InUse, match="it is as it was"):
             rewrite.finish(changed)
     assert image.stat().st_ino == number
     assert image.read_bytes().startswith(b"<mine>")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.kernel import inode
+from reconciler.linux import inode
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import MIB, Rewriter, beside, described, rewriter, written
 from tests.btrfs.sandbox import TOP

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.images import NOCOW, Images
-from reconciler.core.watch import NOBODY
-from reconciler.host.directories import tree
-from reconciler.host.kernel import inode
-from reconciler.host.refused import Refused
-from reconciler.host.rewriting import copying, images
+from reconciler.engine.reporter import NOBODY
+from reconciler.errors import HostError
+from reconciler.linux import inode, tree_walk
+from reconciler.resources.images import copy as images_copy
+from reconciler.resources.images import worklist
+from reconciler.resources.images.places import NOCOW, Images
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, rewriter, written
 from tests.btrfs.test_rewrite_late import found_before, opened
@@ -180,7 +180,7 @@ def test_each_reason_has_its_own_remedy(host: World):
 # --- what nobody foresaw
 
 
-class _Faulty(copying.Copier):
+class _Faulty(images_copy.Copier):
     """A copy that ends with what no system call says."""
 
     error: Exception = ZeroDivisionError("division by zero")
@@ -202,12 +202,12 @@ def test_whatever_the_exception_the_others_go_on(host: World, error: Exception):
     before = {name: digest(host.area / name) for name in names}
     with inode.directory(str(host.area)) as within, _Faulty() as copier:
         copier.error = error
-        work = images._Work(Images(str(host.area), NOCOW), NOBODY, copier, 3, 0, 9)
+        work = worklist._Work(Images(str(host.area), NOCOW), NOBODY, copier, 3, 0, 9)
         for name in names:
             with inode.opened(name, within) as fd:
-                work.one(tree.Entry(name, fd, os.fstat(fd), within))
+                work.one(tree_walk.Entry(name, fd, os.fstat(fd), within))
         work.settle_all()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(HostError) as refused:
             work.report()
         os.close(os.open(host.area / "b.raw", os.O_RDWR | os.O_NONBLOCK))  # no lease is left
     words = refused.value.message

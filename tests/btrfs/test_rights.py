@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.kernel import ids, inode
+from reconciler.linux import inode, syscalls
 from tests.btrfs.world import ALICE, World
 
 
-@pytest.mark.skipif(not ids._numbers(), reason="glibc does it here, for all threads")
+@pytest.mark.skipif(not syscalls._numbers(), reason="glibc does it here, for all threads")
 def test_work_as_a_user_interrupts_no_other_thread():
     """Rights are a thread's own: dozens wait for the disk, and would be told of each change."""
     seen, over = threading.Event(), threading.Event()

@@ -23,25 +23,24 @@ from tests.btrfs.world import _ENV, World, until
 
 DRIVER = """
 import json, sys
-from reconciler.core.subvolume import Subvolume
-from reconciler.core.watch import NOBODY
-from reconciler.core.snapshot import Hidden
-from reconciler.host import readers, writers
-from reconciler.host.subvolumes import turn
-from reconciler.host.refused import Refused
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.resources import reads, writes
+from reconciler.resources.subvolume import convert as subvolume_convert
+from reconciler.resources.subvolume.places import Subvolume
 
-turn.HOLD = float(sys.argv[1])
+subvolume_convert.HOLD = float(sys.argv[1])
 for line in sys.stdin:
     place = Subvolume(json.loads(line), 0o711, 0, 0)
     print("go", flush=True)
     try:
-        have = readers.look()(place)
+        have = reads.look()(place)
         if have != "subvolume":
-            writers.put(place, have, "subvolume")
+            writes.put(place, have, "subvolume")
         print(json.dumps("done"), flush=True)
-    except Refused as refused:
+    except HostError as refused:
         print(json.dumps(refused.message), flush=True)
-    except Hidden as hidden:
+    except NotVisible as hidden:
         print(json.dumps(hidden.why), flush=True)
 """
 

@@ -20,7 +20,7 @@ from tests.btrfs.world import World, until
 
 LOCK = Path("/run/vmtune.lock")
 MIB = 1 << 20
-IMPATIENT = "from reconciler.host import lock; lock.PATIENCE = 0.3"
+IMPATIENT = "from reconciler.linux import lock; lock.PATIENCE = 0.3"
 ROUNDS = 20
 SIX = """
 children = []

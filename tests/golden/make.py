@@ -55,7 +55,7 @@ WRONG = "version: 1\npathz: []\n"
 # An image with data, an empty one, a folder, and the copy that a rewrite left when it was killed.
 PREPARE = """
 import os
-from reconciler.core.images import stray
+from reconciler.facts.stale_copies import stray
 for path in ("/srv/vm/sub", "/srv/turned/inner", "/srv/packed/sub", "/srv/new"):
     os.makedirs(path)
 for path in ("/srv/vm/disk.raw", "/srv/vm/sub/b\\udcff.raw", "/srv/turned/inner/data",
@@ -71,9 +71,9 @@ os.rename("/srv/vm/copy", "/srv/vm/" + stray(old.st_ino, new.st_ino, new.st_mtim
 # As the program itself, but old runs are folded after a few instead of a hundred.
 SOON = """
 import sys
+from reconciler.__main__ import main
 from reconciler.run import record
 record.KEPT = 4
-from reconciler.__main__ import main
 main()
 """
 EXPECTED = """

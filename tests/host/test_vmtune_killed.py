@@ -36,8 +36,8 @@ find /etc /var/lib/vmtune /srv -name '.*.vmtune'
 # In one process that has imported vmtune: each run is a fork of it.
 SWEEP = """
 import json, os, signal, subprocess, sys
-from reconciler.host import writers
 from reconciler.cli import run
+from reconciler.resources import writes
 
 def vmtune(*words, kill=(0, "")):
     child = os.fork()
@@ -54,7 +54,7 @@ def vmtune(*words, kill=(0, "")):
             if (count, "after") == kill:
                 os.kill(os.getpid(), signal.SIGKILL)
         return effect
-    writers.put, writers.poke = ended(writers.put), ended(writers.poke)
+    writes.put, writes.poke = ended(writes.put), ended(writes.poke)
     for number in (1, 2):
         os.dup2(os.open("/tmp/out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     code = run(["--config", sys.argv[1], *words])

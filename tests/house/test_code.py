@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core import images
-from reconciler.core.model import AFTER_IMAGES, WAITS
-from reconciler.render.codes import CODES
+from reconciler.engine.model import AFTER_IMAGES, WAITS
+from reconciler.report.codes import CODES
+from reconciler.resources.images import places as images_places
 from reconciler.resources.registry import KINDS
 from tests import tiers
 
@@ -74,7 +74,7 @@ def test_everything_is_annotated(path):
     assert not bare
 
 
-SAID_BY_A_REWRITE = frozenset(images.CODES.values())
+SAID_BY_A_REWRITE = frozenset(images_places.CODES.values())
 """Codes of what is found out only as an image is rewritten; some are a plan's, too."""
 
 

@@ -10,13 +10,18 @@ import pytest
 import yaml
 
 from reconciler.config.hosts import IDENTITY
-from reconciler.core import discovery, facts, images, layout, places, rests, subvolume
-from reconciler.core.snapshot import Query
-from reconciler.host import seldom
-from reconciler.host.found import discovery as found
-from reconciler.host.readers import READERS
-from reconciler.host.writers import LONG_WRITERS, POKES, WRITERS
+from reconciler.discovery import facts as discovery
+from reconciler.discovery import linux as discovery_linux
+from reconciler.engine import place as places
+from reconciler.engine import preconditions
+from reconciler.facts import host as facts
+from reconciler.facts.host_view import Fact
+from reconciler.resources import reads
+from reconciler.resources.images import places as images_places
+from reconciler.resources.reads import READERS
 from reconciler.resources.registry import KINDS
+from reconciler.resources.subvolume import places as subvolume_places
+from reconciler.resources.writes import LONG_WRITERS, POKES, WRITERS
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
@@ -49,8 +54,8 @@ def queries(room):
         found
         for found in vars(room).values()
         if isinstance(found, type)
-        and issubclass(found, Query)
-        and found not in {Query, places.Place}
+        and issubclass(found, Fact)
+        and found not in {Fact, places.Place}
         and found.__module__ == room.__name__
     }
 
@@ -100,14 +105,14 @@ def test_a_kind_has_cases(kind):
 
 
 def test_every_question_is_answered_and_no_other():
-    rooms = (discovery, facts, images, layout, places, rests, subvolume)
+    rooms = (discovery, facts, images_places, facts, places, preconditions, subvolume_places)
     asked = set().union(*map(queries, rooms))
-    answered = [*READERS, *seldom.ANSWERS, *found.ANSWERS]
+    answered = [*READERS, *reads.ANSWERS, *discovery_linux.ANSWERS]
     assert {*answered} == asked
     assert len(answered) == len(asked), "one is answered twice"
 
 
 def test_every_place_can_be_put_and_nothing_else():
-    known = queries(places) | queries(images) | queries(subvolume)
+    known = queries(places) | queries(images_places) | queries(subvolume_places)
     assert {*WRITERS, *LONG_WRITERS} == {each for each in known if issubclass(each, places.Place)}
     assert len(POKES) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import cli
-from reconciler.render.codes import CODES
+from reconciler.report.codes import CODES
 from tests import tiers
 
 ROOT = Path(__file__).parents[2]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.config.declare import DEFAULTS
-from reconciler.config.document import read
+from reconciler.config.hosts import PathError, expand
+from reconciler.config.items import DEFAULTS
 from reconciler.config.load import load, load_all_hosts
-from reconciler.config.paths import PathError, expand
-from reconciler.core.origin import Problems
+from reconciler.config.parse import read
+from reconciler.errors import ConfigErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.core.item import Item
+    from reconciler.engine.resource import Item
 
 EXAMPLE = (Path(__file__).parents[2] / "vmtune.yaml.example").read_text()
 IDENTITY = {"paths": "path", "mounts": "target", "defrag": "path"}
@@ -95,10 +95,10 @@ def home_of(name: str) -> str | None:
     return None if name else "/home/me"
 
 
-def refusal(call: Callable[[], object]) -> Problems | None:
+def refusal(call: Callable[[], object]) -> ConfigErrors | None:
     try:
         call()
-    except Problems as problems:
+    except ConfigErrors as problems:
         return problems
     return None
 

@@ -9,15 +9,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core import codec, document, images, places, rests, subvolume
-from reconciler.core.codec import FormatError
-from reconciler.core.document import Document, World
-from reconciler.core.model import Change, Note, Op, Plan, Swap
-from reconciler.core.order import DAEMON_RELOAD
-from reconciler.core.origin import Origin
-from reconciler.core.places import Folder
-from reconciler.core.standing import MOST, NONE_LEFT, Standing
-from reconciler.core.written import Run, Written, fold
+from reconciler.engine import (
+    codec,
+    document,
+    preconditions,
+)
+from reconciler.engine import (
+    directory as directory_place,
+)
+from reconciler.engine import (
+    place as places,
+)
+from reconciler.engine.codec import FormatError
+from reconciler.engine.directory import Folder
+from reconciler.engine.document import Document, World
+from reconciler.engine.last_applied import LastApplied, Run, fold
+from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.order import DAEMON_RELOAD
+from reconciler.errors import SourceLocation
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.tree import MOST, NONE_LEFT, NameList
+from reconciler.resources.compression import places as compression_places
+from reconciler.resources.defrag import places as defrag_places
+from reconciler.resources.images import places as images_places
+from reconciler.resources.mount import places as mount_places
+from reconciler.resources.nocow import places as nocow_places
+from reconciler.resources.subvolume import places as subvolume_places
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -29,22 +46,28 @@ names = st.lists(name, max_size=3).map(tuple)
 folder = st.builds(
     Folder, st.booleans(), name, st.integers(0, 0o7777), st.integers(0, 9), st.integers(0, 9)
 )
-standing = st.builds(Standing, st.integers(0, 9), names)
+standing = st.builds(NameList, st.integers(0, 9), names)
 PLACES = {
-    places.Below: (st.builds(places.Below, name, names), standing),
-    places.Directory: (st.builds(places.Directory, name), st.none() | folder),
-    places.FstabOptions: (
-        st.builds(places.FstabOptions, name, st.integers(1, 99)),
+    nocow_places.Below: (st.builds(nocow_places.Below, name, names), standing),
+    directory_place.Directory: (st.builds(directory_place.Directory, name), st.none() | folder),
+    mount_places.FstabOptions: (
+        st.builds(mount_places.FstabOptions, name, st.integers(1, 99)),
         st.none() | text,
     ),
-    places.LiveOption: (st.builds(places.LiveOption, name, name), name),
-    places.TextFile: (st.builds(places.TextFile, name), st.none() | text),
-    places.Timer: (st.builds(places.Timer, name), name),
-    places.UnitFile: (st.builds(places.UnitFile, name), st.none() | text),
-    images.Images: (st.builds(images.Images, name, name, names, names), standing),
-    images.PropertyBelow: (st.builds(images.PropertyBelow, name, name, names), standing),
-    images.Strays: (st.builds(images.Strays, name, names), names),
-    subvolume.Subvolume: (st.builds(subvolume.Subvolume, name, *[st.integers(0, 9)] * 3), name),
+    mount_places.LiveOption: (st.builds(mount_places.LiveOption, name, name), name),
+    defrag_places.TextFile: (st.builds(defrag_places.TextFile, name), st.none() | text),
+    defrag_places.Timer: (st.builds(defrag_places.Timer, name), name),
+    defrag_places.UnitFile: (st.builds(defrag_places.UnitFile, name), st.none() | text),
+    images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
+    compression_places.PropertyBelow: (
+        st.builds(compression_places.PropertyBelow, name, name, names),
+        standing,
+    ),
+    images_places.Strays: (st.builds(images_places.Strays, name, names), names),
+    subvolume_places.Subvolume: (
+        st.builds(subvolume_places.Subvolume, name, *[st.integers(0, 9)] * 3),
+        name,
+    ),
 }
 swap = st.one_of(
     [st.builds(Swap, place, value, value, text, text) for place, value in PLACES.values()]
@@ -58,12 +81,12 @@ change = st.builds(
     st.lists(st.builds(Note, text, text), max_size=2).map(tuple),
     *[text] * 2,
     st.booleans(),
-    st.none() | st.builds(Origin, text, st.integers(1, 99), st.integers(1, 99)),
+    st.none() | st.builds(SourceLocation, text, st.integers(1, 99), st.integers(1, 99)),
 )
 plan = st.builds(
     Plan, st.lists(change, max_size=3).map(tuple), st.lists(action, max_size=3).map(tuple)
 )
-fact = st.builds(rests.Fact, st.sampled_from(sorted(rests.ASK)), name, text)
+fact = st.builds(preconditions.Fact, st.sampled_from(sorted(preconditions.ASK)), name, text)
 facts = st.none() | st.lists(fact, max_size=3).map(tuple)
 documents = st.builds(
     Document,
@@ -111,8 +134,8 @@ def vars_of(place):
 @given(documents)
 def test_a_document_comes_back(made):
     data = document.plain(made)
-    assert document.document(through_json(data)) == made
-    assert document.plain(document.document(through_json(data))) == data
+    assert document.read_document(through_json(data)) == made
+    assert document.plain(document.read_document(through_json(data))) == data
     json.dumps(data).encode("ascii")
 
 
@@ -179,11 +202,11 @@ def mutated(draw, made):
 def test_a_damaged_document_is_refused_or_whole(data):
     """What is read can also be compared, sorted out and written again."""
     try:
-        made = document.document(data)
+        made = document.read_document(data)
     except FormatError as error:
         assert str(error)  # noqa: PT017 - most are no errors
         return
-    assert document.document(document.plain(made)) == made
+    assert document.read_document(document.plain(made)) == made
     assert codec.digest(made.plan.actions)
     hash(made.plan)
     for swap in (action for action in made.plan.actions if isinstance(action, Swap)):
@@ -194,7 +217,7 @@ def test_a_damaged_document_is_refused_or_whole(data):
 
 # --- what was written
 
-FEW = [places.TextFile(path) for path in "ab"] + [places.LiveOption("/", "compress")]
+FEW = [defrag_places.TextFile(path) for path in "ab"] + [mount_places.LiveOption("/", "compress")]
 outcomes = st.sampled_from(["done", "failed", "already so", "changed since the plan", None])
 
 
@@ -238,7 +261,7 @@ def test_what_is_known_to_be_written_was(runs):
     """A value that was there before, and the last that a configuration put, by who put it."""
     found = fold({}, runs)
     for place, was in ((place, was) for place, each in found.items() for was in each):
-        assert isinstance(was, Written)
+        assert isinstance(was, LastApplied)
         own = [run for run in runs if run.config == was.config]
         swaps = [(run, swap) for run in own for _, swap in run.done() if swap.place == place]
         assert was.values[-1] in {swap.want for _, swap in swaps}
@@ -276,6 +299,6 @@ def test_written_again_and_again_the_first_original_stays(values):
 def test_a_record_that_named_all_that_is_below_is_read():
     """Before there could be a million of them."""
     names = [f"{number:04}" for number in range(MOST + 1)]
-    found = codec.value(places.Below("/vm"), names)
-    assert found == Standing(MOST + 1, tuple(names[:MOST]))
-    assert codec.value(places.Below("/vm"), []) == NONE_LEFT
+    found = codec.value(nocow_places.Below("/vm"), names)
+    assert found == NameList(MOST + 1, tuple(names[:MOST]))
+    assert codec.value(nocow_places.Below("/vm"), []) == NONE_LEFT

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.item import Item, Items
-from reconciler.core.origin import Origin
+from reconciler.engine.resource import Item, Items
+from reconciler.errors import SourceLocation
 
 names = st.sampled_from(["a", "b", "a-", "a.", "a0", "\u00fc", "~"])
 paths = st.lists(names, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
 
 
 def item(path: str, number: int) -> Item:
-    return Item("paths", path, path, {}, Origin("f", number, 1), {})
+    return Item("paths", path, path, {}, SourceLocation("f", number, 1), {})
 
 
 @given(st.lists(paths | st.just("/"), max_size=12), paths | st.just("/"))

@@ -18,17 +18,22 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from reconciler.config.load import load
-from reconciler.core import facts, places
-from reconciler.core.diff import compare
-from reconciler.core.model import Op, Poke, Swap
-from reconciler.core.origin import Problems
-from reconciler.core.places import OFF, ON, Folder
-from reconciler.core.plan import declare, make_plan
-from reconciler.core.snapshot import Snapshot
-from reconciler.core.standing import Standing
-from reconciler.core.tree import Tree
-from reconciler.formats import fstab, mark, mountinfo, tuning
-from reconciler.render import text
+from reconciler.engine import directory as directory_place
+from reconciler.engine.diff import compare
+from reconciler.engine.directory import Folder
+from reconciler.engine.model import Notify, Swap
+from reconciler.engine.plan import declare, make_plan
+from reconciler.errors import ConfigErrors
+from reconciler.facts import host as facts
+from reconciler.facts.diagnostics import Op
+from reconciler.facts.host import OFF, ON
+from reconciler.facts.host_view import HostView
+from reconciler.facts.tree import NameList, Tree
+from reconciler.formats import crontab, fstab, mountinfo, options
+from reconciler.report import text
+from reconciler.resources.defrag import places as defrag_places
+from reconciler.resources.mount import places as mount_places
+from reconciler.resources.nocow import places as nocow_places
 from reconciler.resources.registry import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +76,7 @@ class Host:
 
     def plan(self, config):
         items = load(config.encode(), "vmtune.yaml", host="atlas", home_of=lambda _: "/root")
-        return make_plan(declare(items, KINDS), KINDS, Snapshot(self.read))
+        return make_plan(declare(items, KINDS), KINDS, HostView(self.read))
 
     # What a place holds, and how it takes another value.
 
@@ -89,7 +94,7 @@ class Host:
             if path.startswith(f"{place.path}/") and not folder.nocow
             if not f"{path}/".startswith(apart)
         )
-        return Standing(len(names), tuple(names))
+        return NameList(len(names), tuple(names))
 
     def _FstabOptions(self, place):  # noqa: N802
         return next(
@@ -102,7 +107,7 @@ class Host:
         )
 
     def _LiveOption(self, place):  # noqa: N802
-        option = tuning.option(place.name)
+        option = options.option(place.name)
         return self.live.get((place.target if option.per_mount else "", place.name), "")
 
     def _TextFile(self, place):  # noqa: N802
@@ -115,27 +120,27 @@ class Host:
 
     def put(self, place, want):
         match place:
-            case places.Directory():
+            case directory_place.Directory():
                 assert place.path.rpartition("/")[0] in self.folders, "parents come first"
                 self.folders[place.path] = want
-            case places.Below():
+            case nocow_places.Below():
                 for name in self.read(place).named:
                     path = f"{place.path}/{name}"
                     self.folders[path] = replace(self.folders[path], nocow=True, compression="")
-            case places.FstabOptions():
+            case mount_places.FstabOptions():
                 (line,) = (x for x in fstab.parse(self.fstab) if x.target == place.target)
                 self.fstab = fstab.with_options(self.fstab, line.number, want)
-            case places.LiveOption():
-                option = tuning.option(place.name)
+            case mount_places.LiveOption():
+                option = options.option(place.name)
                 assert want or option.off, "nothing switches it off"
                 shown = SHOWN.get(want, want)
                 self.live[place.target if option.per_mount else "", place.name] = shown
-            case places.Timer():
+            case defrag_places.Timer():
                 assert f"/etc/systemd/system/{place.unit}" in self.files, "a unit file is there"
                 (self.timers.add if want == ON else self.timers.discard)(place.unit)
-            case places.TextFile() if want is None:
+            case defrag_places.TextFile() if want is None:
                 del self.files[place.path]
-            case places.TextFile():
+            case defrag_places.TextFile():
                 self.files[place.path] = want
 
     # What follows from that.
@@ -167,7 +172,7 @@ class Host:
 
     def _OwnFiles(self, _query):  # noqa: N802
         return tuple(
-            sorted(path for path, held in self.files.items() if held.startswith(mark.MARK))
+            sorted(path for path, held in self.files.items() if held.startswith(crontab.MARK))
         )
 
     def _Schedulers(self, _query):  # noqa: N802
@@ -249,7 +254,7 @@ def planned(host, config):
     """The plan, of what does not contradict itself."""
     try:
         return host.plan(config)
-    except Problems:
+    except ConfigErrors:
         assume(False)
         raise
 
@@ -320,15 +325,15 @@ def test_order(host, first, second):
     plan = planned(host, second)
     swaps = [action for action in plan.actions if isinstance(action, Swap)]
     at = {action.place: number for number, action in enumerate(plan.actions) if action in swaps}
-    reloads = [n for n, action in enumerate(plan.actions) if isinstance(action, Poke)]
+    reloads = [n for n, action in enumerate(plan.actions) if isinstance(action, Notify)]
     loaded = [at[swap.place] for swap in swaps if swap.place.loaded_by_systemd]
     assert len(at) == len(swaps), "one action for each place"
     assert len(reloads) == bool(loaded and "systemd" in host.schedulers)
-    live = [at[p] for p in at if isinstance(p, places.LiveOption)]
-    table = [at[p] for p in at if isinstance(p, places.FstabOptions)]
+    live = [at[p] for p in at if isinstance(p, mount_places.LiveOption)]
+    table = [at[p] for p in at if isinstance(p, mount_places.FstabOptions)]
     assert max(live, default=-1) < min(table, default=len(at) + 1)
     for swap in swaps:
-        if isinstance(swap.place, places.Timer):
+        if isinstance(swap.place, defrag_places.Timer):
             here, others = at[swap.place], [*loaded, *reloads]
             assert all(here > n if swap.want == ON else here < n for n in others)
 
@@ -382,7 +387,7 @@ def test_compare_names_the_attributes_that_differ(before, after):
 SEEDED = """
 import sys
 import yaml
-from reconciler.render import text
+from reconciler.report import text
 from tests.unit.plan.decode import World, plan_of
 case = yaml.safe_load(open(sys.argv[1], encoding="utf-8"))
 plan = plan_of(case, World(case))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core import rewriting
-from reconciler.core.images import needed
-from reconciler.core.tree import CowFile, Lot, Parts, Tree
+from reconciler.facts.tree import CowFile, Lot, Parts, Tree
+from reconciler.resources.images import kind as images_kind
+from reconciler.resources.images.places import needed
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True)
 sizes = st.integers(0, 1 << 40)
@@ -38,7 +38,7 @@ def lots(draw: st.DrawFn) -> Lot:
 @QUICK
 @given(lots(), sizes)
 def test_what_is_left_has_room_and_nothing_else_is_left_out(lot: Lot, free: int):
-    left = rewriting.too_large(lot, (), free)
+    left = images_kind.too_large(lot, (), free)
     rest = [file for file in lot.largest if file not in left]
     if rest:
         used = 0
@@ -46,7 +46,7 @@ def test_what_is_left_has_room_and_nothing_else_is_left_out(lot: Lot, free: int)
             assert needed(file.allocated) + used <= free
             used += file.kept
     if left:
-        assert rewriting.room(lot, left[:-1]).free > free
+        assert images_kind.room(lot, left[:-1]).free > free
 
 
 @QUICK
@@ -55,7 +55,7 @@ def test_a_part_is_left_out_exactly_when_an_image_it_is_in_is_open(found: list[P
     """Also where files name each other in a circle."""
     tree = Tree(parts=tuple(found), held_parts=(CowFile(held, 1, holders=("qemu",)),))
     lot = Lot()
-    named = {name for name, _ in rewriting.open_elsewhere(tree, lot)}
+    named = {name for name, _ in images_kind.open_elsewhere(tree, lot)}
     direct = {each.path: set(each.others) for each in found}
     expected: set[str] = set()
     for top in direct:
@@ -65,4 +65,4 @@ def test_a_part_is_left_out_exactly_when_an_image_it_is_in_is_open(found: list[P
             image |= {name for path in before for name in direct.get(path, ())}
         expected |= image if held in image else set()
     assert named == expected - {held, "/elsewhere"}
-    assert {chain.path for chain in rewriting.chains(tree)} <= direct.keys()
+    assert {chain.path for chain in images_kind.chains(tree)} <= direct.keys()

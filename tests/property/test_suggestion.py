@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.advice.words import declarable, tilde
 from reconciler.config.load import load
-from reconciler.core.advice import Choice, Entry, Remark, Suggestion
-from reconciler.core.origin import Problems
-from reconciler.render.suggestion import lines
+from reconciler.discovery.paths import declarable, tilde
+from reconciler.errors import ConfigErrors
+from reconciler.facts.advice import Choice, Entry, Remark, Suggestion
+from reconciler.report.suggestion import lines
 
 HOME = "/home/alice"
 AWKWARD = st.sampled_from(
@@ -71,7 +71,7 @@ def _choices(said: list[str]) -> tuple[Choice, ...]:
 def test_what_nobody_sees_is_neither_written_nor_read(hidden):
     assert declarable(f"/srv/v{hidden}m")
     text = f"version: 1\npaths: [{{path: /srv/v{hidden}m, nocow: true}}]\n"
-    with pytest.raises(Problems):
+    with pytest.raises(ConfigErrors):
         load(text.encode(), "printed", host="atlas", home_of=home_of)
 
 
@@ -84,7 +84,7 @@ def test_what_is_called_unwritable_is_refused_by_the_reader_too(path):
         return
     of = Suggestion("atlas", (Entry("paths", {"path": shown, "nocow": True}, ()),))
     text = "".join(f"{line}\n" for line in lines(of, 80)).encode("utf-8", "surrogatepass")
-    with pytest.raises(Problems):
+    with pytest.raises(ConfigErrors):
         load(text, "printed", host="atlas", home_of=home_of)
 
 

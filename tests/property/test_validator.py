@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler.config.schema import load_schema
+from reconciler.config.check import load_schema
 from reconciler.config.schema_validator import is_valid
 
 if TYPE_CHECKING:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.images import NOCOW, Images, Strays
-from reconciler.core.model import AFTER_IMAGES, Change, Note, Op, Swap
-from reconciler.core.needs import Needs
-from reconciler.core.order import DAEMON_RELOAD
-from reconciler.core.places import (
-    OFF,
-    ON,
-    Below,
-    Directory,
-    Folder,
-    FstabOptions,
-    LiveOption,
-    TextFile,
-    Timer,
-    UnitFile,
-)
-from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.core.subvolume import DIRECTORY, MISSING, SUBVOLUME, Subvolume
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.model import AFTER_IMAGES, Change, Swap
+from reconciler.engine.order import DAEMON_RELOAD, Needs
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
+from reconciler.resources.images.places import NOCOW, Images, Strays
+from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.resources.nocow.places import Below
+from reconciler.resources.subvolume.places import Subvolume
 
 PLAIN = Folder(nocow=False, compression="", mode=0o755, uid=0, gid=0)
-SOME = Standing(1, ("a.raw",))
+SOME = NameList(1, ("a.raw",))
 
 
 def attribute(path: str, have: Folder | None = PLAIN) -> Swap:

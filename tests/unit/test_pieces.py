@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.pieces import (
-    ENCODED,
-    SHARED,
+from reconciler.resources.defrag.ranges import (
+    ENCODED_EXTENT,
+    SHARED_EXTENT,
     THRESHOLD,
     Call,
     Pieces,
@@ -38,12 +38,12 @@ CASES = {
     "two in one cluster": (extents(64 * KIB, 64 * KIB), (2, [(0, 128 * KIB, 0)])),
     "the second up to the cluster's end": (extents(4 * KIB, 252 * KIB), (2, [(0, EDGE, 0)])),
     "the second past the cluster's end": (extents(4 * KIB, 256 * KIB), (2, [])),
-    "three, shared": (extents(MIB, MIB, MIB, flags=SHARED), (3, [(0, 3 * MIB, 3 * MIB)])),
+    "three, shared": (extents(MIB, MIB, MIB, flags=SHARED_EXTENT), (3, [(0, 3 * MIB, 3 * MIB)])),
     "holes between": (extents(MIB, MIB, MIB, gap=MIB), (3, [])),
     "preallocated": (extents(MIB, MIB, MIB, flags=PREALLOCATED), (3, [])),
     "inline": ([(0, 0, 4096, INLINE)], (1, [])),
-    "compressed, whole": (extents(*[128 * KIB] * 9, flags=ENCODED), (9, [])),
-    "compressed, small": (extents(*[4 * KIB] * 9, flags=ENCODED), (9, [(0, 36 * KIB, 0)])),
+    "compressed, whole": (extents(*[128 * KIB] * 9, flags=ENCODED_EXTENT), (9, [])),
+    "compressed, small": (extents(*[4 * KIB] * 9, flags=ENCODED_EXTENT), (9, [(0, 36 * KIB, 0)])),
     "at the threshold": (extents(THRESHOLD, THRESHOLD, THRESHOLD), (3, [])),
     "large on average": (extents(20 * MIB, 20 * MIB, 20 * MIB), (3, [])),
     "around a large one": (
@@ -52,7 +52,7 @@ CASES = {
     ),
     "neighbours on disk": ([(n * MIB, (9 << 30) + n * MIB, MIB, 0) for n in range(5)], (1, [])),
     "neighbours that differ in sharing": (
-        [(n * MIB, (9 << 30) + n * MIB, MIB, SHARED * (n % 2)) for n in range(5)],
+        [(n * MIB, (9 << 30) + n * MIB, MIB, SHARED_EXTENT * (n % 2)) for n in range(5)],
         (1, []),
     ),
 }

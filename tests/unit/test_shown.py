@@ -6,20 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core import shown
-from reconciler.core.differs import found_instead
-from reconciler.core.images import NOCOW, Images
-from reconciler.core.model import Change, Op, Plan, Swap
-from reconciler.core.order import DAEMON_RELOAD
-from reconciler.core.places import Directory, Folder, LiveOption, TextFile, Timer
-from reconciler.core.standing import NONE_LEFT, Standing
+from reconciler.engine import shown
+from reconciler.engine.diff import found_instead
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.order import DAEMON_RELOAD
+from reconciler.facts.diagnostics import Op
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources.defrag.places import TextFile, Timer
+from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.mount.places import LiveOption
 
 PLACE = LiveOption("/", "compress")
 FOLDER = Folder(nocow=False, compression="", mode=0o755, uid=0, gid=0)
 
 
 def rewrite(*names: str, spared: tuple[str, ...] = ()) -> Swap:
-    return Swap(Images("/v", NOCOW, (), spared), Standing(len(names), names), NONE_LEFT)
+    return Swap(Images("/v", NOCOW, (), spared), NameList(len(names), names), NONE_LEFT)
 
 
 CASES = {
@@ -80,7 +83,7 @@ def test_an_image_in_use_by_now_belongs_to_its_directory():
 
 
 VALUES = {
-    "names": (Images("/v", NOCOW), Standing(1, ("a",)), Standing(1, ("b",))),
+    "names": (Images("/v", NOCOW), NameList(1, ("a",)), NameList(1, ("b",))),
     "an owner": (Directory("/v"), FOLDER, Folder(False, "", 0o755, 7, 0)),
     "a text": (TextFile("/t"), "one\ntwo\n", "one\nsix\n"),
     "words": (PLACE, "compress=lzo", "compress=zstd:3"),
@@ -107,7 +110,7 @@ def test_the_difference_itself_is_told():
 )
 def test_names_are_told_apart(one: set[str], other: set[str]):
     place = Images("/v", NOCOW)
-    values = [Standing(len(names), tuple(sorted(names))) for names in (one, other)]
+    values = [NameList(len(names), tuple(sorted(names))) for names in (one, other)]
     if one != other:
         first, second = found_instead(place, *values).split(", found ", 1)
         assert first != second

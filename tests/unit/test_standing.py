@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.places import Below
-from reconciler.core.standing import MOST, NONE_LEFT, Standing
+from reconciler.facts.tree import MOST, NONE_LEFT, NameList
+from reconciler.resources.nocow.places import Below
 
 
-def of(*names: str, count: int = 0) -> Standing:
-    return Standing(count or len(names), names)
+def of(*names: str, count: int = 0) -> NameList:
+    return NameList(count or len(names), names)
 
 
 MANY = of(*(f"s{number:04}" for number in range(MOST)), count=MOST + 5)
@@ -31,6 +31,6 @@ MANY = of(*(f"s{number:04}" for number in range(MOST)), count=MOST + 5)
         (of("a"), of(count=5), False),  # as no look at a host says it, but a file may
     ],
 )
-def test_no_more_and_none_that_is_new(now: Standing, before: Standing, is_it: bool):
+def test_no_more_and_none_that_is_new(now: NameList, before: NameList, is_it: bool):
     assert now.is_left_of(before) is is_it
     assert Below("/vm").half_done(before, now, NONE_LEFT) is is_it

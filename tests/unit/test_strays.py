@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.core.images import is_second, is_stray, second, stray, stray_parts
+from reconciler.facts.stale_copies import is_second, is_stray, second, stray, stray_parts
 
 
 @pytest.mark.parametrize("time", [0, 1, 10**18, -5, 2**63 - 1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from reconciler.core import tries
-from reconciler.core.images import NOCOW, Images
-from reconciler.core.model import Swap
-from reconciler.core.places import LiveOption
-from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.core.tries import Try
-from reconciler.core.written import Run, Written
+from reconciler.engine import tries
+from reconciler.engine.last_applied import LastApplied, Run
+from reconciler.engine.model import Swap
+from reconciler.engine.tries import Try
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.mount.places import LiveOption
 
 PLACE = LiveOption("/", "compress")
 PUT = Swap(PLACE, "compress=zstd:3", "")
@@ -26,7 +26,7 @@ def last(*runs: Run) -> Try:
 
 
 def test_only_what_was_read_back_can_drift():
-    done, tried = Written("x", ("",), "o", 1), Written("x", ("",), "o", 1, certain=False)
+    done, tried = LastApplied("x", ("",), "o", 1), LastApplied("x", ("",), "o", 1, certain=False)
     assert tries.is_drift(done, "", "compress=lzo")
     assert not tries.is_drift(done, "", "")
     assert not tries.is_drift(done, "lzo", "zstd")
@@ -43,14 +43,16 @@ def test_the_last_try_counts():
 
 def test_images_are_the_same_whichever_were_left_out():
     place = Images("/v", NOCOW, (), ("a.raw",))
-    found = last(ran(1, "failed", Swap(place, Standing(1, ("b.raw",)), NONE_LEFT)))
+    found = last(ran(1, "failed", Swap(place, NameList(1, ("b.raw",)), NONE_LEFT)))
     assert found.outcome == "failed"
     assert tries.key(place) == tries.key(Images("/v", NOCOW))
 
 
 def test_words():
-    assert tries.told(Try(3, "", "failed", "no"), PLACE, "") == "run 3 tried and failed: no"
-    assert tries.told(Try(3, "", "failed"), PLACE, "") == "run 3 tried and failed"
-    assert "ended in the middle of trying that" in tries.told(Try(3, "", tries.CUT_OFF), PLACE, "")
-    taken_back = tries.told(Try(4, "compress=lzo", "failed", "no"), PLACE, "")
+    assert tries.told_of_try(Try(3, "", "failed", "no"), PLACE, "") == "run 3 tried and failed: no"
+    assert tries.told_of_try(Try(3, "", "failed"), PLACE, "") == "run 3 tried and failed"
+    assert "ended in the middle of trying that" in tries.told_of_try(
+        Try(3, "", tries.CUT_OFF), PLACE, ""
+    )
+    taken_back = tries.told_of_try(Try(4, "compress=lzo", "failed", "no"), PLACE, "")
     assert taken_back == "run 4 tried to make it compress=lzo and failed: no"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core import former
-from reconciler.core.model import Swap
-from reconciler.core.places import Directory, Folder, FstabOptions, LiveOption
-from reconciler.core.written import Run, fold, merged
+from reconciler.engine import restore
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.last_applied import Run, fold, merged
+from reconciler.engine.model import Swap
+from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.value import replace
 
 LINE = FstabOptions("/srv", 2)
@@ -65,8 +66,8 @@ def of(found, config):
 def test_each_takes_back_its_own_words_of_a_line(case):
     steps, who, now, without = WORDS[case]
     records = of(folded(LINE, *steps).get(LINE, ()), who)
-    if former.all_words(now, records):
-        assert former.all_restored(now, records) == without
+    if restore.all_words(now, records):
+        assert restore.all_restored(now, records) == without
     else:
         was = merged(records)
         assert LINE.restored(was.original, was.values, now) == without

@@ -12,22 +12,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.advice import subjects
-from reconciler.advice.doctor import examine
-from reconciler.advice.suggest import suggest
 from reconciler.config.load import load
-from reconciler.core.snapshot import Snapshot
-from reconciler.render import doctor, suggestion
+from reconciler.discovery import subjects
+from reconciler.discovery.doctor import examine
+from reconciler.discovery.suggest import suggest
+from reconciler.facts.host_view import HostView
+from reconciler.report import doctor as doctor_report
+from reconciler.report import suggestion
 from tests.unit.plan.decode import World, home_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.core.advice import Row, Suggestion
+    from reconciler.facts.advice import Row, Suggestion
 
 
 def suggested(world: World) -> Suggestion:
-    return suggest("atlas", Snapshot(world.read))
+    return suggest("atlas", HostView(world.read))
 
 
 def init_text(of: Suggestion, width: int = 80) -> str:
@@ -35,7 +36,7 @@ def init_text(of: Suggestion, width: int = 80) -> str:
 
 
 def rows(case: Mapping[str, Any], world: World) -> tuple[Row, ...]:
-    see = Snapshot(world.read)
+    see = HostView(world.read)
     if "config" not in case:
         return examine(subjects.discovered(see), see)
     items = load(case["config"].encode(), "vmtune.yaml", host="atlas", home_of=home_of)
@@ -43,4 +44,4 @@ def rows(case: Mapping[str, Any], world: World) -> tuple[Row, ...]:
 
 
 def doctor_text(of: tuple[Row, ...], width: int = 80) -> str:
-    return "".join(f"{line}\n" for line in doctor.lines(of, width))
+    return "".join(f"{line}\n" for line in doctor_report.lines(of, width))

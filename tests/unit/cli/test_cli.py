@@ -15,8 +15,7 @@ import click
 import pytest
 
 from reconciler.cli import cli
-from reconciler.render.codes import CODES
-from reconciler.render.topics import TOPICS
+from reconciler.report.codes import CODES, TOPICS
 from reconciler.resources.registry import KINDS
 from tests import tiers
 

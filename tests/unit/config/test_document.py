@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.config.document import MAX_NODES, read
 from reconciler.config.load import load
-from reconciler.core.origin import Problems
+from reconciler.config.parse import MAX_NODES, read
+from reconciler.errors import ConfigErrors
 
 # Plain words, and what YAML 1.1 would have made of them where that differs.
 VALUES = {
@@ -209,7 +209,7 @@ def test_hostile(name: str) -> None:
 def test_hostile_text_ends_in_problems(name: str) -> None:
     text, _ = HOSTILE[name]
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    with pytest.raises(Problems) as caught:
+    with pytest.raises(ConfigErrors) as caught:
         load(data, "vmtune.yaml", host="atlas", home_of=lambda _: "/home/me")
     for problem in caught.value.problems:
         assert len(str(problem)) < 300

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.config.load import load, load_all_hosts
-from reconciler.core.origin import Problems
+from reconciler.errors import ConfigErrors
 
 BASE = """\
 version: 1
@@ -156,9 +156,9 @@ def test_refused(name: str) -> None:
     entry, expected = REFUSED[name]
     text = SMALL.replace("ENTRY", entry)
     assert loaded("other", base=text)
-    with pytest.raises(Problems) as one:
+    with pytest.raises(ConfigErrors) as one:
         loaded("a", base=text)
-    with pytest.raises(Problems) as every:
+    with pytest.raises(ConfigErrors) as every:
         load_all_hosts(text.encode(), "f", home_of=home_of, overlays={})
     for problems in (one.value.problems, every.value.problems):
         assert len(problems) == len(expected)
@@ -167,7 +167,7 @@ def test_refused(name: str) -> None:
 
 
 def test_problems_of_both_files_at_once() -> None:
-    with pytest.raises(Problems) as caught:
+    with pytest.raises(ConfigErrors) as caught:
         loaded("a", "paths: [{path: y}]\nhosts: {}\n", base="version: 1\nnope: 1\n")
     assert [str(problem.origin) for problem in caught.value.problems] == [
         "f:2:1",
@@ -177,14 +177,14 @@ def test_problems_of_both_files_at_once() -> None:
 
 
 def test_a_broken_base_hides_nothing_in_the_other_file() -> None:
-    with pytest.raises(Problems) as caught:
+    with pytest.raises(ConfigErrors) as caught:
         loaded("a", "nope: 1\n", base="version: [\n")
     assert {problem.origin.file for problem in caught.value.problems} == {"f", "hosts/h.yaml"}
 
 
 def test_the_removal_of_a_broken_entry_is_no_second_problem() -> None:
     text = "version: 1\npaths: [{path: 5}]\nhosts: {a: {paths: [{path: /x, remove: true}]}}"
-    with pytest.raises(Problems) as caught:
+    with pytest.raises(ConfigErrors) as caught:
         loaded("a", base=text)
     assert len(caught.value.problems) == 1
 

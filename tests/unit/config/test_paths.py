@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.config.paths import PathError, expand
+from reconciler.config.hosts import PathError, expand
 
 HOMES = {"": "/home/me", "alice": "/srv//alice/", "daemon": "/", "odd": "relative"}
 

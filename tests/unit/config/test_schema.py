@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.config.declare import DEFAULTS
+from reconciler.config.check import load_schema
+from reconciler.config.items import DEFAULTS
 from reconciler.config.load import load
-from reconciler.config.schema import load_schema
-from reconciler.core.origin import Problems
+from reconciler.errors import ConfigErrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,8 +204,8 @@ HOSTILE: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def refused(text: str) -> Problems:
-    with pytest.raises(Problems) as caught:
+def refused(text: str) -> ConfigErrors:
+    with pytest.raises(ConfigErrors) as caught:
         load(text.encode(), "f", host="a", home_of=HOMES.get)
     return caught.value
 
@@ -264,7 +264,7 @@ def test_every_key_is_described() -> None:
 
 
 def test_every_keyword_has_words() -> None:
-    """A keyword that reconciler.config.messages does not know would fail there."""
+    """A keyword that reconciler.config.check does not know would fail there."""
     spoken = "type enum const pattern required additionalProperties minimum maximum uniqueItems"
     silent = "$schema $defs $ref title description default examples patternErrorMessage if then"
     known = {*spoken.split(), *silent.split(), "properties", "items", "propertyNames"}

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from reconciler.core.compression import Compression
-from reconciler.core.effect import Effect, PathEffect, ScheduleEffect
-from reconciler.core.layout import Layout, Layouts, ServiceRun
-from reconciler.core.written import Seen
-from reconciler.render import bars, effect
+from reconciler.engine.last_applied import Seen
+from reconciler.facts.compression import Compression
+from reconciler.facts.host import Layout, Layouts, ServiceRun
+from reconciler.report import bar as bars
+from reconciler.report import status as status_report
+from reconciler.report.standing import Effect, PathEffect, ScheduleEffect
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
 MIB = 1 << 20
@@ -76,4 +77,4 @@ def printed(case: dict[str, Any], columns: str) -> str:
     """What status prints of it."""
     width, _, locale = columns.partition(" ")
     style = bars.style(lambda text, _part: text, unicode=locale != "ascii")
-    return "\n".join(effect.effect(effect_of(case), int(width), style)) + "\n"
+    return "\n".join(status_report.effect(effect_of(case), int(width), style)) + "\n"

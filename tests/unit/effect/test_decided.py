@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.compression import decided, words
+from reconciler.facts.compression import decided, words
 from reconciler.formats import fstab
 
 UUID = "UUID=c6c9efea-38d8-4a40-8d1b-a9c0c5a17d9a"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.layout import Layout
-from reconciler.render import bars
+from reconciler.facts.host import Layout
+from reconciler.report import bar as bars
 from tests.unit.effect.cases_lib import CASES, load, printed
 
 PARTS = st.lists(

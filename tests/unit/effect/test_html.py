@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reconciler.core.model import Change, Note, Op, Plan
-from reconciler.core.status import Report
-from reconciler.render import html
+from reconciler.engine.model import Change, Plan
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.report import html
+from reconciler.report.standing import Report
 from tests.unit.effect.cases_lib import CASES, effect_of, load
 
 EVIL = "<script>alert('x')</script>&\"\x1b[2J"

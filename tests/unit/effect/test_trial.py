@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core import sizes
-from reconciler.core.trial import Room, Sample, Shape, figures, order, refusal
-from reconciler.render import trial as lines
+from reconciler.facts.benchmark import Room, Sample, Shape, figures, order, refusal
+from reconciler.formats import sizes
+from reconciler.report import benchmark as benchmark_report
 
 MIB, GIB = 1 << 20, 1 << 30
 SHAPE = Shape(128 * MIB, 3)
@@ -85,21 +85,21 @@ def test_no_sizes(text):
 def test_lines_fit(width):
     room = Room(10 * GIB, 100 * GIB, rotational=None)
     shown = [
-        *lines.announced("/srv/vm", SHAPE, room, width),
-        *lines.disturbed(5 * MIB, width),
-        *lines.disturbed(None, width),
-        *lines.table(figures(SAMPLES), width),
+        *benchmark_report.announced("/srv/vm", SHAPE, room, width),
+        *benchmark_report.disturbed(5 * MIB, width),
+        *benchmark_report.disturbed(None, width),
+        *benchmark_report.table(figures(SAMPLES), width),
     ]
     assert all(len(line) <= width for line in shown)
     assert any("960.0 MiB" in line for line in shown), "what it writes is said"
 
 
 def test_quiet_disks_are_not_mentioned():
-    assert not list(lines.disturbed(4096, 80))
+    assert not list(benchmark_report.disturbed(4096, 80))
 
 
 def test_the_table():
-    rows = [" ".join(line.split()) for line in lines.table(figures(SAMPLES), 80)]
+    rows = [" ".join(line.split()) for line in benchmark_report.table(figures(SAMPLES), 80)]
     assert rows == [
         "cow nocow cow/nocow range",
         "disk bytes per byte 6.50 1.50 4.33 3.25-4.67",

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats import btrbk, quickemu, tmpfiles
-from reconciler.formats.tmpfiles import Line
+from reconciler.discovery import linux as discovery_linux
+from reconciler.discovery.linux import TmpfilesEntry
+from reconciler.linux import filesystems
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,16 @@ from reconciler.formats.tmpfiles import Line
     ],
 )
 def test_quickemu(text, disk):
-    assert quickemu.disk(text, "/vm") == disk
+    assert discovery_linux.quickemu_disk(text, "/vm") == disk
 
 
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        (b"h /srv/vm - - - - +C\n", [Line(1, "/srv/vm")]),
-        (b"# C\n\nh! /srv/vm/ - - - - +aC", [Line(3, "/srv/vm")]),
-        (b'H "/srv/my vms" - - - - =C', [Line(1, "/srv/my vms")]),
-        (b"h /srv/vm - - - - C", [Line(1, "/srv/vm")]),
+        (b"h /srv/vm - - - - +C\n", [TmpfilesEntry(1, "/srv/vm")]),
+        (b"# C\n\nh! /srv/vm/ - - - - +aC", [TmpfilesEntry(3, "/srv/vm")]),
+        (b'H "/srv/my vms" - - - - =C', [TmpfilesEntry(1, "/srv/my vms")]),
+        (b"h /srv/vm - - - - C", [TmpfilesEntry(1, "/srv/vm")]),
         (b"h /srv/vm - - - - -C", []),
         (b"h /srv/vm - - - - +a", []),
         (b"d /srv/vm 0711 root root - C", []),
@@ -47,7 +48,7 @@ def test_quickemu(text, disk):
     ],
 )
 def test_tmpfiles(text, lines):
-    assert list(tmpfiles.nocow(text)) == lines
+    assert list(discovery_linux.nocow_lines(text)) == lines
 
 
 BTRBK = b"""\
@@ -67,7 +68,7 @@ volume /
 
 
 def test_btrbk():
-    assert btrbk.subvolumes(BTRBK) == (
+    assert filesystems.btrbk_subvolumes(BTRBK) == (
         "/mnt/btr_pool/@rootfs",
         "/mnt/btr_pool/home of us",
         "/mnt/btr_pool/vms/*",
@@ -78,6 +79,6 @@ def test_btrbk():
 
 @given(st.binary(max_size=300))
 def test_none_of_them_ever_fails(data):
-    quickemu.disk(data, "/vm")
-    list(tmpfiles.nocow(data))
-    btrbk.subvolumes(data)
+    discovery_linux.quickemu_disk(data, "/vm")
+    list(discovery_linux.nocow_lines(data))
+    filesystems.btrbk_subvolumes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.formats.etab import parse
+from reconciler.linux.mounted import parse_exports
 
 _OPTIONS = b"(rw,sync,wdelay,hide,nocrossmnt,secure,root_squash,sec=sys)"
 
@@ -19,4 +19,4 @@ TABLES = {
 
 @pytest.mark.parametrize(("table", "paths"), TABLES.items())
 def test_its_paths(table: bytes, paths: tuple[str, ...]):
-    assert parse(table) == paths
+    assert parse_exports(table) == paths

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats import blockname, imagefile, qcow2, qed, vmdk
+from reconciler.resources.images import image_file
 
 DESCRIPTOR = b"""\
 # Disk DescriptorFile
@@ -86,12 +86,14 @@ def qed_header(
 )
 def test_a_backing_file(name: bytes, found: str):
     for version in (1, 2, 3):
-        assert qcow2.names(header(name, version=version)) == (("backing file", found),)
+        assert image_file.qcow2_names(header(name, version=version)) == (("backing file", found),)
     for features in (1, 3, 5):
-        assert qed.names(qed_header(name, features=features)) == (("backing file", found),)
+        assert image_file.qed_names(qed_header(name, features=features)) == (
+            ("backing file", found),
+        )
     if b'"' not in name:
         child = DESCRIPTOR + b'parentFileNameHint="%s"\n' % name
-        assert vmdk.names(child)[2:] == (("backing file", found),)
+        assert image_file.vmdk_names(child)[2:] == (("backing file", found),)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,8 @@ def test_a_backing_file(name: bytes, found: str):
     ],
 )
 def test_what_is_no_file_of_this_host(name: bytes):
-    assert qcow2.names(header(name)) == ()
-    assert qed.names(qed_header(name)) == ()
+    assert image_file.qcow2_names(header(name)) == ()
+    assert image_file.qed_names(qed_header(name)) == ()
 
 
 def test_several_files_by_one_name():
@@ -126,20 +128,20 @@ def test_several_files_by_one_name():
         b'json:{"children":[{"filename":"a.raw"},{"file":{"filename":"b.raw"}}]}',
         b'json:{"test.filename":"a.raw","raw":{"file.filename":"b.raw"},"x":{"filename":"a.raw"}}',
     ):
-        assert qcow2.names(header(name)) == both
+        assert image_file.qcow2_names(header(name)) == both
 
 
 def test_a_name_longer_than_any_of_qemu():
-    assert blockname.files("a" * 4095) == ("a" * 4095,)
-    assert blockname.files("a" * 4096) == ()
+    assert image_file.files("a" * 4095) == ("a" * 4095,)
+    assert image_file.files("a" * 4096) == ()
     long = b"./" * 1000 + b"base"
-    assert qed.names(qed_header(long)) == (("backing file", long.decode()),)
-    assert blockname.files("blkdebug::" * 100_000) == ()
+    assert image_file.qed_names(qed_header(long)) == (("backing file", long.decode()),)
+    assert image_file.files("blkdebug::" * 100_000) == ()
 
 
 def test_a_qed_image_without_a_backing_file():
     """What stands where its name would be means nothing without the feature."""
-    assert qed.names(qed_header(b"base", features=6)) == ()
+    assert image_file.qed_names(qed_header(b"base", features=6)) == ()
 
 
 @pytest.mark.parametrize(
@@ -152,16 +154,16 @@ def test_a_qed_image_without_a_backing_file():
     ],
 )
 def test_every_format_is_known_by_its_first_bytes(head: bytes):
-    assert imagefile.is_known(head[: imagefile.MAGIC])
-    assert imagefile.parts(head, "a", "/vm")[1]
-    assert not imagefile.is_known(b"\xeb\x63\x90" + head)
+    assert image_file.is_known(head[: image_file.MAGIC])
+    assert image_file.parts(head, "a", "/vm")[1]
+    assert not image_file.is_known(b"\xeb\x63\x90" + head)
 
 
 def test_a_data_file_and_a_backing_file():
     both = (("backing file", "base"), ("data file", "disk.raw"))
-    assert qcow2.names(header(b"base", b"disk.raw")) == both
-    assert qcow2.names(header(data=b"disk.raw")) == both[1:]
-    assert qcow2.names(header()) == ()
+    assert image_file.qcow2_names(header(b"base", b"disk.raw")) == both
+    assert image_file.qcow2_names(header(data=b"disk.raw")) == both[1:]
+    assert image_file.qcow2_names(header()) == ()
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,8 @@ def test_a_data_file_and_a_backing_file():
 )
 def test_a_damaged_header(head: bytes):
     with pytest.raises(ValueError, match=r"."):
-        qcow2.names(head)
-    assert imagefile.parts(head, "a", "/vm") == ("", ())
+        image_file.qcow2_names(head)
+    assert image_file.parts(head, "a", "/vm") == ("", ())
 
 
 @pytest.mark.parametrize(
@@ -197,23 +199,23 @@ def test_a_damaged_header(head: bytes):
 )
 def test_a_damaged_header_of_qed(head: bytes):
     with pytest.raises(ValueError, match=r"."):
-        qed.names(head)
-    assert imagefile.parts(head, "a", "/vm") == ("", ())
+        image_file.qed_names(head)
+    assert image_file.parts(head, "a", "/vm") == ("", ())
 
 
 def test_extents_of_a_vmdk():
     found = (("extent", "disk-f001.vmdk"), ("extent", "sub/disk f002.vmdk"))
-    assert vmdk.names(DESCRIPTOR) == found
-    assert vmdk.names(DESCRIPTOR.replace(b"\n", b"\r\n")) == found
+    assert image_file.vmdk_names(DESCRIPTOR) == found
+    assert image_file.vmdk_names(DESCRIPTOR.replace(b"\n", b"\r\n")) == found
     child = DESCRIPTOR + b'parentFileNameHint="base.vmdk"\n'
-    assert vmdk.names(child) == (*found, ("backing file", "base.vmdk"))
+    assert image_file.vmdk_names(child) == (*found, ("backing file", "base.vmdk"))
 
 
 def test_what_a_descriptor_begins_with():
     bare = DESCRIPTOR.removeprefix(b"# Disk DescriptorFile\n")
     for text in (bare, b"# any\n\n  \r\n#\n" + bare, DESCRIPTOR + b"\0" * 9 + b"RW 1 FLAT"):
-        assert imagefile.is_known(text[: imagefile.MAGIC])
-        assert len(vmdk.names(text)) == 2
+        assert image_file.is_known(text[: image_file.MAGIC])
+        assert len(image_file.vmdk_names(text)) == 2
     for text in (
         b"#!/bin/sh\nversion=1.5\n",
         b"version=4\n" + bare,
@@ -221,7 +223,7 @@ def test_what_a_descriptor_begins_with():
         b"#" * 99,
     ):
         with pytest.raises(ValueError, match=r"."):
-            vmdk.names(text)
+            image_file.vmdk_names(text)
 
 
 def test_a_descriptor_inside_a_sparse_extent():
@@ -232,24 +234,24 @@ def test_a_descriptor_inside_a_sparse_extent():
         return head + text.ljust(20 * 512, b"\0")
 
     child = DESCRIPTOR + b'parentFileNameHint="base.vmdk"\n'
-    assert vmdk.names(inside(DESCRIPTOR, 20480)) == ()
-    assert vmdk.names(inside(child, 20480)) == (("backing file", "base.vmdk"),)
-    assert vmdk.names(inside(child, 0)) == vmdk.names(child)
+    assert image_file.vmdk_names(inside(DESCRIPTOR, 20480)) == ()
+    assert image_file.vmdk_names(inside(child, 20480)) == (("backing file", "base.vmdk"),)
+    assert image_file.vmdk_names(inside(child, 0)) == image_file.vmdk_names(child)
     for bad in (inside(child, 1)[:20], inside(b"", 1), b"KDMV" + bytes(600)):
         with pytest.raises(ValueError, match=r"."):
-            vmdk.names(bad)
+            image_file.vmdk_names(bad)
 
 
 def test_more_extents_than_are_remembered():
     many = b"".join(b'RW 1 FLAT "f%d" 0\n' % number for number in range(3000))
-    assert len(vmdk.names(b"# Disk DescriptorFile\n" + many)) == 1000
+    assert len(image_file.vmdk_names(b"# Disk DescriptorFile\n" + many)) == 1000
 
 
 def test_where_the_files_are():
     """Relative to the directory of the image, and named from the top of the tree."""
 
     def named(name: bytes, path: str = "sub/a.qcow2") -> tuple[str, ...]:
-        return imagefile.parts(header(name), path, "/vm")[1]
+        return image_file.parts(header(name), path, "/vm")[1]
 
     assert named(b"base") == ("sub/base",)
     assert named(b"../base") == ("base",)
@@ -259,8 +261,8 @@ def test_where_the_files_are():
     assert named(b"//vm//x") == ("x",)
     assert named(b"file:///vm/x") == ("x",)
     assert named(b"a.qcow2") == (), "itself"
-    assert imagefile.parts(header(b"b"), "a", "/") == ("backing file", ("b",))
-    assert imagefile.parts(header(b"b", b"d"), "a", "/vm") == ("more file", ("b", "d"))
+    assert image_file.parts(header(b"b"), "a", "/") == ("backing file", ("b",))
+    assert image_file.parts(header(b"b", b"d"), "a", "/vm") == ("more file", ("b", "d"))
 
 
 STARTS = (
@@ -276,10 +278,10 @@ STARTS = (
 
 @given(st.sampled_from(STARTS), st.binary(max_size=300))
 def test_nothing_that_a_file_holds_is_an_error(start: bytes, tail: bytes):
-    what, others = imagefile.parts(start + tail, "a", "/vm")
+    what, others = image_file.parts(start + tail, "a", "/vm")
     assert bool(others) <= bool(what)
     assert all("\0" not in name for name in others)
-    imagefile.is_known(start + tail)
+    image_file.is_known(start + tail)
 
 
 PIECES = rb"""json: blkdebug: blkverify: file: nbd:// : / .. a.raw " ' \ \ud800 \u0000 { } [ ] ,
@@ -292,7 +294,7 @@ def test_any_name_is_a_path_or_none(name: bytes):
     """That the kernel can be asked about: no NUL, and bytes can be made of it."""
     hint = DESCRIPTOR + b'parentFileNameHint="%s"\n' % name
     for head in (header(name, name), header(name, version=1), qed_header(name), hint):
-        for other in imagefile.parts(head, "sub/a", "/vm")[1]:
+        for other in image_file.parts(head, "sub/a", "/vm")[1]:
             assert b"\0" not in other.encode("utf-8", "surrogateescape")
             assert other
             assert "//" not in other
@@ -314,7 +316,7 @@ def test_a_damaged_header_raises_nothing_but_value_error(
     image = bytearray(good)
     for at, byte in damage:
         image[at % len(image)] = byte
-    for names in (qcow2.names, qed.names, vmdk.names):
+    for names in (image_file.qcow2_names, image_file.qed_names, image_file.vmdk_names):
         try:
             found = names(bytes(image))
         except ValueError:
@@ -343,5 +345,5 @@ HOSTILE = (
 def test_no_header_takes_long(head: bytes):
     """A look at 100,000 images may find nothing else; an honest one takes 0.02 ms."""
     start = time.process_time()
-    imagefile.parts(head, "a", "/vm")
+    image_file.parts(head, "a", "/vm")
     assert time.process_time() - start < 0.2

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats import libvirtxml
-from reconciler.formats.libvirtxml import Domain, Pool
+from reconciler.discovery import libvirtxml
+from reconciler.discovery.libvirtxml import Domain, Pool
 
 # virsh pool-dumpxml and the file in /etc/libvirt/storage, libvirt 9.0
 POOL = b"""\

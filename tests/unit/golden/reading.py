@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import document
+from reconciler.engine import document
 from reconciler.run import journal
 
 if TYPE_CHECKING:
@@ -41,4 +41,4 @@ def written() -> list[dict[str, Any]]:
 
 def again(plan: Any) -> dict[str, Any]:
     """A saved plan, read and written once more."""
-    return document.plain(document.document(plan))
+    return document.plain(document.read_document(plan))

@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from reconciler.commands.plan import exit_code
-from reconciler.core.origin import Problems
-from reconciler.render import text
+from reconciler.errors import ConfigErrors
+from reconciler.report import text
 from tests.unit.plan.decode import World, plan_of
 
 
@@ -38,7 +38,7 @@ def _plan(case: dict) -> str:
 def _problems(case: dict) -> str:
     try:
         plan_of(case, World(case))
-    except Problems as problems:
+    except ConfigErrors as problems:
         return _block("problems", str(problems))
     raise SystemExit(f"no problem any more: {case['says']}")
 

@@ -26,22 +26,21 @@ from typing import Any
 import yaml
 
 from reconciler.config.load import load
-from reconciler.core import facts
-from reconciler.core.plan import declare, make_plan
-from reconciler.core.room import Quota
-from reconciler.core.snapshot import Hidden, Query, Snapshot
-from reconciler.core.standing import Standing
-from reconciler.core.stub import Stub
-from reconciler.core.tree import Tree
-from reconciler.core.wholeness import Condition
-from reconciler.formats import fstab, libvirtxml, mountinfo
+from reconciler.discovery import libvirtxml
+from reconciler.engine.plan import declare, make_plan
+from reconciler.facts import host as facts
+from reconciler.facts.host_view import Fact, HostView, NotVisible
+from reconciler.facts.limits import Condition, Quota
+from reconciler.facts.stub import Stub
+from reconciler.facts.tree import NameList, Tree
+from reconciler.formats import fstab, mountinfo
 from reconciler.formats.crontab import Job
 from reconciler.resources.registry import KINDS
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from reconciler.core.model import Plan
+    from reconciler.engine.model import Plan
 
 HOSTS = Path(__file__).parent / "hosts"
 
@@ -54,7 +53,7 @@ def _kinds_of_question(base: type) -> Iterator[type]:
 
 QUERIES = {
     kind.__name__: kind
-    for kind in _kinds_of_question(Query)
+    for kind in _kinds_of_question(Fact)
     if dataclasses.is_dataclass(kind) and kind.__module__.startswith("reconciler.")
 }
 # Rooms know what comes from formats, and from typing, for type checkers only.
@@ -62,7 +61,7 @@ _TYPES = {
     **{
         name: found
         for room in {
-            kind.__module__ for kind in (*QUERIES.values(), Standing, Tree, Stub, Quota, Condition)
+            kind.__module__ for kind in (*QUERIES.values(), NameList, Tree, Stub, Quota, Condition)
         }
         for name, found in vars(sys.modules[room]).items()
     },
@@ -92,8 +91,8 @@ def decode(value: Any, kind: Any) -> Any:
         return None if value is None else decode(value, inner)
     if origin in {tuple, frozenset}:
         return origin(decode(each, arguments[0]) for each in value)
-    if kind is Standing and isinstance(value, list):
-        return Standing(len(value), tuple(value))
+    if kind is NameList and isinstance(value, list):
+        return NameList(len(value), tuple(value))
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, _TYPES)
         return kind(**{name: decode(each, hints[name]) for name, each in value.items()})
@@ -102,7 +101,7 @@ def decode(value: Any, kind: Any) -> Any:
     return value
 
 
-def question(name: str, given: Any) -> Query[Any]:
+def question(name: str, given: Any) -> Fact[Any]:
     """``LiveOption: [/, compress]`` as a query."""
     kind = QUERIES[name]
     hints = typing.get_type_hints(kind, _TYPES)
@@ -111,7 +110,7 @@ def question(name: str, given: Any) -> Query[Any]:
     return kind(**{f: decode(value, hints[f]) for f, value in zip(fields, values, strict=False)})
 
 
-def answer_type(query: Query[Any]) -> Any:
+def answer_type(query: Fact[Any]) -> Any:
     """The T of the Query[T] or Place[T] that a question is."""
     for kind in type(query).__mro__:
         for base in (
@@ -131,14 +130,14 @@ def _named(kind: Any) -> Any:
     return typing.get_type_hints(scope, _TYPES)["it"]
 
 
-def answers(rows: Iterable[Mapping[str, Any]]) -> dict[Query[Any], Any]:
+def answers(rows: Iterable[Mapping[str, Any]]) -> dict[Fact[Any], Any]:
     """Each row's question and its answer, or the Hidden it ends in."""
-    found: dict[Query[Any], Any] = {}
+    found: dict[Fact[Any], Any] = {}
     for row in rows:
         ((name, given),) = ((key, row[key]) for key in row if key in QUERIES)
         query = question(name, given)
         if "hidden" in row:
-            found[query] = Hidden(row["hidden"])
+            found[query] = NotVisible(row["hidden"])
         elif type(query) in _TEXTS:
             found[query] = _TEXTS[type(query)](row["is"])
         else:
@@ -153,9 +152,9 @@ class World:
         layers = [yaml.safe_load((HOSTS / f"{name}.yaml").read_text()) for name in case["host"]]
         self.own = answers(case.get("seen", ()))
         self.known = {**answers(row for layer in layers for row in layer), **self.own}
-        self.asked: set[Query[Any]] = set()
+        self.asked: set[Fact[Any]] = set()
 
-    def read(self, query: Query[Any], _see: Snapshot) -> Any:
+    def read(self, query: Fact[Any], _see: HostView) -> Any:
         if isinstance(query, facts.TreeOf):  # a case gives all that a close look would see
             query = facts.TreeOf(query.path, query.apart)
         self.asked.add(query)
@@ -163,12 +162,12 @@ class World:
             return ""
         if query not in self.known:
             raise UnansweredError(f"the case does not answer {query!r}")
-        if isinstance(self.known[query], Hidden):
+        if isinstance(self.known[query], NotVisible):
             raise self.known[query]
         return self.known[query]
 
     @property
-    def idle(self) -> set[Query[Any]]:
+    def idle(self) -> set[Fact[Any]]:
         """Answers of the case itself that nobody asked for."""
         return self.own.keys() - self.asked
 
@@ -180,4 +179,4 @@ def home_of(name: str) -> str | None:
 def plan_of(case: Mapping[str, Any], world: World) -> Plan:
     """The whole pure way, from the text of vmtune.yaml to a plan."""
     items = load(case["config"].encode(), "vmtune.yaml", host="atlas", home_of=home_of)
-    return make_plan(declare(items, KINDS), KINDS, Snapshot(world.read))
+    return make_plan(declare(items, KINDS), KINDS, HostView(world.read))

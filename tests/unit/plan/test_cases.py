@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from reconciler.commands.plan import exit_code
-from reconciler.core.origin import Problems
-from reconciler.render import text
+from reconciler.errors import ConfigErrors
+from reconciler.report import text
 from tests.unit.plan.decode import QUERIES, World, plan_of
 
 FILES = sorted((Path(__file__).parent / "cases").glob("*/*.yaml"))
@@ -50,7 +50,7 @@ def test_plan(case):
 @pytest.mark.parametrize("case", BAD)
 def test_problems(case):
     world = World(case)
-    with pytest.raises(Problems) as raised:
+    with pytest.raises(ConfigErrors) as raised:
         plan_of(case, world)
     assert str(raised.value) + "\n" == case["problems"]
     assert not world.idle, "answers that nobody asked for"

@@ -8,20 +8,23 @@ import pytest
 
 from reconciler.commands import show
 from reconciler.console import Terminal
-from reconciler.core import document
-from reconciler.core.document import Document, World
-from reconciler.core.images import NOCOW, Images
-from reconciler.core.model import Change, Note, Op, Plan, Swap
-from reconciler.core.origin import Origin
-from reconciler.core.places import Directory, Folder, FstabOptions, LiveOption, TextFile, Timer
-from reconciler.core.rests import Fact
-from reconciler.core.standing import NONE_LEFT, Standing
+from reconciler.engine import document
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.document import Document, World
+from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.preconditions import Fact
+from reconciler.errors import SourceLocation
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources.defrag.places import TextFile, Timer
+from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 MARKER = "\x1b[2J\x1b]0;mine\x07\r"
 PLAIN = Folder(nocow=False, compression="zstd", mode=0o755, uid=0, gid=0)
 SWAPS = (
     Swap(Directory("/srv/vm"), PLAIN, Folder(True, "", 0o700, 1, 0), "why", "nocow /srv/vm"),
-    Swap(Images("/srv/vm", NOCOW, ("/srv/vm/a",), ("b",)), Standing(1, ("c",)), NONE_LEFT),
+    Swap(Images("/srv/vm", NOCOW, ("/srv/vm/a",), ("b",)), NameList(1, ("c",)), NONE_LEFT),
     Swap(FstabOptions("/", 2), "ro", "ro,noatime", "why", "mount /"),
     Swap(LiveOption("/", "compress"), "compress=zstd:3", "", "", "mount /"),
     Swap(TextFile("/etc/cron.d/x"), "old\n", "new\n"),
@@ -29,7 +32,7 @@ SWAPS = (
 )
 ROWS = tuple(
     Change(op, "nocow", "/srv/vm", "text", SWAPS, (Note("note", "V101"),), "hint", "V102", True,
-           Origin("vmtune.yaml", 2, 3))
+           SourceLocation("vmtune.yaml", 2, 3))
     for op in Op
 )  # fmt: skip
 SAVED = document.plain(

@@ -2,48 +2,48 @@
 
 import pytest
 
-from reconciler.core.watch import Step
-from reconciler.render import progress
+from reconciler.engine.reporter import Progress
+from reconciler.report import progress as progress_report
 
 GIB = 1 << 30
-STEP = Step("pool/win11.qcow2", "copying", GIB, 2 * GIB, 2, 14, 3 * GIB, 12 * GIB)
+STEP = Progress("pool/win11.qcow2", "copying", GIB, 2 * GIB, 2, 14, 3 * GIB, 12 * GIB)
 
 
 @pytest.mark.parametrize("width", [40, 60, 79, 80, 120, 200])
 def test_it_fits(width: int):
     for path in ("a", "x" * 300, "\x1b[2J"):
-        step = Step(path, "copying", 1, 2, 999_999, 1_000_000, 5 << 40, 6 << 40)
-        line = progress.line(step, 12345, width)
+        step = Progress(path, "copying", 1, 2, 999_999, 1_000_000, 5 << 40, 6 << 40)
+        line = progress_report.line(step, 12345, width)
         assert len(line) <= width
         assert line.isascii()
         assert line.isprintable()
 
 
 def test_what_it_says():
-    assert progress.line(STEP, 30, 99) == (
+    assert progress_report.line(STEP, 30, 99) == (
         "   25%  3.0 GiB of 12.0 GiB  102.4 MiB/s  1:30 left  2 of 14 (50%): pool/win11.qcow2"
     )
-    wide = progress.line(STEP, 30, 200)
+    wide = progress_report.line(STEP, 30, 200)
     assert wide.startswith("  [#####...............]   25%  3.0 GiB")
 
 
 def test_the_end_of_a_long_name_is_kept():
-    line = progress.line(STEP, 30, 80)
+    line = progress_report.line(STEP, 30, 80)
     assert "  ..." in line
     assert line.endswith("pool/win11.qcow2")
 
 
 def test_one_image_has_no_number():
-    step = Step("disk.raw", "copying", GIB, 2 * GIB, 1, 1, GIB, 2 * GIB)
-    assert progress.line(step, 10, 79).endswith("0:10 left  disk.raw")
+    step = Progress("disk.raw", "copying", GIB, 2 * GIB, 1, 1, GIB, 2 * GIB)
+    assert progress_report.line(step, 10, 79).endswith("0:10 left  disk.raw")
 
 
 def test_nothing_done_yet_has_no_rate():
-    assert "left" not in progress.line(Step("a", "copying", 0, 0), 0, 80)
+    assert "left" not in progress_report.line(Progress("a", "copying", 0, 0), 0, 80)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (750, "12:30"), (3723, "1:02:03")]
 )
 def test_durations(seconds: float, text: str):
-    assert progress.duration(seconds) == text
+    assert progress_report.duration(seconds) == text

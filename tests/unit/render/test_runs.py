@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.images import NOCOW, Images
-from reconciler.core.model import Swap
-from reconciler.core.places import FstabOptions, Timer
-from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.core.written import Run, Seen, first_seen
-from reconciler.render import runs
+from reconciler.engine.last_applied import Run, Seen, first_seen
+from reconciler.engine.model import Swap
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.report import history as history_report
+from reconciler.resources.defrag.places import Timer
+from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.mount.places import FstabOptions
 from reconciler.value import replace
 
 MIB = 1 << 20
-REWRITE = Swap(Images("/srv/vm", NOCOW), Standing(1, ("a",)), NONE_LEFT)
+REWRITE = Swap(Images("/srv/vm", NOCOW), NameList(1, ("a",)), NONE_LEFT)
 TIMER = Swap(Timer("x.timer"), "off", "on")
 
 
@@ -53,18 +54,18 @@ TRENDS = [
 
 @pytest.mark.parametrize(("before", "after", "said"), TRENDS)
 def test_trend(before, after, said):
-    assert runs.trend(run(before, after)) == said
+    assert history_report.trend(run(before, after)) == said
 
 
 def test_of_more_than_were_seen_it_is_the_largest():
-    many = replace(REWRITE, have=Standing(2000, ("a", "b")))
+    many = replace(REWRITE, have=NameList(2000, ("a", "b")))
     of = run((seen("a", 1, 5), seen("b", 2, 3)), (seen("a", 3, 1), seen("b", 2, 3)), many)
-    assert runs.trend(of) == "of the 2 largest images 1 rewritten, fragments 8 -> 4"
+    assert history_report.trend(of) == "of the 2 largest images 1 rewritten, fragments 8 -> 4"
 
 
 def test_a_run_that_rewrites_nothing_only_saw_them():
     of = run((seen("a", 1, 5),), (seen("a", 1, 5),), TIMER)
-    assert runs.trend(of) == "1 image seen, fragments 5 as before"
+    assert history_report.trend(of) == "1 image seen, fragments 5 as before"
 
 
 WIDTHS = pytest.mark.parametrize("width", [40, 60, 80, 200])
@@ -74,7 +75,7 @@ LONG = "apply --allow raid --allow snapshots --allow rewrite-images"
 @WIDTHS
 def test_the_list_fits_and_says_it(width):
     of = run((seen("a", 1, 48211, 3 * MIB, MIB),), (seen("a", 2, 1),))
-    lines = list(runs.listed([replace(of, command=LONG)], width))
+    lines = list(history_report.listed([replace(of, command=LONG)], width))
     said = " ".join(" ".join(lines).split())
     assert f"{LONG} by ada: done, 1 of 1 change" in said
     assert "fragments 48,211 -> 1" in said
@@ -86,7 +87,7 @@ def test_one_run_fits_and_says_it(width):
     options = "defaults,subvol=@rootfs"
     line = Swap(FstabOptions("/", 3), options, f"{options},compress=no")
     of = run((seen("a", 1, 48211, 3 * MIB, MIB),), (seen("a", 2, 1),))
-    lines = list(runs.whole(replace(of, actions=(REWRITE, line, TIMER)), width))
+    lines = list(history_report.whole(replace(of, actions=(REWRITE, line, TIMER)), width))
     said = " ".join(" ".join(lines).split())
     assert f"/etc/fstab:3 {options} -> {options},compress=no" in said
     assert "images below /srv/vm 1 file copy-on-write -> nocow" in said
@@ -96,7 +97,7 @@ def test_one_run_fits_and_says_it(width):
 
 
 def test_where_there_is_room_it_is_a_line_each():
-    first, times, config, empty, action = runs.whole(run(), 80)
+    first, times, config, empty, action = history_report.whole(run(), 80)
     assert first == "run 3   apply by ada: done, 1 of 1 change"
     assert times == "started 2026-11-23 12:00:00   ended 2026-11-23 12:01:00"
     assert (config, empty) == ("config /c", "")
@@ -106,7 +107,7 @@ def test_where_there_is_room_it_is_a_line_each():
 @WIDTHS
 def test_a_path_stays_whole_and_no_other_line_grows(width):
     path = "/etc/systemd/system/" + "y" * 80 + ".timer"
-    lines = list(runs.whole(run(action=Swap(Timer(path), "off", "on")), width))
+    lines = list(history_report.whole(run(action=Swap(Timer(path), "off", "on")), width))
     assert "\n".join(lines).count(path) == 1
     assert all(len(line) <= width or line.split()[0] == path for line in lines if line)
 

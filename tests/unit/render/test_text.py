@@ -8,11 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.model import Change, Note, Op, Plan, Poke, Swap
-from reconciler.core.origin import Origin, Problem
-from reconciler.core.places import Below, Directory, Folder, FstabOptions, LiveOption, TextFile
-from reconciler.core.standing import NONE_LEFT, Standing
-from reconciler.render import layout, text
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.model import Change, Notify, Plan, Swap
+from reconciler.errors import ConfigError, SourceLocation
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.report import text, wrap
+from reconciler.resources.defrag.places import TextFile
+from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.resources.nocow.places import Below
 
 QUICK = settings(
     max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -39,8 +43,8 @@ short_words = st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_s
 
 @pytest.mark.parametrize(("raw", "shown"), HOSTILE)
 def test_printable(raw, shown):
-    assert layout.printable(raw) == shown
-    assert layout.printable(shown) == shown
+    assert wrap.printable(raw) == shown
+    assert wrap.printable(shown) == shown
 
 
 def test_a_name_that_is_longer_than_the_column_leaves_its_text_the_line():
@@ -84,7 +88,7 @@ def swaps(names):
         st.builds(
             Swap,
             st.builds(Below, names),
-            st.builds(Standing, st.integers(1, 4), st.lists(names, max_size=4).map(tuple)),
+            st.builds(NameList, st.integers(1, 4), st.lists(names, max_size=4).map(tuple)),
             st.just(NONE_LEFT),
             names,
             owner,
@@ -140,16 +144,16 @@ def lines_of(plan, width):
 @given(plans(anything, anything.map("x{}".format)), st.integers(40, 120))
 def test_no_name_reaches_the_terminal_raw(plan, width):
     for line in lines_of(plan, width):
-        assert line == layout.printable(line)
+        assert line == wrap.printable(line)
 
 
 @QUICK
 @given(anything, anything)
 def test_no_header_or_problem_does_either(one, other):
     lines = [*text.header(f"host {one}   config {other}", "read only", 80)]
-    lines += text.problems([Problem(Origin(one, 1, 1), other, one)]).split("\n")
+    lines += text.problems([ConfigError(SourceLocation(one, 1, 1), other, one)]).split("\n")
     for line in lines:
-        assert line == layout.printable(line)
+        assert line == wrap.printable(line)
 
 
 @QUICK
@@ -172,7 +176,7 @@ def test_a_long_word_stays_whole(width, word):
 @pytest.mark.parametrize("width", [40, 100])
 def test_layout_keeps_every_word(width):
     words = "one two three four five six seven eight nine ten eleven twelve " * 3
-    lines = list(layout.hanging("  + nocow x", words.strip(), width, 14))
+    lines = list(wrap.hanging("  + nocow x", words.strip(), width, 14))
     assert " ".join(" ".join(lines).split()) == f"+ nocow x {words.strip()}"
 
 
@@ -209,6 +213,6 @@ def test_what_is_not_applicable_is_counted_apart():
 
 
 def test_a_poke_is_its_command():
-    poke = Poke("systemctl daemon-reload")
+    poke = Notify("systemctl daemon-reload")
     assert text.action(poke) == "systemctl daemon-reload"
     assert text.result("done", poke, 2, 3) == "  [2/3] done   systemctl daemon-reload"

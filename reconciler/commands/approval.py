@@ -1,0 +1,74 @@
+"""Whether the host may be changed: root, and told so by a person or in advance."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from reconciler.engine import codec
+from reconciler.facts.diagnostics import Op
+from reconciler.formats.sizes import counted
+from reconciler.linux import users
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.console import Terminal
+    from reconciler.engine.model import Action, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a person saw and said yes to, short enough for a command line.
+
+    Root may see more than they did: then ``rows`` differ, and where ``actions``
+    differ the yes is worth nothing.
+    """
+
+    actions: str
+    rows: str
+
+    def __str__(self) -> str:
+        return f"{self.actions}-{self.rows}"
+
+
+def token(plan: Plan) -> Token:
+    """128 bits for what would be done, 32 for what is shown of it."""
+    rows = repr([(change.op.value, change.kind, change.name) for change in plan.changes])
+    return Token(digest(plan.actions), hashlib.sha256(rows.encode()).hexdigest()[:8])
+
+
+def digest(actions: Sequence[Action]) -> str:
+    return codec.digest(actions)[:32]
+
+
+def given(text: str) -> Token:
+    """A token from the command line, of nothing where there is none."""
+    actions, _, rows = text.partition("-")
+    return Token(actions, rows)
+
+
+def worth_root(terminal: Terminal, plan: Plan, *, yes: bool) -> bool:
+    """Whether root may see more, and somebody can say yes to what it finds."""
+    unseen = plan.count(Op.UNKNOWN) and not users.is_root()
+    return bool(unseen) and (yes or terminal.can_ask)
+
+
+def granted(
+    terminal: Terminal, actions: Sequence[Action], seen: Token, *, yes: bool, ask: str = ""
+) -> bool:
+    """True when told yes in advance, or by the person at the terminal; says so when not."""
+    if yes or not actions or digest(actions) == seen.actions:
+        return True
+    if not terminal.can_ask:
+        terminal.complain(
+            "nobody to ask here, and nothing was changed",
+            "run it on a terminal, or give --yes to go on without being asked",
+        )
+        return False
+    question = ask or f"Make {counted(len(actions), 'change')} to this host?"
+    if terminal.ask(f"\n{question}"):
+        return True
+    terminal.complain("not a yes; nothing was changed")
+    return False

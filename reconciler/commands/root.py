@@ -1,0 +1,143 @@
+"""Becoming root through sudo, doas or run0: by absolute paths, away from the caller's folders."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import site
+import sys
+from typing import TYPE_CHECKING, Any
+
+from reconciler import exit_codes
+from reconciler.errors import HostError
+from reconciler.linux import process, trusted_input, users
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.commands.load import Loaded
+    from reconciler.console import Terminal
+
+
+_WITHOUT_ASKING = {"sudo": ["-n"], "doas": ["-n"], "run0": ["--no-ask-password"]}
+"""In the order in which they are looked for; all of these tell root who called."""
+
+
+def line(loaded: Loaded, *words: str) -> str:
+    """The command that does it as root, to be typed or run."""
+    try:
+        program = _program()
+    except HostError:
+        program = ""
+    return shlex.join(_whole(program or "sudo", [], _command(loaded.path, loaded.host, words)))
+
+
+def become_root(
+    terminal: Terminal, loaded: Loaded, command_name: str, options: Sequence[str]
+) -> int:
+    """Replace this process by the same command as root; Refused when there is no way to.
+
+    With --json it is waited for, and its exit code given: whoever reads the
+    events is told how it ended also where sudo never let it begin.
+    """
+    program = _program()
+    words = [*_look(terminal), command_name, *options, *["--json"] * terminal.json]
+    command = _command(loaded.path, loaded.host, words)
+    if not program:
+        raise HostError(
+            f"{command_name} needs root, and there is {_none()}; nothing was changed",
+            f"as root: {shlex.join(_whole('', [], command))}",
+        )
+    quiet = [] if terminal.can_ask else _WITHOUT_ASKING.get(os.path.basename(program), [])
+    whole = _whole(program, quiet, command)
+    unasked = ", without a terminal to ask for a password on" if quiet else ""
+    terminal.report(f"needs root{unasked}: {shlex.join(whole)}")
+    terminal.event("root", command=whole)
+    try:
+        if terminal.json:
+            return _followed(terminal, whole)
+        os.execv(program, whole)  # noqa: S606 - no shell, by absolute path
+    except OSError as error:
+        raise HostError(f"{program}: {error.strerror}; nothing was changed") from None
+
+
+def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
+    import json  # noqa: PLC0415 - only for programs
+
+    heard: list[Mapping[str, Any]] = []
+    told = replace(terminal, lenient=True)  # a reader that goes away stops nothing
+
+    def line(text: str) -> None:
+        try:
+            heard.append(json.loads(text))
+        except ValueError:  # what sudo itself prints
+            terminal.report(text)
+            return
+        if heard[-1].get("event") != "exit":
+            told.data(heard[-1])
+
+    code = process.relay(whole, line)
+    if heard and heard[-1].get("event") == "exit":
+        return int(heard[-1]["code"])
+    name = os.path.basename(whole[0])
+    if not heard:
+        raise HostError(f"{name} ended with {code} before vmtune ran; nothing was changed")
+    terminal.complain(
+        f"{name} ended with {code} while vmtune ran", "`vmtune history` says how far it came"
+    )
+    return exit_codes.PART_WAY
+
+
+def _none() -> str:
+    named = os.environ.get("VMTUNE_SUDO")
+    return f"VMTUNE_SUDO={named}" if named else "neither sudo nor doas nor run0"
+
+
+def _look(terminal: Terminal) -> list[str]:
+    """The options that make root's output look like this one: sudo drops the environment."""
+    words = ["--color", "always" if terminal.coloured else "never"]
+    words += ["-v"] * terminal.verbose + ["-q"] * terminal.quiet
+    return words
+
+
+def _program() -> str:
+    """What $VMTUNE_SUDO names, else the first that is installed; "" for none."""
+    chosen = os.environ.get("VMTUNE_SUDO", "")
+    if chosen == "none":
+        return ""
+    if chosen:
+        found = chosen if os.path.isabs(chosen) else process.find(chosen)
+        if not os.path.isfile(found) or not os.access(found, os.X_OK):
+            raise HostError(
+                f"VMTUNE_SUDO={chosen}: there is no such program; nothing was changed",
+                "it is sudo, doas, run0, an absolute path, or none",
+            )
+        return found
+    return next((path for name in _WITHOUT_ASKING if (path := process.find(name))), "")
+
+
+def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[str]:
+    """With the caller's name where nobody else would tell it: ``~`` must not become /root."""
+    told = os.path.basename(program) in _WITHOUT_ASKING
+    who = [] if told else [process.find("env"), f"SUDO_USER={users.caller().name}"]
+    return [*[program] * bool(program), *quiet, *who, *command]
+
+
+def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
+    """Call the same vmtune again, by path: sudo looks for names only in its own folders.
+
+    -I keeps root from importing anything out of the current directory or the
+    caller's own packages, -B from leaving compiled files among them.
+    """
+    here = [] if host == trusted_input.short_hostname() else ["--host", host]
+    named = ["--config", path] if path else []
+    return [sys.executable, "-IB", *_module(), *named, *here, *words]
+
+
+def _module() -> list[str]:
+    """By name where -I finds it; a checkout, or what pip put into a home, only by its path."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if os.path.dirname(package) in site.getsitepackages():
+        return ["-m", "reconciler"]
+    return [os.path.join(package, "__main__.py")]

@@ -1,0 +1,1 @@
+"""What ``init`` suggests and ``doctor`` finds."""

@@ -1,0 +1,190 @@
+"""Which directories hold images of virtual machines, and who says so."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from reconciler.discovery.facts import (
+    SESSION,
+    SYSTEM,
+    ImagesBelow,
+    LibvirtOf,
+    QuickemuIn,
+    TmpfilesLines,
+    WhoAsks,
+)
+from reconciler.facts.host import EntriesOf, Locate, TreeOf
+from reconciler.formats.sizes import counted
+from reconciler.value import dataclass, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.discovery.facts import ImageFolders, Libvirt
+    from reconciler.facts.host_view import HostView
+
+
+_DEPTH = 3
+
+_BOXES = (
+    "~/.local/share/gnome-boxes/images",
+    "~/.var/app/org.gnome.Boxes/data/gnome-boxes/images",
+)
+
+_USUAL = (
+    "~/libvirt/images",
+    "~/.local/share/libvirt/images",
+    "~/VMs",
+    "~/vms",
+    "~/VirtualBox VMs",
+    "~/vmware",
+    "~/quickemu",
+    "~/Quickemu",
+    "/var/lib/libvirt/images",
+    "/srv/libvirt/images",
+    "/srv/vm",
+    "/srv/vms",
+    "/vm",
+    "/vms",
+)
+
+_QUICKEMU = ("~", "~/VMs", "~/vms", "~/quickemu", "~/Quickemu")
+
+_DIRECTORIES = frozenset({"dir", "fs", "netfs"})
+"""Types of pools whose volumes are files in a directory."""
+
+_NAMED = 4
+
+_JOURNAL = "/var/log/journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A directory by its resolved path. ``cow`` is what its libvirt pool says of copy-on-write.
+
+    Not ``dedicated``: an image lies in it, but nobody says that it is there for images.
+    """
+
+    path: str
+    origins: tuple[str, ...]
+    cow: str = ""
+    dedicated: bool = True
+
+    def joined(self, other: Candidate) -> Candidate:
+        """With what else is known of the same directory, or of one within it."""
+        return Candidate(
+            self.path,
+            tuple(dict.fromkeys((*self.origins, *other.origins))),
+            self.cow or other.cow,
+            self.dedicated or (self.path == other.path and other.dedicated),
+        )
+
+
+def candidates(see: HostView) -> tuple[Candidate, ...]:
+    """Each once, in the order found; what lies within another, and inherits from it, joins it."""
+    found: dict[str, Candidate] = {}
+    for named in _named(see):
+        where = see.maybe(Locate(named.path))
+        each = replace(named, path=where.path if where else named.path)
+        found[each.path] = found[each.path].joined(each) if each.path in found else each
+    return _outermost(found, see)
+
+
+def images_below(path: str, see: HostView) -> ImageFolders | None:
+    """The image files that a candidate holds, or None where that cannot be seen."""
+    return see.maybe(ImagesBelow(path, _DEPTH))
+
+
+def unread(see: HostView) -> Iterator[str]:
+    """Usual places in which no images were found, though some may be there."""
+    for path in _at(_USUAL, see(WhoAsks()).home):
+        found = see.maybe(ImagesBelow(path, _DEPTH))
+        if found and not found.whole and not found.folders:
+            yield path
+
+
+def _named(see: HostView) -> Iterator[Candidate]:
+    """By the paths as they are named, some of them more than once."""
+    for whose in (SYSTEM, SESSION):
+        yield from _of_libvirt(whose, see(LibvirtOf(whose)))
+    yield from _of_others(see)
+    for line in see.maybe(TmpfilesLines()) or ():
+        if not line.path.startswith(_JOURNAL):
+            yield Candidate(line.path, (f"{line.file}:{line.number} sets +C on it at boot",))
+
+
+def _of_others(see: HostView) -> Iterator[Candidate]:
+    """GNOME Boxes, quickemu, and image files that lie where people put them."""
+    home = see(WhoAsks()).home
+    for path in _at(_BOXES, home):
+        if see.maybe(EntriesOf(path)):  # its images have names of systems, and no suffix
+            yield Candidate(path, ("GNOME Boxes",))
+    for path in _at(_USUAL, home):
+        if _holds_images(path, _DEPTH, see):
+            yield Candidate(path, ())
+    for folder in _at(_QUICKEMU, home):
+        for machine in see.maybe(QuickemuIn(folder)) or ():
+            where, origin = posixpath.dirname(machine.disk), posixpath.basename(machine.file)
+            yield Candidate(where, (f"quickemu {origin}",), dedicated=False)
+    if home and _holds_images(home, 0, see):
+        yield Candidate(home, (), dedicated=False)
+
+
+def _of_libvirt(whose: str, libvirt: Libvirt) -> Iterator[Candidate]:
+    for pool in libvirt.pools:
+        if pool.path and pool.type in _DIRECTORIES:
+            yield Candidate(pool.path, (f"libvirt pool {pool.name} ({whose})",), pool.cow)
+    folders: dict[str, list[str]] = {}
+    for domain in libvirt.domains:
+        for disk in domain.disks:
+            names = folders.setdefault(posixpath.dirname(disk), [])
+            names.extend([domain.name] if domain.name not in names else [])
+    for folder, names in folders.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        word = "domain" if len(names) == 1 else "domains"
+        origin = f"{word} {', '.join(names[:_NAMED])}{more} ({whose})"
+        yield Candidate(folder, (origin,), dedicated=False)
+
+
+def _at(places: tuple[str, ...], home: str) -> Iterator[str]:
+    for place in places:
+        if not place.startswith("~"):
+            yield place
+        elif home:
+            yield home + place[1:]
+
+
+def _holds_images(path: str, depth: int, see: HostView) -> bool:
+    found = see.maybe(ImagesBelow(path, depth))
+    return bool(found and found.folders)
+
+
+def _outermost(found: dict[str, Candidate], see: HostView) -> tuple[Candidate, ...]:
+    home = see(WhoAsks()).home
+    kept: dict[str, Candidate] = {}
+    for path in sorted(found, key=lambda path: path.count("/")):
+        around = next((o for o in kept if _covers(o, path, see) and o not in {home, "/"}), None)
+        if around is None:
+            kept[path] = found[path]
+            continue
+        inner = found[path]
+        within = tuple(f"{origin} in {path[len(around) + 1 :]}/" for origin in inner.origins)
+        kept[around] = kept[around].joined(replace(inner, origins=within))
+    return tuple(kept[path] for path in found if path in kept)
+
+
+def _covers(outer: str, inner: str, see: HostView) -> bool:
+    """Whether what is set on the outer one reaches the inner one: no subvolume in between."""
+    if not inner.startswith(f"{outer.rstrip('/')}/"):
+        return False
+    tree = see.maybe(TreeOf(outer))
+    apart = (*tree.subvolumes, *tree.mounts) if tree else ()
+    relative = inner[len(outer.rstrip("/")) + 1 :]
+    return not any(relative == each or relative.startswith(f"{each}/") for each in apart)
+
+
+def told(images: ImageFolders | None) -> str:
+    """3 image files, counted; "" where there are none."""
+    count = sum(folder.count for folder in images.folders) if images else 0
+    return counted(count, "image file") if count else ""

@@ -1,0 +1,399 @@
+"""What ``vmtune doctor`` looks at: the host's programs, /etc/fstab, and the images."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from reconciler.discovery.facts import (
+    SESSION,
+    SYSTEM,
+    FstabFaults,
+    LibvirtOf,
+    RunningKernel,
+    SpaceOn,
+    VersionOf,
+)
+from reconciler.engine.directory import Directory
+from reconciler.facts import limits
+from reconciler.facts.advice import ASK_ROOT, Health, Row
+from reconciler.facts.host import (
+    CronDaemon,
+    FilesystemOf,
+    FstabLines,
+    KernelTakes,
+    Locate,
+    Schedulers,
+    ShadowingUnit,
+)
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import options
+from reconciler.formats.sizes import binary, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.discovery.filesystems import Btrfs
+    from reconciler.discovery.libvirtxml import Pool
+    from reconciler.discovery.subjects import Subject, Subjects
+    from reconciler.facts.host_view import HostView
+    from reconciler.formats.fstab import Line
+
+
+_STRICT = (6, 8)
+"""Since then Btrfs parses mount options with the new mount API, which can be asked."""
+
+
+def check_host(subjects: Subjects, see: HostView) -> Iterator[Row]:
+    """One row for each thing; several for pools."""
+    yield _kernel(see)
+    yield _progs(subjects, see)
+    yield _findmnt(see)
+    yield _scheduler(subjects, see)
+    yield from _libvirt(subjects, see)
+
+
+def _kernel(see: HostView) -> Row:
+    kernel = see(RunningKernel())
+    if not kernel.btrfs:
+        return Row(
+            Health.WARN,
+            "kernel",
+            f"{kernel.release} has no Btrfs: there is nothing to tune here",
+            "V501",
+            "modprobe btrfs, if there should be",
+        )
+    numbers = [int(number) for number in re.findall(r"\d+", kernel.release)[:2]]
+    asked = "can be asked about mount options"
+    tried = "tells only when it mounts: options are tried on the live mount"
+    text = f"{kernel.release}, {asked if tuple(numbers) >= _STRICT else tried}"
+    return Row(Health.OK, "kernel", text, "V501")
+
+
+def _progs(subjects: Subjects, see: HostView) -> Row:
+    if version := see.maybe(VersionOf("btrfs")):
+        return Row(Health.OK, "btrfs-progs", version, "V502")
+    health = Health.FAIL if subjects.schedulers else Health.WARN
+    text = "not installed: nothing can be defragmented"
+    return Row(health, "btrfs-progs", text, "V502", "install btrfs-progs")
+
+
+def _findmnt(see: HostView) -> Row:
+    if version := see.maybe(VersionOf("findmnt")):
+        return Row(Health.OK, "util-linux", version, "V503")
+    text = "no findmnt: a changed /etc/fstab would not be verified"
+    return Row(Health.WARN, "util-linux", text, "V503", "install util-linux")
+
+
+def _scheduler(subjects: Subjects, see: HostView) -> Row:
+    runs = ["systemd"] if "systemd" in see(Schedulers()) else []
+    runs += ["cron"] if see(CronDaemon()) else []
+    asked = subjects.schedulers - {"auto", *runs}
+    if asked:
+        text = f"declared schedules name {', '.join(sorted(asked))}, which is not running"
+        return Row(Health.FAIL, "scheduler", text, "V504", "start it, or write `scheduler: auto`")
+    if runs:
+        return Row(Health.OK, "scheduler", f"{' and '.join(runs)} running", "V504")
+    health = Health.FAIL if subjects.schedulers else Health.WARN
+    text = "neither systemd nor a cron daemon is running: no schedule would run"
+    return Row(health, "scheduler", text, "V504", "start cron")
+
+
+def _libvirt(subjects: Subjects, see: HostView) -> Iterator[Row]:
+    pools: list[Pool] = []
+    unread: list[str] = []
+    for whose in (SYSTEM, SESSION):
+        libvirt = see(LibvirtOf(whose))
+        pools += [pool for pool in libvirt.pools if pool.path]
+        unread += libvirt.unread
+    nocow = {subject.state.where.path for subject in subjects.found if subject.is_nocow}
+    rows = [row for pool in pools for row in _pool(pool, nocow, see)]
+    yield from rows
+    if unread:
+        text = f"{unread[0]}" + (f", and {len(unread) - 1} more" if unread[1:] else "")
+        yield Row(Health.UNSEEN, "libvirt", text, "V505", ASK_ROOT)
+    elif not rows:
+        text = f"{counted(len(pools), 'pool')}, none against nocow" if pools else "no pools"
+        yield Row(Health.OK, "libvirt", text, "V505")
+
+
+def _pool(pool: Pool, nocow: set[str], see: HostView) -> Iterator[Row]:
+    where, host = see.maybe(Locate(pool.path)), see.maybe(FilesystemOf(pool.path))
+    if not where or not host:
+        return
+    name = f"pool {pool.name}"
+    if host.type != "btrfs" and pool.cow:
+        text = f"<cow state='{pool.cow}'/>, but {pool.path} is on {host.type}: pool-build will fail"
+        yield Row(Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {pool.name}")
+    elif pool.cow == "yes" and where.path in nocow:
+        text = f"<cow state='yes'/>, but {pool.path} is nocow: its next pool-build undoes that"
+        yield Row(Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {pool.name}")
+    elif host.type == "btrfs" and not pool.cow and where.path not in nocow:
+        folder = see.maybe(Directory(where.path)) if where.kind == "directory" else None
+        if folder and not folder.nocow:
+            text = f"{pool.path} is copy-on-write: pool-build would make it nocow, and did not run"
+            yield Row(Health.WARN, name, text, "V505", "declare the directory with `nocow: true`")
+
+
+_COMPRESS = options.family("compress")
+
+_OF_THE_LINE = frozenset({"subvol", "subvolid", "device"})
+"""Options that say what to mount, not how."""
+
+
+def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+    """Rows for what is wrong; one row where nothing is."""
+    try:
+        lines = [line for line in see(FstabLines()) if line.fstype == "btrfs"]
+    except NotVisible as hidden:
+        if hidden.for_all:
+            yield Row(
+                Health.FAIL, "/etc/fstab", hidden.why, "V509", "it must be a file that can be read"
+            )
+        else:
+            yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
+        return
+    count = counted(len(lines), "sound line") if lines else "no line"
+    yield from _sound(lines, found, see) or [
+        Row(Health.OK, "/etc/fstab", f"{count} for Btrfs", "V509")
+    ]
+    for filesystem in found:
+        yield from _decoration(filesystem)
+    for target in dict.fromkeys(line.target for line in lines):
+        yield from _shadowed(target, see)
+    yield from _taken([line for line in lines if not line.problem], see)
+
+
+def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list[Row]:
+    rows = [
+        Row(Health.FAIL, f"/etc/fstab:{line.number}", line.problem, "V509", "mend that line")
+        for line in lines
+        if line.problem
+    ]
+    targets = [line.target for line in lines]
+    rows += [
+        Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
+        for line in lines
+        if targets.index(line.target) != lines.index(line)
+        if (text := f"a second line for {line.target}: systemd uses the first, mount both")
+    ]
+    mounted = {line.target for filesystem in found for line in filesystem.lines}
+    return rows + [
+        Row(Health.WARN, f"fstab {fault.target}", fault.text, "V509", "see findmnt --verify")
+        for fault in see.maybe(FstabFaults()) or ()
+        # Without udev findmnt does not find the source of a filesystem that is mounted.
+        if fault.target in targets and not ("source" in fault.text and fault.target in mounted)
+    ]
+
+
+def _decoration(of: Btrfs) -> Iterator[Row]:
+    """At boot the first mount of a filesystem sets compression for all of it."""
+    first = of.deciding
+    for line in of.lines:
+        said = "" if line.problem else options.value(line.options, _COMPRESS)
+        if first and said and line.target != first.target:
+            text = f"{said} has no effect here: the line of {first.target} decides for all of it"
+            yield Row(
+                Health.WARN,
+                f"/etc/fstab:{line.number}",
+                text,
+                "V510",
+                f"declare it for {first.target}, or take it out",
+            )
+
+
+def _shadowed(target: str, see: HostView) -> Iterator[Row]:
+    where = see.maybe(Locate(target)) if target.startswith("/") else None
+    unit = see.maybe(ShadowingUnit(where.path)) if where else ""
+    if unit:
+        text = f"systemd uses the options in {unit}, not those of its line in /etc/fstab"
+        yield Row(Health.WARN, f"mount {target}", text, "V511", "keep one of the two")
+
+
+def _taken(lines: Sequence[Line], see: HostView) -> Iterator[Row]:
+    """A word that the kernel refuses boots to a read-only root, or to an emergency shell."""
+    refused, untold = False, ""
+    for line in lines:
+        asked = tuple(
+            token
+            for token in options.for_filesystem(line.options)
+            if options.name(token) not in _OF_THE_LINE
+        )
+        try:
+            verdict = see(KernelTakes(asked)) if asked else None
+        except NotVisible as hidden:
+            yield Row(Health.UNSEEN, "mount options", hidden.why, "V515", ASK_ROOT)
+            return
+        if verdict and verdict.takes is None:
+            untold = verdict.text
+        elif verdict and not verdict.takes:
+            refused = True
+            yield Row(
+                Health.FAIL,
+                f"/etc/fstab:{line.number}",
+                f"{verdict.text}: {_boots(line)}",
+                "V515",
+                "mend that line before the next boot",
+            )
+    if untold:
+        yield Row(Health.UNSEEN, "mount options", untold, "V515")
+    elif lines and not refused:
+        yield Row(Health.OK, "mount options", "the kernel takes all those in /etc/fstab", "V515")
+
+
+def _boots(line: Line) -> str:
+    return "it boots to a read-only root" if line.target == "/" else "the mount fails at boot"
+
+
+_TIGHT, _FULL = 0.10, 0.01
+"""Parts of the filesystem that are free: guests pause when a write finds no room."""
+
+
+def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+    """Rows for what is wrong, and one for each check that found nothing."""
+    for name, told in subjects.stubs:
+        yield Row(Health.FAIL, name, told.text, "V519", told.hint)
+    if not subjects.found and not subjects.unseen and not subjects.stubs:
+        yield Row(Health.OK, "images", "no directory of images on Btrfs", "V506")
+        return
+    for text in subjects.unseen:
+        yield Row(Health.UNSEEN, "images", text, "V506", ASK_ROOT)
+    nocow = [subject for subject in subjects.found if subject.is_nocow]
+    yield from _raid(nocow)
+    yield from _snapshots(nocow)
+    yield from _lost(nocow)
+    for filesystem in found:
+        of = [s for s in subjects.found if s.state.host.uuid == filesystem.uuid]
+        if of:
+            yield from _filesystem(filesystem, of, see)
+
+
+def _raid(nocow: Sequence[Subject]) -> Iterator[Row]:
+    rows = [
+        Row(
+            Health.WARN,
+            subject.name,
+            f"nocow on {subject.state.redundant}: errors on one copy are not healed",
+            "V506",
+            "give up nocow there, or accept it: `allow: [raid]`",
+        )
+        for subject in nocow
+        if subject.state.redundant and "raid" not in subject.allow
+    ]
+    kept = next((subject.state.redundant for subject in nocow if subject.state.redundant), "")
+    text = f"{kept} under nocow, as accepted" if kept else "no nocow where data is kept twice"
+    yield from rows or [Row(Health.OK, "data profile", text, "V506")]
+
+
+def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
+    rows = [
+        Row(
+            Health.WARN,
+            subject.name,
+            f"{'; '.join(subject.state.snapshots)}: its images fragment all the same",
+            "V507",
+            "leave that subvolume out of the snapshots"
+            if subject.state.is_subvolume
+            else "`subvolume: true` keeps images out of them",
+        )
+        for subject in nocow
+        if subject.state.snapshots and "snapshots" not in subject.allow
+    ]
+    hidden = [subject.name for subject in nocow if subject.state.snapshots is None]
+    if hidden:
+        text = f"whether there are any of {', '.join(hidden)}"
+        rows.append(Row(Health.UNSEEN, "snapshots", text, "V507", ASK_ROOT))
+    taken = any(subject.state.snapshots for subject in nocow)
+    text = "of nocow images, as accepted" if taken else "of no nocow images"
+    yield from rows or [Row(Health.OK, "snapshots", text, "V507")]
+
+
+_ANEW = {
+    "": "`vmtune plan` names them; `existing: rewrite` writes them anew",
+    "rewrite": "`vmtune apply` writes them anew; it names those that are in use",
+}
+"""The remedy, by what is declared about such files."""
+
+
+def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
+    """A file keeps what it was made with: a backup that is restored brings copy-on-write back."""
+    rows = []
+    for subject in nocow:
+        tree = subject.state.tree
+        if subject.state.is_nocow and tree and tree.cow.count:
+            files = counted(tree.cow.count, "file with data is", "files with data are")
+            rows.append(
+                Row(
+                    Health.WARN,
+                    subject.name,
+                    f"{files} copy-on-write in a nocow directory: older than it, or restored",
+                    "V514",
+                    _ANEW.get(subject.existing, _ANEW[""]),
+                )
+            )
+        elif subject.state.where.kind == "directory" and (tree is None or tree.unseen.count):
+            text = "not all of its files are readable"
+            rows.append(Row(Health.UNSEEN, subject.name, text, "V514", ASK_ROOT))
+    yield from rows or [Row(Health.OK, "files", "none that lost nocow", "V514")]
+
+
+def _filesystem(of: Btrfs, subjects: Sequence[Subject], see: HostView) -> Iterator[Row]:
+    name = f"Btrfs {of.uuid[:8]}"
+    yield from _room(of, name, see)
+    yield from _whole(of, name)
+    yield from _quotas(subjects)
+    cow = [subject.name for subject in subjects if not subject.is_nocow]
+    if of.compress.startswith("compress-force") and cow:
+        text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
+        remedy = "plain compress=, or `nocow: true` there"
+        yield Row(Health.WARN, name, text, "V512", remedy)
+    if of.has_autodefrag:
+        text = "autodefrag rewrites data around every small write, which images are full of"
+        remedy = "declare `autodefrag: false` for its mount point"
+        yield Row(Health.WARN, name, text, "V513", remedy)
+
+
+def _whole(of: Btrfs, name: str) -> Iterator[Row]:
+    """Its devices: whether all are there, and whether they made errors."""
+    found = of.host.condition
+    if unsafe := limits.refusal(found, of.host.profiles):
+        yield Row(Health.FAIL, name, unsafe.text, "V516", unsafe.hint)
+    if found.errors:
+        remedy = (
+            "`btrfs scrub start` looks for damage, `dmesg` names it; when the cause is mended, "
+            "`btrfs device stats --reset` sets the counters to zero"
+        )
+        text = f"errors counted on its devices: {'; '.join(found.errors)}"
+        yield Row(Health.WARN, name, text, "V517", remedy)
+    if not unsafe and not found.errors:
+        are = "is there" if found.devices == 1 else "are there"
+        text = f"{counted(found.devices, 'device')} {are}, no errors counted"
+        yield Row(Health.OK, name, text, "V516")
+
+
+def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
+    """Directories where a quota leaves less room than the disk has."""
+    for subject in subjects:
+        host = subject.state.host
+        limit = limits.deciding(host)
+        if host.quota.unseen:
+            text = "whether limits of qgroups count for it"
+            yield Row(Health.UNSEEN, subject.name, text, "V518", ASK_ROOT)
+        if not limit:
+            continue
+        part = limit.left / limit.most if limit.most else 0
+        health = Health.FAIL if part < _FULL else Health.WARN if part < _TIGHT else Health.OK
+        remedy = "" if health is Health.OK else limits.remedy(host, "")
+        yield Row(health, subject.name, limit.words, "V518", remedy)
+
+
+def _room(of: Btrfs, name: str, see: HostView) -> Iterator[Row]:
+    space = see.maybe(SpaceOn(of.mounts[0].target))
+    if not space or not space.total:
+        yield Row(Health.UNSEEN, name, "its free space is not visible", "V508", ASK_ROOT)
+        return
+    part = space.free / space.total
+    health = Health.FAIL if part < _FULL else Health.WARN if part < _TIGHT else Health.OK
+    text = f"{binary(space.free)} of {binary(space.total)} free"
+    remedy = "" if health is Health.OK else "make room: a guest whose write finds none is paused"
+    yield Row(health, name, text, "V508", remedy)

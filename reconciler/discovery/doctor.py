@@ -1,0 +1,29 @@
+"""All that ``vmtune doctor`` looks at, in the order in which it matters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.discovery import checks
+from reconciler.discovery.facts import WhoAsks
+from reconciler.discovery.filesystems import filesystems
+from reconciler.facts.advice import ASK_ROOT
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from reconciler.discovery.subjects import Subjects
+    from reconciler.facts.advice import Row
+    from reconciler.facts.host_view import HostView
+
+
+def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
+    """The host, then /etc/fstab, then the images."""
+    found = filesystems(see)
+    rows = (
+        *checks.check_host(subjects, see),
+        *checks.check_fstab(found, see),
+        *checks.check_images(subjects, found, see),
+    )
+    if not see(WhoAsks()).is_root:
+        return rows
+    return tuple(replace(row, remedy="") if row.remedy == ASK_ROOT else row for row in rows)

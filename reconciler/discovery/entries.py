@@ -1,0 +1,251 @@
+"""What to declare for a directory of images: from what it is to an entry under ``paths``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.discovery.candidates import images_below, told
+from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
+from reconciler.discovery.paths import declarable, tilde
+from reconciler.engine.directory import TOO_WIDE, Directory
+from reconciler.facts import limits, stub
+from reconciler.facts.advice import Choice, Entry, Remark
+from reconciler.facts.host import FilesystemOf, Locate, SnapshotsOf, StubOf, TreeOf
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.locate import unmounted
+from reconciler.formats.sizes import binary, counted
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.discovery.candidates import Candidate
+    from reconciler.engine.directory import Folder
+    from reconciler.facts.host import Filesystem, Location
+    from reconciler.facts.host_view import HostView
+    from reconciler.facts.tree import Tree
+
+
+_APART = Choice("subvolume", value=True, why="keeps it out of snapshots of what is around it")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A directory on Btrfs as far as it could be seen: None is what could not."""
+
+    candidate: Candidate
+    where: Location
+    host: Filesystem
+    folder: Folder | None
+    tree: Tree | None
+    snapshots: tuple[str, ...] | None
+    is_subvolume: bool
+
+    @property
+    def redundant(self) -> str:
+        return "/".join(sorted(limits.REDUNDANT.intersection(self.host.profiles)))
+
+    @property
+    def is_nocow(self) -> bool:
+        return bool(self.folder and self.folder.nocow)
+
+    @property
+    def cow_count(self) -> int:
+        return self.tree.cow.count if self.tree else 0
+
+
+def suggest(candidate: Candidate, see: HostView) -> Entry | Remark:
+    """An entry, or why there is nothing to declare."""
+    shown = tilde(candidate.path, see(WhoAsks()).home)
+    who = "; ".join(candidate.origins)
+    head = f"{shown} ({who})" if who else shown
+    try:
+        where = see(Locate(candidate.path))
+        host = see(FilesystemOf(where.path))
+        unfit = _unfit(where, host, see)
+    except NotVisible as hidden:
+        return Remark("unseen", f"{head}: {hidden.why}")
+    if unfit := unfit or declarable(shown):
+        return Remark("apart", f"{head}: {unfit}")
+    return _entry(state(candidate, where, host, see), shown, see)
+
+
+def state(candidate: Candidate, where: Location, host: Filesystem, see: HostView) -> State:
+    """What is asked of a directory that is there; one to be made has none of it."""
+    there = where.kind == "directory"
+    return State(
+        candidate,
+        where,
+        host,
+        see.maybe(Directory(where.path)) if there else None,
+        see.maybe(TreeOf(where.path)) if there else None,
+        _snapshots(where.path, see),
+        there and (see.maybe(SubvolumeRoot(where.path)) or False),
+    )
+
+
+def _snapshots(path: str, see: HostView) -> tuple[str, ...] | None:
+    """Those there are only root sees; programs that will make more, others do as well."""
+    found = see.maybe(SnapshotsOf(path))
+    return found if found is not None else see.maybe(SnapshotPlansOf(path)) or None
+
+
+def _unfit(where: Location, host: Filesystem, see: HostView) -> str:
+    """Why nothing can be declared for it; "" where something can."""
+    if where.stub:
+        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        return f"{told.text}; {told.hint}"
+    if where.kind not in {"directory", "missing"}:
+        return f"is {where.kind}"
+    if text := unmounted(where.path, see):
+        return text
+    if host.type != "btrfs":
+        return f"on {host.type}, which does not copy on write by itself: nothing to do"
+    if where.path in TOO_WIDE or where.is_home:
+        return (
+            "holds far more than images; move them to a directory of their own, such as "
+            "~/libvirt/images, and declare that"
+        )
+    if unsafe := limits.refusal(host.condition, host.profiles):
+        return f"{unsafe.text}; {unsafe.hint}"
+    return "on a read-only mount or subvolume" if host.read_only else ""
+
+
+def _entry(of: State, shown: str, see: HostView) -> Entry:
+    found = (Remark("found", "; ".join(_found(of, see))), *_not_seen(of, see))
+    keys: dict[str, object] = {"path": shown, "nocow": True}
+    if of.redundant and not of.is_nocow:
+        rest = (Remark("suggest", _RAID), Remark("price", _raid_price(of)))
+        also = Choice("compression", "none", "in place of nocow and allow: keeps checksums")
+        return Entry("paths", {**keys, "allow": ["raid"]}, found + rest, (also,), active=False)
+    if others := _others(of, see):
+        rest = (Remark("suggest", _MIXED.format(others)), Remark("price", _PRICE))
+        return Entry("paths", keys, found + rest, active=False)
+    if of.candidate.cow == "yes":
+        text = "nothing while its pool says <cow state='yes'/>; take that out (virsh pool-edit)"
+        return Entry("paths", keys, (*found, Remark("suggest", text)), active=False)
+    if of.snapshots and of.is_subvolume:
+        text = (
+            "leave this subvolume out of the snapshots; with them nocow does not keep files whole"
+        )
+        rest = (Remark("suggest", text), Remark("price", _PRICE))
+        return Entry(
+            "paths", {**keys, "allow": ["snapshots"]}, found + rest, _rewrite(of), active=False
+        )
+    if of.snapshots:
+        keys["subvolume"] = True
+    return _nocow(of, keys, found)
+
+
+def _others(of: State, see: HostView) -> int:
+    """Files that are no images, where they outnumber them in a place that is not for images."""
+    if of.candidate.dedicated or of.is_nocow or not of.tree:
+        return 0
+    images = images_below(of.where.path, see)
+    count = sum(folder.count for folder in images.folders) if images else 0
+    others = of.tree.data_files - count
+    return others if others > max(_FEW, _MANY * count) else 0
+
+
+def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Entry:
+    is_right = of.is_nocow and not of.cow_count and not of.snapshots and not of.redundant
+    remarks = [*found]
+    if is_right:
+        remarks.append(Remark("suggest", "keep it so: `vmtune status` then says when it is not"))
+    else:
+        remarks += [Remark("suggest", _suggested(of)), Remark("why", _why(of))]
+        remarks.append(Remark("price", _PRICE + _SNAPSHOT_PRICE * bool(of.snapshots)))
+    if of.redundant:
+        remarks.append(Remark("price", _raid_price(of)))
+    choices = () if of.is_subvolume or "subvolume" in keys else (_APART,)
+    return Entry(
+        "paths", keys, tuple(remarks), _rewrite(of) + choices, is_right=is_right and _is_seen(of)
+    )
+
+
+def _is_seen(of: State) -> bool:
+    """Nothing is left that only root could tell."""
+    return of.tree is not None and not of.tree.unseen.count and of.snapshots is not None
+
+
+_FEW, _MANY = 20, 4
+"""An image comes with some files of its own: firmware, logs, a configuration."""
+
+_MIXED = (
+    "move the images to a directory of their own, and declare that; here {:,} other files would "
+    "lose their checksums as they are written anew"
+)
+
+_PRICE = "no checksums, no compression: damage on the disk is not noticed"
+
+_SNAPSHOT_PRICE = (
+    "; snapshots of what is around it no longer hold the images: back them up in another way"
+)
+
+_RAID = "nothing by itself: choose. nocow is faster, copy-on-write heals itself from the other copy"
+
+
+def _suggested(of: State) -> str:
+    nocow = "new files are written in place" if of.is_nocow else "new files written in place (+C)"
+    own = ", in a subvolume of its own" if of.snapshots else ""
+    later = "; files that have data stay copy-on-write until they are rewritten"
+    return f"{nocow}{own}{later if of.cow_count else ''}"
+
+
+def _why(of: State) -> str:
+    if of.snapshots:
+        return (
+            "after a snapshot the first write to each block is copied all the same, so nocow "
+            "alone would not help"
+        )
+    return "guests rewrite blocks at random; copy-on-write scatters them"
+
+
+def _raid_price(of: State) -> str:
+    return (
+        f"data is kept as {of.redundant}: without checksums a bad copy is read as often as the "
+        "good one, and scrub repairs nothing (vmtune explain V102)"
+    )
+
+
+def _rewrite(of: State) -> tuple[Choice, ...]:
+    if not of.cow_count:
+        return ()
+    why = f"{counted(of.cow_count, 'file')} anew, when not in use; or keep"
+    return (Choice("existing", "rewrite", why),)
+
+
+def _found(of: State, see: HostView) -> Iterator[str]:
+    yield from of.candidate.origins
+    if of.where.kind == "missing":
+        yield "not there yet"
+        return
+    images = images_below(of.where.path, see)
+    if count := told(images):
+        size = sum(folder.size for folder in images.folders) if images else 0
+        yield f"{count}, {binary(size)}"
+    if of.folder:
+        yield "a nocow directory" if of.is_nocow else "a copy-on-write directory"
+        if of.folder.compression:
+            yield f"compression {of.folder.compression}, which nocow replaces"
+    if of.tree and of.cow_count:
+        yield _scattered(of.tree)
+    yield from of.snapshots or ()
+
+
+def _scattered(tree: Tree) -> str:
+    most = max((file.extents or 0 for file in tree.cow.largest), default=0)
+    files = counted(tree.cow.count, "file with data is", "files with data are")
+    worst = f", the worst in {counted(most, 'extent')}" if most > 1 else ""
+    return f"{files} copy-on-write{worst}"
+
+
+def _not_seen(of: State, see: HostView) -> Iterator[Remark]:
+    who = see(WhoAsks()).name
+    if of.where.kind == "directory" and (of.folder is None or of.tree is None):
+        yield Remark("unseen", f"what it holds is not readable as {who}")
+    elif of.tree and of.tree.unseen.count:
+        unread = counted(of.tree.unseen.count, "entry", "entries")
+        yield Remark("unseen", f"{unread} below not readable as {who}")
+    if of.snapshots is None:
+        yield Remark("unseen", "whether it is snapshotted: only root can see that")

@@ -1,0 +1,138 @@
+"""The Btrfs filesystems of a host, and the one setting of each that people change for images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.discovery.facts import SpaceOn
+from reconciler.discovery.paths import declarable
+from reconciler.facts.advice import Entry, Remark
+from reconciler.facts.host import FilesystemOf, FstabLines, Mounts, SourceUuid
+from reconciler.formats import mountinfo
+from reconciler.formats.sizes import binary
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.facts.host import Filesystem
+    from reconciler.facts.host_view import HostView
+    from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
+
+
+_COMPRESS = frozenset({"compress", "compress-force"})
+
+_BORING = ("space_cache", "subvolid", "subvol", "rw", "ro", "nospace_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Btrfs:
+    """A mounted filesystem: its mounts, and its lines in /etc/fstab, of which some may differ."""
+
+    uuid: str
+    host: Filesystem
+    mounts: tuple[Mount, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def name(self) -> str:
+        label = f" {self.host.label!r}" if self.host.label else ""
+        return f"Btrfs{label} {self.uuid[:8]}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(sorted({mount.target for mount in self.mounts}))
+
+    @property
+    def compress(self) -> str:
+        """As the kernel shows it; "" when it is off."""
+        return mountinfo.option(self.mounts[0].super_options, _COMPRESS) or ""
+
+    @property
+    def has_autodefrag(self) -> bool:
+        return mountinfo.option(self.mounts[0].super_options, {"autodefrag"}) is not None
+
+    @property
+    def deciding(self) -> Line | None:
+        """The line whose options hold at boot: that of /, else the first."""
+        return next(
+            (line for line in self.lines if line.target == "/"), next(iter(self.lines), None)
+        )
+
+
+def filesystems(see: HostView) -> tuple[Btrfs, ...]:
+    """Every Btrfs that is mounted where it can be reached, in the order mounted."""
+    mounts = see(Mounts())
+    reachable = [m for m in mounts if m.fstype == "btrfs" and mountinfo.at(mounts, m.target) == m]
+    by_device: dict[str, list[Mount]] = {}
+    for mount in reachable:
+        by_device.setdefault(mount.device, []).append(mount)
+    by_uuid: dict[str, tuple[Filesystem, list[Mount]]] = {}
+    for device_mounts in by_device.values():  # one device number for each subvolume
+        host = next(filter(None, (see.maybe(FilesystemOf(m.target)) for m in device_mounts)), None)
+        if host:
+            by_uuid.setdefault(host.uuid, (host, []))[1].extend(device_mounts)
+    lines = see.maybe(FstabLines()) or ()
+    return tuple(
+        Btrfs(uuid, host, tuple(of), tuple(_lines_of(uuid, lines, see)))
+        for uuid, (host, of) in by_uuid.items()
+    )
+
+
+def _lines_of(uuid: str, lines: tuple[Line, ...], see: HostView) -> Iterator[Line]:
+    for line in lines:
+        if line.fstype in {"btrfs", "auto"} and see.maybe(SourceUuid(line.source)) == uuid:
+            yield line
+
+
+def suggest(of: Btrfs, see: HostView) -> Entry | Remark:
+    """Nothing is declared unasked: one setting holds for all that is on it."""
+    found = "; ".join(_found(of, see))
+    line = of.deciding
+    if line is None:
+        text = f"{of.name}: {found}; no line in /etc/fstab, so no options to declare"
+        return Remark("apart", text)
+    if line.problem or declarable(line.target):
+        text = f"{of.name}: {found}; /etc/fstab:{line.number} cannot be edited: "
+        return Remark("apart", text + (line.problem or declarable(line.target)))
+    options, remarks = _options(of)
+    head = (Remark("found", f"{of.name}: {found}"),)
+    return Entry(
+        "mounts", {"target": line.target, "options": options}, (*head, *remarks), active=False
+    )
+
+
+def _found(of: Btrfs, see: HostView) -> Iterator[str]:
+    yield "mounted at " + ", ".join(
+        f"{target} ({root})"
+        for target, root in sorted({(mount.target, mount.root) for mount in of.mounts})
+    )
+    shown = of.mounts[0].super_options.split(",")
+    yield ",".join(o for o in shown if o.partition("=")[0] not in _BORING) or "default options"
+    if of.host.profiles:
+        yield f"data {'/'.join(of.host.profiles)}"
+    if space := see.maybe(SpaceOn(of.mounts[0].target)):
+        yield f"{binary(space.free)} of {binary(space.total)} free"
+
+
+def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
+    """What could be set, and what for: never needed for nocow files."""
+    everywhere = f"holds for the whole filesystem ({', '.join(of.targets)})"
+    force = of.compress.startswith("compress-force=")
+    if force:
+        level = of.compress.partition("=")[2]
+        why = (
+            f"compress-force overrides `compression: none`; plain compress={level} does not. "
+            "nocow files are not compressed either way"
+        )
+        return {"compress": level}, (Remark("why", why), Remark("price", everywhere))
+    if of.has_autodefrag:
+        why = "autodefrag rewrites data around every small write, which images are full of"
+        return {"autodefrag": False}, (Remark("why", why), Remark("price", everywhere))
+    if of.compress:
+        why = "not for the images: nocow files are never compressed as it is"
+        price = f"{everywhere}: all that is written from then on takes its full room"
+        return {"compress": "no"}, (Remark("why", why), Remark("price", price))
+    why = "nothing is compressed as it is: this would only keep it so at the next mount"
+    return {"compress": "no"}, (Remark("why", why),)

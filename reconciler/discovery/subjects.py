@@ -1,0 +1,113 @@
+"""The directories that ``vmtune doctor`` looks at: what is declared, else what holds images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.discovery import entries
+from reconciler.discovery.candidates import Candidate, candidates
+from reconciler.discovery.facts import WhoAsks
+from reconciler.discovery.paths import tilde
+from reconciler.facts import stub
+from reconciler.facts.host import FilesystemOf, Locate, StubOf
+from reconciler.facts.host_view import NotVisible
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from reconciler.discovery.entries import State
+    from reconciler.engine.resource import Item
+    from reconciler.facts.diagnostics import Refusal
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be."""
+
+    name: str
+    state: State
+    is_nocow: bool
+    allow: frozenset[str]
+    declared: bool
+    existing: str = ""
+    """What is declared about files that have data: report, keep or rewrite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Those on Btrfs; ``unseen`` names others that could not be looked at, with the reason.
+
+    ``schedulers`` are those that declared schedules name: auto, systemd, cron.
+    """
+
+    found: tuple[Subject, ...]
+    unseen: tuple[str, ...] = ()
+    stubs: tuple[tuple[str, Refusal], ...] = ()
+    """Declared names at which is an empty stub, with what to say of it."""
+    schedulers: frozenset[str] = frozenset()
+
+
+def declared(items: Sequence[Item], see: HostView) -> Subjects:
+    """What the configuration has under ``paths`` and ``defrag``."""
+    defrag = [item for item in items if item.section == "defrag"]
+    paths = [item for item in items if item.section == "paths"]
+    known = {item.path for item in paths}
+    looked = [
+        (item.name, item.path, item.data if item.section == "paths" else {})
+        for item in (*paths, *(item for item in defrag if item.path not in known))
+    ]
+    unseen: list[str] = []
+    stubs = tuple(_stubs(((name, path) for name, path, _ in looked), see))
+    found = [
+        Subject(
+            name,
+            state,
+            _is_nocow(state, data),
+            frozenset(data.get("allow", ())),
+            declared=True,
+            existing=data.get("existing", ""),
+        )
+        for name, path, data in looked
+        for state in _state(name, Candidate(path, ()), see, unseen)
+    ]
+    schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
+    return Subjects(tuple(found), tuple(unseen), stubs, schedulers)
+
+
+def discovered(see: HostView) -> Subjects:
+    """What ``vmtune init`` would find."""
+    unseen: list[str] = []
+    home = see(WhoAsks()).home
+    named = [(tilde(each.path, home), each) for each in candidates(see)]
+    found = [
+        Subject(name, state, state.is_nocow, frozenset(), declared=False)
+        for name, each in named
+        for state in _state(name, each, see, unseen)
+    ]
+    stubs = _stubs(((name, each.path) for name, each in named), see)
+    return Subjects(tuple(found), tuple(unseen), tuple(stubs))
+
+
+def _stubs(looked: Iterable[tuple[str, str]], see: HostView) -> Iterator[tuple[str, Refusal]]:
+    for name, path in looked:
+        where = see.maybe(Locate(path))
+        if where and where.stub:
+            yield name, stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+
+
+def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:
+    return bool(data["nocow"]) if "nocow" in data else state.is_nocow
+
+
+def _state(name: str, of: Candidate, see: HostView, unseen: list[str]) -> Iterator[State]:
+    """One, or none where it is not on Btrfs."""
+    try:
+        where = see(Locate(of.path))
+        host = see(FilesystemOf(where.path))
+    except NotVisible as hidden:
+        unseen.append(f"{name}: {hidden.why}")
+        return
+    if host.type == "btrfs" and where.kind in {"directory", "missing"}:
+        yield entries.state(of, where, host, see)

@@ -1,0 +1,1 @@
+"""Places, plans and their order: knows no kind of resource by name."""

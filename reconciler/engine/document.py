@@ -1,0 +1,146 @@
+"""A plan as one JSON document, and back: what is printed, saved and done are the same thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import codec, preconditions
+from reconciler.engine.codec import FormatError
+from reconciler.engine.model import Change, Plan, Swap
+from reconciler.errors import SourceLocation
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from reconciler.engine.preconditions import Fact
+
+
+FORMAT = "vmtune.plan/1"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a plan rests on besides its places: which machine, kernel and configuration.
+
+    ``config`` is the absolute path, ``digest`` the SHA-256 of the text and of
+    the overlay for ``host``, in hexadecimal; ``machine`` that of machine-id(5).
+    """
+
+    host: str
+    machine: str
+    kernel: str
+    config: str
+    digest: str
+    allow: tuple[str, ...] = ()
+    """Risks that the command line allowed for once: the plan is done with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A plan with the world it was made for; ``created`` is ISO 8601, ``version`` vmtune's."""
+
+    plan: Plan
+    world: World
+    created: str
+    version: str
+    facts: tuple[Fact, ...] | None = None
+    """None in plans from before vmtune wrote them down."""
+
+
+def plain(document: Document) -> dict[str, Any]:
+    """The document as JSON data, in a stable order."""
+    world = document.world
+    facts = (
+        {} if document.facts is None else {"facts": list(map(preconditions.plain, document.facts))}
+    )
+    return {
+        "format": FORMAT,
+        "version": document.version,
+        "created": document.created,
+        "host": world.host,
+        "machine": world.machine,
+        "kernel": world.kernel,
+        "config": {
+            "path": world.config,
+            "sha256": world.digest,
+            "allow": list(world.allow),
+        },
+        "changes": [plain_change(change) for change in document.plan.changes],
+        "actions": [codec.plain_action(action) for action in document.plan.actions],
+        **facts,
+    }
+
+
+def plain_change(change: Change) -> dict[str, Any]:
+    """One row with its swaps, as JSON data."""
+    return {
+        "op": change.op.value,
+        "kind": change.kind,
+        "name": change.name,
+        "text": change.text,
+        "code": change.code,
+        "hint": change.hint,
+        "applicable": change.applicable,
+        "origin": str(change.origin) if change.origin else None,
+        "notes": [{"text": note.text, "code": note.code} for note in change.notes],
+        "swaps": [codec.plain_action(swap) for swap in change.swaps],
+    }
+
+
+def read_document(data: Any) -> Document:
+    """The document again; FormatError says what is not as it should be."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else None
+        raise FormatError(
+            f"not a plan of this version: format is {found!r:.60}, expected {FORMAT!r}"
+        )
+    try:
+        changes = tuple(_change(change) for change in codec.items(data["changes"]))
+        actions = tuple(map(codec.action, codec.items(data["actions"])))
+        made = codec.text(data["created"]), codec.text(data["version"])
+        facts = codec.items(data["facts"]) if "facts" in data else None
+        rested = None if facts is None else tuple(map(preconditions.fact, facts))
+        return Document(Plan(changes, actions), _world(data), *made, rested)
+    except KeyError as missing:
+        raise FormatError(f"a damaged plan: without {missing}") from None
+    except ValueError as error:
+        raise FormatError(f"a damaged plan: {error}") from None
+
+
+def _world(data: dict[str, Any]) -> World:
+    config = codec.mapping(data["config"])
+    return World(
+        codec.text(data["host"]),
+        codec.text(data["machine"]),
+        codec.text(data["kernel"]),
+        codec.text(config["path"]),
+        codec.text(config["sha256"]),
+        tuple(map(codec.text, codec.items(config.get("allow", [])))),
+    )
+
+
+def _change(data: Any) -> Change:
+    fields = codec.mapping(data)
+    swaps = tuple(codec.action(swap) for swap in codec.items(fields["swaps"]))
+    return Change(
+        Op(codec.text(fields["op"])),
+        codec.text(fields["kind"]),
+        codec.text(fields["name"]),
+        codec.text(fields["text"]),
+        tuple(swap for swap in swaps if isinstance(swap, Swap)),
+        tuple(_note(note) for note in codec.items(fields["notes"])),
+        codec.text(fields["hint"]),
+        codec.text(fields["code"]),
+        codec.flag(fields["applicable"]),
+        None if fields["origin"] is None else _origin(codec.text(fields["origin"])),
+    )
+
+
+def _note(data: Any) -> Note:
+    fields = codec.mapping(data)
+    return Note(codec.text(fields["text"]), codec.text(fields["code"]))
+
+
+def _origin(text: str) -> SourceLocation:
+    file, line, column = text.rsplit(":", 2)
+    return SourceLocation(file, int(line), int(column))

@@ -1,0 +1,120 @@
+"""The words of a plan: goals, findings, actions, changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Refusal, Summary
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.engine.ownership import Claims
+    from reconciler.engine.place import Place
+    from reconciler.errors import SourceLocation
+    from reconciler.facts.diagnostics import Op
+
+
+V = TypeVar("V")
+
+WAITS = "V211"
+"""The code of a note that says what does not take effect while the filesystem stays mounted."""
+
+AFTER_IMAGES = "V410"
+"""The code of a note that says that a row is done only once images were rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired(Generic[V]):
+    """A value that a place should hold; ``why`` is printed behind the change.
+
+    A ``weak`` goal is dropped where another resource wants the same place:
+    a directory on the way to a declared one may be declared itself.
+    """
+
+    place: Place[V]
+    want: V
+    why: str = ""
+    weak: bool = False
+    part: Mapping[str, Any] | None = field(default=None, compare=False)
+    """What of the value the entry itself decides, by name; None: the value as a whole.
+
+    An entry about mount options decides some words of a line in /etc/fstab, and no others.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """systemd holds older unit files than the disk: it must read them again."""
+
+
+if TYPE_CHECKING:
+    Said = Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
+
+
+def is_end(word: Said) -> bool:
+    """Whether a kind says with it that nothing of its entry is done."""
+    is_hidden = isinstance(word, Finding) and not word.subject
+    return is_hidden or isinstance(word, Refusal | NotApplicable)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Compare-and-swap: put ``want`` where ``have`` is; anything else there is stale."""
+
+    place: Place[Any]
+    have: Any
+    want: Any
+    why: str = ""
+    owner: str = ""
+    """The resource it serves, as printed: ``nocow ~/libvirt/images``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """An effect that is no value: ``systemctl daemon-reload``, once, after what needs it."""
+
+    name: str
+
+
+Action = Swap | Notify
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the plan: a resource, or a finding beside it."""
+
+    op: Op
+    kind: str
+    name: str
+    text: str = ""
+    swaps: tuple[Swap, ...] = ()
+    notes: tuple[Note, ...] = ()
+    hint: str = ""
+    code: str = ""
+    applicable: bool = True
+    origin: SourceLocation | None = None
+    about: str = ""
+    """The absolute path or mount point that the row is about; "" where only its name tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is shown is what is done: rows for the reader, actions in order."""
+
+    changes: tuple[Change, ...] = ()
+    actions: tuple[Action, ...] = field(default=())
+    claims: Claims | None = None
+    """What the configuration declares now, where that is not what is on record; else None."""
+    left_out: int = 0
+    """Rows that were not chosen: the plan is about some entries only."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether something of it takes effect only when the filesystem is mounted afresh."""
+        return any(note.code == WAITS for change in self.changes for note in change.notes)
+
+    def count(self, op: Op) -> int:
+        """How many rows say ``op``; what is not applicable counts as nothing."""
+        return sum(change.op is op and change.applicable for change in self.changes)

@@ -1,0 +1,137 @@
+"""The order in which places are put, and which actions need which others.
+
+An action that failed keeps back what needs it, and nothing else. Four rules say what needs it
+(docs/design.md, "One failure stays one"):
+
+1. Within one row of the plan, what is done later needs what is done before it:
+   the line of fstab needs the live option, the timer needs its unit file. What
+   has the same place in the order (two live options) is independent.
+2. What lies in or below a directory needs the action that makes that directory, or
+   turns it into a subvolume. What else is done to the same directory needs the
+   action on its attributes.  A directory can only go once what is in it has gone.
+3. A timer is switched on only after systemd has read its unit files.
+4. A row with a note that it waits for the images (AFTER_IMAGES) needs them rewritten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.directory import Directory
+from reconciler.engine.model import AFTER_IMAGES, WAITS, Notify
+from reconciler.facts.diagnostics import Op
+from reconciler.facts.host import MISSING, OFF, Schedulers
+from reconciler.resources.compression.places import PropertyBelow
+from reconciler.resources.defrag.places import Timer
+from reconciler.resources.images.places import Images, Strays
+from reconciler.resources.nocow.places import Below
+from reconciler.resources.subvolume.places import Subvolume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reconciler.engine.model import Action, Change, Swap
+    from reconciler.engine.place import Place
+    from reconciler.facts.diagnostics import Note
+    from reconciler.facts.host_view import HostView
+
+
+DAEMON_RELOAD = Notify("systemctl daemon-reload")
+
+_LAST_FILE_RANK = 50
+"""Swaps of a lower rank write what systemd loads; those above it use what it has loaded."""
+
+_DEEPEST = 10_000
+"""Above every rank: PATH_MAX allows for 4,096 levels."""
+
+_NOTHING = frozenset({None, OFF, MISSING})
+
+
+def in_order(
+    changes: Iterable[Change], see: HostView, *, reload: bool = False
+) -> tuple[Action, ...]:
+    """By rank, then as declared; one daemon-reload after the last file that systemd reads."""
+    unique: dict[Place[Any], Swap] = {}
+    for swap in (swap for change in changes for swap in change.swaps):
+        unique.setdefault(swap.place, swap)
+    swaps = sorted(unique.values(), key=sort_key)
+    loads = any(swap.place.loaded_by_systemd for swap in swaps)
+    if reload or (loads and "systemd" in see(Schedulers())):
+        files = [swap for swap in swaps if sort_key(swap)[0] < _LAST_FILE_RANK]
+        return (*files, DAEMON_RELOAD, *swaps[len(files) :])
+    return tuple(swaps)
+
+
+def sort_key(swap: Swap) -> tuple[int, str]:
+    """The place's own order; what is switched off goes before the files that describe it.
+
+    Directories go last, the inner ones before those they lie in.
+    """
+    if swap.want == OFF:
+        return (0, "")
+    if swap.want in {None, MISSING} and isinstance(swap.place, Directory | Subvolume):
+        return (_DEEPEST - swap.place.path.count("/"), "")
+    return swap.place.order
+
+
+def operation(swaps: Sequence[Swap], notes: Sequence[Note] = ()) -> Op:
+    """Adding where nothing was, removing where nothing is left, else changing."""
+    if not swaps:
+        return Op.WAITS if any(note.code == WAITS for note in notes) else Op.SAME
+    if all(swap.have in _NOTHING for swap in swaps):
+        return Op.ADD
+    if all(swap.want in _NOTHING for swap in swaps):
+        return Op.REMOVE
+    return Op.CHANGE
+
+
+_GROUND = (Directory, Subvolume)
+
+_IN_A_TREE = (*_GROUND, Below, Images, PropertyBelow, Strays)
+
+
+class Needs:
+    """Answer for the rows of one plan what an action needs."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        rows = [change for change in changes if change.swaps]
+        self._rows = [frozenset(swap.place for swap in row.swaps) for row in rows]
+        self._waiting = {
+            place
+            for row, places in zip(rows, self._rows, strict=True)
+            if any(note.code == AFTER_IMAGES for note in row.notes)
+            for place in places
+        }
+
+    def missing(self, action: Action, lost: Iterable[Action]) -> Action | None:
+        """Find the first of the actions ``lost`` (failed, or not done) that ``action`` needs."""
+        return next((each for each in lost if self._needs(action, each)), None)
+
+    def _needs(self, action: Action, lost: Action) -> bool:
+        if isinstance(action, Notify):
+            return False  # to read unit files again does no harm, whichever were written
+        if isinstance(lost, Notify):
+            return isinstance(action.place, Timer) and action.want != OFF
+        if isinstance(lost.place, Images) and action.place in self._waiting:
+            return True
+        return self._in_one_row(action, lost) or _on_the_ground(action, lost)
+
+    def _in_one_row(self, action: Swap, lost: Swap) -> bool:
+        pair: set[Place[Any]] = {action.place, lost.place}
+        return sort_key(lost) < sort_key(action) and any(pair <= row for row in self._rows)
+
+
+def _on_the_ground(action: Swap, lost: Swap) -> bool:
+    here, there = action.place, lost.place
+    if not isinstance(here, _IN_A_TREE) or not isinstance(there, _IN_A_TREE):
+        return False
+    if isinstance(here, _GROUND) and action.want in {None, MISSING}:
+        return _is_below(there.path, here.path)
+    if not isinstance(there, _GROUND):
+        return False
+    makes = isinstance(there, Subvolume) or lost.have is None
+    return here.path == there.path or (makes and _is_below(here.path, there.path))
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path.startswith(f"{top.rstrip('/')}/")

@@ -1,0 +1,255 @@
+"""From declared resources to a plan: desired values over a view of the host, then what differs.
+
+Each place has one desired value; what cannot be put is a row that says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import obstacles, tries
+from reconciler.engine.diff import compare
+from reconciler.engine.last_applied import latest
+from reconciler.engine.model import Change, Desired, Plan, Reload, Swap, is_end
+from reconciler.engine.order import DAEMON_RELOAD, in_order, operation
+from reconciler.engine.ownership import History, Ownership
+from reconciler.engine.planned_state import weighed
+from reconciler.engine.resource import Items
+from reconciler.errors import ConfigError, ConfigErrors
+from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
+from reconciler.facts.host_view import NotVisible
+from reconciler.value import dataclass, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.model import Said
+    from reconciler.engine.ownership import Chosen
+    from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Kind
+    from reconciler.facts.host_view import HostView
+
+
+_BEHIND = Note(f"systemd holds an older version of its files: {DAEMON_RELOAD.name}")
+
+NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An item with the kind that reads it and its spec."""
+
+    kind: Kind
+    item: Item
+    spec: Any
+
+    @property
+    def owner(self) -> str:
+        return f"{self.kind.name} {self.item.name}"
+
+
+Spoken = tuple[Declared, "tuple[Said, ...]"]
+
+
+def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...]:
+    """Each item with every kind it asks something of, in the order of the file."""
+    of = Items(items)
+    return tuple(
+        Declared(kind, item, spec)
+        for item in of
+        for kind in kinds
+        if kind.section == item.section and (spec := kind.parse(item, of)) is not None
+    )
+
+
+def make_plan(
+    declared: Sequence[Declared],
+    kinds: Sequence[Kind],
+    see: HostView,
+    history: History = NO_HISTORY,
+    chosen: Chosen | None = None,
+) -> Plan:
+    """Return the whole plan; raises Problems when two items want one place to differ.
+
+    ``history`` tells drift from what was never applied, what to put back for items no
+    longer declared, and what other configurations declare. ``chosen`` tells which
+    rows the plan is about; None: all of them.
+    """
+    last = latest(history.written)
+    ownership = Ownership(history, see)
+    declared = ownership.recalled(declared)
+    see.expect(lambda: _units(declared, kinds, see))
+    spoken = collect(declared, lambda d: ownership.contested(_said(d, see)))
+    said = drop_weak(list(spoken))
+    said = weighed(said, see)
+    check_conflicts(said)
+    changes: list[Change] = []
+    for d, words in said:
+        changes += _changes(d, words, see, last)
+    for kind in kinds:
+        specs = [d.spec for d in declared if d.kind is kind]
+        changes += _leftovers(kind, specs, see, ownership)
+    taken = [swap.place for change in changes for swap in change.swaps]
+    undeclared = list(ownership.undeclared(said, taken, chosen))
+    changes += undeclared
+    kept = [change for change in changes if chosen is None or chosen(change)]
+    behind = any(isinstance(word, Reload) for _, words in said for word in words)
+    return Plan(
+        tuple(kept),
+        in_order(kept, see, reload=behind),
+        ownership.claims(said, kept, chosen),
+        len(changes) - len(kept),
+    )
+
+
+def _units(declared: Sequence[Declared], kinds: Sequence[Kind], see: HostView) -> Iterator[str]:
+    for kind in kinds:
+        yield from kind.units([d.spec for d in declared if d.kind is kind], see)
+
+
+def collect(
+    declared: Iterable[Declared], say: Callable[[Declared], tuple[Said, ...]]
+) -> Iterator[Spoken]:
+    """What each kind says; one that needs another, which cannot do its part, is not asked."""
+    fallen: set[tuple[str, str, str]] = set()
+    for d in declared:
+        entry = (d.item.section, d.item.path)
+        if not any((*entry, kind) in fallen for kind in d.kind.needs):
+            words = say(d)
+            yield d, words
+            if any(map(is_end, words)):
+                fallen.add((*entry, d.kind.name))
+
+
+def _said(declared: Declared, see: HostView) -> tuple[Said, ...]:
+    """All that the kind says; where it must stop for want of sight, that is said too."""
+    try:
+        words = tuple(declared.kind.want(declared.spec, see))
+        for word in words:
+            if isinstance(word, Desired):
+                see(word.place)  # what cannot be compared is unknown too
+    except NotVisible as hidden:
+        return (Finding(Op.UNKNOWN, "", hidden.why),)
+    return words
+
+
+def _changes(
+    declared: Declared,
+    words: tuple[Said, ...],
+    see: HostView,
+    written: Mapping[Place[Any], LastApplied],
+) -> Iterator[Change]:
+    """The resource's own row, and a row for each finding beside it."""
+    base = Change(
+        Op.SAME,
+        declared.kind.name,
+        declared.item.name,
+        text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
+        notes=tuple(w for w in words if isinstance(w, Note) and w.code not in declared.item.quiet),
+        origin=declared.item.origin,
+        about=declared.item.path,
+    )
+    hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
+    refusal = next((w for w in words if isinstance(w, Refusal)), None)
+    skipped = next((w for w in words if isinstance(w, NotApplicable)), None)
+    if hidden:
+        yield replace(base, op=hidden.op, text=hidden.text, hint=hidden.hint, notes=())
+    elif skipped:
+        yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
+    elif refusal:
+        yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
+    elif any(not isinstance(w, Finding) for w in words):  # else it says nothing of the entry itself
+        goals = [w for w in words if isinstance(w, Desired)]
+        swaps = tuple(_drift(goals, declared.owner, see, written))
+        behind = not swaps and any(isinstance(w, Reload) for w in words)
+        notes = (*base.notes, _BEHIND) if behind else base.notes
+        op = Op.CHANGE if behind else operation(swaps, notes)
+        if no := obstacles.obstacle(swaps, see):
+            yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
+        else:
+            yield replace(base, op=op, swaps=swaps, notes=notes)
+    for finding in (w for w in words if isinstance(w, Finding) and w.subject):
+        kind = finding.kind or declared.kind.name
+        row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
+        item = declared.item
+        yield replace(row, code=finding.code, origin=item.origin, about=item.path)
+
+
+def _drift(
+    goals: Iterable[Desired[Any]],
+    owner: str,
+    see: HostView,
+    written: Mapping[Place[Any], LastApplied] = NOTHING_WRITTEN,
+) -> Iterator[Swap]:
+    """A swap for each place that does not hold what it should."""
+    for goal in dict.fromkeys(goals):
+        have = see(goal.place)
+        if compare(have, goal.want):
+            before = written.get(goal.place)
+            why = goal.why
+            if before and tries.is_drift(before, goal.want, have):
+                why = f"changed by someone else since run {before.run}"
+            yield Swap(goal.place, have, goal.want, why, owner)
+
+
+def _leftovers(
+    kind: Kind, specs: Sequence[Any], see: HostView, ownership: Ownership
+) -> Iterator[Change]:
+    try:
+        left = [
+            (name, tuple(_drift(goals, f"{kind.name} {name}", see)))
+            for name, goals in kind.leftovers(specs, see)
+        ]
+    except NotVisible as hidden:
+        yield Change(Op.UNKNOWN, kind.name, "...", text=f"no longer declared: {hidden.why}")
+        return
+    for name, swaps in left:
+        if swaps and not any(ownership.is_anothers(swap.place) for swap in swaps):
+            text = "no longer declared: taken back"
+            row = Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)
+            if no := obstacles.obstacle(swaps, see):
+                text = f"no longer declared, but {no.text}"
+                row = replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, swaps=())
+            yield row
+
+
+def drop_weak(said: list[Spoken]) -> list[Spoken]:
+    """Without the weak goals for places that another resource has its own goal for."""
+    taken = {
+        word.place
+        for _, words in said
+        for word in words
+        if isinstance(word, Desired) and not word.weak
+    }
+    return [
+        (d, tuple(w for w in words if not (isinstance(w, Desired) and w.weak and w.place in taken)))
+        for d, words in said
+    ]
+
+
+def check_conflicts(said: Iterable[Spoken]) -> None:
+    """Raise Problems when two items want one place to differ."""
+    wanted: dict[Place[Any], tuple[Any, Declared]] = {}
+    problems = []
+    for declared, words in said:
+        if any(isinstance(word, Refusal) for word in words):
+            continue
+        for goal in (word for word in words if isinstance(word, Desired)):
+            want, first = wanted.setdefault(goal.place, (goal.want, declared))
+            if want != goal.want:
+                problems.append(_conflict(goal, declared, want, first))
+    if problems:
+        raise ConfigErrors(problems)
+
+
+def _conflict(goal: Desired[Any], declared: Declared, want: Any, first: Declared) -> ConfigError:
+    place = goal.place
+    return ConfigError(
+        declared.item.origin,
+        f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
+        f"{first.owner} at {first.item.origin} wants {place.words(want)}",
+        "they are one and the same place on this host: declare one value",
+    )

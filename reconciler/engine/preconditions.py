@@ -1,0 +1,148 @@
+"""What a plan rests on besides the values of its places: that they are still the same places.
+
+Two directories may hold the same value, and two disks the same options. What
+changes whenever a machine runs (times, sizes, free space) is left out: the plan
+of the moment says where it is in the way, and whoever writes data looks again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import codec
+from reconciler.engine.codec import FormatError
+from reconciler.engine.directory import Directory
+from reconciler.engine.model import Swap
+from reconciler.facts.host import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import mountinfo
+from reconciler.resources.defrag.places import TextFile
+from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.resources.subvolume.places import Subvolume
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from reconciler.engine.model import Action
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """``about`` is one of ASK; ``name`` a path, a mount point or the source of an fstab line."""
+
+    about: str
+    name: str
+    value: str
+
+
+def _mounted(target: str, see: HostView) -> str:
+    mounts = see(Mounts())
+    mount = mountinfo.at(mounts, target)
+    if mount is None:
+        return "nothing"
+    return see(FilesystemOf(mount.target)).uuid if mount.fstype == "btrfs" else mount.fstype
+
+
+def _line(target: str, see: HostView) -> str:
+    """All of it but the options, which are a place of their own."""
+    found = [f"{line.source} {line.fstype}" for line in see(FstabLines()) if line.target == target]
+    return "; ".join(found) or "none"
+
+
+def _state(path: str, see: HostView) -> str:
+    """Whether it is whole: nothing is made nocow, or moved, where a device is missing."""
+    host = see(FilesystemOf(path))
+    return host.condition.words if host.type == "btrfs" else ""
+
+
+ASK: Mapping[str, Callable[[str, HostView], str]] = {
+    "directory": lambda path, see: see(DirectoryId(path)),
+    "line of fstab for": _line,
+    "filesystem at": _mounted,
+    "filesystem of": lambda source, see: see(SourceUuid(source)) or "unknown",
+    "state of the filesystem of": _state,
+}
+"""How each is found out, by the words that stand before its name."""
+
+
+def facts(actions: Iterable[Action], see: HostView) -> tuple[Fact, ...]:
+    """Each that the actions rest on, once; what may not be seen is none."""
+    swaps = [action for action in actions if isinstance(action, Swap)]
+    return _found(swaps, swaps, see)
+
+
+def _found(of: Iterable[Action], swaps: Sequence[Swap], see: HostView) -> tuple[Fact, ...]:
+    asked = dict.fromkeys(
+        about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, see)
+    )
+    found = ((about, name, _value(about, name, see)) for about, name in asked)
+    return tuple(Fact(*each) for each in found if each[2] not in {"", "unknown"})
+
+
+def by_action(actions: Sequence[Action], see: HostView) -> dict[Action, tuple[Fact, ...]]:
+    """Find for each action the facts that it rests on, as ``facts`` does for all of them."""
+    swaps = [action for action in actions if isinstance(action, Swap)]
+    return {action: _found([action], swaps, see) for action in actions}
+
+
+def changed(planned: Iterable[Fact], see: HostView) -> Iterator[str]:
+    """A line for each that is another one now."""
+    for fact in planned:
+        found = _value(fact.about, fact.name, see) or "nothing that may be seen"
+        if found != fact.value:
+            yield f"{fact.about} {fact.name}: planned on {fact.value}, found {found}"
+
+
+def _value(about: str, name: str, see: HostView) -> str:
+    try:
+        return ASK[about](name, see)
+    except NotVisible:
+        return ""
+
+
+def _about(swap: Swap, swaps: Iterable[Swap], see: HostView) -> Iterator[tuple[str, str]]:
+    place: Any = swap.place
+    if isinstance(place, LiveOption):
+        yield "filesystem at", place.target
+    elif isinstance(place, FstabOptions):
+        yield "line of fstab for", place.target
+        for line in see(FstabLines()):
+            if line.target == place.target:
+                yield "filesystem of", line.source
+    elif hasattr(place, "path") and not isinstance(place, TextFile):
+        yield "directory", _lasting(place.path, frozenset(_other(swaps)))
+        yield "state of the filesystem of", place.path
+
+
+def _other(swaps: Iterable[Swap]) -> Iterator[str]:
+    """Paths that the plan itself makes another directory of, or none."""
+    for swap in swaps:
+        if isinstance(swap.place, Subvolume) or (
+            isinstance(swap.place, Directory) and (swap.have is None or swap.want is None)
+        ):
+            yield swap.place.path
+
+
+def _lasting(path: str, other: Collection[str]) -> str:
+    """The nearest directory above that is the same one before and after."""
+    above = [path]
+    while above[-1] != "/":
+        above.append(above[-1].rpartition("/")[0] or "/")
+    last = max((number for number, each in enumerate(above) if each in other), default=-1)
+    return above[min(last + 1, len(above) - 1)]
+
+
+def plain(fact: Fact) -> dict[str, str]:
+    """JSON data for a fact."""
+    return {"about": fact.about, "name": fact.name, "is": fact.value}
+
+
+def fact(data: Any) -> Fact:
+    """The fact again; FormatError where nobody knows how to find it out."""
+    fields = codec.mapping(data)
+    about = codec.text(fields["about"])
+    if about not in ASK:
+        raise FormatError(f"unknown fact {about!r:.60}: made by a newer vmtune?")
+    return Fact(about, codec.name(fields["name"]), codec.text(fields["is"]))

@@ -1,0 +1,47 @@
+"""Long work, told as it goes on, and stopped where it can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: ``done`` of ``size`` bytes of ``subject``, itself number ``number`` of ``of``.
+
+    ``all_done`` of ``all_size`` bytes is the work as a whole. ``doing`` is one
+    word: "copying", "comparing".
+    """
+
+    subject: str
+    doing: str
+    done: int
+    size: int
+    number: int = 1
+    of: int = 1
+    all_done: int = 0
+    all_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Whoever waits: is told each step, and may ask for an end between two of them."""
+
+    tell: Callable[[Progress], None]
+    stop: Callable[[], bool]
+
+
+NOBODY = Reporter(lambda _step: None, lambda: False)
+
+
+class Cancelled(Exception):
+    """The work was ended early, as asked. ``why`` says what is there now."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)

@@ -1,0 +1,131 @@
+"""What a kind of resource is, and one declared resource as the configuration gives it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.model import Desired, Said
+    from reconciler.engine.ownership import Ownership
+    from reconciler.engine.place import Place
+    from reconciler.engine.planned_state import Outlook
+    from reconciler.errors import SourceLocation
+    from reconciler.facts.diagnostics import Note, Refusal
+    from reconciler.facts.host_view import HostView
+
+
+def nothing_left(
+    _specs: Sequence[Any], _see: HostView
+) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
+    """For kinds that leave nothing behind that names its maker."""
+    return iter(())
+
+
+def nothing_dropped(
+    spec: Any, _written: Mapping[Place[Any], tuple[LastApplied, ...]], _owner: Ownership
+) -> Any:
+    """For kinds of which an entry as a whole is declared or not."""
+    return spec
+
+
+def no_places(_spec: Any, _see: HostView) -> Iterator[Place[Any]]:
+    """For kinds that write nothing that could be taken back."""
+    return iter(())
+
+
+def no_units(_specs: Sequence[Any], _see: HostView) -> Iterator[str]:
+    """For kinds that ask nothing of systemd."""
+    return iter(())
+
+
+def always(_spec: Any, _note: Note | Refusal, _outlook: Outlook) -> bool:
+    """For kinds whose advice rests on their own entry alone."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of resource: one file in resources/ and one line in the registry.
+
+    ``parse`` turns a valid item into a spec (the second argument: all items), or
+    into None where the item asks nothing of this kind,
+    ``want`` says which value each of its places should hold, ``leftovers``
+    names what vmtune made for items that are no longer declared, with the
+    goals that take it back. ``recall`` adds to a spec what vmtune wrote for its
+    item before, and the item may no longer ask for; ``places`` names the places of a
+    spec whatever they should hold, also where the kind refuses its part now. ``needs``
+    names kinds that come before it: where one of them cannot do its part of an entry, this one
+    says nothing of it. ``units`` names the systemd units that it may ask about:
+    systemctl is run once for all of them. ``holds`` is asked of each note and refusal once all
+    kinds have spoken: is it true of the host as this plan will leave it?
+    """
+
+    name: str
+    section: str
+    parse: Callable[[Item, Items], Any]
+    want: Callable[[Any, HostView], Iterator[Said]]
+    leftovers: Callable[[Sequence[Any], HostView], Iterator[tuple[str, Sequence[Desired[Any]]]]] = (
+        nothing_left
+    )
+    needs: tuple[str, ...] = ()
+    recall: Callable[[Any, Mapping[Place[Any], tuple[LastApplied, ...]], Ownership], Any] = (
+        nothing_dropped
+    )
+    places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
+    units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
+    holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A valid entry of one of the lists ``paths``, ``mounts`` and ``defrag``.
+
+    ``name`` is the path or mount point as the user wrote it (``~/libvirt/images``),
+    ``path`` the same made absolute. ``data`` holds the entry's remaining keys.
+    ``marks`` tells where each key of the entry was written.
+    """
+
+    section: str
+    name: str
+    path: str
+    data: Mapping[str, Any]
+    origin: SourceLocation
+    marks: Mapping[str, SourceLocation]
+    quiet: tuple[str, ...] = ()
+    """Codes of notes that are left out, as the whole file says."""
+
+
+class Items(tuple[Item, ...]):  # noqa: SLOT001 - with an index beside it
+    """All items, in the order of the file, and how their paths lie to each other.
+
+    Looked up, not searched for: each of ten thousand items asks.
+    """
+
+    def __init__(self, _items: Iterable[Item] = ()) -> None:
+        self._at: dict[str, list[int]] = {}
+        for number, item in enumerate(self):
+            self._at.setdefault(item.path, []).append(number)
+        self._paths = sorted(self._at)
+
+    def at(self, path: str) -> tuple[Item, ...]:
+        """The items of that path itself."""
+        return self._of([path])
+
+    def below(self, path: str) -> tuple[Item, ...]:
+        """The items whose path begins with this one and a slash."""
+        first, last = (bisect_left(self._paths, f"{path}{end}") for end in "/0")  # 0 follows /
+        return self._of(self._paths[first:last])
+
+    def above(self, path: str) -> tuple[Item, ...]:
+        """The items whose path, with a slash, this one begins with."""
+        names = path.split("/")
+        return self._of("/".join(names[:depth]) for depth in range(1, len(names)))
+
+    def _of(self, paths: Iterable[str]) -> tuple[Item, ...]:
+        return tuple(self[n] for n in sorted(n for path in paths for n in self._at.get(path, ())))

@@ -1,0 +1,132 @@
+"""The inverse of a run, as a plan like any other: the same swaps with their values exchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import obstacles, restore
+from reconciler.engine.directory import Directory
+from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.order import in_order, operation
+from reconciler.engine.plan import NOTHING_WRITTEN
+from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.host import MISSING, EntriesOf, UseOf
+from reconciler.facts.host_view import NotVisible
+from reconciler.resources.mount.places import FstabOptions
+from reconciler.resources.nocow.places import Below
+from reconciler.resources.subvolume.places import Subvolume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from reconciler.engine.last_applied import LastApplied, Run
+    from reconciler.engine.place import Place
+    from reconciler.facts.host_view import HostView
+
+
+def inverse(
+    run: Run, see: HostView, written: Mapping[Place[Any], LastApplied] = NOTHING_WRITTEN
+) -> Plan:
+    """What takes the run back; a place that someone else changed since is refused.
+
+    ``written`` is what vmtune wrote since, which was not someone else.
+    """
+    swaps = [swap for _, swap in run.done()]
+    since = {place: was for place, was in written.items() if was.run > run.number}
+    states = _states(swaps, since, see)
+    owners = dict.fromkeys(swap.owner for swap in reversed(swaps))
+    changes = [
+        change
+        for owner in owners
+        for change in _changes(owner, [s for s in reversed(swaps) if s.owner == owner], states, see)
+    ]
+    return Plan(tuple(changes), in_order(changes, see))
+
+
+def _changes(
+    owner: str, swaps: Sequence[Swap], states: Mapping[Place[Any], str], see: HostView
+) -> Iterator[Change]:
+    kind, _, name = owner.partition(" ")
+    back, notes = [], []
+    for swap in swaps:
+        match states[swap.place].partition("hidden: "):
+            case ["ours", _, _] if note := restore.lasting(swap.place, swap.have):
+                notes.append(note)
+            case ["ours", _, _]:
+                back.append(Swap(swap.place, see(swap.place), swap.have, "", owner))
+                notes += [Note(text) for text in _cannot(swap)]
+            case ["taken back", _, _]:
+                pass
+            case ["", _, why]:
+                text = f"{swap.place.label}: {why}"
+                yield Change(Op.UNKNOWN, kind, name, text, code="V401")
+            case [found, _, _]:
+                yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
+    no = restore.obstacle((swap.place for swap in back), see) or restore.unsafe(back, see)
+    if no := no or obstacles.obstacle(back, see):
+        yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
+    elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
+        text = "" if back or notes else "is as it was before"
+        yield Change(
+            operation(back, notes), kind, name, text, tuple(back), tuple(dict.fromkeys(notes))
+        )
+
+
+def _states(
+    swaps: Sequence[Swap], since: Mapping[Place[Any], LastApplied], see: HostView
+) -> dict[Place[Any], str]:
+    """What is "ours", "taken back", "hidden: why", or why it cannot be taken back.
+
+    From the inside out: a directory can go when all that is in it goes.
+    """
+    states: dict[Place[Any], str] = {}
+    going: set[str] = set()
+    for swap in sorted(swaps, key=lambda swap: swap.place.order, reverse=True):
+        try:
+            states[swap.place] = _state(swap, going, since, see)
+        except NotVisible as hidden:
+            states[swap.place] = f"hidden: {hidden.why}"
+        if _made(swap) and states[swap.place] == "ours":
+            going.add(_path(swap))
+    return states
+
+
+def _made(swap: Swap) -> bool:
+    return swap.have in {None, MISSING} and isinstance(swap.place, Directory | Subvolume)
+
+
+def _path(swap: Swap) -> str:
+    return swap.place.path if isinstance(swap.place, Directory | Subvolume) else ""
+
+
+def _state(
+    swap: Swap, going: AbstractSet[str], since: Mapping[Place[Any], LastApplied], see: HostView
+) -> str:
+    now: Any = see(swap.place)
+    later = since.get(swap.place)
+    if now == swap.have:
+        return "taken back"
+    if now != swap.want and not swap.place.half_done(swap.have, now, swap.want):
+        if later and now in later.values:
+            return f"run {later.run} changed it since: take that one back first"
+        return f"someone else changed it since: it holds {swap.place.words(now)}"
+    if _made(swap) and any(f"{_path(swap)}/{n}" not in going for n in see(EntriesOf(_path(swap)))):
+        return "it is not empty, and stays"
+    if _made(swap) and (use := see.maybe(UseOf(_path(swap)))):
+        return f"{use}; it stays"
+    return "ours"
+
+
+def _cannot(swap: Swap) -> Iterator[str]:
+    """What putting the old value back does not undo."""
+    if isinstance(swap.place, Directory) and swap.want and swap.want.nocow:
+        yield "files written since stay nocow, and without checksums"
+    if isinstance(swap.place, Below):
+        yield "files in it that have data by now stay nocow"
+    if (
+        isinstance(swap.place, FstabOptions)
+        and "compress" in str(swap.want)
+        and "compress" not in str(swap.have)
+    ):
+        yield "taking compress= out of the line does not switch compression on or off by itself"

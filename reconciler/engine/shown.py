@@ -1,0 +1,133 @@
+"""Whether what is to be done now is no more than what a person was shown before.
+
+Between showing a plan and doing it the host may change. Another run may have done
+some of the plan: then less is left, which is fine. A program may have opened an image:
+then that image is left out, and the others are still done. What nobody was shown is not done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.diff import found_instead
+from reconciler.engine.model import Swap
+from reconciler.facts import limits
+from reconciler.facts.diagnostics import Op
+from reconciler.resources.images.places import Images
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.engine.model import Action, Change, Plan
+    from reconciler.engine.place import Place
+
+
+_IN_USE = frozenset({"V702", "V705"})
+"""The codes of rows that say of an image that a program has it open."""
+
+_KEPT_BACK = frozenset({Op.BLOCKED, Op.UNKNOWN})
+
+
+def same_place(one: Place[Any], other: Place[Any]) -> bool:
+    """Tell whether two places are one, whichever images below it are left out."""
+    if isinstance(one, Images) and isinstance(other, Images):
+        return replace(one, spared=()) == replace(other, spared=())
+    return one == other
+
+
+def twin(action: Action, among: Iterable[Action]) -> Action | None:
+    """Find the action that puts the same place, or does the same."""
+    if not isinstance(action, Swap):
+        return next((each for each in among if each == action), None)
+    places = (each for each in among if isinstance(each, Swap))
+    return next((each for each in places if same_place(each.place, action.place)), None)
+
+
+def is_no_more(now: Action, then: Action | None) -> bool:
+    """Tell whether ``now`` does what ``then`` was to do, or what is left of that.
+
+    The reason behind an action and the row that it serves do not count.
+    """
+    if not isinstance(now, Swap) or not isinstance(then, Swap):
+        return now == then
+    if not same_place(now.place, then.place) or now.want != then.want:
+        return False
+    if isinstance(now.place, Images) and isinstance(then.place, Images):
+        # An image that was shown as left out must not be rewritten, nor one that is new.
+        is_left = set(then.place.spared) <= set(now.place.spared)
+        return is_left and bool(now.have.is_left_of(then.have))
+    return bool(now.have == then.have or then.place.half_done(then.have, now.have, then.want))
+
+
+def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
+    """Find the actions of the plan ``now`` that nobody was shown."""
+    return tuple(each for each in now.actions if not is_no_more(each, twin(each, shown.actions)))
+
+
+def refused(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows that are refused now, and were not when the plan was shown."""
+    known = {(row.kind, row.name) for row in shown.changes if row.op is Op.BLOCKED}
+    return tuple(
+        row for row in now.changes if row.op is Op.BLOCKED and (row.kind, row.name) not in known
+    )
+
+
+def held(shown: Plan) -> bool:
+    """Tell whether an image is left for what may be over soon: a program has it open, or a lease.
+
+    Another run of vmtune that rewrites the image is such a program.
+    """
+    return any(row.code in {*_IN_USE, limits.LEASED} for row in shown.changes)
+
+
+def opened(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows of images that somebody has opened since the plan was shown."""
+    return tuple(row for row in refused(shown, now) if row.code in _IN_USE)
+
+
+def kept_back(shown: Plan, now: Plan) -> tuple[Change, ...]:
+    """Find the rows that are refused or unseen now, and were not when the plan was shown."""
+    known = {(row.kind, row.name) for row in shown.changes if row.op in _KEPT_BACK}
+    known -= {(row.kind, row.name) for row in opened(shown, now)}
+    return tuple(
+        row for row in now.changes if row.op in _KEPT_BACK and (row.kind, row.name) not in known
+    )
+
+
+def is_about(row: Change, action: Action) -> bool:
+    """Tell whether a row is that of the entry which an action serves, or of an image below it."""
+    if not isinstance(action, Swap):
+        return False
+    entries = {action.owner.partition(" ")[2], getattr(action.place, "path", "")} - {""}
+    return any(row.name == entry or row.name.startswith(f"{entry}/") for entry in entries)
+
+
+def moved(shown: Plan, now: Plan) -> Iterator[str]:
+    """Say of each action that nobody was shown what it is, or how it differs from the one shown."""
+    for action in unseen(shown, now):
+        then = twin(action, shown.actions)
+        if not isinstance(action, Swap) or not isinstance(then, Swap):
+            what = action.place.full if isinstance(action, Swap) else action.name
+            yield f"{what}: not in the plan that was shown{_values(action)}"
+        elif action.want != then.want:
+            wanted = found_instead(action.place, then.want, action.want, "now")
+            yield f"{action.place.full}: shown to become {wanted}"
+        elif action.have != then.have:
+            found = found_instead(action.place, then.have, action.have)
+            yield f"{action.place.full}: planned on {found}"
+        else:
+            freed = ", ".join(_freed(then.place, action.place))
+            yield f"{action.place.full}: shown as left out, and free now: {freed}"
+
+
+def _values(action: Action) -> str:
+    if not isinstance(action, Swap):
+        return ""
+    return f": {action.place.words(action.have)} -> {action.place.words(action.want)}"
+
+
+def _freed(then: Place[Any], now: Place[Any]) -> list[str]:
+    if isinstance(then, Images) and isinstance(now, Images):
+        return sorted(set(then.spared) - set(now.spared))
+    return []

@@ -1,0 +1,1 @@
+"""What is asked of a host, as values: pure, and shared by all kinds."""

@@ -1,0 +1,130 @@
+"""A trial of copy-on-write against nocow, as values: its shape, its samples, its figures."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+BLOCK = 4096
+
+EVERY = 32
+"""Writes after which an fsync comes."""
+
+COW, NOCOW = "cow", "nocow"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An image of ``size`` bytes, a quarter of it rewritten at random; ``rounds`` of both sorts."""
+
+    size: int
+    rounds: int
+
+    @property
+    def writes(self) -> int:
+        """Blocks rewritten in one image."""
+        return max(EVERY, self.size // 4 // BLOCK)
+
+    @property
+    def payload(self) -> int:
+        """Bytes that the whole trial writes, the filesystem's own share not counted."""
+        return 2 * self.rounds * (self.size + self.writes * BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: ``device`` bytes written for ``payload`` bytes, in ``seconds``, and after it.
+
+    ``device`` is None where the disks do not say; ``read`` is in bytes a second.
+    """
+
+    kind: str
+    payload: int
+    seconds: float
+    device: int | None
+    fragments: int
+    read: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measure: the median of each sort, and their ratio round by round.
+
+    ``ratio`` is that of the medians, copy-on-write to nocow, ``low`` and ``high``
+    the smallest and the greatest of a round. None where nothing was to be had.
+    """
+
+    name: str
+    cow: float | None
+    nocow: float | None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A filesystem's space in bytes, and what its disks are."""
+
+    free: int
+    size: int
+    rotational: bool | None
+
+
+def refusal(shape: Shape, room: Room) -> str:
+    """Why there is too little space; "" when there is enough.
+
+    Ten times the image must be free; and were all that is written kept at once,
+    a tenth of the filesystem must stay free.
+    """
+    if room.free < 10 * shape.size:
+        return "ten times the size of the image must be free"
+    if room.free - shape.payload < room.size / 10:
+        return "more than a tenth of the filesystem must stay free"
+    return ""
+
+
+def figures(samples: Sequence[Sample]) -> tuple[Figure, ...]:
+    """Every measure over samples in the order they were taken, both sorts equally often."""
+    return (
+        _figure("disk bytes per byte", [(s.kind, _amplified(s)) for s in samples]),
+        _figure("fragments", [(s.kind, float(s.fragments)) for s in samples]),
+        _figure(
+            "writes a second",
+            [(s.kind, s.payload / BLOCK / s.seconds if s.seconds else None) for s in samples],
+        ),
+        _figure("read, bytes a second", [(s.kind, s.read or None) for s in samples]),
+    )
+
+
+def _amplified(of: Sample) -> float | None:
+    return None if of.device is None else of.device / of.payload
+
+
+def _figure(name: str, values: Sequence[tuple[str, float | None]]) -> Figure:
+    cow, nocow = ([v for kind, v in values if kind == sort] for sort in (COW, NOCOW))
+    there = [(a, b) for a, b in zip(cow, nocow, strict=True) if a is not None and b is not None]
+    if not there or len(there) < len(cow):
+        return Figure(name, _median(cow), _median(nocow))
+    ratios = [a / b for a, b in there if b]
+    a, b = (median(side) for side in zip(*there, strict=True))
+    if len(ratios) < len(there):  # a sort that wrote nothing: no ratio
+        return Figure(name, a, b)
+    return Figure(name, a, b, a / b, min(ratios), max(ratios))
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def order(rounds: int) -> Iterator[str]:
+    """Which sort comes when: each round begins with the other one."""
+    for number in range(rounds):
+        yield from (COW, NOCOW) if number % 2 == 0 else (NOCOW, COW)

@@ -1,0 +1,66 @@
+"""What is said of one entry beside the values that it desires: notes, refusals, findings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from reconciler.value import dataclass
+
+
+class Op(StrEnum):
+    """What a row of the plan says; the value is the printed symbol."""
+
+    ADD = "+"
+    CHANGE = "~"
+    REMOVE = "-"
+    BLOCKED = "!"
+    UNKNOWN = "?"
+    WAITS = "R"
+    """Done, as far as it can be: the rest takes effect when the filesystem is mounted afresh."""
+    SAME = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line under the resource: advice, a price, a reason. Never a verdict."""
+
+    text: str
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands behind the resource's name; the last one given wins."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """The resource means nothing here (a filesystem that is not Btrfs): no failure."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The whole resource cannot or must not be done; none of its goals is followed."""
+
+    text: str
+    hint: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row of its own beside the resource: a difference that apply cannot end, or cannot see.
+
+    ``kind`` is what the row is about where that is not the kind that says it.
+    """
+
+    op: Op
+    subject: str
+    text: str
+    hint: str = ""
+    code: str = ""
+    kind: str = ""

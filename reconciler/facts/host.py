@@ -1,0 +1,422 @@
+"""What vmtune asks of a host but never changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reconciler.facts.host_view import Fact
+from reconciler.facts.limits import WHOLE, Quota
+from reconciler.facts.stub import Stub
+from reconciler.facts.tree import Tree
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from reconciler.facts.limits import Condition
+    from reconciler.formats.crontab import Job
+    from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a declared path really is.
+
+    ``path`` has every symbolic link resolved; ``missing`` are the directories
+    to be made, from the outermost to the path itself (empty when it is there).
+    ``kind`` is "directory", "missing", or what stands there instead.
+    ``stub`` is the path itself, or the nearest one above that is there, where that is what a
+    snapshot shows of a subvolume inside (inode 2 on Btrfs); else "".
+    """
+
+    path: str
+    kind: str
+    missing: tuple[str, ...] = ()
+    parent_uid: int = 0
+    parent_gid: int = 0
+    """Owner of the nearest directory that is there, if that lies in a home; else root."""
+    parent_setgid: bool = False
+    """What is made in it gets its group, and directories the bit as well (inode(7))."""
+    is_home: bool = False
+    foreign_link: str = ""
+    """A symbolic link on the way whose owner is neither root nor the owner of what is there."""
+    stub: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Locate(Fact[Location]):
+    """Follow a path as the kernel would, to where it is or would be."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryId(Fact[str]):
+    """Tell which directory a path is: the UUID of its filesystem, its subvolume and its inode.
+
+    "missing" where no directory is.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """The filesystem a path is on. ``profiles`` are those of its data block groups.
+
+    ``free`` is in bytes, as statvfs(3) gives it to ordinary users; ``quota`` may leave less (see
+    room.free). ``read_only``: the subvolume or the mount is. All but ``type`` are empty where it
+    is not Btrfs.
+    """
+
+    type: str
+    uuid: str = ""
+    label: str = ""
+    profiles: tuple[str, ...] = ()
+    free: int = 0
+    read_only: bool = False
+    condition: Condition = WHOLE
+    quota: Quota = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Homes(Fact[frozenset[str]]):
+    """Home directories of people, resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemOf(Fact[Filesystem]):
+    """By the magic number of statfs(2): fstab's third field may say "auto"."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class BtrfsIn(Fact[Filesystem]):
+    """What is alike in all of a subvolume, by its device number: all but what is ``free``."""
+
+    device: int
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOf(Fact[Tree]):
+    """Look below a path, but not into the absolute paths ``apart``.
+
+    ``close``: at what a rewrite must know, too (see Tree); each file that is copy-on-write is
+    opened for that.
+    """
+
+    grows: ClassVar[bool] = True
+
+    path: str
+    apart: tuple[str, ...] = ()
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesOf(Fact[tuple[str, ...]]):
+    """The names in a directory, sorted; none where there is no directory."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsOf(Fact[tuple[str, ...]]):
+    """Why the subvolume of a path counts as snapshotted: one reason a line, or none."""
+
+    grows: ClassVar[bool] = True
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsIn(Fact[tuple[str, ...]]):
+    """The same by device number, which each subvolume has one of its own; ``path`` is in it."""
+
+    device: int
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StubOf(Fact[Stub]):
+    """Which subvolume the stub at a path stands for, and where that is now; for root."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Extents that snapshots or clones share: defragmenting copies them. Bytes."""
+
+    shared: int
+    unseen: int
+    nocow_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBelow(Fact[Sharing]):
+    grows: ClassVar[bool] = True
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts(Fact[tuple["Mount", ...]]):
+    """/proc/self/mountinfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uses(Fact[Any]):
+    """Who uses files and directories: one look at this host, in the host's own form."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseOf(Fact[str]):
+    """How a directory that is to be removed is used, in words; "" where it is not."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FstabLines(Fact[tuple["Line", ...]]):
+    """The entries of /etc/fstab, in order; none where there is no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FstabObstacle(Fact[str]):
+    """Why /etc/fstab cannot be replaced by a new file (rename(2)); "" when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(Fact[str]):
+    """Why neither a file or directory nor what is directly in it can be changed; "" when it can.
+
+    "is immutable", "is append-only" (chattr(1)), "is on a read-only filesystem".
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUuid(Fact[str]):
+    """The Btrfs UUID behind the first field of an fstab line, "" where it is none."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the running kernel says of mount options: ``takes`` is None when it cannot be asked."""
+
+    takes: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTakes(Fact[Verdict]):
+    """Ask the running kernel, without mounting: fsopen(2) and fsconfig(2)."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowingUnit(Fact[str]):
+    """A mount unit that hides an fstab line, or a drop-in (.conf) that sets other options.
+
+    "" when there is none. ``target`` has no symbolic links in it.
+    """
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedulers(Fact[frozenset[str]]):
+    """Which of "systemd" and "cron" there are: systemd running, cron with its /etc/cron.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class CronDaemon(Fact[bool]):
+    """Whether a cron daemon is running, to read what lies in /etc/cron.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units(Fact[dict[str, dict[str, str]]]):
+    """What systemd says of some units, by name: its properties, as org.freedesktop.systemd1 has."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsReload(Fact[bool]):
+    """Whether systemd holds an older version of a unit file than the disk."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program(Fact[str]):
+    """Absolute path of a program, looked for in the system's folders; "" when missing."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elapse:
+    """What systemd makes of OnCalendar expressions: an error, or the next run in words."""
+
+    error: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRuns(Fact[Elapse]):
+    expressions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CronRuns(Fact[str]):
+    """The next run of a five-field cron schedule, in words, in local time."""
+
+    cron: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJob:
+    """A line of a crontab that vmtune did not write."""
+
+    file: str
+    job: Job
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJobs(Fact[tuple[ForeignJob, ...]]):
+    """/etc/crontab, /etc/cron.d and the crontabs of users, without vmtune's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenCrontabs(Fact[str]):
+    """Why crontabs of other users could not be read; "" when all were."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFiles(Fact[tuple[str, ...]]):
+    """Files under /etc/systemd/system and /etc/cron.d whose first line says vmtune made them."""
+
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One file, as FIEMAP tells it; ``path`` is absolute, all sizes are in bytes.
+
+    ``fragments`` counts as filefrag(8) does: where reading on means to go elsewhere.
+    ``data`` is what has a place on disk, preallocated space too; the rest of
+    ``size`` is holes. ``shared`` and ``compressed`` are parts of it, and ``both``
+    is what is one and the other. ``fragments`` is None for a file that was not
+    read: one that may not be opened, or too many extents before it.
+    """
+
+    path: str
+    size: int
+    nocow: bool = False
+    fragments: int | None = None
+    data: int = 0
+    compressed: int = 0
+    shared: int = 0
+    both: int = 0
+    inode: int = 0
+
+    @property
+    def key(self) -> str:
+        """What the journal, which all may read, calls it: its name may be nobody's business."""
+        import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
+
+        raw = self.path.encode("utf-8", "surrogateescape")
+        return hashlib.sha256(raw).hexdigest()[:16]
+
+    @property
+    def per_gib(self) -> int | None:
+        """Fragments for each GiB of data; None where there is nothing to tell."""
+        if not self.data or self.fragments is None:
+            return None
+        return round(self.fragments * GIB / self.data)
+
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """The whole size by what it is, each byte once: shared counts before compressed."""
+        own = self.data - self.compressed - self.shared + self.both
+        return (
+            ("nocow" if self.nocow else "cow", own),
+            ("compressed", self.compressed - self.both),
+            ("shared", self.shared),
+            ("hole", self.size - self.data),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """The largest files below a directory, largest first, of ``count`` with ``size`` in all.
+
+    ``unseen`` are the first of ``unseen_count`` files and directories that may
+    not be opened: for files that show it anyway, with their size.
+    """
+
+    measured: tuple[Layout, ...]
+    count: int
+    size: int
+    unseen: tuple[Layout, ...] = ()
+    unseen_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutsOf(Fact[Layouts]):
+    """How the files below a path lie; not those in the absolute paths ``apart``."""
+
+    grows: ClassVar[bool] = True
+
+    path: str
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutOf(Fact[Layout | None]):
+    """How one file lies; None for what is no regular file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCommandLine(Fact[str]):
+    """/proc/cmdline: ``rootflags=`` mounts / before /etc/fstab is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRun:
+    """The last run of a service that a timer starts, and the timer's next one.
+
+    Times are in words, in local time, "" where there is none. ``result`` is
+    systemd's: "success", "exit-code", "signal", "timeout"; "running" while it
+    runs, "skipped" where a condition was not met, "" where systemd does not know
+    (it forgets at a reboot). ``status`` is the exit code, or the signal's number.
+    """
+
+    last: str = ""
+    result: str = ""
+    status: int = 0
+    seconds: float | None = None
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRunOf(Fact[ServiceRun]):
+    """By the name that the service and its timer share."""
+
+    stem: str
+
+
+ON, OFF = "on", "off"
+
+MISSING, DIRECTORY, UNFINISHED, SUBVOLUME = "missing", "directory", "unfinished", "subvolume"
+"""What a path is; UNFINISHED is a subvolume beside which the directory that it was still lies."""

@@ -1,0 +1,205 @@
+"""What forbids or limits a change: a filesystem that is not whole, room, files with a lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts.diagnostics import Finding, Note, Op, Refusal
+from reconciler.formats.sizes import binary, counted
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.facts.host import Filesystem
+    from reconciler.facts.tree import Tree
+
+
+REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", "raid6"})
+"""Profiles that keep data twice, or so that a lost device can be made up for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the kernel says of a mounted filesystem as a whole.
+
+    ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
+    mounted. ``degraded`` is the mount option, which stays when a device comes back.
+    ``replacing``: a device is being replaced, or that was interrupted. ``failed``: the kernel
+    made it read-only after an error. ``errors`` has a text for each device whose counters of
+    errors are not zero: the counters are kept over a reboot (btrfs-device(8), stats).
+    """
+
+    devices: int = 1
+    missing: int = 0
+    degraded: bool = False
+    replacing: bool = False
+    failed: bool = False
+    errors: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The state in a word or two, as a saved plan keeps it: "whole", "device missing" ..."""
+        if self.failed:
+            return "read-only after an error"
+        if self.missing:
+            return "device missing"
+        if self.degraded:
+            return "mounted degraded"
+        return "device being replaced" if self.replacing else "whole"
+
+
+WHOLE = Condition()
+
+
+def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
+    """Say why nothing may be made nocow or rewritten there; None where it may.
+
+    ``profiles`` are those of the data block groups, () where they are not known.
+    """
+    if of.failed:
+        return Refusal(
+            "the kernel made this filesystem read-only after an error",
+            "`dmesg` says which error: mend that, then unmount the filesystem and mount it again",
+            "V113",
+        )
+    if of.missing:
+        are = "is" if of.missing == 1 else "are"
+        return Refusal(
+            f"{of.missing} of the {counted(of.devices, 'device')} of this filesystem {are} "
+            f"missing, so {_NOTHING}: {_price(profiles)}",
+            "put the device back or replace it (`btrfs replace`), mount the filesystem without "
+            "`degraded`, then run `btrfs scrub start`",
+            "V111",
+        )
+    if of.degraded:
+        return Refusal(
+            f"this filesystem is mounted with the option `degraded`, so {_NOTHING}: a device that "
+            "was away may hold old data, and nocow data has no checksums that tell it from new",
+            "run `btrfs scrub start`, then mount the filesystem without `degraded`",
+            "V111",
+        )
+    if of.replacing:
+        return Refusal(
+            f"a device of this filesystem is being replaced, so {_NOTHING}: nocow data has no "
+            "checksums that tell a wrong copy",
+            "apply again when `btrfs replace status` says that it has finished",
+            "V112",
+        )
+    return None
+
+
+_NOTHING = "nothing is made nocow and no image is moved"
+
+
+def _price(profiles: tuple[str, ...]) -> str:
+    if profiles and not REDUNDANT.intersection(profiles):
+        return "what lies there cannot be read"
+    return (
+        "what is written to nocow files now has no checksum, and when the device is back, its old "
+        "copy is read as often as the new one"
+    )
+
+
+def errors(of: Condition) -> Iterator[Note]:
+    """Say which errors the devices have made so far: what they return is what nocow rests on."""
+    if of.errors:
+        yield Note(f"errors counted on its devices: {'; '.join(of.errors)}", "V115")
+
+
+REFERENCED, EXCLUSIVE = "referenced", "exclusive"
+"""What a limit counts: all data of the subvolume, or only what it shares with no other one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of a quota group, in bytes; ``sort`` is REFERENCED or EXCLUSIVE."""
+
+    qgroup: str
+    """As btrfs-qgroup(8) writes it: "0/256"."""
+    sort: str
+    most: int
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.most - self.used)
+
+    @property
+    def words(self) -> str:
+        """``qgroup 0/256 is limited to 200.0 MiB (referenced), of which 180.0 MiB are used``."""
+        return (
+            f"qgroup {self.qgroup} is limited to {binary(self.most)} ({self.sort}), of which "
+            f"{binary(self.used)} are used"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The limits that count for what is written in a subvolume, the tightest first.
+
+    ``own`` is the subvolume's own qgroup. ``simple``: quotas count what a subvolume has
+    allocated (simple quotas), and a new subvolume gets the parent qgroups of the one around it.
+    ``unseen``: only root can see whether limits count here; in a container, which has no
+    /sys/fs/btrfs, also whether there are any.
+    ``is_counting``: the kernel says that its figures are not right now (a rescan is due).
+    """
+
+    limits: tuple[Limit, ...] = ()
+    simple: bool = False
+    unseen: bool = False
+    is_counting: bool = False
+
+    @property
+    def tightest(self) -> Limit | None:
+        return min(self.limits, key=lambda limit: limit.left, default=None)
+
+
+def deciding(host: Filesystem) -> Limit | None:
+    """The limit that leaves less room than the disk does; None where the disk decides."""
+    limit = host.quota.tightest
+    return limit if limit and limit.left < host.free else None
+
+
+def free(host: Filesystem) -> int:
+    """Bytes that can be written: what the disk has free, or what a limit leaves of that."""
+    limit = deciding(host)
+    return limit.left if limit else host.free
+
+
+def have(host: Filesystem) -> str:
+    """``212.0 GiB are``, or what a quota leaves and which one: to stand behind "must be free, "."""
+    limit = deciding(host)
+    return f"{binary(free(host))} are" + (f" ({limit.words})" if limit else "")
+
+
+def remedy(host: Filesystem, otherwise: str) -> str:
+    """What makes room: raising the limit where a quota decides."""
+    limit = deciding(host)
+    if limit is None:
+        return otherwise
+    option = "" if limit.sort == REFERENCED else "-e "
+    return (
+        f"raise the limit (`btrfs qgroup limit {option}SIZE {limit.qgroup} PATH`), or remove data "
+        "that counts towards it"
+    )
+
+
+def notes(host: Filesystem) -> Iterator[Note]:
+    """Say what of the quotas could not be seen, or is not right."""
+    if host.quota.unseen:
+        yield Note("whether limits of qgroups count here only root can see; apply looks", "V116")
+    if host.quota.is_counting:
+        text = "the figures of qgroups are not right now; `btrfs quota rescan` counts anew"
+        yield Note(text, "V116")
+
+
+LEASED = "V720"
+
+
+def leased_findings(tree: Tree, name: str) -> Mapping[str, Finding]:
+    """A row for each such file below the directory of that name, by its relative path."""
+    return {
+        each.path: Finding(Op.UNKNOWN, f"{name}/{each.path}", each.who, code="V720")
+        for each in tree.busy
+    }

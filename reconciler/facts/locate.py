@@ -1,0 +1,66 @@
+"""The ground a declared path stands on: where it leads, and whether it may be acted on there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts import stub
+from reconciler.facts.diagnostics import NotApplicable, Refusal
+from reconciler.facts.host import FilesystemOf, FstabLines, Locate, Mounts, StubOf
+from reconciler.formats import mountinfo
+
+if TYPE_CHECKING:
+    from reconciler.facts.host import Filesystem, Location
+    from reconciler.facts.host_view import HostView
+    from reconciler.formats.fstab import Line
+
+
+def ground(
+    path: str, see: HostView, moot: str
+) -> tuple[Location, Filesystem] | Refusal | NotApplicable:
+    """Where a path is and the Btrfs it is on; or why nothing is to be done there.
+
+    ``moot`` ends the sentence that says so of another filesystem.
+    """
+    where = see(Locate(path))
+    if text := _astray(where):
+        return Refusal(text, "declare the directory by its real path", "V109")
+    if text := unmounted(where.path, see):
+        return Refusal(text, "mount it first", "V108")
+    if where.stub:
+        return stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+    host = see(FilesystemOf(where.path))
+    return (where, host) if host.type == "btrfs" else NotApplicable(f"on {host.type}{moot}")
+
+
+def _astray(where: Location) -> str:
+    """Why the links on the way are not followed; "" where they may be."""
+    if not where.foreign_link:
+        return ""
+    return f"the link {where.foreign_link} leads elsewhere than its owner may decide: {where.path}"
+
+
+def unmounted(path: str, see: HostView) -> str:
+    """Which mount point of /etc/fstab above a resolved path has no mount now; "" where none.
+
+    An automount that waits counts as mounted: whoever opens a path below it
+    gets the filesystem (autofs(5)).
+    """
+    above = [line for line in see(FstabLines()) if _is_above(line, path)]
+    if not above:
+        return ""
+    inner = max(above, key=lambda line: len(line.target))
+    mounts = see(Mounts())
+    mount = mountinfo.containing(mounts, path)
+    # Both are at or above the path, so the longer one is the inner one.
+    if mount and len(mount.target) >= len(inner.target):
+        return ""
+    return (
+        f"{inner.target} is not mounted (/etc/fstab:{inner.number}); "
+        "what is made there now would be hidden under it"
+    )
+
+
+def _is_above(line: Line, path: str) -> bool:
+    target = line.target  # "none" or "swap" where there is no mount point
+    return target.startswith("/") and target != "/" and f"{path}/".startswith(f"{target}/")

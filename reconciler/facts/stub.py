@@ -1,0 +1,62 @@
+"""The empty stub that a snapshot shows in place of a subvolume inside (inode 2).
+
+A rollback puts a snapshot in the place of a subvolume. What was a subvolume inside stays in the
+old one; in the new one is a stub, in which nothing can be made (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID).
+"""
+
+from __future__ import annotations
+
+from reconciler.facts.diagnostics import Refusal
+from reconciler.value import dataclass
+
+KIND = "an empty stub"
+"""What Location.kind says of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """The subvolume that a stub stands for: its id, and its path in the filesystem.
+
+    ``path`` begins at the top level, without a slash; "" where the subvolume was deleted.
+    """
+
+    identifier: int
+    path: str = ""
+
+
+UNKNOWN = 0
+"""The id where no entry of the directory names a subvolume."""
+
+
+def refusal(path: str, found: Stub | None) -> Refusal:
+    """Say what a stub is and where its subvolume is; ``found`` is None where only root may see."""
+    is_stub = f"{path} is {KIND}:"
+    if found is None:
+        return Refusal(
+            f"{is_stub} a snapshot or a rollback left it where a subvolume was",
+            "root can see where the subvolume is now: the same with sudo",
+            "V114",
+        )
+    if found.identifier == UNKNOWN:
+        return Refusal(
+            f"{is_stub} which subvolume it stands for is not known",
+            "`btrfs subvolume list` lists those that there are",
+            "V114",
+        )
+    if not found.path:
+        return Refusal(
+            f"{is_stub} the subvolume that was here (id {found.identifier}) is deleted",
+            f"remove the stub (rmdir {path}), then apply again",
+            "V114",
+        )
+    return Refusal(
+        f"{is_stub} the subvolume that was here is now at {found.path} (subvolume id "
+        f"{found.identifier})",
+        "mount it here with a line in /etc/fstab (subvol=" + _escaped(found.path) + "), or remove "
+        "the stub (rmdir) and move the subvolume here (mount subvolid=5 elsewhere, then mv)",
+        "V114",
+    )
+
+
+def _escaped(path: str) -> str:
+    return f"/{path}".replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")

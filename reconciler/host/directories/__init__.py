@@ -1,1 +1,0 @@
-"""A directory and what lies below it: attributes, looking at every file, how images lie."""

@@ -1,1 +1,0 @@
-"""What init and doctor look for: virtual machines, images, snapshot tools."""

@@ -1,1 +1,0 @@
-"""The kernel's own words: system calls and ioctls, one module for each man page or header."""

@@ -1,1 +1,0 @@
-"""Who called, from where, and what may be trusted; files written in the caller's name."""

@@ -1,1 +1,0 @@
-"""fstab, mounts, units, cron and the like: the places of the system as a whole."""

@@ -1,0 +1,1 @@
+"""The host: one module for each man page or header."""

@@ -1,0 +1,210 @@
+"""Replacing files so that a crash leaves the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+_NULL = os.makedev(1, 3)
+
+_TEMPORARY = r"(?s)\..*\.[0-9a-f]{8}\.vmtune"
+
+
+def read(path: str) -> bytes | None:
+    """The whole of a regular file; None when there is nothing of that name, OSError for others."""
+    try:
+        return start_of(path, -1)
+    except FileNotFoundError:
+        return None
+
+
+def start_of(path: str, largest: int) -> bytes:
+    """The first bytes of a regular file that anybody may have put there; OSError for others.
+
+    Opened without waiting: a FIFO would wait for its writer, for ever. A link to /dev/null
+    is an empty file: systemd.unit(5) calls that masked.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
+        os.close(fd)  # before fdopen(), which refuses a directory with an error of its own
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with os.fdopen(fd, "rb") as file:
+        return file.read(largest)
+
+
+def listed(folder: str) -> list[str]:
+    """What a shell's ``folder/*`` is, sorted; nothing where it is gone or may not be read."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [f"{folder}/{name}" for name in names if name[0] != "."]
+
+
+def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
+    """Put ``data`` under ``path``, atomically and durably.
+
+    A file that was there hands on its owner, mode and extended attributes
+    (ACLs and the SELinux label among them); a link is followed, so that it
+    stays a link. On Btrfs the new name survives a power cut only once file
+    and directory are synced. Refused, with nothing written, where the file no
+    longer holds what was ``expected``: somebody else edits it too.
+    """
+    path = os.path.realpath(path)
+    _put(path, data, lambda fd: _become(fd, path, mode), expected)
+
+
+def create(path: str, data: bytes, mode: int) -> None:
+    """The same for a new file: what was there hands on nothing, and a link is replaced.
+
+    Whoever put a link or a file of theirs into /tmp gains nothing by it.
+    """
+    _put(path, data, lambda fd: os.fchmod(fd, mode))
+
+
+def create_new(path: str, data: bytes, mode: int = 0o644) -> None:
+    """A file that is not there yet, whole or not at all; FileExistsError where one is (link(2))."""
+    folder, temporary = _beside(path)
+    try:
+        with _created(temporary) as fd:
+            os.fchmod(fd, mode)
+            _write(fd, data)
+            os.fsync(fd)
+        os.link(temporary, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+    sync_directory(folder)
+
+
+def _put(
+    path: str, data: bytes, prepare: Callable[[int], None], expected: bytes | None = None
+) -> None:
+    folder, temporary = _beside(path)
+    try:
+        with _created(temporary) as fd:
+            prepare(fd)
+            _write(fd, data)
+            os.fsync(fd)
+        if expected is not None:
+            _still(path, expected)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(folder)
+
+
+def _beside(path: str) -> tuple[str, str]:
+    """The folder of a path, and a name in it for what is to become that path."""
+    folder, name = os.path.split(path)
+    return folder, os.path.join(folder, f".{name}.{os.urandom(4).hex()}.vmtune")
+
+
+def _still(path: str, expected: bytes) -> None:
+    if read(path) != expected:
+        raise HostError(f"{path} was changed while it was being edited; nothing was written to it")
+
+
+def append(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Add to a file, made where missing, durably."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, mode)
+    try:
+        _write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: str) -> None:
+    """Take a file away, durably."""
+    os.unlink(path)
+    sync_directory(os.path.dirname(path))
+
+
+def sweep(folder: str) -> None:
+    """Remove temporary files of ``replace`` that a kill left behind."""
+    if not os.path.isdir(folder):
+        return
+    strays = [name for name in os.listdir(folder) if re.fullmatch(_TEMPORARY, name)]
+    for name in strays:
+        os.unlink(os.path.join(folder, name))
+    if strays:
+        sync_directory(folder)
+
+
+def sync_directory(path: str) -> None:
+    """fsync(2) of a directory: what makes names in it survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _created(path: str) -> Iterator[int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _become(fd: int, path: str, mode: int) -> None:
+    """Owner, mode and extended attributes of what is replaced, before any byte is written."""
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        os.fchmod(fd, mode)
+        return
+    os.fchown(fd, old.st_uid, old.st_gid)
+    for attribute in os.listxattr(path):
+        os.setxattr(fd, attribute, os.getxattr(path, attribute))
+    os.fchmod(fd, old.st_mode & 0o7777)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_gone(path: str) -> bytes:
+    """The whole file, empty where it is gone or may not be read: for advice only."""
+    try:
+        return read(path) or b""
+    except OSError:
+        return b""
+
+
+def sync_filesystem(path: str) -> None:
+    """syncfs(2): a removed file or a new attribute is durable only with its transaction."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync(fd: int) -> None:
+    """The same for the filesystem that a descriptor is on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

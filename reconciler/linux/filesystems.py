@@ -1,0 +1,332 @@
+"""Where a path is, and on what: resolved names, filesystem types, snapshots.
+
+Programs that take snapshots by schedule count, too: the ones to come as much as those there are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from reconciler.facts.host import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.limits import Quota
+from reconciler.facts.stub import KIND as STUB
+from reconciler.formats import mountinfo
+from reconciler.formats.sizes import counted
+from reconciler.linux import btrfs, files, inode, syscalls, tree_search, users
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from reconciler.facts.host_view import HostView
+
+
+def mounts() -> tuple[mountinfo.Mount, ...]:
+    """/proc/self/mountinfo, parsed."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return mountinfo.parse(file.read())
+
+
+def locate(path: str, homes: frozenset[str]) -> Location:
+    """Resolve links; for a path that is not there, find out which directories to make."""
+    real, links = _followed(path)
+    missing: list[str] = []
+    nearest = real
+    while (status := _status(nearest)) is None:
+        missing.insert(0, nearest)
+        nearest = os.path.dirname(nearest)
+    is_stub = tree_search.is_stub(nearest, status)
+    kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+    if missing:
+        kind = "missing" if kind == "directory" else f"below {nearest}, which is {kind}"
+    at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in homes)
+    setgid = bool(status.st_mode & stat.S_ISGID)
+    uid = status.st_uid if at_home else 0
+    gid = status.st_gid if at_home or setgid else 0
+    is_home = real in homes
+    # Only what one could have changed oneself may one have changed through a link.
+    foreign = (link for link, owner in links if owner not in {0, status.st_uid})
+    return Location(
+        real, kind, tuple(missing), uid, gid, setgid, is_home,
+        foreign_link=next(foreign, ""), stub=nearest if is_stub else "",
+    )  # fmt: skip
+
+
+def _followed(path: str) -> tuple[str, list[tuple[str, int]]]:
+    """Where an absolute path leads, and each symbolic link on the way with its owner."""
+    real, links, ahead = "/", [], path.split("/")[::-1]
+    while ahead:
+        name = ahead.pop()
+        if name in {"", ".", ".."}:
+            real = os.path.dirname(real) if name == ".." else real
+            continue
+        here = os.path.join(real, name)
+        status = _status(here)
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            real = here
+            continue
+        links.append((here, status.st_uid))
+        if len(links) > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(here)
+        real = "/" if target.startswith("/") else real
+        ahead.extend(target.split("/")[::-1])
+    return real, links
+
+
+_MOST_LINKS = 40
+"""MAXSYMLINKS, after which the kernel gives up (path_resolution(7))."""
+
+_KINDS = {stat.S_IFDIR: "directory", stat.S_IFREG: "a file"}
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def filesystem(path: str, see: HostView) -> Filesystem:
+    """The filesystem of an existing path, or of the nearest existing directory above it."""
+    while (there := _status(path)) is None:
+        path = os.path.dirname(path)
+    name = syscalls.filesystem_type(path)
+    if name != "btrfs":
+        return Filesystem(name)
+    if tree_search.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
+        path = os.path.dirname(path)
+        there = os.lstat(path)
+    status = os.statvfs(path)
+    # One that may not be read says nothing of the others there.
+    is_open = os.access(path, os.R_OK)
+    found = see(BtrfsIn(there.st_dev, path)) if is_open else btrfs_in(path, see)
+    read_only = bool(status.f_flag & os.ST_RDONLY) or found.read_only
+    return replace(found, free=status.f_bavail * status.f_frsize, read_only=read_only)
+
+
+def btrfs_in(path: str, see: HostView) -> Filesystem:
+    """What a Btrfs says of itself, and of the subvolume of an existing path."""
+    mounted = see(Mounts())
+    mount = mountinfo.containing(mounted, path)
+    with _anywhere_on(path, see) as fd:
+        uuid, inside = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd)
+        is_there = os.fstat(fd).st_dev == os.lstat(path).st_dev
+        return Filesystem(
+            "btrfs",
+            uuid,
+            btrfs.label(fd),
+            btrfs.data_profiles(fd),
+            read_only=inside.read_only,
+            condition=btrfs.condition(fd, mount.super_options if mount else ""),
+            quota=tree_search.quota_of(fd, uuid, inside.identifier)
+            if is_there
+            else Quota(unseen=True),
+        )
+
+
+def _anywhere_on(path: str, see: HostView) -> AbstractContextManager[int]:
+    """A descriptor on the path, or on the mount point it is below: the answers are alike."""
+    if os.access(path, os.R_OK):
+        return inode.opened(path)
+    mounts_now = see(Mounts())
+    mount = mountinfo.containing(mounts_now, path)
+    if mount is None or not os.access(mount.target, os.R_OK):
+        raise NotVisible(f"{path} is not readable as {users.caller().name}")
+    return inode.opened(mount.target)
+
+
+def source_uuid(source: str) -> str:
+    """The Btrfs UUID behind UUID=, LABEL=, PARTUUID=, PARTLABEL= or a device; "" for others."""
+    tag, equals, value = source.partition("=")
+    if equals and tag == "UUID":
+        return value
+    folders = {"LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel"}
+    if equals and tag in folders:
+        source = f"/dev/disk/{folders[tag]}/{value}"
+    if not source.startswith("/dev/"):
+        return ""
+    device = os.path.basename(os.path.realpath(source))
+    return _labelled(value) if tag == "LABEL" and equals else _with_device(device)
+
+
+def _with_device(device: str) -> str:
+    return next((u for u in _known() if os.path.exists(f"/sys/fs/btrfs/{u}/devices/{device}")), "")
+
+
+def _labelled(label: str) -> str:
+    return next((u for u in _known() if _label(u) == label), "")
+
+
+def _label(uuid: str) -> str:
+    try:
+        with open(f"/sys/fs/btrfs/{uuid}/label", encoding="utf-8", errors="surrogateescape") as f:
+            return f.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def _known() -> list[str]:
+    """UUIDs of the mounted Btrfs filesystems; "features" and "debug" are no filesystems."""
+    try:
+        return [name for name in os.listdir("/sys/fs/btrfs") if name.count("-") == 4]  # noqa: PLR2004
+    except OSError:
+        return []
+
+
+def snapshot_plans(path: str) -> tuple[str, ...]:
+    """Programs that snapshot the subvolume of a path; Hidden where one's file may not be read."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    with inode.opened(path) as fd:
+        found = tuple(snapshot_tools_of(btrfs.subvolume(fd).identifier))
+    if not found and (hidden := unreadable_tool()):
+        raise NotVisible(f"{hidden} is not readable as {users.caller().name}")
+    return found
+
+
+def is_subvolume_root(path: str) -> bool:
+    """By its inode number, on a path known to be on Btrfs."""
+    return os.stat(path).st_ino == btrfs.FIRST_INODE
+
+
+def snapshots(path: str, see: HostView) -> tuple[str, ...]:
+    """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
+    while _status(path) is None:
+        path = os.path.dirname(path)
+    with inode.opened(path) as fd:
+        return see(SnapshotsIn(os.fstat(fd).st_dev, path))
+
+
+def snapshots_in(path: str) -> tuple[str, ...]:
+    """The same for an existing path that may be read.
+
+    Those there are only root sees; a program that will make more is sign enough.
+    """
+    with inode.opened(path) as fd:
+        own = btrfs.subvolume(fd)
+        coming = tuple(snapshot_tools_of(own.identifier))
+        try:
+            count = btrfs.snapshots(fd, own.uuid)
+        except PermissionError:
+            if not coming:
+                raise NotVisible("snapshots are listed only for root") from None
+            count = 0
+    there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
+    return (*there, *coming)
+
+
+def home_of(path: str, see: HostView) -> str:
+    """Tell which filesystem and subvolume a path lies on, or would: its nearest existing ancestor.
+
+    A filesystem without a UUID of its own is told by its type and source; "" where it cannot
+    be seen. Device numbers are no answer: they change from boot to boot.
+    """
+    try:
+        while _status(path) is None:
+            path = os.path.dirname(path)
+        real = os.path.realpath(path)
+        if syscalls.filesystem_type(path) == "btrfs":
+            # Not the path itself: nobody need be allowed to read the file.
+            folder = path if os.path.isdir(path) else os.path.dirname(path)
+            with inode.opened(folder, extra=os.O_DIRECTORY) as fd:
+                inside = btrfs.subvolume(fd).identifier
+                return f"btrfs {btrfs.filesystem_uuid(fd)} subvolume {inside}"
+    except OSError:
+        return ""
+    mounted = see.maybe(Mounts())
+    mount = mountinfo.containing(mounted, real) if mounted else None
+    return f"{mount.fstype} {mount.source}" if mount else ""
+
+
+_SNAPPER = "/etc/snapper/configs"
+
+_TIMESHIFT = "/etc/timeshift/timeshift.json"
+
+_SUBVOLUME = rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?'
+
+_BTRBK = ("/etc/btrbk/btrbk.conf", "/etc/btrbk.conf")
+
+
+def snapshot_tools_of(subvolume: int) -> Iterator[str]:
+    """Which of them snapshot the subvolume with this identifier, in words."""
+    for name, file, path in snapshot_tools():
+        if _identifier(path) == subvolume:
+            yield f"{name} ({file}) snapshots its subvolume"
+
+
+def snapshot_tools() -> Iterator[tuple[str, str, str]]:
+    """Program, file and path of each subvolume it snapshots, as far as files may be read."""
+    for path in files.listed(_SNAPPER):
+        for found in re.findall(_SUBVOLUME, files.read_gone(path)):
+            yield "snapper", path, found.decode("utf-8", "surrogateescape")
+    for path in _timeshift():
+        yield "Timeshift", _TIMESHIFT, path
+    for file in _BTRBK:
+        if data := files.read_gone(file):
+            yield from _btrbk(file, data)
+
+
+def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+    import glob  # noqa: PLC0415 - hosts with btrbk pay for it
+
+    for pattern in btrbk_subvolumes(data):
+        for path in sorted(glob.glob(pattern)):
+            yield "btrbk", file, path
+
+
+def unreadable_tool() -> str:
+    """The first of their files that may not be read from here; "" when all may."""
+    for path in (*files.listed(_SNAPPER), _TIMESHIFT, *_BTRBK):
+        if os.path.exists(path) and not os.access(path, os.R_OK):
+            return path
+    is_closed = os.path.isdir(_SNAPPER) and not os.access(_SNAPPER, os.R_OK | os.X_OK)
+    return _SNAPPER if is_closed else ""
+
+
+def _timeshift() -> Iterator[str]:
+    """It snapshots @, and @home where that is asked for; in its other mode it uses rsync."""
+    data = files.read_gone(_TIMESHIFT)
+    if not data:
+        return
+    import json  # noqa: PLC0415 - hosts with Timeshift pay for it
+
+    try:
+        settings = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(settings, dict) and settings.get("btrfs_mode") == "true":
+        yield "/"
+        if settings.get("include_btrfs_home_for_backup") == "true":
+            yield "/home"
+
+
+def _identifier(path: str) -> int | None:
+    try:
+        with inode.opened(path) as fd:
+            return btrfs.subvolume(fd).identifier
+    except OSError:
+        return None
+
+
+_WORD = re.compile(rb"""(?m)^[ \t]*(volume|subvolume)[ \t]+(?:"([^"\n]*)"|'([^'\n]*)'|(\S+))""")
+
+
+def btrbk_subvolumes(data: bytes) -> tuple[str, ...]:
+    """Their absolute paths, with wildcards as they are; relative ones count from their volume."""
+    volume, found = "", []
+    for word, *names in _WORD.findall(data):
+        name = b"".join(names).decode("utf-8", "surrogateescape").rstrip("/") or "/"
+        if word == b"volume":
+            volume = name
+        elif name.startswith("/"):
+            found.append(name)
+        elif volume.startswith("/"):  # not one on another host
+            found.append(volume if name == "." else f"{volume.rstrip('/')}/{name}")
+    return tuple(found)

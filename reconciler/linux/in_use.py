@@ -1,0 +1,232 @@
+"""Is this file, or anything in this directory, in use; and by whom.
+
+One look answers about any number of files; a file that is held by a write lease is asked about
+once more as it is exchanged. What is known of, and what no interface of the kernel tells, is the
+table "In use" in docs/design.md.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.linux import inode, mounted, namespaces, open_files
+from reconciler.linux.mounted import Mounted, Subject
+from reconciler.linux.open_files import Inode
+from reconciler.linux.proc import named
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from reconciler.linux.open_files import Opened
+
+
+__all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
+
+
+@dataclass(slots=True)
+class Look:
+    """What was in use at one moment."""
+
+    started: float
+    """time.monotonic: what began before is in it."""
+    opened: Opened
+    kernel: Mapping[Inode, str]
+    mounts: Mounted
+    shared: Mounted
+    """What the NFS server exports, in the form of mounts."""
+
+    def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+        """Who has files or directories, in words; what nobody has is left out."""
+        found = self.opened.who(inodes)
+        for number, who in self.kernel.items():
+            if number in inodes:
+                found.setdefault(number, set()).add(who)
+        for number, who in open_files.locked(inodes):
+            found.setdefault(number, {who})
+        return {number: tuple(sorted(names)) for number, names in found.items()}
+
+    def handles(self, inode: Inode) -> tuple[str, ...]:
+        """Who has an inode only by O_PATH, which no write lease sees."""
+        return tuple(sorted(self.opened.handles(inode)))
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Mounts that root could not look at, in words: nothing is known to be free of them."""
+        return self.mounts.unseen if os.geteuid() == 0 else ()
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What was not looked at, and is no reason to refuse, in words."""
+        found = []
+        if (hidden := self.opened.unseen) and os.geteuid() == 0:
+            more = f" and {len(hidden) - 1:,} more" if len(hidden) > 1 else ""
+            found.append(f"what {hidden[0]}{more} holds without opening it is not seen")
+        if namespaces.in_container():
+            found.append("what is mounted outside this container is not seen")
+        return tuple(found)
+
+    def subject(self, fd: int) -> Subject:
+        """What mounts make of an open file, or of an open directory and all in it."""
+        return Subject(self.mounts, self.mounts.spot(fd))
+
+    def exported(self, fd: int) -> Subject:
+        """The same of the NFS server: its words are the exported directories."""
+        return Subject(self.shared, self.mounts.spot(fd))
+
+
+def look(*, maps: bool = True) -> Look:
+    """Look at processes, kernel and mounts, each once.
+
+    Without ``maps`` what is mapped and closed is left out: a write lease says that a file is not.
+    """
+    started = time.monotonic()
+    opened = open_files.look_at_processes(maps=maps)
+    found = mounted.look(opened.spaces)
+    shared = Mounted([*mounted.held(found)], found.mounts)
+    return Look(started, opened, dict(open_files.look_at_kernel()), found, shared)
+
+
+def inode_of(status: os.stat_result) -> Inode:
+    """What tells one file from all others, while it is there."""
+    return status.st_dev, status.st_ino
+
+
+def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
+    """Who has files, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
+
+    Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
+    left out.
+    """
+    return _who_now({inode_of(status) for status in of})
+
+
+_PASSING = 0.15
+"""Seconds for which a program may have an image open that only looks at it in passing."""
+
+
+def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+    """Say who has files for longer than lsattr, a backup or another plan looks at one in passing.
+
+    Where a look finds somebody, it is asked for those files once more after a moment. Whoever has
+    one then, and had it before, is told: two who pass by one after the other are no user either.
+    """
+    before = seen.who(inodes)
+    if not before:
+        return before
+    time.sleep(_PASSING)
+    now = _who_now(before.keys())
+    both = {key: tuple(name for name in now[key] if name in before[key]) for key in now}
+    return {key: names for key, names in both.items() if names}
+
+
+def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
+    nothing = Mounted()
+    kernel = dict(open_files.look_at_kernel())
+    return Look(0.0, open_files.look_at_processes(maps=True), kernel, nothing, nothing).who(inodes)
+
+
+def users_named(status: os.stat_result) -> str:
+    """Who has a file, in words; also where nobody can be named."""
+    who: list[str] = []
+    with suppress(OSError):
+        who += holders(status).get(inode_of(status), ())
+    return ", ".join(who) or "a program that cannot be named"
+
+
+OPEN, MOUNTED, EXPORTED, UNSEEN = "open", "mounted", "exported", "unseen"
+
+_RECENT = 10.0
+"""Seconds: how old a look may be that is not the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Why a file must be left: OPEN, MOUNTED, EXPORTED or UNSEEN, and in words."""
+
+    sort: str
+    words: str
+
+
+_last: list[Look] = []
+"""The last look of this process, at most one."""
+
+
+def use_unopened(fd: int, after: float | None = None) -> Use | None:
+    """How an open file is used without being opened; None where it is not.
+
+    ``after`` (time.monotonic) is when the look must have begun at the earliest; without it a
+    few seconds ago. The look that decides is the last one: it must begin after the file lost
+    its name.
+    """
+    now = time.monotonic()
+    seen = _look(now - _RECENT if after is None else after)
+    found = _use(seen, fd)
+    if found and seen.started < now:  # it may be over by now, or its filesystem was just mounted
+        found = _use(_look(now), fd)
+    return found
+
+
+def _use(seen: Look, fd: int) -> Use | None:
+    if who := seen.handles(inode_of(os.fstat(fd))):
+        return Use(OPEN, f"in use by {' and '.join(who)}")
+    if shown := seen.subject(fd).used():
+        return Use(MOUNTED, shown[0])
+    if exported := seen.exported(fd).used():
+        return Use(EXPORTED, f"{exported[0]} is exported by NFS")
+    if seen.unseen:
+        return Use(UNSEEN, seen.unseen[0])
+    return None
+
+
+def _look(after: float) -> Look:
+    if not (_last and _last[0].started >= after):
+        _last[:] = [look(maps=False)]
+    return _last[0]
+
+
+def refuse_if_used(name: str, within: int, path: str) -> None:
+    """Refuse to let an empty directory be removed that somebody uses: Refused names them.
+
+    What called this program may stand in it: a shell does when its user is done there.
+    """
+    with inode.opened(name, within, os.O_DIRECTORY) as fd:
+        if who := use_of_directory(fd):
+            raise HostError(f"{path} stays: {who}", "end that, then run this again")
+
+
+def use_of(path: str) -> str:
+    """How a directory is used, in words; "" where it is not, or is gone."""
+    try:
+        with inode.directory(path) as fd:
+            return use_of_directory(fd)
+    except FileNotFoundError:
+        return ""
+
+
+def use_of_directory(fd: int) -> str:
+    """How an open directory is used, in words; "" where it is not."""
+    it = inode_of(os.fstat(fd))
+    seen = look(maps=False)
+    callers = {named(pid) for pid in _callers()}
+    if who := [name for name in seen.who({it}).get(it, ()) if name not in callers]:
+        return f"{', '.join(who)} has it open, or works in it"
+    if shown := seen.subject(fd).anywhere():
+        return f"it is {shown[0]}"
+    spot = seen.mounts.spot(fd)
+    if any(held.spot == spot for held in seen.shared.held):
+        return "it is exported by NFS"
+    return f"what is in use cannot be told: {seen.unseen[0]}" if seen.unseen else ""
+
+
+def _callers() -> Iterator[int]:
+    """The processes that this one comes from, the next one first."""
+    pid = os.getppid()
+    while pid > 0:
+        yield pid
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            pid = int(file.read().rpartition(b") ")[2].split()[1])

@@ -1,0 +1,183 @@
+"""Inode attributes (ioctl_iflags(2), chattr(1)) and opening without following links."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reconciler.linux import syscalls
+from reconciler.linux.syscalls import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+
+COMPRESS = 0x00000004  # FS_COMPR_FL, chattr +c
+
+IMMUTABLE = 0x00000010  # FS_IMMUTABLE_FL
+
+APPEND = 0x00000020  # FS_APPEND_FL, chattr +a
+
+NOCOMPRESS = 0x00000400  # FS_NOCOMP_FL, chattr +m
+
+VERITY = 0x00100000  # FS_VERITY_FL
+
+NOCOW = 0x00800000  # FS_NOCOW_FL, chattr +C
+
+PROPERTY = "btrfs.compression"
+
+_LONG = struct.calcsize("l")
+
+_GETFLAGS = syscalls.number(syscalls.READ, ord("f"), 1, _LONG)
+
+_SETFLAGS = syscalls.number(syscalls.WRITE, ord("f"), 2, _LONG)
+
+_OPENAT2, _AT_FDCWD = 437, -100
+
+NO_MAGIC_LINKS, _RESOLVE_NO_SYMLINKS = 0x02, 0x04  # RESOLVE_NO_MAGICLINKS (linux/openat2.h)
+
+IN_ROOT = 0x10  # RESOLVE_IN_ROOT
+
+_NO_LINKS = NO_MAGIC_LINKS | _RESOLVE_NO_SYMLINKS
+
+_READ_ANY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""O_NONBLOCK: a FIFO put in the place of a file must not hang root."""
+
+
+def flags(fd: int) -> int:
+    """FS_IOC_GETFLAGS: current, unlike a tree search, which sees inodes as last committed."""
+    # The kernel writes an int into what the header calls a long.
+    found: int = struct.unpack_from("=i", syscalls.call(fd, _GETFLAGS, bytearray(_LONG)))[0]
+    return found
+
+
+def set_flags(fd: int, value: int) -> bool:
+    """FS_IOC_SETFLAGS; True when reading back shows that the kernel took it.
+
+    On a file with data the call succeeds and changes nothing, so success
+    proves nothing.
+    """
+    syscalls.call(fd, _SETFLAGS, bytearray(struct.pack("=i", value).ljust(_LONG, b"\0")))
+    return flags(fd) == value
+
+
+def compression(fd: int, value: int) -> str:
+    """The per-inode compression setting: property first, then the c and m attributes."""
+    if not value & (COMPRESS | NOCOMPRESS):
+        return ""  # the kernel sets one of them with the property: no need to ask for that
+    try:
+        found = os.getxattr(fd, PROPERTY).decode("ascii", "replace")
+    except OSError as error:
+        if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP}:
+            raise
+        found = ""
+    if found:
+        return found
+    return "c" if value & COMPRESS else "m" if value & NOCOMPRESS else ""
+
+
+def set_compression(fd: int, wanted: str) -> None:
+    """Have a setting as ``compression`` names it; the kernel knows which words it takes (EINVAL).
+
+    Not beside nocow (EINVAL).
+    """
+    if compression(fd, flags(fd)) == wanted:
+        return
+    if wanted in {"", "c", "m"}:
+        clear_compression(fd)
+        if wanted:
+            set_flags(fd, flags(fd) | (COMPRESS if wanted == "c" else NOCOMPRESS))
+    else:
+        os.setxattr(fd, PROPERTY, wanted.encode("ascii"))
+
+
+def clear_compression(fd: int) -> None:
+    """Take away property, c and m: the kernel refuses each of them next to nocow (EINVAL)."""
+    value = flags(fd)
+    if compression(fd, value) not in {"", "c", "m"}:
+        # Only where there is one: an immutable inode refuses even to remove nothing (EPERM).
+        os.removexattr(fd, PROPERTY)
+        value = flags(fd)
+    if value & (COMPRESS | NOCOMPRESS):
+        set_flags(fd, value & ~(COMPRESS | NOCOMPRESS))
+
+
+def open_to_read(name: str, within: int | None = None, extra: int = 0) -> int:
+    """Open a name for reading; a symbolic link is ELOOP (ENOTDIR with O_DIRECTORY)."""
+    return os.open(name, _READ_ANY | extra, dir_fd=within)
+
+
+@contextmanager
+def opened(name: str, within: int | None = None, extra: int = 0) -> Iterator[int]:
+    """Hold a descriptor as of ``open_to_read``."""
+    fd = open_to_read(name, within, extra)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
+    """A descriptor for reading; a symbolic link anywhere in ``path`` is ELOOP (openat2(2)).
+
+    Names may be swapped by whoever owns a parent while root walks; descriptors
+    cannot.
+    """
+    fd = openat2(path, within, _READ_ANY | extra)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def status_beneath(path: str, within: int) -> os.stat_result:
+    """The same for who only asks what is there: nothing is opened, and no lease broken."""
+    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def link_beneath(path: str, within: int) -> str:
+    """Where a symbolic link leads, itself reached through no other; OSError where it is none."""
+    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.readlink("", dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def openat2(path: str, within: int, flags: int, resolve: int = _NO_LINKS) -> int:
+    """Open a path, resolved as the RESOLVE_* flags of the call say; OSError."""
+    how = struct.pack("=3Q", flags, 0, resolve)
+    fd = int(libc().syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return fd
+
+
+def directory(path: str) -> AbstractContextManager[int]:
+    """A directory by its absolute, resolved path, following no link at any step."""
+    return beneath(path, _AT_FDCWD, os.O_DIRECTORY)
+
+
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Work below a user's directory with that user's rights: a race then gains them nothing."""
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    groups = os.getgroups()
+    syscalls.set_thread_ids(uid, gid, [gid])
+    try:
+        yield
+    finally:
+        syscalls.restore_thread_ids(groups)

@@ -1,0 +1,41 @@
+"""Which machine this is, which kernel runs, and the time of day."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from reconciler.linux import files
+
+
+def identity() -> str:
+    """A digest of machine-id(5), which itself is not for others to see; "" where there is none."""
+    found = files.read_gone("/etc/machine-id").strip()
+    return hashlib.sha256(b"vmtune" + found).hexdigest() if found else ""
+
+
+def kernel() -> str:
+    """The release, as ``uname -r`` prints it."""
+    return os.uname().release
+
+
+def has_btrfs() -> bool:
+    """Built in, loaded, or there to be loaded."""
+    known = files.read_gone("/proc/filesystems").split()
+    import glob  # noqa: PLC0415 - only doctor asks
+
+    module = f"/lib/modules/{kernel()}/kernel/fs/btrfs/btrfs.ko*"
+    return b"btrfs" in known or bool(glob.glob(module))
+
+
+def command_line() -> str:
+    """The kernel's own, as the boot loader gave it."""
+    with open("/proc/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def now() -> str:
+    """ISO 8601 to the second, with the local zone."""
+    from datetime import datetime  # noqa: PLC0415 - few answers are dated
+
+    return datetime.now().astimezone().isoformat(timespec="seconds")

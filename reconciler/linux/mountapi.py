@@ -1,0 +1,99 @@
+"""The kernel's mount interface, one option at a time (fsopen(2), fspick(2), mount_setattr(2)).
+
+mount(8) merges /etc/fstab into a remount and drops live flags; these calls
+change only what they are told, and say in words what they refuse.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_FSOPEN, _FSCONFIG, _FSPICK, _MOUNT_SETATTR = 430, 431, 433, 442  # alike on all but Alpha
+
+_SET_FLAG, _SET_STRING, _RECONFIGURE = 0, 1, 7  # enum fsconfig_command
+
+_AT_FDCWD, _CLOEXEC = -100, 1
+
+_ATIME_MASK = 0x70  # MOUNT_ATTR__ATIME
+
+_MOUNT_FLAGS = {
+    "nosuid": 0x02,
+    "nodev": 0x04,
+    "noexec": 0x08,
+    "relatime": 0x00,
+    "noatime": 0x10,
+    "strictatime": 0x20,
+    "nodiratime": 0x80,
+}
+
+_ATIME = frozenset({"relatime", "noatime", "strictatime"})
+
+
+def _syscall(*arguments: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = int(libc.syscall(*arguments))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+@contextmanager
+def _closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def new_context(fstype: str) -> int:
+    """fsopen(2): a context for a mount that will never be made; needs CAP_SYS_ADMIN."""
+    return _syscall(_FSOPEN, fstype.encode(), _CLOEXEC)
+
+
+def set_option(context: int, token: str) -> None:
+    """fsconfig(2) with ``name`` or ``name=value``; OSError carries the kernel's own words."""
+    name, equals, value = token.partition("=")
+    try:
+        if equals:
+            _syscall(_FSCONFIG, context, _SET_STRING, name.encode(), value.encode(), 0)
+        else:
+            _syscall(_FSCONFIG, context, _SET_FLAG, name.encode(), None, 0)
+    except OSError as error:
+        raise OSError(error.errno, _words(context) or error.strerror) from None
+
+
+def _words(context: int) -> str:
+    """The messages queued on a context: "e btrfs: Unknown parameter 'x'"."""
+    words = []
+    while True:
+        try:
+            words.append(os.read(context, 1024).decode("utf-8", "replace")[2:].strip())
+        except OSError:  # ENODATA: no more
+            return "; ".join(words)
+
+
+def reconfigure(target: str, token: str) -> None:
+    """Change one option of the mounted filesystem at ``target``, and nothing else."""
+    with _closing(_syscall(_FSPICK, _AT_FDCWD, os.fsencode(target), _CLOEXEC)) as context:
+        set_option(context, token)
+        try:
+            _syscall(_FSCONFIG, context, _RECONFIGURE, None, None, 0)
+        except OSError as error:
+            raise OSError(error.errno, _words(context) or error.strerror) from None
+
+
+def set_mount_flag(target: str, name: str, *, on: bool) -> None:
+    """Set or clear one flag of one mount (not of its filesystem); see mount_setattr(2)."""
+    flag = _MOUNT_FLAGS[name]
+    clear = _ATIME_MASK if name in _ATIME else 0 if on else flag
+    attributes = struct.pack("=4Q", flag if on else 0, clear, 0, 0)
+    _syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), 0, attributes, len(attributes))

@@ -1,0 +1,148 @@
+"""Subvolumes: whether a path is one, making and destroying them (linux/btrfs.h)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import struct
+import zlib
+from contextlib import suppress
+
+from reconciler.errors import HostError
+from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
+from reconciler.linux import btrfs, inode, syscalls
+
+_MAGIC, _SIZE = 0x94, 4096
+
+_CREATE = syscalls.number(syscalls.WRITE, _MAGIC, 24, _SIZE)  # BTRFS_IOC_SUBVOL_CREATE_V2
+
+_DESTROY = syscalls.number(
+    syscalls.WRITE, _MAGIC, 63, _SIZE
+)  # BTRFS_IOC_SNAP_DESTROY_V2, Linux 5.7
+
+_ARGUMENTS = struct.Struct("=q2Q32x")  # struct btrfs_ioctl_vol_args_v2, up to its union
+
+_BY_ID = 1 << 4  # BTRFS_SUBVOL_SPEC_BY_ID
+
+_PREFIX = ".vmtune-subvolume-"
+
+TURNING, DONE = "trusted.vmtune.turning", "trusted.vmtune.done"
+"""On a subvolume that is to replace the directory with this inode number; on one replaced."""
+
+_BACK = " back"
+
+GOING = "trusted.vmtune.going"
+"""On a file of one replaced that lost some of its names: in which turn, and its data's state."""
+
+_SIBLING = re.compile(re.escape(_PREFIX) + r"([0-9]+)-([0-9a-f]{8})")
+
+
+def look(path: str) -> str:
+    """MISSING, DIRECTORY, UNFINISHED or SUBVOLUME. Btrfs only."""
+    parent, name = os.path.split(path)
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return MISSING
+    if status.st_ino != btrfs.FIRST_INODE:
+        return DIRECTORY
+    if not name:
+        return SUBVOLUME
+    with suppress(PermissionError), inode.directory(parent) as within:
+        if old(within, name):
+            return UNFINISHED
+    return SUBVOLUME
+
+
+def sibling(name: str, number: int) -> str:
+    """The name beside a path under which what becomes of it is prepared, and what it was ends.
+
+    ``number`` is the inode of the directory: Btrfs gives none a second time.
+    """
+    return f"{_PREFIX}{number}-{_digest(name)}"
+
+
+def old(within: int, name: str) -> str:
+    """The name of the directory that a path was, where it still lies beside it; else ""."""
+    for found in os.listdir(within):
+        match = _SIBLING.fullmatch(found)
+        if match and match[2] == _digest(name):
+            with suppress(FileNotFoundError):
+                status = os.lstat(found, dir_fd=within)
+                if stat.S_ISDIR(status.st_mode) and status.st_ino == int(match[1]):
+                    return found
+    return ""
+
+
+def left(within: int, name: str, number: int) -> str:
+    """The name of a subvolume that was to replace a directory and may hold more by now; else "".
+
+    Backed out, whoever had a file of it open by then may have written to it: no run may remove
+    it. For root, who alone sees the marks.
+    """
+    found = sibling(name, number)
+    try:
+        with inode.opened(found, within, os.O_DIRECTORY) as fd:
+            mine = os.fstat(fd).st_ino == btrfs.FIRST_INODE and not is_turning(fd, number)
+            return found if mine and os.listdir(fd) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _digest(name: str) -> str:
+    return f"{zlib.crc32(os.fsencode(name)):08x}"
+
+
+def create(within: int, name: str, mode: int) -> None:
+    """A new subvolume, its permission bits from the start: the kernel takes the umask off 0777.
+
+    It inherits neither nocow nor the set-group-ID bit.
+    """
+    encoded = os.fsencode(name)
+    before = os.umask(~mode & 0o777)
+    try:
+        _call(within, _CREATE, 0, encoded)
+    finally:
+        os.umask(before)
+
+
+def destroy(within: int, identifier: int) -> None:
+    """A subvolume on the same filesystem, with all that is in it; for root. No name is followed."""
+    _call(within, _DESTROY, _BY_ID, struct.pack("=Q", identifier))
+
+
+def _call(fd: int, request: int, flags: int, union: bytes) -> None:
+    syscalls.call(
+        fd, request, bytearray((_ARGUMENTS.pack(0, 0, flags) + union).ljust(_SIZE, b"\0"))
+    )
+
+
+def is_new(fd: int, path: str) -> None:
+    """The name may have been swapped since: nothing but what was just made is touched."""
+    status = os.fstat(fd)
+    if status.st_ino != btrfs.FIRST_INODE or status.st_uid != os.geteuid() or os.listdir(fd):
+        raise HostError(f"{path} changed while it was being made")
+
+
+def mark(fd: int, name: str) -> str:
+    """TURNING or DONE, as root alone can set and see them; "" where there is none."""
+    try:
+        return os.getxattr(fd, name).decode("ascii", "replace")
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        return ""
+
+
+def is_turning(fd: int, number: int, *, back: bool = False) -> bool:
+    """Whether it is to replace the directory with that number; ``back``: or was, until now."""
+    found = mark(fd, TURNING)
+    return found == str(number) or (back and found == f"{number}{_BACK}")
+
+
+def turn_back(fd: int, number: int) -> None:
+    """From now on nothing but a person's word, or whoever holds it still, removes it."""
+    os.setxattr(fd, TURNING, f"{number}{_BACK}".encode())
+    os.fsync(fd)

@@ -1,0 +1,184 @@
+"""Units as systemd has them (systemctl(1)), when they ran, and what it makes of a calendar."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.facts.host import OFF, ON, Elapse, ServiceRun, Units
+from reconciler.formats import unit
+from reconciler.linux import files, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.facts.host_view import HostView
+
+
+UNITS = "/etc/systemd/system"
+
+_HIDING = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    UNITS,
+    "/run/systemd/system",
+)
+"""Where a .mount file takes the place of the one generated from fstab; below /usr the one of
+fstab takes its place (systemd.mount(5), FSTAB)."""
+
+_ADDING = (*_HIDING, *(f"{d}/systemd/system" for d in ("/usr/local/lib", "/usr/lib", "/lib")))
+"""Where a drop-in changes whichever unit there is, the earlier hiding the later of its name."""
+
+_PROPERTIES = (
+    "Id,UnitFileState,ActiveState,NeedDaemonReload,LastTriggerUSec,NextElapseUSecRealtime,"
+    "Result,ExecMainStatus,ExecMainStartTimestamp,ExecMainStartTimestampMonotonic,"
+    "ExecMainExitTimestampMonotonic,ConditionResult,ConditionTimestamp"
+)
+"""All that is asked of any unit: one that lacks a property is silent about it."""
+
+
+def runs() -> bool:
+    """sd_booted(3): systemd is the system manager."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def properties(name: str, see: HostView) -> Mapping[str, str]:
+    """What systemd says of a unit; asked for all at once where it is one of those expected."""
+    if not runs():
+        return {}
+    expected = see.expected()
+    # Where one name among many is none to systemd, it must not hide the others.
+    together = see.maybe(Units(expected)) if name in expected else None
+    return (together or see(Units((name,))))[name]
+
+
+def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """``systemctl show``, once for all: an unknown unit is no error, but one of few properties.
+
+    Refused where systemd takes one of the names for none.
+    """
+    if not names:
+        return {}
+    shown = process.must("systemctl", "show", f"--property={_PROPERTIES}", "--", *names)
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in shown.strip("\n").split("\n\n")
+    ]
+    if len(names) == 1:
+        return {names[0]: blocks[0]}  # Id is another where the name is an alias
+    found = {block.get("Id", ""): block for block in blocks}
+    if found.keys() != set(names):
+        raise HostError("systemctl show did not answer for each unit that it was asked about")
+    return found
+
+
+def timer(name: str, found: Mapping[str, str]) -> str:
+    """The value of a Timer place, by what systemd says where it runs."""
+    if not runs():
+        return "enabled" if os.path.lexists(f"{UNITS}/timers.target.wants/{name}") else OFF
+    enabled, active = found.get("UnitFileState") == "enabled", found.get("ActiveState") == "active"
+    return ON if enabled and active else "enabled" if enabled else "active" if active else OFF
+
+
+def put_timer(name: str, want: str) -> None:
+    """Enable and start, or stop and disable: enabling alone does not start a timer."""
+    if want == ON:
+        process.must("systemctl", "enable", "--now", "--", name)
+        return
+    service = f"{name.removesuffix('.timer')}.service"
+    process.must("systemctl", "disable", "--now", "--", name)
+    # The stamp of Persistent=; systemd before 252 has no such clean, and a stamp does no harm.
+    process.run("systemctl", "clean", "--what=state", "--", name)
+    # A run that failed would stay listed, as "not-found failed", when the files are gone; and one
+    # that is under way might still fail: defragmenting may end at any moment, nothing is lost.
+    process.run("systemctl", "stop", "--", service, timeout=120)
+    process.run("systemctl", "reset-failed", "--", service)
+
+
+def reload() -> None:
+    """Have systemd read unit files and fstab again; where it does not run, nobody has to."""
+    if runs():
+        process.must("systemctl", "daemon-reload", timeout=300)
+
+
+def shadowing_unit(target: str) -> str:
+    """The .mount file that hides an fstab line, or the drop-in (.conf) that sets its options.
+
+    "" when there is none. ``target`` has no symbolic link in it: systemd
+    resolves those of fstab, and names the unit after where they lead.
+    """
+    name = unit.mount_unit(target)
+    whole = next((f"{d}/{name}" for d in _HIDING if os.path.lexists(f"{d}/{name}")), "")
+    return whole or next(filter(_sets_options, _drop_ins(name)), "")
+
+
+def _drop_ins(name: str) -> Iterator[str]:
+    """a-b.mount.d/*.conf, then a-.mount.d/*.conf and mount.d/*.conf (systemd.unit(5))."""
+    stem = name.removesuffix(".mount")
+    dashes = [at for at, letter in enumerate(stem) if letter == "-" and 0 < at < len(stem) - 1]
+    also = [f"{stem[: at + 1]}.mount.d" for at in reversed(dashes)]
+    seen: set[str] = set()
+    for folder in (f"{name}.d", *also, "mount.d"):
+        for above in _ADDING:
+            # Sorted: which one is named must not depend on the order on disk.
+            for file in files.listed(f"{above}/{folder}"):
+                if file.endswith(".conf") and os.path.basename(file) not in seen:
+                    seen.add(os.path.basename(file))
+                    yield file
+
+
+def _sets_options(file: str) -> bool:
+    return re.search(rb"^[ \t]*Options[ \t]*=", files.read(file) or b"", re.MULTILINE) is not None
+
+
+def elapse(expressions: tuple[str, ...]) -> Elapse:
+    """The earliest next run of several OnCalendar expressions, by systemd-analyze(1)."""
+    if not process.find("systemd-analyze"):
+        return Elapse("", "")
+    done = process.run("systemd-analyze", "calendar", "--iterations=1", "--", *expressions)
+    if done.returncode:
+        return Elapse((done.stderr or done.stdout).strip().splitlines()[0], "")
+    found = re.findall(r"Next elapse: (\w+) (\d+-\d\d-\d\d) (\d\d:\d\d)", done.stdout)
+    if not found:
+        return Elapse(f"{' / '.join(expressions)} never comes", "")
+    day, date, time = min(found, key=lambda run: run[1:])
+    return Elapse("", f"{day} {date} {time}")
+
+
+_TIME = re.compile(r"(\w+ \d+-\d\d-\d\d \d\d:\d\d)")
+
+
+def last_run(timer: Mapping[str, str], service: Mapping[str, str]) -> ServiceRun:
+    """By the properties of both."""
+    started = _time(service.get("ExecMainStartTimestamp"))
+    last = started or _time(timer.get("LastTriggerUSec"))
+    result = _result(service, started)
+    begun = _number(service.get("ExecMainStartTimestampMonotonic"))
+    ended = _number(service.get("ExecMainExitTimestampMonotonic"))
+    over = result not in {"", "running", "skipped"} and 0 < begun <= ended
+    return ServiceRun(
+        last,
+        result,
+        _number(service.get("ExecMainStatus")),
+        (ended - begun) / 1e6 if over else None,
+        _time(timer.get("NextElapseUSecRealtime")),
+    )
+
+
+def _result(service: Mapping[str, str], started: str) -> str:
+    if service.get("ActiveState") in {"activating", "active"}:
+        return "running"
+    skipped = service.get("ConditionResult") == "no" and _time(service.get("ConditionTimestamp"))
+    return "skipped" if skipped else service.get("Result", "") if started else ""
+
+
+def _time(shown: str | None) -> str:
+    """To the minute: "Sun 2026-11-22 12:00"; "" where there is none."""
+    found = _TIME.search(shown or "")
+    return found[1] if found else ""
+
+
+def _number(shown: str | None) -> int:
+    return int(shown) if shown and shown.isdigit() else 0

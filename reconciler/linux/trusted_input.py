@@ -1,0 +1,222 @@
+"""Files that root obeys: found in the documented order, and nobody else had a hand in them."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+
+from reconciler.errors import HostError
+from reconciler.linux import users
+from reconciler.value import dataclass
+
+_ACL = "system.posix_acl_access"
+
+
+def read_trusted(path: str, largest: int) -> bytes:
+    """The file's first ``largest`` bytes; Refused where it cannot be read, or obeyed."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)  # before fdopen(), which refuses a directory with an error of its own
+        raise HostError(f"{path} is not a file")
+    with os.fdopen(fd, "rb") as file:
+        _trust(path, status)
+        return file.read(largest)
+
+
+def _trust(path: str, status: os.stat_result) -> None:
+    """As root, refuse a file that others could have written, or put in its place.
+
+    ``status`` is that of the opened file, which no name can change any more.
+    Folders count as well: who may write one of them decides what ``path``
+    leads to (as with StrictModes of sshd_config(5)).
+    """
+    if os.geteuid() != 0:
+        return
+    _check(path, path, status)
+    for folder in _folders(path):
+        status = os.stat(folder)
+        # Sticky, as /tmp is: only the owner of an entry renames or removes it.
+        if not status.st_mode & stat.S_ISVTX or status.st_uid not in _allowed():
+            _check(path, folder, status)
+
+
+def _folders(path: str) -> list[str]:
+    """All above it, by the path as given and by the one that links lead to."""
+    found: dict[str, None] = {}
+    for name in (os.path.abspath(path), os.path.realpath(path)):
+        folder = name
+        while folder != "/":
+            folder = os.path.dirname(folder)
+            found[folder] = None
+    return list(found)
+
+
+def _allowed() -> set[int]:
+    return {0, users.caller().uid}
+
+
+def _check(path: str, at: str, status: os.stat_result) -> None:
+    whose = path if at == path else f"{path}: {at}"
+    if status.st_uid not in _allowed():
+        raise HostError(f"{whose} belongs to another user (uid {status.st_uid})", f"chown {at}")
+    others = status.st_mode & stat.S_IWOTH
+    if others or (status.st_mode & stat.S_IWGRP and not _private(at, status.st_gid)):
+        raise HostError(
+            f"{whose} may be written by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"chmod go-w {at}",
+        )
+
+
+def _private(at: str, gid: int) -> bool:
+    """A group of nobody but root and the caller, as useradd(8) makes one for each user.
+
+    Where a umask of 002 goes with that, all files are writable by group. With
+    an ACL the same bits are its mask, and say nothing about the group.
+    """
+    if _ACL in os.listxattr(at):
+        return False
+    primary = {entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == gid}
+    try:
+        members = {*primary, *grp.getgrgid(gid).gr_mem}
+    except KeyError:
+        members = primary
+    return members <= {"root", users.caller().name}
+
+
+_STDIN = "/dev/stdin"
+
+_LARGEST = 1 << 20
+"""More than a person writes: a device or a log given by mistake must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The text of a configuration; ``shown`` is its name as messages print it."""
+
+    path: str
+    shown: str
+    text: bytes
+
+
+def short_hostname() -> str:
+    """The name before the first dot, as in ``hosts:``."""
+    return os.uname().nodename.partition(".")[0].lower()
+
+
+class NoneFound(HostError):
+    """There is no configuration anywhere, and none was named."""
+
+
+def find(named: str | None, *, piped: bool = False) -> Found:
+    """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there.
+
+    ``piped``: standard input may be named, for those who read it once and obey none of it.
+    """
+    if named == "":
+        raise HostError("--config names no file", "is the variable empty that should name it?")
+    if piped and named in {"-", _STDIN}:
+        return _standard_input()
+    if chosen := named or os.environ.get("VMTUNE_CONFIG"):
+        return read(users.absolute(_home(chosen)))
+    looked = list(_candidates())
+    for path in looked:
+        if _is_there(path, "have it made readable to you, or name another one with --config"):
+            return read(path)
+    raise NoneFound(
+        "no vmtune.yaml: looked for " + ", ".join(map(_tilde, looked)),
+        f"`vmtune init -o {_tilde(looked[-2])}` writes one for this host, or name it with --config",
+    )
+
+
+def _standard_input() -> Found:
+    try:
+        with open(0, "rb", closefd=False) as file:
+            return Found(_STDIN, _STDIN, file.read(_LARGEST + 1))
+    except OSError as error:
+        raise HostError(f"{_STDIN}: {error.strerror}") from None
+
+
+def _home(path: str) -> str:
+    """``~`` is the caller's home, also where a shell did not expand it, and under sudo."""
+    user, slash, rest = path.partition("/")
+    home = users.home_of(user[1:]) if user.startswith("~") else None
+    return path if home is None else f"{home}{slash}{rest}"
+
+
+def _candidates() -> tuple[str, ...]:
+    who = users.caller()
+    own = os.environ.get("XDG_CONFIG_HOME", "") if os.getuid() == who.uid else ""
+    folder = own if os.path.isabs(own) else f"{who.home}/.config"
+    here = () if os.geteuid() == 0 else (users.absolute("vmtune.yaml"),)
+    return (*here, f"{folder}/vmtune/vmtune.yaml", "/etc/vmtune/vmtune.yaml")
+
+
+def _tilde(path: str) -> str:
+    home = users.caller().home
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
+
+
+def read(path: str) -> Found:
+    """The text; Refused where it cannot be read, or (for root) where others may write it."""
+    return Found(path, _tilde(path), read_trusted(path, _LARGEST + 1))
+
+
+_FOR_ONE = "it may say what holds for this host: have it made readable to you"
+
+
+def overlay(found: Found, host: str) -> Found | None:
+    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to."""
+    for folder in _configfile_folders(found):
+        path = os.path.join(folder, f"{host}.yaml")
+        if _is_there(path, _FOR_ONE):
+            return read(path)
+    return None
+
+
+def _configfile_folders(found: Found) -> tuple[str, ...]:
+    """The folders of overlays: one file has one answer, whichever of its names is used."""
+    named = os.path.dirname(found.path)
+    linked = os.path.dirname(os.path.realpath(found.path))
+    return tuple(dict.fromkeys(os.path.join(each, "hosts") for each in (named, linked)))
+
+
+def _is_there(path: str, hint: str) -> bool:
+    """Refused where that may not be seen, which is not the same as absent, or under .yml."""
+    misspelt = f"{path.removesuffix('.yaml')}.yml"
+    try:
+        if _exists(path):
+            return True
+        wrong = _exists(misspelt)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", hint) from None
+    if wrong:
+        raise HostError(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
+    return False
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def overlays(found: Found) -> dict[str, Found]:
+    """Every hosts/*.yaml beside the file, by host name."""
+    folder = next(filter(os.path.isdir, _configfile_folders(found)), _configfile_folders(found)[0])
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
+    hosts = [stem for stem, kind in map(os.path.splitext, names) if kind in {".yaml", ".yml"}]
+    each = {host: overlay(found, host) for host in hosts}
+    return {host: other for host, other in each.items() if other}

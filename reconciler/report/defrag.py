@@ -1,0 +1,120 @@
+"""Defragmentation as lines of text: what was found below a path, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts.compression import OFF
+from reconciler.formats.sizes import binary, counted
+from reconciler.report.wrap import hanging, printable, wrapped
+from reconciler.resources.defrag.ranges import CLOSED, SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.resources.defrag.ranges import Ended, Found, Left, Outcome
+
+
+_NAMED = 10
+
+
+def found(of: Found, width: int) -> Iterator[str]:
+    """What will be done below a path, and what will not, before it begins."""
+    yield from wrapped(f"{printable(of.path)}: {_todo(of)}", width, 0, 2)
+    packed = sum(each.packs for each in of.files)
+    if packed:
+        yield from _item(
+            f"{counted(packed, 'file')} will be compressed where rewritten ({_by(of)}): then a "
+            "piece is 128 KiB at most",
+            width,
+        )
+    if shared := sum(each.lies.shared for each in of.files):
+        yield from _item(
+            f"allowed: snapshots, though up to {binary(shared)} more will stay in use; "
+            f"{binary(of.free)} are free",
+            width,
+        )
+    yield from left(of.left, width)
+    for name in _some(of.subvolumes, len(of.subvolumes)):
+        yield from _item(f"{name}: a subvolume of its own, not entered; name it as a PATH", width)
+    for name in _some(of.mounts, len(of.mounts)):
+        yield from _item(f"{name}: a mount of its own, not entered; name it as a PATH", width)
+    held = {printable(each.path): printable(each.who) for each in of.busy}
+    for name in _some(of.unseen.named, of.unseen.count):
+        yield from _item(f"{name}: {held.get(name, 'not to be opened by you')}", width)
+
+
+def _by(of: Found) -> str:
+    if of.compression == OFF:
+        return "a property or attribute of its own"
+    return f"the mount: compression {of.compression}"
+
+
+def _todo(of: Found) -> str:
+    size = sum(each.lies.size for each in of.files)
+    whole = f"{counted(of.whole, 'file')} as good as can be"
+    if not of.files:
+        return f"nothing to do; {whole}" if of.whole else "nothing to do"
+    return f"{counted(len(of.files), 'file')} to defragment, {binary(size)} to rewrite; {whole}"
+
+
+def left(files: Sequence[Left], width: int) -> Iterator[str]:
+    """Files that stay as they are, and why."""
+    for each in files[:_NAMED]:
+        yield from _item(f"{printable(each.path)}: {_why(each)}", width)
+    if len(files) > _NAMED:
+        yield from _item(f"and {counted(len(files) - _NAMED, 'more file')} left as they are", width)
+
+
+def _why(of: Left) -> str:
+    if of.why == SHARED:
+        return (
+            f"left: shared with snapshots or clones, up to {binary(of.size)} more would stay in "
+            "use; `--allow snapshots` does it all the same"
+        )
+    if of.why == CLOSED:
+        return "left: you may not write to it; root may"
+    return f"left: {of.words}"
+
+
+def outcome(of: Outcome, width: int) -> Iterator[str]:
+    """What became of the files below one path: a line for each of the worst."""
+    worst = sorted(of.ended, key=lambda each: (each.after - each.before, each.path))
+    rows = [(printable(each.path), binary(each.size), _fell(each)) for each in worst[:_NAMED]]
+    wide = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    for name, size, fell in rows:
+        line = f"  {name:<{wide[0]}}  {size:>{wide[1]}}  {fell}"
+        if len(line) <= width:
+            yield line
+        else:
+            yield from hanging(f"  {name}", f"{size}  {fell}", width, 6)
+    if len(worst) > _NAMED:
+        yield from _item(f"and {counted(len(worst) - _NAMED, 'more file')}", width)
+    yield from left(of.left, width)
+
+
+def _fell(of: Ended) -> str:
+    return f"{of.before:,} -> {counted(of.after, 'fragment')}"
+
+
+def total(outcomes: Sequence[Outcome], seconds: str, width: int) -> Iterator[str]:
+    """All of it in one sentence."""
+    ended = [each for of in outcomes for each in of.ended]
+    before, after = sum(each.before for each in ended), sum(each.after for each in ended)
+    size = binary(sum(each.size for each in ended))
+    yield from wrapped(
+        f"{counted(len(ended), 'file')} defragmented, {before:,} -> "
+        f"{counted(after, 'fragment')}, {size} rewritten in {seconds}.",
+        width,
+        0,
+    )
+
+
+def _some(names: Sequence[str], count: int) -> Iterator[str]:
+    yield from map(printable, names[:_NAMED])
+    if count > _NAMED:
+        yield f"and {count - _NAMED:,} more"
+
+
+def _item(text: str, width: int) -> Iterator[str]:
+    return wrapped(text, width, 2, 2)

@@ -1,0 +1,83 @@
+"""The rows of ``vmtune doctor`` as lines of text."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from reconciler.facts.advice import Health
+from reconciler.facts.diagnostics import Op
+from reconciler.report.wrap import plain, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.facts.advice import Row
+    from reconciler.report.wrap import Paint
+
+
+_COLOURS = {
+    Health.OK: Op.SAME,
+    Health.WARN: Op.CHANGE,
+    Health.FAIL: Op.BLOCKED,
+    Health.UNSEEN: Op.UNKNOWN,
+}
+
+_COUNTED = {Health.OK: "ok", Health.WARN: "warn", Health.FAIL: "fail", Health.UNSEEN: "not seen"}
+
+_HEALTH = 6
+
+_NAMES = 28
+"""Columns of the longest subject that others are lined up with."""
+
+_NARROW = 60
+"""Below it the text stands under the subject."""
+
+
+def lines(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str]:
+    """A row each, its remedy below it, then how many came out how."""
+    shown = [printable(row.subject) for row in rows]
+    fitting = [len(name) for name in shown if len(name) <= _NAMES]
+    longest = min(max(fitting, default=0), width // 3) + 2 if width >= _NARROW else 0
+    column = 2 + _HEALTH + longest
+    for row, name in zip(rows, shown, strict=True):
+        yield from _row(row, name, width, column, paint)
+    yield ""
+    yield summary(rows)
+
+
+def _row(row: Row, name: str, width: int, column: int, paint: Paint) -> Iterator[str]:
+    head = f"  {row.health:<{_HEALTH}}{name}"
+    text = f"{printable(row.text)}   {row.code}"
+    own_line = len(head) + 2 > column
+    lead = "" if own_line else head.ljust(column)
+    if own_line:
+        yield _painted(head, row, paint)
+    found = _wrapped(text, width, lead, column)
+    if not own_line:
+        found[0] = _painted(found[0], row, paint)
+    yield from found
+    if row.remedy:
+        yield from _wrapped(printable(row.remedy), width, " " * column + "-> ", column + 3)
+
+
+def _painted(line: str, row: Row, paint: Paint) -> str:
+    return line.replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
+
+
+def _wrapped(text: str, width: int, lead: str, column: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, column + 24),
+        initial_indent=lead or " " * column,
+        subsequent_indent=" " * column,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """9 ok, 2 warn."""
+    counts = {health: sum(row.health is health for row in rows) for health in _COUNTED}
+    said = [f"{counts[h]} {word}" for h, word in _COUNTED.items() if counts[h] or h is Health.OK]
+    return f"{', '.join(said)}."

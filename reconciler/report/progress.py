@@ -1,0 +1,65 @@
+"""How far long work is, in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.formats.sizes import binary
+from reconciler.report.wrap import printable
+
+if TYPE_CHECKING:
+    from reconciler.engine.reporter import Progress
+
+
+_BAR = 20
+
+_FROM = 100
+"""Columns from which there is room for a bar."""
+
+
+def line(step: Progress, seconds: float, width: int) -> str:
+    """Of the work as a whole, that took ``seconds`` so far: never wider than ``width``."""
+    part = step.all_done / step.all_size if step.all_size else 1.0
+    words = [f"{part:4.0%}", f"{binary(step.all_done)} of {binary(step.all_size)}"]
+    if step.all_done and seconds > 0:
+        rate = step.all_done / seconds
+        words += [
+            f"{binary(int(rate))}/s",
+            f"{duration((step.all_size - step.all_done) / rate)} left",
+        ]
+    filled = int(part * _BAR)
+    bar = [f"[{'#' * filled}{'.' * (_BAR - filled)}]"] if width >= _FROM else []
+    head = "  " + "  ".join([*bar, *words])
+    return f"{head}  {_shortened(subject(step), width - len(head) - 2)}".rstrip()[:width]
+
+
+def subject(step: Progress) -> str:
+    """Which it is, of how many, and how far that one is."""
+    own = f" ({step.done / step.size:.0%})" if step.size and step.of > 1 else ""
+    which = f"{step.number:,} of {step.of:,}{own}: " if step.of > 1 else ""
+    return printable(f"{which}{step.subject}")
+
+
+def begun(step: Progress) -> str:
+    """Where there is no terminal, a line for one that is begun or goes on."""
+    return f"      {step.doing} {subject(step)}, {binary(step.done)} of {binary(step.size)}"
+
+
+def looking(path: str, seconds: float, width: int) -> str:
+    """What is looked at, and for how long: never wider than ``width``."""
+    head, tail = "  looking below ", f"  {duration(seconds)}"
+    return f"{head}{_shortened(printable(path), width - len(head) - len(tail))}{tail}"
+
+
+def duration(seconds: float) -> str:
+    """0:05, 12:30, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _shortened(text: str, width: int) -> str:
+    """Its end is what tells images apart."""
+    if len(text) <= width:
+        return text
+    return f"...{text[len(text) - width + 3 :]}" if width > 10 else ""  # noqa: PLR2004 - nothing to read

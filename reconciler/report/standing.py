@@ -1,0 +1,250 @@
+"""What is desired, what is there, what vmtune wrote last, and what all that brought."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import codec, tries
+from reconciler.engine.model import Desired
+from reconciler.engine.plan import NOTHING_WRITTEN, collect
+from reconciler.engine.planned_state import weighed
+from reconciler.facts import compression
+from reconciler.facts.diagnostics import Finding, Op, Refusal
+from reconciler.facts.host import (
+    CronRuns,
+    FilesystemOf,
+    LayoutsOf,
+    Locate,
+    OwnFiles,
+    Schedulers,
+    ServiceRun,
+    ServiceRunOf,
+)
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import calendar
+from reconciler.resources.defrag import job as defrag_job
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.engine.last_applied import LastApplied, Seen
+    from reconciler.engine.model import Plan, Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.plan import Declared
+    from reconciler.engine.tries import Try
+    from reconciler.facts.compression import Compression
+    from reconciler.facts.host import Layout, Layouts
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    """The three values of one place; ``written`` is None where vmtune never wrote it.
+
+    ``tried`` is the last try that a run made at it, as far as runs are kept one by one.
+    """
+
+    owner: str
+    place: Place[Any]
+    wanted: Any
+    there: Any
+    written: LastApplied | None
+    tried: Try | None = None
+
+    @property
+    def is_as_wanted(self) -> bool:
+        return bool(self.there == self.wanted)
+
+    @property
+    def is_drift(self) -> bool:
+        """Someone else changed it since vmtune put it right; otherwise it was not applied yet."""
+        return tries.is_drift(self.written, self.wanted, self.there)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that status says: the rows of the plan, the places behind them, and what it brought."""
+
+    plan: Plan
+    standings: tuple[PlaceStatus, ...]
+    effect: Effect
+
+
+def place_statuses(
+    declared: Sequence[Declared],
+    see: HostView,
+    written: Mapping[Place[Any], LastApplied],
+    tried: Mapping[Place[Any], Try] = NOTHING_WRITTEN,
+) -> tuple[PlaceStatus, ...]:
+    """Every place of every declared resource that can be seen, each once."""
+    found: dict[Place[Any], PlaceStatus] = {}
+    said = weighed(collect(declared, lambda resource: tuple(_words(resource, see))), see)
+    for resource, words in said:
+        if any(isinstance(word, Refusal) for word in words):
+            continue
+        for goal in (word for word in words if isinstance(word, Desired)):
+            standing = PlaceStatus(
+                resource.owner,
+                goal.place,
+                goal.want,
+                see(goal.place),
+                written.get(goal.place),
+                tried.get(tries.key(goal.place)),
+            )
+            if not goal.weak:
+                found.setdefault(goal.place, standing)
+    return tuple(found.values())
+
+
+def _words(resource: Declared, see: HostView) -> Iterator[Said]:
+    """Up to where something may not be seen: the plan's own row says so."""
+    try:
+        for word in resource.kind.want(resource.spec, see):
+            if isinstance(word, Desired):
+                see(word.place)
+            yield word
+    except NotVisible as hidden:
+        yield Finding(Op.UNKNOWN, "", hidden.why)
+
+
+@dataclass(frozen=True, slots=True)
+class PathEffect:
+    """The images of one declared path; ``layouts`` is None where ``hidden`` says why."""
+
+    name: str
+    path: str
+    layouts: Layouts | None
+    hidden: str = ""
+    uuid: str = ""
+    """Of the filesystem it is on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEffect:
+    """One declared schedule: what its scheduler knows. ``scheduler`` is "" before it is set up."""
+
+    name: str
+    scheduler: str
+    run: ServiceRun
+    hidden: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """``before`` is what the journal saw of images when it first did, by ``Layout.key``."""
+
+    paths: tuple[PathEffect, ...] = ()
+    filesystems: tuple[Compression, ...] = ()
+    schedules: tuple[ScheduleEffect, ...] = ()
+    before: Mapping[str, Seen] = field(default_factory=dict)
+
+
+def effect(declared: Sequence[Declared], see: HostView, before: Mapping[str, Seen]) -> Effect:
+    """All that can be seen; asks no question that could change something."""
+    return Effect(
+        tuple(_paths(declared, see)),
+        tuple(_filesystems(declared, see)),
+        tuple(_schedules(declared, see)),
+        before,
+    )
+
+
+def _paths(declared: Sequence[Declared], see: HostView) -> Iterator[PathEffect]:
+    apart = {
+        d.item.path: d.spec.apart
+        for d in declared
+        if d.item.section == "paths" and hasattr(d.spec, "apart")
+    }
+    for item in {d.item.path: d.item for d in declared if d.item.section == "paths"}.values():
+        try:
+            where = see(Locate(item.path))
+            on = see(FilesystemOf(where.path))
+            if where.kind == "directory" and on.type == "btrfs":
+                found = see(LayoutsOf(where.path, apart.get(item.path, ())))
+                yield PathEffect(item.name, where.path, found, uuid=on.uuid)
+        except NotVisible as hidden:
+            yield PathEffect(item.name, item.path, None, hidden.why)
+
+
+def _filesystems(declared: Sequence[Declared], see: HostView) -> Iterator[Compression]:
+    """Each Btrfs that something is declared on, once, in the order of the file."""
+    seen = set()
+    for item in {d.item.path: d.item for d in declared}.values():
+        where = see.maybe(Locate(item.path))
+        on = where and see.maybe(FilesystemOf(where.path))
+        if where and on and on.type == "btrfs" and on.uuid not in seen:
+            found = compression.of(where.path, on, see)
+            if found:
+                seen.add(on.uuid)
+                yield found
+
+
+def _schedules(declared: Sequence[Declared], see: HostView) -> Iterator[ScheduleEffect]:
+    for d in declared:
+        if d.item.section != "defrag":
+            continue
+        try:
+            stem = defrag_job.stem(see(Locate(d.item.path)).path)
+            made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
+            by_cron = any("/cron.d/" in path for path in made)
+            scheduler = "cron" if by_cron else "systemd" if made else ""
+            yield ScheduleEffect(d.item.name, scheduler, _run(d, stem, scheduler, see))
+        except NotVisible as hidden:
+            yield ScheduleEffect(d.item.name, "", ServiceRun(), hidden.why)
+
+
+def _run(declared: Declared, stem: str, scheduler: str, see: HostView) -> ServiceRun:
+    if scheduler == "cron":
+        schedule = calendar.parse(declared.item.data["schedule"])
+        return ServiceRun(next=see(CronRuns(schedule.cron)) if schedule.cron else "")
+    if scheduler == "systemd" and "systemd" in see(Schedulers()):
+        return see(ServiceRunOf(stem))
+    return ServiceRun()
+
+
+def plain(of: Effect) -> dict[str, Any]:
+    """The effect as JSON data."""
+    return {
+        "paths": [_plain_path(path, of.before) for path in of.paths],
+        "filesystems": [codec.plain_value(each) for each in of.filesystems],
+        "schedules": [
+            {
+                "name": each.name,
+                "scheduler": each.scheduler,
+                "hidden": each.hidden,
+                **codec.plain_value(each.run),
+            }
+            for each in of.schedules
+        ],
+    }
+
+
+def _plain_path(of: PathEffect, before: Mapping[str, Seen]) -> dict[str, Any]:
+    layouts = of.layouts
+    return {
+        "name": of.name,
+        "path": of.path,
+        "hidden": of.hidden,
+        "files": layouts.count if layouts else None,
+        "size": layouts.size if layouts else None,
+        "images": [_plain_image(each, before) for each in layouts.measured] if layouts else [],
+        "unseen": [each.path for each in layouts.unseen] if layouts else [],
+        "unseen_count": layouts.unseen_count if layouts else 0,
+    }
+
+
+def _plain_image(of: Layout, before: Mapping[str, Seen]) -> dict[str, Any]:
+    was = before.get(of.key)
+    return {
+        "path": of.path,
+        "size": of.size,
+        "nocow": of.nocow,
+        "fragments": of.fragments,
+        "fragments_per_gib": of.per_gib,
+        "fragments_before": was and was.fragments,
+        "data": of.data,
+        "compressed": of.compressed,
+        "shared": of.shared,
+        "parts": dict(of.parts) if of.fragments is not None else None,
+    }

@@ -1,0 +1,151 @@
+"""A suggested vmtune.yaml as text: entries, and what speaks for and against each as comments.
+
+Valid for our own strict reader whatever the host's names are: text that is not
+plain ASCII is written in double quotes, whose escapes YAML shares with JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from reconciler.report.wrap import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.facts.advice import Choice, Entry, Remark, Suggestion
+
+
+_SECTIONS = {
+    "paths": "Where images lie",
+    "mounts": "Mount options: nothing is needed here for nocow files",
+    "defrag": "Defragmentation",
+}
+
+_LABEL = 9
+
+_PLAIN = re.compile(r"[A-Za-z/~][A-Za-z0-9_./~@+-]*(?::[0-9]+)?")
+
+_WORDS_NOT_TEXT = frozenset({"true", "false"})
+
+_HEAD = (
+    "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
+    "begin with # declare nothing: take the # away from what you want, take out what you do not."
+)
+
+_NEXT = {
+    "vmtune plan": "reads only, needs no root",
+    "vmtune apply": "shows the plan again, asks, does it, reads it back",
+}
+
+_RULE = 78
+
+_RIGHT = "All is right already: nothing that is declared here would change."
+
+_NOTHING = "No images of virtual machines were found. Once you know where they will lie:"
+
+
+def lines(of: Suggestion, width: int) -> Iterator[str]:
+    """The whole file, line by line."""
+    yield from _comment(_HEAD.format(host=of.host), width)
+    yield "#"
+    for command, text in _NEXT.items():
+        head = f"#     {command:<19}"
+        yield from _comment(text, width, head, "#".ljust(len(head)))
+    if of.is_right:
+        yield "#"
+        yield from _comment(_RIGHT, width)
+    if of.unseen:
+        yield "#"
+        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
+        for text in of.unseen:
+            yield from _comment(text, width, "#   ")
+    yield ""
+    yield "version: 1"
+    for section, title in _SECTIONS.items():
+        yield from _section(section, title, [e for e in of.entries if e.section == section], width)
+    if of.apart:
+        yield from ("", *_rule("Found, with nothing to declare for it", width))
+        for remark in of.apart:
+            yield from _comment(remark.text, width, "# - ", "#   ")
+
+
+def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:
+    if not entries and section != "paths":
+        return
+    yield from ("", *_rule(title, width))
+    if not entries:
+        yield from _comment(_NOTHING, width)
+        yield from ("#", "# paths:", "#   - path: ~/libvirt/images", "#     nocow: true")
+        return
+    is_active = any(entry.active for entry in entries)
+    yield f"{section}:" if is_active else f"# {section}:"
+    for number, entry in enumerate(entries):
+        yield from [""] * bool(number)
+        yield from _entry(entry, width)
+
+
+def _rule(title: str, width: int) -> Iterator[str]:
+    """A heading; the line behind it is as long as there is room."""
+    *above, last = _comment(title, width, "# --- ", "#     ")
+    yield from above
+    yield f"{last} ".ljust(min(_RULE, width), "-").rstrip()
+
+
+def _entry(entry: Entry, width: int) -> Iterator[str]:
+    for remark in entry.remarks:
+        yield from _remark(remark, width)
+    mark = "  " if entry.active else "  # "
+    lead = "- "
+    for key, value in entry.keys.items():
+        for line in _pair(key, value):
+            yield f"{mark}{lead}{line}"
+            lead = "  "
+    for choice in entry.choices:
+        yield from _choice(choice, width)
+
+
+def _remark(remark: Remark, width: int) -> Iterator[str]:
+    head = f"  # {remark.label}:".ljust(4 + _LABEL)
+    yield from _comment(remark.text, width, head, "  # ".ljust(4 + _LABEL))
+
+
+def _choice(choice: Choice, width: int) -> Iterator[str]:
+    (line,) = _pair(choice.key, choice.value)
+    head = f"    # {line}".ljust(30)
+    yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
+
+
+def _pair(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield f"{key}:"
+        for name, inner in value.items():
+            yield from (f"  {line}" for line in _pair(name, inner))
+    else:
+        yield f"{key}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    """As YAML 1.2 reads it back; a list in one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_scalar, value))}]"
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text not in _WORDS_NOT_TEXT:
+        return text
+    return printable(json.dumps(text, ensure_ascii=False))
+
+
+def _comment(text: str, width: int, first: str = "# ", rest: str = "") -> Iterator[str]:
+    yield from textwrap.wrap(
+        printable(text),
+        max(width, 40),
+        initial_indent=first,
+        subsequent_indent=rest or first,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

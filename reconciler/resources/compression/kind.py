@@ -1,0 +1,201 @@
+"""Directories whose new files are compressed in their own way, or not at all.
+
+The property btrfs.compression of a directory is handed on to what is made in
+it, and decides there in place of the mount option compress=: `none` keeps
+images that stay copy-on-write from being compressed, `zstd`, `lzo` and `zlib`
+have new data compressed. A level is not kept: the kernel hands on the name
+alone. The mount option compress-force overrides `none`; only nocow files escape
+it, and nocow excludes the property (the kernel: EINVAL).
+
+Set on a directory or a file, it counts for what is written from then on. Data
+that is there already stays as it is until it is rewritten: `existing: rewrite`
+does that to what is compressed under `none`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import directory as directory_place
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.model import Desired
+from reconciler.engine.resource import Kind
+from reconciler.facts import limits, locate
+from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.host import Locate, Mounts, TreeOf
+from reconciler.facts.tree import NAMED, NONE_LEFT
+from reconciler.formats import mountinfo
+from reconciler.formats.sizes import counted
+from reconciler.resources.compression.places import PropertyBelow, alike
+from reconciler.value import dataclass, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.engine.model import Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
+    from reconciler.facts.host import Filesystem, Location
+    from reconciler.facts.host_view import HostView
+
+
+_FORCE = ("compress-force",)
+
+_MOUNT_OPTIONS = ("compress", *_FORCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``wanted`` is none, zstd, lzo or zlib."""
+
+    name: str
+    path: str
+    wanted: str
+    ends_nocow: bool
+    """The entry says ``nocow: false``, too."""
+    rewrite: bool
+    subvolume: bool
+    """The path is to be a subvolume of its own, made by the kind of that name."""
+    apart: tuple[str, ...]
+    """Paths below this one that are declared on their own."""
+    own: tuple[str, ...]
+    """Paths above this one that are to be subvolumes, and are made as such."""
+    around: tuple[str, ...]
+    """Paths above this one that are declared nocow."""
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    data = item.data
+    if not data.get("compression"):
+        return None
+    above = items.above(item.path)
+    return Spec(
+        item.name,
+        item.path,
+        data["compression"],
+        "nocow" in item.marks,
+        data.get("existing") == "rewrite",
+        bool(data.get("subvolume")),
+        tuple(other.path for other in items.below(item.path)),
+        tuple(other.path for other in above if other.data.get("subvolume")),
+        tuple(other.path for other in above if other.data.get("nocow")),
+    )
+
+
+def want(spec: Spec, see: HostView) -> Iterator[Said]:
+    """The directory, made where missing, with its property; and what lies below it."""
+    ground = locate.ground(spec.path, see, ", which has no such property")
+    if not isinstance(ground, tuple):
+        yield ground
+        return
+    where, host = ground
+    if refusal := _failed(spec, where.path, host, see):
+        yield refusal
+        return
+    have = see(Directory(where.path))
+    if refusal := _standing_in_the_way(spec, where, have):
+        yield refusal
+        return
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    if not spec.subvolume:
+        yield from directory_place.on_the_way(where, see, spec.around, spec.own)
+    yield _directory(spec, where, have)
+    yield Summary(_summary(spec))
+    yield from _mounted(spec, where.path, see)
+    if spec.rewrite and spec.wanted != "none":
+        text = "data that is there already stays as it is: only `compression: none` rewrites"
+        yield Note(text, "V807")
+    yield from _contents(spec, where.path, see)
+
+
+def _failed(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+    """Why nothing is changed after an error: what would be, that filesystem may not even show."""
+    if not host.condition.failed:
+        return None
+    have, below = (
+        see.maybe(Directory(path)),
+        see.maybe(PropertyBelow(path, spec.wanted, spec.apart)),
+    )
+    if have and alike(have.compression, spec.wanted) and below == NONE_LEFT:
+        return None
+    return limits.refusal(host.condition, host.profiles)
+
+
+def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:
+    if where.kind not in {"directory", "missing"}:
+        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if have and have.nocow and not spec.ends_nocow:
+        return Refusal(
+            "it is nocow, and the kernel refuses a compression property beside that (EINVAL)",
+            "nocow files are never compressed; to end nocow for new files, add `nocow: false`",
+            "V802",
+        )
+    return None
+
+
+def _directory(spec: Spec, where: Location, have: Folder | None) -> Desired[Folder | None]:
+    if have is None:
+        mode = directory_place.mode(directory_place.MODE, where)
+        new = Folder(
+            nocow=False, compression=spec.wanted, mode=mode, **directory_place.owner(where)
+        )
+    elif alike(have.compression, spec.wanted):
+        new = replace(have, nocow=False)
+    else:
+        new = replace(have, nocow=False, compression=spec.wanted)
+    part = {"nocow": False, "compression": spec.wanted}
+    return Desired(Directory(where.path), new, part=part)
+
+
+def _summary(spec: Spec) -> str:
+    if spec.wanted == "none":
+        return "what is written from now on is not compressed"
+    return f"what is written from now on is compressed with {spec.wanted}"
+
+
+def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note]:
+    """What the mount option says beside it."""
+    mounts = see(Mounts())
+    mount = mountinfo.containing(mounts, path)
+    if mount is None or spec.wanted != "none":
+        return
+    if forced := mountinfo.option(mount.super_options, _FORCE):
+        yield Note(
+            f"the filesystem is mounted with {forced}, which overrides this: new files are "
+            "compressed all the same; only nocow files are not",
+            "V801",
+        )
+    elif not mountinfo.option(mount.super_options, _MOUNT_OPTIONS):
+        yield Note("the filesystem is mounted without compression: this keeps it so here")
+
+
+def _contents(spec: Spec, path: str, see: HostView) -> Iterator[Said]:
+    tree = see(TreeOf(path, spec.apart, close=True))
+    yield Desired(PropertyBelow(path, spec.wanted, spec.apart), NONE_LEFT)
+    for name in tree.subvolumes:
+        text = "a subvolume of its own: new files in it go by the mount option"
+        hint = f"if it holds images, declare {spec.name}/{name} as a path too"
+        yield Note(f"{name}: {text}; {hint}", "V803")
+    for name in tree.mounts:
+        yield Note(f"{name}: another mount, not looked into")
+    if count := tree.nocow_directories:
+        text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
+        yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")
+    held = limits.leased_findings(tree, spec.name)
+    for name in tree.unseen.named[:NAMED]:
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V804")
+    if (rest := tree.unseen.count - NAMED) > 0:
+        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
+        yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
+
+
+def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+    """The directory, and what lies below it."""
+    path = see(Locate(spec.path)).path
+    yield Directory(path)
+    yield PropertyBelow(path, spec.wanted, spec.apart)
+
+
+KIND = Kind("compression", "paths", parse, want, places=places)

@@ -1,0 +1,41 @@
+"""What lies below a directory with a compression property: read and put."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.facts.tree import MOST, NameList
+from reconciler.linux import inode
+from reconciler.linux.directory import put_each
+from reconciler.resources.compression.places import alike
+
+if TYPE_CHECKING:
+    from reconciler.facts.tree import Tree
+    from reconciler.linux.tree_walk import Entry
+    from reconciler.resources.compression.places import PropertyBelow
+
+
+def property_below(place: PropertyBelow, tree: Tree) -> NameList:
+    """Those that have another setting, or none."""
+    import heapq  # noqa: PLC0415 - few entries set compression
+
+    others = [each.which for each in tree.settings if not alike(each.value, place.compression)]
+    named = heapq.merge(*(each.named for each in others))
+    return NameList(sum(each.count for each in others), tuple(named)[:MOST])
+
+
+def put_property(place: PropertyBelow, want: NameList) -> None:
+    """Set the property on each that lacks it, as its owner; Refused names what refuses it."""
+    if want.count:
+        raise HostError(f"{place.full}: what each of them had before is not known")
+    put_each(place.path, place.apart, lambda entry: _set_property(entry, place.compression))
+
+
+def _set_property(entry: Entry, wanted: str) -> None:
+    value = inode.flags(entry.fd)
+    if value & (inode.NOCOW | inode.IMMUTABLE):
+        return
+    if not alike(inode.compression(entry.fd, value), wanted):
+        with inode.acting_as(entry.status.st_uid, entry.status.st_gid):
+            inode.set_compression(entry.fd, wanted)

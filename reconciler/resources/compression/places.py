@@ -1,0 +1,70 @@
+"""What lies below a directory with a compression property."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.facts.tree import NameList
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from reconciler.facts.host_view import HostView
+
+
+def alike(setting: str, wanted: str) -> bool:
+    """Whether a compression setting of an inode has the effect of a property ``wanted``.
+
+    The kernel ignores the level, and takes "no" and chattr +m for "none".
+    """
+    return setting.partition(":")[0] == wanted or (wanted == "none" and setting in {"no", "m"})
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyBelow(Place[NameList]):
+    """Directories and files below one with a compression property that have another, or none.
+
+    They were there before it was set. Left out are those that are nocow, which
+    excludes it, the immutable ones, and the absolute paths ``apart``.
+    """
+
+    path: str
+    compression: str
+    apart: tuple[str, ...] = ()
+    rank: ClassVar[int] = 11
+    in_words: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        return "below it"
+
+    @property
+    def full(self) -> str:
+        return f"below {self.path}"
+
+    def words(self, value: NameList) -> str:
+        if not value.count:
+            return f"compression {self.compression}"
+        named = ", ".join(value.named[:3]) + (", ..." if value.count > 3 else "")  # noqa: PLR2004
+        return f"{value.count:,} without ({named})"
+
+    def half_done(self, have: NameList, now: NameList, want: NameList) -> bool:
+        """Some of them set, others not yet."""
+        return want.count <= now.count <= have.count
+
+    def thing(self, see: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
+    def covers(self, other: Place[Any]) -> bool:
+        """All that lies below the directory gets the property, but what is declared apart."""
+        path = getattr(other, "path", "")
+        return (
+            type(other).__name__ in {"Directory", "PropertyBelow", "Images"}
+            and is_at_or_below(path, self.path)
+            and not any(is_at_or_below(path, top) for top in self.apart)
+        )
+
+    def stays(self, original: NameList) -> bool:
+        """What each of them had is not known."""
+        del original
+        return True

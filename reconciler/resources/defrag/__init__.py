@@ -1,0 +1,1 @@
+"""Defragmentation: regularly by a schedule, or now."""

@@ -1,0 +1,376 @@
+"""Regular defragmentation of a directory, as a systemd timer or a file in /etc/cron.d.
+
+Defragmenting rewrites what is scattered. It copies what snapshots and clones
+share, so space that was used once is then used for each of them. Nocow files
+that are never snapshotted do not fragment: for them a schedule is dead weight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.model import Desired, Reload
+from reconciler.engine.resource import Kind
+from reconciler.facts import compression, limits, locate
+from reconciler.facts.diagnostics import Note, Refusal, Summary
+from reconciler.facts.host import (
+    OFF,
+    ON,
+    CalendarRuns,
+    CronDaemon,
+    CronRuns,
+    ForeignJobs,
+    HiddenCrontabs,
+    Locate,
+    NeedsReload,
+    OwnFiles,
+    Program,
+    Schedulers,
+    SharedBelow,
+    TreeOf,
+)
+from reconciler.formats.sizes import binary
+from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.engine.model import Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.planned_state import Outlook
+    from reconciler.engine.resource import Item, Items
+    from reconciler.facts.host import Location, Sharing
+    from reconciler.facts.host_view import HostView
+    from reconciler.facts.tree import Tree
+    from reconciler.formats import calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    name: str
+    path: str
+    schedule: calendar.Schedule
+    scheduler: str
+    allow: frozenset[str]
+    nocow: bool
+    """The same path is declared nocow."""
+
+
+def parse(item: Item, items: Items) -> Spec:
+    from reconciler.formats import calendar  # noqa: PLC0415 - many hosts have no schedule
+
+    data = item.data
+    same = items.at(item.path)
+    return Spec(
+        item.name,
+        item.path,
+        calendar.parse(data["schedule"]),
+        data.get("scheduler", "auto"),
+        frozenset(data.get("allow", ())),
+        any(other.section == "paths" and other.data.get("nocow") for other in same),
+    )
+
+
+def want(spec: Spec, see: HostView) -> Iterator[Said]:
+    """The files of the chosen scheduler, and none of the other's."""
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    ground = locate.ground(spec.path, see, "; `btrfs filesystem defragment` is for Btrfs")
+    if not isinstance(ground, tuple):
+        yield ground
+        return
+    where, host = ground
+    scheduler = _scheduler(spec, see)
+    if (
+        refusal := _no_directory(where)
+        or _unsayable(where)
+        or _unable(spec, scheduler, see)
+        or _doubled(where, see)
+    ):
+        yield refusal
+        return
+    stem = defrag_job.stem(where.path)
+    is_on = _already(stem, scheduler, see)
+    unsafe = limits.refusal(host.condition, host.profiles)
+    if refusal := _foreign(stem, see) or (None if is_on else unsafe):
+        yield refusal
+        return
+    if shared := _shared(spec, where, see):
+        yield from _sharing(shared, host.free, is_on=is_on)
+    try:
+        yield from tuple(_goals(spec, where, stem, scheduler, see))
+    except ValueError as error:  # a path that the scheduler's files cannot hold
+        yield Refusal(str(error), "give the directory a plainer name")
+        return
+    if unsafe:
+        yield Note(f"a run would move nocow data meanwhile: {unsafe.text}", unsafe.code)
+    yield from _advice(spec, where, see)
+
+
+def _scheduler(spec: Spec, see: HostView) -> str:
+    """By systemd where it runs, else cron, unless the file says which."""
+    if spec.scheduler != "auto":
+        return spec.scheduler
+    return "systemd" if "systemd" in see(Schedulers()) else "cron"
+
+
+def _no_directory(where: Location) -> Refusal | None:
+    if where.kind in {"directory", "missing"}:
+        return None
+    return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+
+
+def _unsayable(where: Location) -> Refusal | None:
+    """The declared path is clean text; what its links lead to need not be."""
+    if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xDC80 <= ord(c) <= 0xDCFF for c in where.path):  # noqa: PLR2004 - ASCII's controls, PEP 383's bytes
+        return Refusal(f"{where.path} has bytes that no crontab or unit file can hold", code="V311")
+    return None
+
+
+def _unable(spec: Spec, scheduler: str, see: HostView) -> Refusal | None:
+    if not see(Program("btrfs")):
+        return Refusal("the program btrfs is missing", "install btrfs-progs", "V301")
+    if scheduler not in see(Schedulers()):
+        return Refusal(
+            f"there is no {'/etc/cron.d' if scheduler == 'cron' else 'systemd'} on this host",
+            "install cron" if scheduler == "cron" else "write `scheduler: cron`",
+            "V302",
+        )
+    if scheduler == "cron" and not spec.schedule.cron:
+        return Refusal(
+            f"cron cannot say {spec.schedule.text!r}",
+            'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
+            "V303",
+        )
+    if scheduler == "systemd" and (error := see(CalendarRuns(spec.schedule.on_calendar)).error):
+        return Refusal(f"systemd refuses the schedule: {error}", "see systemd.time(7)", "V304")
+    return None
+
+
+def _doubled(where: Location, see: HostView) -> Refusal | None:
+    """A line of the how-to, written by hand: two schedules for one directory help nobody."""
+    from reconciler.formats import shell  # noqa: PLC0415
+
+    for found in see(ForeignJobs()):
+        for path in shell.defragmented(found.job.command, found.home):
+            if see(Locate(path)).path == where.path:
+                return Refusal(
+                    f"{found.file}:{found.job.number} already does it: "
+                    f"{found.job.schedule} {found.job.command}",
+                    "take that line out (crontab -e) to have vmtune do it, or drop this entry",
+                    "V305",
+                )
+    return None
+
+
+def _already(stem: str, scheduler: str, see: HostView) -> bool:
+    if scheduler == "cron":
+        return see(TextFile(paths(stem)["cron"])) is not None
+    return see(Timer(f"{stem}.timer")) != OFF
+
+
+def _shared(spec: Spec, where: Location, see: HostView) -> int:
+    """Bytes that defragmenting would copy, and nobody has accepted."""
+    sharing = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
+    return sharing.shared if sharing and "snapshots" not in spec.allow else 0
+
+
+def _sharing(shared: int, free: int, *, is_on: bool) -> Iterator[Said]:
+    """Refuse a schedule that is not on yet; ``holds`` drops that where the plan ends the sharing.
+
+    The plan does so by rewriting the images: a new file shares nothing with snapshots or clones.
+    """
+    yield _dearer(shared, free) if is_on else _costly(shared, free)
+    if not is_on:
+        yield Note(
+            f"{binary(shared)} are shared with snapshots or clones now; the images are rewritten "
+            "first, and then share nothing: without that the schedule is not set up",
+            "V410",
+        )
+
+
+def _costly(shared: int, free: int) -> Refusal:
+    return Refusal(
+        f"{binary(shared)} are shared with snapshots or clones: defragmenting copies them; "
+        f"{binary(free)} are free",
+        "to accept that, write `allow: [snapshots]`",
+        "V306",
+    )
+
+
+def _dearer(shared: int, free: int) -> Note:
+    """The schedule runs already: refusing it now would stop nothing."""
+    return Note(
+        f"{binary(shared)} are shared with snapshots or clones: the next run copies them; "
+        f"{binary(free)} are free; `allow: [snapshots]` accepts that",
+        "V306",
+    )
+
+
+def paths(stem: str) -> dict[str, str]:
+    """The files of one schedule, of which each scheduler has its own."""
+    return {
+        "cron": f"/etc/cron.d/{stem}",
+        "service": f"/etc/systemd/system/{stem}.service",
+        "timer": f"/etc/systemd/system/{stem}.timer",
+    }
+
+
+def _foreign(stem: str, see: HostView) -> Refusal | None:
+    ours = see(OwnFiles())
+    for path in paths(stem).values():
+        if path not in ours and see(TextFile(path)) is not None:
+            return Refusal(f"{path} is there, and vmtune did not make it", "move it away", "V307")
+    return None
+
+
+def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: HostView) -> Iterator[Said]:
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    file, btrfs = paths(stem), see(Program("btrfs"))
+    if scheduler == "cron":
+        yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
+        text = defrag_job.cron(spec.schedule, where.path, btrfs)
+        yield Desired(TextFile(file["cron"]), text, part=_part(spec))
+        yield from _without_timer(stem)
+        if not see(CronDaemon()):
+            yield Note("no cron daemon is running: nothing will happen until one is", "V310")
+        return
+    runs = see(CalendarRuns(spec.schedule.on_calendar)).next
+    yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
+    part = _part(spec)
+    yield Desired(UnitFile(file["service"]), defrag_job.service(where.path, btrfs), part=part)
+    yield Desired(UnitFile(file["timer"]), defrag_job.timer(spec.schedule, where.path), part=part)
+    yield Desired(Timer(f"{stem}.timer"), want=ON)
+    yield Desired(TextFile(file["cron"]), None)
+    if any(see(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
+        yield Reload()
+
+
+def _part(spec: Spec) -> dict[str, str]:
+    """What an entry decides of its files: the schedule, whatever text a version writes for it."""
+    return {"is": "; ".join(spec.schedule.on_calendar)}
+
+
+def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+    """The files of both schedulers, and the timer."""
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    stem = defrag_job.stem(see(Locate(spec.path)).path)
+    yield TextFile(paths(stem)["cron"])
+    yield from (goal.place for goal in _without_timer(stem))
+
+
+def _without_timer(stem: str) -> Iterator[Desired[Any]]:
+    yield Desired(Timer(f"{stem}.timer"), want=OFF)
+    yield Desired(UnitFile(paths(stem)["timer"]), None)
+    yield Desired(UnitFile(paths(stem)["service"]), None)
+
+
+def _advice(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    if hidden := see(HiddenCrontabs()):
+        yield Note(f"{hidden}: a line written by hand would not be seen")
+    tree = see.maybe(TreeOf(where.path))
+    for name in tree.subvolumes if tree else ():
+        yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
+    if where.kind == "missing" and not spec.nocow:
+        yield Note("is not there yet: a run before it is fails")
+    yield from worth(where, spec.nocow, see)
+
+
+def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
+    """What is said of sharing and of its worth rests on other entries, too."""
+    if note.code == "V306":
+        return outlook.stays_shared(spec.path)
+    if note.code == "V410":
+        return not outlook.stays_shared(spec.path)
+    if isinstance(note, Refusal):
+        return True
+    return advice_holds(spec.path, note, outlook)
+
+
+def leftovers(specs: Sequence[Spec], see: HostView) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
+    """Schedules that vmtune made for paths no longer declared."""
+    if not see(OwnFiles()):
+        return
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    kept = {defrag_job.stem(see(Locate(spec.path)).path) for spec in specs}
+    for stem in dict.fromkeys(defrag_job.stem_of(path) for path in see(OwnFiles())):
+        if stem and stem not in kept:
+            gone: Desired[Any] = Desired(TextFile(paths(stem)["cron"]), None)
+            yield _path_of(stem, see), [*_without_timer(stem), gone]
+
+
+def _path_of(stem: str, see: HostView) -> str:
+    """The directory that a schedule was made for, as its files say; else their name."""
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
+    texts = (see((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
+    return next((path for text in texts if text and (path := defrag_job.path_of(text))), stem)
+
+
+def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
+    """Those of what is declared, and of what was made before."""
+    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
+
+    where = (see.maybe(Locate(spec.path)) for spec in specs)
+    declared = {defrag_job.stem(found.path) for found in where if found}
+    made = {defrag_job.stem_of(path) for path in see.maybe(OwnFiles()) or ()}
+    for stem in (declared | made) - {""}:
+        yield from (f"{stem}.service", f"{stem}.timer")
+
+
+KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds, places=places)
+
+_IDLE = Note(
+    "nocow files that no snapshot shares stay in one piece: nothing for this schedule to do", "V309"
+)
+
+_EMPTY = Note(
+    "new files will be nocow, and stay in one piece while no snapshot shares them: nothing for "
+    "this schedule to do",
+    "V309",
+)
+
+_WILL_BE_IDLE = Note(
+    "the images become nocow, and stay in one piece while no snapshot shares them: nothing will be "
+    "left for this schedule to do",
+    "V309",
+)
+
+
+def worth(where: Location, nocow: bool, see: HostView) -> Iterator[Note]:
+    """``nocow``: the same path is declared so. ``holds`` says which of the notes stay."""
+    tree = see.maybe(TreeOf(where.path))
+    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
+    shared = bool(sharing and (sharing.shared or sharing.unseen))
+    if tree and not tree.files and nocow:
+        yield _EMPTY
+        return
+    if tree and not shared and _idle(tree, sharing):
+        yield _IDLE
+        return
+    if nocow and sharing and not shared:
+        yield _WILL_BE_IDLE
+    if token := compression.live(where.path, see):
+        yield Note(f"mounted with {token}: what a run rewrites, it compresses", "V312")
+
+
+def _idle(tree: Tree, sharing: Sharing | None) -> bool:
+    """All that a run would find is nocow."""
+    all_nocow = tree.nocow_only or not tree.data_files
+    return bool(sharing and sharing.nocow_only and all_nocow)
+
+
+def advice_holds(path: str, note: Note, outlook: Outlook) -> bool:
+    """Once the plan is done: what the images become, and whether compression stays on."""
+    if note == _EMPTY:
+        return outlook.is_nocow(path)
+    if note == _WILL_BE_IDLE:
+        return outlook.rewrites(path)
+    return note.code != "V312" or outlook.compresses(path)

@@ -1,0 +1,64 @@
+"""The files and the timer of a schedule."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from reconciler.engine.place import Place
+from reconciler.facts.host import OFF
+from reconciler.formats.sizes import counted
+from reconciler.value import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile(Place[str | None]):
+    """A file that is wholly vmtune's: its text, or None when there is none."""
+
+    path: str
+    rank: ClassVar[int] = 40
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: str | None) -> str:
+        return "none" if value is None else counted(len(value.splitlines()), "line")
+
+    def stays(self, original: str | None) -> bool:
+        """What vmtune took away was its own, from before its journal: nobody wants it back."""
+        return original is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile(TextFile):
+    """A unit file: systemd reads it only after a daemon-reload."""
+
+    rank: ClassVar[int] = 41
+    loaded_by_systemd: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Timer(Place[str]):
+    """Whether a timer is enabled (from the next boot) and active (now).
+
+    "on" is both, "off" neither; "enabled" and "active" are one without the other.
+    """
+
+    unit: str
+    rank: ClassVar[int] = 60
+
+    @property
+    def label(self) -> str:
+        return self.unit
+
+    def words(self, value: str) -> str:
+        return {"on": "enabled, active", "active": "active, not enabled"}.get(value, value)
+
+    def half_done(self, have: str, now: str, want: str) -> bool:
+        """One without the other; a link left of a lost file enables the new one at once."""
+        del have, want
+        return now in {"enabled", "active"}
+
+    def stays(self, original: str) -> bool:
+        """As with its file."""
+        return original != OFF

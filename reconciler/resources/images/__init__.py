@@ -1,0 +1,1 @@
+"""Images that are there already, and how they are written anew."""

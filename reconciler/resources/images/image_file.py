@@ -1,0 +1,290 @@
+"""Which files an image is made of, as its header says: qcow, qcow2, QED and VMDK.
+
+Those are the formats in which QEMU follows a name (tests/btrfs/test_image_formats.py
+asks it). It refuses VDI and VHDX images that have a parent, and reads a VPC image
+without its own: for a virtual machine here, these are one file each.
+qemu-img(1) would say all that too, but opens whatever an image names, and the image
+may come from anyone. Here at most the bytes given are read, and no other file.
+
+Sources: docs/interop/qcow2.txt and qed_spec.txt of QEMU; VMware's "Virtual Disk Format 5.0", and
+block/vmdk.c of QEMU, for which file counts where.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+MAGIC = 8
+"""Bytes that tell whether a file may name others."""
+
+
+def is_known(start: bytes) -> bool:
+    """Whether the first MAGIC bytes are those of a format that is read here."""
+    return start.startswith((QCOW_MAGIC, QED_MAGIC)) or is_vmdk(start)
+
+
+def parts(head: bytes, path: str, top: str) -> tuple[str, tuple[str, ...]]:
+    """What the other files are that ``path`` (relative to ``top``) names, and their paths.
+
+    As ``placed`` gives them. A name that is no file of this host (``nbd://...``)
+    is left out, and so is all that a damaged header may mean.
+    """
+    try:
+        names = _reader(head)(head)
+    except ValueError:
+        return "", ()
+    found = (placed(name, path, top) for _, name in names)
+    others = tuple(dict.fromkeys(name for name in found if name != path))
+    whats = {what for what, _ in names}
+    return whats.pop() if len(whats) == 1 else "more file", others
+
+
+def placed(name: str, path: str, top: str) -> str:
+    """Where a name leads that is found in or at ``path``, itself relative to ``top``.
+
+    Relative to ``top`` where that lies below it, else absolute.
+    """
+    full = posixpath.normpath(posixpath.join(top, posixpath.dirname(path), name))
+    full = f"/{full.lstrip('/')}"  # two slashes are left by normpath(), and mean one on Linux
+    return full.removeprefix(f"{top.rstrip('/')}/")
+
+
+def _reader(head: bytes) -> Callable[[bytes], tuple[tuple[str, str], ...]]:
+    if head.startswith(QCOW_MAGIC):
+        return qcow2_names
+    return qed_names if head.startswith(QED_MAGIC) else vmdk_names
+
+
+LONGEST = 4095
+"""Bytes of a name that QEMU takes, where the format does not forbid it."""
+
+_STRING = re.compile(
+    r"""
+    "(?:[^"\\]|\\.)*"
+    | '(?:[^'\\]|\\.)*'
+    | ["'].*  # one that does not end: the rest, or each quote in it would be tried
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def decoded(name: bytes) -> str:
+    """The name as a path. QEMU's are C strings: the first NUL ends one, whatever length is said."""
+    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def files(name: str) -> tuple[str, ...]:
+    """The paths that a name means: most often itself, none for ``nbd://...``.
+
+    QEMU resolves a relative one after ``file:`` or in ``json:`` from where it was
+    started, which no header says; it is given as it is.
+    """
+    if len(name) > LONGEST:
+        return ()
+    found: list[str] = []
+    scheme, colon, rest = name.partition(":")
+    while scheme in {"blkdebug", "blkverify"} and colon:  # a filter: what it reads or compares
+        first, _, name = rest.partition(":")
+        found += [first] if scheme == "blkverify" else []
+        scheme, colon, rest = name.partition(":")
+    if not colon or "/" in scheme:
+        found.append(name)
+    elif scheme == "file":
+        found.append(rest)
+    elif scheme == "json":
+        found += _in_json(rest)
+    return tuple(dict.fromkeys(filter(_is_path, found)))
+
+
+def _is_path(name: str) -> bool:
+    """Not what only JSON can spell: a NUL, half of a surrogate pair."""
+    try:
+        return bool(name) and b"\0" not in name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
+def _in_json(text: str) -> list[str]:
+    """All files in a tree of block devices, whose keys may be nested or dotted; taken literally."""
+    import json  # noqa: PLC0415 - hardly ever needed
+
+    try:
+        pending: list[Any] = [json.loads(_STRING.sub(_double_quoted, text))]
+    except (ValueError, RecursionError):
+        return []
+    found = []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            values = [(f".{key}", value) for key, value in node.items()]
+            found += [v for k, v in values if k.endswith(".filename") and isinstance(v, str)]
+            pending.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            pending.extend(reversed(node))
+    return found
+
+
+def _double_quoted(found: re.Match[str]) -> str:
+    """QEMU's JSON has strings in single quotes, too, as a shell makes one write them."""
+    plain = {'"': '\\"', "\\'": "'"}
+    inner = re.sub(r'\\.|"', lambda each: plain.get(each[0], each[0]), found[0][1:-1])
+    return f'"{inner}"'
+
+
+QCOW_MAGIC = b"QFI\xfb"
+
+_LONGEST = 1023  # bytes of a backing file's name
+
+_HEAD = struct.Struct(">4sIQI")  # magic, version, backing_file_offset, backing_file_size
+
+_FEATURES = struct.Struct(">Q")  # incompatible_features, from version 3 on
+
+_FEATURES_AT, _LENGTH_AT, _HEAD_V2 = 72, 100, 72
+
+_EXTERNAL_DATA = 1 << 2
+
+_DATA_FILE_NAME = 0x44415441
+
+_EXTENSION = struct.Struct(">II")  # type, length; the data is padded to 8 bytes
+
+
+def qcow2_names(head: bytes) -> tuple[tuple[str, str], ...]:
+    """What each file is that the image names, and as what: its backing file, its data file.
+
+    ValueError where the header is cut off or damaged.
+    """
+    try:
+        magic, version, offset, size = _HEAD.unpack_from(head)
+        if magic != QCOW_MAGIC or version not in {1, 2, 3}:
+            raise ValueError("no qcow image of version 1, 2 or 3")
+        backing = text(head, offset, size, _LONGEST) if offset else ""
+        data = _data_file(head, offset) if version == 3 else ""  # noqa: PLR2004
+    except struct.error:
+        raise ValueError("the header is cut off") from None
+    found = [("backing file", name) for name in files(backing)]
+    return (*found, *(("data file", name) for name in files(data)))
+
+
+def text(head: bytes, offset: int, size: int, most: int) -> str:
+    """A name of ``size`` bytes; ValueError where that is more than ``most``, or not all there."""
+    if size > most or offset + size > len(head):
+        raise ValueError("a name that lies outside the header")
+    return decoded(head[offset : offset + size])
+
+
+def _data_file(head: bytes, backing: int) -> str:
+    """From the header extension, where the feature bit says that the data is elsewhere."""
+    if not _FEATURES.unpack_from(head, _FEATURES_AT)[0] & _EXTERNAL_DATA:
+        return ""
+    start = struct.unpack_from(">I", head, _LENGTH_AT)[0]
+    found = (data for kind, data in _extensions(head, start, backing) if kind == _DATA_FILE_NAME)
+    return decoded(next(found, b""))
+
+
+def _extensions(head: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Up to the backing file's name, which lies behind them, or the one of type 0."""
+    if at < _HEAD_V2:
+        raise ValueError("a header too short for its version")
+    while at + _EXTENSION.size <= (end or len(head)):
+        kind, length = _EXTENSION.unpack_from(head, at)
+        at += _EXTENSION.size
+        if not kind or at + length > len(head):
+            return
+        yield kind, head[at : at + length]
+        at += -(-length // 8) * 8
+
+
+QED_MAGIC = b"QED\0"
+
+_QED_FEATURES_AT, _NAME_AT = 16, 56
+
+_BACKING_FILE = 1
+
+
+def qed_names(head: bytes) -> tuple[tuple[str, str], ...]:
+    """What each file is that the image names, and as what: its backing file.
+
+    ValueError where the header is cut off or damaged.
+    """
+    try:
+        (features,) = struct.unpack_from("<Q", head, _QED_FEATURES_AT)
+        offset, size = struct.unpack_from("<2I", head, _NAME_AT)
+    except struct.error:
+        raise ValueError("the header is cut off") from None
+    if not head.startswith(QED_MAGIC):
+        raise ValueError("no QED image")
+    if not features & _BACKING_FILE:  # what the other two say then means nothing
+        return ()
+    name = text(head, offset, size, LONGEST)
+    return tuple(("backing file", file) for file in files(name))
+
+
+SPARSE = b"KDMV"
+
+_TEXT = (b"#", b"version=")
+
+_FIRST = re.compile(
+    rb"# Disk DescriptorFile|(?:#[^\n]*\n| *\r?\n)*version=[123]\r?\n", re.IGNORECASE
+)
+
+_VMDK_HEAD = struct.Struct(
+    "<4s2I4Q"
+)  # magic, version, flags; in sectors: capacity, grain, descriptor
+
+_SECTOR = 512
+
+_MOST = 1000  # a disk cut into 2 GiB files has 500 of them per TiB
+
+_ACCESS = ("RW", "RDONLY", "NOACCESS")
+
+
+def is_vmdk(start: bytes) -> bool:
+    """Whether a file that begins like this may be one: a descriptor or an extent that has one."""
+    return start.startswith((SPARSE, *_TEXT))
+
+
+def vmdk_names(head: bytes) -> tuple[tuple[str, str], ...]:
+    """What each file is that the image names, and as what: its extents, its backing file.
+
+    At most a thousand. ValueError where it has no descriptor.
+    """
+    text, apart = _descriptor(head)
+    lines = text.decode("utf-8", "surrogateescape").split("\n")
+    found = [row for line in lines for row in _named(line.strip(), apart)]
+    return tuple(dict.fromkeys(found))[:_MOST]
+
+
+def _descriptor(head: bytes) -> tuple[bytes, bool]:
+    """It, and whether its extents are other files.
+
+    Within an extent it names that one alone, by the name that it had when it was
+    made: nobody goes by it. Without a capacity, nothing but a descriptor is there.
+    """
+    apart = True
+    if head.startswith(SPARSE):
+        if len(head) < _VMDK_HEAD.size:
+            raise ValueError("the header is cut off")
+        _, _, _, capacity, _, at, size = _VMDK_HEAD.unpack_from(head)
+        head, apart = head[at * _SECTOR : (at + size) * _SECTOR], not capacity
+    text = head.partition(b"\0")[0]
+    if not _FIRST.match(text):
+        raise ValueError("no descriptor of a VMDK image")
+    return text, apart
+
+
+def _named(line: str, apart: bool) -> Iterator[tuple[str, str]]:
+    """``RW 4192256 SPARSE "disk-s001.vmdk"``, ``parentFileNameHint="base.vmdk"``."""
+    if line.startswith(_ACCESS):
+        words = line.split('"')
+        if apart and len(words) > 2 and words[1]:  # noqa: PLR2004 - before, between and behind the quotes
+            yield "extent", words[1]
+    elif line.lower().startswith("parentfilenamehint"):
+        name = line.partition("=")[2].strip().strip('"')
+        yield from (("backing file", each) for each in files(name))

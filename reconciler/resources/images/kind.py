@@ -1,0 +1,432 @@
+"""Images that are there already: files with data that are not yet as their directory is declared.
+
+What a directory hands on, new files get. An image that has data keeps the
+layout it was written with: only writing it anew into a new file changes that.
+`existing: report` names such images, `existing: keep` accepts them, and
+`existing: rewrite` (for once: `apply --allow rewrite-images`) has them written
+anew: nocow where that is declared, uncompressed under `compression: none`.
+
+One image after the other is copied beside itself, holes kept as holes, read
+back and compared, and takes the place of the old one in one step; only then the
+old data is removed. An image that something has open when its turn comes is left
+as it is, also if it is open only for reading. A program that comes later and only
+reads (a backup, lsattr, libvirt as it refreshes a pool) gets in at once, and the
+rewrite goes on. If a program opens an image for writing while the image is being
+rewritten, that rewrite is cancelled: the program waits for less than a second as
+a rule, and has its file unharmed. With O_NONBLOCK such a program gets EWOULDBLOCK
+instead of the wait, and may try again. An image that a mount holds (a bind mount of
+the file, a layer of an overlay), that is exported by NFS, has hard links, may not be
+changed, cannot be read or finds no room is left as it is, too. Each is named with
+its reason, and the others go on. A rewrite cannot be taken back. It takes as much
+free space as the largest image has on disk, and all that snapshots share.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.model import Desired
+from reconciler.engine.resource import Kind
+from reconciler.facts import limits
+from reconciler.facts.diagnostics import Finding, Note, Op, Summary
+from reconciler.facts.host import FilesystemOf, Locate, TreeOf
+from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
+from reconciler.formats.sizes import binary, counted
+from reconciler.resources.images.places import ELSEWHERE, NOCOW, PLAIN, Images, Strays, needed
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.engine.model import Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
+    from reconciler.facts.host import Filesystem
+    from reconciler.facts.host_view import HostView
+    from reconciler.facts.tree import Parts, Tree
+
+
+_ALLOWED = "rewrite-images"
+
+_LOOKS = "looks like an unfinished copy, and is left there"
+
+_COMPARE = "compare it with the image; keep what you need, and remove the other"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``aim`` is NOCOW or PLAIN, ``existing`` report, keep or rewrite."""
+
+    name: str
+    path: str
+    aim: str
+    existing: str
+    apart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why an image is left as it is, and what to do about it."""
+
+    text: str
+    hint: str
+    code: str
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    data = item.data
+    if not data.get("nocow") and data.get("compression") != "none":
+        return None
+    existing = data.get("existing", "report")
+    if existing == "report" and _ALLOWED in data.get("allow", ()):
+        existing = "rewrite"
+    below = (other.path for other in items.below(item.path))
+    aim = NOCOW if data.get("nocow") else PLAIN
+    return Spec(item.name, item.path, aim, existing, tuple(below))
+
+
+def want(spec: Spec, see: HostView) -> Iterator[Said]:
+    """None left that are not as declared, where that is to be; else what there is."""
+    where = see(Locate(spec.path))
+    if where.kind != "directory":
+        return
+    tree = see(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
+    lot = tree.cow if spec.aim == NOCOW else tree.compressed
+    host = see(FilesystemOf(where.path))
+    unsafe = limits.refusal(host.condition, host.profiles)
+    if tree.strays:
+        yield Desired(Strays(where.path, spec.apart), ())
+    yield from _left_over(spec, tree)
+    if spec.existing == "rewrite" and lot.count and unsafe:
+        yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
+    elif spec.existing == "rewrite":
+        yield from _rewrite(spec, where.path, tree, lot, host)
+    elif lot.count and spec.existing == "keep":
+        state = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
+    elif lot.count:
+        yield from _report(spec, lot, host)
+    elif tree.strays:
+        yield Summary("what a run that was killed left over")
+
+
+def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
+    """Copies that may hold what an image does not: only a person can say which one is right."""
+    for file in tree.left_over:
+        subject, text = f"{spec.name}/{file.path}", f"{_LOOKS}: {file.obstacle}"
+        if file.obstacle == FOREIGN:
+            yield Note(f"{file.path} {text}")
+        elif file.obstacle == OPENED_TWICE:
+            image = file.path.rpartition(".opened-")[0]
+            text = f"a second copy of {image}: both were opened as it was rewritten"
+            yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V711")
+        else:
+            yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V710")
+
+
+def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
+    """One row for each of the largest, one for all the rest; the last one says what to do."""
+    needed = room(lot, ()).free
+    it = "it" if lot.count == 1 else "them"
+    least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
+    hint = (
+        f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
+        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, {limits.have(host)}); "
+        f"`existing: keep` accepts {it}"
+    )
+    if unsafe := limits.refusal(host.condition, host.profiles):
+        hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"
+    rest = lot.count - len(lot.largest)
+    for number, file in enumerate(lot.largest, 1):
+        last = number == len(lot.largest) and not rest
+        yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
+    if rest:
+        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        text = f"{counted(rest, 'more file')} that are {are}, {binary(lot.size)} in all"
+        yield _reported(spec, "...", text, hint)
+
+
+def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
+    subject = f"{spec.name}/{path}"
+    if spec.aim == NOCOW:
+        return Finding(Op.BLOCKED, subject, text, hint, "V101", kind="nocow")
+    return Finding(Op.BLOCKED, subject, text, hint, "V701", kind="compression")
+
+
+def _sizes(spec: Spec, file: CowFile) -> str:
+    extents = "" if file.extents is None else f", {counted(file.extents, 'extent')}"
+    if spec.aim == NOCOW:
+        return f"{binary(file.size)}{extents}: +C cannot take on a file that has data"
+    return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
+
+
+def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, host: Filesystem) -> Iterator[Said]:
+    if lot.count and tree.unlooked:
+        text = f"what is in use cannot be told: {tree.unlooked[0]}"
+        yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
+        return
+    left, free = [*_hindered(tree, lot)], limits.free(host)
+    large = too_large(lot, [file for file, _ in left], free)
+    left += [(file, _no_room(file, host)) for file in large]
+    spared = tuple(sorted({file.path for file, _ in left}))
+    needed = room(lot, [file for file, _ in left])
+    todo = lot.count - len(spared)
+    if (
+        lot.hindered_count > len(lot.hindered)
+        or len(spared) > MOST
+        or (todo and needed.free > free)
+    ):
+        yield _blocked(spec.name, _none_of_them(lot, needed, host))
+        return
+    yield Desired(Images(path, spec.aim, spec.apart, spared), NONE_LEFT)
+    yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
+    if todo:
+        yield from _todo(tree, lot, spared)
+        yield from _price(tree, lot, needed, host)
+    if lot.count and tree.special:
+        yield Note(_special(tree), "V712")
+    yield from _spared(spec, left)
+
+
+def _none_of_them(lot: Lot, needed: Room, host: Filesystem) -> _Why:
+    """Too much stands in the way to leave just that out."""
+    if needed.free > limits.free(host):
+        kept = f", of which {binary(needed.kept)} stay in use" if needed.kept else ""
+        return _Why(
+            f"{binary(needed.free)} must be free for {counted(lot.count, 'file')}{kept}; "
+            f"{limits.have(host)}",
+            limits.remedy(host, "make room: snapshots and clones keep the data that they share"),
+            "V706",
+        )
+    return _Why(
+        f"{counted(lot.hindered_count, 'file')} cannot be rewritten now, more than {MOST:,}",
+        "they have hard links, are open or protected: declare the images' own directory",
+        "V708",
+    )
+
+
+def _summary(spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile]) -> str:
+    if not todo:
+        return "those that can be are as declared" if lot.count else f"all are {_state(spec)}"
+    size = lot.size - sum(file.size for file in left)
+    each = "becomes" if todo == 1 else "one after the other becomes"
+    return f"{counted(todo, 'file')}, {binary(size)}: {each} {_state(spec)}"
+
+
+def _state(spec: Spec) -> str:
+    return "nocow" if spec.aim == NOCOW else "uncompressed"
+
+
+def _todo(tree: Tree, lot: Lot, spared: Sequence[str]) -> Iterator[Note]:
+    """A line for each of the largest images, of which some have several files; one for the rest."""
+    files = {file.path: file for file in lot.largest if file.path not in spared}
+    shown = len(files)
+    images = {chain.path: chain for chain in chains(tree)}
+    inner = {name for chain in images.values() for name in chain.others if chain.path in files}
+    for path in [path for path in files if path not in inner]:
+        others = images[path].others if path in images else ()
+        members = [files[name] for name in (path, *others) if name in files]
+        yield Note(f"{images[path].words if others else path}: {_figures(members)}")
+    if rest := lot.count - len(spared) - shown:
+        yield Note(f"and {counted(rest, 'more file')}")
+
+
+def _figures(files: Sequence[CowFile]) -> str:
+    """Sizes of one image, whatever its number of files; what there is none of is left out."""
+    size, allocated, shared, encoded = (
+        sum(getattr(file, name) for file in files)
+        for name in ("size", "allocated", "shared", "encoded")
+    )
+    extents = sum(file.extents or 0 for file in files)
+    words = [binary(size), f"{binary(allocated)} on disk" if allocated < size else ""]
+    words += [counted(extents, "extent")]
+    words += [f"{binary(shared)} shared" if shared else ""]
+    words += [f"{binary(encoded)} compressed" if encoded else ""]
+    return ", ".join(word for word in words if word)
+
+
+def _special(tree: Tree) -> str:
+    more = f" and {n:,} more" if (n := tree.special_count - len(tree.special)) else ""
+    return f"left alone, being no regular file: {', '.join(tree.special)}{more}"
+
+
+def _price(tree: Tree, lot: Lot, needed: Room, host: Filesystem) -> Iterator[Note]:
+    yield Note(f"up to {binary(needed.free)} must be free meanwhile, {limits.have(host)}")
+    yield from limits.notes(host)
+    yield from limits.errors(host.condition)
+    if needed.kept:
+        text = f"up to {binary(needed.kept)} more stay in use afterwards:"
+        shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
+        encoded = "what was compressed no longer is" if lot.encoded else ""
+        yield Note(f"{text} {'; '.join(why for why in (shared, encoded) if why)}", "V707")
+    yield Note("revert cannot take it back", "V709")
+    if not tree.holders_seen:
+        yield Note("only root can see whether anything uses them; apply looks before it begins")
+    for limit in tree.limits:
+        yield Note(limit)
+
+
+def _spared(spec: Spec, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Finding]:
+    """A row for each that is left as it is, up to NAMED; of the rest the number."""
+    for file, why in left[:NAMED]:
+        yield _blocked(f"{spec.name}/{file.path}", why)
+    if rest := len(left[NAMED:]):
+        text = f"{counted(rest, 'more file')} that cannot be rewritten now"
+        yield _blocked(f"{spec.name}/...", _Why(text, "", "V708"))
+
+
+def _blocked(subject: str, why: _Why) -> Finding:
+    return Finding(Op.BLOCKED, subject, f"not rewritten: {why.text}", why.hint, why.code)
+
+
+def _hindered(tree: Tree, lot: Lot) -> Iterator[tuple[CowFile, _Why]]:
+    for file in lot.hindered:
+        yield file, _why(file)
+    known = {file.path: file for file in lot.largest}
+    for name, who in open_elsewhere(tree, lot):
+        if name in known or name in lot.first:
+            yield known.get(name) or CowFile(name, 0), _part(who)
+
+
+def _why(file: CowFile) -> _Why:
+    if file.holders:
+        return _in_use(file)
+    if file.shown:
+        more = f" and {n:,} more" if (n := len(file.shown) - 1) else ""
+        return _Why(f"it is {file.shown[0]}{more}", ELSEWHERE["mounted"], "V713")
+    if file.exported:
+        text = f"{file.exported} is exported by NFS, and what a client has open is not seen here"
+        return _Why(text, ELSEWHERE["exported"], "V714")
+    return _protected(file)
+
+
+def _in_use(file: CowFile) -> _Why:
+    who = " and ".join(file.holders)
+    hint = "shut the machine down" if "qemu" in who else "have it closed"
+    return _Why(f"in use by {who}", f"{hint}, then apply again", "V702")
+
+
+def _part(of: CowFile) -> _Why:
+    who = " and ".join(of.holders)
+    return _Why(f"it is one image with {of.path}, in use by {who}", "shut the machine down", "V705")
+
+
+def _protected(file: CowFile) -> _Why:
+    if file.obstacle == "hard links":
+        return _Why(
+            "it has more than one name (hard links), and the others would keep the old data",
+            "keep one name, or accept it with `existing: keep`",
+            "V703",
+        )
+    if file.obstacle == "sealed":
+        return _Why("fs-verity seals it for good", "accept it with `existing: keep`", "V704")
+    attribute = "i" if file.obstacle == "immutable" else "a"
+    return _Why(f"it is {file.obstacle}", f"chattr -{attribute} allows it", "V704")
+
+
+def _no_room(file: CowFile, host: Filesystem) -> _Why:
+    alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
+    needed = room(alone, ()).free
+    return _Why(
+        f"{binary(needed)} must be free, {limits.have(host)}",
+        limits.remedy(host, "make room, or move it to another disk"),
+        "V706",
+    )
+
+
+def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+    """The images of the directory, whichever of them are left out."""
+    yield Images(see(Locate(spec.path)).path, spec.aim, spec.apart)
+
+
+KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"), places=places)
+"""Needs the one that decides what the directory hands on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An image of several files: the one that names the others, and all that they name in turn."""
+
+    path: str
+    what: str
+    others: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """``win11.qcow2 and 2 backing files``."""
+        count = len(self.others)
+        return f"{self.path} and {count} {self.what}{'s' * (count != 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes: what must be ``free`` at one time, of which ``kept`` is not given back.
+
+    The largest image lies there twice while it is rewritten. What snapshots or
+    clones share stays theirs; what was compressed takes its whole size.
+    """
+
+    free: int
+    kept: int
+
+
+def chains(tree: Tree) -> tuple[Chain, ...]:
+    """The images of several files, but for those that are part of another one."""
+    direct = {parts.path: parts for parts in tree.parts}
+    inner = {other for parts in tree.parts for other in parts.others}
+    return tuple(_chain(parts, direct) for parts in tree.parts if parts.path not in inner)
+
+
+def _chain(of: Parts, direct: Mapping[str, Parts]) -> Chain:
+    found: dict[str, None] = {}
+    pending, whats = [of], {of.what}
+    while pending:
+        for name in pending.pop().others:
+            if name not in found and name != of.path:
+                found[name] = None
+                if name in direct:
+                    pending.append(direct[name])
+                    whats.add(direct[name].what)
+    return Chain(of.path, whats.pop() if len(whats) == 1 else "more file", tuple(found))
+
+
+def open_elsewhere(tree: Tree, lot: Lot) -> Iterator[tuple[str, CowFile]]:
+    """Parts of images that nobody has open, each with another part that somebody has."""
+    held = {file.path: file for file in (*lot.hindered, *tree.cow.hindered) if file.holders}
+    held |= {file.path: file for file in tree.held_parts}
+    known = {file.path for file in lot.hindered}
+    for chain in _every_chain(tree) if held else ():
+        names = (chain.path, *chain.others)
+        who = next((held[name] for name in names if name in held), None)
+        for name in names if who else ():
+            if name not in held and name not in known and not name.startswith("/"):
+                known.add(name)
+                yield name, who  # type: ignore[misc] # there is someone, or no name
+
+
+def _every_chain(tree: Tree) -> Iterator[Chain]:
+    """Also those within another: a base may be open although nothing above it is."""
+    direct = {parts.path: parts for parts in tree.parts}
+    return (_chain(parts, direct) for parts in tree.parts)
+
+
+def room(lot: Lot, without: Sequence[CowFile]) -> Room:
+    """What rewriting a lot takes, but for some of its files."""
+    left = {file.path for file in without}
+    largest = next((file.allocated for file in lot.largest if file.path not in left), None)
+    if largest is None:  # all that are known by size are left out: none of the rest is larger
+        largest = lot.largest[-1].allocated if lot.largest else 0
+    kept = lot.kept - sum(file.kept for file in without)
+    return Room(needed(largest) + max(kept, 0), max(kept, 0))
+
+
+def too_large(lot: Lot, without: Sequence[CowFile], free: int) -> tuple[CowFile, ...]:
+    """Of the largest files of a lot those that must be left out, for the rest to have room."""
+    left = {file.path for file in without}
+    found: list[CowFile] = []
+    for file in lot.largest:
+        if room(lot, (*without, *found)).free <= free:
+            break
+        if file.path not in left:
+            found.append(file)
+    return tuple(found)

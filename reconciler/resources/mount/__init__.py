@@ -1,0 +1,1 @@
+"""Mount options of a Btrfs filesystem, in /etc/fstab and live."""

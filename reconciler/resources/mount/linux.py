@@ -1,0 +1,218 @@
+"""/etc/fstab, of which one field of one line changes; live options, one at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.facts.host import Verdict
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import fstab, mountinfo, options
+from reconciler.linux import files, filesystems, inode, mountapi, process
+
+if TYPE_CHECKING:
+    from reconciler.resources.mount.places import FstabOptions, LiveOption
+
+
+PATH = "/etc/fstab"
+
+BACKUP = "/var/lib/vmtune/fstab.before"
+
+
+def lines() -> tuple[fstab.Line, ...]:
+    """The entries as of now; none where there is no such file."""
+    try:
+        return fstab.parse(files.read(PATH) or b"")
+    except PermissionError:
+        raise NotVisible(f"{PATH} is not readable") from None
+
+
+def options_of(place: FstabOptions, entries: tuple[fstab.Line, ...]) -> str | None:
+    """The options of the one line for a mount point; None when there is not exactly one."""
+    found = [line.options for line in entries if line.target == place.target]
+    return found[0] if len(found) == 1 else None
+
+
+def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
+    """Why the file cannot be replaced by a new one of its name; "" when nothing is known to hinder.
+
+    rename(2): EBUSY onto a mount point, EPERM in or onto what chattr(1) made
+    immutable, EROFS; a hard link would go on holding the old lines.
+    """
+    path = os.path.realpath(PATH)
+    named = PATH if path == PATH else f"{PATH} is {path}, which"
+    folder = os.path.dirname(path)
+    if path.startswith("/nix/store/"):
+        return f"{named} is made by NixOS"
+    if mountinfo.at(mounted, path):
+        return f"{named} is a mount point"
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{named} is on a read-only filesystem"
+    if _is_fixed(path, 0) or _is_fixed(folder, os.O_DIRECTORY):
+        return f"{named} is immutable or append-only, or its directory is"
+    if os.path.exists(path) and os.stat(path).st_nlink > 1:
+        return f"{named} has another name (a hard link), which would keep the old lines"
+    return ""
+
+
+def _is_fixed(path: str, extra: int) -> bool:
+    """By chattr(1) +i or +a; no filesystem without such flags has them set."""
+    with suppress(OSError), inode.opened(path, extra=extra) as fd:
+        return bool(inode.flags(fd) & (inode.IMMUTABLE | inode.APPEND))
+    return False
+
+
+def put(place: FstabOptions, have: str | None, want: str | None) -> None:
+    """Replace the options of that one line, after findmnt(8) found nothing new wrong with it."""
+    data = files.read(PATH) or b""
+    found = [line for line in fstab.parse(data) if line.target == place.target]
+    if len(found) != 1 or found[0].options != have or want is None:
+        raise HostError(f"{PATH} changed: the line for {place.target} is not what it was")
+    try:
+        new = fstab.with_options(data, found[0].number, want)
+    except ValueError as error:
+        raise HostError(f"{PATH}:{found[0].number}: {error}") from None
+    _try(place.target, have or "", want)
+    _verify(data, new)
+    os.makedirs(os.path.dirname(BACKUP), mode=0o755, exist_ok=True)
+    files.replace(BACKUP, data, mode=0o600)
+    files.replace(PATH, new, expected=data)  # findmnt took its time: an editor may have saved
+
+
+def _try(target: str, have: str, want: str) -> None:
+    """Have the running kernel judge each new option, on the live mount where it only tells there.
+
+    A line that the kernel refuses boots to a read-only root, without a shell.
+    """
+    old = options.for_filesystem(have)
+    new = tuple(token for token in options.for_filesystem(want) if token not in old)
+    verdict = kernel_takes(new) if new else None
+    if verdict and verdict.takes is False:
+        raise HostError(verdict.text)
+    mount = mountinfo.at(filesystems.mounts(), os.path.realpath(target))
+    if verdict and verdict.takes is None and mount and mount.fstype == "btrfs":
+        for token in new:
+            try:
+                mountapi.reconfigure(mount.target, token)
+            except OSError as error:
+                raise HostError(f"the kernel refuses {token}: {error.strerror}") from error
+
+
+def _verify(old: bytes, new: bytes) -> None:
+    """Errors of ``findmnt --verify`` before and after: old faults are not ours to judge."""
+    if not process.find("findmnt"):
+        return
+    after = _faults(new)
+    before = _faults(old) if after else []
+    if fresh := [fault for fault in after if fault not in before]:
+        raise HostError(f"findmnt --verify finds fault with the new {PATH}: {'; '.join(fresh)}")
+
+
+def faults() -> tuple[tuple[str, str], ...]:
+    """Mount point and text of each error that findmnt(8) finds in the file as it is."""
+    found, target = [], ""
+    for line in _verified(files.read(PATH) or b"").splitlines():
+        words = line.strip()
+        if words.startswith("[E]"):
+            found.append((target, words.removeprefix("[E]").strip()))
+        elif words.startswith("findmnt:") and "parse error" in words:
+            found.append(("", words.removeprefix("findmnt:").strip()))
+        elif line[:1] == "/":
+            target = words
+    return tuple(found)
+
+
+def _faults(data: bytes) -> list[str]:
+    """Lines that findmnt marks [E]rror, but of a source that it cannot reach.
+
+    No source is changed here; and where no udev names UUIDs, whether one is found depends on
+    how old libblkid's cache is.
+    """
+    lines = (line.strip() for line in _verified(data).splitlines())
+    return [line for line in lines if line.startswith("[E]") and "unreachable" not in line]
+
+
+def _verified(data: bytes) -> str:
+    """All that findmnt has to say; 2.38 prints it on stdout, newer ones on stderr."""
+    fd = os.memfd_create("fstab", 0)
+    try:
+        os.write(fd, data)
+        path = f"/proc/{os.getpid()}/fd/{fd}"
+        done = process.run("findmnt", "--verify", "--tab-file", path)
+    finally:
+        os.close(fd)
+    return (done.stdout + done.stderr).replace(path, PATH)
+
+
+_NONSENSE = "vmtune-asks-nonsense"
+
+
+def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
+    """The option as mountinfo shows it, "" when it shows none: never the words of fstab."""
+    mount = mountinfo.at(mounted, place.target)
+    if mount is None:
+        raise NotVisible(f"{place.target} is not mounted")
+    option = options.option(place.name)
+    shown = mount.options if option.per_mount else mount.super_options
+    return mountinfo.option(shown, option.rivals) or ""
+
+
+def put_live(place: LiveOption, have: str, want: str) -> None:
+    """Change one option of the mounted filesystem; every other live flag stays."""
+    option = options.option(place.name)
+    asked = want or option.off
+    if not asked:
+        raise HostError(f"nothing takes {have} back while {place.target} is mounted")
+    try:
+        if place.name == "atime":  # one field of three values, and never unset
+            mountapi.set_mount_flag(place.target, asked, on=True)
+        elif option.per_mount:
+            mountapi.set_mount_flag(place.target, want or have, on=bool(want))
+        else:
+            mountapi.reconfigure(place.target, asked)
+    except OSError as error:
+        raise HostError(
+            f"the kernel refuses {asked} on {place.target}: {error.strerror}",
+            "/etc/fstab was not touched",
+        ) from error
+    now = live(place, filesystems.mounts())
+    if now != want:
+        raise HostError(
+            f"the kernel said yes to {asked}, but shows {now or 'no ' + place.name}",
+            "/etc/fstab was not touched",
+        )
+
+
+def kernel_takes(tokens: tuple[str, ...]) -> Verdict:
+    """Each option in a context of its own that is never mounted; Hidden without root.
+
+    Kernels before 6.8 parse Btrfs options only when mounting: they take
+    nonsense here, and so prove nothing.
+    """
+    release = ".".join(os.uname().release.split(".")[:2])
+    try:
+        if _complaint(_NONSENSE) is None:
+            return Verdict(None, f"kernel {release} tells only when it mounts")
+        complaints = [(token, _complaint(token)) for token in tokens]
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            raise NotVisible("only root may ask the kernel about mount options") from None
+        return Verdict(None, f"kernel {release} cannot be asked ({error.strerror})")
+    refused = [f"{token}: {complaint}" for token, complaint in complaints if complaint is not None]
+    if refused:
+        return Verdict(False, f"kernel {release} refuses {'; '.join(refused)}")
+    return Verdict(True, f"kernel {release} accepts {','.join(tokens)}")
+
+
+def _complaint(token: str) -> str | None:
+    context = mountapi.new_context("btrfs")
+    try:
+        mountapi.set_option(context, token)
+    except OSError as error:
+        return error.strerror
+    finally:
+        os.close(context)
+    return None

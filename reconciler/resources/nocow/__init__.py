@@ -1,0 +1,1 @@
+"""Directories whose new files are written in place (chattr +C)."""

@@ -1,0 +1,252 @@
+"""Directories whose new files are written in place (chattr +C).
+
+Btrfs copies every block it rewrites to a new place, so an image rewritten at
+random turns into fragments. The attribute is inherited when a file is
+created: it takes effect on an empty file or on a directory, for what is made
+there from then on. A file that has data keeps what it had, although chattr
+says nothing and exits with 0. Files written in place have no checksums: what
+a disk returns wrongly is neither noticed nor healed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import directory as directory_place
+from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.model import Desired
+from reconciler.engine.resource import Kind
+from reconciler.facts import limits, locate
+from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
+from reconciler.facts.tree import NAMED, NONE_LEFT
+from reconciler.formats.sizes import counted
+from reconciler.resources.nocow.places import Below
+from reconciler.resources.subvolume.places import becomes
+from reconciler.value import dataclass, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.engine.model import Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
+    from reconciler.facts.host import Filesystem, Location
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``name`` as the user wrote it, ``path`` absolute."""
+
+    name: str
+    path: str
+    allow: frozenset[str]
+    wanted: bool
+    apart: tuple[str, ...]
+    """Paths below this one that are declared on their own."""
+    around: tuple[str, ...]
+    """Paths above this one that are declared nocow: what is made below them inherits it."""
+    subvolume: bool
+    """The path is to be a subvolume of its own, made by the kind of that name."""
+    own: tuple[str, ...]
+    """Paths above this one that are to be subvolumes, and are made as such."""
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    data = item.data
+    if data.get("compression") or "nocow" not in item.marks:
+        return None  # one kind says what a directory's attributes should be
+    below = (other.path for other in items.below(item.path))
+    above = items.above(item.path)
+    return Spec(
+        item.name,
+        item.path,
+        frozenset(data.get("allow", ())),
+        data["nocow"],
+        tuple(below),
+        tuple(other.path for other in above if other.data.get("nocow")),
+        bool(data.get("subvolume")),
+        tuple(other.path for other in above if other.data.get("subvolume")),
+    )
+
+
+def want(spec: Spec, see: HostView) -> Iterator[Said]:
+    """The directory, made where missing, with +C; and what already lies below it."""
+    ground = locate.ground(spec.path, see, ", which does not copy on write by itself")
+    if not isinstance(ground, tuple):
+        yield ground
+        return
+    where, host = ground
+    if refusal := _standing_in_the_way(where) or _unsafe(spec, where.path, host, see):
+        yield refusal
+        return
+    have = see(Directory(where.path))
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    if not have or have.nocow != spec.wanted:
+        if refusal := _risk(spec, where.path, host, see):
+            yield refusal
+            return
+        yield from _prices(spec, where.path, host, see)
+    elif spec.wanted:
+        yield from _since(spec, where.path, host, see)
+    if not spec.subvolume:
+        yield from directory_place.on_the_way(where, see, spec.around, spec.own)
+    yield from _directory(spec, where, have)
+    if spec.wanted:
+        yield from _contents(spec, see, Below(where.path, spec.apart))
+    else:
+        yield from _left_below(spec, where, see)
+
+
+def _standing_in_the_way(where: Location) -> Refusal | None:
+    if where.kind not in {"directory", "missing"}:
+        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if where.path in directory_place.TOO_WIDE or where.is_home:
+        return Refusal(
+            f"{where.path} holds far more than images, and all of it would lose its checksums",
+            "declare the directory that holds the images",
+            "V105",
+        )
+    return None
+
+
+def _unsafe(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+    """Why nothing may be changed on a filesystem that is not whole; no `allow` accepts that."""
+    refusal = limits.refusal(host.condition, host.profiles)
+    if not refusal or not (spec.wanted or host.condition.failed):
+        return None
+    have = see(Directory(path))
+    if not have or have.nocow != spec.wanted:
+        return refusal
+    return refusal if spec.wanted and see(Below(path, spec.apart)).count else None
+
+
+def _risk(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+    """Named risks that must be allowed by name before anything is changed."""
+    redundant = _redundant(host)
+    if spec.wanted and redundant and "raid" not in spec.allow:
+        return Refusal(
+            f"data is kept as {redundant}: without checksums a bad copy is read as "
+            "often as the good one, and scrub cannot tell which is which",
+            "to accept that, write `allow: [raid]`",
+            "V102",
+        )
+    taken = _snapshots(spec, path, see)
+    if spec.wanted and taken and "snapshots" not in spec.allow:
+        return Refusal(
+            f"{', '.join(taken)}: after each one every block is copied once more, so images "
+            "fragment as before, and have no checksums either",
+            _kept_out(spec),
+            "V103",
+        )
+    return None
+
+
+def _kept_out(spec: Spec) -> str:
+    if spec.subvolume:
+        return "a subvolume in no snapshot keeps images out; `allow: [snapshots]` accepts them"
+    return "`subvolume: true` keeps images out of them; `allow: [snapshots]` accepts it"
+
+
+def _snapshots(spec: Spec, path: str, see: HostView) -> tuple[str, ...] | None:
+    """Of the subvolume that it is in, or will be; None where that cannot be seen."""
+    if spec.subvolume and becomes(path, see):
+        return ()
+    return see.maybe(SnapshotsOf(path))
+
+
+def _prices(spec: Spec, path: str, host: Filesystem, see: HostView) -> Iterator[Said]:
+    if not spec.wanted:
+        return
+    if not host.profiles:
+        yield Note("the data profile could not be seen; DUP and RAID would heal no errors", "V102")
+    if _redundant(host):
+        yield Note("allowed: raid. Errors on one of the copies will not be healed", "V102")
+    taken = _snapshots(spec, path, see)
+    if taken:
+        yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
+    if taken is None:
+        yield Note("whether its subvolume is snapshotted only root can see; apply looks")
+    yield from limits.errors(host.condition)
+
+
+def _since(spec: Spec, path: str, host: Filesystem, see: HostView) -> Iterator[Said]:
+    """Risks that nobody allowed and that came after the attribute, or were there before vmtune."""
+    if unsafe := limits.refusal(host.condition, host.profiles):
+        yield Note(f"{unsafe.text}; {unsafe.hint}", unsafe.code)
+    if (redundant := _redundant(host)) and "raid" not in spec.allow:
+        text = f"data is kept as {redundant}: errors on one of the copies will not be healed"
+        yield Note(f"{text}; to accept that, write `allow: [raid]`", "V102")
+    taken = _snapshots(spec, path, see)
+    if taken and "snapshots" not in spec.allow:
+        text = f"{', '.join(taken)}: images fragment as before, and have no checksums"
+        yield Note(f"{text}; to accept that, write `allow: [snapshots]`", "V103")
+
+
+def _redundant(host: Filesystem) -> str:
+    return "/".join(sorted(limits.REDUNDANT.intersection(host.profiles)))
+
+
+def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Said]:
+    if have is None:
+        new = Folder(
+            nocow=spec.wanted,
+            compression="",
+            mode=directory_place.mode(directory_place.MODE, where),
+            **directory_place.owner(where),
+        )
+    else:
+        new = replace(have, nocow=spec.wanted, compression="" if spec.wanted else have.compression)
+    why = f"the kernel refuses nocow beside compression {have.compression}" if have else ""
+    is_in_the_way = have and have.compression and spec.wanted
+    part = {"nocow": spec.wanted}
+    yield Desired(Directory(where.path), new, why if is_in_the_way else "", part=part)
+    if new == have:
+        yield Summary("new files are written in place" if spec.wanted else "copy-on-write")
+    elif spec.wanted:
+        yield Summary("new files will be written in place, without checksums")
+    else:
+        yield Summary("new files will be copy-on-write; those there now stay nocow")
+
+
+def _left_below(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
+    tree = see.maybe(TreeOf(where.path, spec.apart))
+    if tree and (count := tree.nocow_directories):
+        below = counted(count, "directory", "directories")
+        yield Note(
+            f"{below} below still nocow, and so will be new files there: `chattr -C` on each, or "
+            "declare it too"
+        )
+
+
+def _contents(spec: Spec, see: HostView, below: Below) -> Iterator[Said]:
+    tree = see(TreeOf(below.path, below.apart))
+    yield Desired(below, NONE_LEFT)
+    if not tree.plain.is_whole:
+        text = f"only the first {len(tree.plain.named):,} of what is below are named"
+        yield Note(f"{text}: revert leaves all of it nocow")
+    for name in tree.subvolumes:
+        text = "a subvolume of its own: new files in it are copy-on-write"
+        hint = f"if it holds images, declare {spec.name}/{name} as a path too"
+        yield Note(f"{name}: {text}; {hint}", "V106")
+    for name in tree.mounts:
+        yield Note(f"{name}: another mount, not looked into")
+    held = limits.leased_findings(tree, spec.name)
+    for name in tree.unseen.named[:NAMED]:
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V107")
+    if (rest := tree.unseen.count - NAMED) > 0:
+        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
+        yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")
+
+
+def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+    """The directory, and what lies below it."""
+    path = see(Locate(spec.path)).path
+    yield Directory(path)
+    yield Below(path, spec.apart)
+
+
+KIND = Kind("nocow", "paths", parse, want, places=places)

@@ -1,0 +1,61 @@
+"""What lies below a nocow directory: the place of nocow besides the directory itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.facts.tree import NameList
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Below(Place[NameList]):
+    """Directories and empty files below a nocow directory that lack the attribute.
+
+    They were there before it was set, and inherit nothing; unlike files with
+    data they can still take it. Those in ``apart`` (absolute) are declared on
+    their own and left out.
+    """
+
+    path: str
+    apart: tuple[str, ...] = ()
+    rank: ClassVar[int] = 11
+    in_words: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        return "below it"
+
+    @property
+    def full(self) -> str:
+        return f"below {self.path}"
+
+    def words(self, value: NameList) -> str:
+        if not value.count:
+            return "nocow"
+        named = ", ".join(value.named[:3]) + (", ..." if value.count > 3 else "")  # noqa: PLR2004
+        return f"{value.count:,} copy-on-write ({named})"
+
+    def half_done(self, have: NameList, now: NameList, want: NameList) -> bool:
+        """Some of them set, others not yet."""
+        return want.is_left_of(now) and now.is_left_of(have)
+
+    def thing(self, see: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
+    def covers(self, other: Place[Any]) -> bool:
+        """All that lies below the directory is to be nocow, but what is declared apart."""
+        path = getattr(other, "path", "")
+        return (
+            type(other).__name__ in {"Directory", "Below", "Images"}
+            and is_at_or_below(path, self.path)
+            and not any(is_at_or_below(path, top) for top in self.apart)
+        )
+
+    def stays(self, original: NameList) -> bool:
+        """Each entry may have become part of something else."""
+        return bool(original.count)

@@ -1,0 +1,1 @@
+"""Directories of images that are subvolumes of their own."""

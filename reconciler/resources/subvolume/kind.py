@@ -1,0 +1,320 @@
+"""Directories of images that are subvolumes of their own.
+
+A snapshot of a subvolume holds none of the subvolumes inside it. Images that
+have one to themselves are left out of the snapshots that snapper, Timeshift
+or btrbk take of what is around them, and so stay written in place: the first
+write to a block that a snapshot shares is always copied. A missing path is
+made as a subvolume; a directory is turned into one, its files sharing their
+data with the old ones until those are removed, so that none is copied.
+
+A rollback of the subvolume around it puts a snapshot in its place. What is a subvolume inside is
+in no snapshot, so it stays in the old one, with all images, and the path becomes an empty stub in
+which nothing can be made. A subvolume at the top level of the filesystem survives that: it has a
+line of its own in /etc/fstab (subvol=...), which mounts it at the path whatever is around it. To
+make one: mount the top level (mount -o subvolid=5), `btrfs subvolume create` there, move the
+images, and add the line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import directory as directory_place
+from reconciler.engine.model import Desired
+from reconciler.engine.resource import Kind
+from reconciler.facts import limits, locate
+from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED, Locate, SnapshotsOf
+from reconciler.formats.sizes import binary, counted
+from reconciler.resources.subvolume.places import MOST_ENTRIES, ContentsOf, Subvolume
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.engine.model import Said
+    from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
+    from reconciler.facts.host import Filesystem, Location
+    from reconciler.facts.host_view import HostView
+    from reconciler.resources.subvolume.places import Contents
+
+
+_NAMED = 3
+
+_A_FILE = 16 << 10
+"""Bytes of metadata that a file may take: its inode, name, extents and extended attributes."""
+
+_AT_LEAST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """``path`` is absolute; ``wanted`` is what the entry says."""
+
+    path: str
+    wanted: bool
+    nocow: tuple[str, ...]
+    """Paths above this one that are declared nocow: what is made below them inherits it."""
+    own: tuple[str, ...]
+    """Paths above this one that are to be subvolumes too, and are made as such."""
+    rewrites: bool
+    """Whether the entry has its images written anew, which gives them new files."""
+
+
+def parse(item: Item, items: Items) -> Spec | None:
+    if "subvolume" not in item.marks:
+        return None
+    above = items.above(item.path)
+    return Spec(
+        item.path,
+        item.data["subvolume"],
+        tuple(other.path for other in above if other.data.get("nocow")),
+        tuple(other.path for other in above if other.data.get("subvolume")),
+        _rewrites(item.data),
+    )
+
+
+def _rewrites(data: Mapping[str, Any]) -> bool:
+    asked = data.get("existing", "report")
+    return bool(data.get("nocow")) and (
+        asked == "rewrite" or (asked == "report" and "rewrite-images" in data.get("allow", ()))
+    )
+
+
+def want(spec: Spec, see: HostView) -> Iterator[Said]:
+    """The path as a subvolume, made where missing, turned where it is a directory."""
+    ground = locate.ground(spec.path, see, ", which has no subvolumes")
+    if not isinstance(ground, tuple):
+        yield ground
+        return
+    where, host = ground
+    place = Subvolume(
+        where.path,
+        directory_place.mode(directory_place.MODE, where),
+        **directory_place.owner(where),
+    )
+    have = see(place)
+    if not spec.wanted:
+        yield from _not_asked_for(have)
+        return
+    if have != SUBVOLUME and (refusal := _refused(spec, where, host, have, see)):
+        yield refusal
+        return
+    if have == DIRECTORY and (hidden := see(ContentsOf(where.path)).unseen):
+        yield Finding(Op.UNKNOWN, "", f"{_named(hidden)}: not readable")
+        return
+    if where.path != spec.path:
+        yield Note(f"is {where.path}")
+    yield from directory_place.on_the_way(where, see, spec.nocow, spec.own)
+    yield Desired(place, SUBVOLUME)
+    yield from _told(where, have, see)
+    if have in {MISSING, DIRECTORY}:
+        yield Note(_LEFT_BEHIND, "V621")
+        yield from _limits(host)
+
+
+def _not_asked_for(have: str) -> Iterator[Said]:
+    yield Summary("left as it is")
+    if have in {SUBVOLUME, UNFINISHED}:
+        yield Note("is a subvolume; vmtune turns none back into a directory", "V603")
+
+
+def _told(where: Location, have: str, see: HostView) -> Iterator[Said]:
+    if have == SUBVOLUME:
+        yield Summary("in no snapshot of what is around it")
+    elif have == UNFINISHED:
+        yield Summary("what it was before is removed")
+    else:
+        yield Summary("will be in no snapshot of what is around it")
+    if have == DIRECTORY:
+        taken = see.maybe(SnapshotsOf(where.path))
+        if taken:
+            yield Note(
+                f"{', '.join(taken)}: they keep what is in it now, and what they share with an "
+                "image is copied once more when it is written to",
+                "V604",
+            )
+        inside = see(ContentsOf(where.path))
+        if inside.entries:
+            yield Note("no data is copied; nothing may use the files meanwhile")
+        if not inside.all_seen:
+            yield Note("only root can see whether anything uses it; apply looks before it begins")
+        for limit in inside.limits:
+            yield Note(limit)
+
+
+_LEFT_BEHIND = (
+    "a rollback of the subvolume around it leaves it in the old one, and an empty stub here; a "
+    "subvolume at the top level with its own line in /etc/fstab (subvol=...) stays where it is"
+)
+
+
+def _limits(host: Filesystem) -> Iterator[Note]:
+    """Quotas of the subvolume around it, which a new one is outside of."""
+    quota = host.quota
+    if quota.simple:  # a new subvolume gets the parent qgroups of the one around it
+        limits = [limit for limit in quota.limits if limit.qgroup.startswith("0/")]
+    else:
+        limits = list(quota.limits)
+    for limit in limits:
+        yield Note(f"it will be outside of a limit: {limit.words}", "V622")
+    if quota.unseen:
+        yield Note("whether it will be outside of limits of qgroups only root can see", "V622")
+
+
+def _refused(
+    spec: Spec, where: Location, host: Filesystem, have: str, see: HostView
+) -> Refusal | None:
+    if where.kind not in {"directory", "missing"}:
+        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if where.path in directory_place.TOO_WIDE or where.is_home:
+        return Refusal(
+            f"{where.path} holds far more than images", "declare the directory of images", "V605"
+        )
+    if unsafe := limits.refusal(host.condition, host.profiles):
+        return unsafe
+    if host.read_only:
+        return Refusal(f"{where.path} is on a read-only mount or subvolume", "", "V606")
+    if have in {MISSING, UNFINISHED}:
+        return None
+    inside = see(ContentsOf(where.path))
+    return (
+        _left(where, inside)
+        or _fixed(inside)
+        or _kept_from(inside)
+        or _short(inside, host)
+        or _in_use(inside)
+        or _as_they_are(spec, inside)
+    )
+
+
+def _left(where: Location, inside: Contents) -> Refusal | None:
+    """What no run may remove: an earlier one could not tell which of the two is the good one."""
+    if not inside.left:
+        return None
+    from shlex import quote  # noqa: PLC0415 - hardly ever needed
+
+    return Refusal(
+        f"{inside.left} was to take its place, and may hold what was written then",
+        f"copy what you want to keep into {where.path}, then: "
+        f"btrfs subvolume delete {quote(inside.left)}",
+        "V614",
+    )
+
+
+def _fixed(inside: Contents) -> Refusal | None:
+    """What a directory cannot be moved away from."""
+    if inside.mounted or inside.shown:
+        where = _named(inside.shown)
+        seen = "it is a mount point" if inside.mounted else f"it, or what is in it, is {where}"
+        return Refusal(
+            f"{seen}; the mount would go on showing the old directory",
+            "stop the container or service that has this mount, or unmount it",
+            "V607",
+        )
+    if found := (*inside.subvolumes, *inside.mounts):
+        return Refusal(
+            f"{_named(found)} in it: another subvolume or mount, which cannot come along",
+            "move it out first, or declare the directories beside it",
+            "V608",
+        )
+    return None
+
+
+def _kept_from(inside: Contents) -> Refusal | None:
+    """What no other subvolume can have as it is here."""
+    if inside.outside:
+        return Refusal(
+            f"{_named(inside.outside)}: hard links, with other names outside the directory; none "
+            "reaches into another subvolume",
+            "remove the other names, or copy the file",
+            "V609",
+        )
+    if inside.special:
+        return Refusal(
+            f"{_named(inside.special)}: a socket, FIFO or device, which belongs to a program",
+            "end the program and remove it",
+            "V610",
+        )
+    if inside.too_many:
+        return Refusal(
+            f"more than {MOST_ENTRIES:,} files and directories, which cannot be held still at once",
+            "make a subvolume by hand while nothing uses them, and move them in",
+            "V611",
+        )
+    return None
+
+
+def _short(inside: Contents, host: Filesystem) -> Refusal | None:
+    needed = _AT_LEAST + inside.entries * _A_FILE
+    if host.free >= needed:
+        return None
+    return Refusal(
+        f"{binary(host.free)} are free, and {counted(inside.entries, 'entry', 'entries')} need "
+        f"{binary(needed)} of metadata",
+        "make room first",
+        "V612",
+    )
+
+
+def _in_use(inside: Contents) -> Refusal | None:
+    if inside.users:
+        return Refusal(
+            f"in use by {_named(inside.users)}: who works in a directory goes on in the old one",
+            "end that, or change to another directory, and try again",
+            "V613",
+        )
+    if inside.opened:
+        return Refusal(
+            f"in use: {_named(inside.opened)}",
+            "end that (shut the machine down, swapoff, losetup -d), then apply again",
+            "V615",
+        )
+    if inside.exported:
+        return Refusal(
+            f"{_named(inside.exported)} is exported by NFS, and what a client has open is not seen "
+            "here",
+            "stop what uses it there, take the export back (exportfs -u), then apply again",
+            "V616",
+        )
+    if inside.unlooked:
+        return Refusal(
+            f"what is in use cannot be told: {inside.unlooked[0]}",
+            "apply where root may look at every mount, outside of a container",
+            "V617",
+        )
+    return None
+
+
+def _as_they_are(spec: Spec, inside: Contents) -> Refusal | None:
+    """Files that cannot be given to another subvolume with all that they have."""
+    if inside.fixed:
+        return Refusal(
+            f"{_named(inside.fixed)}: it cannot be moved",
+            "take the attribute away first (chattr -i -a)",
+            "V618",
+        )
+    if inside.unclonable:
+        by_hand = "copy it to a new name with `cp --reflink=never`, and that over it"
+        hint = "the rewriting of this entry gives it a new file: apply, then apply again"
+        return Refusal(
+            f"{_named(inside.unclonable)}: written without checksums (mount option nodatasum), and "
+            "a new file gets some: they cannot share data",
+            hint if spec.rewrites else by_hand,
+            "V619",
+        )
+    return None
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+    """The path itself."""
+    yield Subvolume(see(Locate(spec.path)).path, 0, 0, 0)
+
+
+KIND = Kind("subvolume", "paths", parse, want, places=places)

@@ -1,0 +1,125 @@
+"""A path as a subvolume of its own: the place, and what decides whether it can become one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from reconciler.engine.place import Place, directory_thing
+from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
+from reconciler.facts.host_view import Fact
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Subvolume(Place[str]):
+    """Whether a path is a subvolume of its own: MISSING, DIRECTORY, UNFINISHED or SUBVOLUME.
+
+    One that is made gets ``mode``, ``uid`` and ``gid``; one that a directory
+    is turned into keeps the directory's.
+    """
+
+    path: str
+    mode: int = field(compare=False)
+    uid: int = field(compare=False)
+    gid: int = field(compare=False)
+    remakes: ClassVar[bool] = True
+    rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Behind the directories it lies in."""
+        return (self.rank, self.path)
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: str) -> str:
+        if value == UNFINISHED:
+            return "subvolume, the old directory still beside it"
+        return value
+
+    def half_done(self, have: str, now: str, want: str) -> bool:
+        """Turned, but what it was is not removed yet."""
+        del have
+        return now == UNFINISHED and want == SUBVOLUME
+
+    def thing(self, see: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, see)
+
+    def stays(self, original: str) -> bool:
+        """It may hold images by now; and a subvolume is a directory to whoever uses it."""
+        del original
+        return True
+
+
+MOST_ENTRIES = 50_000
+"""Files and directories that one turn can hold still: each file is held open meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a directory holds, as far as it decides whether it can become a subvolume.
+
+    The names are relative, sorted. ``outside`` are
+    files with hard links outside, ``special`` FIFOs, sockets and devices,
+    ``shown`` how other mounts hold the directory or what lies in it, in words,
+    ``users`` the programs that stand in it, as far as they can be seen, ``opened`` files that are
+    open, with by whom, ``exported`` directories by which NFS clients reach it or a part of it.
+    ``fixed`` files are immutable, append-only or sealed, ``unclonable`` ones have no checksums
+    where a new file gets some.
+    ``left`` is a subvolume beside it that a turn was to make of it and that
+    holds what others wrote, as root sees it.
+    """
+
+    entries: int = 0
+    subvolumes: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    special: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    exported: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    unclonable: tuple[str, ...] = ()
+    unlooked: tuple[str, ...] = ()
+    """Mounts that root could not look at, in words."""
+    limits: tuple[str, ...] = ()
+    """What else was not looked at, in words, and is no reason to refuse."""
+    all_seen: bool = True
+    """Whether everybody's open files, and all mounts, could be seen: to root alone they can."""
+    left: str = ""
+    mounted: bool = False
+    """Whether the path itself is a mount point."""
+
+    @property
+    def too_many(self) -> bool:
+        return self.entries > MOST_ENTRIES
+
+    @property
+    def can_be_turned(self) -> bool:
+        """Nothing that was seen stands in the way."""
+        hindrances = (
+            *(self.subvolumes, self.mounts, self.shown, self.outside, self.special),
+            *(self.unseen, self.users, self.opened, self.exported, self.fixed),
+            *(self.unclonable, self.unlooked),
+        )
+        return not (self.mounted or self.too_many or self.left or any(hindrances))
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsOf(Fact[Contents]):
+    """Look through a whole directory, by names alone: no file is opened."""
+
+    path: str
+
+
+def becomes(path: str, see: HostView) -> bool:
+    """Whether a path that is declared as a subvolume is none yet, and can be made one."""
+    found = see(Subvolume(path, 0, 0, 0))
+    return found == MISSING or (found == DIRECTORY and see(ContentsOf(path)).can_be_turned)
