@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import Place, directory_thing
+from reconciler.engine.place import Place, directory_thing, parent, removal_turn
+from reconciler.formats import jsondata
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ def on_the_way(
             yield Desired(Directory(missing), folder, weak=True)
 
 
+def alike(setting: str, wanted: str) -> bool:
+    """Whether a compression setting of an inode has the effect of a property ``wanted``.
+
+    The kernel ignores the level, and takes "no" and chattr +m for "none".
+    """
+    return setting.partition(":")[0] == wanted or (wanted == "none" and setting in {"no", "m"})
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A directory: what its new files inherit, and whose it is.
@@ -78,6 +87,33 @@ class Directory(Place[Folder | None]):
 
     path: str
     rank: ClassVar[int] = 10
+    in_a_tree: ClassVar[bool] = True
+    is_ground: ClassVar[bool] = True
+
+    @staticmethod
+    def decoded(data: Any) -> Folder | None:
+        return None if data is None else jsondata.built(Folder, jsondata.mapping(data))
+
+    def turn(self, want: Folder | None) -> tuple[int, str]:
+        return removal_turn(self.path) if want is None else self.order
+
+    def not_undone(self, have: Folder | None, want: Folder | None) -> Iterator[str]:
+        del have
+        if want and want.nocow:
+            yield "files written since stay nocow, and without checksums"
+
+    def written_paths(self, have: Folder | None, want: Folder | None) -> Iterator[str]:
+        """Name the directory around it where it comes or goes; itself for an extended attribute.
+
+        Root may set the nocow attribute on what is immutable.
+        """
+        if have is None or want is None:
+            yield from (parent(self.path), self.path)
+        elif have.compression != want.compression:
+            yield self.path
+
+    def makes_nocow(self, have: Folder | None, want: Folder | None) -> bool:
+        return bool(want and want.nocow and not (have and have.nocow))
 
     @property
     def order(self) -> tuple[int, str]:

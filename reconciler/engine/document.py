@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec, preconditions
-from reconciler.engine.codec import FormatError
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
+from reconciler.formats import jsondata
+from reconciler.formats.jsondata import FormatError
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ def read_document(data: Any) -> Document:
             f"not a plan of this version: format is {found!r:.60}, expected {FORMAT!r}"
         )
     try:
-        changes = tuple(_change(change) for change in codec.items(data["changes"]))
-        actions = tuple(map(codec.action, codec.items(data["actions"])))
-        made = codec.text(data["created"]), codec.text(data["version"])
-        facts = codec.items(data["facts"]) if "facts" in data else None
+        changes = tuple(_change(change) for change in jsondata.items(data["changes"]))
+        actions = tuple(map(codec.action, jsondata.items(data["actions"])))
+        made = jsondata.text(data["created"]), jsondata.text(data["version"])
+        facts = jsondata.items(data["facts"]) if "facts" in data else None
         rested = None if facts is None else tuple(map(preconditions.fact, facts))
         return Document(Plan(changes, actions), _world(data), *made, rested)
     except KeyError as missing:
@@ -108,37 +109,37 @@ def read_document(data: Any) -> Document:
 
 
 def _world(data: dict[str, Any]) -> World:
-    config = codec.mapping(data["config"])
+    config = jsondata.mapping(data["config"])
     return World(
-        codec.text(data["host"]),
-        codec.text(data["machine"]),
-        codec.text(data["kernel"]),
-        codec.text(config["path"]),
-        codec.text(config["sha256"]),
-        tuple(map(codec.text, codec.items(config.get("allow", [])))),
+        jsondata.text(data["host"]),
+        jsondata.text(data["machine"]),
+        jsondata.text(data["kernel"]),
+        jsondata.text(config["path"]),
+        jsondata.text(config["sha256"]),
+        tuple(map(jsondata.text, jsondata.items(config.get("allow", [])))),
     )
 
 
 def _change(data: Any) -> Change:
-    fields = codec.mapping(data)
-    swaps = tuple(codec.action(swap) for swap in codec.items(fields["swaps"]))
+    fields = jsondata.mapping(data)
+    swaps = tuple(codec.action(swap) for swap in jsondata.items(fields["swaps"]))
     return Change(
-        Op(codec.text(fields["op"])),
-        codec.text(fields["kind"]),
-        codec.text(fields["name"]),
-        codec.text(fields["text"]),
+        Op(jsondata.text(fields["op"])),
+        jsondata.text(fields["kind"]),
+        jsondata.text(fields["name"]),
+        jsondata.text(fields["text"]),
         tuple(swap for swap in swaps if isinstance(swap, Swap)),
-        tuple(_note(note) for note in codec.items(fields["notes"])),
-        codec.text(fields["hint"]),
-        codec.text(fields["code"]),
-        codec.flag(fields["applicable"]),
-        None if fields["origin"] is None else _origin(codec.text(fields["origin"])),
+        tuple(_note(note) for note in jsondata.items(fields["notes"])),
+        jsondata.text(fields["hint"]),
+        jsondata.text(fields["code"]),
+        jsondata.flag(fields["applicable"]),
+        None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
     )
 
 
 def _note(data: Any) -> Note:
-    fields = codec.mapping(data)
-    return Note(codec.text(fields["text"]), codec.text(fields["code"]))
+    fields = jsondata.mapping(data)
+    return Note(jsondata.text(fields["text"]), jsondata.text(fields["code"]))
 
 
 def _origin(text: str) -> SourceLocation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import restore
 from reconciler.engine.model import Swap
 from reconciler.value import dataclass, field, replace
 
@@ -151,7 +150,7 @@ def _inherited(swap: Swap, before: Sequence[LastApplied]) -> LastApplied | None:
 def _written(
     swap: Swap, before: LastApplied | None, run: Run, *, certain: bool
 ) -> LastApplied | None:
-    original = restore.original(swap.place, before, swap.have) if before else swap.have
+    original = swap.place.original(before, swap.have) if before else swap.have
     if swap.want != original:
         earlier = before.values if before and not certain else ()
         values = (*earlier, swap.want)

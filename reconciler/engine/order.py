@@ -17,15 +17,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.directory import Directory
 from reconciler.engine.model import AFTER_IMAGES, WAITS, Notify
+from reconciler.engine.place import is_at_or_below
 from reconciler.facts.diagnostics import Op
-from reconciler.facts.host import MISSING, OFF, Schedulers
-from reconciler.resources.compression.places import PropertyBelow
-from reconciler.resources.defrag.places import Timer
-from reconciler.resources.images.places import Images, Strays
-from reconciler.resources.nocow.places import Below
-from reconciler.resources.subvolume.places import Subvolume
+from reconciler.facts.host import Schedulers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,11 +36,6 @@ DAEMON_RELOAD = Notify("systemctl daemon-reload")
 _LAST_FILE_RANK = 50
 """Swaps of a lower rank write what systemd loads; those above it use what it has loaded."""
 
-_DEEPEST = 10_000
-"""Above every rank: PATH_MAX allows for 4,096 levels."""
-
-_NOTHING = frozenset({None, OFF, MISSING})
-
 
 def in_order(
     changes: Iterable[Change], see: HostView, *, reload: bool = False
@@ -54,40 +44,27 @@ def in_order(
     unique: dict[Place[Any], Swap] = {}
     for swap in (swap for change in changes for swap in change.swaps):
         unique.setdefault(swap.place, swap)
-    swaps = sorted(unique.values(), key=sort_key)
+    swaps = sorted(unique.values(), key=_turn)
     loads = any(swap.place.loaded_by_systemd for swap in swaps)
     if reload or (loads and "systemd" in see(Schedulers())):
-        files = [swap for swap in swaps if sort_key(swap)[0] < _LAST_FILE_RANK]
+        files = [swap for swap in swaps if _turn(swap)[0] < _LAST_FILE_RANK]
         return (*files, DAEMON_RELOAD, *swaps[len(files) :])
     return tuple(swaps)
 
 
-def sort_key(swap: Swap) -> tuple[int, str]:
-    """The place's own order; what is switched off goes before the files that describe it.
-
-    Directories go last, the inner ones before those they lie in.
-    """
-    if swap.want == OFF:
-        return (0, "")
-    if swap.want in {None, MISSING} and isinstance(swap.place, Directory | Subvolume):
-        return (_DEEPEST - swap.place.path.count("/"), "")
-    return swap.place.order
+def _turn(swap: Swap) -> tuple[int, str]:
+    return swap.place.turn(swap.want)
 
 
 def operation(swaps: Sequence[Swap], notes: Sequence[Note] = ()) -> Op:
     """Adding where nothing was, removing where nothing is left, else changing."""
     if not swaps:
         return Op.WAITS if any(note.code == WAITS for note in notes) else Op.SAME
-    if all(swap.have in _NOTHING for swap in swaps):
+    if all(swap.have == swap.place.nothing for swap in swaps):
         return Op.ADD
-    if all(swap.want in _NOTHING for swap in swaps):
+    if all(swap.want == swap.place.nothing for swap in swaps):
         return Op.REMOVE
     return Op.CHANGE
-
-
-_GROUND = (Directory, Subvolume)
-
-_IN_A_TREE = (*_GROUND, Below, Images, PropertyBelow, Strays)
 
 
 class Needs:
@@ -111,27 +88,23 @@ class Needs:
         if isinstance(action, Notify):
             return False  # to read unit files again does no harm, whichever were written
         if isinstance(lost, Notify):
-            return isinstance(action.place, Timer) and action.want != OFF
-        if isinstance(lost.place, Images) and action.place in self._waiting:
+            return action.place.uses_loaded_units and action.want != action.place.nothing
+        if lost.place.rewrites and action.place in self._waiting:
             return True
         return self._in_one_row(action, lost) or _on_the_ground(action, lost)
 
     def _in_one_row(self, action: Swap, lost: Swap) -> bool:
         pair: set[Place[Any]] = {action.place, lost.place}
-        return sort_key(lost) < sort_key(action) and any(pair <= row for row in self._rows)
+        return _turn(lost) < _turn(action) and any(pair <= row for row in self._rows)
 
 
 def _on_the_ground(action: Swap, lost: Swap) -> bool:
-    here, there = action.place, lost.place
-    if not isinstance(here, _IN_A_TREE) or not isinstance(there, _IN_A_TREE):
+    if not action.place.in_a_tree or not lost.place.in_a_tree:
         return False
-    if isinstance(here, _GROUND) and action.want in {None, MISSING}:
-        return _is_below(there.path, here.path)
-    if not isinstance(there, _GROUND):
+    here, there = (str(getattr(swap.place, "path", "")) for swap in (action, lost))
+    if action.place.is_ground and action.want == action.place.nothing:
+        return here != there and is_at_or_below(there, here)
+    if not lost.place.is_ground:
         return False
-    makes = isinstance(there, Subvolume) or lost.have is None
-    return here.path == there.path or (makes and _is_below(here.path, there.path))
-
-
-def _is_below(path: str, top: str) -> bool:
-    return path.startswith(f"{top.rstrip('/')}/")
+    makes = lost.place.remakes or lost.have == lost.place.nothing
+    return here == there or (makes and is_at_or_below(here, there))

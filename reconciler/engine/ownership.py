@@ -12,17 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import apart, codec, obstacles, restore
-from reconciler.engine.directory import Directory
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, Swap, is_end
 from reconciler.engine.order import operation
 from reconciler.engine.place import at_and_above
 from reconciler.facts.diagnostics import Note, Op, Refusal
-from reconciler.facts.host import MISSING, DirectoryId, EntriesOf, Locate, UseOf
+from reconciler.facts.host import DirectoryId, EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import options
-from reconciler.resources.mount.places import FstabOptions
-from reconciler.resources.subvolume.places import Subvolume
 from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -167,17 +164,18 @@ class Ownership:
         except NotVisible:
             return None
 
-    def kept(self, place: Place[Any]) -> frozenset[options.Option]:
-        """Return the options of a line of /etc/fstab that are not this configuration's to restore.
+    def kept(self, place: Place[Any]) -> frozenset[str]:
+        """Return the parts of a place that others decide.
 
-        Other files declare them, or a file that is gone set them and this one never declared them.
+        The parts of a line in /etc/fstab are its options. Other files declare them, or a file
+        that is gone set them and this one never declared them.
         """
         names = {name for part, _ in self._claimed(place) for name in part}
         mine = self._history.own.wanted.get(place, {})
         for was in self._history.written.get(place, ()):
             if self._history.is_gone(was.config):
-                names |= {option.name for option in restore.changed(was)} - mine.keys()
-        return frozenset(option for option in options.ALL if option.name in names)
+                names |= place.changed_parts(was) - mine.keys()
+        return frozenset(names)
 
     # --- what this one answers for
 
@@ -215,7 +213,7 @@ class Ownership:
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
         declared = apart.resolved(declared, self._see, self._others)
-        declared = tuple(restore.by_its_line(d, self._see) for d in declared)
+        declared = tuple(replace(d, spec=d.kind.located(d.spec, self._see)) for d in declared)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
             if d.owner in by_owner or lines or self._others
@@ -306,15 +304,14 @@ class Ownership:
     ) -> Iterator[_Left]:
         """Yield what is left of a line of /etc/fstab: of this configuration, and of one gone."""
         records = self.records(place)
-        place = restore.where_it_stands(place, self._see)
+        place = place.as_called_now(self._see)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
         gone = tuple(was for was in found if self._history.is_gone(was.config))
         if gone:
             claimed = {name for part, _ in self._claimed(place) for name in part}
             claimed |= held.parts(place) | self._history.own.wanted.get(place, {}).keys()
-            kept = frozenset(option for option in options.ALL if option.name in claimed)
-            yield _Left(place, gone[-1], gone, gone[-1].owner, gone[-1].config, kept)
+            yield _Left(place, gone[-1], gone, gone[-1].owner, gone[-1].config, frozenset(claimed))
 
     def _answers(
         self, place: Place[Any], found: tuple[LastApplied, ...]
@@ -342,9 +339,7 @@ class Ownership:
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
-        obstacle = restore.obstacle((swap.place for swap in swaps), self._see)
-        obstacle = obstacle or restore.unsafe(swaps, self._see)
-        if no := obstacle or obstacles.obstacle(swaps, self._see):
+        if no := obstacles.obstacle(swaps, self._see):
             text = f"no longer declared, but {no.text}"
             self._hindered.update(swap.place for swap in swaps)
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
@@ -355,32 +350,30 @@ class Ownership:
     def _one_back(self, left: _Left, going: set[str]) -> Iterator[Swap | Note]:
         place, was = left.place, left.was
         now = self._see.maybe(place)
-        if now in {None, MISSING} and isinstance(place, Directory | Subvolume):
+        if place.is_ground and now in {None, place.nothing}:
             return
         if is_other := restore.another(place, was, self._see):
             yield is_other
             return
-        if was.original in {None, MISSING} and isinstance(place, Directory | Subvolume):
+        if place.is_ground and was.original == place.nothing:
             yield from self._made(left, now, going)
             return
         if place.stays(was.original):
-            if note := restore.staying(place, was, now, self._see):
+            if note := place.staying(now, self._see):
                 yield note
             return
         before = self._before(left, now)
         if before == now:
             return
-        if note := restore.lasting(place, before):
+        if note := place.lasting(before):
             yield note
         else:
             yield Swap(place, now, before)
 
     def _before(self, left: _Left, now: Any) -> Any:
-        if isinstance(left.place, FstabOptions) and now is not None:
-            if restore.all_words(now, left.records):
-                return restore.all_restored(now, left.records, left.kept)
-            if left.kept:
-                return now
+        part = left.place.restored_part(now, left.records, left.kept)
+        if part is not None:
+            return part
         return left.place.restored(left.was.original, left.was.values, now)
 
     def _made(self, left: _Left, now: Any, going: set[str]) -> Iterator[Swap | Note]:
@@ -449,7 +442,7 @@ class _Left:
     records: tuple[LastApplied, ...]
     owner: str
     config: str
-    kept: frozenset[options.Option] = frozenset()
+    kept: frozenset[str] = frozenset()
     """Options of a line of /etc/fstab that stay, because somebody declares them."""
     needed: str = ""
     """Why a directory that vmtune made is needed still; "" where it is not."""
@@ -509,7 +502,7 @@ class _Held:
     def _is_on_the_way(self, place: Place[Any], records: Sequence[LastApplied]) -> bool:
         """Tell whether vmtune made a directory only for what is declared below it."""
         path, owner = _path(place), records[-1].owner
-        made = isinstance(place, Directory | Subvolume) and records[0].original in {None, MISSING}
+        made = place.is_ground and records[0].original == place.nothing
         if not made or path not in self.above or path in self.paths:
             return False
         # An entry's own directory is called as the entry is, however that is written.
@@ -560,7 +553,7 @@ def _run(record: LastApplied) -> int:
 
 def _resolved(place: Place[Any], see: HostView) -> Place[Any]:
     """Return the place by the path where it is now: a link may stand there since."""
-    if not hasattr(place, "path") or isinstance(place, FstabOptions):
+    if not hasattr(place, "path"):
         return place
     where = see.maybe(Locate(place.path))
     return replace(place, path=where.path) if where else place  # type: ignore[type-var]

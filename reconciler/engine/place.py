@@ -14,16 +14,21 @@ from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.facts.diagnostics import Note, Refusal
     from reconciler.facts.host_view import HostView
 
 
 V = TypeVar("V")
 
+_DEEPEST = 10_000
+"""Above every rank: PATH_MAX allows for 4,096 levels."""
+
 
 class Place(Fact[V], ABC):
-    """A query whose answer can be put: compare-and-swap is the only way to change it."""
+    """A fact whose answer can be put: compare-and-swap is the only way to change it."""
 
     __slots__ = ()
     rank: ClassVar[int]
@@ -36,6 +41,21 @@ class Place(Fact[V], ABC):
     loaded_by_systemd: ClassVar[bool] = False
     in_words: ClassVar[bool] = False
     """Its value is printed as a whole, by ``words``, although it has attributes."""
+    in_a_tree: ClassVar[bool] = False
+    """It is a directory, or tells of what lies in one, and has a ``path``."""
+    is_ground: ClassVar[bool] = False
+    """Its ``path`` is a directory, which is made and removed with the place."""
+    rewrites: ClassVar[bool] = False
+    """To put it writes images anew: a row with AFTER_IMAGES needs it."""
+    uses_loaded_units: ClassVar[bool] = False
+    """systemd must have read unit files before it is switched on."""
+    nothing: ClassVar[Any] = None
+    """The value that says that nothing is there, or that it is switched off."""
+
+    @staticmethod
+    @abstractmethod
+    def decoded(data: Any) -> V:
+        """Read a value from JSON data; raise FormatError where it is none."""
 
     @property
     def order(self) -> tuple[int, str]:
@@ -52,6 +72,24 @@ class Place(Fact[V], ABC):
         """The same where nothing around it says whose it is."""
         return self.label
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Name what lies below it and is left as it is; none for most places."""
+        return frozenset()
+
+    def without_left_out(self) -> Place[V]:
+        """Return the place whatever is left out of it: the same for each run."""
+        return self
+
+    def redacted(self) -> Place[V]:
+        """Return the place without the names of files that were found."""
+        return self
+
+    def turn(self, want: V) -> tuple[int, str]:
+        """Return what sorts the swap that puts ``want`` among the swaps of a plan."""
+        del want
+        return self.order
+
     def words(self, value: V) -> str:
         """The value as printed."""
         return "none" if value is None else str(value)
@@ -60,6 +98,10 @@ class Place(Fact[V], ABC):
         """Whether ``now`` is what a put that was cut off in the middle leaves behind."""
         del have, now, want
         return False
+
+    def is_rest(self, now: V, then: V, want: V) -> bool:
+        """Tell whether to put ``want`` where ``now`` is, is no more than where ``then`` was."""
+        return now == then or self.half_done(then, now, want)
 
     def stays(self, original: V) -> bool:
         """Whether what vmtune made is left where it is once it is no longer declared."""
@@ -74,10 +116,87 @@ class Place(Fact[V], ABC):
         """
         return original if now in values else now
 
+    def original(self, was: LastApplied, have: V) -> V:
+        """Return what was there before vmtune, where a run finds ``have`` now."""
+        del have
+        original: V = was.original
+        return original
+
+    def restored_part(
+        self, now: V, records: Sequence[LastApplied], kept: frozenset[str]
+    ) -> V | None:
+        """Return the value without what ``records`` wrote into it, for places in parts.
+
+        ``kept`` are the parts that others decide. None where the value cannot be read part by
+        part.
+        """
+        del now, records, kept
+        return None
+
+    def changed_parts(self, was: LastApplied) -> frozenset[str]:
+        """Return the parts of the value that a record changed, for places in parts."""
+        del was
+        return frozenset()
+
+    def as_called_now(self, see: HostView) -> Place[V]:
+        """Return the place as it is called now: a line of a file has another number later."""
+        del see
+        return self
+
+    def lasting(self, want: V) -> Note | None:
+        """Say why the place does not become ``want`` again by being put; None where it does."""
+        del want
+        return None
+
+    def staying(self, now: V, see: HostView) -> Note | None:
+        """Say what stays once nothing declares the place; None where nothing is left to say."""
+        del now, see
+        return None
+
+    def not_undone(self, have: V, want: V) -> Iterator[str]:
+        """Yield what it does not undo to put ``have`` back where ``want`` was put."""
+        del have, want
+        return iter(())
+
+    def obstacle(self, see: HostView) -> Refusal | None:
+        """Return why nothing can be put here, whatever the value is; None where it can."""
+        del see
+        return None
+
+    def written_paths(self, have: V, want: V) -> Iterator[str]:
+        """Yield the directories that get or lose an entry, and what is changed itself."""
+        del have, want
+        return iter(())
+
+    def makes_nocow(self, have: V, want: V) -> bool:
+        """Tell whether the swap sets the nocow attribute on something."""
+        del have, want
+        return False
+
+    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
+        """Yield the facts that a plan of it rests on, as preconditions.ASK names them."""
+        del see
+        return iter(())
+
+    def ends_sharing(self, below: str, see: HostView) -> int:
+        """Count the bytes below a path that are shared now, and no more once it is put."""
+        del below, see
+        return 0
+
+    def makes_images_nocow(self, path: str) -> bool:
+        """Tell whether it makes every image below a resolved path nocow."""
+        del path
+        return False
+
+    def compress_option(self, targets: Collection[str], want: V) -> str | None:
+        """Return the live compress option that it puts on one of the mount points, else None."""
+        del targets, want
+        return None
+
     def thing(self, see: HostView) -> tuple[object, ...]:
         """Return what the place is on this host, the same for each way to name the place.
 
-        Raises Hidden where that may not be seen.
+        Raise NotVisible where that may not be seen.
         """
         del see
         return (type(self).__name__, self)
@@ -98,6 +217,16 @@ def directory_thing(place: Place[Any], path: str, see: HostView) -> tuple[object
 def is_at_or_below(path: str, top: str) -> bool:
     """Tell whether an absolute path is ``top`` or lies below it, by the names alone."""
     return f"{path}/".startswith(f"{top.rstrip('/')}/")
+
+
+def parent(path: str) -> str:
+    """Return the directory that an absolute path lies in, by the names alone."""
+    return path.rpartition("/")[0] or "/"
+
+
+def removal_turn(path: str) -> tuple[int, str]:
+    """Return what sorts the removal of a directory: last of all, the inner ones first."""
+    return (_DEEPEST - path.count("/"), "")
 
 
 def at_and_above(path: str) -> Iterator[str]:

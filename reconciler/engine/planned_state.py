@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.engine.directory import Directory
+from reconciler.engine.directory import Directory, alike
 from reconciler.engine.model import Desired, is_end
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Note, Refusal
-from reconciler.facts.host import FilesystemOf, Fixed, Locate, Mounts, SharedBelow, TreeOf
+from reconciler.facts.host import Locate, Mounts, SharedBelow, TreeOf
 from reconciler.formats import mountinfo
-from reconciler.resources.compression.places import alike
-from reconciler.resources.images.places import NOCOW, Images
-from reconciler.resources.mount.places import LiveOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,38 +58,14 @@ class Outlook:
     def rewrites(self, path: str) -> bool:
         """All of its images become nocow, and none is left as it is."""
         where = self.see(Locate(path)).path
-        mine = [p for p in self._goals if isinstance(p, Images) and p.path == where]
-        return any(place.aim == NOCOW and not place.spared for place in mine)
+        return any(place.makes_images_nocow(where) for place in self._goals)
 
     def stays_shared(self, path: str) -> bool:
         """Some data below the path will be shared with snapshots or clones all the same."""
         where = self.see(Locate(path)).path
         sharing = self.see.maybe(SharedBelow(where))
-        mine = [p for p in self._goals if isinstance(p, Images)]
-        ended = sum(self._unshared(place, where) for place in mine)
+        ended = sum(place.ends_sharing(where, self.see) for place in self._goals)
         return sharing is None or sharing.shared > ended
-
-    def _unshared(self, place: Images, below: str) -> int:
-        """Count the bytes below a path that are shared now, of images that are rewritten.
-
-        A rewritten image is a new file: who keeps the old data shares it with nobody there.
-        """
-        tree = self.see.maybe(TreeOf(place.path, place.apart, close=True))
-        host = self.see.known(FilesystemOf(place.path))
-        is_fixed = self.see.maybe(Fixed(place.path)) or (host and host.read_only)
-        if tree is None or is_fixed:
-            return 0
-        lot = tree.cow if place.aim == NOCOW else tree.compressed
-        files = {file.path: file for file in (*lot.largest, *lot.hindered)}
-        if not all(name in files for name in place.spared):
-            return 0
-        if _is_at_or_below(place.path, below):
-            return lot.shared - sum(files[name].shared for name in place.spared)
-        if lot.count > len(lot.largest):
-            return 0  # which of them lie below the path is not known of all
-        todo = (file for file in lot.largest if file.path not in place.spared)
-        inside = (f for f in todo if _is_at_or_below(f"{place.path}/{f.path}", below))
-        return sum(file.shared for file in inside)
 
     def compresses(self, path: str) -> bool:
         """What is written below the declared directory will be compressed by the mount option."""
@@ -106,8 +79,8 @@ class Outlook:
         mount = mountinfo.containing(mounts, path)
         same = {other.target for other in mounts if mount and other.device == mount.device}
         for place, want in self._goals.items():
-            if isinstance(place, LiveOption) and place.name == "compress" and place.target in same:
-                return str(want)
+            if (token := place.compress_option(same, want)) is not None:
+                return token
         return compression.live(path, self.see)
 
     def _folder(self, path: str) -> Folder | None:
@@ -117,10 +90,6 @@ class Outlook:
     def _tree(self, path: str, apart: tuple[str, ...]) -> Tree | None:
         where = self.see.maybe(Locate(path))
         return self.see.maybe(TreeOf(where.path, apart)) if where else None
-
-
-def _is_at_or_below(path: str, top: str) -> bool:
-    return f"{path}/".startswith(f"{top.rstrip('/')}/")
 
 
 def weighed(said: Iterable[Spoken], see: HostView) -> list[Spoken]:

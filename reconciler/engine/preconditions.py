@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
-from reconciler.engine.codec import FormatError
-from reconciler.engine.directory import Directory
 from reconciler.engine.model import Swap
 from reconciler.facts.host import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import mountinfo
-from reconciler.resources.defrag.places import TextFile
-from reconciler.resources.mount.places import FstabOptions, LiveOption
-from reconciler.resources.subvolume.places import Subvolume
+from reconciler.formats import jsondata, mountinfo
+from reconciler.formats.jsondata import FormatError
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -103,26 +98,24 @@ def _value(about: str, name: str, see: HostView) -> str:
 
 
 def _about(swap: Swap, swaps: Iterable[Swap], see: HostView) -> Iterator[tuple[str, str]]:
-    place: Any = swap.place
-    if isinstance(place, LiveOption):
-        yield "filesystem at", place.target
-    elif isinstance(place, FstabOptions):
-        yield "line of fstab for", place.target
-        for line in see(FstabLines()):
-            if line.target == place.target:
-                yield "filesystem of", line.source
-    elif hasattr(place, "path") and not isinstance(place, TextFile):
-        yield "directory", _lasting(place.path, frozenset(_other(swaps)))
-        yield "state of the filesystem of", place.path
+    yield from swap.place.rests_on(see)
+    if swap.place.in_a_tree:
+        path = _path(swap)
+        yield "directory", _lasting(path, frozenset(_other(swaps)))
+        yield "state of the filesystem of", path
 
 
 def _other(swaps: Iterable[Swap]) -> Iterator[str]:
     """Paths that the plan itself makes another directory of, or none."""
     for swap in swaps:
-        if isinstance(swap.place, Subvolume) or (
-            isinstance(swap.place, Directory) and (swap.have is None or swap.want is None)
-        ):
-            yield swap.place.path
+        place = swap.place
+        comes_or_goes = place.nothing in (swap.have, swap.want)
+        if place.remakes or (place.is_ground and comes_or_goes):
+            yield _path(swap)
+
+
+def _path(swap: Swap) -> str:
+    return str(getattr(swap.place, "path", ""))
 
 
 def _lasting(path: str, other: Collection[str]) -> str:
@@ -141,8 +134,8 @@ def plain(fact: Fact) -> dict[str, str]:
 
 def fact(data: Any) -> Fact:
     """The fact again; FormatError where nobody knows how to find it out."""
-    fields = codec.mapping(data)
-    about = codec.text(fields["about"])
+    fields = jsondata.mapping(data)
+    about = jsondata.text(fields["about"])
     if about not in ASK:
         raise FormatError(f"unknown fact {about!r:.60}: made by a newer vmtune?")
-    return Fact(about, codec.name(fields["name"]), codec.text(fields["is"]))
+    return Fact(about, jsondata.name(fields["name"]), jsondata.text(fields["is"]))

@@ -39,6 +39,11 @@ def no_places(_spec: Any, _see: HostView) -> Iterator[Place[Any]]:
     return iter(())
 
 
+def as_written(spec: Any, _see: HostView) -> Any:
+    """For kinds whose entries are known by the path that is written."""
+    return spec
+
+
 def no_units(_specs: Sequence[Any], _see: HostView) -> Iterator[str]:
     """For kinds that ask nothing of systemd."""
     return iter(())
@@ -62,8 +67,9 @@ class Kind:
     spec whatever they should hold, also where the kind refuses its part now. ``needs``
     names kinds that come before it: where one of them cannot do its part of an entry, this one
     says nothing of it. ``units`` names the systemd units that it may ask about:
-    systemctl is run once for all of them. ``holds`` is asked of each note and refusal once all
-    kinds have spoken: is it true of the host as this plan will leave it?
+    systemctl is run once for all of them. ``located`` gives the spec by the name that the host
+    has for its path. ``holds`` is asked of each note and refusal once all kinds have spoken: is
+    it true of the host as this plan will leave it?
     """
 
     name: str
@@ -78,6 +84,7 @@ class Kind:
         nothing_dropped
     )
     places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
+    located: Callable[[Any, HostView], Any] = as_written
     units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
     holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
 

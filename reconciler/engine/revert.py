@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import obstacles, restore
-from reconciler.engine.directory import Directory
+from reconciler.engine import obstacles
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.order import in_order, operation
 from reconciler.engine.plan import NOTHING_WRITTEN
 from reconciler.facts.diagnostics import Note, Op
-from reconciler.facts.host import MISSING, EntriesOf, UseOf
+from reconciler.facts.host import EntriesOf, UseOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.resources.mount.places import FstabOptions
-from reconciler.resources.nocow.places import Below
-from reconciler.resources.subvolume.places import Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,11 +47,11 @@ def _changes(
     back, notes = [], []
     for swap in swaps:
         match states[swap.place].partition("hidden: "):
-            case ["ours", _, _] if note := restore.lasting(swap.place, swap.have):
+            case ["ours", _, _] if note := swap.place.lasting(swap.have):
                 notes.append(note)
             case ["ours", _, _]:
                 back.append(Swap(swap.place, see(swap.place), swap.have, "", owner))
-                notes += [Note(text) for text in _cannot(swap)]
+                notes += [Note(text) for text in swap.place.not_undone(swap.have, swap.want)]
             case ["taken back", _, _]:
                 pass
             case ["", _, why]:
@@ -63,8 +59,7 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
-    no = restore.obstacle((swap.place for swap in back), see) or restore.unsafe(back, see)
-    if no := no or obstacles.obstacle(back, see):
+    if no := obstacles.obstacle(back, see):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"
@@ -93,11 +88,11 @@ def _states(
 
 
 def _made(swap: Swap) -> bool:
-    return swap.have in {None, MISSING} and isinstance(swap.place, Directory | Subvolume)
+    return swap.place.is_ground and swap.have == swap.place.nothing
 
 
 def _path(swap: Swap) -> str:
-    return swap.place.path if isinstance(swap.place, Directory | Subvolume) else ""
+    return str(getattr(swap.place, "path", "")) if swap.place.is_ground else ""
 
 
 def _state(
@@ -116,17 +111,3 @@ def _state(
     if _made(swap) and (use := see.maybe(UseOf(_path(swap)))):
         return f"{use}; it stays"
     return "ours"
-
-
-def _cannot(swap: Swap) -> Iterator[str]:
-    """What putting the old value back does not undo."""
-    if isinstance(swap.place, Directory) and swap.want and swap.want.nocow:
-        yield "files written since stay nocow, and without checksums"
-    if isinstance(swap.place, Below):
-        yield "files in it that have data by now stay nocow"
-    if (
-        isinstance(swap.place, FstabOptions)
-        and "compress" in str(swap.want)
-        and "compress" not in str(swap.have)
-    ):
-        yield "taking compress= out of the line does not switch compression on or off by itself"

@@ -13,8 +13,6 @@ from reconciler.engine.diff import found_instead
 from reconciler.engine.model import Swap
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
-from reconciler.resources.images.places import Images
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,9 +29,7 @@ _KEPT_BACK = frozenset({Op.BLOCKED, Op.UNKNOWN})
 
 def same_place(one: Place[Any], other: Place[Any]) -> bool:
     """Tell whether two places are one, whichever images below it are left out."""
-    if isinstance(one, Images) and isinstance(other, Images):
-        return replace(one, spared=()) == replace(other, spared=())
-    return one == other
+    return one.without_left_out() == other.without_left_out()
 
 
 def twin(action: Action, among: Iterable[Action]) -> Action | None:
@@ -53,11 +49,9 @@ def is_no_more(now: Action, then: Action | None) -> bool:
         return now == then
     if not same_place(now.place, then.place) or now.want != then.want:
         return False
-    if isinstance(now.place, Images) and isinstance(then.place, Images):
-        # An image that was shown as left out must not be rewritten, nor one that is new.
-        is_left = set(then.place.spared) <= set(now.place.spared)
-        return is_left and bool(now.have.is_left_of(then.have))
-    return bool(now.have == then.have or then.place.half_done(then.have, now.have, then.want))
+    if not then.place.left_out <= now.place.left_out:
+        return False  # an image that was shown as left out must not be rewritten
+    return now.place.is_rest(now.have, then.have, then.want)
 
 
 def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
@@ -128,6 +122,4 @@ def _values(action: Action) -> str:
 
 
 def _freed(then: Place[Any], now: Place[Any]) -> list[str]:
-    if isinstance(then, Images) and isinstance(now, Images):
-        return sorted(set(then.spared) - set(now.spared))
-    return []
+    return sorted(then.left_out - now.left_out)

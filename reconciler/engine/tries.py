@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Swap
-from reconciler.resources.images.places import Images
-from reconciler.value import dataclass, replace
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,19 +47,17 @@ def is_drift(was: LastApplied | None, wanted: Any, there: Any) -> bool:
     return bool(there != wanted) and is_set(was, wanted)
 
 
-def key(place: Place[Any]) -> Place[Any]:
-    """Make one place of those that differ only in the images that were left out."""
-    return replace(place, spared=()) if isinstance(place, Images) else place
-
-
 def last(runs: Iterable[Run], whys: Callable[[int], Mapping[int, str]]) -> dict[Place[Any], Try]:
-    """Find the last try at each place, by ``key``; ``whys`` gives a run's reasons by action."""
+    """Find the last try at each place, by the place without_left_out.
+
+    ``whys`` gives a run's reasons by action.
+    """
     found: dict[Place[Any], tuple[Run, int, Swap, str]] = {}
     for run in runs:
         for number, action in enumerate(run.actions, 1):
             ended = run.outcomes.get(number, CUT_OFF if number in run.begun else "")
             if isinstance(action, Swap) and ended in {*_TRIED, CUT_OFF}:
-                found[key(action.place)] = run, number, action, ended
+                found[action.place.without_left_out()] = run, number, action, ended
     return {
         place: Try(
             run.number,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from reconciler.formats import jsondata
 from reconciler.value import dataclass
+
+REDACTED = "?"
+"""What stands for a name in what everybody may read."""
 
 MOST = 1000
 """How many a Standing names; above that it only counts."""
@@ -18,6 +24,15 @@ class NameList:
 
     count: int
     named: tuple[str, ...]
+
+    @staticmethod
+    def decoded(data: Any) -> NameList:
+        """Read the value from JSON data; raise FormatError where it is none."""
+        return jsondata.built(NameList, jsondata.mapping(data))
+
+    def redacted(self) -> NameList:
+        """Return as many without their names."""
+        return NameList(self.count, tuple(REDACTED for _ in self.named))
 
     @property
     def is_whole(self) -> bool:

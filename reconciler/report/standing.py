@@ -90,7 +90,7 @@ def place_statuses(
                 goal.want,
                 see(goal.place),
                 written.get(goal.place),
-                tried.get(tries.key(goal.place)),
+                tried.get(goal.place.without_left_out()),
             )
             if not goal.weak:
                 found.setdefault(goal.place, standing)

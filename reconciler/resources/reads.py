@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
+from reconciler.engine import subvolume as subvolume_places
 from reconciler.errors import HostError
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import HostView, NotVisible
@@ -30,7 +31,6 @@ from reconciler.resources.images import scan
 from reconciler.resources.mount import linux as mount_linux
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import places as nocow_places
-from reconciler.resources.subvolume import places as subvolume_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable

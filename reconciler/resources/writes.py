@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
+from reconciler.engine import subvolume as subvolume_places
 from reconciler.engine.reporter import NOBODY
 from reconciler.errors import HostError
 from reconciler.linux import cron, directory, files, systemd
@@ -20,7 +21,6 @@ from reconciler.resources.mount import linux as mount_linux
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import linux as nocow_linux
 from reconciler.resources.nocow import places as nocow_places
-from reconciler.resources.subvolume import places as subvolume_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

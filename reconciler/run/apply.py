@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from reconciler.engine import directory as directory_place
+from reconciler.engine import subvolume as subvolume_places
 from reconciler.engine.diff import found_instead
 from reconciler.engine.last_applied import Seen
 from reconciler.engine.model import Swap
@@ -20,7 +21,6 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
 from reconciler.resources.images import places as images_places
 from reconciler.resources.nocow import places as nocow_places
-from reconciler.resources.subvolume import places as subvolume_places
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:

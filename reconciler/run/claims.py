@@ -12,9 +12,10 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.codec import FormatError
 from reconciler.engine.ownership import GONE, PRESENT, UNREADABLE, Claims, History
 from reconciler.errors import HostError
+from reconciler.formats import jsondata
+from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, filesystems
 from reconciler.run import journal
 from reconciler.value import replace
@@ -107,10 +108,10 @@ def _read() -> dict[str, Claims]:
     if not text:
         return {}
     try:
-        data = codec.mapping(json.loads(text))
+        data = jsondata.mapping(json.loads(text))
         if data["format"] != FORMAT:
             raise FormatError(f"its format is {data['format']!r:.60}, expected {FORMAT!r}")  # noqa: TRY301
-        found = [_claims(codec.mapping(each)) for each in codec.items(data["configs"])]
+        found = [_claims(jsondata.mapping(each)) for each in jsondata.items(data["configs"])]
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         words = f"without {error}" if isinstance(error, KeyError) else str(error)
         raise HostError(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
@@ -143,12 +144,12 @@ def _with(known: Claims, other: Claims) -> Claims:
 
 
 def _claims(data: dict[str, Any]) -> Claims:
-    wanted = [codec.mapping(each) for each in codec.items(data["wanted"])]
+    wanted = [jsondata.mapping(each) for each in jsondata.items(data["wanted"])]
     return Claims(
-        codec.text(data["path"]),
-        codec.text(data["home"]),
-        {codec.place(each["at"]): codec.mapping(each["part"]) for each in wanted},
-        frozenset(codec.place(each) for each in codec.items(data["owed"])),
+        jsondata.text(data["path"]),
+        jsondata.text(data["home"]),
+        {codec.place(each["at"]): jsondata.mapping(each["part"]) for each in wanted},
+        frozenset(codec.place(each) for each in jsondata.items(data["owed"])),
     )
 
 

@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.codec import FormatError
 from reconciler.engine.last_applied import LastApplied, Run, first_seen, fold
 from reconciler.errors import HostError
+from reconciler.formats import jsondata
+from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files
 from reconciler.value import dataclass, field
 
@@ -79,8 +80,8 @@ def whys(number: int) -> dict[int, str]:
     found = {}
     for line in text.split(b"\n")[:-1]:
         with suppress(ValueError, KeyError, TypeError, FormatError):
-            data = codec.mapping(json.loads(line))
-            found[codec.number(data["end"])] = codec.text(data["why"])
+            data = jsondata.mapping(json.loads(line))
+            found[jsondata.number(data["end"])] = jsondata.text(data["why"])
     return found
 
 
@@ -113,7 +114,7 @@ def _read(path: str) -> Run | None:
     """None for a file without even its first line: not readable here."""
     *lines, _torn = _text(path).split(b"\n")
     try:
-        data = [codec.mapping(json.loads(line)) for line in lines]
+        data = [jsondata.mapping(json.loads(line)) for line in lines]
         return _run(_named(data[0]), data[1:]) if data else None
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         raise _damaged(path, error) from None
@@ -136,16 +137,16 @@ def _named(head: dict[str, Any]) -> dict[str, Any]:
     if not head.get("kept_apart"):
         return head
     try:
-        text = files.read(private(codec.number(head["run"])))
+        text = files.read(private(jsondata.number(head["run"])))
     except PermissionError:
         return head
     except OSError as error:
         raise FormatError(f"{private(head['run'])}: {error.strerror}") from None
     if text is None:
         raise FormatError(f"what it keeps apart is missing: {private(head['run'])}")
-    whole = codec.mapping(codec.mapping(json.loads(text.split(b"\n")[0]))["actions"])
-    actions = enumerate(codec.items(head["actions"]), 1)
-    apart = codec.items(head["kept_apart"])
+    whole = jsondata.mapping(jsondata.mapping(json.loads(text.split(b"\n")[0]))["actions"])
+    actions = enumerate(jsondata.items(head["actions"]), 1)
+    apart = jsondata.items(head["kept_apart"])
     return {**head, "actions": [whole[str(n)] if n in apart else each for n, each in actions]}
 
 
@@ -163,24 +164,24 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
     _expect(FORMAT, head)
     last: dict[str, Any] = next((event for event in reversed(events) if "finish" in event), {})
     return Run(
-        codec.number(head["run"]),
-        codec.text(head["started"]),
-        codec.text(head["user"]),
-        codec.text(head["command"]),
-        codec.text(head["config"]),
-        tuple(codec.action(action) for action in codec.items(head["actions"])),
-        frozenset(codec.number(event["begin"]) for event in events if "begin" in event),
+        jsondata.number(head["run"]),
+        jsondata.text(head["started"]),
+        jsondata.text(head["user"]),
+        jsondata.text(head["command"]),
+        jsondata.text(head["config"]),
+        tuple(codec.action(action) for action in jsondata.items(head["actions"])),
+        frozenset(jsondata.number(event["begin"]) for event in events if "begin" in event),
         {
-            codec.number(event["end"]): codec.text(event["outcome"])
+            jsondata.number(event["end"]): jsondata.text(event["outcome"])
             for event in events
             if "end" in event
         },
-        codec.text(last.get("finish", "")),
-        codec.text(last.get("result", "")),
+        jsondata.text(last.get("finish", "")),
+        jsondata.text(last.get("result", "")),
         _seen("before", events),
         _seen("after", events),
         {
-            codec.number(event["begin"]): codec.text(event["thing"])
+            jsondata.number(event["begin"]): jsondata.text(event["thing"])
             for event in events
             if "begin" in event and "thing" in event
         },
@@ -189,7 +190,7 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
 
 def _seen(when: str, events: Sequence[dict[str, Any]]) -> tuple[Seen, ...]:
     found = next((event for event in reversed(events) if event.get("images") == when), None)
-    return tuple(codec.seen(each) for each in codec.items(found["seen"])) if found else ()
+    return tuple(codec.seen(each) for each in jsondata.items(found["seen"])) if found else ()
 
 
 def base() -> Base:
@@ -200,13 +201,13 @@ def base() -> Base:
     if not text:
         return Base()
     try:
-        data = codec.mapping(json.loads(text))
+        data = jsondata.mapping(json.loads(text))
         _expect(BASE_FORMAT, data)
         found: dict[Place[Any], tuple[LastApplied, ...]] = {}
-        for entry in codec.items(data["written"]):
-            place, was = _written(codec.mapping(entry))
+        for entry in jsondata.items(data["written"]):
+            place, was = _written(jsondata.mapping(entry))
             found[place] = (*found.get(place, ()), was)
-        return Base(codec.number(data["through"]), found)
+        return Base(jsondata.number(data["through"]), found)
     except (ValueError, KeyError, RecursionError, FormatError) as error:
         raise _damaged(path, error) from None
 
@@ -216,7 +217,7 @@ def veiled(of: Base) -> Base:
     entries = of.written.items()
     return Base(
         of.through,
-        {codec.redacted_place(place): tuple(map(codec.redacted_record, w)) for place, w in entries},
+        {place.redacted(): tuple(map(codec.redacted_record, w)) for place, w in entries},
     )
 
 
@@ -243,10 +244,10 @@ def _written(entry: dict[str, Any]) -> tuple[Place[Any], LastApplied]:
     place = codec.place(entry["place"])
     return place, LastApplied(
         codec.value(place, entry["original"]),
-        tuple(codec.value(place, value) for value in codec.items(entry["values"])),
-        codec.text(entry["owner"]),
-        codec.number(entry["run"]),
-        codec.flag(entry["certain"]),
-        codec.text(entry["config"]),
-        codec.text(entry.get("thing", "")),
+        tuple(codec.value(place, value) for value in jsondata.items(entry["values"])),
+        jsondata.text(entry["owner"]),
+        jsondata.number(entry["run"]),
+        jsondata.flag(entry["certain"]),
+        jsondata.text(entry["config"]),
+        jsondata.text(entry.get("thing", "")),
     )

@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document, preconditions
-from reconciler.engine.codec import FormatError
 from reconciler.engine.model import Notify, Swap
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible
+from reconciler.formats.jsondata import FormatError
 from reconciler.linux import output_file, trusted_input
 from reconciler.value import dataclass
 

@@ -27,7 +27,7 @@ from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
 from reconciler.resources.subvolume import convert as subvolume_convert
-from reconciler.resources.subvolume.places import Subvolume
+from reconciler.engine.subvolume import Subvolume
 
 subvolume_convert.HOLD = float(sys.argv[1])
 for line in sys.stdin:

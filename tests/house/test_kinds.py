@@ -14,13 +14,13 @@ from reconciler.discovery import facts as discovery
 from reconciler.discovery import linux as discovery_linux
 from reconciler.engine import place as places
 from reconciler.engine import preconditions
+from reconciler.engine import subvolume as subvolume_places
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import Fact
 from reconciler.resources import reads
 from reconciler.resources.images import places as images_places
 from reconciler.resources.reads import READERS
 from reconciler.resources.registry import KINDS
-from reconciler.resources.subvolume import places as subvolume_places
 from reconciler.resources.writes import LONG_WRITERS, POKES, WRITERS
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from reconciler.engine import (
 from reconciler.engine import (
     place as places,
 )
-from reconciler.engine.codec import FormatError
+from reconciler.engine import subvolume as subvolume_places
 from reconciler.engine.directory import Folder
 from reconciler.engine.document import Document, World
 from reconciler.engine.last_applied import LastApplied, Run, fold
@@ -29,12 +29,12 @@ from reconciler.engine.order import DAEMON_RELOAD
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import MOST, NONE_LEFT, NameList
+from reconciler.formats.jsondata import FormatError
 from reconciler.resources.compression import places as compression_places
 from reconciler.resources.defrag import places as defrag_places
 from reconciler.resources.images import places as images_places
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import places as nocow_places
-from reconciler.resources.subvolume import places as subvolume_places
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)
 

@@ -7,6 +7,7 @@ import pytest
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.model import AFTER_IMAGES, Change, Swap
 from reconciler.engine.order import DAEMON_RELOAD, Needs
+from reconciler.engine.subvolume import Subvolume
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME
 from reconciler.facts.tree import NONE_LEFT, NameList
@@ -14,7 +15,6 @@ from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
 from reconciler.resources.images.places import NOCOW, Images, Strays
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.resources.nocow.places import Below
-from reconciler.resources.subvolume.places import Subvolume
 
 PLAIN = Folder(nocow=False, compression="", mode=0o755, uid=0, gid=0)
 SOME = NameList(1, ("a.raw",))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.engine import restore
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.last_applied import Run, fold, merged
 from reconciler.engine.model import Swap
+from reconciler.resources.mount import lines
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.value import replace
 
@@ -66,8 +66,8 @@ def of(found, config):
 def test_each_takes_back_its_own_words_of_a_line(case):
     steps, who, now, without = WORDS[case]
     records = of(folded(LINE, *steps).get(LINE, ()), who)
-    if restore.all_words(now, records):
-        assert restore.all_restored(now, records) == without
+    if lines.all_words(now, records):
+        assert lines.all_restored(now, records) == without
     else:
         was = merged(records)
         assert LINE.restored(was.original, was.values, now) == without

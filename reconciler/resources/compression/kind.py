@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
-from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.directory import Directory, Folder, alike
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.facts import limits, locate
@@ -26,7 +26,7 @@ from reconciler.facts.host import Locate, Mounts, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats import mountinfo
 from reconciler.formats.sizes import counted
-from reconciler.resources.compression.places import PropertyBelow, alike
+from reconciler.resources.compression.places import PropertyBelow
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:

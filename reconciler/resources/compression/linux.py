@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.engine.directory import alike
 from reconciler.errors import HostError
 from reconciler.facts.tree import MOST, NameList
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
-from reconciler.resources.compression.places import alike
 
 if TYPE_CHECKING:
     from reconciler.facts.tree import Tree

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reconciler.engine.directory import Directory
 from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.facts.diagnostics import Note
 from reconciler.facts.tree import NameList
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
-
-
-def alike(setting: str, wanted: str) -> bool:
-    """Whether a compression setting of an inode has the effect of a property ``wanted``.
-
-    The kernel ignores the level, and takes "no" and chattr +m for "none".
-    """
-    return setting.partition(":")[0] == wanted or (wanted == "none" and setting in {"no", "m"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +27,16 @@ class PropertyBelow(Place[NameList]):
     apart: tuple[str, ...] = ()
     rank: ClassVar[int] = 11
     in_words: ClassVar[bool] = True
+    in_a_tree: ClassVar[bool] = True
+    decoded = staticmethod(NameList.decoded)
+
+    def lasting(self, want: NameList) -> Note | None:
+        del want
+        return Note("what is below keeps the compression property")
+
+    def staying(self, now: NameList, see: HostView) -> Note | None:
+        is_gone = see.maybe(Directory(self.path)) is None
+        return None if is_gone else self.lasting(now)
 
     @property
     def label(self) -> str:

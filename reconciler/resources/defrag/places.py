@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place
+from reconciler.engine.place import Place, parent
 from reconciler.facts.host import OFF
+from reconciler.formats import jsondata
 from reconciler.formats.sizes import counted
 from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UNITS = "/etc/systemd/system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,14 @@ class TextFile(Place[str | None]):
 
     path: str
     rank: ClassVar[int] = 40
+
+    @staticmethod
+    def decoded(data: Any) -> str | None:
+        return jsondata.optional(data)
+
+    def written_paths(self, have: str | None, want: str | None) -> Iterator[str]:
+        del have, want
+        yield from (parent(self.path), self.path)
 
     @property
     def label(self) -> str:
@@ -46,6 +60,21 @@ class Timer(Place[str]):
 
     unit: str
     rank: ClassVar[int] = 60
+    nothing: ClassVar[str] = OFF
+    uses_loaded_units: ClassVar[bool] = True
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.name(data)
+
+    def turn(self, want: str) -> tuple[int, str]:
+        """A timer is switched off before the files that describe it go."""
+        return (0, "") if want == OFF else self.order
+
+    def written_paths(self, have: str, want: str) -> Iterator[str]:
+        """Enabling a timer makes a link there."""
+        del have, want
+        yield _UNITS
 
     @property
     def label(self) -> str:

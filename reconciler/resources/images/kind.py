@@ -131,8 +131,8 @@ def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
     least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
     hint = (
         f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
-        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, {limits.have(host)}); "
-        f"`existing: keep` accepts {it}"
+        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, "
+        f"{limits.have(host)}); `existing: keep` accepts {it}"
     )
     if unsafe := limits.refusal(host.condition, host.profiles):
         hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"

@@ -6,14 +6,20 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place, directory_thing
-from reconciler.facts.tree import NameList
+from reconciler.engine.directory import Directory
+from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.facts.diagnostics import Note
+from reconciler.facts.host import FilesystemOf, Fixed, TreeOf
+from reconciler.facts.tree import REDACTED, NameList
+from reconciler.formats import jsondata
 from reconciler.formats.sizes import counted
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.facts.host_view import HostView
 
 
@@ -74,6 +80,8 @@ class Images(Place[NameList]):
     apart: tuple[str, ...] = ()
     spared: tuple[str, ...] = ()
     rank: ClassVar[int] = 12
+    in_a_tree: ClassVar[bool] = True
+    rewrites: ClassVar[bool] = True
     is_claimed: ClassVar[bool] = False
     in_words: ClassVar[bool] = True
 
@@ -89,6 +97,59 @@ class Images(Place[NameList]):
         is_what = "copy-on-write" if self.aim == NOCOW else "compressed"
         aim = "nocow" if self.aim == NOCOW else "uncompressed"
         return f"{counted(value.count, 'file')} {is_what}" if value.count else aim
+
+    decoded = staticmethod(NameList.decoded)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        return frozenset(self.spared)
+
+    def without_left_out(self) -> Images:
+        return replace(self, spared=())
+
+    def redacted(self) -> Images:
+        """Images that are spared were found, too."""
+        return replace(self, spared=tuple(REDACTED for _ in self.spared))
+
+    def is_rest(self, now: NameList, then: NameList, want: NameList) -> bool:
+        """An image that nobody was shown is not rewritten."""
+        del want
+        return now.is_left_of(then)
+
+    def lasting(self, want: NameList) -> Note | None:
+        del want
+        return Note("images stay as they were rewritten")
+
+    def staying(self, now: NameList, see: HostView) -> Note | None:
+        del now
+        is_gone = see.maybe(Directory(self.path)) is None
+        return None if is_gone else Note("images that were rewritten are left as they are")
+
+    def written_paths(self, have: NameList, want: NameList) -> Iterator[str]:
+        del have, want
+        yield self.path
+
+    def makes_images_nocow(self, path: str) -> bool:
+        return self.path == path and self.aim == NOCOW and not self.spared
+
+    def ends_sharing(self, below: str, see: HostView) -> int:
+        """A rewritten image is a new file: who keeps the old data shares it with nobody there."""
+        tree = see.maybe(TreeOf(self.path, self.apart, close=True))
+        host = see.known(FilesystemOf(self.path))
+        is_fixed = see.maybe(Fixed(self.path)) or (host and host.read_only)
+        if tree is None or is_fixed:
+            return 0
+        lot = tree.cow if self.aim == NOCOW else tree.compressed
+        files = {file.path: file for file in (*lot.largest, *lot.hindered)}
+        if not all(name in files for name in self.spared):
+            return 0
+        if is_at_or_below(self.path, below):
+            return lot.shared - sum(files[name].shared for name in self.spared)
+        if lot.count > len(lot.largest):
+            return 0  # which of them lie below the path is not known of all
+        todo = (file for file in lot.largest if file.path not in self.spared)
+        inside = (f for f in todo if is_at_or_below(f"{self.path}/{f.path}", below))
+        return sum(file.shared for file in inside)
 
     def half_done(self, have: NameList, now: NameList, want: NameList) -> bool:
         """Some of them rewritten, others not yet."""
@@ -110,6 +171,7 @@ class Strays(Place[tuple[str, ...]]):
     path: str
     apart: tuple[str, ...] = ()
     rank: ClassVar[int] = 9
+    in_a_tree: ClassVar[bool] = True
     is_claimed: ClassVar[bool] = False
 
     @property
@@ -122,6 +184,14 @@ class Strays(Place[tuple[str, ...]]):
 
     def words(self, value: tuple[str, ...]) -> str:
         return counted(len(value), "unfinished copy", "unfinished copies") if value else "nothing"
+
+    @staticmethod
+    def decoded(data: Any) -> tuple[str, ...]:
+        return jsondata.names(data)
+
+    def written_paths(self, have: tuple[str, ...], want: tuple[str, ...]) -> Iterator[str]:
+        del have, want
+        yield self.path
 
     def half_done(self, have: tuple[str, ...], now: tuple[str, ...], want: tuple[str, ...]) -> bool:
         """Some of them gone."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import restore
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind
+from reconciler.engine.restore import WHY
 from reconciler.facts import fstab_line
 from reconciler.facts.diagnostics import NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
@@ -27,7 +27,8 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.formats import mountinfo, options, unit
-from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.resources.mount import lines, restore
+from reconciler.resources.mount.places import FstabOptions, LiveOption, fixed, waits
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -97,8 +98,17 @@ def recall(
     spec: Spec, written: Mapping[Place[Any], tuple[LastApplied, ...]], owner: Ownership
 ) -> Spec:
     """An option taken out of an entry that stays is put back like a whole entry."""
-    kept = owner.kept(FstabOptions(spec.target, 0))
+    kept = frozenset(map(options.option, owner.kept(FstabOptions(spec.target, 0))))
     return replace(spec, before=restore.former(written, spec.target, _declared(spec), kept))
+
+
+def located(spec: Spec, see: HostView) -> Spec:
+    """Name the mount point as its line does: a link may lead there."""
+    targets = {line.target for line in see.maybe(FstabLines()) or ()}
+    where = see.maybe(Locate(spec.target))
+    if spec.target in targets or not where or where.path not in targets:
+        return spec
+    return replace(spec, target=where.path)
 
 
 def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
@@ -128,34 +138,34 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     mount = mountinfo.at(mounts, place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
-    lines = [line for line in see(FstabLines()) if line.target == spec.target]
-    if why := fstab_line.not_btrfs(mount, lines):
+    mine = [line for line in see(FstabLines()) if line.target == spec.target]
+    if why := fstab_line.not_btrfs(mount, mine):
         yield NotApplicable(why)
         return
-    if refusal := fstab_line.not_editable(spec.target, place, lines, see):
+    if refusal := fstab_line.not_editable(spec.target, place, mine, see):
         yield refusal
         return
-    here = _here(lines[0], place, mount, see)
-    if refusal := fstab_line.not_of_the_line(lines[0], mount, here.uuid, see):
+    here = _here(mine[0], place, mount, see)
+    if refusal := fstab_line.not_of_the_line(mine[0], mount, here.uuid, see):
         yield refusal
         return
-    wanted = restore.all_restored(
-        lines[0].options, spec.before.lines, _declared(spec) | spec.before.kept
+    wanted = lines.all_restored(
+        mine[0].options, spec.before.lines, _declared(spec) | spec.before.kept
     )
-    why = restore.WHY if wanted != lines[0].options else ""
+    why = WHY if wanted != mine[0].options else ""
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
-    if wanted != (lines[0].options or "defaults"):
+    if wanted != (mine[0].options or "defaults"):
         if obstacle := see(FstabObstacle()):
-            yield restore.fixed(obstacle)
+            yield fixed(obstacle)
             return
         if refusal := _kernel(spec, here, see):
             yield refusal
             return
         yield from _asked(spec, here, see)
-        yield Desired(FstabOptions(spec.target, lines[0].number), wanted, why, part=_part(spec))
+        yield Desired(FstabOptions(spec.target, mine[0].number), wanted, why, part=_part(spec))
     else:
-        line = lines[0]
+        line = mine[0]
         yield Desired(FstabOptions(spec.target, line.number), line.options, part=_part(spec))
     yield from _live(spec, here, see)
     if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
@@ -278,7 +288,7 @@ def _live(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
     yield Summary(_scope(spec, here))
     for setting in spec.settings:
         if not setting.shown and not setting.option.off and _shown(here, setting):
-            yield restore.waits(setting.option.name)
+            yield waits(setting.option.name)
             continue
         place = LiveOption(_target(here, setting, see), setting.option.name)
         yield Desired(place, setting.shown, "live remount, no reboot")
@@ -316,4 +326,14 @@ def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
     return (unit.mount_unit(found.path) for found in where if found)
 
 
-KIND = Kind("mount", "mounts", parse, want, recall=recall, units=units, holds=holds, places=places)
+KIND = Kind(
+    "mount",
+    "mounts",
+    parse,
+    want,
+    recall=recall,
+    units=units,
+    holds=holds,
+    places=places,
+    located=located,
+)

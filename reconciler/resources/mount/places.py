@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from reconciler.engine.model import WAITS
 from reconciler.engine.place import Place
-from reconciler.facts.host import FilesystemOf, Locate, Mounts
-from reconciler.formats import mountinfo, options
-from reconciler.value import dataclass, field
+from reconciler.facts.diagnostics import Note, Refusal
+from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import jsondata, mountinfo, options
+from reconciler.resources.mount import lines
+from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from reconciler.engine.last_applied import LastApplied
     from reconciler.facts.host_view import HostView
+
+
+def waits(name: str) -> Note:
+    """Say that an option stays until the filesystem is mounted afresh."""
+    return Note(f"{name} stays until the filesystem is mounted afresh", WAITS)
+
+
+def fixed(why: str) -> Refusal:
+    """Refuse what would change /etc/fstab, which cannot be replaced."""
+    return Refusal(why, "mend that first; the live mount is left alone as well", "V210")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +37,21 @@ class LiveOption(Place[str]):
     target: str
     name: str
     rank: ClassVar[int] = 20
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.name(data)
+
+    def lasting(self, want: str) -> Note | None:
+        """No word has the kernel show nothing, but for an option with a word for off."""
+        return None if want or options.option(self.name).off else waits(self.name)
+
+    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
+        del see
+        yield "filesystem at", self.target
+
+    def compress_option(self, targets: Collection[str], want: str) -> str | None:
+        return want if self.name == "compress" and self.target in targets else None
 
     @property
     def label(self) -> str:
@@ -56,6 +88,54 @@ class FstabOptions(Place[str | None]):
     rank: ClassVar[int] = 30
     in_parts: ClassVar[bool] = True
     loaded_by_systemd: ClassVar[bool] = True
+
+    @staticmethod
+    def decoded(data: Any) -> str | None:
+        return jsondata.optional(data)
+
+    def original(self, was: LastApplied, have: str | None) -> str | None:
+        """Return the line before vmtune, with the words that others changed since as they are."""
+        if have is not None and lines.all_words(have, [was]):
+            return lines.restored(have, was)
+        found: str | None = was.original
+        return found
+
+    def restored_part(
+        self, now: str | None, records: Sequence[LastApplied], kept: frozenset[str]
+    ) -> str | None:
+        if now is None:
+            return None
+        if lines.all_words(now, records):
+            return lines.all_restored(
+                now, records, frozenset(option for option in options.ALL if option.name in kept)
+            )
+        return now if kept else None
+
+    def changed_parts(self, was: LastApplied) -> frozenset[str]:
+        return frozenset(option.name for option in lines.changed(was))
+
+    def as_called_now(self, see: HostView) -> FstabOptions:
+        found = see.maybe(FstabLines()) or ()
+        numbers = [line.number for line in found if line.target == self.target]
+        return replace(self, line=numbers[0]) if len(numbers) == 1 else self
+
+    def not_undone(self, have: str | None, want: str | None) -> Iterator[str]:
+        if "compress" in str(want) and "compress" not in str(have):
+            yield "taking compress= out of the line does not switch compression on or off by itself"
+
+    def obstacle(self, see: HostView) -> Refusal | None:
+        """Return why /etc/fstab cannot be replaced by a new file."""
+        try:
+            why = see(FstabObstacle())
+        except NotVisible as hidden:
+            why = hidden.why
+        return fixed(why) if why else None
+
+    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
+        yield "line of fstab for", self.target
+        for line in see(FstabLines()):
+            if line.target == self.target:
+                yield "filesystem of", line.source
 
     @property
     def label(self) -> str:

@@ -16,13 +16,13 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
+from reconciler.engine.subvolume import becomes
 from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
-from reconciler.resources.subvolume.places import becomes
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reconciler.engine.directory import Directory
 from reconciler.engine.place import Place, directory_thing, is_at_or_below
-from reconciler.facts.tree import NameList
+from reconciler.facts.diagnostics import Note
+from reconciler.facts.tree import MOST, NameList
+from reconciler.formats import jsondata
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.facts.host_view import HostView
 
 
@@ -25,6 +30,31 @@ class Below(Place[NameList]):
     apart: tuple[str, ...] = ()
     rank: ClassVar[int] = 11
     in_words: ClassVar[bool] = True
+    in_a_tree: ClassVar[bool] = True
+
+    @staticmethod
+    def decoded(data: Any) -> NameList:
+        """Read the value; records of older versions name all of them."""
+        if isinstance(data, list):
+            return NameList(len(data), jsondata.names(data)[:MOST])
+        return NameList.decoded(data)
+
+    def lasting(self, want: NameList) -> Note | None:
+        if want.is_whole:
+            return None
+        return Note(f"{want.count:,} directories and empty files below stay nocow")
+
+    def staying(self, now: NameList, see: HostView) -> Note | None:
+        del now
+        is_gone = see.maybe(Directory(self.path)) is None
+        return None if is_gone else Note("what was made nocow below it is left as it is")
+
+    def not_undone(self, have: NameList, want: NameList) -> Iterator[str]:
+        del have, want
+        yield "files in it that have data by now stay nocow"
+
+    def makes_nocow(self, have: NameList, want: NameList) -> bool:
+        return want.is_left_of(have)
 
     @property
     def label(self) -> str:

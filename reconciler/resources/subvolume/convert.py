@@ -11,19 +11,19 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from reconciler.engine.reporter import Cancelled, Progress
+from reconciler.engine.subvolume import MOST_ENTRIES
 from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.linux import btrfs, files, in_use, inode, lease, subvolumes, syscalls
 from reconciler.resources.subvolume import clone_tree, inventory, remove_old
-from reconciler.resources.subvolume.places import MOST_ENTRIES
 from reconciler.resources.subvolume.remove_old import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.engine.reporter import Reporter
+    from reconciler.engine.subvolume import Subvolume
     from reconciler.resources.subvolume.inventory import Entry, Survey
-    from reconciler.resources.subvolume.places import Subvolume
 
 
 def put(place: Subvolume, have: str, want: str, watch: Reporter) -> None:

@@ -9,10 +9,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from reconciler.engine.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
 from reconciler.linux import inode, subvolumes, tree_search
 from reconciler.linux.in_use import look
-from reconciler.resources.subvolume.places import MOST_ENTRIES, Contents
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import directory as directory_place
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
+from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
 from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED, Locate, SnapshotsOf
 from reconciler.formats.sizes import binary, counted
-from reconciler.resources.subvolume.places import MOST_ENTRIES, ContentsOf, Subvolume
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
     from reconciler.engine.resource import Item, Items
+    from reconciler.engine.subvolume import Contents
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
-    from reconciler.resources.subvolume.places import Contents
 
 
 _NAMED = 3

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place, directory_thing
+from reconciler.engine.place import Place, directory_thing, parent, removal_turn
+from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.facts.host_view import Fact
+from reconciler.formats import jsondata
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.facts.host_view import HostView
 
 
@@ -26,7 +30,30 @@ class Subvolume(Place[str]):
     uid: int = field(compare=False)
     gid: int = field(compare=False)
     remakes: ClassVar[bool] = True
+    in_a_tree: ClassVar[bool] = True
+    is_ground: ClassVar[bool] = True
+    nothing: ClassVar[str] = MISSING
     rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.name(data)
+
+    def turn(self, want: str) -> tuple[int, str]:
+        return removal_turn(self.path) if want == MISSING else self.order
+
+    def lasting(self, want: str) -> Note | None:
+        if want == MISSING:
+            return None
+        return Note(f"{self.path} stays a subvolume: to whoever uses it a directory like any other")
+
+    def staying(self, now: str, see: HostView) -> Note | None:
+        del see
+        return self.lasting(DIRECTORY) if now == SUBVOLUME else None
+
+    def written_paths(self, have: str, want: str) -> Iterator[str]:
+        del have, want
+        yield from (parent(self.path), self.path)
 
     @property
     def order(self) -> tuple[int, str]:
