@@ -13,7 +13,6 @@ from reconciler.discovery import libvirt
 from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
 from reconciler.linux import files, filesystems, machine, process, users
-from reconciler.resources.mount import linux as mount_linux
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -37,16 +36,11 @@ def _space(path: str) -> discovery.Space:
     return discovery.Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
 
-def _faults() -> tuple[discovery.FstabFault, ...]:
-    return tuple(discovery.FstabFault(target, text) for target, text in mount_linux.faults())
-
-
 def _tools() -> tuple[discovery.SnapshotTool, ...]:
     return tuple(discovery.SnapshotTool(*each) for each in filesystems.snapshot_tools())
 
 
-ANSWERS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
-    discovery.FstabFaults: lambda _, __: _faults(),
+READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
     discovery.ImagesBelow: _images,
     discovery.LibvirtOf: lambda q, _: libvirt.look(q.whose),
     discovery.QuickemuIn: lambda q, _: quickemu_machines(q.folder),

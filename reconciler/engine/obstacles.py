@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 def obstacle(swaps: Sequence[Swap], see: HostView) -> Refusal | None:
     """Find the first thing that keeps one of the places from being put, as far as can be seen."""
+    return next(filter(None, (_kept_out(swap, see) for swap in swaps)), None)
+
+
+def to_put_back(swaps: Sequence[Swap], see: HostView) -> Refusal | None:
+    """Find what keeps places from being put back: here no kind has looked at its own entry."""
     own = (swap.place.obstacle(see) for swap in swaps)
-    if found := next(filter(None, own), None):
-        return found
-    return _unsafe(swaps, see) or next(filter(None, (_kept_out(s, see) for s in swaps)), None)
+    return next(filter(None, own), None) or _unsafe(swaps, see) or obstacle(swaps, see)
 
 
 def _unsafe(swaps: Sequence[Swap], see: HostView) -> Refusal | None:

@@ -339,7 +339,7 @@ class Ownership:
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
-        if no := obstacles.obstacle(swaps, self._see):
+        if no := obstacles.to_put_back(swaps, self._see):
             text = f"no longer declared, but {no.text}"
             self._hindered.update(swap.place for swap in swaps)
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())

@@ -59,7 +59,7 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
-    if no := obstacles.obstacle(back, see):
+    if no := obstacles.to_put_back(back, see):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"

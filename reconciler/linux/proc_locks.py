@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.facts.tree import NAMED, Busy
-from reconciler.linux import inode
+from reconciler.linux import files, inode
 from reconciler.linux.proc import named
 from reconciler.value import dataclass
 
@@ -179,7 +179,7 @@ def _is(path: str, status: os.stat_result) -> bool:
     return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
 
 
-_RUNS = "/var/lib/vmtune/runs"
+_RUNS = f"{files.STATE}/runs"
 """One file for each run, named by its number: the same as run/journal.py."""
 
 

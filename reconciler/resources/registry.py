@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from reconciler.resources.compression import kind as compression_kind
-from reconciler.resources.defrag import kind as defrag_kind
-from reconciler.resources.images import kind as images_kind
-from reconciler.resources.mount import kind as mount_kind
-from reconciler.resources.nocow import kind as nocow_kind
-from reconciler.resources.subvolume import kind as subvolume_kind
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-KINDS = (
-    mount_kind.KIND,
-    subvolume_kind.KIND,
-    nocow_kind.KIND,
-    compression_kind.KIND,
-    images_kind.KIND,
-    defrag_kind.KIND,
-)
+from reconciler.resources.compression.kind import KIND as COMPRESSION
+from reconciler.resources.defrag.kind import KIND as DEFRAG
+from reconciler.resources.images.kind import KIND as IMAGES
+from reconciler.resources.mount.kind import KIND as MOUNT
+from reconciler.resources.nocow.kind import KIND as NOCOW
+from reconciler.resources.subvolume.kind import KIND as SUBVOLUME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KINDS = (MOUNT, SUBVOLUME, NOCOW, COMPRESSION, IMAGES, DEFRAG)
+
+
+def linux_of_each_kind() -> Iterator[Any]:
+    """Yield the module of each kind that reads and writes its places: READS, WRITES, folders."""
+    for kind in KINDS:
+        yield import_module(f"reconciler.resources.{kind.name}.linux")

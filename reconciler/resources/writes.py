@@ -6,73 +6,33 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import directory as directory_place
-from reconciler.engine import subvolume as subvolume_places
 from reconciler.engine.reporter import NOBODY
 from reconciler.errors import HostError
-from reconciler.linux import cron, directory, files, systemd
-from reconciler.resources.compression import linux as compression_linux
-from reconciler.resources.compression import places as compression_places
-from reconciler.resources.defrag import linux as defrag_linux
-from reconciler.resources.defrag import places as defrag_places
-from reconciler.resources.images import places as images_places
-from reconciler.resources.images import stale_copies
-from reconciler.resources.mount import linux as mount_linux
-from reconciler.resources.mount import places as mount_places
-from reconciler.resources.nocow import linux as nocow_linux
-from reconciler.resources.nocow import places as nocow_places
+from reconciler.linux import files, systemd
+from reconciler.resources.registry import linux_of_each_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from reconciler.engine import place as places
+    from reconciler.engine.place import Place
     from reconciler.engine.reporter import Reporter
-    from reconciler.facts.tree import NameList
 
 
-WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any], None]] = {
-    compression_places.PropertyBelow: lambda place, _have, want: compression_linux.put_property(
-        place, want
-    ),
-    nocow_places.Below: lambda place, _have, want: nocow_linux.put_nocow(place, want),
-    directory_place.Directory: directory.put,
-    mount_places.FstabOptions: mount_linux.put,
-    mount_places.LiveOption: mount_linux.put_live,
-    defrag_places.TextFile: defrag_linux.put,
-    defrag_places.Timer: lambda place, _have, want: systemd.put_timer(place.unit, want),
-    defrag_places.UnitFile: defrag_linux.put,
-    images_places.Strays: lambda place, have, want: stale_copies.put(place.path, have, want),
-}
+WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {}
+"""What puts each place: a long put says how far it is, and can be stopped."""
+for _kind in linux_of_each_kind():
+    WRITES.update(_kind.WRITES)
+
+NOTIFY: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
 
 
-def _rewrite(place: images_places.Images, have: NameList, want: Any, watch: Reporter) -> None:
-    from reconciler.resources.images import worklist  # noqa: PLC0415 - it loads what makes threads
+def put(place: Place[Any], have: Any, want: Any, reporter: Reporter = NOBODY) -> None:
+    """Change one place.
 
-    worklist.put(place, have, want, watch)
-
-
-def _turn(place: subvolume_places.Subvolume, have: str, want: str, watch: Reporter) -> None:
-    from reconciler.resources.subvolume import convert as subvolume_convert  # noqa: PLC0415 - few directories are turned
-
-    subvolume_convert.put(place, have, want, watch)
-
-
-LONG_WRITERS: dict[type[places.Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {
-    images_places.Images: _rewrite,
-    subvolume_places.Subvolume: _turn,
-}
-"""Those that may take minutes: they say how far they are, and can be stopped."""
-
-POKES: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
-
-
-def put(place: places.Place[Any], have: Any, want: Any, watch: Reporter = NOBODY) -> None:
-    """Change one place; Refused says what stood in the way, Stopped that it was ended as asked."""
+    HostError says what stood in the way, Cancelled that the change was ended as asked.
+    """
     with _refusing(getattr(place, "path", place.label)):
-        if type(place) in LONG_WRITERS:
-            LONG_WRITERS[type(place)](place, have, want, watch)
-        else:
-            WRITERS[type(place)](place, have, want)
+        WRITES[type(place)](place, have, want, reporter)
 
 
 @contextmanager
@@ -84,25 +44,26 @@ def _refusing(where: str) -> Iterator[None]:
         raise HostError(f"{named or where}: {error.strerror}") from error
 
 
-def poke(name: str) -> None:
-    """Do an effect that is no value; Refused says what stood in the way."""
+def notify(name: str) -> None:
+    """Do an effect that is no value; HostError says what stood in the way."""
     with _refusing(name):
-        POKES[name]()
+        NOTIFY[name]()
 
 
 def sweep() -> None:
     """Take away what a run that was killed left half-written. Only for the holder of the lock."""
-    state = os.path.dirname(mount_linux.BACKUP)
-    folders = {os.path.dirname(os.path.realpath(mount_linux.PATH)), systemd.UNITS, cron.FOLDER}
-    for folder in sorted({*folders, state, f"{state}/runs"}):
+    folders = {files.STATE, f"{files.STATE}/runs"}
+    for kind in linux_of_each_kind():
+        folders |= getattr(kind, "folders", set)()
+    for folder in sorted(folders):
         with _refusing(folder):
             files.sweep(folder)
 
 
-def settle(swapped: Iterable[places.Place[Any]]) -> None:
+def settle(swapped: Iterable[Place[Any]]) -> None:
     """Have everything on disk: a power cut can bring back what was removed and not synced."""
     # The place itself, as it may be a mount point; one of each filesystem is enough.
-    paths = {_nearest(getattr(place, "path", mount_linux.PATH)) for place in swapped}
+    paths = {_nearest(getattr(place, "path", "/etc")) for place in swapped}
     synced: set[int] = set()
     for path in sorted(paths):
         with _refusing(path):

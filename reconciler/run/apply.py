@@ -9,8 +9,6 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from reconciler.engine import directory as directory_place
-from reconciler.engine import subvolume as subvolume_places
 from reconciler.engine.diff import found_instead
 from reconciler.engine.last_applied import Seen
 from reconciler.engine.model import Swap
@@ -19,8 +17,6 @@ from reconciler.errors import HostError
 from reconciler.facts.host import LayoutsOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
-from reconciler.resources.images import places as images_places
-from reconciler.resources.nocow import places as nocow_places
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -128,7 +124,7 @@ def _fault(action: Action, error: Exception) -> Result:
 
 
 def _poke(action: Notify) -> Result:
-    writes.poke(action.name)
+    writes.notify(action.name)
     return Result(action, Outcome.DONE)
 
 
@@ -148,14 +144,6 @@ def _swap(action: Swap, watch: Reporter) -> Result:
     return Result(action, Outcome.DONE)
 
 
-_ABOUT_IMAGES = (
-    nocow_places.Below,
-    directory_place.Directory,
-    images_places.Images,
-    subvolume_places.Subvolume,
-)
-
-
 def seen(actions: Sequence[Action], see: HostView | None = None) -> tuple[Seen, ...]:
     """The largest images below each directory that is changed; what cannot be seen is left out."""
     see, found = see or reads.look(), {}
@@ -173,8 +161,9 @@ def _tops(actions: Sequence[Action]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for swap in _swaps(actions):
         place = swap.place
-        if isinstance(place, _ABOUT_IMAGES) and swap.have not in {None, "missing"}:
-            found[place.path] = getattr(place, "apart", ()) or found.get(place.path, ())
+        if place.in_a_tree and swap.have not in {None, place.nothing}:
+            path = str(getattr(place, "path", ""))
+            found[path] = getattr(place, "apart", ()) or found.get(path, ())
     return found
 
 

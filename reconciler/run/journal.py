@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place
 
 
-STATE = "/var/lib/vmtune"
+STATE = files.STATE
 
 RUNS = f"{STATE}/runs"
 

@@ -18,10 +18,9 @@ from reconciler.resources import writes
 def odd(*_):
     raise ZeroDivisionError("odd")
 
-for table in (writes.WRITERS, writes.LONG_WRITERS):
-    for place in table:
-        if place.__name__ == "{}":
-            table[place] = odd
+for place in writes.WRITES:
+    if place.__name__ == "{}":
+        writes.WRITES[place] = odd
 """
 
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import alike
 from reconciler.errors import HostError
+from reconciler.facts.host import TreeOf
 from reconciler.facts.tree import MOST, NameList
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
+from reconciler.resources.compression.places import PropertyBelow
 
 if TYPE_CHECKING:
     from reconciler.facts.tree import Tree
     from reconciler.linux.tree_walk import Entry
-    from reconciler.resources.compression.places import PropertyBelow
 
 
 def property_below(place: PropertyBelow, tree: Tree) -> NameList:
@@ -39,3 +40,9 @@ def _set_property(entry: Entry, wanted: str) -> None:
     if not alike(inode.compression(entry.fd, value), wanted):
         with inode.acting_as(entry.status.st_uid, entry.status.st_gid):
             inode.set_compression(entry.fd, wanted)
+
+
+READS = {
+    PropertyBelow: lambda q, see: property_below(q, see(TreeOf(q.path, q.apart, close=True))),
+}
+WRITES = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}

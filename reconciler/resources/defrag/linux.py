@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
+from reconciler.facts.host import OwnFiles
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import crontab
 from reconciler.linux import cron, files, systemd
-
-if TYPE_CHECKING:
-    from reconciler.resources.defrag.places import TextFile
+from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
 
 
 def look(path: str) -> str | None:
@@ -43,3 +41,21 @@ def own() -> tuple[str, ...]:
         if name.startswith("vmtune-")
     )
     return tuple(path for path in paths if crontab.is_ours(files.read_gone(path)))
+
+
+READS = {
+    OwnFiles: lambda _, __: own(),
+    TextFile: lambda q, _: look(q.path),
+    Timer: lambda q, see: systemd.timer(q.unit, systemd.properties(q.unit, see)),
+    UnitFile: lambda q, _: look(q.path),
+}
+WRITES = {
+    TextFile: lambda place, have, want, _: put(place, have, want),
+    Timer: lambda place, _, want, __: systemd.put_timer(place.unit, want),
+    UnitFile: lambda place, have, want, _: put(place, have, want),
+}
+
+
+def folders() -> set[str]:
+    """Name the folders in which a put that was killed leaves a file half-written."""
+    return {systemd.UNITS, cron.FOLDER}

@@ -5,21 +5,18 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from reconciler.discovery.facts import FstabFault, FstabFaults
 from reconciler.errors import HostError
-from reconciler.facts.host import Verdict
+from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import fstab, mountinfo, options
 from reconciler.linux import files, filesystems, inode, mountapi, process
-
-if TYPE_CHECKING:
-    from reconciler.resources.mount.places import FstabOptions, LiveOption
-
+from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 PATH = "/etc/fstab"
 
-BACKUP = "/var/lib/vmtune/fstab.before"
+BACKUP = f"{files.STATE}/fstab.before"
 
 
 def lines() -> tuple[fstab.Line, ...]:
@@ -216,3 +213,22 @@ def _complaint(token: str) -> str | None:
     finally:
         os.close(context)
     return None
+
+
+READS = {
+    FstabFaults: lambda _, __: tuple(FstabFault(*each) for each in faults()),
+    FstabLines: lambda _, __: lines(),
+    FstabObstacle: lambda _, see: obstacle(see(Mounts())),
+    FstabOptions: lambda q, see: options_of(q, see(FstabLines())),
+    KernelTakes: lambda q, _: kernel_takes(q.options),
+    LiveOption: lambda q, see: live(q, see(Mounts())),
+}
+WRITES = {
+    FstabOptions: lambda place, have, want, _: put(place, have, want),
+    LiveOption: lambda place, have, want, _: put_live(place, have, want),
+}
+
+
+def folders() -> set[str]:
+    """Name the folders in which a put that was killed leaves a file half-written."""
+    return {os.path.dirname(os.path.realpath(PATH)), os.path.dirname(BACKUP)}

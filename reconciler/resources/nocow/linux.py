@@ -7,15 +7,17 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from reconciler.engine.directory import Directory
 from reconciler.errors import HostError
+from reconciler.facts.host import TreeOf
 from reconciler.facts.stale_copies import is_stray
-from reconciler.linux import inode
+from reconciler.linux import directory, inode
 from reconciler.linux.directory import put_each
+from reconciler.resources.nocow.places import Below
 
 if TYPE_CHECKING:
     from reconciler.facts.tree import NameList
     from reconciler.linux.tree_walk import Entry
-    from reconciler.resources.nocow.places import Below
 
 
 def put_nocow(place: Below, want: NameList) -> None:
@@ -57,3 +59,10 @@ def _copy_on_write(fd: int) -> None:
     if not stat.S_ISREG(status.st_mode) or not status.st_size:  # with data it keeps what it has
         with inode.acting_as(status.st_uid, status.st_gid):
             inode.set_flags(fd, inode.flags(fd) & ~inode.NOCOW)
+
+
+READS = {Below: lambda q, see: see(TreeOf(q.path, q.apart)).plain}
+WRITES = {
+    Below: lambda place, _, want, __: put_nocow(place, want),
+    Directory: lambda place, have, want, _: directory.put(place, have, want),
+}

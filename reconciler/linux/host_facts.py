@@ -1,0 +1,79 @@
+"""Facts about this host, and who answers them. Nothing here can change the host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.directory import Directory
+from reconciler.facts import host as facts
+from reconciler.linux import (
+    cron,
+    directory,
+    fiemap,
+    filesystems,
+    in_use,
+    machine,
+    process,
+    systemd,
+    tree_search,
+    tree_walk,
+    users,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.facts.host_view import Fact, HostView
+
+
+def _schedulers() -> frozenset[str]:
+    there = {"systemd": systemd.runs(), "cron": cron.installed()}
+    return frozenset(name for name, is_there in there.items() if is_there)
+
+
+def _needs_reload(name: str, see: HostView) -> bool:
+    """The unit on disk is newer than the one that systemd holds."""
+    return systemd.properties(name, see).get("NeedDaemonReload") == "yes"
+
+
+def _service_run(query: facts.ServiceRunOf, see: HostView) -> facts.ServiceRun:
+    units = (f"{query.stem}.{kind}" for kind in ("timer", "service"))
+    return systemd.last_run(*(systemd.properties(unit, see) for unit in units))
+
+
+def _layouts(query: facts.LayoutsOf, see: HostView) -> facts.Layouts:
+    return fiemap.layouts(query.path, see(facts.TreeOf(query.path, query.apart)))
+
+
+READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
+    Directory: lambda q, _: directory.look(q.path),
+    facts.BtrfsIn: lambda q, see: filesystems.btrfs_in(q.path, see),
+    facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),
+    facts.CronDaemon: lambda _, __: cron.runs(),
+    facts.CronRuns: lambda q, _: cron.next_run(q.cron),
+    facts.DirectoryId: lambda q, _: directory.identity(q.path),
+    facts.EntriesOf: lambda q, _: directory.names_in(q.path),
+    facts.FilesystemOf: lambda q, see: filesystems.filesystem(q.path, see),
+    facts.Fixed: lambda q, _: directory.fixed(q.path),
+    facts.ForeignJobs: lambda _, __: cron.foreign_jobs(),
+    facts.HiddenCrontabs: lambda _, __: cron.hidden(),
+    facts.Homes: lambda _, __: users.homes(),
+    facts.KernelCommandLine: lambda _, __: machine.command_line(),
+    facts.LayoutOf: lambda q, _: fiemap.layout_of(q.path),
+    facts.LayoutsOf: _layouts,
+    facts.Locate: lambda q, see: filesystems.locate(q.path, see(facts.Homes())),
+    facts.Mounts: lambda _, __: filesystems.mounts(),
+    facts.NeedsReload: lambda q, see: _needs_reload(q.unit, see),
+    facts.Program: lambda q, _: process.find(q.name),
+    facts.Schedulers: lambda _, __: _schedulers(),
+    facts.ServiceRunOf: _service_run,
+    facts.ShadowingUnit: lambda q, _: systemd.shadowing_unit(q.target),
+    facts.SharedBelow: lambda q, _: tree_walk.sharing(q.path),
+    facts.SnapshotsIn: lambda q, _: filesystems.snapshots_in(q.path),
+    facts.SnapshotsOf: lambda q, see: filesystems.snapshots(q.path, see),
+    facts.SourceUuid: lambda q, _: filesystems.source_uuid(q.source),
+    facts.StubOf: lambda q, _: tree_search.whither(q.path),
+    facts.Units: lambda q, _: systemd.units(q.names),
+    facts.UseOf: lambda q, _: in_use.use_of(q.path),
+    facts.Uses: lambda _, __: in_use.look(),
+}

@@ -1,0 +1,55 @@
+"""The images below a directory: read and put, and the tree that they lie in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.facts.host import Mounts, TreeOf, Uses
+from reconciler.resources.images import scan, stale_copies
+from reconciler.resources.images.places import Images, Strays
+
+if TYPE_CHECKING:
+    from reconciler.engine.reporter import Reporter
+    from reconciler.facts.host_view import HostView
+    from reconciler.facts.tree import NameList, Tree
+
+
+def _mounted(see: HostView) -> frozenset[str]:
+    return frozenset(mount.target for mount in see(Mounts()))
+
+
+def _tree(query: TreeOf, see: HostView) -> Tree:
+    """As close as is asked for: where everything is nocow there is nothing to look closer at."""
+    if not query.close:
+        known = see.known(TreeOf(query.path, query.apart, close=True))
+        return known or scan.scan_outline(query.path, _mounted(see), query.apart)
+    found = see(TreeOf(query.path, query.apart))
+    if not found.cow.count and not found.plain.count:
+        return found
+    # What was held for as long as a look waits is not waited for once more.
+    patient = not found.busy
+    uses = lambda: see(Uses())  # noqa: E731
+    return scan.scan(query.path, _mounted(see), query.apart, uses, patient=patient)
+
+
+def _images(query: Images, see: HostView) -> NameList:
+    from reconciler.resources.images import worklist  # noqa: PLC0415 - it loads what makes threads
+
+    return worklist.images_left(query, see)
+
+
+def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> None:
+    from reconciler.resources.images import worklist  # noqa: PLC0415 - the same
+
+    worklist.put(place, have, want, reporter)
+
+
+READS = {
+    Images: _images,
+    Strays: lambda q, see: see(TreeOf(q.path, q.apart)).strays,
+    TreeOf: _tree,
+}
+WRITES = {
+    Images: _rewrite,
+    Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),
+}

@@ -1,0 +1,58 @@
+"""Mount options as they were before vmtune set them: what the journal knows of one entry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.model import Desired
+from reconciler.engine.restore import WHY
+from reconciler.formats import options
+from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.place import Place
+    from reconciler.facts.diagnostics import Note
+    from reconciler.facts.host_view import HostView
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The options field of a line, and live options by their place, as the journal knows them.
+
+    ``kept`` are the options of the line that other files declare: they stay as they are.
+    """
+
+    lines: tuple[LastApplied, ...] = ()
+    live: tuple[tuple[LiveOption, LastApplied], ...] = ()
+    kept: frozenset[options.Option] = frozenset()
+
+
+def former(
+    written: Mapping[Place[Any], tuple[LastApplied, ...]],
+    target: str,
+    declared: Collection[options.Option],
+    kept: frozenset[options.Option] = frozenset(),
+) -> Former:
+    """Return what was written for ``target``, but for the options that are still declared."""
+    live = (
+        (place, records[-1])
+        for place, records in written.items()
+        if isinstance(place, LiveOption) and options.option(place.name) not in declared
+    )
+    return Former(written.get(FstabOptions(target, 0), ()), tuple(live), kept)
+
+
+def live(of: Former, mounted: Collection[str], see: HostView) -> Iterator[Desired[str] | Note]:
+    """The live options as they were, on the mount points of the entry's filesystem."""
+    for place, was in of.live:
+        if place.target not in mounted or see(place) not in was.values:
+            continue
+        if note := place.lasting(was.original):
+            yield note
+        elif see(place) != was.original:
+            # Weak: another entry may declare it for the same filesystem.
+            yield Desired(place, was.original, WHY, weak=True)

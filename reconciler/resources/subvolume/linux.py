@@ -1,0 +1,30 @@
+"""A path as a subvolume of its own: read and put."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.engine.subvolume import Contents, ContentsOf, Subvolume
+from reconciler.facts.host import Mounts, Uses
+from reconciler.linux import subvolumes
+
+if TYPE_CHECKING:
+    from reconciler.engine.reporter import Reporter
+    from reconciler.facts.host_view import HostView
+
+
+def _contents(query: ContentsOf, see: HostView) -> Contents:
+    from reconciler.resources.subvolume import inventory  # noqa: PLC0415 - few are looked through
+
+    mounts = see(Mounts())
+    return inventory.contents(query.path, mounts, see(Uses()))
+
+
+def _convert(place: Subvolume, have: str, want: str, reporter: Reporter) -> None:
+    from reconciler.resources.subvolume import convert  # noqa: PLC0415 - few are converted
+
+    convert.put(place, have, want, reporter)
+
+
+READS = {ContentsOf: _contents, Subvolume: lambda q, _: subvolumes.look(q.path)}
+WRITES = {Subvolume: _convert}
