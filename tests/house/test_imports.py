@@ -28,7 +28,7 @@ mounts: [{target: /proc, options: {noatime: true}}]
 WRITERS = (
     "reconciler.commands.apply",
     "reconciler.commands.execute",
-    "reconciler.host.writers",
+    "reconciler.resources.writes",
     "reconciler.run.apply",
     "reconciler.run.record",
 )
@@ -36,21 +36,25 @@ LIBRARIES = ("cronsim", "deepdiff", "jsonschema", "yaml")
 # A tenth of a second of CPU time, together: a run that finds all well has no use for them.
 HEAVY = ("cronsim", "deepdiff", "jsonschema", "referencing", "attr", "rpds", "subprocess")
 LOADS = [
-    (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
-    (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
-    (["plan", "--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
-    (["completion", "bash"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.host", "reconciler.config")),
-    (["validate", "FILE"], EMPTY, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
-    (["validate", "FILE"], NOT_BTRFS, (*HEAVY[:6], *WRITERS, "reconciler.resources")),
+    (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config")),
+    (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config")),
+    (["plan", "--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config")),
+    (
+        ["completion", "bash"],
+        EMPTY,
+        (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config"),
+    ),
+    (["validate", "FILE"], EMPTY, (*HEAVY[:6], *WRITERS)),
+    (["validate", "FILE"], NOT_BTRFS, (*HEAVY[:6], *WRITERS)),
     (["--config", "FILE", "plan"], EMPTY, (*HEAVY, *WRITERS)),
     (["--config", "FILE", "plan"], NOT_BTRFS, (*HEAVY, *WRITERS)),
     (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY, *WRITERS)),
     (["--config", "FILE", "status"], NOT_BTRFS, (*HEAVY, *WRITERS)),
     (["--config", "FILE", "apply", "--yes"], EMPTY, HEAVY),
-    (["init"], EMPTY, ("deepdiff", *WRITERS, "reconciler.config", "reconciler.resources")),
-    (["doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS, "reconciler.resources")),
+    (["init"], EMPTY, ("deepdiff", *WRITERS, "reconciler.config")),
+    (["doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
     (["--config", "FILE", "doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
-    (["history"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.config", "reconciler.resources")),
+    (["history"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.config")),
 ]
 
 
