@@ -15,13 +15,6 @@ from reconciler.facts.host import Locate
 from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from reconciler.engine.plan import Declared
-    from reconciler.facts.host_view import HostView
-
-
-if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.engine.place import Place

@@ -23,16 +23,6 @@ from reconciler.formats import options
 from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Said
-    from reconciler.engine.place import Place
-    from reconciler.engine.plan import Declared, Spoken
-    from reconciler.facts.host_view import HostView
-
-
-if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
