@@ -22,9 +22,9 @@ from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
+    from reconciler.engine.claims import History
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan
-    from reconciler.engine.ownership import History
 
 
 def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:

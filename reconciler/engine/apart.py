@@ -6,7 +6,6 @@ home behind a link, or a link to a directory below, makes no difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.directory import Directory
@@ -17,9 +16,10 @@ from reconciler.value import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared
     from reconciler.facts.host_view import HostView
+
+
 if TYPE_CHECKING:
     Claimed = tuple[Place[Any], Mapping[str, Any], str]
 

@@ -10,7 +10,7 @@ from reconciler.value import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.engine.ownership import Claims
+    from reconciler.engine.claims import Claims
     from reconciler.engine.place import Place
     from reconciler.errors import SourceLocation
     from reconciler.facts.diagnostics import Op

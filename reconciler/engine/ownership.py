@@ -8,102 +8,29 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import apart, codec, obstacles, restore
+from reconciler.engine import apart, obstacles, restore
+from reconciler.engine.claims import Claims, part_of
+from reconciler.engine.held import Held, is_covered, path_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, Swap, is_end
 from reconciler.engine.order import operation
 from reconciler.engine.place import at_and_above
 from reconciler.facts.diagnostics import Note, Op, Refusal
-from reconciler.facts.host import DirectoryId, EntriesOf, Locate, UseOf
+from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import options
-from reconciler.value import dataclass, field, replace
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from reconciler.engine.claims import Chosen, History, Part
     from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared, Spoken
     from reconciler.facts.host_view import HostView
-if TYPE_CHECKING:
-    Part = Mapping[str, Any]
-    Chosen = Callable[[Change], bool]
-
-PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
-"""What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What one configuration declared when it was applied last.
-
-    ``config`` is its resolved path, ``home`` the filesystem that its file lay on.
-    ``wanted`` maps each place to the part of its value that an entry decides, as
-    JSON data; ``owed`` are places that no entry declares any more and that are
-    not put back yet.
-    """
-
-    config: str
-    home: str = ""
-    wanted: Mapping[Place[Any], Part] = field(default_factory=dict)
-    owed: frozenset[Place[Any]] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """All that is on record of earlier runs, as one configuration needs to know it.
-
-    ``config`` is the resolved path of the configuration that is planned for, ""
-    for none; ``home`` the filesystem its file is on. ``files`` says of each
-    other configuration on record whether it is PRESENT, GONE or UNREADABLE.
-    """
-
-    config: str = ""
-    home: str = ""
-    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
-    claims: Mapping[str, Claims] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    def is_gone(self, config: str) -> bool:
-        """Tell whether a configuration on record is surely there no more."""
-        return self.files.get(config) == GONE
-
-    @property
-    def has_gone(self) -> bool:
-        """Whether any configuration on record is gone."""
-        return GONE in self.files.values()
-
-    @property
-    def own(self) -> Claims:
-        """The claims of the configuration that is planned for."""
-        return self.claims.get(self.config) or Claims(self.config)
-
-    def others(self) -> Iterator[Claims]:
-        """Yield the claims of all other configurations whose files are not gone."""
-        for config, claims in self.claims.items():
-            if config != self.config and not self.is_gone(config):
-                yield claims
-
-    def claims_without_record(self, records: Iterable[LastApplied]) -> bool:
-        """Tell whether a file that is there wrote a place before claims were on record."""
-        return any(
-            was.config not in {self.config, ""}
-            and was.config not in self.claims
-            and not self.is_gone(was.config)
-            for was in records
-        )
-
-
-def part_of(goal: Desired[Any]) -> Part:
-    """Return what of the value an entry decides, as JSON data."""
-    if goal.part is not None:
-        return goal.part
-    return {"is": codec.plain_value(goal.want)}
 
 
 class Ownership:
@@ -221,7 +148,7 @@ class Ownership:
         Places in ``taken`` are taken back already. What a configuration that is gone
         had set is taken back only where it is ``chosen``; else its row names the ways out.
         """
-        held, done = _Held(said, self._see), set(taken)
+        held, done = Held(said, self._see), set(taken)
         mine: dict[str, list[_Left]] = {}
         gone: dict[tuple[str, str], list[_Left]] = {}
         for left in self._left(held, done):
@@ -244,7 +171,7 @@ class Ownership:
                 is_done = not row.swaps or (chosen and chosen(row))
                 yield row if is_done else _orphaned(row, config)
 
-    def _left(self, held: _Held, done: set[Place[Any]]) -> Iterator[_Left]:
+    def _left(self, held: Held, done: set[Place[Any]]) -> Iterator[_Left]:
         """Yield what may be put back, each thing once."""
         things: dict[tuple[object, ...], list[tuple[Place[Any], tuple[LastApplied, ...], str]]] = {}
         for place, found in self._history.written.items():
@@ -271,26 +198,26 @@ class Ownership:
         if self._others and self._others_at is None:
             self._others_at = {}
             for other, *_ in self._others:
-                self._others_at.setdefault(_path(other), []).append(other)
-        return _is_covered(place, self._others_at or {}, self._see)
+                self._others_at.setdefault(path_of(other), []).append(other)
+        return is_covered(place, self._others_at or {}, self._see)
 
-    def _needed(self, place: Place[Any], held: _Held) -> str:
+    def _needed(self, place: Place[Any], held: Held) -> str:
         """Return why a directory cannot go though its own entry is gone; "" where it can."""
-        path = _path(place)
+        path = path_of(place)
         if path in held.above:
             return f"the configuration still names {_which(path, held.paths)}"
         if self._others_above is None:
             self._others_above = {}
             for other, _, config in self._others:
-                for above in at_and_above(_path(other)):
+                for above in at_and_above(path_of(other)):
                     self._others_above.setdefault(above, config)
         if config := self._others_above.get(path, ""):
-            paths = {_path(other) for other, *_ in self._others}
+            paths = {path_of(other) for other, *_ in self._others}
             return f"{config} names {_which(path, paths)}"
         return ""
 
     def _left_in_parts(
-        self, place: Place[Any], found: Sequence[LastApplied], held: _Held
+        self, place: Place[Any], found: Sequence[LastApplied], held: Held
     ) -> Iterator[_Left]:
         """Yield what is left of a line of /etc/fstab: of this configuration, and of one gone."""
         records = self.records(place)
@@ -325,7 +252,7 @@ class Ownership:
         if not swaps and not notes:
             return
         kind, _, name = owner.partition(" ")
-        about = next((_path(left.place) for left in lefts if _path(left.place)), "")
+        about = next((path_of(left.place) for left in lefts if path_of(left.place)), "")
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
@@ -368,7 +295,7 @@ class Ownership:
 
     def _made(self, left: _Left, now: Any, going: set[str]) -> Iterator[Swap | Note]:
         """Remove a directory that vmtune made where it is empty, or say why it stays."""
-        place, was, path = left.place, left.was, _path(left.place)
+        place, was, path = left.place, left.was, path_of(left.place)
         names = self._see.maybe(EntriesOf(path))
         is_empty = names is not None and all(f"{path}/{name}" in going for name in names)
         is_ours = is_empty and now in was.values and not left.needed
@@ -400,7 +327,7 @@ class Ownership:
         before = self._history.own
         if not self._history.config:
             return None
-        held = _Held(said, self._see)
+        held = Held(said, self._see)
         places = {swap.place for row in undeclared for swap in row.swaps} | self._hindered
         owed = {place for place in places if self.records(place)}
         if chosen is None:
@@ -438,103 +365,13 @@ class _Left:
     """Why a directory that vmtune made is needed still; "" where it is not."""
 
 
-class _Held:
-    """The places that the declared entries decide, also those that are refused now."""
-
-    def __init__(self, said: Sequence[Spoken], see: HostView) -> None:
-        self._see = see
-        self._wanted: dict[Place[Any], set[str]] = {}
-        self._ended: dict[Place[Any], None] = {}
-        self._ended_owners: set[str] = set()
-        for d, words in said:
-            if any(map(is_end, words)):
-                self._ended_owners.add(d.owner)
-                self._ended.update(dict.fromkeys(_places(d, see)))
-            else:
-                for goal in (word for word in words if isinstance(word, Desired)):
-                    self._wanted.setdefault(goal.place, set()).update(part_of(goal))
-        self._things: set[tuple[object, ...]] | None = None
-        self._owners = {d.owner for d, _ in said}
-        self._at: dict[str, list[Place[Any]]] = {}
-        for place in (*self._wanted, *self._ended):
-            self._at.setdefault(_path(place), []).append(place)
-        self.paths = self._at.keys() | {apart.where(d.item.path, see) for d, _ in said}
-        self.above = {above for path in self.paths for above in at_and_above(path)}
-
-    def has(self, place: Place[Any]) -> bool:
-        """Tell whether an entry decides the place, named just as it is."""
-        return place in self._wanted or place in self._ended
-
-    def parts(self, place: Place[Any]) -> set[str]:
-        """Return the names of the parts of a place that entries decide; all if one is refused."""
-        if place in self._ended:
-            return {option.name for option in options.ALL}
-        return self._wanted.get(place, set())
-
-    def is_ended(self, place: Place[Any]) -> bool:
-        """Tell whether the place is of an entry that is refused now."""
-        return place in self._ended
-
-    def covers(self, place: Place[Any], records: Sequence[LastApplied]) -> bool:
-        """Tell whether an entry decides the place under another name, or as part of another."""
-        if place in self._wanted or place in self._ended:
-            return True
-        if self._ended_owners.intersection(record.owner for record in records):
-            return True
-        if self._is_on_the_way(place, records):
-            return True
-        if self._things is None:
-            self._things = {thing for p in (*self._wanted, *self._ended) for thing in self._of(p)}
-        if not self._things.isdisjoint(self._of(place)):
-            return True
-        return _is_covered(place, self._at, self._see)
-
-    def _is_on_the_way(self, place: Place[Any], records: Sequence[LastApplied]) -> bool:
-        """Tell whether vmtune made a directory only for what is declared below it."""
-        path, owner = _path(place), records[-1].owner
-        made = place.is_ground and records[0].original == place.nothing
-        if not made or path not in self.above or path in self.paths:
-            return False
-        # An entry's own directory is called as the entry is, however that is written.
-        is_own = owner.rstrip("/").rpartition("/")[2] == path.rpartition("/")[2]
-        return owner in self._owners or not is_own
-
-    def _of(self, place: Place[Any]) -> Iterator[tuple[object, ...]]:
-        try:
-            yield place.thing(self._see)
-        except NotVisible:
-            return
-
-
-def _is_covered(place: Place[Any], at: Mapping[str, Sequence[Place[Any]]], see: HostView) -> bool:
-    """Tell whether one of the places, by their paths, decides the place as part of its own."""
-    near = (each for above in at_and_above(_path(place)) for each in at.get(above, ()))
-    return any(each.covers(place) and _is_in_one_subvolume(each, place, see) for each in near)
-
-
-def _is_in_one_subvolume(one: Place[Any], other: Place[Any], see: HostView) -> bool:
-    first, second = (see.maybe(DirectoryId(_path(place))) or "" for place in (one, other))
-    return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
-
-
-def _places(declared: Declared, see: HostView) -> tuple[Place[Any], ...]:
-    try:
-        return tuple(declared.kind.places(declared.spec, see))
-    except NotVisible:
-        return ()
-
-
-def _path(place: Place[Any]) -> str:
-    return str(getattr(place, "path", "") or getattr(place, "target", ""))
-
-
 def _which(path: str, declared: Collection[str]) -> str:
     return "it" if path in declared else "what is in it"
 
 
 def _top(lefts: Sequence[_Left]) -> str:
     """Return the outermost path of what one entry left."""
-    return min(_path(left.place) for left in lefts)
+    return min(path_of(left.place) for left in lefts)
 
 
 def _run(record: LastApplied) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, tries
+from reconciler.engine.claims import History
 from reconciler.engine.diff import compare
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Change, Desired, Plan, Reload, Swap, is_end
 from reconciler.engine.order import DAEMON_RELOAD, in_order, operation
-from reconciler.engine.ownership import History, Ownership
+from reconciler.engine.ownership import Ownership
 from reconciler.engine.planned_state import weighed
 from reconciler.engine.resource import Items
 from reconciler.errors import ConfigError, ConfigErrors
@@ -23,9 +24,9 @@ from reconciler.value import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.engine.claims import Chosen
     from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Said
-    from reconciler.engine.ownership import Chosen
     from reconciler.engine.place import Place
     from reconciler.engine.resource import Item, Kind
     from reconciler.facts.host_view import HostView

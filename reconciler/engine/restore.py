@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place
     from reconciler.facts.host_view import HostView
 
+
 WHY = "what is no longer declared is put back"
 
 

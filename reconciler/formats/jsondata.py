@@ -9,6 +9,7 @@ from reconciler.value import types_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+
 T = TypeVar("T")
 
 

@@ -15,9 +15,9 @@ from reconciler.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
 STATE = "/var/lib/vmtune"
 """Where vmtune keeps its journal, claims and copies."""
-
 
 _NULL = os.makedev(1, 3)
 

@@ -14,8 +14,8 @@ from reconciler.resources.defrag.places import TextFile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
-    from reconciler.engine.ownership import Claims
     from reconciler.report.wrap import Paint
 
 

@@ -16,7 +16,10 @@ from reconciler.resources.registry import linux_of_each_kind
 if TYPE_CHECKING:
     from reconciler.facts.host_view import Fact
 
+
 READS = {**host_facts.READS, **discovery_linux.READS}
+
+
 for _kind in linux_of_each_kind():
     READS.update(_kind.READS)
 

@@ -15,6 +15,7 @@ from reconciler.resources.subvolume.kind import KIND as SUBVOLUME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 KINDS = (MOUNT, SUBVOLUME, NOCOW, COMPRESSION, IMAGES, DEFRAG)
 
 

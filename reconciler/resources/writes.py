@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {}
 """What puts each place: a long put says how far it is, and can be stopped."""
+
+
 for _kind in linux_of_each_kind():
     WRITES.update(_kind.WRITES)
 

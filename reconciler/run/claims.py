@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.ownership import GONE, PRESENT, UNREADABLE, Claims, History
+from reconciler.engine.claims import GONE, PRESENT, UNREADABLE, Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError

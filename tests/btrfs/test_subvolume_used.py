@@ -23,11 +23,11 @@ from tests.btrfs.world import _ENV, World, until
 
 DRIVER = """
 import json, sys
+from reconciler.engine.subvolume import Subvolume
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
 from reconciler.resources.subvolume import convert as subvolume_convert
-from reconciler.engine.subvolume import Subvolume
 
 subvolume_convert.HOLD = float(sys.argv[1])
 for line in sys.stdin:

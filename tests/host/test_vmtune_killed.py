@@ -54,7 +54,7 @@ def vmtune(*words, kill=(0, "")):
             if (count, "after") == kill:
                 os.kill(os.getpid(), signal.SIGKILL)
         return effect
-    writes.put, writes.poke = ended(writes.put), ended(writes.poke)
+    writes.put, writes.notify = ended(writes.put), ended(writes.notify)
     for number in (1, 2):
         os.dup2(os.open("/tmp/out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     code = run(["--config", sys.argv[1], *words])

@@ -20,7 +20,9 @@ from reconciler.engine import (
 from reconciler.engine import (
     place as places,
 )
-from reconciler.engine import subvolume as subvolume_places
+from reconciler.engine import (
+    subvolume as subvolume_places,
+)
 from reconciler.engine.directory import Folder
 from reconciler.engine.document import Document, World
 from reconciler.engine.last_applied import LastApplied, Run, fold

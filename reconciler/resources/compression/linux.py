@@ -45,4 +45,5 @@ def _set_property(entry: Entry, wanted: str) -> None:
 READS = {
     PropertyBelow: lambda q, see: property_below(q, see(TreeOf(q.path, q.apart, close=True))),
 }
+
 WRITES = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}

@@ -49,6 +49,7 @@ READS = {
     Timer: lambda q, see: systemd.timer(q.unit, systemd.properties(q.unit, see)),
     UnitFile: lambda q, _: look(q.path),
 }
+
 WRITES = {
     TextFile: lambda place, have, want, _: put(place, have, want),
     Timer: lambda place, _, want, __: systemd.put_timer(place.unit, want),

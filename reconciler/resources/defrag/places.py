@@ -13,6 +13,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 _UNITS = "/etc/systemd/system"
 
 

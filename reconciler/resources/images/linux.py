@@ -49,6 +49,7 @@ READS = {
     Strays: lambda q, see: see(TreeOf(q.path, q.apart)).strays,
     TreeOf: _tree,
 }
+
 WRITES = {
     Images: _rewrite,
     Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),

@@ -223,6 +223,7 @@ READS = {
     KernelTakes: lambda q, _: kernel_takes(q.options),
     LiveOption: lambda q, see: live(q, see(Mounts())),
 }
+
 WRITES = {
     FstabOptions: lambda place, have, want, _: put(place, have, want),
     LiveOption: lambda place, have, want, _: put_live(place, have, want),

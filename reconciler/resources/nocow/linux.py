@@ -62,6 +62,7 @@ def _copy_on_write(fd: int) -> None:
 
 
 READS = {Below: lambda q, see: see(TreeOf(q.path, q.apart)).plain}
+
 WRITES = {
     Below: lambda place, _, want, __: put_nocow(place, want),
     Directory: lambda place, have, want, _: directory.put(place, have, want),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.engine.subvolume import Contents, ContentsOf, Subvolume
+from reconciler.engine.subvolume import ContentsOf, Subvolume
 from reconciler.facts.host import Mounts, Uses
 from reconciler.linux import subvolumes
 
 if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
+    from reconciler.engine.subvolume import Contents
     from reconciler.facts.host_view import HostView
 
 
@@ -21,10 +22,11 @@ def _contents(query: ContentsOf, see: HostView) -> Contents:
 
 
 def _convert(place: Subvolume, have: str, want: str, reporter: Reporter) -> None:
-    from reconciler.resources.subvolume import convert  # noqa: PLC0415 - few are converted
+    from reconciler.resources.subvolume import convert as subvolume_convert  # noqa: PLC0415 - few are converted
 
-    convert.put(place, have, want, reporter)
+    subvolume_convert.put(place, have, want, reporter)
 
 
 READS = {ContentsOf: _contents, Subvolume: lambda q, _: subvolumes.look(q.path)}
+
 WRITES = {Subvolume: _convert}
