@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -10,18 +11,11 @@ import pytest
 import yaml
 
 from reconciler.config.hosts import IDENTITY
-from reconciler.discovery import facts as discovery
-from reconciler.discovery import linux as discovery_linux
-from reconciler.engine import place as places
-from reconciler.engine import preconditions
-from reconciler.engine import subvolume as subvolume_places
-from reconciler.facts import host as facts
+from reconciler.engine.place import Place
 from reconciler.facts.host_view import Fact
-from reconciler.resources import reads
-from reconciler.resources.images import places as images_places
-from reconciler.resources.reads import READERS
-from reconciler.resources.registry import KINDS
-from reconciler.resources.writes import LONG_WRITERS, POKES, WRITERS
+from reconciler.resources.reads import READS
+from reconciler.resources.registry import KINDS, linux_of_each_kind
+from reconciler.resources.writes import NOTIFY, WRITES
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
@@ -49,26 +43,23 @@ def leaves(name, node):
         yield from leaves(f"{name}.{key}", below)
 
 
-def queries(room):
-    return {
-        found
-        for found in vars(room).values()
-        if isinstance(found, type)
-        and issubclass(found, Fact)
-        and found not in {Fact, places.Place}
-        and found.__module__ == room.__name__
-    }
+def of_kind(base):
+    """Every class that stands for a fact or a place, by the name that records have for it."""
+    found = {base.__name__: base} if dataclasses.is_dataclass(base) else {}
+    for each in base.__subclasses__():
+        found |= of_kind(each)
+    return {n: c for n, c in found.items() if c.__module__.startswith("reconciler.")}
 
 
-def test_every_file_in_resources_is_registered():
+def test_every_folder_in_resources_is_registered():
     folder = ROOT / "reconciler" / "resources"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "registry"}
-    assert files == {kind.name for kind in KINDS}
+    found = {path.parent.name for path in folder.glob("*/kind.py")}
+    assert found == {kind.name for kind in KINDS}
 
 
 @each_kind
 def test_a_kind_explains_itself(kind):
-    module = importlib.import_module(f"reconciler.resources.{kind.name}")
+    module = importlib.import_module(f"reconciler.resources.{kind.name}.kind")
     assert module.KIND is kind
     assert len((module.__doc__ or "").split("\n\n")) >= 2, "a sentence, and why"
     assert "``" not in (module.__doc__ or ""), "it is printed as it stands"
@@ -104,15 +95,15 @@ def test_a_kind_has_cases(kind):
         assert f"{symbol} {kind.name} " in said or (symbol, kind.name) in UNHEARD
 
 
-def test_every_question_is_answered_and_no_other():
-    rooms = (discovery, facts, images_places, facts, places, preconditions, subvolume_places)
-    asked = set().union(*map(queries, rooms))
-    answered = [*READERS, *reads.ANSWERS, *discovery_linux.ANSWERS]
-    assert {*answered} == asked
-    assert len(answered) == len(asked), "one is answered twice"
+def test_every_fact_is_answered_and_no_other():
+    assert {*READS} == set(of_kind(Fact).values())
 
 
 def test_every_place_can_be_put_and_nothing_else():
-    known = queries(places) | queries(images_places) | queries(subvolume_places)
-    assert {*WRITERS, *LONG_WRITERS} == {each for each in known if issubclass(each, places.Place)}
-    assert len(POKES) == 1
+    assert {*WRITES} == set(of_kind(Place).values())
+    assert len(NOTIFY) == 1
+
+
+def test_no_two_kinds_put_one_place():
+    put = [place for kind in linux_of_each_kind() for place in kind.WRITES]
+    assert len(put) == len(set(put))

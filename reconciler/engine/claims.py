@@ -1,0 +1,91 @@
+"""Which configuration declares which places, and what each had set: the records of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine import codec
+from reconciler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.model import Change, Desired
+    from reconciler.engine.place import Place
+
+
+if TYPE_CHECKING:
+    Part = Mapping[str, Any]
+    Chosen = Callable[[Change], bool]
+
+PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
+"""What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one configuration declared when it was applied last.
+
+    ``config`` is its resolved path, ``home`` the filesystem that its file lay on.
+    ``wanted`` maps each place to the part of its value that an entry decides, as
+    JSON data; ``owed`` are places that no entry declares any more and that are
+    not put back yet.
+    """
+
+    config: str
+    home: str = ""
+    wanted: Mapping[Place[Any], Part] = field(default_factory=dict)
+    owed: frozenset[Place[Any]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that is on record of earlier runs, as one configuration needs to know it.
+
+    ``config`` is the resolved path of the configuration that is planned for, ""
+    for none; ``home`` the filesystem its file is on. ``files`` says of each
+    other configuration on record whether it is PRESENT, GONE or UNREADABLE.
+    """
+
+    config: str = ""
+    home: str = ""
+    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
+    claims: Mapping[str, Claims] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def is_gone(self, config: str) -> bool:
+        """Tell whether a configuration on record is surely there no more."""
+        return self.files.get(config) == GONE
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether any configuration on record is gone."""
+        return GONE in self.files.values()
+
+    @property
+    def own(self) -> Claims:
+        """The claims of the configuration that is planned for."""
+        return self.claims.get(self.config) or Claims(self.config)
+
+    def others(self) -> Iterator[Claims]:
+        """Yield the claims of all other configurations whose files are not gone."""
+        for config, claims in self.claims.items():
+            if config != self.config and not self.is_gone(config):
+                yield claims
+
+    def claims_without_record(self, records: Iterable[LastApplied]) -> bool:
+        """Tell whether a file that is there wrote a place before claims were on record."""
+        return any(
+            was.config not in {self.config, ""}
+            and was.config not in self.claims
+            and not self.is_gone(was.config)
+            for was in records
+        )
+
+
+def part_of(goal: Desired[Any]) -> Part:
+    """Return what of the value an entry decides, as JSON data."""
+    if goal.part is not None:
+        return goal.part
+    return {"is": codec.plain_value(goal.want)}
