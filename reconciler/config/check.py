@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from reconciler.config import schema_validator
 from reconciler.config.hosts import short_name
 from reconciler.errors import ConfigError
+from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator, ValidationError
 
-    from reconciler.config.node import Node, Path
+    from reconciler.formats.node import Node, Path
 
 
 MAIN = "main"
@@ -139,9 +140,7 @@ _TYPES = {
 }
 
 _SHAPES = {
-    "paths": "begin each entry with `- path: `",
-    "mounts": "begin each entry with `- target: `",
-    "defrag": "begin each entry with `- path: `",
+    **{each.name: f"begin each entry with `- {each.identity}: `" for each in SECTIONS},
     "options": "write one key for each option, such as `noatime: true`",
     "hosts": "write one key for each host, and its lists below it",
     "allow": "write `[raid]`, with the brackets",

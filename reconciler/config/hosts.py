@@ -13,10 +13,8 @@ from reconciler.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.config.node import Node
-
-
-IDENTITY = {"paths": "path", "mounts": "target", "defrag": "path"}
+    from reconciler.engine.resource import Section
+    from reconciler.formats.node import Node
 
 
 def short_name(host: str) -> str:
@@ -26,7 +24,7 @@ def short_name(host: str) -> str:
 
 def merge(
     layers: Sequence[Node],
-    section: str,
+    section: Section,
     home_of: Callable[[str], str | None],
     problems: list[ConfigError],
     *,
@@ -54,12 +52,12 @@ def _apply(merged: dict[str, Node], path: str, entry: Node, problems: list[Confi
 
 
 def _by_identity(
-    layer: Node, section: str, home_of: Callable[[str], str | None], problems: list[ConfigError]
+    layer: Node, section: Section, home_of: Callable[[str], str | None], problems: list[ConfigError]
 ) -> dict[str, Node]:
     found: dict[str, Node] = {}
-    written = layer.get(section)
+    written = layer.get(section.name)
     for entry in written.entries if written else ():
-        identity = entry.get(IDENTITY[section])
+        identity = entry.get(section.identity)
         if identity is None:
             continue  # already reported
         try:
@@ -73,9 +71,9 @@ def _by_identity(
     return found
 
 
-def _twice(path: str, section: str, first: Node, again: Node) -> ConfigError:
-    one, other = (entry.keys[IDENTITY[section]].origin for entry in (first, again))
-    message = f"{path!r} is in {section} twice, in lines {one.line} and {other.line}"
+def _twice(path: str, section: Section, first: Node, again: Node) -> ConfigError:
+    one, other = (entry.keys[section.identity].origin for entry in (first, again))
+    message = f"{path!r} is in {section.name} twice, in lines {one.line} and {other.line}"
     return ConfigError(other, message, "make them one entry")
 
 

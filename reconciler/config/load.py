@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.config import check, items, parse
-from reconciler.config.hosts import IDENTITY, merge, short_name
+from reconciler.config.hosts import merge, short_name
 from reconciler.errors import ConfigErrors
+from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reconciler.config.node import Node
     from reconciler.engine.resource import Item
     from reconciler.errors import ConfigError
+    from reconciler.formats.node import Node
 
 
 def load(
@@ -96,10 +97,10 @@ def _items(
     problems: list[ConfigError] = []
     merged = [
         (section, path, entry)
-        for section in IDENTITY
+        for section in SECTIONS
         for path, entry in merge(layers, section, home_of, problems, whole=whole).items()
     ]
-    problems += _schedule_problems(layers)
+    problems += _wrong(layers)
     for section, _, entry in merged:
         problems += items.conflicts(section, entry)
         problems += items.gaps(section, entry) if whole else ()
@@ -113,11 +114,11 @@ def _quiet(layers: Sequence[Node]) -> tuple[str, ...]:
     return tuple(entry.text for entry in lists[-1]) if lists else ()
 
 
-def _schedule_problems(layers: Sequence[Node]) -> list[ConfigError]:
-    lists = [found for layer in layers if (found := layer.get("defrag"))]
-    entries = [entry for found in lists for entry in found.entries]
-    written = [node for entry in entries if (node := entry.get("schedule"))]
-    return [problem for node in written if (problem := items.schedule_problem(node))]
+def _wrong(layers: Sequence[Node]) -> Iterator[ConfigError]:
+    for section in SECTIONS:
+        for written in filter(None, (layer.get(section.name) for layer in layers)):
+            for entry in written.entries:
+                yield from items.wrong(section, entry)
 
 
 def _refuse(problems: list[ConfigError]) -> None:

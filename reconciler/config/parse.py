@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Never
 import yaml
 
 from reconciler.config.check import shown
-from reconciler.config.node import Node
 from reconciler.errors import ConfigError, ConfigErrors, SourceLocation
+from reconciler.formats.node import Node
 from reconciler.value import replace
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...
         Declared(kind, item, spec)
         for item in of
         for kind in kinds
-        if kind.section == item.section and (spec := kind.parse(item, of)) is not None
+        if kind.section.name == item.section and (spec := kind.parse(item, of)) is not None
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from reconciler.value import dataclass
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import Place
     from reconciler.engine.planned_state import Outlook
-    from reconciler.errors import SourceLocation
+    from reconciler.errors import ConfigError, SourceLocation
     from reconciler.facts.diagnostics import Note, Refusal
+    from reconciler.facts.host import ServiceRun
     from reconciler.facts.host_view import HostView
+    from reconciler.formats.node import Node
 
 
 def nothing_left(
@@ -54,9 +56,54 @@ def always(_spec: Any, _note: Note | Refusal, _outlook: Outlook) -> bool:
     return True
 
 
+def nothing_wrong(_entry: Node) -> Iterator[ConfigError]:
+    """For kinds whose keys the schema alone can judge."""
+    return iter(())
+
+
+def no_schedules(_items: Sequence[Item], _see: HostView) -> Iterator[ScheduleRuns]:
+    """For kinds that set up nothing that runs by itself."""
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A list of entries in vmtune.yaml, which one kind or several read.
+
+    ``identity`` is the key that tells entries apart, a path or a mount point. ``required`` keys
+    each entry has, once all layers are merged; of ``one_of`` at least one, else ``hint`` is said.
+    ``title`` stands above the section in what ``vmtune init`` prints.
+    """
+
+    name: str
+    identity: str
+    title: str
+    required: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRuns:
+    """What runs by itself for one entry: by which scheduler, and what that knows of its runs.
+
+    ``scheduler`` is "" before it is set up; ``hidden`` says why that may not be seen.
+    """
+
+    name: str
+    scheduler: str
+    run: ServiceRun
+    hidden: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of resource: one file in resources/ and one line in the registry.
+    """A kind of resource: one folder in resources/ and one line in the registry.
+
+    ``section`` is where its entries are written; ``defaults`` are of its own keys there.
+    ``wrong`` says what is wrong with an entry in whichever layer it is written, ``conflicts``
+    what cannot hold together in an entry whose layers are merged: both only what a schema cannot
+    say. ``schedules`` tells of what it had set up to run by itself.
 
     ``parse`` turns a valid item into a spec (the second argument: all items), or
     into None where the item asks nothing of this kind,
@@ -73,7 +120,7 @@ class Kind:
     """
 
     name: str
-    section: str
+    section: Section
     parse: Callable[[Item, Items], Any]
     want: Callable[[Any, HostView], Iterator[Said]]
     leftovers: Callable[[Sequence[Any], HostView], Iterator[tuple[str, Sequence[Desired[Any]]]]] = (
@@ -87,11 +134,15 @@ class Kind:
     located: Callable[[Any, HostView], Any] = as_written
     units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
     holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    wrong: Callable[[Node], Iterator[ConfigError]] = nothing_wrong
+    conflicts: Callable[[Node], Iterator[ConfigError]] = nothing_wrong
+    schedules: Callable[[Sequence[Item], HostView], Iterator[ScheduleRuns]] = no_schedules
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A valid entry of one of the lists ``paths``, ``mounts`` and ``defrag``.
+    """A valid entry of one of the sections.
 
     ``name`` is the path or mount point as the user wrote it (``~/libvirt/images``),
     ``path`` the same made absolute. ``data`` holds the entry's remaining keys.

@@ -11,18 +11,11 @@ from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import (
-    CronRuns,
     FilesystemOf,
     LayoutsOf,
     Locate,
-    OwnFiles,
-    Schedulers,
-    ServiceRun,
-    ServiceRunOf,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import calendar
-from reconciler.resources.defrag import job as defrag_job
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
@@ -32,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared
+    from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout, Layouts
@@ -121,22 +115,12 @@ class PathEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleEffect:
-    """One declared schedule: what its scheduler knows. ``scheduler`` is "" before it is set up."""
-
-    name: str
-    scheduler: str
-    run: ServiceRun
-    hidden: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Effect:
     """``before`` is what the journal saw of images when it first did, by ``Layout.key``."""
 
     paths: tuple[PathEffect, ...] = ()
     filesystems: tuple[Compression, ...] = ()
-    schedules: tuple[ScheduleEffect, ...] = ()
+    schedules: tuple[ScheduleRuns, ...] = ()
     before: Mapping[str, Seen] = field(default_factory=dict)
 
 
@@ -180,27 +164,9 @@ def _filesystems(declared: Sequence[Declared], see: HostView) -> Iterator[Compre
                 yield found
 
 
-def _schedules(declared: Sequence[Declared], see: HostView) -> Iterator[ScheduleEffect]:
-    for d in declared:
-        if d.item.section != "defrag":
-            continue
-        try:
-            stem = defrag_job.stem(see(Locate(d.item.path)).path)
-            made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
-            by_cron = any("/cron.d/" in path for path in made)
-            scheduler = "cron" if by_cron else "systemd" if made else ""
-            yield ScheduleEffect(d.item.name, scheduler, _run(d, stem, scheduler, see))
-        except NotVisible as hidden:
-            yield ScheduleEffect(d.item.name, "", ServiceRun(), hidden.why)
-
-
-def _run(declared: Declared, stem: str, scheduler: str, see: HostView) -> ServiceRun:
-    if scheduler == "cron":
-        schedule = calendar.parse(declared.item.data["schedule"])
-        return ServiceRun(next=see(CronRuns(schedule.cron)) if schedule.cron else "")
-    if scheduler == "systemd" and "systemd" in see(Schedulers()):
-        return see(ServiceRunOf(stem))
-    return ServiceRun()
+def _schedules(declared: Sequence[Declared], see: HostView) -> Iterator[ScheduleRuns]:
+    for kind in dict.fromkeys(d.kind for d in declared):
+        yield from kind.schedules([d.item for d in declared if d.kind is kind], see)
 
 
 def plain(of: Effect) -> dict[str, Any]:

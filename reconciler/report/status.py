@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.engine.model import Plan
+    from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout, Layouts
-    from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report, ScheduleEffect
+    from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
 
 
@@ -312,7 +313,7 @@ def compression(of: Compression) -> str:
     return f"{name}: compression now {of.now}; at boot {boot}; decided by {of.by}"
 
 
-def scheduled(of: ScheduleEffect) -> str:
+def scheduled(of: ScheduleRuns) -> str:
     """What is known of a schedule's last run, and when the next one is."""
     name, run = f"defrag {of.name}", of.run
     if of.hidden:
@@ -327,7 +328,7 @@ def scheduled(of: ScheduleEffect) -> str:
     return f"{name}: last run {run.last}, {_ended(of)}{following}, by systemd"
 
 
-def _ended(of: ScheduleEffect) -> str:
+def _ended(of: ScheduleRuns) -> str:
     run = of.run
     took = f" in {_duration(run.seconds)}" if run.seconds is not None else ""
     words = {

@@ -12,18 +12,13 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from reconciler.report.wrap import printable
+from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.facts.advice import Choice, Entry, Remark, Suggestion
 
-
-_SECTIONS = {
-    "paths": "Where images lie",
-    "mounts": "Mount options: nothing is needed here for nocow files",
-    "defrag": "Defragmentation",
-}
 
 _LABEL = 9
 
@@ -65,8 +60,9 @@ def lines(of: Suggestion, width: int) -> Iterator[str]:
             yield from _comment(text, width, "#   ")
     yield ""
     yield "version: 1"
-    for section, title in _SECTIONS.items():
-        yield from _section(section, title, [e for e in of.entries if e.section == section], width)
+    for section in SECTIONS:
+        mine = [entry for entry in of.entries if entry.section == section.name]
+        yield from _section(section.name, section.title, mine, width)
     if of.apart:
         yield from ("", *_rule("Found, with nothing to declare for it", width))
         for remark in of.apart:

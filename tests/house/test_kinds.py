@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.config.hosts import IDENTITY
 from reconciler.engine.place import Place
 from reconciler.facts.host_view import Fact
 from reconciler.resources.reads import READS
-from reconciler.resources.registry import KINDS, linux_of_each_kind
+from reconciler.resources.registry import KINDS, SECTIONS, linux_of_each_kind
 from reconciler.resources.writes import NOTIFY, WRITES
 
 ROOT = Path(__file__).parents[2]
@@ -67,11 +66,10 @@ def test_a_kind_explains_itself(kind):
 
 @each_kind
 def test_a_kind_has_a_section_with_a_schema(kind):
-    assert kind.section in SCHEMA["properties"]
-    assert kind.section in IDENTITY
+    assert kind.section.name in SCHEMA["properties"]
 
 
-@pytest.mark.parametrize("section", sorted({kind.section for kind in KINDS}))
+@pytest.mark.parametrize("section", [each.name for each in SECTIONS])
 def test_every_key_is_described(section):
     bare = [
         name
@@ -83,7 +81,7 @@ def test_every_key_is_described(section):
 
 @each_kind
 def test_a_kind_is_in_the_example(kind):
-    assert EXAMPLE[kind.section]
+    assert EXAMPLE[kind.section.name]
 
 
 @each_kind

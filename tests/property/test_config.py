@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.config.hosts import PathError, expand
-from reconciler.config.items import DEFAULTS
 from reconciler.config.load import load, load_all_hosts
 from reconciler.config.parse import read
 from reconciler.errors import ConfigErrors
+from reconciler.resources.registry import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

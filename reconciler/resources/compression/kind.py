@@ -20,6 +20,7 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.directory import Directory, Folder, alike
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
+from reconciler.errors import ConfigError
 from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
@@ -27,6 +28,7 @@ from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats import mountinfo
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
+from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
+    from reconciler.formats.node import Node
 
 
 _FORCE = ("compress-force",)
@@ -198,4 +201,21 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     yield PropertyBelow(path, spec.wanted, spec.apart)
 
 
-KIND = Kind("compression", "paths", parse, want, places=places)
+def conflicts(entry: Node) -> Iterator[ConfigError]:
+    """A directory cannot be nocow and compressed: the kernel refuses either."""
+    nocow, compression = entry.get("nocow"), entry.get("compression")
+    if nocow and nocow.value is True and compression:
+        message = f"compression excludes nocow, set at {nocow.origin} (the kernel: EINVAL)"
+        hint = "remove one of them; nocow files are never compressed"
+        yield ConfigError(compression.origin, message, hint)
+
+
+KIND = Kind(
+    "compression",
+    PATHS,
+    parse,
+    want,
+    places=places,
+    defaults={"compression": None},
+    conflicts=conflicts,
+)

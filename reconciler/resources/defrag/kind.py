@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Desired, Reload
-from reconciler.engine.resource import Kind
+from reconciler.engine.resource import Kind, ScheduleRuns, Section
+from reconciler.errors import ConfigError
 from reconciler.facts import compression, limits, locate
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import (
@@ -26,10 +27,15 @@ from reconciler.facts.host import (
     OwnFiles,
     Program,
     Schedulers,
+    ServiceRun,
+    ServiceRunOf,
     SharedBelow,
     TreeOf,
 )
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import calendar
 from reconciler.formats.sizes import binary
+from reconciler.resources.defrag import job as defrag_job
 from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
 from reconciler.value import dataclass
 
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host import Location, Sharing
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Tree
-    from reconciler.formats import calendar
+    from reconciler.formats.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,6 @@ def parse(item: Item, items: Items) -> Spec:
 
 def want(spec: Spec, see: HostView) -> Iterator[Said]:
     """The files of the chosen scheduler, and none of the other's."""
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     ground = locate.ground(spec.path, see, "; `btrfs filesystem defragment` is for Btrfs")
     if not isinstance(ground, tuple):
         yield ground
@@ -226,8 +230,6 @@ def _foreign(stem: str, see: HostView) -> Refusal | None:
 
 
 def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: HostView) -> Iterator[Said]:
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     file, btrfs = paths(stem), see(Program("btrfs"))
     if scheduler == "cron":
         yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
@@ -255,8 +257,6 @@ def _part(spec: Spec) -> dict[str, str]:
 
 def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     """The files of both schedulers, and the timer."""
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     stem = defrag_job.stem(see(Locate(spec.path)).path)
     yield TextFile(paths(stem)["cron"])
     yield from (goal.place for goal in _without_timer(stem))
@@ -296,8 +296,6 @@ def leftovers(specs: Sequence[Spec], see: HostView) -> Iterator[tuple[str, Seque
     """Schedules that vmtune made for paths no longer declared."""
     if not see(OwnFiles()):
         return
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     kept = {defrag_job.stem(see(Locate(spec.path)).path) for spec in specs}
     for stem in dict.fromkeys(defrag_job.stem_of(path) for path in see(OwnFiles())):
         if stem and stem not in kept:
@@ -307,8 +305,6 @@ def leftovers(specs: Sequence[Spec], see: HostView) -> Iterator[tuple[str, Seque
 
 def _path_of(stem: str, see: HostView) -> str:
     """The directory that a schedule was made for, as its files say; else their name."""
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
     texts = (see((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
     return next((path for text in texts if text and (path := defrag_job.path_of(text))), stem)
@@ -316,8 +312,6 @@ def _path_of(stem: str, see: HostView) -> str:
 
 def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
     """Those of what is declared, and of what was made before."""
-    from reconciler.resources.defrag import job as defrag_job  # noqa: PLC0415
-
     where = (see.maybe(Locate(spec.path)) for spec in specs)
     declared = {defrag_job.stem(found.path) for found in where if found}
     made = {defrag_job.stem_of(path) for path in see.maybe(OwnFiles()) or ()}
@@ -325,7 +319,64 @@ def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
         yield from (f"{stem}.service", f"{stem}.timer")
 
 
-KIND = Kind("defrag", "defrag", parse, want, leftovers, units=units, holds=holds, places=places)
+def wrong(entry: Node) -> Iterator[ConfigError]:
+    """Say what is wrong with a schedule."""
+    if node := entry.get("schedule"):
+        try:
+            calendar.parse(node.text)
+        except ValueError as error:
+            yield ConfigError(node.origin, f"schedule: {error}")
+
+
+def conflicts(entry: Node) -> Iterator[ConfigError]:
+    """Cron reads five fields, and no other calendar."""
+    scheduler, schedule = entry.get("scheduler"), entry.get("schedule")
+    if not scheduler or scheduler.value != "cron" or not schedule or any(wrong(entry)):
+        return
+    if not calendar.parse(schedule.text).is_cron:
+        message = f"cron cannot read the schedule {schedule.text!r}"
+        yield ConfigError(
+            schedule.origin, message, "write five cron fields, or `scheduler: systemd`"
+        )
+
+
+def schedules(items: Sequence[Item], see: HostView) -> Iterator[ScheduleRuns]:
+    """Tell what the scheduler of each entry knows of its runs."""
+    for item in items:
+        try:
+            stem = defrag_job.stem(see(Locate(item.path)).path)
+            made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
+            by_cron = any("/cron.d/" in path for path in made)
+            scheduler = "cron" if by_cron else "systemd" if made else ""
+            yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, see))
+        except NotVisible as hidden:
+            yield ScheduleRuns(item.name, "", ServiceRun(), hidden.why)
+
+
+def _run(item: Item, stem: str, scheduler: str, see: HostView) -> ServiceRun:
+    if scheduler == "cron":
+        schedule = calendar.parse(item.data["schedule"])
+        return ServiceRun(next=see(CronRuns(schedule.cron)) if schedule.cron else "")
+    if scheduler == "systemd" and "systemd" in see(Schedulers()):
+        return see(ServiceRunOf(stem))
+    return ServiceRun()
+
+
+DEFRAG = Section("defrag", "path", "Defragmentation", required=("schedule",))
+KIND = Kind(
+    "defrag",
+    DEFRAG,
+    parse,
+    want,
+    leftovers,
+    units=units,
+    holds=holds,
+    places=places,
+    defaults={"scheduler": "auto", "allow": ()},
+    wrong=wrong,
+    conflicts=conflicts,
+    schedules=schedules,
+)
 
 _IDLE = Note(
     "nocow files that no snapshot shares stay in one piece: nothing for this schedule to do", "V309"

@@ -33,6 +33,7 @@ from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
 from reconciler.formats.sizes import binary, counted
 from reconciler.resources.images.places import ELSEWHERE, NOCOW, PLAIN, Images, Strays, needed
+from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -339,7 +340,15 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     yield Images(see(Locate(spec.path)).path, spec.aim, spec.apart)
 
 
-KIND = Kind("images", "paths", parse, want, needs=("nocow", "compression"), places=places)
+KIND = Kind(
+    "images",
+    PATHS,
+    parse,
+    want,
+    needs=("nocow", "compression"),
+    places=places,
+    defaults={"existing": "report", "allow": ()},
+)
 """Needs the one that decides what the directory hands on."""
 
 

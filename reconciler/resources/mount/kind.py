@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Desired, Reload
-from reconciler.engine.resource import Kind
+from reconciler.engine.resource import Kind, Section
 from reconciler.engine.restore import WHY
+from reconciler.errors import ConfigError
 from reconciler.facts import fstab_line
 from reconciler.facts.diagnostics import NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
+    from reconciler.formats.node import Node
 
 
 _BRICKS = "a bad option on / boots to a read-only root"
@@ -326,9 +328,25 @@ def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
     return (unit.mount_unit(found.path) for found in where if found)
 
 
+def conflicts(entry: Node) -> Iterator[ConfigError]:
+    """Two options of one family override each other."""
+    written = entry.get("options")
+    given = written.keys if written else {}
+    for one, other in (("compress", "compress-force"), ("noatime", "relatime")):
+        if all(key in given and given[key].value is not False for key in (one, other)):
+            message = f"{other} and {one}, set at {given[one].origin}, override each other"
+            yield ConfigError(given[other].origin, message, "keep one of them")
+
+
+MOUNTS = Section(
+    "mounts",
+    "target",
+    "Mount options: nothing is needed here for nocow files",
+    required=("options",),
+)
 KIND = Kind(
     "mount",
-    "mounts",
+    MOUNTS,
     parse,
     want,
     recall=recall,
@@ -336,4 +354,6 @@ KIND = Kind(
     holds=holds,
     places=places,
     located=located,
+    defaults={"allow": ()},
+    conflicts=conflicts,
 )

@@ -23,6 +23,7 @@ from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
+from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -249,4 +250,4 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     yield Below(path, spec.apart)
 
 
-KIND = Kind("nocow", "paths", parse, want, places=places)
+KIND = Kind("nocow", PATHS, parse, want, places=places, defaults={"nocow": False})

@@ -27,6 +27,7 @@ from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED, Locate, SnapshotsOf
 from reconciler.formats.sizes import binary, counted
+from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -317,4 +318,4 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     yield Subvolume(see(Locate(spec.path)).path, 0, 0, 0)
 
 
-KIND = Kind("subvolume", "paths", parse, want, places=places)
+KIND = Kind("subvolume", PATHS, parse, want, places=places, defaults={"subvolume": False})

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.config.check import load_schema
-from reconciler.config.items import DEFAULTS
 from reconciler.config.load import load
 from reconciler.errors import ConfigErrors
+from reconciler.resources.registry import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 says: what it shows
 paths:                       as PathEffect; images and unseen as Layout, paths below its own
 before: {win11.qcow2: 48211} fragments at the first look, by name
-filesystems, schedules:      as Compression and ScheduleEffect
+filesystems, schedules:      as Compression and ScheduleRuns
 text: {80: ...}              what is printed at that many columns ("80 ascii" in a C locale)
 """
 
@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 from reconciler.engine.last_applied import Seen
+from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
 from reconciler.facts.host import Layout, Layouts, ServiceRun
 from reconciler.report import bar as bars
 from reconciler.report import status as status_report
-from reconciler.report.standing import Effect, PathEffect, ScheduleEffect
+from reconciler.report.standing import Effect, PathEffect
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
 MIB = 1 << 20
@@ -41,7 +42,7 @@ def effect_of(case: dict[str, Any]) -> Effect:
             for data in case.get("filesystems", ())
         ),
         tuple(
-            ScheduleEffect(**{**data, "run": ServiceRun(**data.get("run", {}))})
+            ScheduleRuns(**{**data, "run": ServiceRun(**data.get("run", {}))})
             for data in case.get("schedules", ())
         ),
         {
