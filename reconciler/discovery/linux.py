@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirt
@@ -16,9 +16,10 @@ from reconciler.linux import files, filesystems, machine, process, users
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from reconciler.facts.host_view import Fact, HostView
+    from reconciler.engine.place import Reads
+    from reconciler.facts.host_view import HostView
 
 
 def _who() -> discovery.Caller:
@@ -40,7 +41,7 @@ def _tools() -> tuple[discovery.SnapshotTool, ...]:
     return tuple(discovery.SnapshotTool(*each) for each in filesystems.snapshot_tools())
 
 
-READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
+READS: Reads = {
     discovery.ImagesBelow: _images,
     discovery.LibvirtOf: lambda q, _: libvirt.look(q.whose),
     discovery.QuickemuIn: lambda q, _: quickemu_machines(q.folder),

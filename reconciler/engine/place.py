@@ -14,11 +14,15 @@ from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
     from reconciler.facts.host_view import HostView
+
+    Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
+    Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], None]]
 
 
 V = TypeVar("V")

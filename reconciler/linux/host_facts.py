@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import Directory
 from reconciler.facts import host as facts
@@ -21,9 +21,8 @@ from reconciler.linux import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from reconciler.facts.host_view import Fact, HostView
+    from reconciler.engine.place import Reads
+    from reconciler.facts.host_view import HostView
 
 
 def _schedulers() -> frozenset[str]:
@@ -45,7 +44,7 @@ def _layouts(query: facts.LayoutsOf, see: HostView) -> facts.Layouts:
     return fiemap.layouts(query.path, see(facts.TreeOf(query.path, query.apart)))
 
 
-READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
+READS: Reads = {
     Directory: lambda q, _: directory.look(q.path),
     facts.BtrfsIn: lambda q, see: filesystems.btrfs_in(q.path, see),
     facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),

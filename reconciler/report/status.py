@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import tries
+from reconciler.engine.managed_files import TextFile
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import OFF
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import bar as bars
 from reconciler.report import text
 from reconciler.report.wrap import plain, printable, wrapped
-from reconciler.resources.defrag.places import TextFile
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:

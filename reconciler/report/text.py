@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
+from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report.wrap import hanging, plain, printable, wrapped
-from reconciler.resources.defrag.places import TextFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

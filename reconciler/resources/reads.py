@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 from reconciler.discovery import linux as discovery_linux
 from reconciler.errors import HostError
 from reconciler.facts.host_view import HostView, NotVisible
-from reconciler.linux import host_facts, tree_search, users
+from reconciler.linux import host_facts, managed_files, tree_search, users
 from reconciler.resources.registry import linux_of_each_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.facts.host_view import Fact
 
 
-READS = {**host_facts.READS, **discovery_linux.READS}
+READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
+    **host_facts.READS,
+    **managed_files.READS,
+    **discovery_linux.READS,
+}
 
 
 for _kind in linux_of_each_kind():

@@ -1,23 +1,31 @@
-"""The kinds of resources. A plan shows them in the order of the file."""
+"""The kinds of resources: a folder here and a name in this list make one.
+
+A plan does its part in this order.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from reconciler.resources.compression.kind import KIND as COMPRESSION
-from reconciler.resources.defrag.kind import KIND as DEFRAG
-from reconciler.resources.images.kind import KIND as IMAGES
-from reconciler.resources.mount.kind import KIND as MOUNT
-from reconciler.resources.nocow.kind import KIND as NOCOW
 from reconciler.resources.paths import PATHS
-from reconciler.resources.subvolume.kind import KIND as SUBVOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.resource import Kind
 
-KINDS = (MOUNT, SUBVOLUME, NOCOW, COMPRESSION, IMAGES, DEFRAG)
+_NAMES = (
+    "mount",
+    "subvolume",
+    "nocow",
+    "compression",
+    "images",
+    "defrag",
+)
+
+KINDS: tuple[Kind, ...] = tuple(import_module(f"{__package__}.{name}.kind").KIND for name in _NAMES)
 SECTIONS = tuple(dict.fromkeys((PATHS, *(kind.section for kind in KINDS))))
 """The lists of vmtune.yaml; where images lie comes first."""
 DEFAULTS = {
@@ -33,6 +41,10 @@ DEFAULTS = {
 
 
 def linux_of_each_kind() -> Iterator[Any]:
-    """Yield the module of each kind that reads and writes its places: READS, WRITES, folders."""
-    for kind in KINDS:
-        yield import_module(f"reconciler.resources.{kind.name}.linux")
+    """Yield the module of each kind that reads and writes its places: READS, WRITES, folders.
+
+    A kind whose places are shared with others has none.
+    """
+    for name in _NAMES:
+        if find_spec(f"{__package__}.{name}.linux"):
+            yield import_module(f"{__package__}.{name}.linux")

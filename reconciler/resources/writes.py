@@ -6,9 +6,10 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from reconciler.engine.directory import Directory
 from reconciler.engine.reporter import NOBODY
 from reconciler.errors import HostError
-from reconciler.linux import files, systemd
+from reconciler.linux import directory, files, managed_files, systemd
 from reconciler.resources.registry import linux_of_each_kind
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
 
 
-WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {}
+WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {
+    Directory: lambda place, have, want, _: directory.put(place, have, want),
+    **managed_files.WRITES,
+}
 """What puts each place: a long put says how far it is, and can be stopped."""
 
 
@@ -54,7 +58,7 @@ def notify(name: str) -> None:
 
 def sweep() -> None:
     """Take away what a run that was killed left half-written. Only for the holder of the lock."""
-    folders = {files.STATE, f"{files.STATE}/runs"}
+    folders = {files.STATE, f"{files.STATE}/runs", *managed_files.FOLDERS}
     for kind in linux_of_each_kind():
         folders |= getattr(kind, "folders", set)()
     for folder in sorted(folders):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reconciler.engine import (
     codec,
     document,
+    managed_files,
     preconditions,
 )
 from reconciler.engine import (
@@ -33,7 +34,6 @@ from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import MOST, NONE_LEFT, NameList
 from reconciler.formats.jsondata import FormatError
 from reconciler.resources.compression import places as compression_places
-from reconciler.resources.defrag import places as defrag_places
 from reconciler.resources.images import places as images_places
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import places as nocow_places
@@ -57,9 +57,9 @@ PLACES = {
         st.none() | text,
     ),
     mount_places.LiveOption: (st.builds(mount_places.LiveOption, name, name), name),
-    defrag_places.TextFile: (st.builds(defrag_places.TextFile, name), st.none() | text),
-    defrag_places.Timer: (st.builds(defrag_places.Timer, name), name),
-    defrag_places.UnitFile: (st.builds(defrag_places.UnitFile, name), st.none() | text),
+    managed_files.TextFile: (st.builds(managed_files.TextFile, name), st.none() | text),
+    managed_files.Timer: (st.builds(managed_files.Timer, name), name),
+    managed_files.UnitFile: (st.builds(managed_files.UnitFile, name), st.none() | text),
     images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
     compression_places.PropertyBelow: (
         st.builds(compression_places.PropertyBelow, name, name, names),
@@ -219,7 +219,7 @@ def test_a_damaged_document_is_refused_or_whole(data):
 
 # --- what was written
 
-FEW = [defrag_places.TextFile(path) for path in "ab"] + [mount_places.LiveOption("/", "compress")]
+FEW = [managed_files.TextFile(path) for path in "ab"] + [mount_places.LiveOption("/", "compress")]
 outcomes = st.sampled_from(["done", "failed", "already so", "changed since the plan", None])
 
 

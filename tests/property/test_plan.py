@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from reconciler.config.load import load
 from reconciler.engine import directory as directory_place
+from reconciler.engine import managed_files
 from reconciler.engine.diff import compare
 from reconciler.engine.directory import Folder
 from reconciler.engine.model import Notify, Swap
@@ -31,7 +32,6 @@ from reconciler.facts.host_view import HostView
 from reconciler.facts.tree import NameList, Tree
 from reconciler.formats import crontab, fstab, mountinfo, options
 from reconciler.report import text
-from reconciler.resources.defrag import places as defrag_places
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import places as nocow_places
 from reconciler.resources.registry import KINDS
@@ -135,12 +135,12 @@ class Host:
                 assert want or option.off, "nothing switches it off"
                 shown = SHOWN.get(want, want)
                 self.live[place.target if option.per_mount else "", place.name] = shown
-            case defrag_places.Timer():
+            case managed_files.Timer():
                 assert f"/etc/systemd/system/{place.unit}" in self.files, "a unit file is there"
                 (self.timers.add if want == ON else self.timers.discard)(place.unit)
-            case defrag_places.TextFile() if want is None:
+            case managed_files.TextFile() if want is None:
                 del self.files[place.path]
-            case defrag_places.TextFile():
+            case managed_files.TextFile():
                 self.files[place.path] = want
 
     # What follows from that.
@@ -333,7 +333,7 @@ def test_order(host, first, second):
     table = [at[p] for p in at if isinstance(p, mount_places.FstabOptions)]
     assert max(live, default=-1) < min(table, default=len(at) + 1)
     for swap in swaps:
-        if isinstance(swap.place, defrag_places.Timer):
+        if isinstance(swap.place, managed_files.Timer):
             here, others = at[swap.place], [*loaded, *reloads]
             assert all(here > n if swap.want == ON else here < n for n in others)
 

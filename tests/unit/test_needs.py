@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import AFTER_IMAGES, Change, Swap
 from reconciler.engine.order import DAEMON_RELOAD, Needs
 from reconciler.engine.subvolume import Subvolume
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME
 from reconciler.facts.tree import NONE_LEFT, NameList
-from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
 from reconciler.resources.images.places import NOCOW, Images, Strays
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.resources.nocow.places import Below

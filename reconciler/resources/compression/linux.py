@@ -13,6 +13,7 @@ from reconciler.linux.directory import put_each
 from reconciler.resources.compression.places import PropertyBelow
 
 if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
     from reconciler.facts.tree import Tree
     from reconciler.linux.tree_walk import Entry
 
@@ -42,8 +43,8 @@ def _set_property(entry: Entry, wanted: str) -> None:
             inode.set_compression(entry.fd, wanted)
 
 
-READS = {
+READS: Reads = {
     PropertyBelow: lambda q, see: property_below(q, see(TreeOf(q.path, q.apart, close=True))),
 }
 
-WRITES = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}
+WRITES: Writes = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, ScheduleRuns, Section
 from reconciler.errors import ConfigError
@@ -36,7 +37,6 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.formats import calendar
 from reconciler.formats.sizes import binary
 from reconciler.resources.defrag import job as defrag_job
-from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from reconciler.resources.images import scan, stale_copies
 from reconciler.resources.images.places import Images, Strays
 
 if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import NameList, Tree
@@ -44,13 +45,13 @@ def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> No
     worklist.put(place, have, want, reporter)
 
 
-READS = {
+READS: Reads = {
     Images: _images,
     Strays: lambda q, see: see(TreeOf(q.path, q.apart)).strays,
     TreeOf: _tree,
 }
 
-WRITES = {
+WRITES: Writes = {
     Images: _rewrite,
     Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),
 }

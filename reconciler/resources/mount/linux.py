@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import FstabFault, FstabFaults
 from reconciler.errors import HostError
@@ -13,6 +14,9 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.formats import fstab, mountinfo, options
 from reconciler.linux import files, filesystems, inode, mountapi, process
 from reconciler.resources.mount.places import FstabOptions, LiveOption
+
+if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
 
 PATH = "/etc/fstab"
 
@@ -215,7 +219,7 @@ def _complaint(token: str) -> str | None:
     return None
 
 
-READS = {
+READS: Reads = {
     FstabFaults: lambda _, __: tuple(FstabFault(*each) for each in faults()),
     FstabLines: lambda _, __: lines(),
     FstabObstacle: lambda _, see: obstacle(see(Mounts())),
@@ -224,7 +228,7 @@ READS = {
     LiveOption: lambda q, see: live(q, see(Mounts())),
 }
 
-WRITES = {
+WRITES: Writes = {
     FstabOptions: lambda place, have, want, _: put(place, have, want),
     LiveOption: lambda place, have, want, _: put_live(place, have, want),
 }

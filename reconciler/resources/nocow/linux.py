@@ -7,15 +7,15 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.engine.directory import Directory
 from reconciler.errors import HostError
 from reconciler.facts.host import TreeOf
 from reconciler.facts.stale_copies import is_stray
-from reconciler.linux import directory, inode
+from reconciler.linux import inode
 from reconciler.linux.directory import put_each
 from reconciler.resources.nocow.places import Below
 
 if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
     from reconciler.facts.tree import NameList
     from reconciler.linux.tree_walk import Entry
 
@@ -61,9 +61,8 @@ def _copy_on_write(fd: int) -> None:
             inode.set_flags(fd, inode.flags(fd) & ~inode.NOCOW)
 
 
-READS = {Below: lambda q, see: see(TreeOf(q.path, q.apart)).plain}
+READS: Reads = {Below: lambda q, see: see(TreeOf(q.path, q.apart)).plain}
 
-WRITES = {
+WRITES: Writes = {
     Below: lambda place, _, want, __: put_nocow(place, want),
-    Directory: lambda place, have, want, _: directory.put(place, have, want),
 }

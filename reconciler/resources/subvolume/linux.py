@@ -9,6 +9,7 @@ from reconciler.facts.host import Mounts, Uses
 from reconciler.linux import subvolumes
 
 if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
     from reconciler.engine.reporter import Reporter
     from reconciler.engine.subvolume import Contents
     from reconciler.facts.host_view import HostView
@@ -27,6 +28,6 @@ def _convert(place: Subvolume, have: str, want: str, reporter: Reporter) -> None
     subvolume_convert.put(place, have, want, reporter)
 
 
-READS = {ContentsOf: _contents, Subvolume: lambda q, _: subvolumes.look(q.path)}
+READS: Reads = {ContentsOf: _contents, Subvolume: lambda q, _: subvolumes.look(q.path)}
 
-WRITES = {Subvolume: _convert}
+WRITES: Writes = {Subvolume: _convert}

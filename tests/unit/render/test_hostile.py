@@ -11,12 +11,12 @@ from reconciler.console import Terminal
 from reconciler.engine import document
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.document import Document, World
+from reconciler.engine.managed_files import TextFile, Timer
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.preconditions import Fact
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import NONE_LEFT, NameList
-from reconciler.resources.defrag.places import TextFile, Timer
 from reconciler.resources.images.places import NOCOW, Images
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.engine.last_applied import Run, Seen, first_seen
+from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Swap
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report
-from reconciler.resources.defrag.places import Timer
 from reconciler.resources.images.places import NOCOW, Images
 from reconciler.resources.mount.places import FstabOptions
 from reconciler.value import replace

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Change, Notify, Plan, Swap
 from reconciler.errors import ConfigError, SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import text, wrap
-from reconciler.resources.defrag.places import TextFile
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.resources.nocow.places import Below
 

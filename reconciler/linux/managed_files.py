@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.errors import HostError
 from reconciler.facts.host import OwnFiles
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import crontab
 from reconciler.linux import cron, files, systemd
-from reconciler.resources.defrag.places import TextFile, Timer, UnitFile
+
+if TYPE_CHECKING:
+    from reconciler.engine.place import Reads, Writes
 
 
 def look(path: str) -> str | None:
@@ -43,20 +47,18 @@ def own() -> tuple[str, ...]:
     return tuple(path for path in paths if crontab.is_ours(files.read_gone(path)))
 
 
-READS = {
+READS: Reads = {
     OwnFiles: lambda _, __: own(),
     TextFile: lambda q, _: look(q.path),
     Timer: lambda q, see: systemd.timer(q.unit, systemd.properties(q.unit, see)),
     UnitFile: lambda q, _: look(q.path),
 }
 
-WRITES = {
+WRITES: Writes = {
     TextFile: lambda place, have, want, _: put(place, have, want),
     Timer: lambda place, _, want, __: systemd.put_timer(place.unit, want),
     UnitFile: lambda place, have, want, _: put(place, have, want),
 }
 
-
-def folders() -> set[str]:
-    """Name the folders in which a put that was killed leaves a file half-written."""
-    return {systemd.UNITS, cron.FOLDER}
+FOLDERS = (systemd.UNITS, cron.FOLDER)
+"""Folders in which a put that was killed leaves a file half-written."""
