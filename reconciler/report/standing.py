@@ -165,7 +165,7 @@ def _filesystems(declared: Sequence[Declared], see: HostView) -> Iterator[Compre
 
 
 def _schedules(declared: Sequence[Declared], see: HostView) -> Iterator[ScheduleRuns]:
-    for kind in dict.fromkeys(d.kind for d in declared):
+    for kind in {d.kind.name: d.kind for d in declared}.values():
         yield from kind.schedules([d.item for d in declared if d.kind is kind], see)
 
 
