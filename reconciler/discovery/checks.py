@@ -24,7 +24,6 @@ from reconciler.facts.host import (
     KernelTakes,
     Locate,
     Schedulers,
-    ShadowingUnit,
 )
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import options
@@ -135,8 +134,6 @@ def _pool(pool: Pool, nocow: set[str], see: HostView) -> Iterator[Row]:
             yield Row(Health.WARN, name, text, "V505", "declare the directory with `nocow: true`")
 
 
-_COMPRESS = options.family("compress")
-
 _OF_THE_LINE = frozenset({"subvol", "subvolid", "device"})
 """Options that say what to mount, not how."""
 
@@ -157,10 +154,6 @@ def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
     yield from _sound(lines, found, see) or [
         Row(Health.OK, "/etc/fstab", f"{count} for Btrfs", "V509")
     ]
-    for filesystem in found:
-        yield from _decoration(filesystem)
-    for target in dict.fromkeys(line.target for line in lines):
-        yield from _shadowed(target, see)
     yield from _taken([line for line in lines if not line.problem], see)
 
 
@@ -184,30 +177,6 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list
         # Without udev findmnt does not find the source of a filesystem that is mounted.
         if fault.target in targets and not ("source" in fault.text and fault.target in mounted)
     ]
-
-
-def _decoration(of: Btrfs) -> Iterator[Row]:
-    """At boot the first mount of a filesystem sets compression for all of it."""
-    first = of.deciding
-    for line in of.lines:
-        said = "" if line.problem else options.value(line.options, _COMPRESS)
-        if first and said and line.target != first.target:
-            text = f"{said} has no effect here: the line of {first.target} decides for all of it"
-            yield Row(
-                Health.WARN,
-                f"/etc/fstab:{line.number}",
-                text,
-                "V510",
-                f"declare it for {first.target}, or take it out",
-            )
-
-
-def _shadowed(target: str, see: HostView) -> Iterator[Row]:
-    where = see.maybe(Locate(target)) if target.startswith("/") else None
-    unit = see.maybe(ShadowingUnit(where.path)) if where else ""
-    if unit:
-        text = f"systemd uses the options in {unit}, not those of its line in /etc/fstab"
-        yield Row(Health.WARN, f"mount {target}", text, "V511", "keep one of the two")
 
 
 def _taken(lines: Sequence[Line], see: HostView) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.discovery import checks
+from reconciler.discovery import check_boot, checks
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.facts.advice import ASK_ROOT
@@ -22,6 +22,7 @@ def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
     rows = (
         *checks.check_host(subjects, see),
         *checks.check_fstab(found, see),
+        *check_boot.check_boot(subjects, found, see),
         *checks.check_images(subjects, found, see),
     )
     if not see(WhoAsks()).is_root:

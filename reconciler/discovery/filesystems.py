@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
+from reconciler.facts import boot_order, booted, compression, nixos, no_line
 from reconciler.facts.advice import Entry, Remark
-from reconciler.facts.host import FilesystemOf, FstabLines, Mounts, SourceUuid
-from reconciler.formats import mountinfo
+from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
+from reconciler.formats import mountinfo, options
 from reconciler.formats.sizes import binary
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.facts.boot_order import Layout
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
@@ -47,18 +49,11 @@ class Btrfs:
     @property
     def compress(self) -> str:
         """As the kernel shows it; "" when it is off."""
-        return mountinfo.option(self.mounts[0].super_options, _COMPRESS) or ""
+        return options.shown(mountinfo.option(self.mounts[0].super_options, _COMPRESS))
 
     @property
     def has_autodefrag(self) -> bool:
         return mountinfo.option(self.mounts[0].super_options, {"autodefrag"}) is not None
-
-    @property
-    def deciding(self) -> Line | None:
-        """The line whose options hold at boot: that of /, else the first."""
-        return next(
-            (line for line in self.lines if line.target == "/"), next(iter(self.lines), None)
-        )
 
 
 def filesystems(see: HostView) -> tuple[Btrfs, ...]:
@@ -89,18 +84,65 @@ def _lines_of(uuid: str, lines: tuple[Line, ...], see: HostView) -> Iterator[Lin
 def suggest(of: Btrfs, see: HostView) -> Entry | Remark:
     """Nothing is declared unasked: one setting holds for all that is on it."""
     found = "; ".join(_found(of, see))
-    line = of.deciding
+    layout = compression.layout(of.uuid, see)
+    here, ordinary = booted.in_place_of_the_system(see) if layout.root else ("", "")
+    if here:
+        text = (
+            f"{of.name}: / is booted from the snapshot {here}, an ordinary boot mounts {ordinary}"
+        )
+        return Remark("apart", f"{text}: boot the system itself first")
+    line, boot = _line(of, layout)
     if line is None:
         text = f"{of.name}: {found}; no line in /etc/fstab, so no options to declare"
-        return Remark("apart", text)
+        way = (
+            f"; instead, {no_line.root_option([*filter(None, [_token(of)])], see)}"
+            if layout.root
+            else ""
+        )
+        return Remark("apart", text + way)
+    if obstacle := see.maybe(FstabObstacle()):
+        return Remark("apart", f"{of.name}: {found}; {_fixed(obstacle, line)}")
     if line.problem or declarable(line.target):
         text = f"{of.name}: {found}; /etc/fstab:{line.number} cannot be edited: "
         return Remark("apart", text + (line.problem or declarable(line.target)))
-    options, remarks = _options(of)
+    settings, remarks = _options(of)
     head = (Remark("found", f"{of.name}: {found}"),)
     return Entry(
-        "mounts", {"target": line.target, "options": options}, (*head, *remarks), active=False
+        "mounts",
+        {"target": line.target, "options": settings},
+        (*head, *remarks, *boot),
+        active=False,
     )
+
+
+def _token(of: Btrfs) -> str:
+    """The compress option that would be suggested; "" where another one is."""
+    name, value = next(iter(_options(of)[0].items()))
+    return f"{name}={value}" if name == "compress" else ""
+
+
+def _line(of: Btrfs, layout: Layout) -> tuple[Line | None, tuple[Remark, ...]]:
+    """The line to declare options for, and what is to be known of the next boot.
+
+    Of compression the line that decides at boot; else that of /, or the first.
+    """
+    token = _token(of)
+    lines = compression.deciding(layout, token) if token else ()
+    if lines and not compression.is_idle(layout, lines[0]):
+        return lines[0], ()
+    kept = [x for x in layout.lines if x.target != "/" or layout.root != boot_order.SYSROOT]
+    kept.sort(key=lambda line: line.target != "/")
+    if not kept or not token:
+        return next(iter(kept), None), ()
+    boot, by = compression.decided(layout)
+    text = f"live only: at boot compression is {boot or 'not known'}, decided by {by}"
+    return kept[0], (Remark("price", text),)
+
+
+def _fixed(obstacle: str, line: Line) -> str:
+    if not obstacle.endswith(nixos.MADE):
+        return f"/etc/fstab cannot be replaced: {obstacle}"
+    return f"{obstacle}: write options there, as in {nixos.option(line.target, line.options)}"
 
 
 def _found(of: Btrfs, see: HostView) -> Iterator[str]:
@@ -134,5 +176,5 @@ def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
         why = "not for the images: nocow files are never compressed as it is"
         price = f"{everywhere}: all that is written from then on takes its full room"
         return {"compress": "no"}, (Remark("why", why), Remark("price", price))
-    why = "nothing is compressed as it is: this would only keep it so at the next mount"
+    why = "nothing is compressed as it is: this only writes it down"
     return {"compress": "no"}, (Remark("why", why),)

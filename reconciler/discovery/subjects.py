@@ -11,6 +11,7 @@ from reconciler.discovery.paths import tilde
 from reconciler.facts import stub
 from reconciler.facts.host import FilesystemOf, Locate, StubOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.formats import options
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Subjects:
     stubs: tuple[tuple[str, Refusal], ...] = ()
     """Declared names at which is an empty stub, with what to say of it."""
     schedulers: frozenset[str] = frozenset()
+    mounts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Declared mount points, each with the options that are to be written."""
 
 
 def declared(items: Sequence[Item], see: HostView) -> Subjects:
@@ -73,7 +76,14 @@ def declared(items: Sequence[Item], see: HostView) -> Subjects:
         for state in _state(name, Candidate(path, ()), see, unseen)
     ]
     schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
-    return Subjects(tuple(found), tuple(unseen), stubs, schedulers)
+    return Subjects(tuple(found), tuple(unseen), stubs, schedulers, tuple(_mounts(items)))
+
+
+def _mounts(items: Sequence[Item]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for item in items:
+        if item.section == "mounts":
+            settings = (options.setting(*each) for each in item.data["options"].items())
+            yield item.path, tuple(setting.token for setting in settings if setting.token)
 
 
 def discovered(see: HostView) -> Subjects:

@@ -1,32 +1,42 @@
 """The one compression setting of a mounted Btrfs: what it is now, and who decides it at boot.
 
-Sources: btrfs(5), and what was measured: the first mount decides for all
-subvolumes. That of / is made with ``rootflags=`` of the kernel's command line;
-then the line of / in /etc/fstab is applied, if it names compression at all.
+Sources: btrfs(5), and what was measured: see ``superblock`` for what each mount does, and
+``boot_order`` for the order of mounts at boot.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from reconciler.facts import fstab_line
-from reconciler.facts.host import FstabLines, KernelCommandLine, Mounts, SourceUuid
+from reconciler.facts import boot_order, booted, fstab_line, no_line, superblock
+from reconciler.facts.host import (
+    FilesystemOf,
+    FstabLines,
+    KernelCommandLine,
+    Locate,
+    Mounts,
+    MountUnits,
+    SourceUuid,
+)
 from reconciler.formats import mountinfo, options
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.facts.boot_order import Layout, MountUnit, Outcome, Step
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
 
 
-_NAMES = options.family("compress")
+_NAMES = superblock.NAMES
 
-_LEVELS = {"zstd": "zstd:3", "zlib": "zlib:3", "": "zlib:3"}
+_KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
 
-OFF = "off"
+OFF = superblock.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,17 @@ def live(path: str, see: HostView) -> str:
     """The option as mountinfo shows it for the filesystem that a path is on; "" for none."""
     mounts = see(Mounts())
     mount = mountinfo.containing(mounts, path)
-    return (mountinfo.option(mount.super_options, _NAMES) if mount else "") or ""
+    return shown(mount) if mount else ""
+
+
+def shown(mount: Mount) -> str:
+    """The option as mountinfo shows it; "" for ``compress=`` too, which compresses nothing."""
+    return options.shown(mountinfo.option(mount.super_options, _NAMES))
+
+
+def words(token: str | None) -> str:
+    """A compress option as fstab has it, in words; None, or one that switches it off, is "off"."""
+    return superblock.live_words(superblock.effective(token))
 
 
 def of(path: str, on: Filesystem, see: HostView) -> Compression | None:
@@ -58,52 +78,241 @@ def of(path: str, on: Filesystem, see: HostView) -> Compression | None:
     if mount is None:
         return None
     where = sorted({m.target for m in mounts if m.device == mount.device})
-    lines = see.maybe(FstabLines()) or ()
-    mine = [line for line in lines if _is_of(line, on.uuid, see)]
-    boot, by = decided("/" in where, mine, see.maybe(KernelCommandLine()) or "")
-    now = words(mountinfo.option(mount.super_options, _NAMES))
-    return Compression(on.uuid, on.label, tuple(where), now, boot, by)
+    boot, by = decided(layout(on.uuid, see))
+    return Compression(on.uuid, on.label, tuple(where), now(mount), boot, by)
 
 
-def _is_of(line: Line, uuid: str, see: HostView) -> bool:
+def beneath(path: str, see: HostView) -> str:
+    """The path to ask about: /sysroot in place of a / that shows an image of the Btrfs there."""
+    if path != boot_order.ROOT:
+        return path
+    mounts = see.maybe(Mounts()) or ()
+    top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
+    is_image = top and top.fstype != "btrfs" and below and below.fstype == "btrfs"
+    return boot_order.SYSROOT if is_image else path
+
+
+def now(mount: Mount) -> str:
+    """What happens to data that is written now, in words."""
+    names = {name for name in ("nodatacow", "nodatasum") if name in mount.super_options.split(",")}
+    return OFF if names else superblock.live_words(shown(mount))
+
+
+# --- how a boot mounts it
+def layout(uuid: str, see: HostView) -> Layout:
+    """What a boot will find of the filesystem with a UUID."""
+    seen = see.maybe(FstabLines())
+    lines = tuple(
+        line for line in seen or () if is_of(line, uuid, see) or _is_there(line, uuid, see)
+    )
+    command_line = see.maybe(KernelCommandLine()) or ""
+    mounts = see.maybe(Mounts()) or ()
+    top = mountinfo.at(mounts, boot_order.ROOT)
+    is_writable = top is not None and "rw" in top.options.split(",")
+    root = _root(uuid, lines, command_line, mounts, see)
+    units = _units(uuid, lines, see)
+    unseen = _unseen(root, see) if seen is not None else "/etc/fstab, which cannot be read here"
+    return boot_order.Layout(root, is_writable, command_line, lines, units, unseen)
+
+
+def _unseen(root: str, see: HostView) -> str:
+    """In a booted snapshot /etc/fstab is a copy: an ordinary boot reads another file."""
+    _, ordinary = booted.in_place_of_the_system(see) if root else ("", "")
+    subvolume = ordinary.partition(" (")[0]
+    return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
+
+
+def is_of(line: Line, uuid: str, see: HostView) -> bool:
     """It mounts the filesystem, and does not show a part of it a second time."""
-    if line.problem or line.fstype not in {"btrfs", "auto"} or fstab_line.binds(line):
+    if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
         return False
     return (see.maybe(SourceUuid(line.source)) or "").lower() == uuid.lower()
 
 
-def words(token: str | None) -> str:
-    """A compress option as the kernel takes it; None, or one that switches it off, is "off"."""
-    name, _, value = (token or "").partition("=")
-    if not name or value in {"no", "none"}:
-        return OFF
-    return _LEVELS.get(value, value) + (", forced" if name == "compress-force" else "")
+def _is_there(line: Line, uuid: str, see: HostView) -> bool:
+    """The filesystem is at its mount point, and what its source names cannot be told.
+
+    /dev/root and /dev/gpt-auto-root are such names. For / only the mount point counts:
+    systemd-remount-fs.service(8) asks for no source.
+    """
+    if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
+        return False
+    mounts = see.maybe(Mounts()) or ()
+    mount = mountinfo.at(mounts, line.target) if line.target.startswith("/") else None
+    named = see.maybe(SourceUuid(line.source))
+    if mount is None or mount.fstype != "btrfs" or named:
+        return False
+    return _uuid_of(mount, see) == uuid.lower()
 
 
-def decided(has_root: bool, lines: Sequence[Line], command_line: str) -> tuple[str, str]:
+def _root(
+    uuid: str, lines: Sequence[Line], command_line: str, mounts: Sequence[Mount], see: HostView
+) -> str:
+    """Where the initramfs mounts the filesystem: "/", "/sysroot", or "" where it does not."""
+    top = mountinfo.at(mounts, boot_order.ROOT)
+    if top is None or top.fstype == "btrfs":
+        is_top = top and _uuid_of(top, see) == uuid.lower()
+        is_unseen = top is None and any(line.target == boot_order.ROOT for line in lines)
+        return boot_order.ROOT if is_top or is_unseen else ""
+    below = mountinfo.at(mounts, boot_order.SYSROOT)
+    if below and below.fstype == "btrfs":
+        return boot_order.SYSROOT if _uuid_of(below, see) == uuid.lower() else ""
+    named = next((w[5:] for w in command_line.split() if w.startswith("root=")), "")
+    found = see.maybe(SourceUuid(named)) if named else ""
+    return boot_order.SYSROOT if found and found.lower() == uuid.lower() else ""
+
+
+def _uuid_of(mount: Mount, see: HostView) -> str:
+    found = see.maybe(FilesystemOf(mount.target))
+    return found.uuid.lower() if found else ""
+
+
+def _units(uuid: str, lines: Sequence[Line], see: HostView) -> tuple[MountUnit, ...]:
+    """The mount units of the filesystem, and those that hide one of its lines."""
+    units = see.maybe(MountUnits()) or ()
+    if not units:
+        return ()
+    found = []
+    places = {
+        line.target: where.path for line in lines if (where := see.maybe(Locate(line.target)))
+    }
+    for unit in units:
+        hidden = [line for line in lines if places.get(line.target, line.target) == unit.where]
+        if unit.hides and hidden:
+            found.append(replace(unit, where=hidden[0].target))
+        elif unit.source and (see.maybe(SourceUuid(unit.source)) or "").lower() == uuid.lower():
+            found.append(unit)
+    return tuple(found)
+
+
+# --- who decides, in words
+def decided(of: Layout) -> tuple[str, str]:
     """The setting after the next boot ("" when that is open), and who decides it."""
-    root = [line for line in lines if line.target == "/"]
-    if root and (token := options.value(root[0].options, _NAMES)):
-        return words(token), f"{_where(root[:1])}, the line of /"
-    if has_root or root:
-        if flags := _rootflags(command_line):
-            return words(flags), "rootflags= on the kernel's command line"
-        which = f"{_where(root[:1])}, the line of /" if root else "the kernel's command line"
-        return OFF, f"{which} (it names none)"
-    if not lines:
+    if of.unseen:
+        return "", of.unseen
+    found = boot_order.outcomes(of)
+    if not found or any(each.by is None for each in found):
         return "", "whoever mounts it (no line of /etc/fstab does)"
-    values = {words(options.value(line.options, _NAMES)) for line in lines}
-    if len(values) > 1:
-        return "", f"whichever of {_where(lines)} is mounted first"
-    return values.pop(), _where(lines) + (" alike" if len(lines) > 1 else "")
+    if len(found) == 1:
+        return _only(found[0], of)
+    names = joined([each.by for each in found if each.by])
+    if any(each.by and each.by.is_unread for each in found):
+        return "", f"whichever of {names} is mounted first"
+    takes_over = any(each.takes_over for each in found)
+    order = f"mounted writable first, {_since(of)}" if takes_over else "mounted first"
+    if len({each.setting for each in found}) > 1:
+        return "", f"whichever of {names} is {order}"
+    takes = f" (the one that is {order})" if takes_over else ""
+    return found[0].setting, f"{names} alike{takes}"
 
 
-def _where(lines: Sequence[Line]) -> str:
-    return "/etc/fstab:" + " and ".join(str(line.number) for line in lines)
+def _only(found: Outcome, of: Layout) -> tuple[str, str]:
+    step = found.by
+    if step is None:
+        return "", ""
+    if step.is_unread:
+        return "", f"{step.name}, which cannot be read"
+    if not _KNOWN.fullmatch(found.setting):
+        return "", f"{step.name}, with {step.says}, which the kernel may refuse"
+    if not step.line and not step.unit:
+        if not boot_order.is_clear(of.command_line):
+            return "", "the kernel's command line, which has rootflags= more than once"
+        return found.setting, _by_the_kernel(step)
+    if step.target == boot_order.ROOT:
+        return found.setting, f"{step.name}, the line of /{_silent(step)}"
+    if found.takes_over:
+        order = f"which mounts {step.target} writable first, {_since(of)}"
+        return found.setting, f"{step.name}, {order}{_silent(step)}"
+    return found.setting, step.name
 
 
-def _rootflags(command_line: str) -> str:
-    """The effective compress option there; the kernel takes the last rootflags=."""
-    found = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = found[-1].partition("=")[2].strip('"') if found else ""
-    return mountinfo.option(flags, _NAMES) or ""
+def _silent(step: Step) -> str:
+    return "" if step.says else " (it names none)"
+
+
+def _since(of: Layout) -> str:
+    return f"since {of.root or 'the first mount'} is read-only"
+
+
+def _by_the_kernel(step: Step) -> str:
+    is_image = step.target != boot_order.ROOT
+    where = ", with which it is mounted first, at /sysroot" if is_image else ""
+    flags = "rootflags= on " if step.says else ""
+    return f"{flags}the kernel's command line{where}{_silent(step)}"
+
+
+def joined(steps: Sequence[Step]) -> str:
+    """Where the options of some steps are written: "/etc/fstab:1 and 2 and /etc/x.mount"."""
+    numbers = [str(step.line.number) for step in steps if step.line]
+    files = [step.name for step in steps if not step.line]
+    lines = ["/etc/fstab:" + " and ".join(numbers)] if numbers else []
+    return " and ".join(lines + files)
+
+
+def is_idle(of: Layout, line: Line) -> bool:
+    """Tell whether no compress option on a line changes what a boot ends in."""
+    now = {each.setting for each in boot_order.outcomes(of)}
+    return all(
+        {each.setting for each in boot_order.outcomes(written(of, [line], token))} == now
+        for token in (None, "compress=no", "compress=lzo", "compress-force=zstd:9")
+    )
+
+
+def written(of: Layout, lines: Sequence[Line], token: str | None) -> Layout:
+    """The same filesystem with a compress option written on some of its lines."""
+    new = (
+        replace(line, options=options.replace(line.options, _NAMES, token))
+        if line in lines and not line.problem
+        else line
+        for line in of.lines
+    )
+    return replace(of, lines=tuple(new))
+
+
+def deciding(of: Layout, token: str) -> tuple[Line, ...]:
+    """The lines on which a compress option must be written to hold after a boot; () where none do.
+
+    One line, if one is enough: that of / first.
+    """
+    goal = words(token)
+    is_image = of.root == boot_order.SYSROOT
+    lines = [
+        line
+        for line in of.lines
+        if not line.problem and not (is_image and line.target == boot_order.ROOT)
+    ]
+    lines.sort(key=lambda line: line.target != boot_order.ROOT)
+    for some in [*([line] for line in lines), lines]:
+        found = boot_order.outcomes(written(of, some, token))
+        if some and {each.setting for each in found} == {goal}:
+            return tuple(some)
+    return ()
+
+
+def by_flags(of: Layout, token: str) -> str:
+    """The value of rootflags= with which a compress option would hold; "" where it would not."""
+    flags = options.replace(boot_order.rootflags(of.command_line) or "defaults", _NAMES, token)
+    flags = ",".join(word for word in options.split(flags) if word != "defaults")
+    kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
+    new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
+    found = {each.setting for each in boot_order.outcomes(new)}
+    return flags if found == {words(token)} else ""
+
+
+def remedy(of: Layout, token: str) -> str:
+    """What to write where, for a compress option to hold after the next boot."""
+    if lines := deciding(of, token):
+        name, _, value = (superblock.effective(token) or "compress=no").partition("=")
+        if len(lines) == 1:
+            where = f"`target: {lines[0].target}` (line {lines[0].number})"
+        else:
+            where = f"each of the lines {' and '.join(str(line.number) for line in lines)}"
+        return f"declare `{name}: {value}` for {where}"
+    damaged = [str(line.number) for line in of.lines if line.problem]
+    if damaged:
+        return f"mend line {damaged[0]} first"
+    if not of.root:
+        return ""
+    if flags := by_flags(of, token):
+        return no_line.kernel_option(of.command_line, flags)
+    return ""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.facts import booted, no_line
 from reconciler.facts.diagnostics import Refusal
-from reconciler.facts.host import ShadowingUnit, SourceUuid
-from reconciler.formats import fstab, options
+from reconciler.facts.host import MountUnits, ShadowingUnit, SourceUuid
+from reconciler.formats import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
+
+
+_REMOUNTED = frozenset({"/", "/usr"})
 
 
 def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
@@ -24,23 +28,17 @@ def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
     return f"{', '.join(sorted(types))}, not Btrfs" if types else ""
 
 
-def not_editable(target: str, place: str, lines: Sequence[Line], see: HostView) -> Refusal | None:
-    """The one line for a mount point, whose links lead to ``place``, must count, and be read."""
-    if shadow := see(ShadowingUnit(place)):
-        drop_in = shadow.endswith(".conf")
-        return Refusal(
-            f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
-            if drop_in
-            else f"{shadow} hides the line in /etc/fstab: systemd never reads it",
-            f"set Options= in {shadow}, or remove that file",
-            "V204",
-        )
+def not_editable(
+    target: str, place: str, lines: Sequence[Line], see: HostView, wanted: Iterable[str] = ()
+) -> Refusal | None:
+    """The one line for a mount point, whose links lead to ``place``, must count, and be read.
+
+    ``wanted`` are the options that are to be written, for the advice.
+    """
+    if refusal := shadowed(place, lines, see):
+        return refusal
     if not lines:
-        return Refusal(
-            f"/etc/fstab has no line for {target}",
-            "vmtune changes lines but does not invent them: name a mount point that has one",
-            "V201",
-        )
+        return no_line.refusal(target, place, tuple(filter(None, wanted)), see)
     if len(lines) > 1:
         numbers = " and ".join(str(line.number) for line in lines)
         return Refusal(
@@ -52,6 +50,47 @@ def not_editable(target: str, place: str, lines: Sequence[Line], see: HostView) 
     if lines[0].problem:
         return Refusal(f"/etc/fstab:{lines[0].number}: {lines[0].problem}", code="V203")
     return _shown_again(lines[0])
+
+
+def shadowed(place: str, lines: Sequence[Line], see: HostView) -> Refusal | None:
+    """Why the options of a mount point are those of a unit file; None where they are the line's.
+
+    The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
+    """
+    if is_remounted(place):
+        return None
+    shadow = see(ShadowingUnit(place))
+    if shadow.endswith(".conf") and lines:
+        text = f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
+    elif shadow and lines:
+        text = f"{shadow} hides the line in /etc/fstab: systemd never reads it"
+    else:
+        own = next((unit for unit in see.maybe(MountUnits()) or () if unit.where == place), None)
+        if lines or not (shadow or own):
+            return None
+        file = shadow or (own.file if own else "")
+        return Refusal(
+            f"{file} mounts {place}, and /etc/fstab has no line for it",
+            f"{_edited(file)}: vmtune changes lines of /etc/fstab alone",
+            "V204",
+        )
+    return Refusal(text, f"set Options= in {shadow}, or remove that file", "V204")
+
+
+def _edited(file: str) -> str:
+    """How a unit file is changed: those of packages below /usr are theirs (systemctl(1), edit)."""
+    is_of_a_package = not file.startswith(("/etc/", "/run/"))
+    name = file.rpartition("/")[2]
+    return (
+        f"set Options= by `systemctl edit --full {name}`"
+        if is_of_a_package
+        else (f"set Options= in {file}")
+    )
+
+
+def is_remounted(place: str) -> bool:
+    """Tell whether systemd-remount-fs.service(8) applies the line of a mount point."""
+    return place in _REMOUNTED
 
 
 def _shown_again(line: Line) -> Refusal | None:
@@ -73,6 +112,14 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, see: HostView) -
     if mount is None or (differs := _differs(line, mount, uuid, see)) is None:
         return None
     is_, says = differs
+    if is_.startswith("/") and (snapshot := booted.snapshot(mount, see)):
+        verb = "is booted from" if mount.target == "/" else "shows"
+        return Refusal(
+            f"{mount.target} {verb} a snapshot ({snapshot}), but /etc/fstab:{line.number} says "
+            f"{says}",
+            "boot the system itself first" if mount.target == "/" else "mount what the line says",
+            "V208",
+        )
     return Refusal(
         f"{is_} is mounted at {mount.target}, but /etc/fstab:{line.number} says {says}",
         "mount what the line says, or mend the line",
@@ -93,20 +140,7 @@ def _differs(line: Line, mount: Mount, uuid: str, see: HostView) -> tuple[str, s
         return f"Btrfs {uuid}", line.source if known else f"{line.source}, which is {named}"
     if {"btrfs", "auto"}.isdisjoint(line.fstype.split(",")):
         return "Btrfs", line.fstype
-    subvolume = _subvolume(line.options)
-    if subvolume not in {None, mount.root}:
-        return mount.root, f"subvol={subvolume}"
+    subvolume, mounted = booted.named(line.options), booted.subvolume(mount)
+    if subvolume not in {None, mounted}:
+        return mounted, f"subvol={subvolume}"
     return None
-
-
-def _subvolume(line_options: str) -> str | None:
-    """What subvol= names, from the top of the filesystem; None where that is not plain."""
-    token = options.value(line_options, {"subvol"}) or ""
-    path = fstab.unescape(token.partition("=")[2].encode("utf-8", "surrogateescape"))
-    if path[:1] == path[-1:] == '"':
-        path = path[1:-1]
-    names = [name for name in path.split("/") if name not in {"", "."}]
-    # What is left of quotes and backslashes, versions of mount(8) read differently.
-    if not path or ".." in names or '"' in path or "\\" in path:
-        return None
-    return f"/{'/'.join(names)}"

@@ -11,6 +11,7 @@ from reconciler.facts.tree import Tree
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
+    from reconciler.facts.boot_order import MountUnit
     from reconciler.facts.limits import Condition
     from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
@@ -225,6 +226,32 @@ class ShadowingUnit(Fact[str]):
 
     "" when there is none. ``target`` has no symbolic links in it.
     """
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class MountUnits(Fact[tuple["MountUnit", ...]]):
+    """The mount units that are files, in the order of their names, without those fstab makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSubvolume:
+    """The subvolume that is mounted somewhere, and the one that a mount without subvol= shows.
+
+    ``is_snapshot``: it was made as a snapshot of another one. ``default`` is None where it may not
+    be seen.
+    """
+
+    identifier: int
+    is_snapshot: bool
+    default: int | None = None
+    default_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubvolumeAt(Fact[SystemSubvolume]):
+    """Which subvolume of a Btrfs is at a mount point."""
 
     target: str
 

@@ -8,6 +8,7 @@ from reconciler.facts import stub
 from reconciler.facts.diagnostics import NotApplicable, Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, Locate, Mounts, StubOf
 from reconciler.formats import mountinfo
+from reconciler.formats import overlay as overlays
 
 if TYPE_CHECKING:
     from reconciler.facts.host import Filesystem, Location
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def ground(
-    path: str, see: HostView, moot: str
+    path: str, see: HostView, moot: str, overlay: str = ""
 ) -> tuple[Location, Filesystem] | Refusal | NotApplicable:
     """Where a path is and the Btrfs it is on; or why nothing is to be done there.
 
-    ``moot`` ends the sentence that says so of another filesystem.
+    ``moot`` ends the sentence that says so of another filesystem, ``overlay`` the one of an overlay
+    whose upper layer is on Btrfs.
     """
     where = see(Locate(path))
     if text := _astray(where):
@@ -30,7 +32,23 @@ def ground(
     if where.stub:
         return stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
     host = see(FilesystemOf(where.path))
-    return (where, host) if host.type == "btrfs" else NotApplicable(f"on {host.type}{moot}")
+    if host.type == "btrfs":
+        return where, host
+    if overlay and host.type == "overlayfs" and (upper := _upper(where.path, see)):
+        return NotApplicable(f"on an overlay whose upper layer, {upper}, is on Btrfs{overlay}")
+    return NotApplicable(f"on {host.type}{moot}")
+
+
+def _upper(path: str, see: HostView) -> str:
+    """The upper layer of the overlay that a path is on, where that is seen to be on Btrfs."""
+    mounts = see(Mounts())
+    mount = mountinfo.containing(mounts, path)
+    for name in overlays.upper(mount.super_options) if mount else ():
+        where = see.maybe(Locate(name)) if name.startswith("/") else None
+        host = see.maybe(FilesystemOf(name)) if where and where.kind == "directory" else None
+        if host and host.type == "btrfs":
+            return name
+    return ""
 
 
 def _astray(where: Location) -> str:

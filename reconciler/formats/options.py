@@ -102,6 +102,16 @@ def replace(options: str, names: Collection[str], token: str | None) -> str:
     return ",".join((*before, *put, *tokens[last + 1 :])) or "defaults"
 
 
+def shown(option: str | None) -> str:
+    """An option of mountinfo as it works; "" for none, and for ``compress=``.
+
+    The kernel shows no algorithm where a read-only filesystem with compression was mounted
+    writable by somebody who named none: then nothing is compressed.
+    """
+    is_empty = option is None or (name(option) in family("compress") and option[-1:] == "=")
+    return "" if option is None or is_empty else option
+
+
 def for_filesystem(options: str) -> tuple[str, ...]:
     """The options that the filesystem itself gets to see, neither USERSPACE nor GENERIC."""
     apart = USERSPACE | GENERIC

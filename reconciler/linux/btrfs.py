@@ -25,6 +25,8 @@ _GET_LABEL = syscalls.number(syscalls.READ, _MAGIC, 49, 256)
 
 _SUBVOL_INFO = syscalls.number(syscalls.READ, _MAGIC, 60, 504)
 
+_SUBVOL_INFO_PARENT = 312  # offsetof(..., parent_uuid), behind uuid
+
 _SUBVOL_INFO_OTIME = 392  # offsetof(struct btrfs_ioctl_get_subvol_info_args, otime)
 
 _SPACE_INFO = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 20, 16)
@@ -106,6 +108,12 @@ def subvolume(fd: int) -> Subvolume:
     raw = bytes(syscalls.call(fd, _SUBVOL_INFO, bytearray(504)))
     identifier, flags = struct.unpack_from("=Q", raw, 0)[0], struct.unpack_from("=Q", raw, 288)[0]
     return Subvolume(identifier, raw[296:312], bool(flags & _READ_ONLY))
+
+
+def is_snapshot(fd: int) -> bool:
+    """Tell whether the subvolume of a descriptor's inode was made as a snapshot of another one."""
+    raw = bytes(syscalls.call(fd, _SUBVOL_INFO, bytearray(504)))
+    return any(raw[_SUBVOL_INFO_PARENT : _SUBVOL_INFO_PARENT + 16])
 
 
 def created(fd: int) -> int:

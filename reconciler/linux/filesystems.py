@@ -11,7 +11,14 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host import BtrfsIn, Filesystem, Location, Mounts, SnapshotsIn
+from reconciler.facts.host import (
+    BtrfsIn,
+    Filesystem,
+    Location,
+    Mounts,
+    SnapshotsIn,
+    SystemSubvolume,
+)
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.limits import Quota
 from reconciler.facts.stub import KIND as STUB
@@ -142,11 +149,16 @@ def _anywhere_on(path: str, see: HostView) -> AbstractContextManager[int]:
     return inode.opened(mount.target)
 
 
+_BY_UUID = "/dev/disk/by-uuid/"
+
+
 def source_uuid(source: str) -> str:
     """The Btrfs UUID behind UUID=, LABEL=, PARTUUID=, PARTLABEL= or a device; "" for others."""
     tag, equals, value = source.partition("=")
     if equals and tag == "UUID":
         return value
+    if source.startswith(_BY_UUID) and not os.path.exists(source):  # no udev, as in a chroot
+        return source.removeprefix(_BY_UUID)
     folders = {"LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel"}
     if equals and tag in folders:
         source = f"/dev/disk/{folders[tag]}/{value}"
@@ -220,6 +232,17 @@ def snapshots_in(path: str) -> tuple[str, ...]:
             count = 0
     there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
     return (*there, *coming)
+
+
+def subvolume_at(target: str) -> SystemSubvolume:
+    """Tell which subvolume is at a mount point, and which one a mount without subvol= shows."""
+    with inode.opened(target, extra=os.O_DIRECTORY) as fd:
+        mine, is_snapshot = btrfs.subvolume(fd).identifier, btrfs.is_snapshot(fd)
+        try:
+            default, path = tree_search.default_subvolume(fd)
+        except PermissionError:
+            return SystemSubvolume(mine, is_snapshot)
+        return SystemSubvolume(mine, is_snapshot, default, path)
 
 
 def home_of(path: str, see: HostView) -> str:

@@ -7,6 +7,9 @@ import os
 
 from reconciler.linux import files
 
+_LONGEST = 1 << 16
+"""More bytes than any kernel takes of a command line (COMMAND_LINE_SIZE)."""
+
 
 def identity() -> str:
     """A digest of machine-id(5), which itself is not for others to see; "" where there is none."""
@@ -30,8 +33,11 @@ def has_btrfs() -> bool:
 
 def command_line() -> str:
     """The kernel's own, as the boot loader gave it."""
-    with open("/proc/cmdline", encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+    fd = os.open("/proc/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.fsdecode(os.read(fd, _LONGEST))
+    finally:
+        os.close(fd)
 
 
 def now() -> str:

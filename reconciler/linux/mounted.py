@@ -10,6 +10,7 @@ import resource
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
 from reconciler.linux import files, namespaces, proc
 from reconciler.value import dataclass, field
@@ -154,7 +155,7 @@ def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
 def _named(row: Row) -> tuple[tuple[str, ...], ...]:
     _, source, options = row.rest.split(b" - ", 1)[1].split(b" ", 2)
     if row.kind == b"overlay":
-        return overlay_layers(options.decode("utf-8", "surrogateescape"))
+        return overlay.layers(options.decode("utf-8", "surrogateescape"))
     return ((_text(source),),)
 
 
@@ -298,49 +299,3 @@ def parse_exports(data: bytes) -> tuple[str, ...]:
     """The directories, each once and sorted; a blank in one is escaped as in fstab."""
     fields = (line.split(None, 1)[0] for line in data.splitlines() if line.strip())
     return tuple(sorted({unescape(field) for field in fields if field.startswith(b"/")}))
-
-
-_SPLIT, _WHOLE, _EITHER = {"lowerdir"}, {"lowerdir+", "datadir+"}, {"upperdir", "workdir"}
-
-
-def overlay_layers(super_options: str) -> tuple[tuple[str, ...], ...]:
-    r"""Each layer with the ways to read its name, of which one is right: ("/a\\b", "/ab").
-
-    upperdir and workdir lose their backslashes where they came by mount(2), not by a descriptor.
-    """
-    found: list[tuple[str, ...]] = []
-    for option in super_options.split(","):
-        name, equals, shown = option.partition("=")
-        if not equals:
-            continue
-        value = unescape(shown.encode("utf-8", "surrogateescape"))
-        if name in _SPLIT:
-            found += [(layer,) for layer in _lower(value)]
-        elif name in _WHOLE:
-            found.append((value,))
-        elif name in _EITHER:
-            found.append(tuple(dict.fromkeys((value, _plain(value)))))
-    return tuple(dict.fromkeys(ways for ways in found if ways[0]))
-
-
-def _lower(value: str) -> list[str]:
-    """The parts between colons; "::" only begins the layers that hold data alone."""
-    parts, part, escaped = [], "", False
-    for letter in value:
-        if escaped or letter not in "\\:":
-            part, escaped = part + letter, False
-        elif letter == "\\":
-            escaped = True
-        else:
-            parts.append(part)
-            part = ""
-    return [each for each in (*parts, part) if each]
-
-
-def _plain(value: str) -> str:
-    """The name without its escapes."""
-    kept, escaped = "", False
-    for letter in value:
-        escaped = letter == "\\" and not escaped
-        kept += "" if escaped else letter
-    return kept

@@ -114,6 +114,16 @@ def shadowing_unit(target: str) -> str:
     return whole or next(filter(_sets_options, _drop_ins(name)), "")
 
 
+def hiding_folders() -> tuple[str, ...]:
+    """Return where a unit file takes the place of the one generated from fstab."""
+    return _HIDING
+
+
+def drop_ins_of(name: str) -> tuple[str, ...]:
+    """Return the drop-ins of a mount unit, in the order in which they are looked for."""
+    return tuple(_drop_ins(name))
+
+
 def _drop_ins(name: str) -> Iterator[str]:
     """a-b.mount.d/*.conf, then a-.mount.d/*.conf and mount.d/*.conf (systemd.unit(5))."""
     stem = name.removesuffix(".mount")

@@ -258,7 +258,9 @@ def _group(info: bytes, limit: bytes) -> _Group:
 
 _INO_LOOKUP = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, 4096)
 
-_STUB_DIR_INDEX, _ROOT_ITEM, _ROOT_BACKREF = 96, 132, 144
+_STUB_DIR_ITEM, _STUB_DIR_INDEX, _ROOT_ITEM, _ROOT_BACKREF = 84, 96, 132, 144
+
+_ROOT_TREE_DIR = 6  # BTRFS_ROOT_TREE_DIR_OBJECTID
 
 _ENTRY = struct.Struct("=QBQQHHB")
 """struct btrfs_dir_item: key (object, type, offset), transid, data_len, name_len, type."""
@@ -307,6 +309,20 @@ def _named(fd: int, name: bytes) -> int:
         if kind == _ROOT_ITEM and data[_ENTRY.size : _ENTRY.size + length] == name:
             return int(target)
     return 0
+
+
+def default_subvolume(fd: int) -> tuple[int, str]:
+    """Return the id and the path of what a mount without subvol= shows; PermissionError for users.
+
+    ``btrfs subvolume set-default`` writes the id into the entry "default" of the tree of roots
+    (BTRFS_ROOT_TREE_DIR_OBJECTID).
+    """
+    within, kinds = (_ROOT_TREE_DIR, _ROOT_TREE_DIR), (_STUB_DIR_ITEM, _STUB_DIR_ITEM)
+    for *_, data in items(fd, ROOT_TREE, within, kinds):
+        identifier, _, _, _, _, length, _ = _ENTRY.unpack_from(data)
+        if data[_ENTRY.size : _ENTRY.size + length] == b"default":
+            return int(identifier), _path(fd, identifier)
+    return _TOP, ""
 
 
 def _path(fd: int, identifier: int) -> str:

@@ -67,7 +67,9 @@ can see whether quotas are on. While its figures are inconsistent, a limit may s
 later than they say.
 
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
-does not invent one.
+does not invent one. The plan names the mount that the path is on, or the line that leads there by
+another name. Where no line mounts / at all, the initramfs does, with rootflags= of the kernel's
+command line, and its options are written there.
 
 V202 The mount point has several lines in /etc/fstab. systemd keeps the first, mount(8) uses
 them all: which one counts depends on who reads.
@@ -76,7 +78,8 @@ V203 mount(8) and systemd would not read the line alike, or it is not what it lo
 it first.
 
 V204 A mount unit or a drop-in of one takes the place of the line's options: systemd never reads
-those in /etc/fstab.
+those in /etc/fstab. A mount unit may also mount what no line names. Options are set in that file.
+The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
 
 V205 The running kernel refuses the option. On the line of / it would boot to a read-only root
 without a shell, on another one fail the mount.
@@ -84,17 +87,28 @@ without a shell, on another one fail the mount.
 V206 The kernel could not be asked whether it takes the option, and / is not mounted here to try
 it on. `allow: [root-options]` accepts the risk.
 
-V207 A Btrfs filesystem has one compression setting. The first mount of it decides, at boot the
-line of / if it is one of them; the same option on another line is decoration.
+V207 A Btrfs filesystem has one compression setting, and the first mount of it decides. At boot that
+is the one of the initramfs (rootflags= on the kernel's command line), to which
+systemd-remount-fs.service(8) then applies the line of /, but not where / is an overlay that shows
+an image. While / stays read-only, the first line that is mounted writable puts its own algorithm in
+the place of the one before; where it names none, nothing is compressed. What is declared for
+another line is on until the next boot. The same is true of a line that is not mounted at boot
+(noauto, x-systemd.automount), of a mount unit, and of a subvolume that is mounted while another one
+is. The plan works out the order of mounts and says who decides, and where the option must be
+written.
 
-V208 What is mounted at the mount point is not what its line in /etc/fstab names. Changing both
-would change two different filesystems.
+V208 What is mounted at the mount point is not what its line in /etc/fstab names: another
+filesystem, or another subvolume (subvol= in /proc/self/mountinfo). Changing both would change two
+different things. A system that was booted from a snapshot (grub-btrfs, snapper, Timeshift) is one
+case: its changes are left behind by the next ordinary boot. A directory of the subvolume that the
+line names (an ostree deployment, X-mount.subdir=) is no difference.
 
 V209 The line shows a directory a second time (bind). Options of the filesystem belong on the
 filesystem's own line.
 
 V210 /etc/fstab cannot be replaced here, so the live mount is not touched either: the next boot
-would undo it.
+would undo it. NixOS makes the file from its configuration: there options are written as
+fileSystems."/".options, and the plan shows the line.
 
 V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
 changed now, and the next mount goes by it. All that can be done is done then, so `R` stands before
@@ -106,6 +120,16 @@ filesystem is without the option. compress=no there makes sure that it stays so.
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
 for them. What it does is to end compression for everything else on the filesystem, in all its
 subvolumes. Leave it out, unless that is what you want.
+
+V230 The system was booted from a snapshot in place of its own subvolume (grub-btrfs, snapper,
+Timeshift). A directory that is made nocow in it is so in the snapshot alone. The next ordinary boot
+mounts the system's own subvolume, where nothing of it is to be seen.
+
+V231 / is an overlay that shows an image (composefs, as on Fedora Atomic desktops and with bootc).
+The Btrfs that holds the image is mounted first, by the initramfs at /sysroot, with rootflags= of
+the kernel's command line. Its options are written there: `rpm-ostree kargs` changes it. The line of
+/ in /etc/fstab is applied to the overlay, if at all. A `mounts` entry for another mount point of
+that filesystem (/var, /home) changes the live filesystem until the next boot.
 
 V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
 
@@ -187,8 +211,9 @@ files that no snapshot shares are rewritten in place and need none.
 V509 A line of /etc/fstab that mount(8) and systemd would not read alike, a second line for a mount
 point, or what findmnt --verify calls an error.
 
-V510 A Btrfs filesystem has one compression setting, and its first mount decides it: at boot the
-line of /, if it is one of them. The option on another line is ignored without a word.
+V510 A Btrfs filesystem has one compression setting. Whichever option is written on this line, the
+next boot ends in the same setting, so the line may be cleaned up: see V207 for who decides. A line
+whose option takes part in the decision is not named here, though it may look superfluous.
 
 V511 A mount unit, or a drop-in that sets Options=, takes the place of the line's options: systemd
 never reads those in /etc/fstab.
@@ -217,6 +242,14 @@ V518 A limit of a qgroup leaves less room than the disk has. A guest whose write
 (EDQUOT, "Disk quota exceeded") is paused or sees an error, as on a full disk.
 
 V519 At the declared path is an empty stub, as a rollback leaves it behind: see V114.
+
+V525 The system was booted from a snapshot: see V230 and V208.
+
+V526 The mounted filesystem has another compression setting than the one it will have after the next
+boot, or it cannot be told which mount will be the first: see V207 for who decides.
+
+V527 /etc/fstab cannot be replaced by a new file, so each `mounts` entry that would change a line is
+refused: see V210.
 
 V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
 directory, so it stays: to undo it, move what is in it to a new directory by hand.

@@ -156,9 +156,10 @@ def _filesystems(declared: Sequence[Declared], see: HostView) -> Iterator[Compre
     seen = set()
     for item in {d.item.path: d.item for d in declared}.values():
         where = see.maybe(Locate(item.path))
-        on = where and see.maybe(FilesystemOf(where.path))
-        if where and on and on.type == "btrfs" and on.uuid not in seen:
-            found = compression.of(where.path, on, see)
+        path = compression.beneath(where.path, see) if where else ""
+        on = see.maybe(FilesystemOf(path)) if path else None
+        if on and on.type == "btrfs" and on.uuid not in seen:
+            found = compression.of(path, on, see)
             if found:
                 seen.add(on.uuid)
                 yield found

@@ -114,12 +114,24 @@ def test_what_findmnt_finds_and_a_second_line(clean: World):
 
 def test_compression_on_a_line_that_does_not_decide(clean: World):
     image = clean.image("data")
-    other = image.mount(TOP / "t" / "other", "subvolid=5")
+    other = image.mount(image.path / "below", "subvolid=5")
     clean.fstab(image.line("defaults") + image.line("compress=lzo", other))
     clean.config("")
     (row,) = doctor(clean)["V510"]
     assert row["subject"] == "/etc/fstab:2"
-    assert f"the line of {image.path} decides" in row["text"]
+    assert "no effect at boot: off, decided by /etc/fstab:1" in row["text"]
+    run("umount", other)
+
+
+def test_two_lines_of_which_nobody_knows_the_first(clean: World):
+    image = clean.image("data")
+    other = image.mount(TOP / "t" / "other", "subvolid=5")
+    clean.fstab(image.line("defaults") + image.line("compress=lzo", other))
+    clean.config("")
+    rows = doctor(clean)
+    assert "V510" not in rows
+    (row,) = rows["V526"]
+    assert "whichever of /etc/fstab:1 and 2 is mounted first" in row["text"]
 
 
 @pytest.mark.parametrize("user", [0, NOBODY])

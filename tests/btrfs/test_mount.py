@@ -264,7 +264,7 @@ def test_other_mounts_and_lines_of_the_filesystem_are_named(host: World):
     assert f"also mounted at {home}" in plan.out
     assert "/ (line 1): compress=zstd" in plan.out
     assert f"{home} (line 3): compress=lzo" in plan.out
-    assert "the line of / decides" in plan.out
+    assert "zstd:3, decided by /etc/fstab:1, the line of /, not by this line" in plan.out
     assert "V207" in plan.out
     host.apply()
     assert compression(image.path) == compression(home) == []

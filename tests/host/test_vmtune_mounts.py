@@ -70,7 +70,7 @@ def test_home_is_told_that_the_line_of_root_decides(root):
     shown = " ".join(root.vmtune("plan").stdout.split())
     assert "also mounted at /: one compression setting for all" in shown
     assert "other fstab lines of this filesystem: / (line 1): no compress option" in shown
-    assert "at boot the line of / decides compression for all of them, not this one V207" in shown
+    assert "decided by /etc/fstab:1, the line of / (it names none), not by this line" in shown
 
 
 def test_an_fstab_that_nixos_made_is_left_alone_and_so_is_the_live_mount(root):

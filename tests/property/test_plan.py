@@ -86,6 +86,15 @@ class Host:
     def _Fixed(self, _query):  # noqa: N802
         return ""
 
+    def _KernelCommandLine(self, _query):  # noqa: N802
+        return "ro quiet"
+
+    def _SubvolumeAt(self, _query):  # noqa: N802
+        return facts.SystemSubvolume(256, is_snapshot=False)
+
+    def _MountUnits(self, _query):  # noqa: N802
+        return ()
+
     def _Below(self, place):  # noqa: N802
         apart = tuple(f"{path}/" for path in place.apart)
         names = sorted(

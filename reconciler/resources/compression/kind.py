@@ -25,7 +25,7 @@ from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
-from reconciler.formats import mountinfo
+from reconciler.formats import mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
 from reconciler.resources.paths import PATHS
@@ -163,13 +163,13 @@ def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note]:
     mount = mountinfo.containing(mounts, path)
     if mount is None or spec.wanted != "none":
         return
-    if forced := mountinfo.option(mount.super_options, _FORCE):
+    if forced := options.shown(mountinfo.option(mount.super_options, _FORCE)):
         yield Note(
             f"the filesystem is mounted with {forced}, which overrides this: new files are "
             "compressed all the same; only nocow files are not",
             "V801",
         )
-    elif not mountinfo.option(mount.super_options, _MOUNT_OPTIONS):
+    elif not options.shown(mountinfo.option(mount.super_options, _MOUNT_OPTIONS)):
         yield Note("the filesystem is mounted without compression: this keeps it so here")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine.reporter import Progress
 from reconciler.errors import HostError
 from reconciler.facts import compression, limits
-from reconciler.formats import mountinfo, options
+from reconciler.formats import mountinfo
 from reconciler.linux import (
     btrfs,
     fiemap,
@@ -54,8 +54,6 @@ _RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress
 
 _START_IO = 1 << 1
 """BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide."""
-
-_COMPRESS = options.family("compress")
 
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -117,9 +115,9 @@ def place(given: str) -> Place:
         )
     mounts = filesystems.mounts()
     mount = mountinfo.containing(mounts, path)
-    token = mountinfo.option(mount.super_options, _COMPRESS) if mount else None
+    setting = compression.now(mount) if mount else compression.OFF
     mounted = frozenset(each.target for each in mounts)
-    return Place(path, top, name, uuid, compression.words(token), mounted)
+    return Place(path, top, name, uuid, setting, mounted)
 
 
 def _way_out(error: OSError) -> str:

@@ -14,7 +14,7 @@ from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, Section
 from reconciler.engine.restore import WHY
 from reconciler.errors import ConfigError
-from reconciler.facts import fstab_line
+from reconciler.facts import fstab_line, mount_layouts
 from reconciler.facts.diagnostics import NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
     FilesystemOf,
@@ -29,7 +29,7 @@ from reconciler.facts.host import (
 )
 from reconciler.formats import mountinfo, options, unit
 from reconciler.resources.mount import lines, restore
-from reconciler.resources.mount.places import FstabOptions, LiveOption, fixed, waits
+from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Spec:
     settings: tuple[options.Setting, ...]
     allow: frozenset[str]
     before: restore.Former = restore.Former()
+    compress: tuple[tuple[str, str], ...] = ()
+    """The compress option that each entry declares, this one included, by its target."""
     nocow: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """The declared paths where all are nocow, each with those that lie below it; else none."""
 
@@ -85,8 +87,18 @@ def parse(item: Item, items: Items) -> Spec:
         item.path,
         tuple(settings),
         frozenset(item.data.get("allow", ())),
+        compress=tuple(_compress(items)),
         nocow=_nocow(items),
     )
+
+
+def _compress(items: Items) -> Iterator[tuple[str, str]]:
+    for item in items:
+        if item.section == "mounts":
+            for name, value in item.data["options"].items():
+                token = options.setting(name, value).token
+                if token and name in options.family("compress"):
+                    yield item.path, token
 
 
 def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -118,15 +130,33 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
     yield FstabOptions(spec.target, 0)
     mounts = see(Mounts())
     mount = mountinfo.at(mounts, see(Locate(spec.target)).path)
+    elsewhere = () if mount else _elsewhere(spec, see)
     for setting in spec.settings:
+        for each in elsewhere if not setting.option.per_mount else ():
+            yield LiveOption(each.target, setting.option.name)
         for each in mounts:
             if mount and each.device == mount.device:
                 yield LiveOption(each.target, setting.option.name)
 
 
+def _elsewhere(spec: Spec, see: HostView) -> tuple[Mount, ...]:
+    """The mounts of the filesystem of a line whose own mount point has no mount."""
+    lines = [line for line in see.maybe(FstabLines()) or () if line.target == spec.target]
+    if len(lines) != 1 or lines[0].problem or fstab_line.binds(lines[0]):
+        return ()
+    is_btrfs = lines[0].fstype in {"btrfs", "auto"}
+    uuid = see.maybe(SourceUuid(lines[0].source)) if is_btrfs else ""
+    return mount_layouts.mounted(uuid, see) if uuid else ()
+
+
 def _part(spec: Spec) -> dict[str, str]:
     """The words of the line that the entry decides, by the names of their options."""
     return {setting.option.name: setting.token or "" for setting in spec.settings}
+
+
+def _compress_token(spec: Spec) -> str:
+    """The declared compress option; "" where none is."""
+    return next((s.token for s in spec.settings if s.option.name == "compress" and s.token), "")
 
 
 def _declared(spec: Spec) -> frozenset[options.Option]:
@@ -141,10 +171,10 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     mine = [line for line in see(FstabLines()) if line.target == spec.target]
-    if why := fstab_line.not_btrfs(mount, mine):
-        yield NotApplicable(why)
+    if moot := _moot(spec, mount, mine, see):
+        yield moot
         return
-    if refusal := fstab_line.not_editable(spec.target, place, mine, see):
+    if refusal := fstab_line.not_editable(spec.target, place, mine, see, _part(spec).values()):
         yield refusal
         return
     here = _here(mine[0], place, mount, see)
@@ -157,27 +187,38 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     why = WHY if wanted != mine[0].options else ""
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
+    field = FstabOptions(spec.target, mine[0].number)
     if wanted != (mine[0].options or "defaults"):
         if obstacle := see(FstabObstacle()):
-            yield fixed(obstacle)
+            yield mount_layouts.fixed(obstacle, spec.target, wanted)
             return
         if refusal := _kernel(spec, here, see):
             yield refusal
             return
         yield from _asked(spec, here, see)
-        yield Desired(FstabOptions(spec.target, mine[0].number), wanted, why, part=_part(spec))
+        yield Desired(field, wanted, why, part=_part(spec))
     else:
-        line = mine[0]
-        yield Desired(FstabOptions(spec.target, line.number), line.options, part=_part(spec))
+        yield Desired(field, mine[0].options, part=_part(spec))
     yield from _live(spec, here, see)
+    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, see)
     if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
         yield Reload()
 
 
+def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], see: HostView) -> Said | None:
+    """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
+    if word := mount_layouts.image(spec.target, mount, spec.settings, see):
+        return word
+    not_btrfs = fstab_line.not_btrfs(mount, lines)
+    return NotApplicable(not_btrfs) if not_btrfs else None
+
+
 def _here(line: Line, place: str, mount: Mount | None, see: HostView) -> _Here:
     mounts = see(Mounts())
-    same = tuple(m for m in mounts if mount and m.device == mount.device)
     uuid = see(FilesystemOf(mount.target)).uuid if mount else see(SourceUuid(line.source))
+    same = tuple(m for m in mounts if mount and m.device == mount.device)
+    if mount is None and uuid:
+        same = mount_layouts.mounted(uuid, see)
     lines = tuple(
         other
         for other in see(FstabLines())
@@ -260,12 +301,6 @@ def _decides(spec: Spec, here: _Here) -> Iterator[Said]:
     named = [f"{o.target} (line {o.number}): {_compression(o)}" for o in others]
     if named:
         yield Note(f"other fstab lines of this filesystem: {'; '.join(named)}")
-    if spec.target != "/" and any(line.target == "/" for line in others):
-        yield Note(
-            "at boot the line of / decides compression for all of them, not this one", "V207"
-        )
-    elif others and spec.target != "/":
-        yield Note("at boot whichever of them is mounted first decides compression", "V207")
 
 
 def _compression(line: Line) -> str:
@@ -276,19 +311,19 @@ def _compression(line: Line) -> str:
 
 def _shown(here: _Here, setting: options.Setting) -> str:
     """As the kernel shows it now."""
-    if here.mount is None:
-        return setting.shown
-    per_mount = setting.option.per_mount
-    shown = here.mount.options if per_mount else here.mount.super_options
-    return mountinfo.option(shown, setting.option.rivals) or ""
+    mount = here.mount or (None if setting.option.per_mount else next(iter(here.mounts), None))
+    return mount_layouts.as_shown(mount, setting) if mount else setting.shown
 
 
 def _live(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
-    if here.mount is None:
+    if not here.mounts:
         yield Summary("not mounted: takes effect when it is")
         return
     yield Summary(_scope(spec, here))
-    for setting in spec.settings:
+    settings = spec.settings
+    if here.mount is None:  # what belongs to one mount alone waits for that mount
+        settings = tuple(s for s in settings if not s.option.per_mount)
+    for setting in settings:
         if not setting.shown and not setting.option.off and _shown(here, setting):
             yield waits(setting.option.name)
             continue
@@ -315,6 +350,8 @@ def _reachable(here: _Here, see: HostView) -> list[str]:
 def _scope(spec: Spec, here: _Here) -> str:
     others = sorted({mount.target for mount in here.mounts} - {here.place})
     name = f"Btrfs {here.uuid[:8]}"
+    if here.mount is None:
+        return f"{name}: not mounted here, but at {' '.join(others)}: one filesystem, one setting"
     if not others:
         return name
     one = any(setting.option.name == "compress" for setting in spec.settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import FstabFault, FstabFaults
 from reconciler.errors import HostError
+from reconciler.facts import nixos
 from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import fstab, mountinfo, options
@@ -47,7 +48,7 @@ def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
     named = PATH if path == PATH else f"{PATH} is {path}, which"
     folder = os.path.dirname(path)
     if path.startswith("/nix/store/"):
-        return f"{named} is made by NixOS"
+        return f"{named} {nixos.MADE}"
     if mountinfo.at(mounted, path):
         return f"{named} is a mount point"
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
@@ -158,7 +159,7 @@ def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
         raise NotVisible(f"{place.target} is not mounted")
     option = options.option(place.name)
     shown = mount.options if option.per_mount else mount.super_options
-    return mountinfo.option(shown, option.rivals) or ""
+    return options.shown(mountinfo.option(shown, option.rivals))
 
 
 def put_live(place: LiveOption, have: str, want: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import WAITS
 from reconciler.engine.place import Place
+from reconciler.facts import mount_layouts
 from reconciler.facts.diagnostics import Note, Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 def waits(name: str) -> Note:
     """Say that an option stays until the filesystem is mounted afresh."""
     return Note(f"{name} stays until the filesystem is mounted afresh", WAITS)
-
-
-def fixed(why: str) -> Refusal:
-    """Refuse what would change /etc/fstab, which cannot be replaced."""
-    return Refusal(why, "mend that first; the live mount is left alone as well", "V210")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ class FstabOptions(Place[str | None]):
             why = see(FstabObstacle())
         except NotVisible as hidden:
             why = hidden.why
-        return fixed(why) if why else None
+        return mount_layouts.fixed(why) if why else None
 
     def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
         yield "line of fstab for", self.target

@@ -17,7 +17,7 @@ from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
-from reconciler.facts import limits, locate
+from reconciler.facts import booted, limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -74,7 +74,12 @@ def parse(item: Item, items: Items) -> Spec | None:
 
 def want(spec: Spec, see: HostView) -> Iterator[Said]:
     """The directory, made where missing, with +C; and what already lies below it."""
-    ground = locate.ground(spec.path, see, ", which does not copy on write by itself")
+    ground = locate.ground(
+        spec.path,
+        see,
+        ", which does not copy on write by itself",
+        ": chattr +C passes through to it, and vmtune leaves that to you",
+    )
     if not isinstance(ground, tuple):
         yield ground
         return
@@ -85,6 +90,8 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     have = see(Directory(where.path))
     if where.path != spec.path:
         yield Note(f"is {where.path}")
+    if note := booted.note(where.path, see):
+        yield note
     if not have or have.nocow != spec.wanted:
         if refusal := _risk(spec, where.path, host, see):
             yield refusal

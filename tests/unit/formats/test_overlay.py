@@ -23,4 +23,4 @@ from reconciler.linux import mounted
     ],
 )
 def test_each_form_is_read(shown: str, layers: list[tuple[str, ...]]):
-    assert list(mounted.overlay_layers(shown)) == layers
+    assert list(mounted.layers(shown)) == layers

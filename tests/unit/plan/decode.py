@@ -28,6 +28,7 @@ import yaml
 from reconciler.config.load import load
 from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
+from reconciler.facts import boot_order
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import Fact, HostView, NotVisible
 from reconciler.facts.limits import Condition, Quota
@@ -71,12 +72,22 @@ _TYPES = {
     "Job": Job,
     "Line": fstab.Line,
     "Mount": mountinfo.Mount,
+    "MountUnit": boot_order.MountUnit,
     "Pool": libvirtxml.Pool,
 }
 _TEXTS = {
     facts.Mounts: lambda text: mountinfo.parse(text.encode()),
     facts.FstabLines: lambda text: fstab.parse(text.encode()),
 }
+
+
+_ORDINARY: dict[type[Fact[Any]], Any] = {
+    facts.Fixed: "",
+    facts.MountUnits: (),
+    facts.SubvolumeAt: facts.SystemSubvolume(256, is_snapshot=False),
+    facts.KernelCommandLine: "ro quiet",
+}
+"""What a host answers where a case says nothing else."""
 
 
 class UnansweredError(AssertionError):
@@ -158,8 +169,8 @@ class World:
         if isinstance(query, facts.TreeOf):  # a case gives all that a close look would see
             query = facts.TreeOf(query.path, query.apart)
         self.asked.add(query)
-        if isinstance(query, facts.Fixed) and query not in self.known:
-            return ""
+        if query not in self.known and type(query) in _ORDINARY:
+            return _ORDINARY[type(query)]
         if query not in self.known:
             raise UnansweredError(f"the case does not answer {query!r}")
         if isinstance(self.known[query], NotVisible):

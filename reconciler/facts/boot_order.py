@@ -1,0 +1,262 @@
+"""In which order a boot mounts one Btrfs, and which compression that ends in.
+
+Sources: systemd-fstab-generator(8), systemd-remount-fs.service(8), systemd.mount(5), bootup(7),
+dracut.cmdline(7), ostree-prepare-root(1). What each mount does is in ``superblock``.
+
+1. The initramfs mounts the root filesystem with ``rootflags=``, read-only unless the command line
+   has ``rw``; or with the options of the line of /, where that is marked x-initrd.mount (NixOS).
+   Where / is an overlay that shows an image (composefs), this is the mount at /sysroot.
+2. The initramfs mounts the lines that are marked x-initrd.mount, and that of /usr.
+3. systemd-remount-fs.service applies the line of /. Where / is an overlay, this remounts the
+   overlay, and so changes nothing here.
+4. systemd mounts the other lines and the mount units that something wants, those above before those
+   below, and else in no order that can be known.
+5. What is marked noauto or x-systemd.automount is mounted when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts import superblock
+from reconciler.formats import options
+from reconciler.value import dataclass, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from reconciler.facts.superblock import Superblock
+    from reconciler.formats.fstab import Line
+
+
+ROOT, SYSROOT = "/", "/sysroot"
+
+
+@dataclass(frozen=True, slots=True)
+class MountUnit:
+    """A mount unit that is a file of its own (systemd.mount(5)), and not made of fstab's lines.
+
+    ``hides``: it takes the place of a line for the same mount point. ``is_wanted``: something
+    pulls it in at boot.
+    """
+
+    file: str
+    where: str
+    source: str
+    fstype: str
+    options: str
+    is_wanted: bool
+    hides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One filesystem, as a boot finds it.
+
+    ``root`` is where the initramfs mounts it: "/", "/sysroot", or "" where it does not.
+    ``is_writable``: what is mounted at / now is writable. ``lines`` and ``units`` are those of this
+    filesystem alone.
+    """
+
+    root: str
+    is_writable: bool
+    command_line: str
+    lines: tuple[Line, ...]
+    units: tuple[MountUnit, ...] = ()
+    unseen: str = ""
+    """What decides at boot but cannot be seen here, in words; "" where all can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One mount of a boot, or one remount. ``line`` or ``unit`` is where its options are from."""
+
+    target: str
+    options: str
+    line: Line | None = None
+    unit: MountUnit | None = None
+    is_remount: bool = False
+
+    @property
+    def is_unread(self) -> bool:
+        """Its options cannot be told: its line is damaged."""
+        return bool(self.line and self.line.problem)
+
+    @property
+    def is_read_only(self) -> bool:
+        return options.value(self.options, {"ro", "rw"}) == "ro"
+
+    @property
+    def says(self) -> str:
+        """The compress option that it names; "" for none."""
+        return options.value(self.options, superblock.NAMES) or ""
+
+    @property
+    def name(self) -> str:
+        """Where its options are written."""
+        if self.line:
+            return f"/etc/fstab:{self.line.number}"
+        return self.unit.file if self.unit else "the kernel's command line"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The setting after a boot, and the step that decided it (None: no step mounts it).
+
+    ``takes_over``: the filesystem was mounted read-only before, and the step is the first one that
+    mounts it writable.
+    """
+
+    setting: str
+    by: Step | None
+    takes_over: bool = False
+
+
+def rootflags(command_line: str) -> str:
+    """All options of rootflags=, joined as systemd joins them where there are several."""
+    found = [word for word in command_line.split() if word.startswith("rootflags=")]
+    flags = ",".join(word.partition("=")[2].strip('"') for word in found)
+    return flags if options.well_formed(flags) else ""
+
+
+def is_clear(command_line: str) -> bool:
+    """Tell whether all initramfs read the same of rootflags=: some take the last one alone."""
+    found = [word.partition("=")[2] for word in command_line.split() if word[:10] == "rootflags="]
+    names = superblock.NAMES
+    flags = found[-1].strip('"') if found else ""
+    last = options.value(flags, names) if options.well_formed(flags) else None
+    return len(found) < 2 or options.value(rootflags(command_line), names) == last  # noqa: PLR2004
+
+
+def outcomes(of: Layout) -> tuple[Outcome, ...]:
+    """Every outcome that a boot can have, each once; one where the order is known."""
+    block, decided = None, Outcome("", None)
+    for step in _fixed(of):
+        block, decided = _done(block, decided, step)
+    rest = list(_at_boot(of))
+    if block is None and not rest:
+        rest = list(_on_demand(of))
+    found = []
+    for order in _orders(rest, any_first=block is None):
+        now, by = block, decided
+        for step in order:
+            now, by = _done(now, by, step)
+        found.append(by)
+    return tuple(dict.fromkeys(found))
+
+
+def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Superblock, Outcome]:
+    """What a step makes of the filesystem, and who has decided by then."""
+    read_only = step.is_read_only
+    if block is None:
+        now = superblock.first(step.options, is_read_only=read_only)
+        return now, _outcome(now, step)
+    if step.is_remount:
+        now = superblock.remounted(block, step.options, is_read_only=read_only)
+        # A line that names nothing leaves what was there; it is the one to say so, though.
+        is_silent = not step.says and not step.is_unread and now.words == block.words
+        by = decided.by if is_silent and now.words != superblock.OFF else step
+        return now, _outcome(now, by)
+    now = superblock.later(block, step.options, is_read_only=read_only)
+    if now.is_read_only == block.is_read_only or not block.name:
+        return now, decided
+    return now, _outcome(now, step, takes_over=True)
+
+
+def _outcome(now: Superblock, by: Step | None, *, takes_over: bool = False) -> Outcome:
+    is_unread = by is not None and by.is_unread
+    return Outcome("" if is_unread else now.words, by, takes_over)
+
+
+def _fixed(of: Layout) -> Iterator[Step]:
+    """The steps whose order is known: those of the initramfs, and the remount of /."""
+    line = next((line for line in of.lines if line.target == ROOT), None)
+    if of.root:
+        marked = line and _is_marked(line, "x-initrd.mount") and of.root == ROOT
+        if line and marked:
+            yield _of_line(line)
+        else:
+            yield Step(of.root, f"{_mode(of.command_line)},{rootflags(of.command_line)}".strip(","))
+    for other in of.lines:
+        if _is_early(other):
+            yield _of_line(other)
+    if of.root != ROOT:
+        return
+    if line:
+        yield replace(_of_line(line), is_remount=True)
+    elif of.is_writable:  # systemd-gpt-auto-generator(8), or whoever else made it writable
+        yield Step(ROOT, "rw", is_remount=True)
+
+
+def _mode(command_line: str) -> str:
+    words = [word for word in command_line.split() if word in {"ro", "rw"}]
+    return words[-1] if words else "ro"
+
+
+def _at_boot(of: Layout) -> Iterator[Step]:
+    """What systemd mounts without being asked, beside the fixed steps."""
+    hidden = {unit.where: unit for unit in of.units if unit.hides}
+    named = {line.target for line in of.lines}
+    for line in of.lines:
+        if _is_early(line) or (line.target == ROOT and of.root):
+            continue
+        if line.target in hidden:
+            if hidden[line.target].is_wanted:
+                yield _of_unit(hidden[line.target])
+        elif not _is_marked(line, "noauto", "x-systemd.automount"):
+            yield _of_line(line)
+    for unit in of.units:
+        if unit.where not in named and unit.is_wanted and unit.where != of.root:
+            yield _of_unit(unit)
+
+
+def _on_demand(of: Layout) -> Iterator[Step]:
+    """What is mounted when somebody asks for it."""
+    for line in of.lines:
+        if _is_marked(line, "noauto", "x-systemd.automount"):
+            yield _of_line(line)
+    named = {line.target for line in of.lines}
+    yield from (_of_unit(unit) for unit in of.units if unit.where not in named)
+
+
+def _of_line(line: Line) -> Step:
+    return Step(line.target, "" if line.problem else line.options, line=line)
+
+
+def _of_unit(unit: MountUnit) -> Step:
+    return Step(unit.where, unit.options, unit=unit)
+
+
+def _is_early(line: Line) -> bool:
+    """The initramfs mounts it, beside /."""
+    if line.target == ROOT:
+        return False
+    return line.target == "/usr" or _is_marked(line, "x-initrd.mount")
+
+
+def _is_marked(line: Line, *names: str) -> bool:
+    return not line.problem and not set(names).isdisjoint(options.split(line.options))
+
+
+def _orders(steps: Sequence[Step], *, any_first: bool) -> Iterable[tuple[Step, ...]]:
+    """The orders that can differ in their outcome: by who is first, and first writable."""
+    if not steps:
+        return [()]
+    tops = [step for step in steps if not _is_below_one(step, steps)]
+    writable = [step for step in steps if not step.is_read_only]
+    firsts: list[Step | None] = [*tops] if any_first else [None]
+    seconds: list[Step | None] = [*(s for s in writable if not _is_below_one(s, writable))]
+    seconds = seconds or [None]
+    return [
+        tuple(step for step in (one, other if other is not one else None) if step)
+        for one in firsts
+        for other in seconds
+    ]
+
+
+def _is_below_one(step: Step, steps: Sequence[Step]) -> bool:
+    return any(_is_below(step, other) for other in steps)
+
+
+def _is_below(step: Step, other: Step) -> bool:
+    return step is not other and step.target.startswith(other.target.rstrip("/") + "/")

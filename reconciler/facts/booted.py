@@ -1,0 +1,86 @@
+"""Which subvolume a mount shows, and whether the system was booted from a snapshot.
+
+grub-btrfs, snapper's menu and Timeshift boot a snapshot in place of the system's own subvolume.
+What is changed in the snapshot is not there after the next ordinary boot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts.diagnostics import Note
+from reconciler.facts.host import FstabLines, Mounts, SubvolumeAt
+from reconciler.formats import fstab, mountinfo, options
+
+if TYPE_CHECKING:
+    from reconciler.facts.host_view import HostView
+    from reconciler.formats.mountinfo import Mount
+
+
+def subvolume(mount: Mount) -> str:
+    """Return the path of the mounted subvolume, from the top of its filesystem.
+
+    The kernel shows it as subvol= among the options of the filesystem. The root field of mountinfo
+    is another thing: a directory of that subvolume, where an ostree deployment, X-mount.subdir= or
+    a bind mount shows a part of it.
+    """
+    shown = mountinfo.option(mount.super_options, {"subvol"})
+    return shown.partition("=")[2] if shown else mount.root
+
+
+def named(line_options: str) -> str | None:
+    """Return what subvol= of a line names, from the top level; None where that is not plain."""
+    token = options.value(line_options, {"subvol"}) or ""
+    path = fstab.unescape(token.partition("=")[2].encode("utf-8", "surrogateescape"))
+    if path[:1] == path[-1:] == '"':
+        path = path[1:-1]
+    names = [name for name in path.split("/") if name not in {"", "."}]
+    # What is left of quotes and backslashes, versions of mount(8) read differently.
+    if not path or ".." in names or '"' in path or "\\" in path:
+        return None
+    return f"/{'/'.join(names)}"
+
+
+def snapshot(mount: Mount, see: HostView) -> str:
+    """Return the path of the mounted subvolume if it is a snapshot; "" if not, or unseen."""
+    found = see.maybe(SubvolumeAt(mount.target))
+    return subvolume(mount) if found and found.is_snapshot else ""
+
+
+def in_place_of_the_system(see: HostView) -> tuple[str, str]:
+    """Return the snapshot that / was booted from, and what an ordinary boot mounts; "" for neither.
+
+    An ordinary boot mounts what the line of / names, or the default subvolume where the line names
+    none. Only root can see which that is.
+    """
+    mounts = see.maybe(Mounts()) or ()
+    mount = mountinfo.at(mounts, "/")
+    if mount is None or mount.fstype != "btrfs":
+        return "", ""
+    lines = [line for line in see.maybe(FstabLines()) or () if line.target == "/"]
+    if len(lines) != 1 or lines[0].problem:
+        return "", ""
+    here, wanted = subvolume(mount), named(lines[0].options)
+    if wanted is None and "subvol" in lines[0].options:
+        return "", ""
+    if wanted == here or not (found := see.maybe(SubvolumeAt("/"))) or not found.is_snapshot:
+        return "", ""
+    if wanted:
+        return here, f"{wanted} (/etc/fstab:{lines[0].number})"
+    if found.default in {None, found.identifier}:
+        return "", ""
+    return here, f"/{found.default_path} (the default subvolume)"
+
+
+def note(path: str, see: HostView) -> Note | None:
+    """Return what is to be said of a change to a path that is in a booted snapshot."""
+    here, ordinary = in_place_of_the_system(see)
+    mounts = see.maybe(Mounts()) or ()
+    mount = mountinfo.containing(mounts, path) if here else None
+    if mount is None or mount.target != "/":
+        return None
+    return Note(
+        f"/ is booted from the snapshot {here}; an ordinary boot mounts {ordinary}, and nothing "
+        "that is changed now is there",
+        "V230",
+    )

@@ -1,0 +1,91 @@
+"""What a plan for mount options must know of layouts in which /etc/fstab is not the whole truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts import boot_order, compression, nixos, no_line
+from reconciler.facts.diagnostics import Note, Refusal, Summary
+from reconciler.facts.host import FilesystemOf, KernelCommandLine, Mounts
+from reconciler.formats import mountinfo, options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.facts.host_view import HostView
+    from reconciler.formats.mountinfo import Mount
+    from reconciler.formats.options import Setting
+
+
+def mounted(uuid: str, see: HostView) -> tuple[Mount, ...]:
+    """Return the mounts of the Btrfs with a UUID."""
+    found = []
+    mounts = see(Mounts())
+    for mount in mounts:
+        if mount.fstype == "btrfs":
+            host = see.maybe(FilesystemOf(mount.target))
+            if host and host.uuid.lower() == uuid.lower():
+                found.append(mount)
+    return tuple(found)
+
+
+def as_shown(mount: Mount, setting: Setting) -> str:
+    """Return a live option as the kernel shows it; "" where it shows none."""
+    shown = mount.options if setting.option.per_mount else mount.super_options
+    return options.shown(mountinfo.option(shown, setting.option.rivals))
+
+
+def after_boot(
+    declared: Sequence[tuple[str, str]], token: str, uuid: str, see: HostView
+) -> Iterator[Note]:
+    """Yield what is said as long as a boot ends in another setting than the declared one.
+
+    ``declared`` are the compress options of all entries by their targets, ``token`` is that of this
+    entry, ``uuid`` is of its filesystem.
+    """
+    if not token or not uuid:
+        return
+    layout = compression.layout(uuid, see)
+    for target, other in declared:
+        lines = [line for line in layout.lines if line.target == target]
+        layout = compression.written(layout, lines, other)
+    boot, by = compression.decided(layout)
+    if boot == compression.words(token):
+        return
+    way = compression.remedy(layout, token)
+    alone = "" if boot else " alone"
+    text = f"at boot compression is {boot or 'not known'}, decided by {by}, not by this line{alone}"
+    also = ", too" if way.startswith("declare") else ""
+    yield Note(f"{text}; {way}{also}" if way else text, "V207")
+
+
+def image(
+    target: str, mount: Mount | None, settings: Sequence[Setting], see: HostView
+) -> Summary | Refusal | None:
+    """Return what is said of / where it shows an image, and its Btrfs is mounted at /sysroot."""
+    if target != boot_order.ROOT or mount is None or mount.fstype == "btrfs":
+        return None
+    mounts = see(Mounts())
+    below = mountinfo.at(mounts, boot_order.SYSROOT)
+    if below is None or below.fstype != "btrfs":
+        return None
+    flags = boot_order.rootflags(see.maybe(KernelCommandLine()) or "")
+    if all(
+        options.value(flags, s.option.rivals) == s.token and as_shown(below, s) == s.shown
+        for s in settings
+    ):
+        return Summary("as declared, by rootflags= on the kernel's command line")
+    tokens = [setting.token for setting in settings if setting.token]
+    return Refusal(
+        "/ is an overlay; the initramfs mounts its Btrfs at /sysroot, with rootflags= of the "
+        "kernel's command line, and no line of /etc/fstab changes that",
+        no_line.root_option(tokens, see),
+        "V231",
+    )
+
+
+def fixed(obstacle: str, target: str = "", wanted: str = "") -> Refusal:
+    """Say why /etc/fstab cannot be replaced, and what to write where instead."""
+    if target and wanted and obstacle.endswith(nixos.MADE):
+        return Refusal(obstacle, nixos.remedy(target, wanted), "V210")
+    return Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")

@@ -1,0 +1,112 @@
+"""What the mounts of one Btrfs make of its compression, one after the other.
+
+A Btrfs that is mounted has one superblock, and so one compression setting, however many of its
+subvolumes are mounted. The rules are those of fs/btrfs/super.c, measured on Linux 6.18; the tests
+hold them to the running kernel with random sequences of mounts:
+
+- The first mount sets everything, by its own options alone.
+- A later mount changes nothing, with one exception: where the filesystem is read-only so far, the
+  first writable mount makes it writable, and its algorithm takes the place of the one before.
+  Whether there is compression at all stays as it was. So compression that was off stays off; and
+  where compression was on and the new mount names none, the kernel shows ``compress=`` with no
+  algorithm behind it, and nothing is compressed.
+- A remount changes what it names, and keeps the rest.
+- ``nodatacow`` and ``nodatasum`` end compression, and ``compress=`` ends them. The later one holds.
+"""
+
+from __future__ import annotations
+
+from reconciler.formats import options
+from reconciler.value import dataclass, replace
+
+NAMES = options.family("compress")
+
+_OFF = frozenset({"no", "none"})
+
+_LEVELS = {"zstd": "zstd:3", "zlib": "zlib:3", "": "zlib:3"}
+
+OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Superblock:
+    """One mounted filesystem, as far as it concerns compression.
+
+    ``name`` is compress, compress-force or "", ``algorithm`` is "zstd:3", or "" for none. The
+    kernel shows neither where there is no name.
+    """
+
+    is_read_only: bool
+    name: str = ""
+    algorithm: str = ""
+    nodatacow: bool = False
+    nodatasum: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The option as mountinfo shows it; "" for none."""
+        return f"{self.name}={self.algorithm}" if self.name else ""
+
+    @property
+    def words(self) -> str:
+        """What happens to data that is written now: "off", "zstd:3" or "zstd:3, forced"."""
+        if self.nodatacow or self.nodatasum:
+            return OFF
+        return live_words(self.shown)
+
+
+def live_words(shown: str) -> str:
+    """An option as mountinfo shows it ("" for none), in words.
+
+    ``compress=`` without an algorithm compresses nothing, other than in /etc/fstab, where it means
+    zlib (btrfs(5)).
+    """
+    name, _, algorithm = shown.partition("=")
+    if not name or algorithm in {"", *_OFF}:
+        return OFF
+    return _LEVELS.get(algorithm, algorithm) + (", forced" if name == "compress-force" else "")
+
+
+def effective(token: str | None) -> str:
+    """The option that the kernel shows once ``token`` was given to it; "" where it shows none."""
+    name, _, value = (token or "").partition("=")
+    return f"{name}={_LEVELS.get(value, value)}" if name and value not in _OFF else ""
+
+
+def first(line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after the first mount."""
+    return _given(Superblock(is_read_only), line_options)
+
+
+def later(now: Superblock, line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after a mount of another subvolume."""
+    if is_read_only or not now.is_read_only:
+        return now
+    own = first(line_options, is_read_only=False)
+    return replace(now, is_read_only=False, algorithm=own.algorithm)
+
+
+def remounted(now: Superblock, line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after a remount with these options."""
+    return _given(replace(now, is_read_only=is_read_only), line_options)
+
+
+def _given(block: Superblock, line_options: str) -> Superblock:
+    """Take one option after the other."""
+    for token in options.split(line_options):
+        name, _, value = token.partition("=")
+        if name in NAMES and value in _OFF:
+            block = replace(block, name="", algorithm="")
+        elif name in NAMES:
+            algorithm = _LEVELS.get(value, value)
+            block = Superblock(block.is_read_only, name, algorithm)
+        elif name == "nodatacow":
+            # The algorithm stays, hidden, for the mount that takes it over.
+            block = replace(block, name="", nodatacow=True, nodatasum=True)
+        elif name == "datacow":
+            block = replace(block, nodatacow=False)
+        elif name == "nodatasum":
+            block = replace(block, nodatasum=True)
+        elif name == "datasum":
+            block = replace(block, nodatacow=False, nodatasum=False)
+    return block

@@ -1,0 +1,65 @@
+r"""Which directories an overlay is made of, from its mount options (overlayfs.rst in the kernel).
+
+``lowerdir=a:b::data`` names several, and a backslash keeps a colon in a name; ``lowerdir+=`` and
+``datadir+=`` (Linux 6.7) name one each, without escapes. The kernel shows each option as whoever
+mounted it wrote it, with ",", " ", "\" and so on as three octal digits.
+"""
+
+from __future__ import annotations
+
+from reconciler.formats.fstab import unescape
+
+_SPLIT, _WHOLE, _EITHER = {"lowerdir"}, {"lowerdir+", "datadir+"}, {"upperdir", "workdir"}
+
+
+def layers(super_options: str) -> tuple[tuple[str, ...], ...]:
+    r"""Each layer with the ways to read its name, of which one is right: ("/a\\b", "/ab").
+
+    upperdir and workdir lose their backslashes where they came by mount(2), not by a descriptor.
+    """
+    found: list[tuple[str, ...]] = []
+    for option in super_options.split(","):
+        name, equals, shown = option.partition("=")
+        if not equals:
+            continue
+        value = unescape(shown.encode("utf-8", "surrogateescape"))
+        if name in _SPLIT:
+            found += [(layer,) for layer in _lower(value)]
+        elif name in _WHOLE:
+            found.append((value,))
+        elif name in _EITHER:
+            found.append(tuple(dict.fromkeys((value, _plain(value)))))
+    return tuple(dict.fromkeys(ways for ways in found if ways[0]))
+
+
+def upper(super_options: str) -> tuple[str, ...]:
+    """The ways to read the name of the upper layer, of which one is right; () for none."""
+    for option in super_options.split(","):
+        name, _, shown = option.partition("=")
+        if name == "upperdir" and shown:
+            value = unescape(shown.encode("utf-8", "surrogateescape"))
+            return tuple(dict.fromkeys((value, _plain(value))))
+    return ()
+
+
+def _lower(value: str) -> list[str]:
+    """The parts between colons; "::" only begins the layers that hold data alone."""
+    parts, part, escaped = [], "", False
+    for letter in value:
+        if escaped or letter not in "\\:":
+            part, escaped = part + letter, False
+        elif letter == "\\":
+            escaped = True
+        else:
+            parts.append(part)
+            part = ""
+    return [each for each in (*parts, part) if each]
+
+
+def _plain(value: str) -> str:
+    """The name without its escapes."""
+    kept, escaped = "", False
+    for letter in value:
+        escaped = letter == "\\" and not escaped
+        kept += "" if escaped else letter
+    return kept
