@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.linux import mounted
+from reconciler.formats import overlay
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from reconciler.linux import mounted
     ],
 )
 def test_each_form_is_read(shown: str, layers: list[tuple[str, ...]]):
-    assert list(mounted.layers(shown)) == layers
+    assert list(overlay.layers(shown)) == layers
