@@ -167,7 +167,7 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     try:
         loaded = load(saved.world.config, None, saved.world.allow)
     except ConfigErrors as problems:  # there were none when the plan was made
-        return _stale(terminal, _STALE, map(str, problems.problems))
+        return _stale(terminal, _STALE, text.problems(problems.problems).splitlines())
     final = tuple(filter(restore.is_final, saved.plan.actions))
     if not yes and not _agreed(terminal, final, approval.given(approved)):
         return exit_codes.ERROR

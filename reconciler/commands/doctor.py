@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load
-from reconciler.discovery import subjects
+from reconciler.discovery import refusals, subjects
 from reconciler.discovery.doctor import examine
-from reconciler.engine.ownership import is_orphaned
-from reconciler.facts.advice import Health, Row
+from reconciler.errors import ConfigErrors
+from reconciler.facts.advice import Health
 from reconciler.linux import machine, trusted_input
 from reconciler.report import doctor as doctor_report
 from reconciler.report import text
 from reconciler.run import claims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
+    from reconciler.facts.advice import Row
     from reconciler.facts.host_view import HostView
 
 
@@ -34,7 +35,7 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
         loaded = _loaded(config, host)
         see = host_view.look(terminal)
         looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
-        rows = (*examine(looked, see), *_left_behind(loaded, see))
+        rows = _of_one_mind(examine(looked, see), loaded, see)
         code = _code(rows)
         name = loaded.host if loaded else host or trusted_input.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
@@ -49,19 +50,19 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
     return guarded(terminal, command)
 
 
-def _left_behind(loaded: Loaded | None, see: HostView) -> Iterator[Row]:
-    """Yield a row for each thing that a configuration had set which is gone."""
+def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, see: HostView) -> tuple[Row, ...]:
+    """Return the rows with what the plan of the configuration refuses, and what one left behind."""
     history = claims.history(loaded.file if loaded else "", see)
-    if not history.has_gone:
-        return
-    from reconciler.engine.plan import declare, make_plan  # noqa: PLC0415 - few hosts need it
+    if not loaded and not history.has_gone:
+        return rows
+    from reconciler.engine.plan import declare, make_plan  # noqa: PLC0415 - the kinds are read last
     from reconciler.resources.registry import KINDS  # noqa: PLC0415
 
-    declared = declare(loaded.items if loaded else (), KINDS)
-    for change in make_plan(declared, KINDS, see, history).changes:
-        if is_orphaned(change):
-            subject = f"{change.kind} {change.name}"
-            yield Row(Health.WARN, subject, change.text, change.code, change.hint)
+    try:
+        plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, see, history)
+    except ConfigErrors as problems:
+        return (*rows, *refusals.contradictions(problems.problems))
+    return refusals.joined(rows, plan)
 
 
 def _code(rows: Sequence[Row]) -> int:

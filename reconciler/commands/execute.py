@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from reconciler.run.apply import Result
 
 
-_RESULTS = {exit_codes.DONE: "done", exit_codes.INTERRUPTED: "interrupted"}
+_RESULTS = {
+    exit_codes.DONE: "done",
+    exit_codes.UNSEEN: "done",
+    exit_codes.INTERRUPTED: "interrupted",
+}
+
+_UNVERIFIED = "`findmnt --verify` tells of the file; /var/lib/vmtune/fstab.before is what was there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ def execute(
 ) -> int:
     """Do the actions in order, under the lock; return 0 when each was read back, else 1, 3 or 130.
 
+    6: each was read back, but one was not verified by the program that is asked for that.
+
     ``after`` has the last word when all went well: a signal does not end it either.
     """
     writes.sweep()
@@ -59,7 +67,8 @@ def execute(
     with Interrupt() as interrupt:
         # The work goes on where nobody listens any more: a pager that ends is no reason to stop.
         told = replace(terminal, lenient=True)
-        return _journalled(told, work, recorder, interrupt) or after()
+        code = _journalled(told, work, recorder, interrupt)
+        return code if code not in {exit_codes.DONE, exit_codes.UNSEEN} else after() or code
 
 
 class _Telling:
@@ -191,7 +200,8 @@ def _read_back(terminal: Terminal, results: Sequence[Result], see: HostView) -> 
                 lost.append(swap)
         except NotVisible:
             lost.append(swap)
-    held = len(put) - len(lost)
+    untold = [r for r in results if r.unverified and r.action not in lost]
+    held = len(put) - len(lost) - len(untold)
     if swaps and not put:
         return exit_codes.DONE  # nothing was done, which is told already
     terminal.say()
@@ -199,4 +209,7 @@ def _read_back(terminal: Terminal, results: Sequence[Result], see: HostView) -> 
     terminal.event("verified", held=held, of=len(swaps))
     for swap in lost:
         terminal.report(f"  is not so any more: {text.action(swap)}")
-    return exit_codes.PART_WAY if lost else exit_codes.DONE
+    for result in untold:
+        words = f"written and read back, but not verified: {result.unverified}"
+        terminal.complain(f"{text.where(result.action)}: {words}", _UNVERIFIED)
+    return exit_codes.PART_WAY if lost else exit_codes.UNSEEN if untold else exit_codes.DONE

@@ -14,6 +14,8 @@ from reconciler.discovery.facts import (
     TmpfilesLines,
     WhoAsks,
 )
+from reconciler.discovery.usual import DEPTH, at, reachable, translated
+from reconciler.engine.place import is_at_or_below
 from reconciler.facts.host import EntriesOf, Locate, TreeOf
 from reconciler.formats.sizes import counted
 from reconciler.value import dataclass, replace
@@ -22,31 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.discovery.facts import ImageFolders, Libvirt
+    from reconciler.discovery.usual import Usual
     from reconciler.facts.host_view import HostView
 
-
-_DEPTH = 3
 
 _BOXES = (
     "~/.local/share/gnome-boxes/images",
     "~/.var/app/org.gnome.Boxes/data/gnome-boxes/images",
-)
-
-_USUAL = (
-    "~/libvirt/images",
-    "~/.local/share/libvirt/images",
-    "~/VMs",
-    "~/vms",
-    "~/VirtualBox VMs",
-    "~/vmware",
-    "~/quickemu",
-    "~/Quickemu",
-    "/var/lib/libvirt/images",
-    "/srv/libvirt/images",
-    "/srv/vm",
-    "/srv/vms",
-    "/vm",
-    "/vms",
 )
 
 _QUICKEMU = ("~", "~/VMs", "~/vms", "~/quickemu", "~/Quickemu")
@@ -70,6 +54,10 @@ class Candidate:
     origins: tuple[str, ...]
     cow: str = ""
     dedicated: bool = True
+    program: str = ""
+    """The program that keeps its images there, and makes directories or subvolumes for them."""
+    look: ImagesBelow | None = None
+    """The question for its images where that is not the ordinary one."""
 
     def joined(self, other: Candidate) -> Candidate:
         """With what else is known of the same directory, or of one within it."""
@@ -78,6 +66,8 @@ class Candidate:
             tuple(dict.fromkeys((*self.origins, *other.origins))),
             self.cow or other.cow,
             self.dedicated or (self.path == other.path and other.dedicated),
+            self.program or other.program,
+            self.look or other.look,
         )
 
 
@@ -91,17 +81,35 @@ def candidates(see: HostView) -> tuple[Candidate, ...]:
     return _outermost(found, see)
 
 
-def images_below(path: str, see: HostView) -> ImageFolders | None:
+def images_below(of: Candidate, see: HostView) -> ImageFolders | None:
     """The image files that a candidate holds, or None where that cannot be seen."""
-    return see.maybe(ImagesBelow(path, _DEPTH))
+    found = see.maybe(of.look or ImagesBelow(of.path, DEPTH))
+    if not found or not of.look or of.look.path == of.path:
+        return found
+    inside = (folder for folder in found.folders if is_at_or_below(folder.path, of.path))
+    return replace(found, folders=tuple(inside))
 
 
 def unread(see: HostView) -> Iterator[str]:
     """Usual places in which no images were found, though some may be there."""
-    for path in _at(_USUAL, see(WhoAsks()).home):
-        found = see.maybe(ImagesBelow(path, _DEPTH))
+    home = see(WhoAsks()).home
+    for usual in reachable(home):
+        query = usual.query(home)
+        found = see.maybe(query)
         if found and not found.whole and not found.folders:
-            yield path
+            yield query.path
+
+
+def looked_in(see: HostView) -> Iterator[str]:
+    """Where images were looked for, as a person would write it."""
+    yield "libvirt's pools and domains"
+    yield "what /etc/tmpfiles.d sets +C on"
+    home = see(WhoAsks()).home
+    if home:
+        yield from _BOXES
+        yield "quickemu's *.conf in " + ", ".join(_QUICKEMU)
+        yield "~ itself, and directories in it whose names say virtual in some language"
+    yield from (usual.path for usual in reachable(home))
 
 
 def _named(see: HostView) -> Iterator[Candidate]:
@@ -117,17 +125,20 @@ def _named(see: HostView) -> Iterator[Candidate]:
 def _of_others(see: HostView) -> Iterator[Candidate]:
     """GNOME Boxes, quickemu, and image files that lie where people put them."""
     home = see(WhoAsks()).home
-    for path in _at(_BOXES, home):
+    for path in at(_BOXES, home):
         if see.maybe(EntriesOf(path)):  # its images have names of systems, and no suffix
             yield Candidate(path, ("GNOME Boxes",))
-    for path in _at(_USUAL, home):
-        if _holds_images(path, _DEPTH, see):
-            yield Candidate(path, ())
-    for folder in _at(_QUICKEMU, home):
+    for usual in reachable(home):
+        yield from _in_usual(usual, home, see)
+    names = see.maybe(EntriesOf(home)) if home else None
+    for name in translated(names or ()):
+        if _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), see):
+            yield Candidate(f"{home}/{name}", ())
+    for folder in at(_QUICKEMU, home):
         for machine in see.maybe(QuickemuIn(folder)) or ():
             where, origin = posixpath.dirname(machine.disk), posixpath.basename(machine.file)
             yield Candidate(where, (f"quickemu {origin}",), dedicated=False)
-    if home and _holds_images(home, 0, see):
+    if home and _holds_images(ImagesBelow(home, 0), see):
         yield Candidate(home, (), dedicated=False)
 
 
@@ -147,17 +158,28 @@ def _of_libvirt(whose: str, libvirt: Libvirt) -> Iterator[Candidate]:
         yield Candidate(folder, (origin,), dedicated=False)
 
 
-def _at(places: tuple[str, ...], home: str) -> Iterator[str]:
-    for place in places:
-        if not place.startswith("~"):
-            yield place
-        elif home:
-            yield home + place[1:]
-
-
-def _holds_images(path: str, depth: int, see: HostView) -> bool:
-    found = see.maybe(ImagesBelow(path, depth))
+def _holds_images(query: ImagesBelow, see: HostView) -> bool:
+    found = see.maybe(query)
     return bool(found and found.folders)
+
+
+def _in_usual(usual: Usual, home: str, see: HostView) -> Iterator[Candidate]:
+    """Yield the directory of a usual place that is for images, or each of several."""
+    query = usual.query(home)
+    found = see.maybe(query)
+    if not found or not found.folders:
+        return
+    origins = (usual.program,) if usual.program else ()
+    if usual.volumes:
+        for folder in found.folders:
+            own = f"a volume of {usual.program}"
+            yield Candidate(folder.path, (own,), dedicated=False, program=usual.program)
+        return
+    inner = f"{query.path}/{usual.inner}"
+    is_inside = all(is_at_or_below(folder.path, inner) for folder in found.folders)
+    path = inner if usual.inner and is_inside else query.path
+    look = query if usual.program else None
+    yield Candidate(path, origins, program=usual.program, look=look)
 
 
 def _outermost(found: dict[str, Candidate], see: HostView) -> tuple[Candidate, ...]:

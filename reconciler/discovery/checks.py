@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import (
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
 
+
+_MEND_LINE = "a line that is no entry ends findmnt 2.41: comment it out, then try again"
 
 _STRICT = (6, 8)
 """Since then Btrfs parses mount options with the new mount API, which can be asked."""
@@ -79,6 +82,11 @@ def _progs(subjects: Subjects, see: HostView) -> Row:
 
 def _findmnt(see: HostView) -> Row:
     if version := see.maybe(VersionOf("findmnt")):
+        try:
+            see(FstabFaults())
+        except NotVisible as hidden:
+            text = f"{version}; /etc/fstab is not verified: {hidden.why}"
+            return Row(Health.WARN, "util-linux", text, "V503", _MEND_LINE)
         return Row(Health.OK, "util-linux", version, "V503")
     text = "no findmnt: a changed /etc/fstab would not be verified"
     return Row(Health.WARN, "util-linux", text, "V503", "install util-linux")
@@ -123,10 +131,14 @@ def _pool(pool: Pool, nocow: set[str], see: HostView) -> Iterator[Row]:
     name = f"pool {pool.name}"
     if host.type != "btrfs" and pool.cow:
         text = f"<cow state='{pool.cow}'/>, but {pool.path} is on {host.type}: pool-build will fail"
-        yield Row(Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {pool.name}")
+        yield Row(
+            Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
+        )
     elif pool.cow == "yes" and where.path in nocow:
         text = f"<cow state='yes'/>, but {pool.path} is nocow: its next pool-build undoes that"
-        yield Row(Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {pool.name}")
+        yield Row(
+            Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
+        )
     elif host.type == "btrfs" and not pool.cow and where.path not in nocow:
         folder = see.maybe(Directory(where.path)) if where.kind == "directory" else None
         if folder and not folder.nocow:
@@ -151,9 +163,11 @@ def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
             yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
         return
     count = counted(len(lines), "sound line") if lines else "no line"
-    yield from _sound(lines, found, see) or [
-        Row(Health.OK, "/etc/fstab", f"{count} for Btrfs", "V509")
-    ]
+    is_verified = see.maybe(FstabFaults()) is not None  # check_host says why not
+    yield from (
+        _sound(lines, found, see)
+        or [Row(Health.OK, "/etc/fstab", f"{count} for Btrfs", "V509")] * is_verified
+    )
     yield from _taken([line for line in lines if not line.problem], see)
 
 
@@ -328,9 +342,10 @@ def _whole(of: Btrfs, name: str) -> Iterator[Row]:
     if unsafe := limits.refusal(found, of.host.profiles):
         yield Row(Health.FAIL, name, unsafe.text, "V516", unsafe.hint)
     if found.errors:
+        at = quote(of.mounts[0].target)
         remedy = (
-            "`btrfs scrub start` looks for damage, `dmesg` names it; when the cause is mended, "
-            "`btrfs device stats --reset` sets the counters to zero"
+            f"`btrfs scrub start {at}` looks for damage, `dmesg` names it; when the cause is "
+            f"mended, `btrfs device stats --reset {at}` sets the counters to zero"
         )
         text = f"errors counted on its devices: {'; '.join(found.errors)}"
         yield Row(Health.WARN, name, text, "V517", remedy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.discovery import check_boot, checks
+from reconciler.discovery import check_boot, check_labels, check_rollback, checks
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.facts.advice import ASK_ROOT
@@ -24,6 +24,8 @@ def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
         *checks.check_fstab(found, see),
         *check_boot.check_boot(subjects, found, see),
         *checks.check_images(subjects, found, see),
+        *check_rollback.check(subjects, see),
+        *check_labels.check(subjects, see),
     )
     if not see(WhoAsks()).is_root:
         return rows

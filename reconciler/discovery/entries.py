@@ -8,6 +8,7 @@ from reconciler.discovery.candidates import images_below, told
 from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
+from reconciler.engine.place import is_at_or_below
 from reconciler.facts import limits, stub
 from reconciler.facts.advice import Choice, Entry, Remark
 from reconciler.facts.host import FilesystemOf, Locate, SnapshotsOf, StubOf, TreeOf
@@ -67,7 +68,26 @@ def suggest(candidate: Candidate, see: HostView) -> Entry | Remark:
         return Remark("unseen", f"{head}: {hidden.why}")
     if unfit := unfit or declarable(shown):
         return Remark("apart", f"{head}: {unfit}")
+    if of_the_program := _out_of_reach(candidate, where, see):
+        return Remark("apart", f"{head}: {of_the_program}")
     return _entry(state(candidate, where, host, see), shown, see)
+
+
+def _out_of_reach(candidate: Candidate, where: Location, see: HostView) -> str:
+    """Say so where a program keeps each image in a subvolume that it makes; "" where not."""
+    if not candidate.program:
+        return ""
+    tree, images = see.maybe(TreeOf(where.path)), images_below(candidate, see)
+    if not tree or not tree.subvolumes or not images or not images.folders:
+        return ""
+    tops = [f"{where.path}/{name}" for name in tree.subvolumes]
+    if not all(any(is_at_or_below(f.path, top) for top in tops) for f in images.folders):
+        return ""
+    return (
+        f"{told(images)}, in subvolumes that {candidate.program} makes. A new subvolume inherits "
+        f"no nocow from a directory, so whether images are nocow is to be set in "
+        f"{candidate.program}, or for each subvolume in an entry of its own"
+    )
 
 
 def state(candidate: Candidate, where: Location, host: Filesystem, see: HostView) -> State:
@@ -108,6 +128,8 @@ def _unfit(where: Location, host: Filesystem, see: HostView) -> str:
         )
     if unsafe := limits.refusal(host.condition, host.profiles):
         return f"{unsafe.text}; {unsafe.hint}"
+    if host.zoned:
+        return f"{limits.ZONED}: nothing to declare"
     return "on a read-only mount or subvolume" if host.read_only else ""
 
 
@@ -141,7 +163,7 @@ def _others(of: State, see: HostView) -> int:
     """Files that are no images, where they outnumber them in a place that is not for images."""
     if of.candidate.dedicated or of.is_nocow or not of.tree:
         return 0
-    images = images_below(of.where.path, see)
+    images = images_below(of.candidate, see)
     count = sum(folder.count for folder in images.folders) if images else 0
     others = of.tree.data_files - count
     return others if others > max(_FEW, _MANY * count) else 0
@@ -220,7 +242,7 @@ def _found(of: State, see: HostView) -> Iterator[str]:
     if of.where.kind == "missing":
         yield "not there yet"
         return
-    images = images_below(of.where.path, see)
+    images = images_below(of.candidate, see)
     if count := told(images):
         size = sum(folder.size for folder in images.folders) if images else 0
         yield f"{count}, {binary(size)}"

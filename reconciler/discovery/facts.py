@@ -63,10 +63,14 @@ class ImageFolders:
 
 @dataclass(frozen=True, slots=True)
 class ImagesBelow(Fact[ImageFolders]):
-    """Files by the names of images, up to ``depth`` directories below the path, by path."""
+    """Files by the names of images, up to ``depth`` directories below the path, by path.
+
+    ``names`` are further names that count there, of images without a suffix.
+    """
 
     path: str
     depth: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,25 @@ class SnapshotPlansOf(Fact[tuple[str, ...]]):
 @dataclass(frozen=True, slots=True)
 class SubvolumeRoot(Fact[bool]):
     """Whether an existing directory is itself the root of a Btrfs subvolume."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The SELinux label of a directory, and the policy's for its path.
+
+    ``differs``: they are of different types, and nobody may have set the one by hand.
+    """
+
+    have: str
+    want: str
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOf(Fact["Label | None"]):
+    """None where SELinux is off, or its policy has no label for the path."""
 
     path: str
 

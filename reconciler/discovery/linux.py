@@ -12,12 +12,13 @@ from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirt
 from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
-from reconciler.linux import files, filesystems, machine, process, users
+from reconciler.linux import files, filesystems, inode, machine, process, selinux, users
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.discovery.facts import ImagesBelow
     from reconciler.engine.place import Reads
     from reconciler.facts.host_view import HostView
 
@@ -29,7 +30,7 @@ def _who() -> discovery.Caller:
 
 def _images(query: discovery.ImagesBelow, see: HostView) -> discovery.ImageFolders:
     mounted = frozenset(mount.target for mount in see(facts.Mounts()))
-    return image_folders(query.path, query.depth, mounted)
+    return image_folders(query, mounted)
 
 
 def _space(path: str) -> discovery.Space:
@@ -41,8 +42,18 @@ def _tools() -> tuple[discovery.SnapshotTool, ...]:
     return tuple(discovery.SnapshotTool(*each) for each in filesystems.snapshot_tools())
 
 
+def _label(path: str) -> discovery.Label | None:
+    if not selinux.enabled() or not (want := selinux.by_policy(path)):
+        return None
+    with inode.directory(path) as fd:
+        have = selinux.of(fd)
+    is_other = selinux.type_of(have) != selinux.type_of(want)
+    return discovery.Label(have, want, is_other and not selinux.is_customizable(have))
+
+
 READS: Reads = {
     discovery.ImagesBelow: _images,
+    discovery.LabelOf: lambda q, _: _label(q.path),
     discovery.LibvirtOf: lambda q, _: libvirt.look(q.whose),
     discovery.QuickemuIn: lambda q, _: quickemu_machines(q.folder),
     discovery.RunningKernel: lambda _, __: discovery.Kernel(machine.kernel(), machine.has_btrfs()),
@@ -55,7 +66,10 @@ READS: Reads = {
     discovery.WhoAsks: lambda _, __: _who(),
 }
 
-_SUFFIXES = (".qcow2", ".qcow", ".qed", ".raw", ".img", ".vmdk", ".vdi", ".vhd", ".vhdx")
+_SUFFIXES = (
+    *(".qcow2", ".qcow", ".qed", ".raw", ".img", ".vmdk", ".vdi", ".vhd", ".vhdx"),
+    ".rawdisk",  # minikube's
+)
 
 _MOST_ENTRIES = 50_000
 
@@ -66,10 +80,11 @@ _LARGEST_CONF = 1 << 16
 _MOST_CONFS = 1000
 
 
-def image_folders(path: str, depth: int, mounted: frozenset[str]) -> ImageFolders:
+def image_folders(query: ImagesBelow, mounted: frozenset[str]) -> ImageFolders:
     """Not through symbolic links, nor into other mounts; subvolumes it does enter."""
     found: dict[str, ImageFolder] = {}
-    pending, entries, whole = [(path, 0)], 0, True
+    names = frozenset(query.names)
+    pending, entries, whole = [(query.path, 0)], 0, True
     while pending:
         folder, level = pending.pop()
         try:
@@ -80,19 +95,21 @@ def image_folders(path: str, depth: int, mounted: frozenset[str]) -> ImageFolder
             whole = False
             continue
         entries += len(listed)
-        if images := [e for e in listed if _is_image(e)]:
+        if images := [e for e in listed if _is_image(e, names)]:
             found[folder] = ImageFolder(folder, len(images), sum(map(_size, images)))
         inner = [e.path for e in listed if e.is_dir(follow_symlinks=False)]
         inner = [each for each in inner if each not in mounted]
-        if inner and (level >= depth or entries > _MOST_ENTRIES or len(found) > _MOST_FOLDERS):
+        is_too_much = entries > _MOST_ENTRIES or len(found) > _MOST_FOLDERS
+        if inner and (level >= query.depth or is_too_much):
             whole = False
         else:
             pending.extend((each, level + 1) for each in inner)
     return ImageFolders(tuple(found[folder] for folder in sorted(found)), whole)
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False)
+def _is_image(entry: os.DirEntry[str], names: frozenset[str]) -> bool:
+    is_named = entry.name in names or entry.name.lower().endswith(_SUFFIXES)
+    return is_named and entry.is_file(follow_symlinks=False)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import entries, filesystems
-from reconciler.discovery.candidates import candidates, unread
+from reconciler.discovery.candidates import candidates, looked_in, unread
 from reconciler.discovery.facts import SESSION, SYSTEM, LibvirtOf, SnapshotTools, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.facts.advice import Entry, Remark, Suggestion
@@ -38,6 +38,8 @@ def suggest(host: str, see: HostView) -> Suggestion:
         tuple(remark for remark in remarks if remark.label == "apart"),
         (*(r.text for r in remarks if r.label == "unseen"), *_unread(see)),
         see(WhoAsks()).is_root,
+        (*looked_in(see),),
+        see(WhoAsks()).home,
     )
 
 

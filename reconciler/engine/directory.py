@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import Place, directory_thing, parent, removal_turn
+from reconciler.engine.place import (
+    Place,
+    directory_thing,
+    is_at_or_below,
+    parent,
+    removal_turn,
+)
+from reconciler.facts.host import Locate
 from reconciler.formats import jsondata
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Location
     from reconciler.facts.host_view import HostView
 
@@ -34,26 +42,111 @@ def owner(where: Location) -> dict[str, Any]:
     return {"uid": where.parent_uid, "gid": where.parent_gid}
 
 
-def on_the_way(
-    where: Location, see: HostView, nocow: Collection[str] = (), own: Collection[str] = ()
-) -> Iterator[Desired[Folder | None]]:
-    """Missing directories above a path, which inherit from what is there or will be.
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What an entry declares of a directory above a path: what is made below inherits from it.
 
-    Below the paths ``nocow`` they inherit that; those in ``own`` are made as they are
-    declared.
+    ``nocow`` is None where the entry says nothing of it, ``compression`` then "". ``subvolume``:
+    the directory is to be a subvolume, which inherits nothing of what is around it.
+    """
+
+    path: str
+    nocow: bool | None = None
+    compression: str = ""
+    subvolume: bool = False
+
+
+def declared_above(item: Item, items: Items) -> tuple[Above, ...]:
+    """Return what the entries above an entry's path declare, the outermost first."""
+    found = (
+        Above(
+            other.path,
+            bool(other.data["nocow"]) if "nocow" in other.marks else None,
+            str(other.data.get("compression") or ""),
+            bool(other.data.get("subvolume")),
+        )
+        for other in items.above(item.path)
+        if other.section == item.section
+    )
+    return tuple(sorted(found, key=lambda each: len(each.path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a new directory has from the one that it is made in."""
+
+    nocow: bool = False
+    compression: str = ""
+
+
+def inherited(
+    where: Location, see: HostView, above: Sequence[Above]
+) -> dict[str, Inherited | None]:
+    """Return what each missing directory above a path will have, once the plan is done.
+
+    The directories are those of ``where.missing`` but the last. The key "" holds what the path
+    itself would inherit. None: the nearest directory that is there could not be seen.
+    """
+    top = where.missing[0].rpartition("/")[0] or "/"
+    nearest = see.maybe(Directory(top))
+    found = Inherited(nearest.nocow, nearest.compression) if nearest else None
+    by_path = {_resolved(each.path, see): each for each in above}
+    for path, each in by_path.items():
+        if is_at_or_below(top, path):
+            found = _reaching(found, each) if path != top else _declared(found, each)
+    each_has: dict[str, Inherited | None] = {}
+    for missing in where.missing[:-1]:
+        if by := by_path.get(missing):
+            found = _declared(Inherited() if by.subvolume else found, by)
+        each_has[missing] = found
+    return {**each_has, "": found}
+
+
+def _resolved(path: str, see: HostView) -> str:
+    where = see.maybe(Locate(path))
+    return where.path if where else path
+
+
+def _declared(now: Inherited | None, by: Above) -> Inherited | None:
+    """Return what the declared directory itself will have."""
+    if by.compression:
+        return Inherited(nocow=False, compression=by.compression)
+    if by.nocow is None:
+        return now
+    if by.nocow:
+        return Inherited(nocow=True)
+    return now and replace(now, nocow=False)
+
+
+def _reaching(now: Inherited | None, by: Above) -> Inherited | None:
+    """Return what a directory that is there already, below a declared one, will have.
+
+    Nocow and a property are set below, too; what is not wanted is ended at the path alone.
+    """
+    if by.compression and now and not now.nocow:
+        return Inherited(nocow=False, compression=by.compression)
+    return Inherited(nocow=True) if by.nocow else now
+
+
+def on_the_way(
+    where: Location, see: HostView, above: Sequence[Above] = ()
+) -> Iterator[Desired[Folder | None]]:
+    """Yield a goal for each missing directory above a path, with what it will inherit.
+
+    A run that is cut off anywhere is followed by a plan that comes to the same end, so what is
+    declared above counts as done. A directory that is to be a subvolume is made by its own entry.
     """
     if len(where.missing) < 2:  # noqa: PLR2004 - only the path itself is missing
         return
-    nearest = see.maybe(Directory(where.missing[0].rpartition("/")[0] or "/"))
-    for missing in where.missing[:-1]:
-        inside = any(missing.startswith(f"{path}/") for path in nocow)
-        folder = Folder(
-            nocow=inside or bool(nearest and nearest.nocow),
-            compression=nearest.compression if nearest and not inside else "",
-            mode=mode(_PLAIN_MODE, where),
-            **owner(where),
-        )
-        if missing not in own:
+    own = {_resolved(each.path, see) for each in above if each.subvolume}
+    for missing, has in inherited(where, see, above).items():
+        if missing and missing not in own:
+            folder = Folder(
+                nocow=bool(has and has.nocow),
+                compression=has.compression if has else "",
+                mode=mode(_PLAIN_MODE, where),
+                **owner(where),
+            )
             yield Desired(Directory(missing), folder, weak=True)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.model import Action
     from reconciler.engine.place import Place
+    from reconciler.facts.host import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,23 @@ class Run:
     def changed(self) -> bool:
         """Whether anything was done, or may have been but for a failure."""
         return any(self.outcomes.get(number) != "failed" for number, _ in self.done())
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How images lay when vmtune first looked: ``seen`` is by key, with or without ``secret``.
+
+    ``is_hidden``: only root may read the secret, so only root can tell which image is which.
+    """
+
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    secret: bytes = b""
+    is_hidden: bool = False
+
+    def of(self, image: Layout) -> Seen | None:
+        """Return how an image lay; None where that is not known, or not to be seen."""
+        older = self.seen.get(image.key(b""))
+        return older or (self.seen.get(image.key(self.secret)) if self.secret else None)
 
 
 def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:

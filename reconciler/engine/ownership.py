@@ -8,6 +8,7 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import apart, obstacles, restore
@@ -399,7 +400,7 @@ def _orphaned(row: Change, config: str) -> Change:
         text=f"set for {config}, which is gone: nothing declares it now",
         swaps=(),
         notes=(),
-        hint=f"`vmtune apply {row.about or row.name}` takes it back; "
+        hint=f"`vmtune apply {quote(row.about or row.name)}` takes it back; "
         "to keep it, declare it in a vmtune.yaml",
         code="V405",
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
     Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
-    Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], None]]
+    Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], str | None]]
 
 
 V = TypeVar("V")

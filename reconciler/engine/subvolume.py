@@ -123,6 +123,8 @@ class Contents:
     left: str = ""
     mounted: bool = False
     """Whether the path itself is a mount point."""
+    stubs: tuple[str, ...] = ()
+    """Empty directories in the place of a subvolume, as a rollback leaves them: see core.stub."""
 
     @property
     def too_many(self) -> bool:
@@ -134,7 +136,7 @@ class Contents:
         hindrances = (
             *(self.subvolumes, self.mounts, self.shown, self.outside, self.special),
             *(self.unseen, self.users, self.opened, self.exported, self.fixed),
-            *(self.unclonable, self.unlooked),
+            *(self.unclonable, self.unlooked, self.stubs),
         )
         return not (self.mounted or self.too_many or self.left or any(hindrances))
 

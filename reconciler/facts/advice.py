@@ -54,6 +54,9 @@ class Suggestion:
     unseen: tuple[str, ...] = ()
     """What could not be seen, and why."""
     is_root: bool = True
+    looked_in: tuple[str, ...] = ()
+    """Where images were looked for; ``home`` is what ``~`` stands for there."""
+    home: str = ""
 
     @property
     def is_right(self) -> bool:

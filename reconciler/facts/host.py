@@ -77,6 +77,8 @@ class Filesystem:
     read_only: bool = False
     condition: Condition = WHOLE
     quota: Quota = Quota()
+    zoned: bool = False
+    """In zoned mode the kernel refuses nocow: each write goes to a new place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,13 @@ class SnapshotsIn(Fact[tuple[str, ...]]):
 @dataclass(frozen=True, slots=True)
 class StubOf(Fact[Stub]):
     """Which subvolume the stub at a path stands for, and where that is now; for root."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultAcl(Fact[bool]):
+    """Whether a directory hands on an access control list to what is made in it (acl(5))."""
 
     path: str
 
@@ -333,6 +342,9 @@ class OwnFiles(Fact[tuple[str, ...]]):
 
 GIB = 1 << 30
 
+_PLAIN_KEY, SEALED_KEY = 16, 24
+"""Characters of a key without a secret, and with one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -355,13 +367,19 @@ class Layout:
     both: int = 0
     inode: int = 0
 
-    @property
-    def key(self) -> str:
-        """What the journal, which all may read, calls it: its name may be nobody's business."""
+    def key(self, secret: bytes) -> str:
+        """What the journal, which all may read, calls it: its name may be nobody's business.
+
+        Only who knows the secret of this host can tell whether a name that they guess is right.
+        Without a secret: as journals called it before there was one.
+        """
         import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
+        import hmac  # noqa: PLC0415
 
         raw = self.path.encode("utf-8", "surrogateescape")
-        return hashlib.sha256(raw).hexdigest()[:16]
+        if not secret:
+            return hashlib.sha256(raw).hexdigest()[:_PLAIN_KEY]
+        return hmac.digest(secret, raw, "sha256").hex()[:SEALED_KEY]
 
     @property
     def per_gib(self) -> int | None:

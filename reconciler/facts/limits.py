@@ -51,6 +51,8 @@ class Condition:
 
 WHOLE = Condition()
 
+ZONED = "zoned Btrfs writes each block to a new place, so the kernel refuses nocow (EPERM)"
+
 
 def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
     """Say why nothing may be made nocow or rewritten there; None where it may.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts import stub
-from reconciler.facts.diagnostics import NotApplicable, Refusal
+from reconciler.facts.diagnostics import NotApplicable, Note, Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, Locate, Mounts, StubOf
 from reconciler.formats import mountinfo
 from reconciler.formats import overlay as overlays
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
@@ -49,6 +51,19 @@ def _upper(path: str, see: HostView) -> str:
         if host and host.type == "btrfs":
             return name
     return ""
+
+
+_NAMED = 3
+
+
+def stubs_below(path: str, names: Sequence[str], see: HostView) -> Iterator[Note]:
+    """Say of empty stubs below a declared path where their subvolumes are, of the first three."""
+    for number, name in enumerate(names[:_NAMED], 1):
+        place = f"{path}/{name}"
+        told = stub.refusal(place, see.maybe(StubOf(place)))
+        more = len(names) - number if number == _NAMED else 0
+        last = f"; {more:,} more such stubs below" if more else ""
+        yield Note(f"{told.text}; {told.hint}{last}", told.code)
 
 
 def _astray(where: Location) -> str:

@@ -6,6 +6,8 @@ old one; in the new one is a stub, in which nothing can be made (BTRFS_EMPTY_SUB
 
 from __future__ import annotations
 
+from shlex import quote
+
 from reconciler.facts.diagnostics import Refusal
 from reconciler.value import dataclass
 
@@ -40,13 +42,13 @@ def refusal(path: str, found: Stub | None) -> Refusal:
     if found.identifier == UNKNOWN:
         return Refusal(
             f"{is_stub} which subvolume it stands for is not known",
-            "`btrfs subvolume list` lists those that there are",
+            f"`btrfs subvolume list {quote(_parent(path))}` lists those that there are",
             "V114",
         )
     if not found.path:
         return Refusal(
             f"{is_stub} the subvolume that was here (id {found.identifier}) is deleted",
-            f"remove the stub (rmdir {path}), then apply again",
+            f"remove the stub (rmdir {quote(path)}), then apply again",
             "V114",
         )
     return Refusal(
@@ -56,6 +58,10 @@ def refusal(path: str, found: Stub | None) -> Refusal:
         "the stub (rmdir) and move the subvolume here (mount subvolid=5 elsewhere, then mv)",
         "V114",
     )
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def _escaped(path: str) -> str:

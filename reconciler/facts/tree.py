@@ -189,3 +189,5 @@ class Tree:
     special_count: int = 0
     busy: tuple[Busy, ...] = ()
     """Why some of ``unseen`` are so: another process has a write lease on each."""
+    stubs: tuple[str, ...] = ()
+    """Empty directories in the place of a subvolume, as a rollback leaves them: see core.stub."""

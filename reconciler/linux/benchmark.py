@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.benchmark import BLOCK, COW, EVERY, NOCOW, Room, Sample, order
+from reconciler.facts.limits import ZONED
 from reconciler.linux import btrfs, fiemap, files, inode, syscalls, tree_search
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Trial:
             if tree_search.is_stub(real, os.stat(real)):
                 raise tree_search.stub_refused(real)
             with inode.opened(real, extra=os.O_DIRECTORY) as fd:
+                if btrfs.is_zoned(fd):
+                    raise HostError(f"{path}: {ZONED}: there is nothing to compare")
                 self._devices = folders(btrfs.filesystem_uuid(fd))
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from None

@@ -31,6 +31,10 @@ _SUBVOL_INFO_OTIME = 392  # offsetof(struct btrfs_ioctl_get_subvol_info_args, ot
 
 _SPACE_INFO = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 20, 16)
 
+_GET_FEATURES = syscalls.number(syscalls.READ, _MAGIC, 57, 24)
+
+_ZONED = 1 << 12  # BTRFS_FEATURE_INCOMPAT_ZONED
+
 _TREE_SEARCH = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 17, 4096)
 
 _SPACE_HEAD, _SPACE = struct.Struct("=2Q"), struct.Struct("=3Q")
@@ -82,6 +86,17 @@ def label(fd: int) -> str:
     """The filesystem's label; "" when it has none."""
     raw = bytes(syscalls.call(fd, _GET_LABEL, bytearray(256)))
     return os.fsdecode(raw.split(b"\0", 1)[0])
+
+
+def incompat_features(fd: int) -> int:
+    """Return the bits BTRFS_FEATURE_INCOMPAT_* of the filesystem (GET_FEATURES, open to all)."""
+    raw = bytes(syscalls.call(fd, _GET_FEATURES, bytearray(24)))
+    return int(struct.unpack("=3Q", raw)[2])
+
+
+def is_zoned(fd: int) -> bool:
+    """Whether it is in zoned mode, where every write goes to a new place (btrfs(5))."""
+    return bool(incompat_features(fd) & _ZONED)
 
 
 def data_profiles(fd: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine.directory import Folder
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
-from reconciler.linux import btrfs, filesystems, inode, users
+from reconciler.linux import btrfs, filesystems, inode, selinux, users
 from reconciler.linux.tree_walk import Walk, entries
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def identity(path: str) -> str:
             return f"{btrfs.filesystem_uuid(fd)} subvolume {inside} inode {os.fstat(fd).st_ino}"
     except FileNotFoundError:
         return "missing"
+
+
+def has_default_acl(path: str) -> bool:
+    """Whether new files and directories in it get an access control list from it (acl(5))."""
+    with inode.directory(path) as fd:
+        return "system.posix_acl_default" in os.listxattr(fd)
 
 
 def names_in(path: str) -> tuple[str, ...]:
@@ -94,6 +100,8 @@ def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
                 raise HostError(f"{place.path} changed while it was being set")
             with inode.acting_as(want.uid, want.gid):
                 _set(fd, want, place.path)
+                if have is None:
+                    selinux.relabel(fd, place.path)
             os.fsync(fd)
         os.fsync(within)
 

@@ -135,6 +135,7 @@ def btrfs_in(path: str, see: HostView) -> Filesystem:
             quota=tree_search.quota_of(fd, uuid, inside.identifier)
             if is_there
             else Quota(unseen=True),
+            zoned=btrfs.is_zoned(fd),
         )
 
 

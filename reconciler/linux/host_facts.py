@@ -51,6 +51,7 @@ READS: Reads = {
     facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),
     facts.CronDaemon: lambda _, __: cron.runs(),
     facts.CronRuns: lambda q, _: cron.next_run(q.cron),
+    facts.DefaultAcl: lambda q, _: directory.has_default_acl(q.path),
     facts.DirectoryId: lambda q, _: directory.identity(q.path),
     facts.EntriesOf: lambda q, _: directory.names_in(q.path),
     facts.FilesystemOf: lambda q, see: filesystems.filesystem(q.path, see),

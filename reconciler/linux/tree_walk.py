@@ -105,6 +105,7 @@ class Walk:
     apart: frozenset[str] = frozenset()
     mounted: frozenset[str] = frozenset()
     subvolumes: list[str] = field(default_factory=list)
+    stubs: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     unseen: Names = field(default_factory=Names)
     special: list[str] = field(default_factory=list)
@@ -163,9 +164,9 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
                             continue
                         if full in walk.mounted:  # a bind mount has the device of its source
                             walk.mounts.append(child)
-                        elif status.st_dev != device:
+                        elif status.st_dev != device or status.st_ino == _STUB:
                             _other_subvolume(child, status, walk)
-                        elif stat.S_ISDIR(status.st_mode) and status.st_ino != _STUB:
+                        elif stat.S_ISDIR(status.st_mode):
                             for entry in _opened(fd, name, child, walk):
                                 pending.append(child)  # one that is closed is named once
                                 yield entry
@@ -249,7 +250,9 @@ def _names(fd: int) -> Iterator[str]:
 
 def _other_subvolume(child: str, status: os.stat_result, walk: Walk) -> None:
     """Other subvolumes are named, not entered: nothing is inherited across."""
-    if status.st_ino == btrfs.FIRST_INODE:
+    if status.st_ino == _STUB:
+        walk.stubs.append(child)
+    elif status.st_ino == btrfs.FIRST_INODE:
         walk.subvolumes.append(child)
 
 

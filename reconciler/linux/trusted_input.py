@@ -6,12 +6,15 @@ import grp
 import os
 import pwd
 import stat
+from shlex import quote
 
 from reconciler.errors import HostError
 from reconciler.linux import users
 from reconciler.value import dataclass
 
 _ACL = "system.posix_acl_access"
+
+_ELSEWHERE = "keep the file where only root or you may write, such as /etc/vmtune"
 
 
 def read_trusted(path: str, largest: int) -> bytes:
@@ -64,12 +67,13 @@ def _allowed() -> set[int]:
 def _check(path: str, at: str, status: os.stat_result) -> None:
     whose = path if at == path else f"{path}: {at}"
     if status.st_uid not in _allowed():
-        raise HostError(f"{whose} belongs to another user (uid {status.st_uid})", f"chown {at}")
+        hint = f"chown root {quote(at)}" if at == path else _ELSEWHERE
+        raise HostError(f"{whose} belongs to another user (uid {status.st_uid})", hint)
     others = status.st_mode & stat.S_IWOTH
     if others or (status.st_mode & stat.S_IWGRP and not _private(at, status.st_gid)):
         raise HostError(
             f"{whose} may be written by others (mode {stat.S_IMODE(status.st_mode):04o})",
-            f"chmod go-w {at}",
+            f"chmod go-w {quote(at)}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _TEXT = """\
+
 V101 The file has data and is copy-on-write. The kernel takes the nocow attribute only on an
 empty file: on one with data `chattr +C` exits with 0 and changes nothing. Its data has to be
 written anew, into a new file that is nocow, while nothing has it open. `existing: rewrite` in the
@@ -65,6 +66,11 @@ and each of them may have a limit on what may be written. Which qgroup belongs t
 quota tree, which root alone can read. Where /sys/fs/btrfs is missing, as in a container, root alone
 can see whether quotas are on. While its figures are inconsistent, a limit may strike earlier or
 later than they say.
+
+V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the order of its zones, so
+no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are
+copy-on-write. Declare `subvolume: true` or `compression: none` for them, or put them on another
+filesystem.
 
 V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
 does not invent one. The plan names the mount that the path is on, or the line that leads there by
@@ -191,6 +197,8 @@ an option on the live mount before it writes it to /etc/fstab.
 V502 btrfs(8), from the package btrfs-progs, defragments. All else vmtune asks of the kernel itself.
 
 V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
+Where findmnt is missing, or is ended by a signal (that of util-linux 2.41.5 is, by a line that is
+no entry), nothing is verified: `apply` says so, and exits with 6.
 
 V504 Something has to run what is scheduled: systemd, or a cron daemon.
 
@@ -250,6 +258,22 @@ boot, or it cannot be told which mount will be the first: see V207 for who decid
 
 V527 /etc/fstab cannot be replaced by a new file, so each `mounts` entry that would change a line is
 refused: see V210.
+V535 snapper or Timeshift looks after the subvolume around this one. A rollback puts a snapshot in
+its place. What is a subvolume inside is in no snapshot: it stays in the old one, and an empty stub
+takes its place (V114). So the machines do not start after a rollback, and who clears the old one
+away removes the images. A subvolume at the top level of the filesystem that /etc/fstab mounts at
+the path stays where it is.
+
+V536 Two entries of the configuration contradict each other, so no plan can be made of it: `vmtune
+plan` says the same. What else doctor looks at does not depend on it.
+
+V537 `vmtune plan` refuses the entry, for the reason that is given.
+
+V538 SELinux goes by labels. The policy has one for each path; a directory that was made in another
+way has the type of the directory around it, a new subvolume none (unlabeled_t), and what is made in
+it inherits that. A machine that SELinux confines may not use an image there. vmtune gives what it
+makes the label of the policy; `restorecon` gives it to what is there. A label that administrators
+may set by hand (customizable_types) is left alone.
 
 V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
 directory, so it stays: to undo it, move what is in it to a new directory by hand.
@@ -294,12 +318,24 @@ V621 A subvolume inside another one is in none of its snapshots. After a rollbac
 empty stub, and the subvolume with all images is in the old one that was rolled back. Who clears
 that one away clears the images away with it. A subvolume at the top level of the filesystem,
 mounted at the path by its own line in /etc/fstab (subvol=...), is not touched by a rollback of
-another one. Programs that stay on one filesystem (rsync -x, borg, restic, tar --one-file-system)
-leave out both.
+another one. `vmtune explain subvolume` says how to make one.
 
 V622 A limit on the subvolume around counts what is in that subvolume. A new subvolume has a qgroup
 of its own, without a limit. With simple quotas the new one gets the same parent qgroups, whose
 limits then count for both. `btrfs qgroup limit SIZE PATH` sets a limit on the new one.
+
+V623 To a program that stays on one filesystem a subvolume is another filesystem: it has a device
+number of its own (stat(2)). rsync -x and tar --one-file-system, borg and restic with
+--one-file-system, and recipes that use these, leave it out without a word, also where the directory
+was in the backup until now. The same is true of a subvolume at the top level that is mounted at the
+path. A snapshot of the subvolume around does not contain it either. Name the path to the backup
+program, and look into the next backup.
+
+V624 A new file or directory gets nocow, the compression property and a default ACL from the
+directory that it is made in. A new subvolume gets none of them: the kernel hands no attribute into
+it, and vmtune takes away a property that it has from the subvolume around it. Images made in it are
+copy-on-write, and stay so. An entry with `nocow: true` or `compression:` beside `subvolume: true`
+decides it. An ACL is set by hand (setfacl(1)).
 
 V615 A file in the directory is open, mapped, attached to a loop device or swapped to. The directory
 becomes a subvolume with new files, and whoever has the old file would go on writing to that. The

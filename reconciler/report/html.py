@@ -119,6 +119,8 @@ def _images(of: Effect) -> Iterator[str]:
         yield f'<div class="legend">{"".join(samples)}</div>'
     for path in of.paths:
         yield from _path(path, of)
+    if of.before.is_hidden:
+        yield f'<p class="soft">{_text(status_report.BEFORE_IS_ROOTS)}</p>'
 
 
 def _path(path: PathEffect, of: Effect) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec, tries
+from reconciler.engine.last_applied import Before
 from reconciler.engine.model import Desired
 from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
@@ -16,12 +17,12 @@ from reconciler.facts.host import (
     Locate,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.value import dataclass, field
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied, Seen
+    from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared
@@ -116,15 +117,15 @@ class PathEffect:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """``before`` is what the journal saw of images when it first did, by ``Layout.key``."""
+    """``before`` is what the journal saw of images when it first did."""
 
     paths: tuple[PathEffect, ...] = ()
     filesystems: tuple[Compression, ...] = ()
     schedules: tuple[ScheduleRuns, ...] = ()
-    before: Mapping[str, Seen] = field(default_factory=dict)
+    before: Before = Before()
 
 
-def effect(declared: Sequence[Declared], see: HostView, before: Mapping[str, Seen]) -> Effect:
+def effect(declared: Sequence[Declared], see: HostView, before: Before) -> Effect:
     """All that can be seen; asks no question that could change something."""
     return Effect(
         tuple(_paths(declared, see)),
@@ -175,6 +176,7 @@ def plain(of: Effect) -> dict[str, Any]:
     return {
         "paths": [_plain_path(path, of.before) for path in of.paths],
         "filesystems": [codec.plain_value(each) for each in of.filesystems],
+        "before_hidden": of.before.is_hidden,
         "schedules": [
             {
                 "name": each.name,
@@ -187,7 +189,7 @@ def plain(of: Effect) -> dict[str, Any]:
     }
 
 
-def _plain_path(of: PathEffect, before: Mapping[str, Seen]) -> dict[str, Any]:
+def _plain_path(of: PathEffect, before: Before) -> dict[str, Any]:
     layouts = of.layouts
     return {
         "name": of.name,
@@ -201,8 +203,8 @@ def _plain_path(of: PathEffect, before: Mapping[str, Seen]) -> dict[str, Any]:
     }
 
 
-def _plain_image(of: Layout, before: Mapping[str, Seen]) -> dict[str, Any]:
-    was = before.get(of.key)
+def _plain_image(of: Layout, before: Before) -> dict[str, Any]:
+    was = before.of(of)
     return {
         "path": of.path,
         "size": of.size,

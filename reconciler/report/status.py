@@ -100,6 +100,8 @@ def _value(standing: PlaceStatus, value: Any) -> str:
     return printable(standing.place.words(value))
 
 
+BEFORE_IS_ROOTS = "how images lay before vmtune's runs: root sees it"
+
 NAMED = 10
 """Images that get a line of their own, of each path; the rest is summed up."""
 
@@ -128,6 +130,8 @@ def effect(of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     if shown:
         yield ""
         yield from bars.legend(shown, style, width)
+        if of.before.is_hidden:
+            yield from wrapped(BEFORE_IS_ROOTS, width, 2, 2)
     if of.filesystems or of.schedules:
         yield ""
     for filesystem in of.filesystems:
@@ -216,7 +220,7 @@ def _columns(shown: Sequence[Layout], of: Effect) -> tuple[_Column, ...]:
 
 def before(image: Layout, of: Effect) -> int | None:
     """Its fragments when vmtune first looked; None where that is not known, or still so."""
-    seen = of.before.get(image.key)
+    seen = of.before.of(image)
     return seen.fragments if seen and seen.fragments != image.fragments else None
 
 
@@ -302,6 +306,8 @@ def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) ->
     yield from wrapped(said, width, _EFFECT_INDENT)
     yield ""
     yield from bars.legend([each], style, width)
+    if of.before.is_hidden:
+        yield from wrapped(BEFORE_IS_ROOTS, width, 2, 2)
 
 
 def compression(of: Compression) -> str:

@@ -67,6 +67,10 @@ def lines(of: Suggestion, width: int) -> Iterator[str]:
         yield from ("", *_rule("Found, with nothing to declare for it", width))
         for remark in of.apart:
             yield from _comment(remark.text, width, "# - ", "#   ")
+    if of.looked_in:
+        home = f" (~ is {of.home})" if of.home else ""
+        yield from ("", *_rule("Looked in", width))
+        yield from _comment(f"{'; '.join(of.looked_in)}{home}.", width)
 
 
 def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:

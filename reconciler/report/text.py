@@ -236,8 +236,15 @@ def header(head: str, remark: str, width: int) -> Iterator[str]:
         yield remark
 
 
+MOST_PROBLEMS = 20
+
+
 def problems(lines: Sequence[object]) -> str:
-    return "\n".join(printable_lines(str(line)) for line in lines)
+    """The first twenty, and how many more there are: one mistake may be found in each line."""
+    told = [printable_lines(str(line)) for line in lines[:MOST_PROBLEMS]]
+    if more := len(lines) - len(told):
+        told.append(f"and {counted(more, 'more problem')}: mend these first")
+    return "\n".join(told)
 
 
 def printable_lines(text: str) -> str:

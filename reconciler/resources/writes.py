@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
 
 
-WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], None]] = {
+WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], str | None]] = {
     Directory: lambda place, have, want, _: directory.put(place, have, want),
     **managed_files.WRITES,
 }
@@ -32,13 +32,14 @@ for _kind in linux_of_each_kind():
 NOTIFY: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
 
 
-def put(place: Place[Any], have: Any, want: Any, reporter: Reporter = NOBODY) -> None:
+def put(place: Place[Any], have: Any, want: Any, reporter: Reporter = NOBODY) -> str:
     """Change one place.
 
     HostError says what stood in the way, Cancelled that the change was ended as asked.
+    Return why another program, whose verdict is asked, could not verify the new value; else "".
     """
     with _refusing(getattr(place, "path", place.label)):
-        WRITES[type(place)](place, have, want, reporter)
+        return WRITES[type(place)](place, have, want, reporter) or ""
 
 
 @contextmanager

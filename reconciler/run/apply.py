@@ -17,6 +17,7 @@ from reconciler.errors import HostError
 from reconciler.facts.host import LayoutsOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
+from reconciler.run import journal
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Result:
     hint: str = ""
     because: Action | None = None
     lost: bool = False
+    unverified: str = ""
+    """Why what was done could not be verified by the program that is asked for that."""
 
 
 BAD = frozenset({Outcome.STALE, Outcome.FAILED})
@@ -136,23 +139,23 @@ def _swap(action: Swap, watch: Reporter) -> Result:
     if now != action.have and not place.half_done(action.have, now, action.want):
         why = f"planned on {found_instead(place, action.have, now)}"
         return Result(action, Outcome.STALE, why)
-    writes.put(place, now, action.want, watch)
+    unverified = writes.put(place, now, action.want, watch)
     then = reads.look()(place)
     if then != action.want:
         why = f"wrote {found_instead(place, action.want, then, 'read back')}"
         return Result(action, Outcome.FAILED, why)
-    return Result(action, Outcome.DONE)
+    return Result(action, Outcome.DONE, unverified=unverified)
 
 
 def seen(actions: Sequence[Action], see: HostView | None = None) -> tuple[Seen, ...]:
     """The largest images below each directory that is changed; what cannot be seen is left out."""
-    see, found = see or reads.look(), {}
+    see, found, secret = see or reads.look(), {}, journal.secret() or b""
     for path, apart in _tops(actions).items():
         try:
             measured = see(LayoutsOf(path, apart)).measured
         except NotVisible:  # it is there for people to read, not for the run to depend on
             continue
-        found.update({each.key: each for each in map(_plain, measured) if each})
+        found.update({each.key: each for each in (_plain(m, secret) for m in measured) if each})
     return tuple(found.values())
 
 
@@ -171,7 +174,7 @@ def _swaps(actions: Sequence[Action]) -> Iterator[Swap]:
     return (action for action in actions if isinstance(action, Swap))
 
 
-def _plain(of: Layout) -> Seen | None:
+def _plain(of: Layout, secret: bytes) -> Seen | None:
     if of.fragments is None:
         return None
-    return Seen(of.key, of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared)
+    return Seen(of.key(secret), of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared)

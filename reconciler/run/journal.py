@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.last_applied import LastApplied, Run, first_seen, fold
+from reconciler.engine.last_applied import Before, LastApplied, Run, first_seen, fold
 from reconciler.errors import HostError
+from reconciler.facts.host import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files
@@ -35,6 +36,9 @@ BASE = f"{STATE}/folded.json"
 
 PRIVATE_BASE = f"{STATE}/folded.private"
 """The same with the names of files, for root only."""
+
+SECRET = f"{STATE}/secret"
+"""What keys of images are made with: for root only, and of this host alone."""
 
 FORMAT = "vmtune.journal/1"
 
@@ -90,9 +94,22 @@ def written() -> dict[Place[Any], tuple[LastApplied, ...]]:
     return fold(base().written, runs())
 
 
-def seen() -> dict[str, Seen]:
-    """Each image as it lay when a run first looked, by key."""
-    return first_seen(runs())
+def seen() -> Before:
+    """Each image as it lay when a run first looked."""
+    found, known = first_seen(runs()), secret()
+    is_hidden = known is None and any(len(key) == SEALED_KEY for key in found)
+    return Before(found, known or b"", is_hidden)
+
+
+def secret() -> bytes | None:
+    """What only root may read, so that nobody else can try names of images: see Layout.key.
+
+    Empty before the first run; None where it may not be read.
+    """
+    try:
+        return files.read(SECRET) or b""
+    except OSError:
+        return None
 
 
 def last() -> int:

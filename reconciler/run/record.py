@@ -35,6 +35,8 @@ class Recorder:
         self._path, self._actions = journal.RUNS, tuple(actions)
         with self._refusing():
             os.makedirs(journal.RUNS, mode=0o755, exist_ok=True)
+            if not journal.secret():
+                files.create(journal.SECRET, os.urandom(32), 0o600)
             _prune()
             self.number = journal.last() + 1
             self._path = journal.path(self.number)

@@ -194,8 +194,8 @@ def inject(call: str, effect: str, when: int) -> list[str]:
     [
         ("mkdirat", 1, 3, 0),
         ("fspick", 1, 2, 1),  # live first: what the kernel did not take is in no line of fstab
-        ("/^rename", 3, 3, 0),
         ("/^rename", 4, 3, 0),
+        ("/^rename", 5, 3, 0),
     ],
 )
 def test_a_failing_step_keeps_back_only_what_needs_it(
@@ -226,6 +226,8 @@ def test_a_failing_step_keeps_back_only_what_needs_it(
         ("fsync", 7),
         ("/^rename", 4),
         ("fsync", 9),
+        ("/^rename", 5),
+        ("fsync", 11),
         ("syncfs", 1),
     ],
 )

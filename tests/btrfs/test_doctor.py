@@ -44,9 +44,10 @@ def doctor(host: World, *, expect: int = 0, user: int = 0) -> dict[str, list[dic
 
 
 def line_of(ran: Ran, code: str, text: str) -> str:
-    lines = [line.strip() for line in ran.out.splitlines() if line.endswith(f"{text}   {code}")]
-    assert lines, f"no row {text!r} {code}\n{ran}"
-    return lines[0]
+    """Return the line of a row; the one above it where a long subject has that to itself."""
+    lines = [line.strip() for line in ran.out.splitlines()]
+    (at,) = [number for number, line in enumerate(lines) if line.endswith(f"{text}   {code}")][:1]
+    return lines[at - 1] if lines[at] == f"{text}   {code}" else lines[at]
 
 
 def health(rows: list[dict[str, str]]) -> list[str]:
@@ -168,8 +169,14 @@ def test_a_restored_image_that_lost_nocow(clean: World):
     os.rename(image.path / "backup.raw", vm / "restored.raw")
     assert is_nocow(vm / "good.raw")
     assert not is_nocow(vm / "restored.raw")
-    (row,) = doctor(clean)["V514"]
+    found = doctor(clean)
+    (row,) = found["V101"]
     assert row["health"] == "warn"
+    assert "restored.raw" in row["subject"]
+    assert "existing: rewrite" in row["remedy"]
+    assert "V514" not in found, "the plan's words are enough"
+    clean.nocow(vm, existing="keep")
+    (row,) = doctor(clean)["V514"]
     assert row["text"].startswith("1 file with data is copy-on-write")
 
 
@@ -192,9 +199,12 @@ def test_two_copies(clean: World):
     image = clean.image("mirror", mkfs=["-d", "raid1", "-m", "raid1"], size=2)
     (image.path / "vm").mkdir()
     clean.nocow(image.path / "vm")
-    (row,) = doctor(clean)["V506"]
+    found = doctor(clean)
+    (row,) = found["V102"]
     assert row["health"] == "warn"
     assert "raid1" in row["text"]
+    assert row["remedy"] == "to accept that, write `allow: [raid]`"
+    assert "V506" not in found
     clean.nocow(image.path / "vm", allow=["raid"])
     assert health(doctor(clean)["V506"]) == ["ok"]
 
@@ -272,3 +282,51 @@ def test_a_broken_configuration_is_told_as_such(clean: World):
     assert ran.code == 1
     assert json.loads(ran.out)["format"] == "vmtune.error/1"
     assert "pathz" in ran.err
+
+
+def test_what_the_plan_refuses_doctor_names(clean: World):
+    """A mount that is not what its line names, a unit in its place, an fstab that stays."""
+    image = clean.image("data")
+    other = clean.image("other")
+    name = run("systemd-escape", "--path", "--suffix=mount", image.path).strip()
+    unit = Path("/etc/systemd/system", name)
+    clean.declare(mounts=[{"target": str(image.path), "options": {"noatime": True}}])
+    clean.fstab(f"UUID={other.uuid} {image.path} btrfs defaults 0 0\n")
+    assert "V509" not in told_by_both(clean, "V208"), "the line is not sound"
+    clean.fstab(image.line("defaults"))
+    unit.write_text("[Mount]\n")
+    told_by_both(clean, "V204")
+    unit.unlink()
+    run("mount", "--bind", FSTAB, FSTAB)
+    try:
+        told_by_both(clean, "V210")
+    finally:
+        run("umount", FSTAB)
+    clean.fstab("")
+    told_by_both(clean, "V201")
+
+
+def told_by_both(host: World, code: str) -> dict[str, list[dict[str, str]]]:
+    shown = host.plan(expect=7).row(code)
+    found = doctor(host)
+    (row,) = found[code]
+    assert row["health"] == "warn"
+    assert row["text"] in shown
+    assert row["remedy"]
+    return found
+
+
+def test_entries_that_contradict_each_other(clean: World):
+    image = clean.image("data")
+    other = image.mount(TOP / "t" / "other", "subvolid=5")
+    clean.fstab(image.line("defaults") + image.line("defaults", other))
+    clean.declare(
+        mounts=[
+            {"target": str(image.path), "options": {"compress": "lzo"}},
+            {"target": str(other), "options": {"compress": "zstd"}},
+        ]
+    )
+    assert clean.vmtune("plan").code == 1
+    found = doctor(clean, expect=1)
+    assert health(found["V536"]) == ["fail"]
+    assert found["V501"], "the rest is looked at all the same"

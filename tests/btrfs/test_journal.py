@@ -306,7 +306,7 @@ def test_old_runs_are_folded_and_what_was_written_stays_known(each: Each):
     each.host.plan(expect=0)
     assert len([*RUNS.glob("*.jsonl")]) == 100
     assert sorted(os.listdir(STATE)) == [
-        *("claims.json", "folded.json", "folded.private", "fstab.before", "runs")
+        *("claims.json", "folded.json", "folded.private", "fstab.before", "runs", "secret")
     ]
 
 

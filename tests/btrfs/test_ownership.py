@@ -68,13 +68,18 @@ def _double(path: Path) -> str:
 
 
 def _home(path: Path) -> str:
-    os.symlink(path, "/root/vms-by-home")
-    return "~/vms-by-home"
+    return f"~/{_in_root(path)}"
 
 
 def _root_home(path: Path) -> str:
-    os.symlink(path, "/root/vms-by-home")
-    return "~root/vms-by-home"
+    return f"~root/{_in_root(path)}"
+
+
+def _in_root(path: Path) -> str:
+    """A link in the home of root, which tests that run beside this one share."""
+    name = f"vms-by-home-{os.getpid()}"
+    os.symlink(path, f"/root/{name}")
+    return name
 
 
 def _link(path: Path) -> str:
@@ -95,7 +100,7 @@ SPELLINGS = [_slash, _double, _home, _root_home, _link, _bind]
 @pytest.fixture
 def _no_link() -> Iterator[None]:
     yield
-    Path("/root/vms-by-home").unlink(missing_ok=True)
+    Path(f"/root/vms-by-home-{os.getpid()}").unlink(missing_ok=True)
 
 
 @pytest.mark.usefixtures("_no_link")

@@ -193,8 +193,8 @@ def test_what_vmtune_itself_changed_since_is_named_by_its_run(each: Each):
     ("call", "when"),
     [
         *(("mkdirat", when) for when in (1, 2)),
-        *(("fsync", when) for when in (10, 13, 17, 24, 29, 34)),
-        *(("fspick", 1), ("/^rename", 4), ("/^rename", 5)),
+        *(("fsync", when) for when in (12, 15, 19, 26, 31, 36)),
+        *(("fspick", 1), ("/^rename", 5), ("/^rename", 6)),
     ],
 )
 def test_a_run_that_was_cut_off_is_taken_back(each: Each, call: str, when: int):

@@ -85,7 +85,7 @@ def test_every_command_says_where_it_is(host: World, back: RolledBack):
         assert back.words in ran.err
     doctor = host.vmtune("doctor", "--json")
     assert doctor.code == 1
-    (row,) = (row for row in json.loads(doctor.out)["rows"] if row["code"] == "V519")
+    (row,) = (row for row in json.loads(doctor.out)["rows"] if row["code"] == "V114")
     assert row["health"] == "fail"
     assert back.words in row["text"]
     assert all("ioctl" not in each.out + each.err for each in (plan, status, explained, doctor))
@@ -102,6 +102,17 @@ def test_other_declarations(host: World, back: RolledBack):
         assert back.words in host.plan(expect=REFUSED).row("! ")
     host.nocow(back.path / "deeper" / "still")
     assert back.words in host.plan(expect=REFUSED).row("! nocow")
+
+
+@pytest.mark.parametrize("entry", [{"nocow": True}, {"compression": "none"}, {"subvolume": True}])
+def test_a_stub_below_a_declared_directory(host: World, back: RolledBack, entry: dict):
+    """What was in it is not below the directory any more, and a plan that is silent hides that."""
+    top = back.path.parent
+    host.declare(paths=[{"path": str(top), "existing": "rewrite", **entry}])
+    assert back.words in host.plan(expect=REFUSED if "subvolume" in entry else 2).out
+    host.apply(expect=LEFT if "subvolume" in entry else 0)
+    assert back.words in host.vmtune("status", "-v").out
+    assert back.words not in host.vmtune("defrag", str(top)).err
 
 
 def test_revert_of_what_was_done_before(host: World, back: RolledBack):

@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.config.load import load
@@ -295,8 +295,24 @@ def test_planning_changes_nothing(host, config):
     assert host == before
 
 
+NOCOW_TOP = replace(PLAIN, nocow=True)
+ZSTD_TOP = replace(PLAIN, compression="zstd")
+
+
+def one_top(top):
+    lines = dict.fromkeys(TARGETS, "defaults")
+    return Host({"/srv/vm": top}, {("", "compress"): ""}, lines, frozenset({"cron"}))
+
+
+def over_a_gap(top):
+    return f"version: 1\npaths: [{{path: /srv/vm, {top}}}, {{path: /srv/vm/a/b, nocow: true}}]\n"
+
+
 @QUICK
 @given(hosts(), configs())
+@example(one_top(NOCOW_TOP), over_a_gap("nocow: false"))
+@example(one_top(PLAIN), over_a_gap("nocow: true"))
+@example(one_top(ZSTD_TOP), over_a_gap("nocow: true"))
 def test_every_prefix_of_a_plan_is_a_safe_place_to_stop(host, config):
     """Cut off after any action, a new plan does the rest and comes to the same end."""
     plan = planned(host, config)

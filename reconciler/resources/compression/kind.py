@@ -61,17 +61,14 @@ class Spec:
     """The path is to be a subvolume of its own, made by the kind of that name."""
     apart: tuple[str, ...]
     """Paths below this one that are declared on their own."""
-    own: tuple[str, ...]
-    """Paths above this one that are to be subvolumes, and are made as such."""
-    around: tuple[str, ...]
-    """Paths above this one that are declared nocow."""
+    above: tuple[directory_place.Above, ...]
+    """What is declared of directories above this one: what is made below inherits it."""
 
 
 def parse(item: Item, items: Items) -> Spec | None:
     data = item.data
     if not data.get("compression"):
         return None
-    above = items.above(item.path)
     return Spec(
         item.name,
         item.path,
@@ -80,8 +77,7 @@ def parse(item: Item, items: Items) -> Spec | None:
         data.get("existing") == "rewrite",
         bool(data.get("subvolume")),
         tuple(other.path for other in items.below(item.path)),
-        tuple(other.path for other in above if other.data.get("subvolume")),
-        tuple(other.path for other in above if other.data.get("nocow")),
+        directory_place.declared_above(item, items),
     )
 
 
@@ -102,7 +98,7 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     if where.path != spec.path:
         yield Note(f"is {where.path}")
     if not spec.subvolume:
-        yield from directory_place.on_the_way(where, see, spec.around, spec.own)
+        yield from directory_place.on_the_way(where, see, spec.above)
     yield _directory(spec, where, have)
     yield Summary(_summary(spec))
     yield from _mounted(spec, where.path, see)
@@ -182,6 +178,7 @@ def _contents(spec: Spec, path: str, see: HostView) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V803")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
+    yield from locate.stubs_below(path, tree.stubs, see)
     if count := tree.nocow_directories:
         text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
         yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")

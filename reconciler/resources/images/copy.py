@@ -14,6 +14,7 @@ import os
 import queue
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
+from shlex import quote
 from threading import Barrier
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -435,5 +436,6 @@ def _quota(below: str) -> NoQuota:
         name = "its qgroup, or one above it"
     return NoQuota(
         f"the quota of its subvolume ({name}) has no space for its copy",
-        f"`btrfs qgroup show -re {below}` shows the limits: raise one with `btrfs qgroup limit`",
+        f"`btrfs qgroup show -re {quote(below)}` shows the limits: raise one with "
+        "`btrfs qgroup limit`",
     )

@@ -322,7 +322,11 @@ def _protected(file: CowFile) -> _Why:
     if file.obstacle == "sealed":
         return _Why("fs-verity seals it for good", "accept it with `existing: keep`", "V704")
     attribute = "i" if file.obstacle == "immutable" else "a"
-    return _Why(f"it is {file.obstacle}", f"chattr -{attribute} allows it", "V704")
+    return _Why(
+        f"it is {file.obstacle}",
+        f"take the attribute off (chattr -{attribute}), then apply again",
+        "V704",
+    )
 
 
 def _no_room(file: CowFile, host: Filesystem) -> _Why:

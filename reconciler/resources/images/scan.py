@@ -72,6 +72,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
         busy=proc_locks.busy_words(walk.busy),
+        stubs=tuple(sorted(walk.stubs)),
     )
 
 
@@ -353,6 +354,7 @@ def _survey_tree(walk: Walk, found: _Found) -> Tree:
         special=tuple(walk.special),
         special_count=walk.special_count,
         busy=proc_locks.busy_words(walk.busy),
+        stubs=tuple(sorted(walk.stubs)),
     )
 
 

@@ -67,8 +67,11 @@ def _is_fixed(path: str, extra: int) -> bool:
     return False
 
 
-def put(place: FstabOptions, have: str | None, want: str | None) -> None:
-    """Replace the options of that one line, after findmnt(8) found nothing new wrong with it."""
+def put(place: FstabOptions, have: str | None, want: str | None) -> str:
+    """Replace the options of that one line, after findmnt(8) found nothing new wrong with it.
+
+    Return why findmnt(8) could not judge the file, "" where it did.
+    """
     data = files.read(PATH) or b""
     found = [line for line in fstab.parse(data) if line.target == place.target]
     if len(found) != 1 or found[0].options != have or want is None:
@@ -78,10 +81,11 @@ def put(place: FstabOptions, have: str | None, want: str | None) -> None:
     except ValueError as error:
         raise HostError(f"{PATH}:{found[0].number}: {error}") from None
     _try(place.target, have or "", want)
-    _verify(data, new)
+    unverified = _verify(data, new)
     os.makedirs(os.path.dirname(BACKUP), mode=0o755, exist_ok=True)
     files.replace(BACKUP, data, mode=0o600)
     files.replace(PATH, new, expected=data)  # findmnt took its time: an editor may have saved
+    return unverified
 
 
 def _try(target: str, have: str, want: str) -> None:
@@ -103,18 +107,37 @@ def _try(target: str, have: str, want: str) -> None:
                 raise HostError(f"the kernel refuses {token}: {error.strerror}") from error
 
 
-def _verify(old: bytes, new: bytes) -> None:
-    """Errors of ``findmnt --verify`` before and after: old faults are not ours to judge."""
-    if not process.find("findmnt"):
-        return
-    after = _faults(new)
+def _verify(old: bytes, new: bytes) -> str:
+    """Compare the errors of ``findmnt --verify`` before and after: old ones are not ours to judge.
+
+    Return why it could not judge the new file, "" where it did. A findmnt that only the new file
+    ends by a signal judges it, too: Refused.
+    """
+    try:
+        after = _faults(new)
+    except HostError as untold:
+        if _is_judged(old):
+            raise HostError(f"{untold.message}, and of the old one it did not") from None
+        return untold.message
     before = _faults(old) if after else []
     if fresh := [fault for fault in after if fault not in before]:
         raise HostError(f"findmnt --verify finds fault with the new {PATH}: {'; '.join(fresh)}")
+    return ""
+
+
+def _is_judged(data: bytes) -> bool:
+    try:
+        _verified(data)
+    except HostError:
+        return False
+    return True
 
 
 def faults() -> tuple[tuple[str, str], ...]:
-    """Mount point and text of each error that findmnt(8) finds in the file as it is."""
+    """Mount point and text of each error that findmnt(8) finds in the file as it is.
+
+    Refused where findmnt did not come to an end: it is missing, it hangs, or a signal ended it.
+    """
     found, target = [], ""
     for line in _verified(files.read(PATH) or b"").splitlines():
         words = line.strip()
@@ -138,7 +161,11 @@ def _faults(data: bytes) -> list[str]:
 
 
 def _verified(data: bytes) -> str:
-    """All that findmnt has to say; 2.38 prints it on stdout, newer ones on stderr."""
+    """All that findmnt has to say; 2.38 prints it on stdout, newer ones on stderr.
+
+    Refused where it did not come to an end. It exits with 1 where it finds errors; util-linux
+    2.41.5 is ended by a signal by a line that is no entry.
+    """
     fd = os.memfd_create("fstab", 0)
     try:
         os.write(fd, data)
@@ -146,6 +173,10 @@ def _verified(data: bytes) -> str:
         done = process.run("findmnt", "--verify", "--tab-file", path)
     finally:
         os.close(fd)
+    if done.returncode < 0:
+        raise HostError(
+            f"findmnt --verify was ended by signal {-done.returncode} as it read {PATH}"
+        )
     return (done.stdout + done.stderr).replace(path, PATH)
 
 

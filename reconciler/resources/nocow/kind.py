@@ -46,12 +46,10 @@ class Spec:
     wanted: bool
     apart: tuple[str, ...]
     """Paths below this one that are declared on their own."""
-    around: tuple[str, ...]
-    """Paths above this one that are declared nocow: what is made below them inherits it."""
+    above: tuple[directory_place.Above, ...]
+    """What is declared of directories above this one: what is made below inherits it."""
     subvolume: bool
     """The path is to be a subvolume of its own, made by the kind of that name."""
-    own: tuple[str, ...]
-    """Paths above this one that are to be subvolumes, and are made as such."""
 
 
 def parse(item: Item, items: Items) -> Spec | None:
@@ -59,16 +57,14 @@ def parse(item: Item, items: Items) -> Spec | None:
     if data.get("compression") or "nocow" not in item.marks:
         return None  # one kind says what a directory's attributes should be
     below = (other.path for other in items.below(item.path))
-    above = items.above(item.path)
     return Spec(
         item.name,
         item.path,
         frozenset(data.get("allow", ())),
         data["nocow"],
         tuple(below),
-        tuple(other.path for other in above if other.data.get("nocow")),
+        directory_place.declared_above(item, items),
         bool(data.get("subvolume")),
-        tuple(other.path for other in above if other.data.get("subvolume")),
     )
 
 
@@ -84,7 +80,11 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
         yield ground
         return
     where, host = ground
-    if refusal := _standing_in_the_way(where) or _unsafe(spec, where.path, host, see):
+    if (
+        refusal := _standing_in_the_way(where)
+        or _zoned(spec, host)
+        or _unsafe(spec, where.path, host, see)
+    ):
         yield refusal
         return
     have = see(Directory(where.path))
@@ -100,7 +100,7 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     elif spec.wanted:
         yield from _since(spec, where.path, host, see)
     if not spec.subvolume:
-        yield from directory_place.on_the_way(where, see, spec.around, spec.own)
+        yield from directory_place.on_the_way(where, see, spec.above)
     yield from _directory(spec, where, have)
     if spec.wanted:
         yield from _contents(spec, see, Below(where.path, spec.apart))
@@ -118,6 +118,13 @@ def _standing_in_the_way(where: Location) -> Refusal | None:
             "V105",
         )
     return None
+
+
+def _zoned(spec: Spec, host: Filesystem) -> Refusal | None:
+    if not (spec.wanted and host.zoned):
+        return None
+    hint = "leave `nocow: true` out here, or keep the images on another filesystem"
+    return Refusal(limits.ZONED, hint, "V117")
 
 
 def _unsafe(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
@@ -241,6 +248,7 @@ def _contents(spec: Spec, see: HostView, below: Below) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V106")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
+    yield from locate.stubs_below(below.path, tree.stubs, see)
     held = limits.leased_findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
         subject = f"{spec.name}/{name}".rstrip("/")

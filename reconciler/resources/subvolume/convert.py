@@ -14,7 +14,7 @@ from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.engine.subvolume import MOST_ENTRIES
 from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME
-from reconciler.linux import btrfs, files, in_use, inode, lease, subvolumes, syscalls
+from reconciler.linux import btrfs, files, in_use, inode, lease, selinux, subvolumes, syscalls
 from reconciler.resources.subvolume import clone_tree, inventory, remove_old
 from reconciler.resources.subvolume.remove_old import Watched
 
@@ -59,6 +59,7 @@ def _make(place: Subvolume) -> None:
             if stat.S_IMODE(os.fstat(fd).st_mode) != place.mode:
                 os.fchmod(fd, place.mode)
             inode.clear_compression(fd)  # inherited from the subvolume that it is in
+            selinux.relabel(fd, place.path)
             os.fsync(fd)
         os.fsync(within)
 

@@ -48,6 +48,8 @@ class Survey:
     """The inode number of each folder."""
     count: int = 0
     subvolumes: list[str] = field(default_factory=list)
+    """Those in it, and empty stubs of some: none of them can come along."""
+    stubs: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
 
     def every(self) -> Iterator[tuple[str, Entry]]:
@@ -126,6 +128,8 @@ def _look(fd: int, folder: str, found: Survey) -> list[str]:
         found.count += 1
         if status.st_dev != found.device or status.st_ino == _STUB:
             found.subvolumes.append(path)
+            if status.st_ino == _STUB:
+                found.stubs.append(path)
             continue
         entries[name] = _entry(status)
         if stat.S_ISDIR(status.st_mode):
@@ -159,7 +163,7 @@ def contents(path: str, mounts: Sequence[mountinfo.Mount], seen: Look) -> Conten
     who = seen.who(_inodes(found))
     return Contents(
         found.count,
-        tuple(found.subvolumes),
+        tuple(path for path in found.subvolumes if path not in found.stubs),
         tuple(m.target.removeprefix(f"{path}/") for m in mounts if m.target.startswith(f"{path}/")),
         shown,
         tuple(found.outside()),
@@ -175,6 +179,7 @@ def contents(path: str, mounts: Sequence[mountinfo.Mount], seen: Look) -> Conten
         os.geteuid() == 0,
         _left(path, found.numbers[""]),
         any(mount.target == path for mount in mounts),
+        tuple(found.stubs),
     )
 
 

@@ -13,6 +13,13 @@ which nothing can be made. A subvolume at the top level of the filesystem surviv
 line of its own in /etc/fstab (subvol=...), which mounts it at the path whatever is around it. To
 make one: mount the top level (mount -o subvolid=5), `btrfs subvolume create` there, move the
 images, and add the line.
+
+Backups that stay on one filesystem (borg and restic with --one-file-system, rsync -x, tar
+--one-file-system) take a subvolume for another filesystem, and leave it out without a word. So do
+backups of a snapshot of what is around it. Name the subvolume to them.
+
+A new subvolume inherits neither nocow nor a compression property nor a default ACL from the
+directory it is made in. A directory that is turned into one keeps what it had.
 """
 
 from __future__ import annotations
@@ -23,9 +30,18 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
-from reconciler.facts import limits, locate
+from reconciler.facts import limits, locate, stub
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
-from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED, Locate, SnapshotsOf
+from reconciler.facts.host import (
+    DIRECTORY,
+    MISSING,
+    SUBVOLUME,
+    UNFINISHED,
+    DefaultAcl,
+    Locate,
+    SnapshotsOf,
+    StubOf,
+)
 from reconciler.formats.sizes import binary, counted
 from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass
@@ -55,10 +71,10 @@ class Spec:
 
     path: str
     wanted: bool
-    nocow: tuple[str, ...]
-    """Paths above this one that are declared nocow: what is made below them inherits it."""
-    own: tuple[str, ...]
-    """Paths above this one that are to be subvolumes too, and are made as such."""
+    above: tuple[directory_place.Above, ...]
+    """What is declared of directories above this one: what is made below inherits it."""
+    decides: bool
+    """The entry itself says whether the directory is nocow, or has a compression property."""
     rewrites: bool
     """Whether the entry has its images written anew, which gives them new files."""
 
@@ -66,12 +82,11 @@ class Spec:
 def parse(item: Item, items: Items) -> Spec | None:
     if "subvolume" not in item.marks:
         return None
-    above = items.above(item.path)
     return Spec(
         item.path,
         item.data["subvolume"],
-        tuple(other.path for other in above if other.data.get("nocow")),
-        tuple(other.path for other in above if other.data.get("subvolume")),
+        directory_place.declared_above(item, items),
+        "nocow" in item.marks or bool(item.data.get("compression")),
         _rewrites(item.data),
     )
 
@@ -107,11 +122,14 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
         return
     if where.path != spec.path:
         yield Note(f"is {where.path}")
-    yield from directory_place.on_the_way(where, see, spec.nocow, spec.own)
+    yield from directory_place.on_the_way(where, see, spec.above)
     yield Desired(place, SUBVOLUME)
     yield from _told(where, have, see)
+    if have == MISSING:
+        yield from _not_inherited(spec, where, see)
     if have in {MISSING, DIRECTORY}:
         yield Note(_LEFT_BEHIND, "V621")
+        yield Note(_NOT_BACKED_UP, "V623")
         yield from _limits(host)
 
 
@@ -150,6 +168,44 @@ _LEFT_BEHIND = (
     "subvolume at the top level with its own line in /etc/fstab (subvol=...) stays where it is"
 )
 
+_NOT_BACKED_UP = (
+    "backups that stay on one filesystem (borg, restic, rsync -x, tar --one-file-system) and "
+    "backups of snapshots of what is around it will no longer contain it: name it to them"
+)
+
+
+def _not_inherited(spec: Spec, where: Location, see: HostView) -> Iterator[Note]:
+    """What a directory made there would inherit, and a new subvolume does not."""
+    top = where.missing[0].rpartition("/")[0] or "/"
+    above = {each.path for each in spec.above if each.subvolume}
+    if not above.intersection(where.missing) and see.maybe(DefaultAcl(top)):
+        text = f"{top} has a default ACL; a new subvolume does not inherit that"
+        yield Note(f"{text}: set it again with `setfacl -d`", "V624")
+    if spec.decides:
+        return
+    around = directory_place.inherited(where, see, spec.above)[""]
+    if around is None:
+        text = "whether the directory around it is nocow, or has compression, is not readable"
+        yield Note(f"{text}; a new subvolume inherits neither", "V624")
+    elif around.nocow:
+        yield Note(
+            "a directory made here would inherit nocow; a new subvolume does not, so its files "
+            "will be copy-on-write: `nocow: true` in this entry makes it nocow",
+            "V624",
+        )
+    elif around.compression:
+        yield Note(
+            f"a directory made here would inherit compression {around.compression}; a new "
+            f"subvolume does not: `compression: {_declarable(around.compression)}` in this entry "
+            "sets it",
+            "V624",
+        )
+
+
+def _declarable(compression: str) -> str:
+    """Return the word of the configuration for the setting of a directory."""
+    return {"c": "zlib", "m": "none"}.get(compression, compression)
+
 
 def _limits(host: Filesystem) -> Iterator[Note]:
     """Quotas of the subvolume around it, which a new one is outside of."""
@@ -182,6 +238,7 @@ def _refused(
     inside = see(ContentsOf(where.path))
     return (
         _left(where, inside)
+        or _stub_inside(where, inside, see)
         or _fixed(inside)
         or _kept_from(inside)
         or _short(inside, host)
@@ -202,6 +259,14 @@ def _left(where: Location, inside: Contents) -> Refusal | None:
         f"btrfs subvolume delete {quote(inside.left)}",
         "V614",
     )
+
+
+def _stub_inside(where: Location, inside: Contents, see: HostView) -> Refusal | None:
+    """Say of an empty stub in the directory where its subvolume is: a stub cannot come along."""
+    if not inside.stubs:
+        return None
+    place = f"{where.path}/{inside.stubs[0]}"
+    return stub.refusal(place, see.maybe(StubOf(place)))
 
 
 def _fixed(inside: Contents) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -349,6 +350,46 @@ def test_root_obeys_no_file_of_someone_else(write):
     done = vmtune("--config", path, "plan")
     assert done.returncode == 1
     assert "belongs to another user (uid 1000)" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "doctor"])
+def test_of_many_problems_the_first_are_told_and_the_rest_is_counted(write, command):
+    path = write("vmtune.yaml", "version: 1\n" + "quiet: []\n" * 3000)
+    done = vmtune("--config", path, command)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) <= 2 * 20 + 1
+    assert lines[0].startswith(f"{path}:3:1: ")
+    assert lines[-1].startswith("and 2,9")
+    assert lines[-1].endswith(" more problems: mend these first")
+    whole = vmtune("--config", path, command, "--json") if command != "validate" else None
+    assert not whole or len(json.loads(whole.stdout)["problems"]) > 2900
+
+
+@as_root_only
+@pytest.mark.parametrize("wrong", ["owner", "mode"])
+def test_the_remedy_is_a_command_that_works(write, wrong):
+    """As it is printed, also for a name that a shell would take apart."""
+    path = write("my machines' vmtune.yaml")
+    if wrong == "owner":
+        os.chown(path, 1000, 1000)
+    else:
+        path.chmod(0o666)
+    done = vmtune("--config", path, "plan")
+    remedy = done.stderr.splitlines()[-1].strip()
+    subprocess.run(["/bin/sh", "-ec", remedy], check=True)
+    assert vmtune("--config", path, "plan").returncode == 0
+
+
+@as_root_only
+def test_a_folder_of_someone_else_is_not_given_to_root(write, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    path = write("theirs/vmtune.yaml")
+    os.chown(folder, 1000, 1000)
+    done = vmtune("--config", path, "plan")
+    assert f"{folder} belongs to another user" in done.stderr
+    assert "such as /etc/vmtune" in done.stderr
 
 
 # --- As an ordinary user ---

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from reconciler.engine.last_applied import Seen
+from reconciler.engine.last_applied import Before, Seen
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
 from reconciler.facts.host import Layout, Layouts, ServiceRun
@@ -45,12 +45,15 @@ def effect_of(case: dict[str, Any]) -> Effect:
             ScheduleRuns(**{**data, "run": ServiceRun(**data.get("run", {}))})
             for data in case.get("schedules", ())
         ),
-        {
-            Layout(f"{paths[0].path}/{name}", 0).key: Seen("", 0, 0, nocow=False, fragments=count,
-                                                           compressed=0, shared=0)
-            for name, count in case.get("before", {}).items()
-        },
-    )  # fmt: skip
+        Before(
+            {
+                Layout(f"{paths[0].path}/{name}", 0).key(b""): Seen(
+                    "", 0, 0, nocow=False, fragments=count, compressed=0, shared=0
+                )
+                for name, count in case.get("before", {}).items()
+            }
+        ),
+    )
 
 
 def _path(data: dict[str, Any]) -> PathEffect:

@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 
 from reconciler.config.load import load
+from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
 from reconciler.facts import boot_order
@@ -86,6 +87,8 @@ _ORDINARY: dict[type[Fact[Any]], Any] = {
     facts.MountUnits: (),
     facts.SubvolumeAt: facts.SystemSubvolume(256, is_snapshot=False),
     facts.KernelCommandLine: "ro quiet",
+    facts.DefaultAcl: False,
+    discovery.LabelOf: None,
 }
 """What a host answers where a case says nothing else."""
 

@@ -1,0 +1,125 @@
+"""The SELinux label that the policy has for a path, and giving it to a new directory.
+
+The kernel labels what is made by rules of its own: a new directory gets the type of the directory
+that it is made in, a new subvolume none (unlabeled_t), and both hand it on. The policy has a label
+for each path (selinux_file_contexts(5)); restorecon(8) sets it by hand. libselinux knows the
+policy; it is there wherever SELinux is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import contextmanager
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_ON = "/sys/fs/selinux/enforce"
+"""There where a policy is loaded (selinux(8)): enforcing, or only permissive."""
+
+_ATTRIBUTE = "security.selinux"
+
+_FILE = 0  # SELABEL_CTX_FILE (selinux/label.h)
+
+
+def enabled() -> bool:
+    """Whether the kernel goes by labels."""
+    return os.path.exists(_ON)
+
+
+def relabel(fd: int, path: str) -> None:
+    """Give a directory that was just made the label that the policy has for its path.
+
+    Refused where it cannot be given; nothing is done without SELinux, or where the mount has one
+    label for all (mount option context=).
+    """
+    if not enabled():
+        return
+    want, have = by_policy(path), of(fd)
+    if not want or type_of(want) == type_of(have):
+        return
+    try:
+        os.setxattr(fd, _ATTRIBUTE, want.encode() + b"\0")
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return
+        raise HostError(
+            f"{path} is made, but cannot get its SELinux label {want}: {error.strerror}",
+            f"restorecon -v {quote(path)}",
+        ) from None
+
+
+def of(fd: int) -> str:
+    """The label as the kernel tells it; "" where there is none."""
+    try:
+        return os.getxattr(fd, _ATTRIBUTE).rstrip(b"\0").decode("ascii", "replace")
+    except OSError as error:
+        if error.errno in {errno.ENODATA, errno.EOPNOTSUPP}:
+            return ""
+        raise
+
+
+def type_of(label: str) -> str:
+    """The type, which the policy goes by: the third part of user:role:type:level."""
+    return [*label.split(":"), "", ""][2]
+
+
+def by_policy(path: str) -> str:
+    """The label that the policy has for a directory; "" where it has none, or nobody can ask it."""
+    with _policy() as (library, handle):
+        found = ctypes.c_char_p()
+        if not handle or library.selabel_lookup_raw(
+            handle, ctypes.byref(found), os.fsencode(path), stat.S_IFDIR
+        ):
+            return ""
+        label = (found.value or b"").decode("ascii", "replace")
+        library.freecon(found)
+    return "" if label == "<<none>>" else label
+
+
+def is_customizable(label: str) -> bool:
+    """Whether an administrator may give it by hand, so that restorecon leaves it as it is."""
+    library = _library()
+    return library is not None and library.is_context_customizable(label.encode()) == 1
+
+
+@contextmanager
+def _policy() -> Iterator[tuple[ctypes.CDLL, int | None]]:
+    """The library with a handle on the policy's labels of files (selabel_open(3)); else None."""
+    library = _library()
+    if library is None:
+        yield ctypes.CDLL(None), None
+        return
+    handle = library.selabel_open(_FILE, None, 0)
+    try:
+        yield library, handle
+    finally:
+        if handle:
+            library.selabel_close(handle)
+
+
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL("libselinux.so.1")
+    except OSError:
+        return None
+    library.selabel_open.restype = ctypes.c_void_p
+    library.selabel_open.argtypes = [ctypes.c_uint, ctypes.c_void_p, ctypes.c_uint]
+    library.selabel_lookup_raw.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(ctypes.c_char_p),
+        ctypes.c_char_p,
+        ctypes.c_int,
+    ]
+    library.selabel_close.argtypes = [ctypes.c_void_p]
+    library.freecon.argtypes = [ctypes.c_char_p]
+    library.is_context_customizable.argtypes = [ctypes.c_char_p]
+    return library
