@@ -258,6 +258,7 @@ boot, or it cannot be told which mount will be the first: see V207 for who decid
 
 V527 /etc/fstab cannot be replaced by a new file, so each `mounts` entry that would change a line is
 refused: see V210.
+
 V535 snapper or Timeshift looks after the subvolume around this one. A rollback puts a snapshot in
 its place. What is a subvolume inside is in no snapshot: it stays in the old one, and an empty stub
 takes its place (V114). So the machines do not start after a rollback, and who clears the old one
