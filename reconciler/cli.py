@@ -159,7 +159,7 @@ def init(chosen: Chosen, output: str | None) -> int:
     """Print a vmtune.yaml for what this host has.
 
     Finds Btrfs filesystems, libvirt pools and domains, GNOME Boxes, quickemu,
-    image files in the usual places, snapshot tools and hand-made cron lines.
+    image files in the usual places, snapshot tools and other jobs that defragment.
     Says for each what was found, what is suggested, why, and at what price.
     """
     from reconciler.commands import init  # noqa: PLC0415
@@ -379,9 +379,13 @@ def completion(chosen: Chosen, shell: str) -> int:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=_files)
 @click.option("--allow", metavar="RISK", multiple=True, type=click.Choice(["snapshots"]),
               help="`snapshots`: also files that snapshots or clones share.")  # fmt: skip
+@click.option("--scheduled", is_flag=True,
+              help="For a timer: what is shared is left, and that is no failure.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.pass_obj
-def defrag(chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...]) -> int:
+def defrag(
+    chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...], *, scheduled: bool
+) -> int:
     """Defragment the files below PATH, or one image, now.
 
     As `btrfs filesystem defragment -r` does, also while a machine runs, but with
@@ -390,11 +394,12 @@ def defrag(chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...]) -> in
 
     Works as you: what only root may write to is named. Nothing is journalled,
     since there is nothing to take back. What is scheduled under `defrag:` is done
-    by btrfs-progs: root's timer runs no program out of a home.
+    by this command where root owns the installation of vmtune, else by btrfs-progs:
+    root's timer runs no program out of a home.
     """
     from reconciler.commands import defrag  # noqa: PLC0415 - each pays for itself
 
-    return defrag.run(chosen.terminal, paths, allow)
+    return defrag.run(chosen.terminal, paths, allow, is_scheduled=scheduled)
 
 
 @cli.command()

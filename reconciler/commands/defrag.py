@@ -15,6 +15,7 @@ from reconciler.linux import machine
 from reconciler.report import defrag as defrag_report
 from reconciler.report.progress import duration
 from reconciler.resources.defrag.now import Work, look, place
+from reconciler.resources.defrag.ranges import SHARED
 from reconciler.value import replace
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ if TYPE_CHECKING:
 FORMAT = "vmtune.defrag/1"
 
 
-def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
-    """0 when all is as good as can be, 1 when some is left, 6 when some could not be seen."""
+def run(
+    terminal: Terminal, paths: Sequence[str], allow: Sequence[str], *, is_scheduled: bool = False
+) -> int:
+    """Return 0 when all is as good as can be, 1 when some is left, 6 when some is not to be seen.
+
+    ``is_scheduled``: what is shared, or held by somebody at that moment, is named and left, and no
+    failure: the next run comes.
+    """
     allowed = "snapshots" in allow
 
     def command() -> int:
@@ -40,7 +47,7 @@ def run(terminal: Terminal, paths: Sequence[str], allow: Sequence[str]) -> int:
             for line in defrag_report.found(each, terminal.width):
                 terminal.say(line)
         _fits(places, found)
-        return _done(terminal, places, found, allowed)
+        return _done(terminal, places, found, allowed, is_scheduled)
 
     return guarded(terminal, command)
 
@@ -59,7 +66,11 @@ def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
 
 
 def _done(
-    terminal: Terminal, places: Sequence[Place], found: Sequence[Found], allowed: bool
+    terminal: Terminal,
+    places: Sequence[Place],
+    found: Sequence[Found],
+    allowed: bool,
+    is_scheduled: bool,
 ) -> int:
     since = time.monotonic()
     going = ProgressView(replace(terminal, lenient=True))
@@ -77,9 +88,11 @@ def _done(
     if interrupt.asked:
         terminal.complain("interrupted", "what was done stays; running it again goes on from there")
         return exit_codes.INTERRUPTED
-    if any(of.left or end.left for of, end in zip(found, outcomes, strict=True)):
+    left = (each for of, end in zip(found, outcomes, strict=True) for each in (*of.left, *end.left))
+    if any(each.why != SHARED or not is_scheduled for each in left):
         return exit_codes.ERROR
-    return exit_codes.UNSEEN if any(each.unseen.count for each in found) else exit_codes.DONE
+    is_hidden = any(each.unseen.count for each in found) and not is_scheduled
+    return exit_codes.UNSEEN if is_hidden else exit_codes.DONE
 
 
 def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:

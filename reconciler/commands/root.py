@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import site
-import sys
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.errors import HostError
-from reconciler.linux import process, trusted_input, users
+from reconciler.linux import installation, process, trusted_input, users
 from reconciler.value import replace
 
 if TYPE_CHECKING:
@@ -125,19 +123,7 @@ def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[s
 
 
 def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
-    """Call the same vmtune again, by path: sudo looks for names only in its own folders.
-
-    -I keeps root from importing anything out of the current directory or the
-    caller's own packages, -B from leaving compiled files among them.
-    """
+    """Call the same vmtune again, with the configuration and the host of this one."""
     here = [] if host == trusted_input.short_hostname() else ["--host", host]
     named = ["--config", path] if path else []
-    return [sys.executable, "-IB", *_module(), *named, *here, *words]
-
-
-def _module() -> list[str]:
-    """By name where -I finds it; a checkout, or what pip put into a home, only by its path."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if os.path.dirname(package) in site.getsitepackages():
-        return ["-m", "reconciler"]
-    return [os.path.join(package, "__main__.py")]
+    return [*installation.command(), *named, *here, *words]

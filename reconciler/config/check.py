@@ -81,7 +81,7 @@ def _other_version(document: Node) -> ConfigError | None:
 def _cut(error: ValidationError) -> Path | None:
     """Return the part of the document that the error makes unusable."""
     whole_is_usable = ("additionalProperties", "required")
-    if error.validator in whole_is_usable or _is_name(error):
+    if error.validator in whole_is_usable or _is_name(error) or _is_schedule(error):
         return None
     return tuple(error.absolute_path)
 
@@ -90,10 +90,15 @@ def _is_name(error: ValidationError) -> bool:
     return "propertyNames" in error.absolute_schema_path
 
 
+def _is_schedule(error: ValidationError) -> bool:
+    """Whether it is about a schedule's text: ``schedule_problem`` says which field is wrong."""
+    return error.validator == "pattern" and "schedule" in error.absolute_path
+
+
 def _problems(error: ValidationError, document: Node) -> Iterator[ConfigError]:
     node = document.at(tuple(error.absolute_path))
-    if error.instance is None or node.value is None:
-        return  # reported where the text was read
+    if error.instance is None or node.value is None or _is_schedule(error):
+        return  # reported where the text was read, and each schedule where it is understood
     if error.validator == "additionalProperties":
         yield from _unknown_keys(error, node)
     elif error.validator == "required":
@@ -171,7 +176,7 @@ def either(words: Iterable[Any]) -> str:
 def complaint(error: ValidationError) -> tuple[str, str]:
     """Message and hint for an error about a value."""
     label, found = _label(error), describe(error.instance)
-    kind = "pattern" if "pattern" in schema_of(error) else str(error.validator)
+    kind = "pattern" if "patternErrorMessage" in schema_of(error) else str(error.validator)
     if kind in _WHOLE:
         return _WHOLE[kind](error, label)
     return f"{label}expected {_expected(error)}, found {found}", _hint(error)

@@ -254,7 +254,7 @@ def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> I
 def _raid(nocow: Sequence[Subject]) -> Iterator[Row]:
     rows = [
         Row(
-            Health.WARN,
+            Health.FAIL if subject.declared else Health.WARN,
             subject.name,
             f"nocow on {subject.state.redundant}: errors on one copy are not healed",
             "V506",
@@ -271,7 +271,7 @@ def _raid(nocow: Sequence[Subject]) -> Iterator[Row]:
 def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
     rows = [
         Row(
-            Health.WARN,
+            Health.FAIL if subject.declared and not subject.becomes else Health.WARN,
             subject.name,
             f"{'; '.join(subject.state.snapshots)}: its images fragment all the same",
             "V507",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.discovery import check_boot, check_labels, check_rollback, checks
+from reconciler.discovery import check_boot, check_jobs, check_labels, check_rollback, checks
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.facts.advice import ASK_ROOT
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
-    """The host, then /etc/fstab, then the images."""
+    """The host, then /etc/fstab, then the images and who else works on them."""
     found = filesystems(see)
     rows = (
         *checks.check_host(subjects, see),
@@ -26,6 +26,7 @@ def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
         *checks.check_images(subjects, found, see),
         *check_rollback.check(subjects, see),
         *check_labels.check(subjects, see),
+        *check_jobs.check(subjects, see),
     )
     if not see(WhoAsks()).is_root:
         return rows

@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be."""
+    """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be.
+
+    ``declared``: it is declared nocow, so the plan refuses each risk that is not allowed.
+    ``becomes``: it is declared a subvolume and is none yet, so it leaves the snapshots around it.
+    """
 
     name: str
     state: State
     is_nocow: bool
     allow: frozenset[str]
     declared: bool
+    becomes: bool = False
     existing: str = ""
     """What is declared about files that have data: report, keep or rewrite."""
 
@@ -50,6 +55,8 @@ class Subjects:
     schedulers: frozenset[str] = frozenset()
     mounts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Declared mount points, each with the options that are to be written."""
+    defragmented: frozenset[str] = frozenset()
+    """Paths that are declared under ``defrag``, with every link resolved."""
 
 
 def declared(items: Sequence[Item], see: HostView) -> Subjects:
@@ -69,14 +76,17 @@ def declared(items: Sequence[Item], see: HostView) -> Subjects:
             state,
             _is_nocow(state, data),
             frozenset(data.get("allow", ())),
-            declared=True,
+            declared=bool(data.get("nocow")),
+            becomes=bool(data.get("subvolume")) and not state.is_subvolume,
             existing=data.get("existing", ""),
         )
         for name, path, data in looked
         for state in _state(name, Candidate(path, ()), see, unseen)
     ]
     schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
-    return Subjects(tuple(found), tuple(unseen), stubs, schedulers, tuple(_mounts(items)))
+    places = (see.maybe(Locate(item.path)) for item in defrag)
+    real = frozenset(where.path for where in places if where)
+    return Subjects(tuple(found), tuple(unseen), stubs, schedulers, tuple(_mounts(items)), real)
 
 
 def _mounts(items: Sequence[Item]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -12,8 +12,8 @@ from reconciler.discovery.candidates import candidates, looked_in, unread
 from reconciler.discovery.facts import SESSION, SYSTEM, LibvirtOf, SnapshotTools, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.facts.advice import Entry, Remark, Suggestion
-from reconciler.facts.host import FilesystemOf, ForeignJobs, HiddenCrontabs, Locate
-from reconciler.formats import calendar, shell
+from reconciler.facts.host import CalendarRuns, FilesystemOf, ForeignJobs, HiddenCrontabs, Locate
+from reconciler.formats import calendar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -73,16 +73,16 @@ def _unread(see: HostView) -> Iterator[str]:
 _WEEKLY = "Sun 03:00"
 
 _USELESS = (
-    "take that line out: nocow files that no snapshot shares stay in one piece, so there is "
-    "nothing for it to do (vmtune explain V309)"
+    "nocow files that no snapshot shares stay in one piece, so there is nothing for it to do "
+    "(vmtune explain V309)"
 )
 
 _MOVE = (
-    "to have vmtune do it, take that line out and this one in: it then runs at idle priority, "
-    "on mains power, and catches up on what was missed"
+    "a run of vmtune's leaves what snapshots share, is on idle priority and on mains power, and "
+    "catches up on what was missed"
 )
 
-_PRICE = "defragmenting copies what snapshots and clones share, and guests write slower meanwhile"
+_PRICE = "guests write slower while a run goes on"
 
 
 def suggest_schedules(nocow: Collection[str], see: HostView) -> Iterator[Entry | Remark]:
@@ -90,7 +90,9 @@ def suggest_schedules(nocow: Collection[str], see: HostView) -> Iterator[Entry |
     seen: set[str] = set()
     home = see(WhoAsks()).home
     for job in see.maybe(ForeignJobs()) or ():
-        for path in shell.defragmented(job.job.command, job.home):
+        if not job.paths:
+            yield Remark("apart", f"{_line(job)}: what it defragments only its shell can tell")
+        for path in job.paths:
             where, host = see.maybe(Locate(path)), see.maybe(FilesystemOf(path))
             real = where.path if where else path
             if host and host.type != "btrfs":
@@ -99,23 +101,29 @@ def suggest_schedules(nocow: Collection[str], see: HostView) -> Iterator[Entry |
                 yield Remark("apart", f"{_line(job)}: {path} {unfit}")
             elif real not in seen:
                 seen.add(real)
-                useless = Remark("apart", f"{_line(job)}: {_USELESS}")
-                yield useless if real in nocow else _entry(job, tilde(real, home))
+                useless = Remark("apart", f"{_line(job)}: {job.stop}: {_USELESS}")
+                yield useless if real in nocow else _entry(job, tilde(real, home), see)
 
 
 def _line(job: ForeignJob) -> str:
-    return f"{job.file}:{job.job.number}: {job.job.schedule} {job.job.command}"
+    return f"{job.name}: {job.schedule} {job.command}"
 
 
-def _entry(job: ForeignJob, shown: str) -> Entry:
-    schedule = job.job.schedule
-    try:
-        calendar.parse(schedule)
-    except ValueError:  # @reboot, or what only this cron reads
-        schedule = _WEEKLY
+def _entry(job: ForeignJob, shown: str, see: HostView) -> Entry:
+    schedule = job.schedule if _is_schedule(job.schedule, see) else _WEEKLY
     remarks = (
         Remark("found", _line(job)),
-        Remark("suggest", _MOVE),
+        Remark("suggest", f"to have vmtune do it, {job.stop}, and put this in: {_MOVE}"),
         Remark("price", _PRICE),
     )
     return Entry("defrag", {"path": shown, "schedule": schedule}, remarks, active=False)
+
+
+def _is_schedule(text: str, see: HostView) -> bool:
+    """Whether it can be declared: not @reboot, nor what only this scheduler reads."""
+    try:
+        found = calendar.parse(text)
+    except ValueError:
+        return False
+    runs = None if found.is_cron else see.maybe(CalendarRuns(found.on_calendar))
+    return found.is_cron or bool(runs and runs.next)

@@ -21,9 +21,6 @@ V = TypeVar("V")
 WAITS = "V211"
 """The code of a note that says what does not take effect while the filesystem stays mounted."""
 
-AFTER_IMAGES = "V410"
-"""The code of a note that says that a row is done only once images were rewritten."""
-
 
 @dataclass(frozen=True, slots=True)
 class Desired(Generic[V]):

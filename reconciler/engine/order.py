@@ -1,6 +1,6 @@
 """The order in which places are put, and which actions need which others.
 
-An action that failed keeps back what needs it, and nothing else. Four rules say what needs it
+An action that failed keeps back what needs it, and nothing else. Three rules say what needs it
 (docs/design.md, "One failure stays one"):
 
 1. Within one row of the plan, what is done later needs what is done before it:
@@ -10,14 +10,13 @@ An action that failed keeps back what needs it, and nothing else. Four rules say
    turns it into a subvolume. What else is done to the same directory needs the
    action on its attributes.  A directory can only go once what is in it has gone.
 3. A timer is switched on only after systemd has read its unit files.
-4. A row with a note that it waits for the images (AFTER_IMAGES) needs them rewritten.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import AFTER_IMAGES, WAITS, Notify
+from reconciler.engine.model import WAITS, Notify
 from reconciler.engine.place import is_at_or_below
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import Schedulers
@@ -73,12 +72,6 @@ class Needs:
     def __init__(self, changes: Sequence[Change]) -> None:
         rows = [change for change in changes if change.swaps]
         self._rows = [frozenset(swap.place for swap in row.swaps) for row in rows]
-        self._waiting = {
-            place
-            for row, places in zip(rows, self._rows, strict=True)
-            if any(note.code == AFTER_IMAGES for note in row.notes)
-            for place in places
-        }
 
     def missing(self, action: Action, lost: Iterable[Action]) -> Action | None:
         """Find the first of the actions ``lost`` (failed, or not done) that ``action`` needs."""
@@ -89,8 +82,6 @@ class Needs:
             return False  # to read unit files again does no harm, whichever were written
         if isinstance(lost, Notify):
             return action.place.uses_loaded_units and action.want != action.place.nothing
-        if lost.place.rewrites and action.place in self._waiting:
-            return True
         return self._in_one_row(action, lost) or _on_the_ground(action, lost)
 
     def _in_one_row(self, action: Swap, lost: Swap) -> bool:

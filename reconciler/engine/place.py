@@ -49,8 +49,6 @@ class Place(Fact[V], ABC):
     """It is a directory, or tells of what lies in one, and has a ``path``."""
     is_ground: ClassVar[bool] = False
     """Its ``path`` is a directory, which is made and removed with the place."""
-    rewrites: ClassVar[bool] = False
-    """To put it writes images anew: a row with AFTER_IMAGES needs it."""
     uses_loaded_units: ClassVar[bool] = False
     """systemd must have read unit files before it is switched on."""
     nothing: ClassVar[Any] = None

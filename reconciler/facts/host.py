@@ -13,7 +13,6 @@ from reconciler.value import dataclass, field
 if TYPE_CHECKING:
     from reconciler.facts.boot_order import MountUnit
     from reconciler.facts.limits import Condition
-    from reconciler.formats.crontab import Job
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
 
@@ -297,6 +296,14 @@ class Program(Fact[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnCommand(Fact[tuple[str, ...]]):
+    """Tell how root starts this vmtune, as a program and its arguments.
+
+    () where somebody else than root could change what that runs, as in a home.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Elapse:
     """What systemd makes of OnCalendar expressions: an error, or the next run in words."""
 
@@ -318,16 +325,27 @@ class CronRuns(Fact[str]):
 
 @dataclass(frozen=True, slots=True)
 class ForeignJob:
-    """A line of a crontab that vmtune did not write."""
+    """A job that defragments regularly, and that vmtune did not make.
 
-    file: str
-    job: Job
-    home: str
+    ``name`` says where it stands: "/etc/crontab:3", "vm-defrag.timer". ``schedule`` is as it is
+    written there, ``command`` what is run, in words. ``paths`` are absolute, as they are written;
+    none where only a shell can tell them. ``stop`` says how a person ends the job.
+    """
+
+    name: str
+    schedule: str
+    command: str
+    paths: tuple[str, ...]
+    stop: str
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignJobs(Fact[tuple[ForeignJob, ...]]):
-    """/etc/crontab, /etc/cron.d and the crontabs of users, without vmtune's own."""
+    """Look for jobs that defragment, and that vmtune did not make.
+
+    In crontabs, anacrontab and the directories of run-parts(8), timers of systemd, and the
+    configuration of btrfsmaintenance.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,9 +460,9 @@ class ServiceRun:
     """The last run of a service that a timer starts, and the timer's next one.
 
     Times are in words, in local time, "" where there is none. ``result`` is
-    systemd's: "success", "exit-code", "signal", "timeout"; "running" while it
-    runs, "skipped" where a condition was not met, "" where systemd does not know
-    (it forgets at a reboot). ``status`` is the exit code, or the signal's number.
+    systemd's: "success", "exit-code", "signal", "timeout"; "exec-condition" where data was shared;
+    "running" while it runs, "skipped" where a condition was not met, "" where systemd does not
+    know (it forgets at a reboot). ``status`` is the exit code, or the signal's number.
     """
 
     last: str = ""

@@ -38,6 +38,8 @@ _USER_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>)(?P<command>.+)", re.DOT
 
 _SYSTEM_LINE = re.compile(rf"[ \t]*{_TIME}[ \t]+(?P<user>\S+)[ \t]+(?P<command>.+)", re.DOTALL)
 
+_ANACRON = re.compile(r"[ \t]*(?P<period>\d+|@\w+)[ \t]+\d+[ \t]+\S+[ \t]+(?P<command>.+)")
+
 _PERCENT = re.compile(r"\\(?P<escaped>[%\\])|(?P<end>%.*)", re.DOTALL)
 
 
@@ -57,15 +59,21 @@ class Job:
 
 
 def file(comment: str, schedules: Sequence[str], user: str, argv: Sequence[str]) -> bytes:
-    """A whole file for /etc/cron.d that runs `argv` at each of the schedules.
+    """Write a whole file for /etc/cron.d that runs `argv` at each of the schedules; ValueError."""
+    return table(comment, schedules, user, command(argv))
 
-    ValueError on a newline or NUL anywhere, an impossible user name, a program
-    that is not an absolute path, and a command of more than 998 bytes.
+
+def table(comment: str, schedules: Sequence[str], user: str, line: str) -> bytes:
+    """Write a whole file for /etc/cron.d that has sh(1) run ``line``, made of ``quoted`` words.
+
+    ValueError on a newline or NUL anywhere, an impossible user name, and a line of more than
+    998 bytes.
     """
-    command = _command(argv)
+    if (size := len(_encode(line))) > LONGEST_COMMAND:
+        raise ValueError(f"the command has {size} bytes: cron takes {LONGEST_COMMAND}")
     if not _USER.fullmatch(user):
         raise ValueError(f"{user!r} is not the name of a user")
-    jobs = [f"{schedule} {user} {command}" for schedule in schedules]
+    jobs = [f"{schedule} {user} {line}" for schedule in schedules]
     lines = [MARK, f"# {comment}", "SHELL=/bin/sh", f"PATH={_PATH}", *jobs]
     if any(re.search(r"[\n\0]", line) for line in lines):
         raise ValueError("a line of a crontab cannot hold a newline or NUL")
@@ -82,6 +90,19 @@ def parse(data: bytes, *, system: bool) -> tuple[Job, ...]:
     return tuple(_jobs(lines, _SYSTEM_LINE if system else _USER_LINE))
 
 
+def anacron(data: bytes) -> tuple[Job, ...]:
+    """Return the jobs of an anacrontab(5): period, delay, name and command. It never raises."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    found = ((number, _ANACRON.fullmatch(line)) for number, line in enumerate(lines, 1))
+    return tuple(Job(n, _period(m["period"]), "root", m["command"]) for n, m in found if m)
+
+
+def _period(days: str) -> str:
+    """Write the period of anacron as cron would, where cron has a word for it."""
+    words = {"1": "@daily", "7": "@weekly", "30": "@monthly"}
+    return days if days.startswith("@") else words.get(days, f"every {days} days")
+
+
 def _jobs(lines: Sequence[str], form: re.Pattern[str]) -> Iterator[Job]:
     for number, line in enumerate(lines, 1):
         match = form.fullmatch(line)
@@ -94,18 +115,16 @@ def _unescape(match: re.Match[str]) -> str:
     return match["escaped"] or ""
 
 
-def _command(argv: Sequence[str]) -> str:
+def command(argv: Sequence[str]) -> str:
+    """Join a program and its arguments; ValueError where the program is no absolute path."""
     if not argv or not argv[0].startswith("/"):
         raise ValueError(
             f"{list(argv)!r} needs the absolute path of a program: cron's PATH is short"
         )
-    command = " ".join(map(_quote, argv))
-    if (size := len(_encode(command))) > LONGEST_COMMAND:
-        raise ValueError(f"the command has {size} bytes: cron takes {LONGEST_COMMAND}")
-    return command
+    return " ".join(map(quoted, argv))
 
 
-def _quote(text: str) -> str:
+def quoted(text: str) -> str:
     r"""One argument for cron and then the shell.
 
     Debian's cron makes one backslash of two, cronie does not; both make ``%``

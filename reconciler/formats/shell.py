@@ -1,8 +1,11 @@
 r"""Shell command lines, as far as needed to see which paths they defragment.
 
 A reader, not a shell: POSIX.1-2017 Shell Command Language 2.2 and 2.6.1-2.
-What only a running shell knows (``$(...)``, other variables) makes a word
-unknown, and an unknown path is left out.
+Variables have the values that the same text gives them. What only a running shell knows
+(``$(...)``, other variables) makes a word unknown, and an unknown path is left out.
+
+shlex does not do: it drops the quotes, and with them the difference between ``$HOME`` and
+``'$HOME'``, ``*`` and ``'*'``, ``~`` and ``"~"``.
 """
 
 from __future__ import annotations
@@ -47,6 +50,18 @@ _IN_DOUBLE_QUOTES = re.compile(
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 
+_LITERAL = r"'[^'\n]*'|\"[^\"\n$`\\]*\"|[^\s'\"$`\\;&|()<>*?\[~]+"
+
+_SET = re.compile(
+    rf"(?:^|[;&\n])[ \t]*(?:(?:export|readonly|local)[ \t]+)?([A-Za-z_]\w*)=({_LITERAL})"
+    r"[ \t]*(?=[;&\n]|$)",
+    re.ASCII,
+)
+
+_FOR = re.compile(r"\bfor[ \t]+([A-Za-z_]\w*)[ \t]+in[ \t]([^;\n]{1,1000})[;\n]", re.ASCII)
+
+_MOST_SPELLINGS = 64
+
 _RESERVED = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "exec"))
 
 _RUNNERS = frozenset(
@@ -88,14 +103,49 @@ def defragmented(command: str, home: str) -> tuple[str, ...]:
     Where ``find`` or a wildcard picks the files it is the directory above
     them. Empty when nothing is defragmented, or the command cannot be read.
     """
-    return tuple(dict.fromkeys(_below(command, home, home)))
+    found = (path for text in _spelled(command) for path in _below(text, home, home))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def is_vague(command: str, home: str) -> bool:
+    """Whether `command` defragments something that only a running shell can name."""
+    return any("" in _below(text, home, home) for text in _spelled(command))
+
+
+def _spelled(command: str) -> list[str]:
+    """Write the values of variables in their place: one text for each value that a loop goes over.
+
+    A value is put in without its quotes, as sh(1) does, which splits it where it stands outside of
+    quotes. One that is not written out (``$(...)``, a wildcard) leaves the variable unknown.
+    """
+    values: dict[str, list[str]] = {}
+    for match in _SET.finditer(command):
+        values.setdefault(match[1], []).append(match[2].strip("'\""))
+    for match in _FOR.finditer(command):
+        if words := _literals(match[2]):
+            values.setdefault(match[1], []).extend(words)
+    texts = [command]
+    for name, many in values.items():
+        found = [value.replace("\\", "\\\\") for value in dict.fromkeys(many)]
+        use = re.compile(rf"\$(?:{name}\b|\{{{name}\}})", re.ASCII)
+        if name != "HOME" and len(texts) * len(found) <= _MOST_SPELLINGS and use.search(command):
+            texts = [use.sub(value, text) for text in texts for value in found]
+    return texts
+
+
+def _literals(words: str) -> list[str]:
+    """Return the words of a loop without their quotes; none where one is not written out."""
+    found = re.findall(_LITERAL, words)
+    is_whole = not re.sub(_LITERAL, "", words).strip()
+    return [word.strip("'\"") for word in found] if is_whole else []
 
 
 def _below(command: str, home: str, folder: str) -> Iterator[str]:
+    """Yield each path, "" for one that only a shell can tell."""
     for words in _commands(command, home):
         if words[0] == "cd" and len(words) > 1:
             folder = _absolute(words[-1], folder) or folder
-        yield from filter(None, (_absolute(word, folder) for word in _operands(words)))
+        yield from (_absolute(word, folder) for word in _operands(words))
         for script in _scripts(words):
             yield from _below(script, home, folder)
 

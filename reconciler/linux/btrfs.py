@@ -50,6 +50,8 @@ _FIRST_PROFILE = 3
 
 _ROOT_TREE, _ROOT_ITEM = 1, 132
 
+_ROOT_ITEM_REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
+
 _ROOT_ITEM_PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
 
 _SEARCH_KEY = struct.Struct("=7Q4I4Q")
@@ -139,9 +141,14 @@ def created(fd: int) -> int:
 
 
 def snapshots(fd: int, of: bytes) -> int:
-    """How many subvolumes were snapshotted from the one with UUID ``of``; root only (EPERM)."""
+    """Count the subvolumes that were snapshotted from the one with UUID ``of``; root only (EPERM).
+
+    A deleted one has no references left; its item stays until the cleaner has been there.
+    """
     return sum(
-        item[_ROOT_ITEM_PARENT_UUID : _ROOT_ITEM_PARENT_UUID + 16] == of for item in _root_items(fd)
+        item[_ROOT_ITEM_PARENT_UUID : _ROOT_ITEM_PARENT_UUID + 16] == of
+        and any(item[_ROOT_ITEM_REFS : _ROOT_ITEM_REFS + 4])
+        for item in _root_items(fd)
     )
 
 

@@ -1,12 +1,13 @@
-"""cron(8): whether it runs, and the jobs that people wrote by hand."""
+"""cron(8): whether it runs, its tables, and when it runs what."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host import ForeignJob
+from reconciler.errors import HostError
 from reconciler.linux import files, process, users
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,37 +26,48 @@ def installed() -> bool:
 
 
 def runs() -> bool:
-    """A daemon that reads /etc/cron.d is running."""
-    return process.running(_DAEMONS)
+    """Tell whether anything reads /etc/cron.d: a daemon, or systemd-cron's generator of timers."""
+    return process.running(_DAEMONS) or (_has_generator() and _is_active("cron.target"))
 
 
-def foreign_jobs() -> tuple[ForeignJob, ...]:
-    """All that can be read, without files that vmtune made."""
-    return (*_system_jobs(), *_user_jobs())
+def _has_generator() -> bool:
+    folders = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")
+    name = "systemd/system-generators/systemd-crontab-generator"
+    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders)
 
 
-def _system_jobs() -> Iterator[ForeignJob]:
-    from reconciler.formats import crontab  # noqa: PLC0415 - only where there is a schedule
-
-    names = sorted(os.listdir(FOLDER)) if os.path.isdir(FOLDER) else []
-    for path in ("/etc/crontab", *(f"{FOLDER}/{name}" for name in names)):
-        data = files.read_gone(path)
-        if crontab.is_ours(data):
-            continue
-        for job in crontab.parse(data, system=True):
-            yield ForeignJob(path, job, users.home_of(job.user) or "/root")
+def _is_active(unit: str) -> bool:
+    """Ask systemd, which is not there in a chroot or a plain container."""
+    try:
+        return process.run("systemctl", "is-active", "--quiet", unit).returncode == 0
+    except HostError:
+        return False
 
 
-def _user_jobs() -> Iterator[ForeignJob]:
-    from reconciler.formats import crontab  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A crontab, also one of vmtune's. ``home`` is its owner's; "" where each line names a user."""
 
+    path: str
+    data: bytes
+    home: str = ""
+
+    @property
+    def is_system(self) -> bool:
+        """Whether its lines name a user."""
+        return not self.home
+
+
+def tables() -> Iterator[Table]:
+    """Yield all that can be read: every user's for root, else the caller's own."""
+    for path in ("/etc/crontab", *files.listed(FOLDER)):
+        yield Table(path, files.read_gone(path))
     for owner, path, data in _spooled():
-        for job in crontab.parse(data, system=False):
-            yield ForeignJob(path, job, users.home_of(owner) or "/")
+        yield Table(path, data, users.home_of(owner) or "/")
 
 
 def _spooled() -> Iterator[tuple[str, str, bytes]]:
-    """Owner, path and text of each user's crontab: all of them for root, else one's own."""
+    """Yield owner, path and text of each user's crontab."""
     for spool in _SPOOLS:
         if hidden() or not os.path.isdir(spool):
             continue
@@ -79,11 +91,17 @@ def hidden() -> str:
 
 
 def next_run(cron: str) -> str:
-    """The next run in local time, in words; "" when it never comes."""
+    """Tell the next run in local time, in words; "" where it never comes, or nobody can compute it.
+
+    Debian 12 has no package of cronsim, and vmtune does all else without it.
+    """
     from datetime import datetime  # noqa: PLC0415
 
     from reconciler.formats import calendar  # noqa: PLC0415
 
     now = datetime.now().astimezone()
-    runs = calendar.next_runs(calendar.parse(cron), now, 1)
+    try:
+        runs = calendar.next_runs(calendar.parse(cron), now, 1)
+    except ImportError:
+        return ""
     return runs[0].strftime("%a %Y-%m-%d %H:%M") if runs else ""

@@ -12,6 +12,8 @@ from reconciler.linux import (
     fiemap,
     filesystems,
     in_use,
+    installation,
+    jobs,
     machine,
     mount_units,
     process,
@@ -38,7 +40,7 @@ def _needs_reload(name: str, see: HostView) -> bool:
 
 def _service_run(query: facts.ServiceRunOf, see: HostView) -> facts.ServiceRun:
     units = (f"{query.stem}.{kind}" for kind in ("timer", "service"))
-    return systemd.last_run(*(systemd.properties(unit, see) for unit in units))
+    return systemd.last_run(query.stem, *(systemd.properties(unit, see) for unit in units))
 
 
 def _layouts(query: facts.LayoutsOf, see: HostView) -> facts.Layouts:
@@ -56,7 +58,8 @@ READS: Reads = {
     facts.EntriesOf: lambda q, _: directory.names_in(q.path),
     facts.FilesystemOf: lambda q, see: filesystems.filesystem(q.path, see),
     facts.Fixed: lambda q, _: directory.fixed(q.path),
-    facts.ForeignJobs: lambda _, __: cron.foreign_jobs(),
+    facts.ForeignJobs: lambda _, see: jobs.foreign(see(facts.Mounts())),
+    facts.OwnCommand: lambda _, __: installation.of_root(),
     facts.HiddenCrontabs: lambda _, __: cron.hidden(),
     facts.Homes: lambda _, __: users.homes(),
     facts.KernelCommandLine: lambda _, __: machine.command_line(),

@@ -157,17 +157,23 @@ def elapse(expressions: tuple[str, ...]) -> Elapse:
     return Elapse("", f"{day} {date} {time}")
 
 
+_STAMPS = "/var/lib/systemd/timers"
+
+_SKIPPED = frozenset({"skipped", "exec-condition"})
+
 _TIME = re.compile(r"(\w+ \d+-\d\d-\d\d \d\d:\d\d)")
 
 
-def last_run(timer: Mapping[str, str], service: Mapping[str, str]) -> ServiceRun:
-    """By the properties of both."""
+def last_run(name: str, timer: Mapping[str, str], service: Mapping[str, str]) -> ServiceRun:
+    """Tell by the properties of both, which share a name."""
     started = _time(service.get("ExecMainStartTimestamp"))
-    last = started or _time(timer.get("LastTriggerUSec"))
     result = _result(service, started)
+    last = started
+    if not last and result not in _SKIPPED and not _is_new(f"{_STAMPS}/stamp-{name}.timer"):
+        last = _time(timer.get("LastTriggerUSec"))
     begun = _number(service.get("ExecMainStartTimestampMonotonic"))
     ended = _number(service.get("ExecMainExitTimestampMonotonic"))
-    over = result not in {"", "running", "skipped"} and 0 < begun <= ended
+    over = result not in {"", "running", *_SKIPPED} and 0 < begun <= ended
     return ServiceRun(
         last,
         result,
@@ -180,8 +186,23 @@ def last_run(timer: Mapping[str, str], service: Mapping[str, str]) -> ServiceRun
 def _result(service: Mapping[str, str], started: str) -> str:
     if service.get("ActiveState") in {"activating", "active"}:
         return "running"
+    if service.get("Result") == "exec-condition":
+        return "exec-condition"
     skipped = service.get("ConditionResult") == "no" and _time(service.get("ConditionTimestamp"))
     return "skipped" if skipped else service.get("Result", "") if started else ""
+
+
+def _is_new(stamp: str) -> bool:
+    """Whether the file is as it was made: the timer has not elapsed since.
+
+    stat(1) knows when a file was made (statx(2), stx_btime), which Python does not tell.
+    """
+    try:
+        done = process.run("stat", "-c", "%W %Y", stamp, timeout=10)
+    except HostError:
+        return False
+    found = re.fullmatch(r"(\d+) (\d+)\n", done.stdout)
+    return found is not None and int(found[1]) > 0 and int(found[2]) <= int(found[1]) + 1
 
 
 def _time(shown: str | None) -> str:

@@ -145,11 +145,17 @@ V303 systemd's calendar can say what five cron fields cannot.
 
 V304 systemd does not accept the schedule; systemd.time(7) has the notation.
 
-V305 Somebody's crontab defragments the same directory already. Two schedules do the same work
-twice; vmtune never edits a crontab that it did not make.
+V305 Another job defragments the same directory already, or one that it lies in: a line of a
+crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of systemd, or the package
+btrfsmaintenance. Two schedules do the same work twice, and most of the others copy what snapshots
+share without a look. vmtune never changes what it did not make.
 
-V306 Snapshots or clones share data with files in the directory. Defragmenting writes a copy for
-each, so the disk can fill up. `allow: [snapshots]` in the entry accepts that.
+V306 Snapshots or clones share data with files in the directory. Defragmenting would write a copy
+of what they share, so the disk could fill up. A scheduled run does not do that. Where root owns
+the installation of vmtune (a package, or a directory below /opt), the run is `vmtune defrag`: it
+leaves the files that share data and does the others. Elsewhere the run is btrfs-progs, and it is
+skipped while anything below the directory is shared. Either way the run says so in the journal or
+the log. `allow: [snapshots]` in the entry has everything defragmented, copies included.
 
 V307 A file that vmtune did not make has the name that it would use.
 
@@ -169,6 +175,9 @@ most. Nocow files are left as they are. `compression: none` for the directory ke
 it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
 filesystem.
 
+V320 Another job defragments something, and what that is only its shell can tell: it stands in a
+variable, or another program finds it. If it is a declared directory, the work is done twice.
+
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
 
@@ -181,10 +190,6 @@ declares it, so nothing says whether it is still wanted, and a plain `apply` lea
 apply PATH` takes it back, also where there is no configuration at all. To keep it, declare it in
 a vmtune.yaml: that file answers for it from its next `apply` on. A file counts as gone only where
 the filesystem that it was on is there: what a home that is not mounted declares is left as it is.
-
-V410 Defragmenting copies what snapshots or clones share, so a schedule is refused while there is
-such data (V306). Here the same plan rewrites those images, and a rewritten image is a new file that
-shares nothing. The schedule is set up after that, and only where all of it was done.
 
 V411 Nothing can be written there: the mount or the subvolume is read-only, or chattr(1) made the
 file or its directory immutable (i) or append-only (a). What is as declared already needs no writing
@@ -275,6 +280,10 @@ way has the type of the directory around it, a new subvolume none (unlabeled_t),
 it inherits that. A machine that SELinux confines may not use an image there. vmtune gives what it
 makes the label of the policy; `restorecon` gives it to what is there. A label that administrators
 may set by hand (customizable_types) is left alone.
+
+V530 Other jobs may defragment the same directory: a timer, a crontab, a file in /etc/cron.daily and
+its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside one (V305). One alone copies
+what snapshots and clones share at each run, unless it looks first; few do.
 
 V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
 directory, so it stays: to undo it, move what is in it to a new directory by hand.

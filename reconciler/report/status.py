@@ -319,6 +319,12 @@ def compression(of: Compression) -> str:
     return f"{name}: compression now {of.now}; at boot {boot}; decided by {of.by}"
 
 
+_SKIPPED = {
+    "skipped": "the last start was skipped (ConditionACPower=)",
+    "exec-condition": "the last start was skipped: snapshots or clones share data there",
+}
+
+
 def scheduled(of: ScheduleRuns) -> str:
     """What is known of a schedule's last run, and when the next one is."""
     name, run = f"defrag {of.name}", of.run
@@ -330,7 +336,9 @@ def scheduled(of: ScheduleRuns) -> str:
     if of.scheduler == "cron":
         return f"{name}: last run not known, cron keeps no record of it{following}, by cron"
     if not run.last:
-        return f"{name}: has not run yet{following}, by systemd"
+        skipped = _SKIPPED.get(run.result)
+        known = f"no run is known; {skipped}" if skipped else "its timer has not run it yet"
+        return f"{name}: {known}{following}, by systemd"
     return f"{name}: last run {run.last}, {_ended(of)}{following}, by systemd"
 
 
@@ -340,10 +348,10 @@ def _ended(of: ScheduleRuns) -> str:
     words = {
         "success": f"went well{took}",
         "running": "still running",
-        "skipped": "the run after it was skipped (ConditionACPower=)",
+        **_SKIPPED,
         "exit-code": f"failed{took} with exit code {run.status}",
         "signal": f"killed by signal {run.status}{took}",
-        "": "with a result that was forgotten at a reboot",
+        "": "how that ended was forgotten at a reboot",
     }
     return words.get(run.result, f"failed{took}: {run.result}")
 

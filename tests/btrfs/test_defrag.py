@@ -1,13 +1,16 @@
 """Schedules in /etc/cron.d, run as cron would, and what they must not do."""
 
 import os
+import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.btrfs.outside import fragments, identity, is_nocow, run, sync
+from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, NOBODY, World, until
 
 CRON_D = Path("/etc/cron.d")
@@ -44,6 +47,48 @@ def command(table: Path) -> str:
     return fields[6].replace("\\%", "%")
 
 
+def by_cron(table: Path, *before: Path) -> subprocess.CompletedProcess[str]:
+    """Run the job in the environment and with the shell that cron would give it.
+
+    Programs in the directories ``before`` are found first.
+    """
+    variables = dict(
+        line.split("=", 1) for line in table.read_text().splitlines() if line[:1].isupper()
+    )
+    path = ":".join([*map(str, before), variables["PATH"]])
+    return subprocess.run(
+        [variables["SHELL"], "-c", command(table)],
+        env={"PATH": path, "LOGNAME": "root", "HOME": "/root"},
+        cwd="/root",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def logger(folder: Path, log: Path) -> Path:
+    """Make a program logger that writes to a file of the test's: nothing reads /dev/log here."""
+    folder.mkdir()
+    program = folder / "logger"
+    program.write_text(f'#!/bin/sh\n{{ echo "$@"; cat; }} >> {log}\n')
+    program.chmod(0o755)
+    return folder
+
+
+def scattered(path: Path) -> Path:
+    """Fragment 4 MiB of an image that has 8: what a run would copy, and what it may leave."""
+    file = fragmented(path)
+    with file.open("ab") as end:
+        end.write(os.urandom(4 << 20))
+    sync()
+    return file
+
+
+def used(path: Path) -> int:
+    sync()
+    return int(run("btrfs", "filesystem", "usage", "-b", path).split("Used:")[1].split()[0])
+
+
 def test_the_file_is_one_that_cron_takes(host: World):
     """No dot in its name, root's alone to write, a user, a newline at the end."""
     images = host.area / "images"
@@ -58,8 +103,7 @@ def test_the_file_is_one_that_cron_takes(host: World):
     text = file.read_text()
     assert text.endswith("\n")
     assert "vmtune" in text.splitlines()[0]
-    assert text.splitlines()[-1].startswith("0 12 * * * root /")
-    assert text.splitlines()[-1].endswith(f" {images}")
+    assert text.splitlines()[-1].startswith(f"0 12 * * * root p={images}; ")
     host.plan(expect=0)
     before = identity(file)
     host.apply()
@@ -74,58 +118,113 @@ def test_its_command_defragments(host: World, name: str):
     declare(host, file.parent)
     host.apply()
     (table,) = own_files()
-    variables = dict(
-        line.split("=", 1) for line in table.read_text().splitlines() if line[:1].isupper()
-    )
-    done = subprocess.run(
-        [variables["SHELL"], "-c", command(table)],
-        env={"PATH": variables["PATH"], "LOGNAME": "root", "HOME": "/root"},
-        cwd="/root",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = by_cron(table)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     sync()
     assert before > 100
     assert fragments(file) < before / 10
 
 
-def test_shared_extents_are_refused_unless_allowed(host: World):
-    """Defragmenting copies them: what was there once is then there twice."""
-    images = host.area / "images"
-    images.mkdir()
-    (images / "base.raw").write_bytes(os.urandom(1 << 20))
-    sync()
-    run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
-    sync()
-    declare(host, images)
-    row = host.plan(expect=7).row(f"! defrag {images}")
-    assert "V306" in row
-    assert "2.0 MiB" in row
-    host.apply(expect=7)
-    assert own_files() == []
-    declare(host, images, allow=["snapshots"])
+def test_a_run_copies_nothing_that_snapshots_share_by_now(host: World):
+    """The schedule is set up while nothing is shared; the snapshots begin later."""
+    image = host.image("data")
+    file = scattered(image.subvolume("s") / "vm" / "disk.raw")
+    log, programs = host.area / "log", logger(host.area / "bin", host.area / "log")
+    declare(host, file.parent)
     host.apply()
-    assert len(own_files()) == 1
+    (table,) = own_files()
+    run("btrfs", "subvolume", "snapshot", "-r", image.path / "s", image.path / "later")
+    before = used(image.path), fragments(file)
+    done = by_cron(table, programs)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert (used(image.path), fragments(file)) == before
+    tag, said = log.read_text().splitlines()
+    assert "vmtune-defrag" in tag
+    assert said == f"{file.parent}: run skipped. Bytes that snapshots or clones share: {8 << 20}"
+    row = host.plan(expect=0).row("are shared with snapshots or clones")
+    assert "8.0 MiB" in row
+    assert "a run is skipped" in row
+    assert "V306" in row
+    assert host.vmtune("status").code == 0
+
+    run("btrfs", "subvolume", "delete", "-c", image.path / "later")
+    run("btrfs", "subvolume", "sync", image.path)
+    assert by_cron(table, programs).returncode == 0
+    sync()
+    assert fragments(file) < before[1] / 10
 
 
-def test_what_is_shared_since_is_told(host: World):
-    """Each run of a schedule that is there makes copies of it: too late for a refusal."""
-    images = host.area / "images"
-    images.mkdir()
-    (images / "base.raw").write_bytes(os.urandom(1 << 20))
-    sync()
-    declare(host, images)
+def test_where_copies_are_allowed_a_run_makes_them(host: World):
+    image = host.image("data")
+    file = scattered(image.subvolume("s") / "vm" / "disk.raw")
+    run("btrfs", "subvolume", "snapshot", "-r", image.path / "s", image.path / "snapshot")
+    declare(host, file.parent, allow=["snapshots"])
+    assert "V306" not in host.plan(expect=2).out
     host.apply()
-    assert "V306" not in host.plan(expect=0).out
-    run("cp", "--reflink=always", images / "base.raw", images / "clone.raw")
+    before = used(image.path)
+    assert by_cron(*own_files()).returncode == 0
+    assert used(image.path) > before + (2 << 20)
+
+
+@pytest.mark.parametrize("trouble", ["a directory that is gone", "a btrfs that fails"])
+def test_a_run_that_cannot_tell_what_is_shared_is_skipped(host: World, trouble: str):
+    """No answer is never taken for none that is shared."""
+    file = fragmented(host.area / "images" / "disk.raw")
+    before = fragments(file)
+    declare(host, file.parent)
+    host.apply()
+    (table,) = own_files()
+    if trouble == "a directory that is gone":
+        file.parent.rename(host.area / "moved")
+        file = host.area / "moved" / "disk.raw"
+    else:
+        broken = host.area / "btrfs"
+        broken.write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+        broken.chmod(0o755)
+        table.write_text(table.read_text().replace("$(/usr/bin/btrfs", f"$({broken}"))
+    done = by_cron(table, logger(host.area / "bin", host.area / "log"))
+    assert done.returncode == 1
+    assert "not known" in (host.area / "log").read_text()
+    assert fragments(file) == before
+
+
+def test_where_root_owns_vmtune_a_run_leaves_only_what_is_shared(host: World):
+    """Installed below /opt: the job is vmtune's own, and does the files that share nothing."""
+    python = installed(host)
+    shared = fragmented(host.area / "images" / "shared.raw")
+    alone = fragmented(host.area / "images" / "alone.raw")
+    run("cp", "--reflink=always", shared, host.area / "clone.raw")
     sync()
-    row = host.plan(expect=0).row("the next run copies them")
-    assert "2.0 MiB" in row
-    assert "V306" in row
-    declare(host, images, allow=["snapshots"])
-    assert "V306" not in host.plan(expect=0).out
+    declare(host, shared.parent)
+    apply = [python, "-IB", "-m", "reconciler", "--config", host.file, "apply", "--yes"]
+    assert "a run leaves the files that have them" in " ".join(run(*apply).split())
+    (table,) = own_files()
+    assert str(python) in command(table)
+    before = fragments(shared)
+    done = by_cron(table, logger(host.area / "bin", host.area / "log"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    sync()
+    assert fragments(alone) < 10
+    assert fragments(shared) == before
+    assert "shared.raw: left: shared with snapshots" in (host.area / "log").read_text()
+    # One that others may write is nothing that root's job may run.
+    (python.parents[1] / "lib").chmod(0o777)
+    plan = [*apply[:-2], "plan"]
+    assert "a run is skipped" in " ".join(run(*plan).split())
+
+
+def installed(host: World) -> Path:
+    """Install vmtune below /opt, which is this test's own; return its Python."""
+    top = host.opt() / "vmtune"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = top / "lib" / version / "site-packages"
+    shutil.copytree(TOP / "checkout" / "reconciler", packages / "reconciler")
+    (packages / "libraries.pth").write_text(f"{TOP / 'purelib'}\n{TOP / 'platlib'}\n")
+    python = top / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to(TOP / "python" / "bin" / version)
+    (top / "pyvenv.cfg").write_text(f"home = {TOP / 'python' / 'bin'}\n")
+    return python
 
 
 HOW_TO = "0 12 * * * {who}btrfs filesystem defragment -r {path}"
@@ -241,7 +340,7 @@ def test_a_link_is_followed_since_btrfs_would_not(host: World):
     assert f"is {real}" in host.plan(expect=2).out
     host.apply()
     (file,) = own_files()
-    assert command(file).endswith(f" {real}")
+    assert command(file).startswith(f"p={real}; ")
     host.plan(expect=0)
 
 
@@ -340,6 +439,19 @@ def test_under_compress_a_run_compresses_what_is_not_nocow(host: World, images: 
 def test_a_schedule_that_cron_cannot_say_is_an_error_with_its_position(host: World):
     declare(host, host.area, schedule="Sun 03:00")
     assert f"{host.file}:3:" in host.plan(expect=1).err
+
+
+def test_without_cronsim_only_the_next_run_is_left_out(host: World):
+    """Not every distribution has that library, and no answer rests on it."""
+    (host.area / "images").mkdir()
+    declare(host, host.area / "images", schedule="@weekly")
+    for command in (["validate"], ["plan"], ["apply", "--yes"], ["status"]):
+        ran = host.prepared("import sys; sys.modules['cronsim'] = None", *command)
+        assert ran.code == 0, ran
+        assert "fault" not in ran.err
+        assert "next" not in ran.out, ran
+    assert len(own_files()) == 1
+    assert "next run" in host.plan(expect=0).out
 
 
 def test_systemd_is_refused_where_it_does_not_run(host: World):

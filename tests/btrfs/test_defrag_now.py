@@ -204,6 +204,23 @@ def test_what_is_shared_is_left_and_named(host: World):
     assert digest(base) == digest(host.area / "clone.raw")
 
 
+def test_a_scheduled_run_that_leaves_what_is_shared_has_not_failed(host: World):
+    """It does the rest, and says what it left; a file that it may not write to is a failure."""
+    folder = host.area / "vm"
+    shared, alone = scattered(folder / "shared.raw"), scattered(folder / "alone.raw")
+    run("cp", "--reflink=always", shared, host.area / "clone.raw")
+    sync()
+    before = fragments(shared)
+    assert "shared.raw: left: shared" in defrag(host, "--scheduled", folder).out
+    assert fragments(shared) == before
+    assert fragments(alone) < 10
+    for path in (folder, shared, alone):
+        path.chmod(0o755)
+    again = scattered(folder / "again.raw")
+    assert fragments(again) > 10
+    defrag(host, "--scheduled", folder, user=NOBODY, expect=1)
+
+
 def test_a_snapshot_shares_too(host: World):
     file = scattered(host.area / "vm" / "disk.raw")
     run("btrfs", "subvolume", "snapshot", "-r", host.area, host.area / "snap")

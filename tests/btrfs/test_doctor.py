@@ -188,8 +188,8 @@ def test_snapshots_of_nocow_images(clean: World):
     clean.nocow(vm)
     assert health(doctor(clean)["V507"]) == ["ok"]
     run("btrfs", "subvolume", "snapshot", image.path, image.path / "snap")
-    (row,) = doctor(clean)["V507"]
-    assert row["health"] == "warn"
+    (row,) = doctor(clean, expect=1)["V507"]
+    assert row["health"] == "fail"
     assert "subvolume: true" in row["remedy"]
     clean.nocow(vm, allow=["snapshots"])
     assert health(doctor(clean)["V507"]) == ["ok"]

@@ -292,7 +292,11 @@ def test_snapshots_are_found_among_many_subvolumes(host: World):
 
 def test_a_user_is_told_that_only_root_can_see_snapshots(host: World):
     host.nocow(host.area / "images")
-    assert "snapshotted only root can see" in host.plan(expect=2, user=NOBODY).out
+    assert "only root can see whether there are snapshots" in host.plan(expect=2, user=NOBODY).out
+    host.apply()
+    (host.area / "images").chmod(0o755)
+    assert "V103" in host.plan(expect=0, user=NOBODY).out
+    assert "V103" not in host.plan(expect=0).out
 
 
 def test_a_link_is_followed_and_shown(host: World):
@@ -641,12 +645,23 @@ def test_what_hands_it_on_below_a_directory_switched_off_is_counted(host: World)
     assert "below still nocow" not in host.plan(expect=0).out
 
 
-def test_snapshots_that_came_after_the_attribute_are_said(host: World):
+def test_snapshots_that_came_after_the_attribute_are_refused(host: World):
+    """As long as nobody allows them: a green row would say that new writes stay in place."""
     images = host.area / "images"
     host.nocow(images)
     host.apply()
-    run("btrfs", "subvolume", "snapshot", "-r", host.area, f"{host.area}-snapshot")
-    assert "V103" in host.plan(expect=0).row("1 snapshot of its subvolume")
+    snapshot = Path(f"{host.area}-snapshot")
+    run("btrfs", "subvolume", "snapshot", host.area, snapshot)
+    assert "V103" in host.plan(expect=7).row("1 snapshot of its subvolume")
+    assert host.vmtune("status").code == 7
+    host.nocow(images, allow=["snapshots"])
+    host.plan(expect=0)
+    host.nocow(images)
+    (snapshot / "held").write_text("x")
+    with (snapshot / "held").open():  # the cleaner cannot have it, so its item stays in the tree
+        run("btrfs", "subvolume", "delete", "-c", snapshot)
+        assert f"{snapshot.name}\n" not in run("btrfs", "subvolume", "list", host.area)
+        host.plan(expect=0)
 
 
 def test_of_a_great_many_below_the_first_are_named_and_all_are_set(host: World):

@@ -131,6 +131,12 @@ class World:
         if read_only:
             run("mount", "-o", "remount,bind,ro", path)
 
+    def opt(self) -> Path:
+        """An empty /opt of this test's own."""
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "opt", "/opt")
+        self._cleanup.callback(run, "umount", "/opt")
+        return Path("/opt")
+
     # --- vmtune
 
     def config(self, text: str) -> None:

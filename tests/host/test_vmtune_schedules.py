@@ -287,11 +287,147 @@ def test_the_how_tos_own_cron_line_is_refused(clean):
     before = installed.state(host, "/etc", "/var/spool")
     done = clean.vmtune("apply", "--yes")
     assert done.returncode == 7
-    assert f"{spool}:{number} already does it" in " ".join(done.stdout.split())
+    assert f"{spool}:{number} already defragments there" in " ".join(done.stdout.split())
     assert "V305" in done.stdout
     assert installed.state(host, "/etc", "/var/spool") == before
     host.run("crontab -u alice -r")
     clean.apply(entry("/home/alice/libvirt/images", "@daily"))
+
+
+@pytest.mark.parametrize("schedule", ["Fri..Mon 25:00", "dayly", "2001-01-01 03:00", "12:00 %n"])
+def test_a_date_that_systemd_refuses_names_its_line(clean, schedule):
+    """Nothing reads OnCalendar but systemd: what `validate` lets through the plan refuses."""
+    clean.declare(entry("/srv/vm", schedule, "systemd"))
+    assert clean.vmtune("validate").returncode == 0
+    done = clean.vmtune("apply", "--yes")
+    shown = " ".join(done.stdout.split())
+    assert done.returncode == 7
+    assert f"vmtune.yaml:{len(BY_CRON) + 3}:" in shown
+    assert "systemd refuses the schedule: " in shown
+    assert "V304" in shown
+    assert files(clean.container) == []
+
+
+def unit(host, name, start, more=""):
+    """A service of somebody else's, and its timer."""
+    host.write(
+        f"/etc/systemd/system/{name}.service",
+        f"[Service]\nType=oneshot\nExecStart={start}\n".encode(),
+        mode="644",
+    )
+    text = f"[Timer]\nOnCalendar=Sun 04:00\n{more}[Install]\nWantedBy=timers.target\n"
+    host.write(f"/etc/systemd/system/{name}.timer", text.encode(), mode="644")
+
+
+STARTED = {
+    "the program": "/usr/bin/btrfs filesystem defragment -r '/srv/two words'",
+    "a shell": "/bin/sh -c 'cd /srv; exec btrfs fi defrag -r \"two words\"'",
+    "a script": "/usr/local/sbin/defrag-vms",
+    "btrfsmaintenance": "/usr/share/btrfsmaintenance/btrfs-defrag.sh",
+}
+SCRIPTS = {
+    "/usr/local/sbin/defrag-vms": "#!/bin/sh\nbtrfs filesystem defragment -r '/srv/two words'\n",
+    "/usr/share/btrfsmaintenance/btrfs-defrag.sh": "#!/bin/sh\nfor P in $BTRFS_DEFRAG_PATHS; do\n"
+    'find "$P" -xdev -exec btrfs filesystem defrag -f {} \\;\ndone\n',
+    "/etc/default/btrfsmaintenance": "BTRFS_DEFRAG_PATHS='/srv/two words'\n",
+}
+
+
+@pytest.mark.parametrize("start", STARTED.values(), ids=STARTED)
+@pytest.mark.parametrize("how", ["enable", "start"])
+def test_a_timer_of_somebody_else_is_named_and_not_doubled(clean, start, how):
+    """Enabled for the next boot, or only started now; whatever its service runs."""
+    host = clean.container
+    host.run(["mkdir", "-p", "/srv/two words"])
+    for path, text in SCRIPTS.items():
+        host.run(["mkdir", "-p", path.rpartition("/")[0]])
+        host.write(path, text.encode(), mode="755")
+    unit(host, "other", start)
+    host.run(f"systemctl daemon-reload; systemctl {how} other.timer")
+    clean.declare(entry("/srv/two words", "@daily"))
+    try:
+        done = clean.vmtune("apply", "--yes")
+        shown = " ".join(done.stdout.split())
+        assert done.returncode == 7
+        assert "other.timer already defragments there: Sun *-*-* 04:00:00" in shown
+        assert "V305" in shown
+        assert "`systemctl disable --now other.timer`" in shown or "BTRFS_DEFRAG_PATHS" in shown
+        assert files(host) == []
+        doctor = clean.vmtune("doctor")
+        assert doctor.returncode == 1
+        assert "other.timer defragments it" in " ".join(doctor.stdout.split())
+        assert "other.timer" in clean.vmtune("init").stdout
+    finally:
+        host.run("systemctl disable --now other.timer; rm /etc/systemd/system/other.*")
+        host.run(["rm", *SCRIPTS])
+        host.run("systemctl daemon-reload")
+    clean.apply(entry("/srv/two words", "@daily"))
+
+
+def test_a_timer_that_nobody_starts_is_let_be(clean):
+    unit(clean.container, "other", "/usr/bin/btrfs filesystem defragment -r /srv/vm")
+    clean.container.run("systemctl daemon-reload")
+    clean.apply(DAILY)
+    clean.container.run("rm /etc/systemd/system/other.*; systemctl daemon-reload")
+
+
+def test_systemd_cron_counts_as_a_cron_daemon(clean):
+    """It is a generator of timers, and no process: cron.target starts what it made."""
+    host = clean.container
+    generator = "/etc/systemd/system-generators/systemd-crontab-generator"
+    clean.apply(BY % "cron")
+    host.run("systemctl stop cron")
+    try:
+        assert "V310" in clean.vmtune("plan").stdout
+        host.run("mkdir -p /etc/systemd/system-generators")
+        host.write(generator, b"#!/bin/sh\n", mode="755")
+        host.write("/etc/systemd/system/cron.target", b"[Unit]\nDescription=cron\n", mode="644")
+        host.run("systemctl daemon-reload; systemctl start cron.target")
+        assert "V310" not in clean.vmtune("plan").stdout
+        assert "systemd and cron running" in clean.vmtune("doctor").stdout
+    finally:
+        host.run(f"systemctl stop cron.target; rm -f {generator} /etc/systemd/system/cron.target")
+        host.run("systemctl daemon-reload; systemctl start cron")
+
+
+def test_a_run_by_systemd_is_skipped_while_anything_is_shared(clean):
+    """Where others may write to the installation, root's job is btrfs-progs behind a guard."""
+    host, image = clean.container, "/srv/guarded/disk.img"
+    host.run("chmod o+w /opt/vmtune")
+    try:
+        before = fragmented(host, "/srv/guarded")
+        clean.apply(entry("/srv/guarded", "0 3 * * 0", "systemd"))
+        service = unit_of(clean, "/srv/guarded", "service")
+        host.run(f"sync; cp --reflink=always {image} /srv/clone.img; sync")
+        host.run(["systemctl", "start", service])
+        assert installed.shown(host, service, "Result") == "exec-condition"
+        assert not installed.failed(host)
+        assert extents(host, image) == before
+        said = host.run(["journalctl", "-o", "cat", "-u", service]).stdout
+        assert "/srv/guarded: run skipped. Bytes that snapshots or clones share: 2097152" in said
+        told = " ".join(clean.vmtune("status").stdout.split())
+        assert "the last start was skipped: snapshots or clones share data there" in told
+        host.run("rm /srv/clone.img; sync")
+        host.run(["systemctl", "start", service])
+        assert extents(host, image) < 3
+    finally:
+        host.run("chmod o-w /opt/vmtune; rm -rf /srv/guarded")
+
+
+def test_vmtunes_own_job_leaves_what_is_shared(clean):
+    host = clean.container
+    before = fragmented(host, "/srv/own/shared")
+    assert fragmented(host, "/srv/own/alone") > 10
+    host.run("sync; cp --reflink=always /srv/own/shared/disk.img /srv/clone.img; sync")
+    clean.apply(entry("/srv/own", "0 3 * * 0", "systemd"))
+    service = unit_of(clean, "/srv/own", "service")
+    assert "/opt/vmtune" in installed.shown(host, service, "ExecStart")
+    host.run(["systemctl", "start", service])
+    assert installed.shown(host, service, "Result") == "success"
+    assert extents(host, "/srv/own/shared/disk.img") == before
+    assert extents(host, "/srv/own/alone/disk.img") < 3
+    assert "shared/disk.img: left: shared" in host.run(["journalctl", "-u", service]).stdout
+    host.run("rm -r /srv/own /srv/clone.img")
 
 
 @pytest.mark.parametrize("path", BY_CRON)

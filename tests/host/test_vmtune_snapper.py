@@ -115,9 +115,9 @@ def test_status_and_doctor_agree(host, sudo):
 def test_a_snapshot_of_the_images_themselves_is_told(host):
     host.run([*SNAPPER, "-c", "images", "create-config", IMAGES])
     host.run([*SNAPPER, "-c", "images", "create"])
-    told = vmtune(host, "status")
+    told = vmtune(host, "status", code=7)
     assert "1 snapshot of its subvolume, snapper (/etc/snapper/configs/images)" in told
     assert "V103" in told
     row = health(host, "V507")
-    assert (row["health"], row["subject"]) == ("warn", "~/libvirt/images")
+    assert (row["health"], row["subject"]) == ("fail", "~/libvirt/images")
     assert "leave that subvolume out" in row["remedy"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.model import AFTER_IMAGES, WAITS
+from reconciler.engine.model import WAITS
 from reconciler.report.codes import CODES
 from reconciler.resources.images import places as images_places
 from reconciler.resources.registry import KINDS
@@ -123,7 +123,7 @@ def test_what_can_be_kept_quiet():
     """Codes of notes, and no other; one that a plan goes by is always said."""
     schema = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
     notes = {code for code, said in spoken_codes().items() if any(w == "Note" for _, w in said)}
-    assert schema["$defs"]["quiet"]["items"]["enum"] == sorted(notes - {WAITS, AFTER_IMAGES})
+    assert schema["$defs"]["quiet"]["items"]["enum"] == sorted(notes - {WAITS})
 
 
 def test_tracked_files_name_no_machine_and_postpone_nothing():

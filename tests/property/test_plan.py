@@ -187,7 +187,7 @@ class Host:
     def _Schedulers(self, _query):  # noqa: N802
         return self.schedulers
 
-    _SnapshotsOf = _ForeignJobs = staticmethod(lambda _query: ())
+    _SnapshotsOf = _ForeignJobs = _OwnCommand = staticmethod(lambda _query: ())
     _SharedBelow = staticmethod(lambda _query: facts.Sharing(0, 0, nocow_only=True))
     _SourceUuid = staticmethod(lambda query: query.source.removeprefix("UUID="))
     _KernelTakes = staticmethod(lambda _query: facts.Verdict(True, "kernel 6.18 accepts it"))

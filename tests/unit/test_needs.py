@@ -6,10 +6,10 @@ import pytest
 
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import TextFile, Timer, UnitFile
-from reconciler.engine.model import AFTER_IMAGES, Change, Swap
+from reconciler.engine.model import Change, Swap
 from reconciler.engine.order import DAEMON_RELOAD, Needs
 from reconciler.engine.subvolume import Subvolume
-from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.resources.images.places import NOCOW, Images, Strays
@@ -55,8 +55,8 @@ DISABLED = Swap(Timer("v.timer"), ON, OFF)
 CRON = Swap(TextFile("/etc/cron.d/v"), None, "text")
 
 
-def row(*swaps: Swap, code: str = "") -> Change:
-    return Change(Op.CHANGE, "kind", "name", swaps=swaps, notes=(Note("", code),) * bool(code))
+def row(*swaps: Swap) -> Change:
+    return Change(Op.CHANGE, "kind", "name", swaps=swaps)
 
 
 ONE_ENTRY = {
@@ -113,9 +113,3 @@ def test_two_lines_that_need_one_live_option():
     needs = Needs([row(one, line("/")), row(one, line("/home"))])
     assert needs.missing(line("/home"), [one]) == one
     assert needs.missing(line("/srv"), [one]) is None
-
-
-def test_a_schedule_that_waits_for_images():
-    needs = Needs([row(images("/v")), row(CRON, code=AFTER_IMAGES), row(SERVICE)])
-    assert needs.missing(CRON, [images("/v")]) == images("/v")
-    assert needs.missing(SERVICE, [images("/v")]) is None

@@ -2,6 +2,10 @@
 
 ``-t 32M`` is the target extent size, ``-f`` writes each file out before the
 next, which bounds dirty data. No ``-c``: it would compress what it rewrites.
+
+btrfs-progs copies what snapshots and clones share (btrfs-filesystem(8), defragment), and a run is
+far from the moment at which somebody looked. So a run looks for itself, in one of two ways
+(``Work``), unless the entry allows such copies.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ import re
 from typing import TYPE_CHECKING
 
 from reconciler.formats import crontab, unit
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.formats.calendar import Schedule
 
 
@@ -48,14 +55,65 @@ def path_of(text: str) -> str:
     return path if found else ""
 
 
-def _command(path: str, btrfs: str) -> list[str]:
-    return [btrfs, "filesystem", "defragment", "-r", "-f", "-t", "32M", path]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run does: ``command`` is a program with its arguments, behind which the path comes.
+
+    ``btrfs`` is the program that counts what is shared before the command is run; "" where the
+    command leaves what is shared by itself, or may copy it. ``prints``: the command says on its
+    standard output what it left.
+    """
+
+    command: tuple[str, ...]
+    btrfs: str = ""
+    prints: bool = False
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether a run copies nothing that snapshots or clones share."""
+        return self.prints or bool(self.btrfs)
 
 
-def cron(schedule: Schedule, path: str, btrfs: str) -> str:
-    """A file for /etc/cron.d."""
-    idle = ["/usr/bin/nice", "-n", "19", "/usr/bin/ionice", "-c", "3"]
-    data = crontab.file(f"{_FOR} {path}", [schedule.cron], "root", [*idle, *_command(path, btrfs)])
+def copying(btrfs: str) -> Work:
+    """Defragment all files, also those that snapshots or clones share: the entry allows that."""
+    return Work((btrfs, "filesystem", "defragment", "-r", "-f", "-t", "32M"))
+
+
+def guarded(btrfs: str) -> Work:
+    """Defragment all files, but skip the run while any data below the path is shared."""
+    return Work(copying(btrfs).command, btrfs)
+
+
+def own(vmtune: Sequence[str]) -> Work:
+    """Have vmtune defragment the files that share nothing, and leave the others."""
+    return Work((*vmtune, "defrag", "--scheduled"), prints=True)
+
+
+_TO_LOG = " | { logger -t vmtune-defrag 2>/dev/null || cat; }"
+"""cron(8) mails what a job prints, or drops it; the log is where a person looks."""
+
+
+def _guard(btrfs: str, to_log: str = "") -> str:
+    """Write a shell script that ends with 1 unless nothing below ``$p`` is shared.
+
+    ``btrfs filesystem du -s`` prints a heading of five words, and below it the bytes in all, those
+    of one file alone, and those that are shared. Where btrfs fails, or prints anything else, the
+    eighth word is not 0, and the run is skipped.
+    """
+    return (
+        f'set -f; set -- $({btrfs} filesystem du -s --raw "$p"); [ "$8" = 0 ] || '
+        '{ echo "$p: run skipped. Bytes that snapshots or clones share: ${8:-not known}"'
+        f"{to_log}; exit 1; }}"
+    )
+
+
+def cron(schedule: Schedule, path: str, work: Work) -> str:
+    """Write a file for /etc/cron.d; ValueError as ``crontab.table``."""
+    idle = ("/usr/bin/nice", "-n", "19", "/usr/bin/ionice", "-c", "3")
+    guard = f"{_guard(work.btrfs, _TO_LOG)}; " if work.btrfs else ""
+    line = f'p={crontab.quoted(path)}; {guard}{crontab.command((*idle, *work.command))} "$p"'
+    line += _TO_LOG if work.prints else ""
+    data = crontab.table(f"{_FOR} {path}", [schedule.cron], "root", line)
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -64,8 +122,14 @@ def _about(path: str) -> str:
     return f"Defragment {unit.literal(path)}".rstrip(" \\")
 
 
-def service(path: str, btrfs: str) -> str:
-    """The unit that does it once: on idle time only, with no right it does not need."""
+def service(path: str, work: Work) -> str:
+    """The unit that does it once: on idle time only, with no right it does not need.
+
+    What ExecCondition= prints goes to the journal; its failure skips the run, which is then no
+    failed unit (systemd.service(5), since 243).
+    """
+    guard = ("/bin/sh", "-c", f"p=$1; {_guard(work.btrfs)}", "sh", path)
+    condition = [("ExecCondition", unit.command(guard))] if work.btrfs else []
     return unit.render(
         [f"{_FOR} {path}"],
         [
@@ -82,7 +146,8 @@ def service(path: str, btrfs: str) -> str:
                 "Service",
                 [
                     ("Type", "oneshot"),
-                    ("ExecStart", unit.command(_command(path, btrfs))),
+                    *condition,
+                    ("ExecStart", unit.command((*work.command, path))),
                     ("Nice", "19"),
                     ("IOSchedulingClass", "idle"),
                     ("CPUSchedulingPolicy", "idle"),

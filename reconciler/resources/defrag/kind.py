@@ -1,7 +1,10 @@
 """Regular defragmentation of a directory, as a systemd timer or a file in /etc/cron.d.
 
 Defragmenting rewrites what is scattered. It copies what snapshots and clones
-share, so space that was used once is then used for each of them. Nocow files
+share, so space that was used once is then used for each of them. A scheduled run leaves such data
+alone: where root owns the installation of vmtune, it is `vmtune defrag`, which leaves the files
+that share data; elsewhere it is btrfs-progs, and a run is skipped while anything is shared.
+`allow: [snapshots]` has it copied. Nocow files
 that are never snapshotted do not fragment: for them a schedule is dead weight.
 """
 
@@ -13,7 +16,7 @@ from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, ScheduleRuns, Section
 from reconciler.errors import ConfigError
-from reconciler.facts import compression, limits, locate
+from reconciler.facts import compression, limits, locate, other_jobs
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import (
     OFF,
@@ -21,10 +24,10 @@ from reconciler.facts.host import (
     CalendarRuns,
     CronDaemon,
     CronRuns,
-    ForeignJobs,
     HiddenCrontabs,
     Locate,
     NeedsReload,
+    OwnCommand,
     OwnFiles,
     Program,
     Schedulers,
@@ -61,6 +64,8 @@ class Spec:
     allow: frozenset[str]
     nocow: bool
     """The same path is declared nocow."""
+    at: str
+    """Where its schedule is written: file, line and column."""
 
 
 def parse(item: Item, items: Items) -> Spec:
@@ -75,6 +80,7 @@ def parse(item: Item, items: Items) -> Spec:
         data.get("scheduler", "auto"),
         frozenset(data.get("allow", ())),
         any(other.section == "paths" and other.data.get("nocow") for other in same),
+        str(item.marks.get("schedule", item.origin)),
     )
 
 
@@ -95,20 +101,16 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
         yield refusal
         return
     stem = defrag_job.stem(where.path)
-    is_on = _already(stem, scheduler, see)
     unsafe = limits.refusal(host.condition, host.profiles)
-    if refusal := _foreign(stem, see) or (None if is_on else unsafe):
+    if refusal := _foreign(stem, see) or (unsafe and _moves(unsafe, spec, stem, scheduler, see)):
         yield refusal
         return
-    if shared := _shared(spec, where, see):
-        yield from _sharing(shared, host.free, is_on=is_on)
     try:
         yield from tuple(_goals(spec, where, stem, scheduler, see))
     except ValueError as error:  # a path that the scheduler's files cannot hold
         yield Refusal(str(error), "give the directory a plainer name")
         return
-    if unsafe:
-        yield Note(f"a run would move nocow data meanwhile: {unsafe.text}", unsafe.code)
+    yield from _sharing(spec, where, see)
     yield from _advice(spec, where, see)
 
 
@@ -143,71 +145,72 @@ def _unable(spec: Spec, scheduler: str, see: HostView) -> Refusal | None:
         )
     if scheduler == "cron" and not spec.schedule.cron:
         return Refusal(
-            f"cron cannot say {spec.schedule.text!r}",
+            f"{spec.at}: cron cannot say {spec.schedule.text!r}",
             'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
             "V303",
         )
     if scheduler == "systemd" and (error := see(CalendarRuns(spec.schedule.on_calendar)).error):
-        return Refusal(f"systemd refuses the schedule: {error}", "see systemd.time(7)", "V304")
+        return Refusal(
+            f"{spec.at}: systemd refuses the schedule: {error}", "see systemd.time(7)", "V304"
+        )
     return None
 
 
 def _doubled(where: Location, see: HostView) -> Refusal | None:
-    """A line of the how-to, written by hand: two schedules for one directory help nobody."""
-    from reconciler.formats import shell  # noqa: PLC0415
-
-    for found in see(ForeignJobs()):
-        for path in shell.defragmented(found.job.command, found.home):
-            if see(Locate(path)).path == where.path:
-                return Refusal(
-                    f"{found.file}:{found.job.number} already does it: "
-                    f"{found.job.schedule} {found.job.command}",
-                    "take that line out (crontab -e) to have vmtune do it, or drop this entry",
-                    "V305",
-                )
-    return None
-
-
-def _already(stem: str, scheduler: str, see: HostView) -> bool:
-    if scheduler == "cron":
-        return see(TextFile(paths(stem)["cron"])) is not None
-    return see(Timer(f"{stem}.timer")) != OFF
-
-
-def _shared(spec: Spec, where: Location, see: HostView) -> int:
-    """Bytes that defragmenting would copy, and nobody has accepted."""
-    sharing = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
-    return sharing.shared if sharing and "snapshots" not in spec.allow else 0
-
-
-def _sharing(shared: int, free: int, *, is_on: bool) -> Iterator[Said]:
-    """Refuse a schedule that is not on yet; ``holds`` drops that where the plan ends the sharing.
-
-    The plan does so by rewriting the images: a new file shares nothing with snapshots or clones.
-    """
-    yield _dearer(shared, free) if is_on else _costly(shared, free)
-    if not is_on:
-        yield Note(
-            f"{binary(shared)} are shared with snapshots or clones now; the images are rewritten "
-            "first, and then share nothing: without that the schedule is not set up",
-            "V410",
-        )
-
-
-def _costly(shared: int, free: int) -> Refusal:
+    """Refuse a second schedule for what another job defragments: two help nobody."""
+    found = other_jobs.same(where.path, see)
+    if not found:
+        return None
+    first, *more = found
+    also = f"; and so does {', '.join(job.name for job in more)}" if more else ""
+    stops = ", ".join(dict.fromkeys(job.stop for job in found))
     return Refusal(
-        f"{binary(shared)} are shared with snapshots or clones: defragmenting copies them; "
-        f"{binary(free)} are free",
-        "to accept that, write `allow: [snapshots]`",
-        "V306",
+        f"{first.name} already defragments there: {first.schedule} {first.command}{also}",
+        f"{stops} to have vmtune do it, or drop this entry",
+        "V305",
     )
 
 
-def _dearer(shared: int, free: int) -> Note:
-    """The schedule runs already: refusing it now would stop nothing."""
-    return Note(
-        f"{binary(shared)} are shared with snapshots or clones: the next run copies them; "
-        f"{binary(free)} are free; `allow: [snapshots]` accepts that",
+def _moves(unsafe: Refusal, spec: Spec, stem: str, scheduler: str, see: HostView) -> Refusal:
+    """Refuse a schedule on a filesystem that is not whole; say what one that is there would do."""
+    if _work(spec, see).prints:
+        return unsafe  # vmtune refuses to defragment there
+    if scheduler == "cron":
+        is_on, stop = see(TextFile(paths(stem)["cron"])) is not None, f"rm {paths(stem)['cron']}"
+    else:
+        is_on, stop = see(Timer(f"{stem}.timer")) != OFF, f"systemctl stop {stem}.timer"
+    if not is_on:
+        return unsafe
+    return Refusal(
+        f"{unsafe.text}. The schedule that is set up would move images all the same",
+        f"`{stop}` until this is mended; {unsafe.hint}",
+        unsafe.code,
+    )
+
+
+def _work(spec: Spec, see: HostView) -> defrag_job.Work:
+    """What a run does, and how it leaves what snapshots and clones share."""
+    btrfs = see(Program("btrfs"))
+    if "snapshots" in spec.allow:
+        return defrag_job.copying(btrfs)
+    vmtune = see(OwnCommand())
+    return defrag_job.own(vmtune) if vmtune else defrag_job.guarded(btrfs)
+
+
+def _sharing(spec: Spec, where: Location, see: HostView) -> Iterator[Note]:
+    """Say what a run leaves as of now; ``holds`` drops that where the plan ends the sharing."""
+    found = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
+    if not found or not found.shared or "snapshots" in spec.allow:
+        return
+    left = (
+        "a run leaves the files that have them, and says so"
+        if _work(spec, see).prints
+        else "while that is so, a run is skipped, and says so"
+    )
+    where_to = "the journal" if _scheduler(spec, see) == "systemd" else "the log"
+    yield Note(
+        f"{binary(found.shared)} are shared with snapshots or clones: {left} in {where_to}; "
+        "`allow: [snapshots]` has them copied",
         "V306",
     )
 
@@ -230,10 +233,11 @@ def _foreign(stem: str, see: HostView) -> Refusal | None:
 
 
 def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: HostView) -> Iterator[Said]:
-    file, btrfs = paths(stem), see(Program("btrfs"))
+    file, work = paths(stem), _work(spec, see)
     if scheduler == "cron":
-        yield Summary(f"next run {see(CronRuns(spec.schedule.cron))}, by cron")
-        text = defrag_job.cron(spec.schedule, where.path, btrfs)
+        runs = see(CronRuns(spec.schedule.cron))
+        yield Summary(f"next run {runs}, by cron" if runs else "by cron")
+        text = defrag_job.cron(spec.schedule, where.path, work)
         yield Desired(TextFile(file["cron"]), text, part=_part(spec))
         yield from _without_timer(stem)
         if not see(CronDaemon()):
@@ -242,7 +246,7 @@ def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: HostView
     runs = see(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
     part = _part(spec)
-    yield Desired(UnitFile(file["service"]), defrag_job.service(where.path, btrfs), part=part)
+    yield Desired(UnitFile(file["service"]), defrag_job.service(where.path, work), part=part)
     yield Desired(UnitFile(file["timer"]), defrag_job.timer(spec.schedule, where.path), part=part)
     yield Desired(Timer(f"{stem}.timer"), want=ON)
     yield Desired(TextFile(file["cron"]), None)
@@ -273,11 +277,15 @@ def _advice(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
         yield Note(f"is {where.path}")
     if hidden := see(HiddenCrontabs()):
         yield Note(f"{hidden}: a line written by hand would not be seen")
+    for job in other_jobs.vague(see):
+        text = "defragments as well, and what that is only its shell can tell"
+        yield Note(f"{job.name} {text}: {job.schedule} {job.command}", "V320")
     tree = see.maybe(TreeOf(where.path))
     for name in tree.subvolumes if tree else ():
-        yield Note(f"{name}: a subvolume of its own, which -r does not enter", "V308")
+        yield Note(f"{name}: a subvolume of its own, which a run does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
-        yield Note("is not there yet: a run before it is fails")
+        ends = "is skipped" if _work(spec, see).btrfs else "fails"
+        yield Note(f"is not there yet: until it is, a run {ends}")
     yield from worth(where, spec.nocow, see)
 
 
@@ -285,8 +293,6 @@ def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
     """What is said of sharing and of its worth rests on other entries, too."""
     if note.code == "V306":
         return outlook.stays_shared(spec.path)
-    if note.code == "V410":
-        return not outlook.stays_shared(spec.path)
     if isinstance(note, Refusal):
         return True
     return advice_holds(spec.path, note, outlook)

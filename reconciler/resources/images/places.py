@@ -81,7 +81,6 @@ class Images(Place[NameList]):
     spared: tuple[str, ...] = ()
     rank: ClassVar[int] = 12
     in_a_tree: ClassVar[bool] = True
-    rewrites: ClassVar[bool] = True
     is_claimed: ClassVar[bool] = False
     in_words: ClassVar[bool] = True
 

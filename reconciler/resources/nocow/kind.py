@@ -92,13 +92,15 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
         yield Note(f"is {where.path}")
     if note := booted.note(where.path, see):
         yield note
+    if refusal := _risk(spec, where.path, host, see):
+        yield refusal
+        return
     if not have or have.nocow != spec.wanted:
-        if refusal := _risk(spec, where.path, host, see):
-            yield refusal
-            return
         yield from _prices(spec, where.path, host, see)
-    elif spec.wanted:
-        yield from _since(spec, where.path, host, see)
+    elif (
+        spec.wanted and "snapshots" not in spec.allow and _snapshots(spec, where.path, see) is None
+    ):
+        yield Note("only root can see whether there are snapshots of its subvolume", "V103")
     if not spec.subvolume:
         yield from directory_place.on_the_way(where, see, spec.above)
     yield from _directory(spec, where, have)
@@ -128,20 +130,23 @@ def _zoned(spec: Spec, host: Filesystem) -> Refusal | None:
 
 
 def _unsafe(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
-    """Why nothing may be changed on a filesystem that is not whole; no `allow` accepts that."""
+    """Say why nothing may be nocow on a filesystem that is not whole; no `allow` accepts that.
+
+    To take nocow off is refused only where the kernel would write nothing.
+    """
     refusal = limits.refusal(host.condition, host.profiles)
-    if not refusal or not (spec.wanted or host.condition.failed):
-        return None
-    have = see(Directory(path))
-    if not have or have.nocow != spec.wanted:
+    if not refusal or spec.wanted:
         return refusal
-    return refusal if spec.wanted and see(Below(path, spec.apart)).count else None
+    have = see(Directory(path))
+    return refusal if host.condition.failed and (not have or have.nocow) else None
 
 
 def _risk(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
-    """Named risks that must be allowed by name before anything is changed."""
+    """Find a risk that is not allowed by name: one that came after the attribute counts as well."""
+    if not spec.wanted:
+        return None
     redundant = _redundant(host)
-    if spec.wanted and redundant and "raid" not in spec.allow:
+    if redundant and "raid" not in spec.allow:
         return Refusal(
             f"data is kept as {redundant}: without checksums a bad copy is read as "
             "often as the good one, and scrub cannot tell which is which",
@@ -149,7 +154,7 @@ def _risk(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | N
             "V102",
         )
     taken = _snapshots(spec, path, see)
-    if spec.wanted and taken and "snapshots" not in spec.allow:
+    if taken and "snapshots" not in spec.allow:
         return Refusal(
             f"{', '.join(taken)}: after each one every block is copied once more, so images "
             "fragment as before, and have no checksums either",
@@ -183,21 +188,9 @@ def _prices(spec: Spec, path: str, host: Filesystem, see: HostView) -> Iterator[
     if taken:
         yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
     if taken is None:
-        yield Note("whether its subvolume is snapshotted only root can see; apply looks")
+        text = "only root can see whether there are snapshots of its subvolume"
+        yield Note(f"{text}; `apply` looks before it changes anything")
     yield from limits.errors(host.condition)
-
-
-def _since(spec: Spec, path: str, host: Filesystem, see: HostView) -> Iterator[Said]:
-    """Risks that nobody allowed and that came after the attribute, or were there before vmtune."""
-    if unsafe := limits.refusal(host.condition, host.profiles):
-        yield Note(f"{unsafe.text}; {unsafe.hint}", unsafe.code)
-    if (redundant := _redundant(host)) and "raid" not in spec.allow:
-        text = f"data is kept as {redundant}: errors on one of the copies will not be healed"
-        yield Note(f"{text}; to accept that, write `allow: [raid]`", "V102")
-    taken = _snapshots(spec, path, see)
-    if taken and "snapshots" not in spec.allow:
-        text = f"{', '.join(taken)}: images fragment as before, and have no checksums"
-        yield Note(f"{text}; to accept that, write `allow: [snapshots]`", "V103")
 
 
 def _redundant(host: Filesystem) -> str:

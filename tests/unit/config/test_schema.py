@@ -266,8 +266,10 @@ def test_every_key_is_described() -> None:
 def test_every_keyword_has_words() -> None:
     """A keyword that reconciler.config.check does not know would fail there."""
     spoken = "type enum const pattern required additionalProperties minimum maximum uniqueItems"
-    silent = "$schema $defs $ref title description default examples patternErrorMessage if then"
-    known = {*spoken.split(), *silent.split(), "properties", "items", "propertyNames"}
+    silent = (
+        "$schema $defs $ref title description default examples patternErrorMessage errorMessage"
+    )
+    known = {*spoken.split(), *silent.split(), "properties", "items", "propertyNames", "if", "then"}
     known |= {"minProperties", "maxProperties"}
     names = {*load_schema()["$defs"]}
     for part in schemas(load_schema()):

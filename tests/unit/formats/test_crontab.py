@@ -198,6 +198,16 @@ DEFRAGMENTED = [
     ('btrfs fi defrag "/home/$USER" "$(x)" /a', ["/a"]),
     ("btrfs fi defrag /é\udcff", ["/é\udcff"]),
     ("btrfs fi defrag /a\r", ["/a\r"]),
+    # variables that the text itself sets
+    ("d=/a; btrfs fi defrag -r $d", ["/a"]),
+    ('D="/a b"\nbtrfs fi defrag "$D" "${D}/c"', ["/a b", "/a b/c"]),
+    ("export D='/a'\nE=/e\nbtrfs fi defrag $D/$E", ["/a/e"]),
+    ("D=$(x); btrfs fi defrag $D /b", ["/b"]),
+    ("for d in /a '/b c'; do btrfs fi defrag -r \"$d\"; done", ["/a", "/b c"]),
+    ("for d in /a\ndo\n  btrfs fi defrag $d/x\ndone", ["/a/x"]),
+    ("for d in /a/*; do btrfs fi defrag $d /b; done", ["/b"]),
+    ("D=/a btrfs fi defrag /b", ["/b"]),
+    ("DD=/a; btrfs fi defrag $D /b", ["/b"]),
     # other programs that run it
     ("find /a -xdev -size +1M -type f -exec btrfs filesystem defrag -t 32m -f {} \\;", ["/a"]),
     ("find -L /a '/b c' ( -name x ) -exec nice btrfs fi defrag '{}' +", []),
@@ -226,7 +236,16 @@ def test_defragmented(command, paths):
 
 @pytest.mark.parametrize(
     "hostile",
-    ["$(" * 50_000, "'" * 99_999, '"\\' * 50_000, "a=" * 50_000, "`" * 99_999, "~" * 99_999],
+    [
+        "; for a in " * 9_000,
+        ";b=c" * 25_000,
+        "$(" * 50_000,
+        "'" * 99_999,
+        '"\\' * 50_000,
+        "a=" * 50_000,
+        "`" * 99_999,
+        "~" * 99_999,
+    ],
 )
 def test_a_hostile_line_takes_no_time(hostile):
     assert defragmented(f"btrfs fi defrag {hostile}", "/home/u") in ((), ("/home/u/" + hostile,))

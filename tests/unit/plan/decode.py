@@ -36,7 +36,6 @@ from reconciler.facts.limits import Condition, Quota
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import NameList, Tree
 from reconciler.formats import fstab, mountinfo
-from reconciler.formats.crontab import Job
 from reconciler.resources.registry import KINDS
 
 if typing.TYPE_CHECKING:
@@ -70,7 +69,6 @@ _TYPES = {
     "Any": typing.Any,
     "ClassVar": typing.ClassVar,
     "Domain": libvirtxml.Domain,
-    "Job": Job,
     "Line": fstab.Line,
     "Mount": mountinfo.Mount,
     "MountUnit": boot_order.MountUnit,

@@ -1,0 +1,73 @@
+"""How this vmtune is started again, and whether root alone decides what that would run."""
+
+from __future__ import annotations
+
+import functools
+import grp
+import os
+import pwd
+import site
+import stat
+import sys
+import sysconfig
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_SYSTEM = ("/usr/", "/opt/")
+"""Where installations stay in place; a checkout elsewhere may be gone tomorrow."""
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def command() -> list[str]:
+    """Start the same vmtune by its path: root looks for names only in folders of its own.
+
+    -I keeps root from importing anything out of the current directory or the
+    caller's own packages, -B from leaving compiled files among them. The module is named where
+    -I finds it; a checkout, or what pip put into a home, is started by its path.
+    """
+    if os.path.dirname(_PACKAGE) in site.getsitepackages():
+        return [sys.executable, "-IB", "-m", "reconciler"]
+    return [sys.executable, "-IB", os.path.join(_PACKAGE, "__main__.py")]
+
+
+def of_root() -> tuple[str, ...]:
+    """Return that command for a job of root; () where another user could change what it runs."""
+    if not _PACKAGE.startswith(_SYSTEM) or not sys.executable.startswith(_SYSTEM):
+        return ()
+    try:
+        return tuple(command()) if all(map(_is_roots, set(_obeyed()))) else ()
+    except OSError:
+        return ()
+
+
+def _obeyed() -> Iterator[str]:
+    """Yield what Python reads code from, by name and by where links lead, and all above it."""
+    library = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    places = [sys.executable, *library, *filter(os.path.isdir, site.getsitepackages())]
+    places += (folder for folder, _, _ in os.walk(_PACKAGE))
+    for place in places:
+        for path in (place, os.path.realpath(place)):
+            parts = path.split("/")
+            yield from ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))
+
+
+def _is_roots(path: str) -> bool:
+    """Whether only root can change what lies there, or what a directory holds."""
+    status = os.stat(path)
+    if status.st_uid or status.st_mode & stat.S_IWOTH:
+        return False
+    return not status.st_mode & stat.S_IWGRP or _has_root_alone(status.st_gid)
+
+
+@functools.cache
+def _has_root_alone(gid: int) -> bool:
+    """Whether a group has no member but root: on Debian staff, which may write to /usr/local."""
+    try:
+        members = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        members = set()
+    return members | {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid} <= {"root"}

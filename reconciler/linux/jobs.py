@@ -1,0 +1,139 @@
+"""Jobs that people or packages made and that defragment: every place where one may stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.facts.host import ForeignJob
+from reconciler.formats import crontab, maintenance, shell
+from reconciler.linux import cron, files, process, timers, users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.formats.mountinfo import Mount
+
+
+_PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
+
+_MAINTENANCE = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
+"""Where Debian and its kind have it; where the others do."""
+
+_LARGEST_SCRIPT = 1 << 16
+
+_LINE = "take that line out"
+
+
+class _Looking:
+    """One look at all places, and what btrfsmaintenance is told to do."""
+
+    def __init__(self, mounts: tuple[Mount, ...]) -> None:
+        found = ((file, maintenance.defrag(files.read_gone(file))) for file in _MAINTENANCE)
+        self._file, self._told = next((each for each in found if each[1]), ("", None))
+        self._mounts = mounts
+        self._is_seen = False
+
+    def jobs(self) -> Iterator[ForeignJob]:
+        """Yield each job once, those of btrfsmaintenance where they are started."""
+        yield from self._tables()
+        yield from self._folders()
+        for timer in timers.foreign(_may_defragment):
+            lines = [shlex.join(argv) for argv in timer.commands]
+            yield from self._job(
+                timer.name, timer.schedule, lines, "/", f"`systemctl disable --now {timer.name}`"
+            )
+        if self._told and not self._is_seen and self._told.period != "none":
+            words = f"{maintenance.PATHS}, by btrfsmaintenance"
+            yield ForeignJob(
+                f"{self._file}:{self._told.line}", self._told.period, words, self._paths(),
+                f"take the path out of {maintenance.PATHS}",
+            )  # fmt: skip
+
+    def _tables(self) -> Iterator[ForeignJob]:
+        for table in cron.tables():
+            jobs = crontab.parse(table.data, system=table.is_system)
+            for job in () if crontab.is_ours(table.data) else jobs:
+                home = table.home or users.home_of(job.user) or "/root"
+                name = f"{table.path}:{job.number}"
+                stop = _LINE if table.is_system else f"{_LINE} (crontab -e)"
+                yield from self._job(name, job.schedule, [job.command], home, stop)
+        for job in crontab.anacron(files.read_gone("/etc/anacrontab")):
+            name = f"/etc/anacrontab:{job.number}"
+            yield from self._job(name, job.schedule, [job.command], "/root", _LINE)
+
+    def _folders(self) -> Iterator[ForeignJob]:
+        """/etc/cron.daily and its kind, of which run-parts(8) runs what its rules let it."""
+        for period in _PERIODS:
+            for folder in (f"/etc/cron.{period}", f"/etc/periodic/{period}"):
+                for path in files.listed(folder):
+                    was_seen = self._is_seen
+                    words = [shlex.quote(path)]
+                    found = list(self._job(path, f"@{period}", words, "/", f"remove {path}"))
+                    if found and _is_run(path):
+                        yield from found
+                    else:
+                        self._is_seen = was_seen
+
+    def _job(
+        self, name: str, schedule: str, lines: list[str], home: str, stop: str
+    ) -> Iterator[ForeignJob]:
+        """Yield the job if one of its command lines, or a script that one starts, defragments."""
+        texts = [*lines, *(text for line in lines for text in _scripts(_words(line)))]
+        is_maintenance = any(maintenance.PATHS in text for text in texts)
+        paths = tuple(path for text in texts for path in shell.defragmented(text, home))
+        if is_maintenance:
+            self._is_seen = True
+            paths = self._paths()
+            stop = f"take the path out of {maintenance.PATHS} in {self._file}"
+        is_vague = not is_maintenance and any(shell.is_vague(text, home) for text in texts)
+        if paths or is_vague:
+            yield ForeignJob(name, schedule, "; ".join(lines), tuple(dict.fromkeys(paths)), stop)
+
+    def _paths(self) -> tuple[str, ...]:
+        if not self._told:
+            return ()
+        if maintenance.AUTO not in self._told.paths:
+            return self._told.paths
+        return tuple(mount.target for mount in self._mounts if mount.fstype == "btrfs")
+
+
+def foreign(mounts: tuple[Mount, ...]) -> tuple[ForeignJob, ...]:
+    """Return all that can be read, without jobs that vmtune made."""
+    return tuple(_Looking(mounts).jobs())
+
+
+def _may_defragment(shown: str) -> bool:
+    return "defrag" in shown.lower() or any(_scripts(re.findall(r"(?<![\w.])/[^\s;]+", shown)))
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quote that is not closed
+        return []
+
+
+def _scripts(words: Iterable[str]) -> Iterator[str]:
+    """Yield the text of each script among these paths that speaks of defragmenting."""
+    for word in words:
+        if word.startswith("/") and os.path.isfile(word):
+            with suppress(OSError):
+                data = files.start_of(word, _LARGEST_SCRIPT)
+                if data.startswith(b"#!") and b"defrag" in data.lower():
+                    yield data.decode("utf-8", "surrogateescape")
+
+
+def _is_run(path: str) -> bool:
+    """Whether run-parts(8) would run a file; where there is none, whether it may be run."""
+    if not os.access(path, os.X_OK):
+        return False
+    try:
+        done = process.run("run-parts", "--test", os.path.dirname(path), timeout=10)
+    except HostError:  # not installed
+        return True
+    return done.returncode != 0 or path in done.stdout.split("\n")
