@@ -6,6 +6,7 @@ The words are ours, because the library's change between its versions.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,10 @@ def _host_name(error: ValidationError, hosts: Node) -> ConfigError:
 
 _SHOWN = 60  # characters of a wrong value; a longer one is cut
 
+_WORDS_FOR_OFF = frozenset({"none", "no", "off", "false", "never", "disabled", "nocompress", "0"})
+
+_LEVELS = {"zlib": (1, 9), "zstd": (-15, 15)}
+
 _TYPES = {
     "string": "text",
     "boolean": "true or false",
@@ -227,6 +232,11 @@ def _label(error: ValidationError) -> str:
     return f"{path[-1]}: "
 
 
+def _key(error: ValidationError) -> str:
+    """Return the last key on the way to a value; "" where there is none."""
+    return next((str(s) for s in reversed(error.absolute_path) if isinstance(s, str)), "")
+
+
 def _expected(error: ValidationError) -> str:
     schema = schema_of(error)
     low, high = schema.get("minimum"), schema.get("maximum")
@@ -244,6 +254,9 @@ def _hint(error: ValidationError) -> str:
     found, place = error.instance, error.absolute_path
     if error.validator == "type" and error.validator_value in ("array", "object"):
         return _shape_hint(list(place))
+    if error.validator == "enum" and str(found).lower() in _WORDS_FOR_OFF:
+        off = next((w for w in schema_of(error)["enum"] if w in {"no", "none"}), "")
+        return f"write `{_key(error)}: {off}`" if off else ""
     if isinstance(found, str) and error.validator == "enum":
         near = suggest(found, map(str, schema_of(error)["enum"]))
         return f"did you mean {near!r}?" if near else ""
@@ -264,7 +277,7 @@ def _text_hint(found: str, error: ValidationError) -> str:
         return "remove the quotes"
     if expected == "boolean" and found.lower() in ("true", "yes", "on", "y"):
         return "write true"
-    if expected == "boolean" and found.lower() in ("false", "no", "off", "n"):
+    if expected == "boolean" and found.lower() in {*_WORDS_FOR_OFF, "n"}:
         return "write false"
     if expected in ("integer", 1) and expected is not True and found.isdigit():
         return "no leading zeros" if found.startswith("0") else "remove the quotes"
@@ -273,9 +286,22 @@ def _text_hint(found: str, error: ValidationError) -> str:
 
 def _pattern(error: ValidationError, label: str) -> tuple[str, str]:
     message, _, hint = words_of(error).partition("; ")
-    if error.instance is False:
-        hint = "write `compress: no`"
+    if _key(error) in {"compress", "compress-force"}:
+        hint = _compression_hint(error.instance, hint)
     return f"{label}{message}; found {describe(error.instance)}", hint
+
+
+def _compression_hint(found: Any, of_levels: str) -> str:
+    """Say how "off" is written; a remark on levels is for a level alone."""
+    if str(found).lower() in _WORDS_FOR_OFF:
+        return "write `compress: no`"
+    algorithm, _, level = str(found).partition(":")
+    lowest, highest = _LEVELS.get(algorithm, (0, 0))
+    if not highest or not re.fullmatch("-?[0-9]{1,9}", level):
+        return ""
+    number = int(level)
+    is_one = number and lowest <= number <= highest
+    return f"write `{algorithm}:{number}`" if is_one else of_levels
 
 
 def _repeated(error: ValidationError, label: str) -> tuple[str, str]:

@@ -121,6 +121,8 @@ def _refusal(target: str, tokens: Sequence[str] | None, see: HostView) -> Refusa
             return None if is_told else refusal
     if len(lines) != 1 or mount is None or mount.fstype != "btrfs":
         return None
+    if tokens is None and not booted.snapshot(mount, see):
+        return None  # check_fstab says which subvolume the line would mount
     host = see.maybe(FilesystemOf(mount.target))
     return fstab_line.not_of_the_line(lines[0], mount, host.uuid, see) if host else None
 

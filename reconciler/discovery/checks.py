@@ -16,7 +16,7 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import limits
+from reconciler.facts import booted, fstab_line, limits, mountable
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -24,14 +24,15 @@ from reconciler.facts.host import (
     FstabLines,
     KernelTakes,
     Locate,
+    Mounts,
     Schedulers,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import options
+from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import binary, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from reconciler.discovery.filesystems import Btrfs
     from reconciler.discovery.libvirtxml import Pool
@@ -153,7 +154,8 @@ _OF_THE_LINE = frozenset({"subvol", "subvolid", "device"})
 def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
     """Rows for what is wrong; one row where nothing is."""
     try:
-        lines = [line for line in see(FstabLines()) if line.fstype == "btrfs"]
+        entries = see(FstabLines())
+        lines = tuple(_of_btrfs(entries, found))
     except NotVisible as hidden:
         if hidden.for_all:
             yield Row(
@@ -162,13 +164,106 @@ def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
         else:
             yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
         return
-    count = counted(len(lines), "sound line") if lines else "no line"
+    bad = [*_sound(lines, found, see), *_mounting(lines, found, see)]
     is_verified = see.maybe(FstabFaults()) is not None  # check_host says why not
-    yield from (
-        _sound(lines, found, see)
-        or [Row(Health.OK, "/etc/fstab", f"{count} for Btrfs", "V509")] * is_verified
-    )
+    yield from bad or [_count(lines, found)] * is_verified
+    if any(row.health is Health.FAIL for row in bad):
+        yield from _untried(lines, found)
+    for filesystem in found:
+        yield from _plain(filesystem)
+    yield from _idle(lines)
     yield from _taken([line for line in lines if not line.problem], see)
+
+
+def _of_btrfs(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Line]:
+    """Lines of type btrfs, and those of type auto whose filesystem is known to be Btrfs."""
+    mounted = {line.number for filesystem in found for line in filesystem.lines}
+    return (line for line in lines if line.fstype == "btrfs" or line.number in mounted)
+
+
+def _count(lines: Sequence[Line], found: Sequence[Btrfs]) -> Row:
+    """How many lines are sound; a line whose filesystem is not mounted here was not tried."""
+    away = _away(lines, found)
+    if away and away == len(lines):
+        return next(_untried(lines, found))
+    count = counted(len(lines) - away, "sound line") if lines else "no line"
+    also = f"; {away} more not tried: not mounted here" if away else ""
+    return Row(Health.OK, "/etc/fstab", f"{count} for Btrfs{also}", "V509")
+
+
+def _is_snapshot(line: Line, see: HostView) -> bool:
+    mounts = see.maybe(Mounts()) or ()
+    mount = mountinfo.at(mounts, line.target)
+    return bool(mount and booted.snapshot(mount, see))
+
+
+def _untried(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Row]:
+    if away := _away(lines, found):
+        text = f"{counted(away, 'line')} for Btrfs not tried: not mounted here"
+        yield Row(Health.UNSEEN, "/etc/fstab", text, "V509")
+
+
+def _away(lines: Sequence[Line], found: Sequence[Btrfs]) -> int:
+    """Count the lines whose filesystem is not mounted here."""
+    known = {line.number for filesystem in found for line in filesystem.lines}
+    return sum(line.number not in known and not line.problem for line in lines)
+
+
+def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+    """Lines that cannot mount, or would mount another subvolume than the one that is there."""
+    of = {line.number: filesystem for filesystem in found for line in filesystem.lines}
+    for line in lines:
+        if line.problem or fstab_line.binds(line):
+            continue
+        subject, host = f"/etc/fstab:{line.number}", of.get(line.number)
+        try:
+            named = mountable.of_line(line, host.mounts if host else (), see)
+        except NotVisible as hidden:
+            if host:
+                text = f"whether it can mount is not known: {hidden.why}"
+                remedy = "" if hidden.for_all else ASK_ROOT
+                yield Row(Health.UNSEEN, subject, text, "V521", remedy)
+            continue
+        if isinstance(named, mountable.Fault):
+            text = f"the next mount by it fails: {named.text}"
+            yield Row(Health.FAIL, subject, text, "V521", named.remedy)
+            continue
+        there = mountable.mounted_by(line, see) if host else None
+        if _is_snapshot(line, see):
+            continue  # check_boot says so
+        if there and there.identifier != named.identifier:
+            text = f"it mounts {named.words}, but {there.words} is mounted at {line.target}"
+            remedy = "mount what the line says, or mend the line"
+            health = Health.WARN if line.target == "/" else Health.FAIL
+            yield Row(health, subject, text, "V521", remedy)
+
+
+def _plain(of: Btrfs) -> Iterator[Row]:
+    """A filesystem mounted nodatacow or nodatasum: all that is made on it has no checksums."""
+    if not of.plain:
+        return
+    how = "is written in place, " if of.plain == "nodatacow" else ""
+    text = f"mounted {of.plain}: each file made on it {how}has no checksums, and stays so"
+    if of.redundant:
+        text += f"; data is kept as {of.redundant}, and nothing tells the good copy from a bad one"
+    words = {"nodatacow", "nodatasum"}
+    lines = [f"/etc/fstab:{line.number}" for line in of.lines if _has(line, words)]
+    remedy = f"take {of.plain} out of {' and '.join(lines)}; " if lines else ""
+    remedy += "`nocow: true` does the same for one directory"
+    yield Row(Health.WARN, f"Btrfs {of.uuid[:8]}", text, "V520", remedy)
+
+
+def _has(line: Line, words: Collection[str]) -> bool:
+    return not line.problem and options.value(line.options, words) is not None
+
+
+def _idle(lines: Sequence[Line]) -> Iterator[Row]:
+    """Words of compress, nodatacow and nodatasum that a later one of them ends."""
+    for line in lines:
+        for word, by in () if line.problem else datamode.idle(line.options):
+            text = f"{word} has no effect: {by} behind it ends it"
+            subject = f"/etc/fstab:{line.number}"
+            yield Row(Health.WARN, subject, text, "V524", "leave one of the two")
 
 
 def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list[Row]:
@@ -177,11 +272,13 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list
         for line in lines
         if line.problem
     ]
-    targets = [line.target for line in lines]
+    targets = {line.target for line in lines}
+    among = [line for line in see(FstabLines()) if line.target in targets]
+    first = [line.target for line in among]
     rows += [
         Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
-        for line in lines
-        if targets.index(line.target) != lines.index(line)
+        for at, line in enumerate(among)
+        if first.index(line.target) != at
         if (text := f"a second line for {line.target}: systemd uses the first, mount both")
     ]
     mounted = {line.target for filesystem in found for line in filesystem.lines}
@@ -242,7 +339,7 @@ def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> I
     for text in subjects.unseen:
         yield Row(Health.UNSEEN, "images", text, "V506", ASK_ROOT)
     nocow = [subject for subject in subjects.found if subject.is_nocow]
-    yield from _raid(nocow)
+    yield from _raid(nocow, found)
     yield from _snapshots(nocow)
     yield from _lost(nocow)
     for filesystem in found:
@@ -251,7 +348,8 @@ def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> I
             yield from _filesystem(filesystem, of, see)
 
 
-def _raid(nocow: Sequence[Subject]) -> Iterator[Row]:
+def _raid(nocow: Sequence[Subject], found: Sequence[Btrfs]) -> Iterator[Row]:
+    """Nocow directories where data is kept twice; V520 speaks of a filesystem mounted so."""
     rows = [
         Row(
             Health.FAIL if subject.declared else Health.WARN,
@@ -265,7 +363,8 @@ def _raid(nocow: Sequence[Subject]) -> Iterator[Row]:
     ]
     kept = next((subject.state.redundant for subject in nocow if subject.state.redundant), "")
     text = f"{kept} under nocow, as accepted" if kept else "no nocow where data is kept twice"
-    yield from rows or [Row(Health.OK, "data profile", text, "V506")]
+    is_plain = any(of.plain and of.redundant for of in found)
+    yield from rows or [Row(Health.OK, "data profile", text, "V506")] * (not is_plain)
 
 
 def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
@@ -330,10 +429,13 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], see: HostView) -> Iterat
         text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
         remedy = "plain compress=, or `nocow: true` there"
         yield Row(Health.WARN, name, text, "V512", remedy)
-    if of.has_autodefrag:
-        text = "autodefrag rewrites data around every small write, which images are full of"
-        remedy = "declare `autodefrag: false` for its mount point"
-        yield Row(Health.WARN, name, text, "V513", remedy)
+    for option, text, remedy in of.prices:
+        if option == "autodefrag":
+            yield Row(Health.WARN, name, text, "V513", remedy)
+        elif option == "discard":
+            yield Row(Health.WARN, name, text, "V522", remedy)
+        else:
+            yield Row(Health.WARN, name, text, "V523", remedy)
 
 
 def _whole(of: Btrfs, name: str) -> Iterator[Row]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
-from reconciler.facts import boot_order, booted, compression, nixos, no_line
+from reconciler.facts import boot_order, booted, compression, limits, nixos, no_line
 from reconciler.facts.advice import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
-from reconciler.formats import mountinfo, options
+from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import binary
 from reconciler.value import dataclass
 
@@ -54,6 +54,24 @@ class Btrfs:
     @property
     def has_autodefrag(self) -> bool:
         return mountinfo.option(self.mounts[0].super_options, {"autodefrag"}) is not None
+
+    @property
+    def plain(self) -> str:
+        """Name nodatacow or nodatasum, where it is mounted so; else ""."""
+        return datamode.of_live(self.mounts[0].super_options).plain
+
+    @property
+    def redundant(self) -> str:
+        """Its data profiles that keep data twice, or with parity; "" where none does."""
+        return "/".join(sorted(limits.REDUNDANT.intersection(self.host.profiles)))
+
+    @property
+    def prices(self) -> Iterator[tuple[str, str, str]]:
+        """The name of each live option that images pay for, what it costs, and the remedy."""
+        for shown in self.mounts[0].super_options.split(","):
+            text, remedy = options.price(shown)
+            if text:
+                yield options.name(shown), text, remedy
 
 
 def filesystems(see: HostView) -> tuple[Btrfs, ...]:

@@ -250,6 +250,7 @@ class Ownership:
             for word in self._one_back(left, going):
                 notes += [word] if isinstance(word, Note) else []
                 swaps += [replace(word, owner=owner)] if isinstance(word, Swap) else []
+        swaps = [*restore.with_them(swaps, self._see), *swaps]
         if not swaps and not notes:
             return
         kind, _, name = owner.partition(" ")
@@ -283,7 +284,7 @@ class Ownership:
         before = self._before(left, now)
         if before == now:
             return
-        if note := place.lasting(before):
+        if note := place.lasting(before) or place.kept_off(before, self._see):
             yield note
         else:
             yield Swap(place, now, before)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.model import Swap
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
     from reconciler.facts.host_view import HostView
@@ -149,6 +150,16 @@ class Place(Fact[V], ABC):
         """Say why the place does not become ``want`` again by being put; None where it does."""
         del want
         return None
+
+    def kept_off(self, want: V, see: HostView) -> Note | None:
+        """Say why ``want`` is not put back here and now; None where nothing hinders it."""
+        del want, see
+        return None
+
+    def restores_also(self, swap: Swap, swaps: Sequence[Swap], see: HostView) -> Iterator[Swap]:
+        """Yield what comes back with a swap that puts this place back, one of ``swaps``."""
+        del swap, swaps, see
+        return iter(())
 
     def staying(self, now: V, see: HostView) -> Note | None:
         """Say what stays once nothing declares the place; None where nothing is left to say."""

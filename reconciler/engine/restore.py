@@ -9,6 +9,8 @@ from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DirectoryId
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Action
     from reconciler.engine.place import Place
@@ -34,3 +36,8 @@ def is_final(action: Action) -> bool:
     """Tell whether no revert takes an action back; what a fresh mount ends is not for good."""
     note = action.place.lasting(action.have) if isinstance(action, Swap) else None
     return note is not None and note.code != WAITS
+
+
+def with_them(swaps: Sequence[Swap], see: HostView) -> tuple[Swap, ...]:
+    """Return what comes back with the places that are put back, and was recorded by nobody."""
+    return tuple(also for swap in swaps for also in swap.place.restores_also(swap, swaps, see))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import obstacles
+from reconciler.engine import obstacles, restore
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.order import in_order, operation
 from reconciler.engine.plan import NOTHING_WRITTEN
@@ -59,6 +59,7 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
+    back += restore.with_them(back, see)
     if no := obstacles.to_put_back(back, see):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):

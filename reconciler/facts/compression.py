@@ -19,7 +19,7 @@ from reconciler.facts.host import (
     MountUnits,
     SourceUuid,
 )
-from reconciler.formats import mountinfo, options
+from reconciler.formats import datamode, mountinfo, options
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class Compression:
 
 
 def live(path: str, see: HostView) -> str:
-    """The option as mountinfo shows it for the filesystem that a path is on; "" for none."""
+    """The option that compresses on the filesystem of a path, as mountinfo shows it; else ""."""
     mounts = see(Mounts())
     mount = mountinfo.containing(mounts, path)
-    return shown(mount) if mount else ""
+    return datamode.of_live(mount.super_options).compressing if mount else ""
 
 
 def shown(mount: Mount) -> str:

@@ -21,7 +21,12 @@ _REMOUNTED = frozenset({"/", "/usr"})
 
 
 def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
-    """The live type is the truth; fstab's third field may say "auto"."""
+    """The live type is the truth; fstab's third field may say "auto".
+
+    Of several lines for one mount point one for Btrfs is enough: which of them mounts is open.
+    """
+    if len(lines) > 1 and any(line.fstype in {"btrfs", "auto"} for line in lines):
+        return ""
     if mount:
         return "" if mount.fstype == "btrfs" else f"{mount.fstype}, not Btrfs"
     types = {line.fstype for line in lines} - {"btrfs", "auto", "none"}
@@ -120,8 +125,13 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, see: HostView) -
             "boot the system itself first" if mount.target == "/" else "mount what the line says",
             "V208",
         )
+    return another(is_, line, mount.target, f"says {says}")
+
+
+def another(is_: str, line: Line, target: str, says: str) -> Refusal:
+    """Refuse a line because something else is mounted than what it ``says``."""
     return Refusal(
-        f"{is_} is mounted at {mount.target}, but /etc/fstab:{line.number} says {says}",
+        f"{is_} is mounted at {target}, but /etc/fstab:{line.number} {says}",
         "mount what the line says, or mend the line",
         "V208",
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from reconciler.formats.options import well_formed
+from reconciler.formats.options import KNOWN, name, split, well_formed
 from reconciler.value import dataclass
 
 LONGEST = 4095
@@ -25,6 +25,8 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 # libmount decodes every octal byte, glibc's getmntent(3) these and \012, of
 # which systemd then makes a line of its own in the unit.
 _SHARED_ESCAPES = frozenset({b"040", b"011", b"134"})
+
+_ENDS_A_LINE = frozenset({0, 10})
 
 _TAG = re.compile(r"""\A(ID|UUID|LABEL|PARTUUID|PARTLABEL)=(["'])(.*)\2\Z""", re.DOTALL)
 
@@ -150,7 +152,25 @@ def _options_problem(options: str) -> str:
         return "a blank or a control character in the options"
     if not well_formed(options):
         return "an open quote, or a backslash at the end, in the options"
-    return _escape_problem(options.encode("utf-8", "surrogateescape"))
+    return _hidden_option_problem(options)
+
+
+def _hidden_option_problem(options: str) -> str:
+    """Say which escape in the options hides an option that counts; all others are copied.
+
+    mount decodes each of them, systemd few. What is a comma between two options to one of
+    them is a part of one option to the other.
+    """
+    raw = options.encode("utf-8", "surrogateescape")
+    for escape in sorted({*_ESCAPE.findall(raw)}):
+        if int(escape, 8) & 0xFF in _ENDS_A_LINE:
+            return f"mount and systemd read \\{escape.decode()} differently"
+    decoded = unescape(raw)
+    if not well_formed(decoded):
+        return "an escape in the options is an open quote to mount, but not to systemd"
+    written = {name(token) for token in split(options)}
+    hidden = sorted({name(token) for token in split(decoded)} & KNOWN - written)
+    return f"an escape hides {hidden[0]}, which mount reads and systemd does not" if hidden else ""
 
 
 def _rest_problem(words: list[bytes]) -> str:

@@ -34,6 +34,20 @@ GENERIC = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# btrfs(5), with the opposites that the kernel takes: fs/btrfs/super.c, btrfs_fs_parameters.
+BTRFS = frozenset(
+    """
+    acl autodefrag barrier clear_cache commit compress compress-force datacow datasum degraded
+    device discard enospc_debug fatal_errors flushoncommit fragment inode_cache max_inline
+    metadata_ratio noacl noautodefrag nobarrier nodatacow nodatasum nodiscard noenospc_debug
+    noflushoncommit noinode_cache nologreplay norecovery nospace_cache nossd nossd_spread
+    notreelog nouser_subvol_rm_allowed recovery rescan_uuid_tree rescue skip_balance space_cache
+    ssd ssd_spread subvol subvolid thread_pool treelog usebackuproot user_subvol_rm_allowed
+    """.split()  # noqa: SIM905
+)
+
+KNOWN = USERSPACE | GENERIC | BTRFS
+
 _FAMILIES = tuple(
     frozenset(family.split())
     for family in (
@@ -88,18 +102,33 @@ def replace(options: str, names: Collection[str], token: str | None) -> str:
     """Options in which ``token`` is the only one among ``names``; None takes them out.
 
     It stands where the effective (last) one stood, since options of other
-    names may override those before them, else at the end. All others stay as
-    written and in order. Without any left: "defaults". Raises ValueError for
-    a token that is not one option among ``names``.
+    names may override those before them, else at the end. Every other byte
+    stays, empty options too ("a,,b"); what is taken out takes one comma with it.
+    Without any left: "defaults". Raises ValueError for a token that is not one
+    option among ``names``.
     """
     if token is not None and not (split(token) == (token,) and name(token) in names):
         raise ValueError(f"{token!r} is not one of the options {', '.join(sorted(names))}")
-    tokens, put = split(options), () if token is None else (token,)
-    if tuple(old for old in tokens if name(old) in names) == put:
+    split(options)  # it raises where they are not well formed
+    found = [place for place in _TOKEN.finditer(options) if name(place[0]) in names]
+    if tuple(place[0] for place in found) == (() if token is None else (token,)):
         return options
-    last = max((i for i, old in enumerate(tokens) if name(old) in names), default=len(tokens))
-    before = (old for old in tokens[:last] if name(old) not in names)
-    return ",".join((*before, *put, *tokens[last + 1 :])) or "defaults"
+    if token is not None and not found:
+        return f"{options}{'' if options[-1:] in {'', ','} else ','}{token}"
+    after = options
+    for place in reversed(found):
+        if token is not None and place is found[-1]:
+            after = after[: place.start()] + token + after[place.end() :]
+        else:
+            after = _without(after, place.start(), place.end())
+    return after if split(after) else "defaults"
+
+
+def _without(options: str, start: int, end: int) -> str:
+    """Take out the option between two places, and the comma before it, else the one behind it."""
+    if start:
+        return options[: start - 1] + options[end:]
+    return options[end + 1 :]
 
 
 def shown(option: str | None) -> str:
@@ -135,6 +164,8 @@ class Option:
     rivals: frozenset[str]
     off: str
     per_mount: bool = False
+    brings: frozenset[str] = frozenset()
+    """Names of other options that the kernel shows or hides together with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +211,37 @@ _BY_NAME = {option.name: option for option in _OPTIONS.values()}
 
 ALL = tuple(_BY_NAME.values())
 
+_LOST = {
+    "nodatacow": Option(
+        "nodatacow",
+        frozenset({"nodatacow", "datacow"}),
+        "datasum",
+        brings=frozenset({"nodatasum"}),
+    ),
+    "nodatasum": Option("nodatasum", frozenset({"nodatasum", "datasum"}), "datasum"),
+}
+
+RESTORED = frozenset(_LOST)
+"""Options that nobody can declare: they are only put back, where compression had ended them."""
+
+_PRICES = {
+    "autodefrag": (
+        "autodefrag rewrites data around every small write, which images are full of",
+        "declare `autodefrag: false` for its mount point",
+    ),
+    "discard": (
+        "discard=sync has each commit wait until the disk has discarded: guests stall meanwhile",
+        "declare `discard: async` for its mount point",
+    ),
+    "flushoncommit": (
+        "flushoncommit has each commit write all changed data first: guests stall meanwhile",
+        "declare `flushoncommit: false` for its mount point",
+    ),
+}
+
+_COMMIT = 30
+"""Seconds between commits that the kernel waits by itself."""
+
 _DEFAULT_LEVEL = {"zstd": "zstd:3", "zlib": "zlib:3", "lzo": "lzo"}
 
 _SHOWN = {"discard=sync": "discard", "commit=30": ""}
@@ -187,7 +249,28 @@ _SHOWN = {"discard=sync": "discard", "commit=30": ""}
 
 def option(name: str) -> Option:
     """The group by its name (``LiveOption.name``)."""
-    return _BY_NAME[name]
+    return _BY_NAME.get(name) or _LOST[name]
+
+
+def of_token(token: str) -> Option:
+    """The group that a word of /etc/fstab belongs to, also where vmtune does not tune it."""
+    word = name(token)
+    groups = (*_LOST.values(), *ALL)
+    return next((o for o in groups if word in o.rivals), Option(word, family(word), ""))
+
+
+def price(shown: str) -> tuple[str, str]:
+    """Return what an option costs where images are, and what to do about it; "" for nothing.
+
+    ``shown`` is the option as the kernel shows it. Sources: btrfs(5), and measurements.
+    """
+    name, _, value = shown.partition("=")
+    if name == "commit" and value.isdigit() and int(value) > _COMMIT:
+        return (
+            f"commit={value}: a crash of the host loses what was not synced for up to {value} s",
+            f"declare `commit: {_COMMIT}` for its mount point",
+        )
+    return _PRICES.get(shown, ("", ""))
 
 
 def setting(name: str, value: str | int | bool) -> Setting:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import Directory
 from reconciler.facts import host as facts
+from reconciler.facts import mountable
 from reconciler.linux import (
     cron,
     directory,
@@ -18,6 +19,7 @@ from reconciler.linux import (
     mount_units,
     process,
     systemd,
+    toplevel,
     tree_search,
     tree_walk,
     users,
@@ -53,6 +55,9 @@ READS: Reads = {
     facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),
     facts.CronDaemon: lambda _, __: cron.runs(),
     facts.CronRuns: lambda q, _: cron.next_run(q.cron),
+    mountable.DefaultSubvolume: lambda q, _: toplevel.default(q.on),
+    mountable.SubvolumeNamed: lambda q, _: toplevel.named(q.on, q.name),
+    mountable.SubvolumePath: lambda q, _: toplevel.path_of(q.on, q.identifier),
     facts.DefaultAcl: lambda q, _: directory.has_default_acl(q.path),
     facts.DirectoryId: lambda q, _: directory.identity(q.path),
     facts.EntriesOf: lambda q, _: directory.names_in(q.path),

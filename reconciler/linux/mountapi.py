@@ -34,6 +34,8 @@ _MOUNT_FLAGS = {
     "nodiratime": 0x80,
 }
 
+FLAGS = frozenset(_MOUNT_FLAGS)
+
 _ATIME = frozenset({"relatime", "noatime", "strictatime"})
 
 
@@ -81,10 +83,15 @@ def _words(context: int) -> str:
             return "; ".join(words)
 
 
-def reconfigure(target: str, token: str) -> None:
-    """Change one option of the mounted filesystem at ``target``, and nothing else."""
+def reconfigure(target: str, *tokens: str) -> None:
+    """Change options of the mounted filesystem at ``target``.
+
+    Btrfs (6.18) takes a context without "ro" for a wish to write: to keep a filesystem
+    read-only, "ro" must be among the tokens.
+    """
     with _closing(_syscall(_FSPICK, _AT_FDCWD, os.fsencode(target), _CLOEXEC)) as context:
-        set_option(context, token)
+        for token in tokens:
+            set_option(context, token)
         try:
             _syscall(_FSCONFIG, context, _RECONFIGURE, None, None, 0)
         except OSError as error:

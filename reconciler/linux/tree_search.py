@@ -285,6 +285,11 @@ def whither(path: str) -> Stub:
         return Stub(identifier, _path(fd, identifier) if identifier else "")
 
 
+def path_of(fd: int, identifier: int) -> str:
+    """Return the path of a subvolume from the top level; "" where no directory holds it."""
+    return _path(fd, identifier)
+
+
 def stub_refused(path: str) -> HostError:
     """What to raise where something is to be done at a stub: which one it is, and what to do."""
     try:

@@ -137,6 +137,30 @@ the kernel's command line. Its options are written there: `rpm-ostree kargs` cha
 / in /etc/fstab is applied to the overlay, if at all. A `mounts` entry for another mount point of
 that filesystem (/var, /home) changes the live filesystem until the next boot.
 
+V220 compress, nodatacow and nodatasum are one family of options: the later one holds, on a line as
+well as in a remount. Compression ends nodatacow and nodatasum for the whole filesystem, and files
+made from then on are written in another way than the line asked for. So vmtune does not write
+compress= where one of the two is in force, live, in the line, or in rootflags=. Decide for one of
+them. compress=no ends neither.
+
+V221 A compress option that stands behind nodatacow or nodatasum in a line holds them down. To take
+it out, or to write compress=no in its place, would let them loose at the next mount.
+
+V222 The kernel refuses to mount what the line names: a subvolid= that is not that of the path in
+subvol= (after a rollback the path has a new subvolume, with a new id), a subvolume that is gone, a
+directory that is no subvolume, or an empty subvol=. What is mounted now was mounted by another
+line, by hand, or before the rollback. subvol= alone is enough: leave subvolid= out.
+
+V223 autodefrag queues every file that small random writes go to, for the whole filesystem: see
+V513.
+
+V224 With discard=sync freed blocks are discarded within each commit, which takes minutes on some
+disks. discard=async does it in the background, and is the kernel's default where a disk can.
+
+V225 flushoncommit makes each commit write all data that was changed before it. A longer commit=
+leaves more unsynced data to be lost in a crash of the host. Data that a guest has synced is safe
+with any of these options.
+
 V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
 
 V302 The scheduler that the entry names is not on this host.
@@ -284,6 +308,20 @@ may set by hand (customizable_types) is left alone.
 V530 Other jobs may defragment the same directory: a timer, a crontab, a file in /etc/cron.daily and
 its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside one (V305). One alone copies
 what snapshots and clones share at each run, unless it looks first; few do.
+
+V520 The filesystem is mounted nodatacow or nodatasum, by its line in /etc/fstab, by rootflags=, or
+by hand. Each file that is made on it has no checksums, and never gets them: not only images, and
+whatever is declared for a directory. On a profile with two copies nothing tells the good one.
+
+V521 The next mount by the line fails, or mounts another subvolume than the one that is there: see
+V222 and V208. On a line that the boot waits for a failure means the emergency shell.
+
+V522 With discard=sync freed blocks are discarded within each commit: see V224.
+
+V523 flushoncommit, or a longer commit=: see V225.
+
+V524 Of compress, nodatacow and nodatasum the later one holds. The one before it stands in the line
+for nothing.
 
 V603 The path is a subvolume, and `subvolume: false` does not ask for one. It is used like any
 directory, so it stays: to undo it, move what is in it to a new directory by hand.

@@ -150,6 +150,20 @@ def test_tokens_are_whole(text):
     assert options.split(text + ",b") == (*tokens, "b")
 
 
+@given(OPTIONS, st.sampled_from(["compress=no", "compress-force=zstd"]))
+def test_replacing_one_option_by_another_keeps_every_other_byte(text, token):
+    """An option that is there once is exchanged where it stands; a new one goes to the end."""
+    named = [t for t in options.split(text) if options.name(t) in COMPRESS]
+    after = options.replace(text, COMPRESS, token)
+    if not named:
+        assert after in {text + token, f"{text},{token}"}
+    elif len(named) == 1:
+        before, _, behind = f",{text},".partition(f",{named[0]},")
+        assert f",{after}," == f"{before},{token},{behind}"
+    else:
+        assert after.count(",") == text.count(",") - len(named) + 1
+
+
 @given(OPTIONS, st.sampled_from(["compress=no", "compress-force=zstd", None]))
 def test_replace(text, token):
     after = options.replace(text, COMPRESS, token)

@@ -26,6 +26,7 @@ from reconciler.engine.model import Notify, Swap
 from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import ConfigErrors
 from reconciler.facts import host as facts
+from reconciler.facts import mountable
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import OFF, ON
 from reconciler.facts.host_view import HostView
@@ -192,6 +193,9 @@ class Host:
     _SourceUuid = staticmethod(lambda query: query.source.removeprefix("UUID="))
     _KernelTakes = staticmethod(lambda _query: facts.Verdict(True, "kernel 6.18 accepts it"))
     _ShadowingUnit = _FstabObstacle = _HiddenCrontabs = staticmethod(lambda _query: "")
+    _KernelCommandLine = staticmethod(lambda _query: "quiet")
+    _DefaultSubvolume = staticmethod(lambda _query: mountable.TOP)
+    _SubvolumeNamed = staticmethod(lambda _query: mountable.Entry(256, mountable.SUBVOLUME))
     _CronDaemon = staticmethod(lambda _query: True)
     _NeedsReload = staticmethod(lambda _query: False)
     _Program = staticmethod(lambda query: f"/usr/bin/{query.name}")

@@ -25,7 +25,7 @@ from reconciler.facts import limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
-from reconciler.formats import mountinfo, options
+from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
 from reconciler.resources.paths import PATHS
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
-
-
-_FORCE = ("compress-force",)
-
-_MOUNT_OPTIONS = ("compress", *_FORCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +148,23 @@ def _summary(spec: Spec) -> str:
     return f"what is written from now on is compressed with {spec.wanted}"
 
 
-def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note]:
-    """What the mount option says beside it."""
+def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note | Summary]:
+    """What the mount option says beside it: files made under nodatasum are never compressed."""
     mounts = see(Mounts())
     mount = mountinfo.containing(mounts, path)
+    mode = datamode.of_live(mount.super_options if mount else "")
+    if mode.plain and spec.wanted != "none":
+        yield Summary(f"the filesystem is mounted {mode.plain}: nothing new on it is compressed")
     if mount is None or spec.wanted != "none":
         return
-    if forced := options.shown(mountinfo.option(mount.super_options, _FORCE)):
+    forced = mode.compressing if options.name(mode.compressing) == "compress-force" else ""
+    if forced:
         yield Note(
             f"the filesystem is mounted with {forced}, which overrides this: new files are "
             "compressed all the same; only nocow files are not",
             "V801",
         )
-    elif not options.shown(mountinfo.option(mount.super_options, _MOUNT_OPTIONS)):
+    elif not mode.compressing:
         yield Note("the filesystem is mounted without compression: this keeps it so here")
 
 

@@ -8,18 +8,20 @@ nothing. Data that is compressed already stays so until it is rewritten.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, Section
 from reconciler.engine.restore import WHY
 from reconciler.errors import ConfigError
-from reconciler.facts import fstab_line, mount_layouts
+from reconciler.facts import fstab_line, mount_layouts, mountable
 from reconciler.facts.diagnostics import NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
     FilesystemOf,
     FstabLines,
     FstabObstacle,
+    KernelCommandLine,
     KernelTakes,
     Locate,
     Mounts,
@@ -27,7 +29,8 @@ from reconciler.facts.host import (
     Schedulers,
     SourceUuid,
 )
-from reconciler.formats import mountinfo, options, unit
+from reconciler.facts.host_view import NotVisible
+from reconciler.formats import datamode, mountinfo, options, unit
 from reconciler.resources.mount import lines, restore
 from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
 from reconciler.value import dataclass, replace
@@ -165,6 +168,28 @@ def _declared(spec: Spec) -> frozenset[options.Option]:
 
 def want(spec: Spec, see: HostView) -> Iterator[Said]:
     """The fstab line's options, then the live ones; all other options stay."""
+    here = _described(spec, see)
+    if not isinstance(here, _Here):
+        yield here
+        return
+    declared = _declared(spec) | spec.before.kept
+    restored = lines.all_restored(here.line.options, spec.before.lines, declared)
+    wanted = restored
+    for setting in spec.settings:
+        wanted = options.replace(wanted, setting.option.rivals, setting.token)
+    for word in _line(spec, here, restored, wanted, see):
+        yield word
+        if isinstance(word, Refusal):
+            return
+    yield from _live(spec, here, wanted, see)
+    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, see)
+    yield from _priced(spec)
+    if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(here.place))):
+        yield Reload()
+
+
+def _described(spec: Spec, see: HostView) -> _Here | Said:
+    """The line and its mount, or why nothing is changed."""
     place = see(Locate(spec.target)).path
     mounts = see(Mounts())
     mount = mountinfo.at(mounts, place)
@@ -172,37 +197,77 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
         mount = None  # an automount that nobody has entered yet
     mine = [line for line in see(FstabLines()) if line.target == spec.target]
     if moot := _moot(spec, mount, mine, see):
-        yield moot
-        return
+        return moot
     if refusal := fstab_line.not_editable(spec.target, place, mine, see, _part(spec).values()):
-        yield refusal
-        return
+        return refusal
     here = _here(mine[0], place, mount, see)
-    if refusal := fstab_line.not_of_the_line(mine[0], mount, here.uuid, see):
-        yield refusal
-        return
-    wanted = lines.all_restored(
-        mine[0].options, spec.before.lines, _declared(spec) | spec.before.kept
+    return (
+        _cannot_mount(here, see)
+        or fstab_line.not_of_the_line(mine[0], mount, here.uuid, see)
+        or here
     )
-    why = WHY if wanted != mine[0].options else ""
+
+
+def _line(spec: Spec, here: _Here, restored: str, wanted: str, see: HostView) -> Iterator[Said]:
+    """What the line should hold, or why it cannot; ``restored`` is it without what is declared."""
+    place = FstabOptions(spec.target, here.line.number)
+    yield from _mounts_another(here, see)
+    if refusal := _data_mode(spec, here, restored, wanted, see):
+        yield refusal
+    if wanted == (here.line.options or "defaults"):
+        yield Desired(place, here.line.options, part=_part(spec))
+        return
+    if obstacle := see(FstabObstacle()):
+        yield mount_layouts.fixed(obstacle, spec.target, wanted)
+    if refusal := _kernel(spec, here, see):
+        yield refusal
+    yield from _asked(spec, here, see)
+    why = WHY if restored != here.line.options else ""
+    yield Desired(place, wanted, why, part=_part(spec))
+
+
+def _priced(spec: Spec) -> Iterator[Note]:
+    """What ``doctor`` will say of an option once it is on."""
     for setting in spec.settings:
-        wanted = options.replace(wanted, setting.option.rivals, setting.token)
-    field = FstabOptions(spec.target, mine[0].number)
-    if wanted != (mine[0].options or "defaults"):
-        if obstacle := see(FstabObstacle()):
-            yield mount_layouts.fixed(obstacle, spec.target, wanted)
-            return
-        if refusal := _kernel(spec, here, see):
-            yield refusal
-            return
-        yield from _asked(spec, here, see)
-        yield Desired(field, wanted, why, part=_part(spec))
-    else:
-        yield Desired(field, mine[0].options, part=_part(spec))
-    yield from _live(spec, here, see)
-    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, see)
-    if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(place))):
-        yield Reload()
+        text, _ = options.price(setting.shown)
+        if text and setting.option.name == "autodefrag":
+            yield Note(text, "V223")
+        elif text and setting.option.name == "discard":
+            yield Note(text, "V224")
+        elif text:
+            yield Note(text, "V225")
+
+
+def _cannot_mount(here: _Here, see: HostView) -> Refusal | None:
+    """Why no mount by the line works; what cannot be seen is said later."""
+    if {"btrfs", "auto"}.isdisjoint(here.line.fstype.split(",")):
+        return None
+    try:
+        found = _subvolume_of(here, see)
+    except NotVisible:
+        return None
+    if isinstance(found, mountable.Named):
+        return None
+    text = f"the next mount by /etc/fstab:{here.line.number} fails: {found.text}"
+    return Refusal(text, found.remedy, "V222")
+
+
+def _subvolume_of(here: _Here, see: HostView) -> mountable.Named | mountable.Fault:
+    uuid = see(SourceUuid(here.line.source)) or here.uuid
+    return mountable.of_line(here.line, mountable.mounts_of(uuid, see), see)
+
+
+def _mounts_another(here: _Here, see: HostView) -> Iterator[Said]:
+    """Whether the line would mount the subvolume that is there."""
+    try:
+        found = _subvolume_of(here, see)
+    except NotVisible as hidden:
+        if here.mount:
+            yield Note(f"whether line {here.line.number} can mount is not known: {hidden.why}")
+        return
+    there = mountable.mounted_by(here.line, see) if here.mount else None
+    if isinstance(found, mountable.Named) and there and there.identifier != found.identifier:
+        yield fstab_line.another(there.words, here.line, here.line.target, f"mounts {found.words}")
 
 
 def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], see: HostView) -> Said | None:
@@ -253,6 +318,57 @@ def _kernel(spec: Spec, here: _Here, see: HostView) -> Refusal | None:
         "`allow: [root-options]`",
         "V206",
     )
+
+
+def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, see: HostView) -> Refusal | None:
+    """Compression is never declared at the price of nodatacow or nodatasum, nor the other way.
+
+    ``line`` are the options without what is declared, ``wanted`` with it.
+    """
+    asked = next((s.token or "" for s in spec.settings if s.option.name == "compress"), None)
+    if asked is None:
+        return None
+    is_on = bool(asked) and datamode.is_on(asked)
+    live = datamode.of_live(next((mount.super_options for mount in here.mounts), ""))
+    flags = ""
+    if spec.target == "/" and (is_on or options.value(line, datamode.FAMILY)):
+        flags = datamode.rootflags(see.maybe(KernelCommandLine()) or "")
+    first = datamode.of_line(flags)
+    before, after = datamode.of_line(line, first), datamode.of_line(wanted, first)
+    if is_on and (plain := live.plain or before.plain or after.plain):
+        where = " and ".join(_sources(here, flags))
+        if live.plain:
+            is_so = f"the filesystem is mounted {plain}"
+        elif (named := options.value(line, datamode.COMPRESS)) and datamode.is_on(named):
+            is_so = f"{plain} in {where} switches {named} off"
+        else:
+            is_so = f"{where} says {plain}"
+        out = f"take {plain} out of {where}, " if where else ""
+        remount = f"run `mount -o remount,datasum {quote(here.place)}`, "
+        return Refusal(
+            f"{is_so}, and {asked} would end nodatacow and nodatasum for the whole filesystem",
+            f"leave compress out; or, to give {plain} up, "
+            f"{out}{remount if live.plain else ''}and apply again",
+            "V220",
+        )
+    if after.plain and not before.plain:
+        where, held = " and ".join(_sources(here, flags)), before.compress or "compress"
+        return Refusal(
+            f"{held} holds {after.plain} in {where} down: without {held} the files made from the "
+            "next mount on would have no checksums",
+            f"take {after.plain} out of {where} first",
+            "V221",
+        )
+    return None
+
+
+def _sources(here: _Here, flags: str) -> list[str]:
+    """Where nodatacow or nodatasum is written down for the filesystem."""
+    words = frozenset({"nodatacow", "nodatasum"})
+    lines = {line.number: line for line in (here.line, *here.lines) if not line.problem}
+    found = [f"/etc/fstab:{n}" for n in sorted(lines) if options.value(lines[n].options, words)]
+    in_flags = options.value(flags, words) is not None
+    return found + ["rootflags= on the kernel's command line"] * in_flags
 
 
 def _asked(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
@@ -315,7 +431,7 @@ def _shown(here: _Here, setting: options.Setting) -> str:
     return mount_layouts.as_shown(mount, setting) if mount else setting.shown
 
 
-def _live(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
+def _live(spec: Spec, here: _Here, wanted: str, see: HostView) -> Iterator[Said]:
     if not here.mounts:
         yield Summary("not mounted: takes effect when it is")
         return
@@ -331,7 +447,7 @@ def _live(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
         yield Desired(place, setting.shown, "live remount, no reboot")
         if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
             yield Note("what is compressed already stays compressed until it is rewritten")
-    yield from restore.live(spec.before, _reachable(here, see), see)
+    yield from restore.live(spec.before, wanted, _reachable(here, see), see)
 
 
 def _target(here: _Here, setting: options.Setting, see: HostView) -> str:

@@ -12,7 +12,7 @@ from reconciler.errors import HostError
 from reconciler.facts import nixos
 from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import fstab, mountinfo, options
+from reconciler.formats import datamode, fstab, mountinfo, options
 from reconciler.linux import files, filesystems, inode, mountapi, process
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 
@@ -102,7 +102,7 @@ def _try(target: str, have: str, want: str) -> None:
     if verdict and verdict.takes is None and mount and mount.fstype == "btrfs":
         for token in new:
             try:
-                mountapi.reconfigure(mount.target, token)
+                try_live(mount.target, token)
             except OSError as error:
                 raise HostError(f"the kernel refuses {token}: {error.strerror}") from error
 
@@ -182,6 +182,16 @@ def _verified(data: bytes) -> str:
 
 _NONSENSE = "vmtune-asks-nonsense"
 
+UNTOUCHED = "/etc/fstab was not touched"
+
+_OFF_AGAIN = {
+    "compress": "compress=no",
+    "compress-force": "compress=no",
+    "commit": "commit=30",
+    "nodatasum": "datasum",
+}
+"""What makes the kernel show nothing for an option, where it is not its name with or without no."""
+
 
 def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
     """The option as mountinfo shows it, "" when it shows none: never the words of fstab."""
@@ -194,29 +204,131 @@ def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
 
 
 def put_live(place: LiveOption, have: str, want: str) -> None:
-    """Change one option of the mounted filesystem; every other live flag stays."""
+    """Change one option of the mounted filesystem; every other live option stays.
+
+    All options are read again afterwards. One that changed without being asked for is
+    put back, together with what was asked for, and Refused names it.
+    """
     option = options.option(place.name)
     asked = want or option.off
     if not asked:
         raise HostError(f"nothing takes {have} back while {place.target} is mounted")
+    before = _shown(place.target)
+    if not option.per_mount:
+        _spares_the_data_mode(place.target, before, asked)
     try:
-        if place.name == "atime":  # one field of three values, and never unset
-            mountapi.set_mount_flag(place.target, asked, on=True)
-        elif option.per_mount:
-            mountapi.set_mount_flag(place.target, want or have, on=bool(want))
-        else:
-            mountapi.reconfigure(place.target, asked)
+        _change(place, have, want)
     except OSError as error:
         raise HostError(
-            f"the kernel refuses {asked} on {place.target}: {error.strerror}",
-            "/etc/fstab was not touched",
+            f"the kernel refuses {asked} on {place.target}: {error.strerror}", UNTOUCHED
         ) from error
+    _hold_the_others(place.target, before, asked, option)
     now = live(place, filesystems.mounts())
     if now != want:
         raise HostError(
-            f"the kernel said yes to {asked}, but shows {now or 'no ' + place.name}",
-            "/etc/fstab was not touched",
+            f"the kernel said yes to {asked}, but shows {now or 'no ' + place.name}", UNTOUCHED
         )
+
+
+def _change(place: LiveOption, have: str, want: str) -> None:
+    option = options.option(place.name)
+    if place.name == "atime":  # one field of three values, and never unset
+        mountapi.set_mount_flag(place.target, want or option.off, on=True)
+    elif option.per_mount:
+        mountapi.set_mount_flag(place.target, want or have, on=bool(want))
+    else:
+        _reconfigure(place.target, want or option.off)
+
+
+def try_live(target: str, token: str) -> None:
+    """Give a mounted filesystem one more option, and hold all others as they are.
+
+    OSError where the kernel refuses the option, Refused where it ends another one.
+    """
+    before = _shown(target)
+    _spares_the_data_mode(target, before, token)
+    _reconfigure(target, token)
+    _hold_the_others(target, before, token, options.of_token(token))
+
+
+def _reconfigure(target: str, token: str) -> None:
+    """Change one option of a mounted filesystem; one that is read-only stays read-only."""
+    kept = ("ro",) if "ro" in _shown(target) else ()
+    mountapi.reconfigure(target, *kept, token)
+
+
+def _shown(target: str) -> dict[str, str]:
+    """The options of a mount and of its filesystem as the kernel shows them, by their names.
+
+    A mount's own have a blank before their names: both lists may have "ro".
+    """
+    mount = mountinfo.at(filesystems.mounts(), target)
+    if mount is None:
+        raise NotVisible(f"{target} is not mounted")
+    own = {f" {options.name(token)}": token for token in mount.options.split(",")}
+    of_all = {options.name(token): token for token in mount.super_options.split(",")}
+    return {**own, **of_all}
+
+
+def _spares_the_data_mode(target: str, shown: dict[str, str], asked: str) -> None:
+    """Refuse compression where it would end nodatacow or nodatasum for the whole filesystem."""
+    lost = [name for name in ("nodatacow", "nodatasum") if name in shown]
+    if lost and options.name(asked) in datamode.COMPRESS and datamode.is_on(asked):
+        raise HostError(
+            f"{target} is mounted {','.join(lost)}: {asked} would end that for the whole "
+            "filesystem",
+            UNTOUCHED,
+        )
+
+
+def _hold_the_others(
+    target: str, before: dict[str, str], asked: str, option: options.Option
+) -> None:
+    """Put back what changed beside the option that was asked for, and raise Refused then."""
+    mine = option.rivals | option.brings
+    mine |= {f" {name}" for name in mine}
+    changed = [name for name in _differing(before, _shown(target)) if name not in mine]
+    if not changed:
+        return
+    for name in sorted({*changed, *mine} & {*before, *_shown(target)}, key=_compress_first):
+        with suppress(OSError):
+            _put_back(target, name, before.get(name, ""))
+    now = _shown(target)
+    told = ", ".join(_words(before.get(name, ""), name) for name in changed)
+    left = _differing(before, now)
+    end = f"could not all be put back: {', '.join(left)} still differs" if left else "was put back"
+    raise HostError(
+        f"{asked} on {target} changed other live options: {told}; that {end}", UNTOUCHED
+    )
+
+
+def _words(had: str, name: str) -> str:
+    return f"{had} was lost or changed" if had else f"{name.strip()} came with it"
+
+
+def _differing(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _compress_first(name: str) -> tuple[bool, str]:
+    """Compression goes first: while it is on, putting nodatacow back would end it, and so on."""
+    return (name not in datamode.COMPRESS, name)
+
+
+def _put_back(target: str, name: str, had: str) -> None:
+    """One option as it was; "" where it was not shown."""
+    if name.startswith(" "):
+        flag = name.strip()
+        if flag in mountapi.FLAGS:
+            mountapi.set_mount_flag(target, flag, on=bool(had))
+    elif had:
+        _reconfigure(target, had)
+    elif name not in {"ro", "rw"}:
+        _reconfigure(target, _OFF_AGAIN.get(name) or _negated(name))
+
+
+def _negated(name: str) -> str:
+    return name.removeprefix("no") if name.startswith("no") else f"no{name}"
 
 
 def kernel_takes(tokens: tuple[str, ...]) -> Verdict:

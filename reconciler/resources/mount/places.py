@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.model import WAITS
+from reconciler.engine.model import WAITS, Swap
 from reconciler.engine.place import Place
 from reconciler.facts import mount_layouts
 from reconciler.facts.diagnostics import Note, Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import jsondata, mountinfo, options
+from reconciler.formats import datamode, jsondata, mountinfo, options
 from reconciler.resources.mount import lines
 from reconciler.value import dataclass, field, replace
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from reconciler.engine.last_applied import LastApplied
     from reconciler.facts.host_view import HostView
+
+
+ENDED = "compression had ended it"
 
 
 def waits(name: str) -> Note:
@@ -41,6 +44,43 @@ class LiveOption(Place[str]):
     def lasting(self, want: str) -> Note | None:
         """No word has the kernel show nothing, but for an option with a word for off."""
         return None if want or options.option(self.name).off else waits(self.name)
+
+    def stays(self, original: str) -> bool:
+        """What compression had ended was not vmtune's: put back, it stays."""
+        del original
+        return self.name in options.RESTORED
+
+    def kept_off(self, want: str, see: HostView) -> Note | None:
+        """Compression is not put back where it would end nodatacow or nodatasum."""
+        if self.name != "compress" or not want:
+            return None
+        mounts = see(Mounts())
+        mount = mountinfo.at(mounts, self.target)
+        plain = datamode.of_live(mount.super_options).plain if mount else ""
+        text = f"{want} is not put back live: {self.target} is mounted {plain}, which it would end"
+        return Note(text) if plain else None
+
+    def restores_also(self, swap: Swap, swaps: Sequence[Swap], see: HostView) -> Iterator[Swap]:
+        """Yield what brings nodatacow or nodatasum back, where vmtune's compression ended it live.
+
+        Older versions of vmtune recorded only the compress option. Known is what the line says
+        once the swaps are done: where that has nodatacow and the filesystem has it no more,
+        compression ended it.
+        """
+        if self.name != "compress" or swap.want:
+            return
+        if ended := self.ended(_line_of(self, swap.owner, swaps, see), see):
+            yield Swap(ended, "", ended.name, ENDED, swap.owner)
+
+    def ended(self, line_options: str, see: HostView) -> LiveOption | None:
+        """Return the option that a line has and its mounted filesystem has lost to compression."""
+        mounts = see(Mounts())
+        mount = mountinfo.at(mounts, self.target)
+        if mount is None or not options.well_formed(line_options):
+            return None
+        said = datamode.of_line(line_options).plain
+        is_lost = said and not datamode.of_live(mount.super_options).plain
+        return LiveOption(self.target, said) if is_lost else None
 
     def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
         del see
@@ -139,3 +179,11 @@ class FstabOptions(Place[str | None]):
 
     def words(self, value: str | None) -> str:
         return value or "defaults"
+
+
+def _line_of(place: LiveOption, owner: str, swaps: Sequence[Swap], see: HostView) -> str:
+    """Return the options that the entry's line will have; "" where it has none."""
+    target = owner.partition(" ")[2] or place.target
+    now = {line.target: line.options for line in see.maybe(FstabLines()) or ()}
+    new = {s.place.target: s.want for s in swaps if isinstance(s.place, FstabOptions)}
+    return str({**now, **new}.get(target) or "")

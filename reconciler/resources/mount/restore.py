@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine.model import Desired
 from reconciler.engine.restore import WHY
 from reconciler.formats import options
-from reconciler.resources.mount.places import FstabOptions, LiveOption
+from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -41,18 +41,27 @@ def former(
     live = (
         (place, records[-1])
         for place, records in written.items()
-        if isinstance(place, LiveOption) and options.option(place.name) not in declared
+        if isinstance(place, LiveOption)
+        if place.name not in options.RESTORED and options.option(place.name) not in declared
     )
     return Former(written.get(FstabOptions(target, 0), ()), tuple(live), kept)
 
 
-def live(of: Former, mounted: Collection[str], see: HostView) -> Iterator[Desired[str] | Note]:
-    """The live options as they were, on the mount points of the entry's filesystem."""
+def live(
+    of: Former, line_options: str, mounted: Collection[str], see: HostView
+) -> Iterator[Desired[str] | Note]:
+    """Yield the live options as they were, on the mount points of the entry's filesystem.
+
+    ``line_options`` are those that its line will have.
+    """
     for place, was in of.live:
         if place.target not in mounted or see(place) not in was.values:
             continue
-        if note := place.lasting(was.original):
+        if note := place.lasting(was.original) or place.kept_off(was.original, see):
             yield note
         elif see(place) != was.original:
             # Weak: another entry may declare it for the same filesystem.
             yield Desired(place, was.original, WHY, weak=True)
+            ended = place.ended(line_options, see)
+            if ended and place.name == "compress" and not was.original:
+                yield Desired(ended, ended.name, ENDED, weak=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HOMES = {"": "/home/me", "alice": "/home/alice"}
 
 P = "version: 1\npaths:\n  - path: /x\n    "  # line 4, column 5
+OFF = ["none", "off", "No", "false", "nocompress", "0"]
 M = "version: 1\nmounts:\n  - target: /\n    options: "  # line 4, column 14
 D = "version: 1\ndefrag:\n  - path: /x\n    schedule: "  # line 4, column 15
 H = "version: 1\nhosts:\n  "  # line 3, column 3
@@ -229,6 +230,20 @@ def test_hostile(name: str) -> None:
         (P + "nocow: off", "write false"),
         (P + "existing: kept", "did you mean 'keep'?"),
         (M + "{compress: false}", "write `compress: no`"),
+        *((M + f"{{compress: {word}}}", "write `compress: no`") for word in OFF),
+        *((M + f"{{compress-force: {word}}}", "write `compress: no`") for word in ("no", "none")),
+        *((M + f"{{compress: {word}}}", "") for word in ("yes", "true", "lz4", "ZSTD", "lzo:1")),
+        (M + '{compress: ""}', ""),
+        (M + "{compress: zstd:fast}", ""),
+        (M + "{compress: zstd:03}", "write `zstd:3`"),
+        (M + "{compress: zlib:0}", "the kernel changes any other level without saying so"),
+        (M + "{compress-force: zlib:10}", "the kernel changes any other level without saying so"),
+        (M + "{discard: off}", "write `discard: no`"),
+        (M + "{discard: false}", "write `discard: no`"),
+        (P + "compression: no", "write `compression: none`"),
+        (P + "compression: off", "write `compression: none`"),
+        (P + "compression: false", "write `compression: none`"),
+        (M + "{autodefrag: none}", "write false"),
         (M + "{compress: zstd:16}", "the kernel changes any other level without saying so"),
         (M + "{user-subvol-rm-allow: true}", "did you mean 'user_subvol_rm_allowed'?"),
         (M + "{nodatacow: true}", "write `nocow: true` for a directory under paths"),

@@ -1,0 +1,296 @@
+"""Lines of /etc/fstab that cannot mount: plan and doctor say so, and mount(8) is the oracle."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs.outside import identity, mountinfo, run
+from tests.btrfs.world import FSTAB, NOBODY, Image, World
+
+VM = Path("/media/t/vm")
+PROBE = Path("/media/t/probe")
+
+
+@pytest.fixture
+def image(host: World) -> Image:
+    """Subvolumes @vm (mounted), @other, @vm/in; @vm was rolled back: @broken was it before.
+
+    @snap shows an empty stub where @vm/in was; plain is a directory, deep/er lies in it.
+    """
+    image = host.image("data")
+    image.subvolume("@vm")
+    (image.path / "@vm").rename(image.path / "@broken")
+    run("btrfs", "subvolume", "snapshot", image.path / "@broken", image.path / "@vm")
+    for name in ("@other", "@vm/in"):
+        image.subvolume(name)
+    run("btrfs", "subvolume", "snapshot", image.path / "@vm", image.path / "@snap")
+    (image.path / "plain" / "deep").mkdir(parents=True)
+    image.subvolume("plain/deep/er")
+    (image.path / "current").symlink_to("@vm")
+    image.mount(VM, "subvol=@vm")
+    PROBE.mkdir(exist_ok=True)
+    return image
+
+
+def number(image: Image, name: str) -> str:
+    return run("btrfs", "inspect-internal", "rootid", image.path / name).strip()
+
+
+def mounts(image: Image, options: str) -> str | None:
+    """Which subvolume mount(8) mounts with these options; None where it fails."""
+    words = ["mount", "-t", "btrfs", "-o", options, image.device, str(PROBE)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        return None
+    found = [word for word in mountinfo(PROBE)[1] if word.startswith("subvolid=")]
+    run("umount", PROBE)
+    return found[0].partition("=")[2]
+
+
+def rows(host: World, code: str, user: int = 0) -> list[dict[str, str]]:
+    ran = host.vmtune("doctor", "--json", user=user)
+    return [row for row in json.loads(ran.out)["rows"] if row["code"] == code]
+
+
+LINES = [
+    "subvol=@vm",
+    "subvol=/@vm/",
+    "subvolid={vm}",
+    "subvolid={vm},subvol=/@vm",
+    "subvol=@gone,subvol=@vm",
+    "subvolid=0{octal}",
+    "subvolid=0x{hex},subvol=@vm",
+    "noatime",
+    "subvol=@other",
+    "subvolid={other}",
+    "subvolid=0",
+    "subvolid=5,subvol=/",
+    "subvol=@vm/in",
+    "subvol=plain/deep/er",
+    "subvol=@broken",
+    # these cannot mount
+    "subvolid={broken},subvol=/@vm",
+    "subvol=",
+    "subvol=,subvolid={vm}",
+    "subvol",
+    "subvolid=",
+    "subvolid=9999",
+    "subvolid=99999999999999999999",
+    "subvolid=08",
+    "subvolid=@vm",
+    "subvolid=9999,subvol=/@vm",
+    "subvolid=5,subvol=@vm",
+    "subvol=@gone",
+    "subvol=@vm,subvol=@gone",
+    "subvol=plain",
+    "subvol=plain/deep",
+    "subvol=@snap/in",
+    "subvol=@vm/in/gone",
+    "subvolid={deleted}",
+]
+
+
+def test_a_line_is_sound_where_it_mounts_what_is_there(host: World, image: Image):
+    """Plan and doctor against mount(8), line by line."""
+    image.subvolume("deleted")
+    ids = {name.strip("@"): number(image, name) for name in ("@vm", "@other", "@broken", "deleted")}
+    run("btrfs", "subvolume", "delete", "--commit-after", image.path / "deleted")
+    there = int(ids["vm"])
+    host.mounts(VM, noatime=True)
+    verdicts = set()
+    for line in LINES:
+        options = line.format(**ids, octal=f"{there:o}", hex=f"{there:x}")
+        oracle = mounts(image, options)
+        host.fstab(image.line(options, VM))
+        ran, told = host.vmtune("plan", "--detailed-exitcode"), rows(host, "V521")
+        verdicts.add("fails" if oracle is None else "same" if oracle == ids["vm"] else "other")
+        if oracle is None:
+            assert "V222" in ran.row(f"! mount {VM}"), options
+            assert ran.code == 7, options
+            assert [row["health"] for row in told] == ["fail"], options
+            assert "the next mount by it fails" in told[0]["text"]
+            assert "line 1" in told[0]["remedy"]
+        elif oracle == ids["vm"]:
+            assert ran.code in {0, 2}, options
+            assert told == [], options
+            assert "1 sound line" in rows(host, "V509")[0]["text"]
+        else:
+            assert "V208" in ran.row(f"! mount {VM}"), options
+            assert [row["health"] for row in told] == ["fail"], options
+            assert f"(id {oracle})" in told[0]["text"]
+    assert verdicts == {"fails", "same", "other"}
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy", "mended"),
+    [
+        ("noatime,subvolid={broken},subvol=/@vm", "take subvolid={broken} out of line 1",
+         "noatime,subvol=/@vm"),
+        ("noatime,subvol=@gone", "write subvol=/@vm in line 1", "noatime,subvol=/@vm"),
+        ("noatime,subvolid=9999", "write subvol=/@vm in line 1", "noatime,subvol=/@vm"),
+    ],
+)  # fmt: skip
+def test_what_to_take_out_makes_it_mount(
+    host: World, image: Image, line: str, remedy: str, mended: str
+):
+    broken = number(image, "@broken")
+    host.fstab(image.line(line.format(broken=broken), VM))
+    host.mounts(VM, noatime=True)
+    before = identity(FSTAB)
+    ran = host.apply(expect=7)
+    assert remedy.format(broken=broken) in ran.out
+    assert rows(host, "V521")[0]["remedy"] == ran.row(remedy.format(broken=broken))
+    assert identity(FSTAB) == before
+    assert mounts(image, mended) == number(image, "@vm")
+    host.fstab(image.line(mended, VM))
+    host.apply()
+    assert rows(host, "V521") == []
+
+
+@pytest.mark.parametrize("name", ["my vm", "a,b", "ümlaut"])
+def test_names_that_fstab_must_escape(host: World, image: Image, name: str):
+    """A blank is read alike by all; an escaped comma is two options to mount(8)."""
+    image.subvolume(name)
+    run("umount", VM)
+    written = name.replace(" ", "\\040").replace(",", "\\054")
+    host.fstab(f"{image.device} {VM} btrfs noauto,subvol={written} 0 0\n")
+    host.mounts(VM, noatime=True)
+    ran = host.vmtune("plan")
+    if "," in name:
+        assert "V222" not in ran.out
+        assert "whether it can mount is not known" in rows(host, "V521")[0]["text"]
+        return
+    run("mount", VM)
+    host.plan(expect=2)
+    assert rows(host, "V521") == []
+    run("umount", VM)
+    run("btrfs", "subvolume", "delete", image.path / name)
+    assert "V222" in host.plan(expect=7).out
+
+
+def test_a_link_on_the_way_is_not_followed(host: World, image: Image):
+    """The kernel follows it. vmtune says that it does not know."""
+    assert mounts(image, "subvol=current") == number(image, "@vm")
+    host.fstab(image.line("subvol=current", VM))
+    host.config("")
+    (row,) = rows(host, "V521")
+    assert row["health"] == "unseen"
+    assert "symbolic link" in row["text"]
+
+
+def test_a_subvolume_that_is_made_the_default(host: World, image: Image):
+    """A line that names none mounts the default: here first that which is mounted, then another."""
+    host.fstab(image.line("noatime", VM))
+    host.mounts(VM, noatime=True)
+    for name, code in (("@vm", 0), ("@other", 7)):
+        run("btrfs", "subvolume", "set-default", image.path / name)
+        assert mounts(image, "noatime") == number(image, name)
+        ran = host.vmtune("plan", "--detailed-exitcode")
+        assert ("V208" in ran.out) == bool(code)
+        assert bool(rows(host, "V521")) == bool(code)
+        host.apply(expect=code)
+
+
+def test_a_line_of_what_is_not_mounted_there(host: World, image: Image):
+    """It is known all the same: another subvolume of the filesystem is mounted."""
+    run("umount", VM)
+    for name, code in (("@gone", 7), ("@other", 2)):
+        host.fstab(image.line(f"noauto,subvol={name}", VM))
+        host.mounts(VM, noatime=True)
+        ran = host.plan(expect=code)
+        assert ("V222" in ran.out) == (code == 7)
+        assert [row["health"] for row in rows(host, "V521")] == ["fail"] * (code == 7)
+
+
+def test_a_disk_that_is_away_is_not_called_sound(host: World, image: Image):
+    run("umount", VM)
+    run("umount", image.path)
+    host.config("")
+    host.fstab(image.line("noauto,subvol=@vm", VM) + image.line("noauto,subvol=", PROBE))
+    (row,) = rows(host, "V521")
+    assert row["subject"] == "/etc/fstab:2"
+    host.fstab(image.line("noauto,subvol=@vm", VM))
+    (row,) = rows(host, "V509")
+    assert row["health"] == "unseen"
+    assert "not tried" in row["text"]
+    host.mounts(VM, noatime=True)
+    host.apply()
+
+
+def test_without_root_what_is_mounted_is_known_and_the_rest_is_said(host: World, image: Image):
+    host.mounts(VM, noatime=True)
+    broken = number(image, "@broken")
+    host.fstab(image.line(f"subvolid={broken},subvol=@vm", VM))
+    assert "V222" in host.plan(expect=7, user=NOBODY).row(f"! mount {VM}")
+    (image.path / "@vm").rename(image.path / "@moved")
+    image.subvolume("@vm")
+    moved = number(image, "@moved")
+    host.fstab(image.line(f"subvolid={moved},subvol=@vm", VM))
+    assert "which is /@moved, and subvol=@vm" in host.plan(expect=7, user=NOBODY).out
+    assert f"take subvolid={moved} out of line 1" in host.plan(expect=7).out
+    run("btrfs", "subvolume", "delete", image.path / "@vm")
+    (image.path / "@moved").rename(image.path / "@vm")
+    for options, is_known in (("noatime,subvol=@vm", True), ("noatime", False)):
+        host.fstab(image.line(options, VM))
+        ran = host.vmtune("plan", user=NOBODY)
+        assert ("only root can list subvolumes" not in ran.out) == is_known
+        told = [row for row in rows(host, "V521", NOBODY) if row["health"] == "unseen"]
+        assert bool(told) != is_known
+        assert ("sound line" in str(rows(host, "V509", NOBODY))) == is_known
+
+
+@pytest.mark.parametrize("types", ["ext4 btrfs", "btrfs ext4", "xfs auto"])
+def test_lines_of_two_types_for_one_mount_point(host: World, image: Image, types: str):
+    run("umount", VM)
+    line = image.line("noauto,subvol=@vm", VM)
+    first, second = types.split()
+    host.fstab(line.replace(" btrfs ", f" {first} ") + line.replace(" btrfs ", f" {second} "))
+    host.mounts(VM, compress="no")
+    before = identity(FSTAB)
+    row = host.apply(expect=7).row(f"! mount {VM}")
+    assert "V202" in row
+    assert "lines 1 and 2" in row
+    assert identity(FSTAB) == before
+    if "btrfs" in types:
+        assert "a second line" in str(rows(host, "V509"))
+
+
+ODD = [
+    (",,defaults,,", ",,defaults,,compress=no", "a second apply changes nothing"),
+    ("noatime,,compress=zstd,", "noatime,,compress=no,", ""),
+    (",compress=lzo,,compress=zstd,nofail", ",,compress=no,nofail", ""),
+    (
+        "x-note=a\\054b,compress=zstd,x-t=\\042\\042",
+        "x-note=a\\054b,compress=no,x-t=\\042\\042",
+        "",
+    ),
+    ("x-note=\\101,noatime", "x-note=\\101,noatime,compress=no", ""),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "_about"), ODD)
+def test_every_byte_beside_the_option_stays(host: World, before: str, after: str, _about: str):
+    image = host.image("data")
+    host.fstab(image.line(before))
+    host.mounts(image.path, compress="no")
+    host.apply()
+    assert FSTAB.read_text() == image.line(after)
+    host.plan(expect=0)
+    assert host.vmtune("revert", "--yes").code == 0
+    assert FSTAB.read_text() == image.line(before)
+
+
+@pytest.mark.parametrize(
+    "options", ["x-note=a\\054compress=lzo", "c\\157mpress=lzo", "x-note=\\042a", "noatime\\012b"]
+)
+def test_an_escape_that_hides_an_option_is_refused(host: World, options: str):
+    """What libmount makes of it is another list of options."""
+    image = host.image("data")
+    host.fstab(image.line(options))
+    host.mounts(image.path, compress="no")
+    before = identity(FSTAB)
+    assert "V203" in host.apply(expect=7).row(f"! mount {image.path}")
+    assert identity(FSTAB) == before
+    if "compress" in options or "157" in options:
+        assert "compress=lzo" in run("findmnt", "--fstab", "-no", "OPTIONS", image.path)
