@@ -18,6 +18,7 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import _ENV, Ran
 
 _PREPARED = """
+from reconciler.resources import writes
 from reconciler.resources.images import rewrite
 from reconciler.resources.subvolume import convert as subvolume_convert
 
@@ -67,11 +68,11 @@ class Forked:
     ) -> Ran:
         """Run it to its end, under strace with these options if any.
 
-        ``kill`` is the number of an effect (writers.put or poke), and "before" or "after".
+        ``kill`` is the number of an effect (writes.put or notify), and "before" or "after".
         """
         first = ""
         if kill:
-            effects = ("writers.put", "writers.poke")
+            effects = ("writes.put", "writes.notify")
             first = "".join(f"{name} = ended({name}, {kill[0]}, {kill[1]!r})\n" for name in effects)
         if strace:
             first += "os.kill(os.getpid(), signal.SIGSTOP)"
