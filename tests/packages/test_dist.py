@@ -1,0 +1,130 @@
+"""The source archive and the wheel: whole, fit for an index, and installed by its tools offline."""
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.host import sandbox, wheels
+from tests.packages.tools import CHECKOUT, tool
+
+EXAMPLE = CHECKOUT / "vmtune.yaml.example"
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory) -> Path:
+    """What `make dist` leaves; twine has judged it."""
+    tool("twine")
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        ["sh", ".ci/dist", folder], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASSED") == 2
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(dist, tmp_path_factory) -> Path:
+    """A folder to install from: the wheel, and all that it needs."""
+    folder = tmp_path_factory.mktemp("index")
+    running = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if sandbox.PYTHON != running:
+        pytest.skip(
+            f"NOT CHECKED: the libraries at hand are for {sandbox.PYTHON}, this is {running}"
+        )
+    sandbox.cache_folder().mkdir(parents=True, exist_ok=True)
+    shutil.copytree(
+        wheels.dependencies(sandbox.cache_folder(), CHECKOUT), folder, dirs_exist_ok=True
+    )
+    shutil.copy(next(dist.glob("*.whl")), folder)
+    return folder
+
+
+@pytest.fixture
+def user(tmp_path) -> dict[str, str]:
+    """The environment of a user with an empty home, and no network to ask."""
+    return {
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "PATH": "/usr/bin:/bin",
+        "UV_OFFLINE": "1",
+        "UV_PYTHON": sys.executable,
+        "PIPX_DEFAULT_PYTHON": sys.executable,
+        "PIPX_HOME": str(tmp_path / "pipx"),
+    }
+
+
+def run(argv, env) -> str:
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_source_archive_builds_and_tests_by_itself(dist):
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    # The link to the schemas is a folder there, and a build tool writes no empty one.
+    assert {name for name in tracked if name != "reconciler/schemas"} - names == set()
+    assert {f"schemas/{path.name}" for path in CHECKOUT.glob("schemas/*.json")} <= names
+    assert not [name for name in names if re.search(r"__pycache__|\.venv|\.cache/", name)]
+
+
+def test_the_wheel_holds_the_schemas_and_nothing_of_the_tests(dist):
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    assert {f"reconciler/schemas/{path.name}" for path in CHECKOUT.glob("schemas/*.json")} <= {
+        *names
+    }
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"reconciler", "vmtune"}
+
+
+def test_links_and_pictures_of_the_project_page_lead_somewhere(dist):
+    """A page of an index has no files beside it."""
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        info = archive.extractfile(next(x for x in archive.getnames() if x.endswith("PKG-INFO")))
+        text = email.message_from_bytes(info.read()).get_payload(decode=True).decode()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 3
+    own = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
+    for link in links:
+        assert re.match(r"https?://|#", link)
+        if link.startswith(own):
+            assert (CHECKOUT / re.sub(r".*?/(?:raw|blob)/v[^/]+/", "", link)).exists(), link
+
+
+def works(program: list[str], env: dict[str, str]) -> None:
+    assert run([*program, "--version"], env).startswith("vmtune")
+    assert "valid" in run([*program, "validate", str(EXAMPLE)], env)
+
+
+def test_uv_tool_installs_it(index, user):
+    uv = tool("uv")
+    run([uv, "tool", "install", "--no-index", f"--find-links={index}", "vmtune"], user)
+    works([f"{user['HOME']}/.local/bin/vmtune"], user)
+
+
+def test_uvx_runs_it(index, user):
+    works([tool("uvx"), "--no-index", f"--find-links={index}", "vmtune"], user)
+
+
+def test_pipx_installs_it(index, user):
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+    run([tool("pipx"), "install", "vmtune"], user | offline)
+    works([f"{user['HOME']}/.local/bin/vmtune"], user)
+
+
+def test_pipx_runs_it(index, user):
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+    works([tool("pipx"), "run", "vmtune"], user | offline)
