@@ -37,7 +37,7 @@ def index(dist, tmp_path_factory) -> Path:
     """A folder to install from: the wheel, and all that it needs."""
     folder = tmp_path_factory.mktemp("index")
     running = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if sandbox.PYTHON != running:
+    if running != sandbox.PYTHON:
         pytest.skip(
             f"NOT CHECKED: the libraries at hand are for {sandbox.PYTHON}, this is {running}"
         )
@@ -50,8 +50,8 @@ def index(dist, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def user(tmp_path) -> dict[str, str]:
-    """The environment of a user with an empty home, and no network to ask."""
+def user(tmp_path, index) -> dict[str, str]:
+    """The environment of a user with an empty home, who has no network but a folder of wheels."""
     return {
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
@@ -60,6 +60,10 @@ def user(tmp_path) -> dict[str, str]:
         "UV_PYTHON": sys.executable,
         "PIPX_DEFAULT_PYTHON": sys.executable,
         "PIPX_HOME": str(tmp_path / "pipx"),
+        # uv is what pipx has install, where it finds one beside it; else pip.
+        **dict.fromkeys(("UV_NO_INDEX", "PIP_NO_INDEX"), "1"),
+        **dict.fromkeys(("UV_FIND_LINKS", "PIP_FIND_LINKS"), str(index)),
+        "PIP_CONFIG_FILE": os.devnull,
     }
 
 
@@ -109,22 +113,19 @@ def works(program: list[str], env: dict[str, str]) -> None:
     assert "valid" in run([*program, "validate", str(EXAMPLE)], env)
 
 
-def test_uv_tool_installs_it(index, user):
-    uv = tool("uv")
-    run([uv, "tool", "install", "--no-index", f"--find-links={index}", "vmtune"], user)
+def test_uv_tool_installs_it(user):
+    run([tool("uv"), "tool", "install", "vmtune"], user)
     works([f"{user['HOME']}/.local/bin/vmtune"], user)
 
 
-def test_uvx_runs_it(index, user):
-    works([tool("uvx"), "--no-index", f"--find-links={index}", "vmtune"], user)
+def test_uvx_runs_it(user):
+    works([tool("uvx"), "vmtune"], user)
 
 
-def test_pipx_installs_it(index, user):
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
-    run([tool("pipx"), "install", "vmtune"], user | offline)
+def test_pipx_installs_it(user):
+    run([tool("pipx"), "install", "vmtune"], user)
     works([f"{user['HOME']}/.local/bin/vmtune"], user)
 
 
-def test_pipx_runs_it(index, user):
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
-    works([tool("pipx"), "run", "vmtune"], user | offline)
+def test_pipx_runs_it(user):
+    works([tool("pipx"), "run", "vmtune"], user)
