@@ -6,6 +6,8 @@ The tests are one story, in the order in which they stand.
 import json
 import re
 
+import pytest
+
 from tests.host import installed
 
 VM = "/home/alice/vm"
@@ -108,6 +110,9 @@ def test_its_schedule_runs(host):
     before = installed.fragments(host, "/srv/raw/disk.img")
     host.run(["systemctl", "start", name.replace(".timer", ".service")])
     assert installed.shown(host, name.replace(".timer", ".service"), "Result") == "success"
+    assert "/usr/lib/vmtune/" in installed.shown(
+        host, name.replace(".timer", ".service"), "ExecStart"
+    )
     assert installed.fragments(host, "/srv/raw/disk.img") < before / 10
 
 
@@ -127,36 +132,67 @@ def test_nothing_looks_unless_it_is_turned_on(host):
     assert installed.failed(host) == ""
 
 
+UNIT = "vmtune-status.service"
+DROP_INS = f"/etc/systemd/system/{UNIT}.d"
+
+
+def asked(host) -> tuple[int, str]:
+    """What the unit ends with, and what it prints."""
+    since = host.run("date '+%s'").stdout.strip()
+    host.run(["systemctl", "start", UNIT], check=False)
+    log = host.run(f"journalctl --unit {UNIT} --output=cat --since=@{since}").stdout
+    return int(installed.shown(host, UNIT, "ExecMainStatus")), log
+
+
+def outside(host) -> tuple[int, list[str]]:
+    """The same of `vmtune status`, called by root."""
+    env = {"SUDO_USER": "alice", "VMTUNE_CONFIG": CONFIG}
+    done = host.run(["vmtune", "status"], env=env, check=False)
+    return done.returncode, [line for line in done.stdout.splitlines() if line]
+
+
 def test_the_unit_sees_what_is_seen_outside(host):
     """ProtectSystem=strict mounts all read-only for the unit: that is no difference of the host."""
     drop_in = f"[Service]\nEnvironment=VMTUNE_CONFIG={CONFIG} SUDO_USER=alice\n"
-    host.write("/etc/systemd/system/vmtune-status.service.d/alice.conf", drop_in.encode())
+    host.write(f"{DROP_INS}/alice.conf", drop_in.encode())
     host.run("systemctl daemon-reload")
-    done = host.run("systemctl start vmtune-status.service", check=False)
-    log = host.run("journalctl --unit vmtune-status.service --output=cat").stdout
-    assert done.returncode == 0, log
-    outside = host.run(["vmtune", "status"], env={"SUDO_USER": "alice", "VMTUNE_CONFIG": CONFIG})
-    told = [line.strip() for line in outside.stdout.splitlines() if line.strip()]
-    assert len(told) > 5
-    assert [line for line in told if line not in log] == []
+    code, log = asked(host)
+    assert (code, installed.shown(host, UNIT, "Result")) == (0, "success")
+    said = outside(host)
+    assert said[0] == 0
+    assert len(said[1]) > 5
+    assert [line for line in said[1] if line not in log] == []
 
 
 def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
     teller = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo %i >>/root/told'\n"
     host.write("/etc/systemd/system/tell@.service", teller.encode())
-    host.write(
-        "/etc/systemd/system/vmtune-status.service.d/tell.conf",
-        b"[Unit]\nOnFailure=tell@%n.service\n",
-    )
+    host.write(f"{DROP_INS}/tell.conf", b"[Unit]\nOnFailure=tell@%n.service\n")
     host.run(f"systemctl daemon-reload; systemctl disable --now {timer(host)}")
-    done = host.run("systemctl start vmtune-status.service", check=False)
-    assert done.returncode == 1
-    assert installed.shown(host, "vmtune-status.service", "ExecMainStatus") == "2"
+    assert asked(host)[0]
+    assert installed.shown(host, UNIT, "Result") == "exit-code"
     host.run("until [ -e /root/told ]; do sleep 0.1; done", timeout=20)
-    assert host.read("/root/told").decode().strip() == "vmtune-status.service"
-    host.run("rm -r /etc/systemd/system/vmtune-status.service.d /etc/systemd/system/tell@.service")
+    assert host.read("/root/told").decode().strip() == UNIT
+
+
+@pytest.mark.xfail(reason="what is read-only for the unit alone is told as refused", strict=True)
+def test_what_differs_is_told_inside_as_outside(host):
+    code, log = asked(host)
+    said = outside(host)
+    assert code == said[0]
+    assert [line for line in said[1] if line not in log] == []
+
+
+def test_the_plugin_for_nagios(host):
+    argv = ["/usr/lib/vmtune/check_vmtune", "--config", CONFIG]
+    done = host.run(argv, env={"SUDO_USER": "alice"}, check=False)
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.startswith("VMTUNE WARNING - + defrag /srv/raw | in_sync=2 differs=1 ")
+    host.run(f"rm -r {DROP_INS} /etc/systemd/system/tell@.service")
     host.run("systemctl daemon-reload; systemctl reset-failed")
     host.run(["vmtune", "apply", "--yes"], user="alice")
+    done = host.run(argv, env={"SUDO_USER": "alice"}, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_new_version_keeps_all(host):
@@ -174,6 +210,10 @@ def test_removal_says_what_is_still_declared(host):
     for place in (VM, "/srv/raw", "the options of / in /etc/fstab", timer(host)):
         assert place in done.stdout
     assert host.run("command -v vmtune", check=False).returncode
+    # A schedule that would start what is gone does not run until it is there again.
+    assert (
+        host.run(["systemctl", "is-enabled", timer(host)], check=False).stdout.strip() == "disabled"
+    )
     assert host.run("ls /var/lib/vmtune/runs").stdout
 
 

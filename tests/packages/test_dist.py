@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.host import sandbox, wheels
 from tests.packages.tools import CHECKOUT, tool
@@ -129,3 +131,28 @@ def test_pipx_installs_it(user):
 
 def test_pipx_runs_it(user):
     works([tool("pipx"), "run", "vmtune"], user)
+
+
+def recipes() -> dict[str, dict]:
+    """The jobs for forges in the documentation, by the name of their file."""
+    text = (CHECKOUT / "docs" / "packaging.md").read_text()
+    blocks = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {name: yaml.safe_load(block) for name, block in blocks}
+
+
+@pytest.mark.parametrize("name", [".github/workflows/vmtune.yml", ".gitlab-ci.yml"])
+def test_the_commands_of_jobs_for_forges_work(user, tmp_path, name):
+    folder, environment = tmp_path / "dotfiles", tmp_path / "environment"
+    folder.mkdir()
+    shutil.copy(EXAMPLE, folder / "vmtune.yaml")
+    venv.create(environment, with_pip=True)
+    pipx = Path(tool("pipx")).parent
+    env = user | {"PATH": f"{environment}/bin:{pipx}:/usr/bin:/bin"}
+    job = recipes()[name]
+    steps = (
+        job["jobs"]["validate"]["steps"] if "jobs" in job else [{"run": job["vmtune"]["script"]}]
+    )
+    commands = [step["run"] for step in steps if "run" in step]
+    for command in [commands] if isinstance(commands[0], str) else commands:
+        said = run(["sh", "-euc", "cd $0\n" + "\n".join(command), folder], env)
+    assert "vmtune.yaml: valid" in said
