@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -10,6 +11,11 @@ import pytest
 
 from reconciler.formats import calendar
 from tests import tiers
+
+# Debian 12 has no package of it.
+needs_cronsim = pytest.mark.skipif(
+    importlib.util.find_spec("cronsim") is None, reason="NOT CHECKED: no cronsim here"
+)
 
 # text, the fields written for cron, the expressions written for systemd
 CRON = [
@@ -167,6 +173,7 @@ def test_refused(text, words):
     assert words in str(problem.value)
 
 
+@needs_cronsim
 @pytest.mark.parametrize(
     ("text", "after", "runs"),
     [
