@@ -6,7 +6,6 @@ shares nothing with the package. systemd is asked where it is installed.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -28,9 +27,6 @@ NAMES = {
 LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 # Each example starts a program for many cases at once: shrinking one would take minutes.
 ASKED = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-needs_cronsim = pytest.mark.skipif(
-    importlib.util.find_spec("cronsim") is None, reason="NOT CHECKED: no cronsim here"
-)
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is the judge"
 )
@@ -123,10 +119,10 @@ moments = st.integers(0, 7 * 365 * 24 * 60).map(
 )
 
 
-@needs_cronsim
 @settings(max_examples=150, deadline=None)
 @given(expressions(), moments)
 def test_next_runs_are_those_of_a_brute_force_matcher(expression, after):
+    pytest.importorskip("cronsim", reason="NOT CHECKED: no cronsim here")
     expected = tuple(islice(brute_force(expression, after), RUNS))
     assert calendar.next_runs(calendar.parse(expression), after, RUNS) == expected
 
