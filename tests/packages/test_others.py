@@ -1,5 +1,6 @@
 """Packages of other distributions: of one version and address, and built as far as can be here."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -103,3 +104,48 @@ def test_nix_reads_it(name):
     """Its packages cannot be had here, so nothing is built."""
     needs("nix-instantiate", "nix-bin")
     built(["nix-instantiate", "--parse", PACKAGING / "nix" / name])
+
+
+PLACES = [
+    {"at": {"place": "Directory", "path": "/srv/v\x1bm\udcff"}, "part": {"nocow": True}},
+    {"at": {"place": "FstabOptions", "target": "/", "line": 1}, "part": {"noatime": "noatime"}},
+    {"at": {"place": "LiveOption", "target": "/", "name": "noatime"}, "part": {"is": "noatime"}},
+    {"at": {"place": "TextFile", "path": "/etc/cron.d/vmtune-defrag-a"}, "part": {"is": None}},
+    {"at": {"place": "Timer", "unit": "vmtune-defrag-a.timer"}, "part": {"is": "on"}},
+]
+RECORDS = {
+    "none": (None, ""),
+    "nothing": ('{"configs": []}', ""),
+    "damaged": ('{"configs": [1]}', "  what, is not known: "),
+    "of another format": (
+        '{"configs": [{"path": "/a", "wanted": [{}]}]}',
+        "  what, is not known: ",
+    ),
+    "cut off": ('{"configs": [', "  what, is not known: "),
+}
+
+
+def still_declared(folder) -> str:
+    return built([PACKAGING / "bin" / "still-declared"], env={"VMTUNE_STATE": str(folder)})
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_removal_is_never_stopped_by_the_record(tmp_path, name):
+    text, begins = RECORDS[name]
+    if text is not None:
+        (tmp_path / "claims.json").write_text(text)
+    said = still_declared(tmp_path)
+    assert said.startswith(begins)
+    assert bool(said) == bool(begins)
+
+
+def test_a_removal_says_what_is_declared(tmp_path):
+    record = {"configs": [{"path": "/etc/vmtune/vmtune.yaml", "wanted": PLACES}]}
+    (tmp_path / "claims.json").write_text(json.dumps(record))
+    assert still_declared(tmp_path).splitlines() == [
+        "  in /etc/vmtune/vmtune.yaml:",
+        "    /srv/v?m?",
+        "    the live option noatime of /",
+        "    the options of / in /etc/fstab",
+        "    the schedule vmtune-defrag-a.timer",
+    ]
