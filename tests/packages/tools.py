@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,19 @@ FOLDER = CHECKOUT / ".cache" / "tools"
 
 def tool(name: str) -> str:
     """Return the program's path; skip the test, by the program's name, where it cannot be had."""
-    made = subprocess.run(
-        ["sh", ".ci/tools", FOLDER], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
+    lacks = _made()
     path = FOLDER / "bin" / name
     if not os.access(path, os.X_OK):
-        pytest.skip(f"NOT CHECKED: {name} cannot be had here. {made.stderr[-500:]}")
+        pytest.skip(f"NOT CHECKED: {name} cannot be had here. {lacks[-500:]}")
     return str(path)
+
+
+@cache
+def _made() -> str:
+    """Make the environment, once in a run; return what pip said of tools that it did not get."""
+    return subprocess.run(
+        ["sh", ".ci/tools", FOLDER], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    ).stderr
 
 
 def library(name: str) -> str:
