@@ -207,7 +207,7 @@ def test_a_new_version_keeps_all(host):
 def test_removal_says_what_is_still_declared(host):
     done = host.run("apt-get remove --yes vmtune")
     assert f"in {CONFIG}:" in done.stdout
-    for place in (VM, "/srv/raw", "the options of / in /etc/fstab", timer(host)):
+    for place in (VM, "the options of / in /etc/fstab", timer(host)):
         assert place in done.stdout
     assert host.run("command -v vmtune", check=False).returncode
     # A schedule that would start what is gone does not run until it is there again.
