@@ -59,9 +59,10 @@ def test_it_is_installed_whole(host):
 def test_another_project_of_its_modules_name_is_not_imported(host):
     found = host.run(["python3", "-c", "import sys; print(sys.path[-1])"]).stdout.strip()
     host.write(f"{found}/reconciler.py", OTHERS.encode())
-    host.write("/home/alice/reconciler.py", OTHERS.encode(), user="alice")
-    done = host.run(["vmtune", "--version"], user="alice", env={"PYTHONPATH": "/home/alice"})
-    host.run(["rm", f"{found}/reconciler.py", "/home/alice/reconciler.py"])
+    for name in ("reconciler", "click", "json"):
+        host.write(f"/home/alice/own/{name}.py", OTHERS.encode(), user="alice")
+    done = host.run(["vmtune", "--version"], user="alice", env={"PYTHONPATH": "/home/alice/own"})
+    host.run(["rm", "-r", f"{found}/reconciler.py", "/home/alice/own"])
     assert done.stdout.startswith("vmtune")
 
 
