@@ -41,6 +41,17 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(SAYS)
 
+deb: ## the Debian package, into dist/
+	@.ci/deb
+
+dist: ## the source archive and the wheel, into dist/
+	@.ci/dist dist
+
+packages: setup ## every package, built, judged and installed on Debian 12 and 13 (root)
+	@sh .ci/setup packages
+	$(PYTEST) tests/packages
+	VMTUNE_TEST_SUITE=trixie $(PYTEST) tests/packages/test_deb.py
+
 man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` shows it
 	$(PYTHON) .ci/man > man/vmtune.1
 
@@ -58,4 +69,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host man validator floor bench clean
+.PHONY: help demo test setup lint unit btrfs host deb dist packages man validator floor bench \
+	clean

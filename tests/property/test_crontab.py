@@ -14,7 +14,7 @@ from reconciler.formats.shell import defragmented
 
 characters = st.one_of(
     st.sampled_from([*"\\%'\"$`~*?[]{}();&|<>#!= \t\r-/aé", "\udcff"]),
-    st.characters(codec="utf-8", exclude_characters="\0\n"),
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\n"),
 )
 arguments = st.text(characters, max_size=20)
 

@@ -21,11 +21,11 @@ AWKWARD = st.sampled_from(
     ]
 )
 NAME = st.lists(
-    st.one_of(AWKWARD, st.text(st.characters(exclude_characters="/", exclude_categories=()))),
+    st.one_of(AWKWARD, st.text(st.characters(blacklist_characters="/", blacklist_categories=()))),
     min_size=1,
     max_size=4,
 ).map("".join)
-TEXT = st.one_of(NAME, st.text(st.characters(exclude_categories=())))
+TEXT = st.one_of(NAME, st.text(st.characters(blacklist_categories=())))
 REAL = NAME.map(lambda name: name.replace("/", "_").replace("\0", "_")).filter(
     lambda name: name not in {"", ".", ".."}
 )

@@ -165,6 +165,7 @@ def test_refused(text, words):
     ],
 )
 def test_next_runs(text, after, runs):
+    pytest.importorskip("cronsim", reason="NOT CHECKED: no cronsim here")
     found = calendar.next_runs(calendar.parse(text), after, 2)
     assert [(run.month, run.day, run.hour) for run in found] == runs
     assert all(run.tzinfo is after.tzinfo and run.minute == 0 for run in found)

@@ -100,8 +100,12 @@ def seen_by_libmount(data: bytes, folder: Path) -> list[Row]:
     table = folder / "fstab"
     table.write_bytes(data)
     command = [FINDMNT, "--fstab", "--tab-file", table, "-J", "-o", "SOURCE,TARGET,FSTYPE,OPTIONS"]
-    output = subprocess.run(command, capture_output=True, check=False).stdout
-    found = json.loads(output.decode("utf-8", "surrogateescape") or "{}").get("filesystems", [])
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode < 0:  # util-linux 2.41, of a line that is none
+        pytest.skip(f"findmnt died of signal {-done.returncode}")
+    found = json.loads(done.stdout.decode("utf-8", "surrogateescape") or "{}").get(
+        "filesystems", []
+    )
     return [
         (
             re.sub("[\"']", "", row["source"]),
