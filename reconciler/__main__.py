@@ -49,7 +49,7 @@ if __name__ == "__main__":
         # Called by its path, as root with -I: this package, whatever else has its name; what lies
         # beside it is found behind all of the system's own modules.
         sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        import reconciler  # noqa: F401, PLC0415 - its modules are found by it from here on
+        import reconciler  # noqa: F401 - its modules are found by it from here on
 
         sys.path.append(sys.path.pop(0))
     main()
