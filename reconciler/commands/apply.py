@@ -65,15 +65,15 @@ def run(  # noqa: PLR0913 - one per option
 
 
 def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
-    see = host_view.look(terminal)
-    plan = planning.make(loaded, see)
+    host = host_view.look(terminal)
+    plan = planning.make(loaded, host)
     seen, token = approval.given(approved), approval.token(plan)
     if token != seen:
         if terminal.json:
-            made = planning.document_of(loaded, plan, see)
+            made = planning.document_of(loaded, plan, host)
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
-    facts = preconditions.by_action(plan.actions, see)
+    facts = preconditions.by_action(plan.actions, host)
     if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
         is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
         if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
@@ -108,11 +108,13 @@ def _locked(
     yes: bool,
 ) -> int:
     """The person may have thought for an hour: nothing is done that was not shown."""
-    now, see = settled(terminal, loaded, then)
+    now, host = settled(terminal, loaded, then)
     # What another run has done meanwhile may rest on other facts since.
-    left = [each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, see)]
+    left = [
+        each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, host)
+    ]
     if other := tuple(
-        dict.fromkeys(preconditions.changed((f for each in left for f in facts[each]), see))
+        dict.fromkeys(preconditions.changed((f for each in left for f in facts[each]), host))
     ):
         return _stale(terminal, _STALE, other)
     if shown.unseen(then, now):
@@ -176,8 +178,8 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
         return _as_root(terminal, loaded, words)
     with lock.held(telling(terminal)):
-        now, see = settled(terminal, loaded, saved.plan)
-        checked = planfile.check(saved, planning.world(loaded), now, see)
+        now, host = settled(terminal, loaded, saved.plan)
+        checked = planfile.check(saved, planning.world(loaded), now, host)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale)
         _note(now)
@@ -190,8 +192,8 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -> bool:
     """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
-    see = host_view.look(terminal) if final and approval.digest(final) != seen.actions else None
-    left = [each for each in final if see and not _is_done(each, see)]
+    host = host_view.look(terminal) if final and approval.digest(final) != seen.actions else None
+    left = [each for each in final if host and not _is_done(each, host)]
     for action in left:
         terminal.report(f"  revert cannot take it back: {text.action(action)}")
     what = counted(len(left), "change")
@@ -199,12 +201,12 @@ def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -
     return approval.granted(terminal, left, seen, yes=False, ask=ask)
 
 
-def _is_undone(action: Action, see: HostView) -> bool:
-    return isinstance(action, Swap) and see.maybe(action.place) != action.want
+def _is_undone(action: Action, host: HostView) -> bool:
+    return isinstance(action, Swap) and host.maybe(action.place) != action.want
 
 
-def _is_done(action: Action, see: HostView) -> bool:
-    return isinstance(action, Swap) and see.maybe(action.place) == action.want
+def _is_done(action: Action, host: HostView) -> bool:
+    return isinstance(action, Swap) and host.maybe(action.place) == action.want
 
 
 def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
@@ -248,12 +250,12 @@ def settled(terminal: Terminal, loaded: Loaded, then: Plan) -> tuple[Plan, HostV
 
     Backups, lsattr and other runs of vmtune open each image for a moment.
     """
-    see = host_view.look(terminal)
-    now = planning.make(loaded, see)
+    host = host_view.look(terminal)
+    now = planning.make(loaded, host)
     for pause in _PAUSES:
         if not shown.opened(then, now):
             break
         time.sleep(pause)
-        see = host_view.look(terminal)
-        now = planning.make(loaded, see)
-    return now, see
+        host = host_view.look(terminal)
+        now = planning.make(loaded, host)
+    return now, host

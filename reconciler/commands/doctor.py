@@ -33,9 +33,9 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
 
     def command() -> int:
         loaded = _loaded(config, host)
-        see = host_view.look(terminal)
-        looked = subjects.declared(loaded.items, see) if loaded else subjects.discovered(see)
-        rows = _of_one_mind(examine(looked, see), loaded, see)
+        view = host_view.look(terminal)
+        looked = subjects.declared(loaded.items, view) if loaded else subjects.discovered(view)
+        rows = _of_one_mind(examine(looked, view), loaded, view)
         code = _code(rows)
         name = loaded.host if loaded else host or trusted_input.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
@@ -50,16 +50,16 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
     return guarded(terminal, command)
 
 
-def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, see: HostView) -> tuple[Row, ...]:
+def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -> tuple[Row, ...]:
     """Return the rows with what the plan of the configuration refuses, and what one left behind."""
-    history = claims.history(loaded.file if loaded else "", see)
+    history = claims.history(loaded.file if loaded else "", host)
     if not loaded and not history.has_gone:
         return rows
     from reconciler.engine.plan import declare, make_plan  # noqa: PLC0415 - the kinds are read last
     from reconciler.resources.registry import KINDS  # noqa: PLC0415
 
     try:
-        plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, see, history)
+        plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, host, history)
     except ConfigErrors as problems:
         return (*rows, *refusals.contradictions(problems.problems))
     return refusals.joined(rows, plan)

@@ -113,9 +113,9 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             stop=lambda: interrupt.asked,
             going=telling.going,
         )
-        see = host_view.look(terminal)
-        code = _judged(terminal, results, interrupt, see)
-        recorder.images("after", running.seen(actions, see))
+        host = host_view.look(terminal)
+        code = _judged(terminal, results, interrupt, host)
+        recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
         if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
             _tell_images(terminal, recorder.number)
@@ -150,7 +150,7 @@ def _broken_off(
 
 
 def _judged(
-    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, see: HostView
+    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, host: HostView
 ) -> int:
     """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
     bad = [result for result in results if result.outcome in running.BAD]
@@ -167,7 +167,7 @@ def _judged(
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
-    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, see)
+    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host)
     if not bad and not undone:
         return held
     told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
@@ -184,7 +184,7 @@ def _tell_images(terminal: Terminal, number: int) -> None:
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, results: Sequence[Result], see: HostView) -> int:
+def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView) -> int:
     """Look at every place that was put afresh, once all of it is on disk."""
     swaps = [result.action for result in results if isinstance(result.action, Swap)]
     put = [
@@ -196,7 +196,7 @@ def _read_back(terminal: Terminal, results: Sequence[Result], see: HostView) -> 
     lost = []
     for swap in put:
         try:
-            if see(swap.place) != swap.want:
+            if host(swap.place) != swap.want:
                 lost.append(swap)
         except NotVisible:
             lost.append(swap)

@@ -121,21 +121,21 @@ def explain_path(
 ) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
     loaded = load(config, host)
-    see = host_view.look(terminal)
+    view = host_view.look(terminal)
     path = _absolute(written)
     items = entries_about(loaded.items, path)
     if not items:  # by another way round: a link on it
-        path = _real(path, see)
-        items = entries_about([_moved(item, see) for item in loaded.items], path)
+        path = _real(path, view)
+        items = entries_about([_moved(item, view) for item in loaded.items], path)
     if not items:
         raise HostError(f"{loaded.shown} declares nothing at {written}", _close(written, loaded))
-    _there(items, path, see)
-    found = rows_about(planning.make(loaded, see).changes, items, path)
+    _there(items, path, view)
+    found = rows_about(planning.make(loaded, view).changes, items, path)
     mine = [row for row in found if kind in {"", row.kind}]
     if not mine:
         hint = f"did you mean {found[0].kind} {found[0].name}?" if found else _SHOWN
         raise HostError(f"{loaded.shown} declares no {kind} at {written}", hint)
-    _file(terminal, items, path, see)
+    _file(terminal, items, path, view)
     _told(terminal, mine)
     return exit_codes.DONE
 
@@ -147,13 +147,13 @@ def _absolute(written: str) -> str:
         raise HostError(str(error), error.hint) from None
 
 
-def _real(path: str, see: HostView) -> str:
-    where = see.maybe(Locate(path))
+def _real(path: str, host: HostView) -> str:
+    where = host.maybe(Locate(path))
     return where.path if where else path
 
 
-def _moved(item: Item, see: HostView) -> Item:
-    return replace(item, path=_real(item.path, see))
+def _moved(item: Item, host: HostView) -> Item:
+    return replace(item, path=_real(item.path, host))
 
 
 def _close(written: str, loaded: Loaded) -> str:
@@ -162,17 +162,17 @@ def _close(written: str, loaded: Loaded) -> str:
     return f"did you mean {close[0]}?" if close else _SHOWN
 
 
-def _there(items: Sequence[Item], path: str, see: HostView) -> None:
+def _there(items: Sequence[Item], path: str, host: HostView) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
-    where = see.maybe(Locate(path))
+    where = host.maybe(Locate(path))
     if inside(items, path) and where and where.stub:
-        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
         raise HostError(told.text, told.hint)
     if inside(items, path) and where and where.kind == "missing":
         raise HostError(f"{path} is not there", "`vmtune status` names the largest files")
 
 
-def _file(terminal: Terminal, items: Sequence[Item], path: str, see: HostView) -> None:
+def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:
     """Which entries it belongs to; below them, how it lies."""
     name = inside(items, path)
     for item in items:
@@ -181,15 +181,15 @@ def _file(terminal: Terminal, items: Sequence[Item], path: str, see: HostView) -
             terminal.say(line)
     if name:
         terminal.say()
-        for line in _layout(terminal, path, name, see):
+        for line in _layout(terminal, path, name, host):
             terminal.say(line)
         terminal.say()
 
 
-def _layout(terminal: Terminal, path: str, name: str, see: HostView) -> Iterable[str]:
+def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
     try:
-        where = see(Locate(path))
-        found = see(LayoutOf(where.path))
+        where = host(Locate(path))
+        found = host(LayoutOf(where.path))
     except NotVisible as hidden:
         return [f"    {name}: ? {hidden.why}"]
     if not found:

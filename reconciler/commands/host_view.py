@@ -27,14 +27,14 @@ def look(terminal: Terminal) -> HostView:
         return reads.look()
     told = ""
 
-    def read(query: Fact[Any], see: HostView) -> Any:
+    def read(query: Fact[Any], host: HostView) -> Any:
         nonlocal told
         if told or not query.grows:
-            return reads.read(query, see)
+            return reads.read(query, host)
         told = getattr(query, "path", "")
         try:
             with _telling(terminal, told):
-                return reads.read(query, see)
+                return reads.read(query, host)
         finally:
             told = ""
 

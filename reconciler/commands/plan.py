@@ -40,11 +40,11 @@ def run(  # noqa: PLR0913 - one per option
     def command() -> int:
         saved = None if output is None else _free(output)
         loaded = load_chosen(config, host, allow, entries)
-        see = host_view.look(terminal)
-        plan = make(loaded, see)
+        view = host_view.look(terminal)
+        plan = make(loaded, view)
         show(terminal, loaded, plan, "read only: nothing was changed")
         if saved or terminal.json:
-            _write(terminal, document_of(loaded, plan, see), saved)
+            _write(terminal, document_of(loaded, plan, view), saved)
         code = exit_code(plan, detailed=detailed)
         tell_refused(terminal, plan, code)
         return code
@@ -71,13 +71,13 @@ def _write(terminal: Terminal, made: Document, output: str | None) -> None:
     terminal.data(document.plain(made))
 
 
-def make(loaded: Loaded, see: HostView) -> Plan:
+def make(loaded: Loaded, host: HostView) -> Plan:
     """Return the plan for this host as it is seen, of the chosen entries or of all.
 
     Raises Misused where an argument names no entry.
     """
     declared = declare(loaded.items, KINDS)
-    made = make_plan(declared, KINDS, see, claims.history(loaded.file, see), loaded.choice)
+    made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
     return loaded.choice.check(made) if loaded.choice else made
 
 
@@ -90,13 +90,13 @@ def world(loaded: Loaded) -> World:
     return World(*made_on, loaded.path, loaded.digest, loaded.allowed)
 
 
-def document_of(loaded: Loaded, plan: Plan, see: HostView) -> Document:
+def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
     """The plan with all that it rests on, as it is saved and printed."""
     from reconciler.engine import preconditions  # noqa: PLC0415
     from reconciler.engine.document import Document  # noqa: PLC0415
     from reconciler.linux import machine  # noqa: PLC0415
 
-    facts = preconditions.facts(plan.actions, see)
+    facts = preconditions.facts(plan.actions, host)
     return Document(plan, world(loaded), machine.now(), __version__, facts)
 
 

@@ -32,14 +32,14 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
 
     def command() -> int:
         of = _chosen(number)
-        see = host_view.look(terminal)
-        plan = inverse(of, see, latest(journal.written()))
+        host = host_view.look(terminal)
+        plan = inverse(of, host, latest(journal.written()))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
         seen, token = approval.given(approved), approval.token(asked)
         if token != seen:
             _show(terminal, of, plan)
-            _tell_declared(terminal, plan, claims.history("", see))
+            _tell_declared(terminal, plan, claims.history("", host))
         if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
             return _remaining(terminal, plan)
         if not approval.granted(terminal, asked.actions, seen, yes=yes):

@@ -39,16 +39,16 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
-        see = host_view.look(terminal)
-        history = claims.history(loaded.file, see)
-        declared = Ownership(history, see).recalled(declare(loaded.items, KINDS))
-        plan = make_plan(declared, KINDS, see, history)
+        view = host_view.look(terminal)
+        history = claims.history(loaded.file, view)
+        declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
+        plan = make_plan(declared, KINDS, view, history)
         tried = tries.last(journal.runs(), journal.whys)
-        found = place_statuses(declared, see, latest(history.written), tried)
+        found = place_statuses(declared, view, latest(history.written), tried)
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code
-        report = Report(plan, found, standing.effect(declared, see, journal.seen()))
+        report = Report(plan, found, standing.effect(declared, view, journal.seen()))
         if page:  # before the answer: where it cannot be, that is the only one
             _write(loaded, report, page)
         if not terminal.quiet:

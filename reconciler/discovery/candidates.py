@@ -71,40 +71,40 @@ class Candidate:
         )
 
 
-def candidates(see: HostView) -> tuple[Candidate, ...]:
+def candidates(host: HostView) -> tuple[Candidate, ...]:
     """Each once, in the order found; what lies within another, and inherits from it, joins it."""
     found: dict[str, Candidate] = {}
-    for named in _named(see):
-        where = see.maybe(Locate(named.path))
+    for named in _named(host):
+        where = host.maybe(Locate(named.path))
         each = replace(named, path=where.path if where else named.path)
         found[each.path] = found[each.path].joined(each) if each.path in found else each
-    return _outermost(found, see)
+    return _outermost(found, host)
 
 
-def images_below(of: Candidate, see: HostView) -> ImageFolders | None:
+def images_below(of: Candidate, host: HostView) -> ImageFolders | None:
     """The image files that a candidate holds, or None where that cannot be seen."""
-    found = see.maybe(of.look or ImagesBelow(of.path, DEPTH))
+    found = host.maybe(of.look or ImagesBelow(of.path, DEPTH))
     if not found or not of.look or of.look.path == of.path:
         return found
     inside = (folder for folder in found.folders if is_at_or_below(folder.path, of.path))
     return replace(found, folders=tuple(inside))
 
 
-def unread(see: HostView) -> Iterator[str]:
+def unread(host: HostView) -> Iterator[str]:
     """Usual places in which no images were found, though some may be there."""
-    home = see(WhoAsks()).home
+    home = host(WhoAsks()).home
     for usual in reachable(home):
         query = usual.query(home)
-        found = see.maybe(query)
+        found = host.maybe(query)
         if found and not found.whole and not found.folders:
             yield query.path
 
 
-def looked_in(see: HostView) -> Iterator[str]:
+def looked_in(host: HostView) -> Iterator[str]:
     """Where images were looked for, as a person would write it."""
     yield "libvirt's pools and domains"
     yield "what /etc/tmpfiles.d sets +C on"
-    home = see(WhoAsks()).home
+    home = host(WhoAsks()).home
     if home:
         yield from _BOXES
         yield "quickemu's *.conf in " + ", ".join(_QUICKEMU)
@@ -112,33 +112,33 @@ def looked_in(see: HostView) -> Iterator[str]:
     yield from (usual.path for usual in reachable(home))
 
 
-def _named(see: HostView) -> Iterator[Candidate]:
+def _named(host: HostView) -> Iterator[Candidate]:
     """By the paths as they are named, some of them more than once."""
     for whose in (SYSTEM, SESSION):
-        yield from _of_libvirt(whose, see(LibvirtOf(whose)))
-    yield from _of_others(see)
-    for line in see.maybe(TmpfilesLines()) or ():
+        yield from _of_libvirt(whose, host(LibvirtOf(whose)))
+    yield from _of_others(host)
+    for line in host.maybe(TmpfilesLines()) or ():
         if not line.path.startswith(_JOURNAL):
             yield Candidate(line.path, (f"{line.file}:{line.number} sets +C on it at boot",))
 
 
-def _of_others(see: HostView) -> Iterator[Candidate]:
+def _of_others(host: HostView) -> Iterator[Candidate]:
     """GNOME Boxes, quickemu, and image files that lie where people put them."""
-    home = see(WhoAsks()).home
+    home = host(WhoAsks()).home
     for path in at(_BOXES, home):
-        if see.maybe(EntriesOf(path)):  # its images have names of systems, and no suffix
+        if host.maybe(EntriesOf(path)):  # its images have names of systems, and no suffix
             yield Candidate(path, ("GNOME Boxes",))
     for usual in reachable(home):
-        yield from _in_usual(usual, home, see)
-    names = see.maybe(EntriesOf(home)) if home else None
+        yield from _in_usual(usual, home, host)
+    names = host.maybe(EntriesOf(home)) if home else None
     for name in translated(names or ()):
-        if _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), see):
+        if _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), host):
             yield Candidate(f"{home}/{name}", ())
     for folder in at(_QUICKEMU, home):
-        for machine in see.maybe(QuickemuIn(folder)) or ():
+        for machine in host.maybe(QuickemuIn(folder)) or ():
             where, origin = posixpath.dirname(machine.disk), posixpath.basename(machine.file)
             yield Candidate(where, (f"quickemu {origin}",), dedicated=False)
-    if home and _holds_images(ImagesBelow(home, 0), see):
+    if home and _holds_images(ImagesBelow(home, 0), host):
         yield Candidate(home, (), dedicated=False)
 
 
@@ -158,15 +158,15 @@ def _of_libvirt(whose: str, libvirt: Libvirt) -> Iterator[Candidate]:
         yield Candidate(folder, (origin,), dedicated=False)
 
 
-def _holds_images(query: ImagesBelow, see: HostView) -> bool:
-    found = see.maybe(query)
+def _holds_images(query: ImagesBelow, host: HostView) -> bool:
+    found = host.maybe(query)
     return bool(found and found.folders)
 
 
-def _in_usual(usual: Usual, home: str, see: HostView) -> Iterator[Candidate]:
+def _in_usual(usual: Usual, home: str, host: HostView) -> Iterator[Candidate]:
     """Yield the directory of a usual place that is for images, or each of several."""
     query = usual.query(home)
-    found = see.maybe(query)
+    found = host.maybe(query)
     if not found or not found.folders:
         return
     origins = (usual.program,) if usual.program else ()
@@ -182,11 +182,11 @@ def _in_usual(usual: Usual, home: str, see: HostView) -> Iterator[Candidate]:
     yield Candidate(path, origins, program=usual.program, look=look)
 
 
-def _outermost(found: dict[str, Candidate], see: HostView) -> tuple[Candidate, ...]:
-    home = see(WhoAsks()).home
+def _outermost(found: dict[str, Candidate], host: HostView) -> tuple[Candidate, ...]:
+    home = host(WhoAsks()).home
     kept: dict[str, Candidate] = {}
     for path in sorted(found, key=lambda path: path.count("/")):
-        around = next((o for o in kept if _covers(o, path, see) and o not in {home, "/"}), None)
+        around = next((o for o in kept if _covers(o, path, host) and o not in {home, "/"}), None)
         if around is None:
             kept[path] = found[path]
             continue
@@ -196,11 +196,11 @@ def _outermost(found: dict[str, Candidate], see: HostView) -> tuple[Candidate, .
     return tuple(kept[path] for path in found if path in kept)
 
 
-def _covers(outer: str, inner: str, see: HostView) -> bool:
+def _covers(outer: str, inner: str, host: HostView) -> bool:
     """Whether what is set on the outer one reaches the inner one: no subvolume in between."""
     if not inner.startswith(f"{outer.rstrip('/')}/"):
         return False
-    tree = see.maybe(TreeOf(outer))
+    tree = host.maybe(TreeOf(outer))
     apart = (*tree.subvolumes, *tree.mounts) if tree else ()
     relative = inner[len(outer.rstrip("/")) + 1 :]
     return not any(relative == each or relative.startswith(f"{each}/") for each in apart)

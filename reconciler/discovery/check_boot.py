@@ -31,38 +31,38 @@ _TOLD_BY_LINE = frozenset({"V202", "V203"})
 """Refusals that are said of the line in /etc/fstab already."""
 
 
-def check_boot(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+def check_boot(subjects: Subjects, found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Yield rows for what is wrong, and none where nothing is."""
-    seen = see.maybe(FstabLines())
+    seen = host.maybe(FstabLines())
     if seen is None:  # which is a row of its own
         return
-    yield from _snapshot(see)
+    yield from _snapshot(host)
     for filesystem in found:
-        yield from _idle(filesystem, see)
-        yield from _at_boot(filesystem, see)
+        yield from _idle(filesystem, host)
+        yield from _at_boot(filesystem, host)
     lines = [line for line in seen if line.fstype == "btrfs"]
     for target in dict.fromkeys(line.target for line in lines):
-        yield from _shadowed(target, see)
+        yield from _shadowed(target, host)
     declared = dict(subjects.mounts)
     for target in dict.fromkeys((*declared, *(line.target for line in lines))):
-        refusal = _refusal(target, declared.get(target), see) if target[:1] == "/" else None
+        refusal = _refusal(target, declared.get(target), host) if target[:1] == "/" else None
         if refusal:
             yield Row(Health.WARN, f"mount {target}", refusal.text, refusal.code, refusal.hint)
-    if lines and (obstacle := see.maybe(FstabObstacle())):
+    if lines and (obstacle := host.maybe(FstabObstacle())):
         yield _fixed(obstacle, lines[0].target, lines[0].options)
 
 
-def _snapshot(see: HostView) -> Iterator[Row]:
-    here, ordinary = booted.in_place_of_the_system(see)
+def _snapshot(host: HostView) -> Iterator[Row]:
+    here, ordinary = booted.in_place_of_the_system(host)
     if here:
         text = f"/ is booted from the snapshot {here}; an ordinary boot mounts {ordinary}"
         remedy = "boot the system itself before you change anything: changes here are left behind"
         yield Row(Health.WARN, "booted snapshot", text, "V525", remedy)
 
 
-def _idle(of: Btrfs, see: HostView) -> Iterator[Row]:
+def _idle(of: Btrfs, host: HostView) -> Iterator[Row]:
     """Yield a row for each compress option that changes nothing, and is not what is anyway."""
-    layout = compression.layout(of.uuid, see)
+    layout = compression.layout(of.uuid, host)
     if layout.unseen:
         return
     boot, by = compression.decided(layout)
@@ -78,9 +78,9 @@ def _idle(of: Btrfs, see: HostView) -> Iterator[Row]:
         yield Row(Health.WARN, f"/etc/fstab:{','.join(where)}", text, "V510", remedy)
 
 
-def _at_boot(of: Btrfs, see: HostView) -> Iterator[Row]:
+def _at_boot(of: Btrfs, host: HostView) -> Iterator[Row]:
     """Yield a row where the next boot changes the compression that is on now, or may change it."""
-    layout = compression.layout(of.uuid, see)
+    layout = compression.layout(of.uuid, host)
     now = compression.now(of.mounts[0])
     boot, by = compression.decided(layout)
     is_open = all(outcome.by is None for outcome in boot_order.outcomes(layout))
@@ -91,40 +91,42 @@ def _at_boot(of: Btrfs, see: HostView) -> Iterator[Row]:
     yield Row(Health.WARN, of.name, text, "V526", f"to keep it, {way}" if way else "")
 
 
-def _shadowed(target: str, see: HostView) -> Iterator[Row]:
-    where = see.maybe(Locate(target)) if target.startswith("/") else None
+def _shadowed(target: str, host: HostView) -> Iterator[Row]:
+    where = host.maybe(Locate(target)) if target.startswith("/") else None
     if not where or fstab_line.is_remounted(where.path):
         return
-    if unit := see.maybe(ShadowingUnit(where.path)):
+    if unit := host.maybe(ShadowingUnit(where.path)):
         text = f"systemd uses the options in {unit}, not those of its line in /etc/fstab"
         yield Row(Health.WARN, f"mount {target}", text, "V511", "keep one of the two")
 
 
-def _refusal(target: str, tokens: Sequence[str] | None, see: HostView) -> Refusal | None:
+def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refusal | None:
     """Return why a plan would refuse to change the options of a mount point, but for /etc/fstab.
 
     ``tokens`` are the declared options; None where nothing is declared: then a mount point is
     judged by its line alone.
     """
-    where, mounts = see.maybe(Locate(target)), see.maybe(Mounts()) or ()
-    lines = [line for line in see.maybe(FstabLines()) or () if line.target == target]
+    where, mounts = host.maybe(Locate(target)), host.maybe(Mounts()) or ()
+    lines = [line for line in host.maybe(FstabLines()) or () if line.target == target]
     mount = mountinfo.at(mounts, where.path) if where else None
     if where is None or (mount and mount.fstype == "autofs"):
         return None
     if tokens is not None:
-        image = mount_layouts.image(target, mount, (), see) if tokens else None
+        image = mount_layouts.image(target, mount, (), host) if tokens else None
         if image or fstab_line.not_btrfs(mount, lines):
             return None
-        refusal = fstab_line.not_editable(target, where.path, lines, see, tokens)
+        refusal = fstab_line.not_editable(target, where.path, lines, host, tokens)
         if refusal:
             is_told = refusal.code in _TOLD_BY_LINE or (refusal.code == "V204" and lines)
             return None if is_told else refusal
     if len(lines) != 1 or mount is None or mount.fstype != "btrfs":
         return None
-    if tokens is None and not booted.snapshot(mount, see):
+    if tokens is None and not booted.snapshot(mount, host):
         return None  # check_fstab says which subvolume the line would mount
-    host = see.maybe(FilesystemOf(mount.target))
-    return fstab_line.not_of_the_line(lines[0], mount, host.uuid, see) if host else None
+    filesystem = host.maybe(FilesystemOf(mount.target))
+    return (
+        fstab_line.not_of_the_line(lines[0], mount, filesystem.uuid, host) if filesystem else None
+    )
 
 
 def _fixed(obstacle: str, target: str, line_options: str) -> Row:

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 _SUBJECT = "other jobs"
 
 
-def check(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def check(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each job that meets a directory, and one where there is none."""
     try:
-        rows = [*_doubled(subjects, see), *_vague(see)]
+        rows = [*_doubled(subjects, host), *_vague(host)]
     except NotVisible as hidden:
         yield Row(Health.UNSEEN, _SUBJECT, hidden.why, "V530", ASK_ROOT)
         return
     yield from rows
-    if hidden_tables := see.maybe(HiddenCrontabs()):
+    if hidden_tables := host.maybe(HiddenCrontabs()):
         yield Row(Health.UNSEEN, _SUBJECT, hidden_tables, "V530", ASK_ROOT)
     elif not rows:
         yield Row(Health.OK, _SUBJECT, "none defragments a directory of images", "V530")
 
 
-def _doubled(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def _doubled(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """The plan refuses a schedule beside another job; without one the job may do harm alone."""
     for subject in subjects.found:
-        for job in other_jobs.same(subject.state.where.path, see):
+        for job in other_jobs.same(subject.state.where.path, host):
             is_declared = subject.state.where.path in subjects.defragmented
             text = f"{job.name} defragments it: {job.schedule} {job.command}"
             if not is_declared:
@@ -52,7 +52,7 @@ def _doubled(subjects: Subjects, see: HostView) -> Iterator[Row]:
             )
 
 
-def _vague(see: HostView) -> Iterator[Row]:
-    for job in other_jobs.vague(see):
+def _vague(host: HostView) -> Iterator[Row]:
+    for job in other_jobs.vague(host):
         text = f"{job.name} defragments, and what that is only its shell can tell: {job.command}"
         yield Row(Health.WARN, _SUBJECT, text, "V530", "read it; end it if it names your images")

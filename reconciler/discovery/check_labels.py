@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-def check(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def check(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each directory of another type than the policy's; none without SELinux."""
     for subject in subjects.found:
         where = subject.state.where
-        label = see.maybe(LabelOf(where.path)) if where.kind == "directory" else None
+        label = host.maybe(LabelOf(where.path)) if where.kind == "directory" else None
         if label and label.differs:
             yield Row(
                 Health.WARN,

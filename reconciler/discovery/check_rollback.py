@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 _ROLL_BACK = frozenset({"snapper", "Timeshift"})
 
 
-def check(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def check(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each subvolume that the next rollback leaves in the old place."""
     apart = [subject for subject in subjects.found if subject.state.is_subvolume]
-    tools = [tool for tool in see.maybe(SnapshotTools()) or () if tool.name in _ROLL_BACK]
+    tools = [tool for tool in host.maybe(SnapshotTools()) or () if tool.name in _ROLL_BACK]
     if not apart or not tools:
         return
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     for subject in apart:
-        if tool := _left_by(subject, tools, mounts, see):
+        if tool := _left_by(subject, tools, mounts, host):
             yield Row(
                 Health.WARN,
                 subject.name,
@@ -47,13 +47,13 @@ def check(subjects: Subjects, see: HostView) -> Iterator[Row]:
 
 
 def _left_by(
-    subject: Subject, tools: Sequence[SnapshotTool], mounts: Sequence[Mount], see: HostView
+    subject: Subject, tools: Sequence[SnapshotTool], mounts: Sequence[Mount], host: HostView
 ) -> SnapshotTool | None:
     path = subject.state.where.path
     own = mountinfo.at(mounts, path)
     here = mountinfo.containing(mounts, path)
     for tool in tools:
-        where = see.maybe(Locate(tool.path))
+        where = host.maybe(Locate(tool.path))
         around = mountinfo.containing(mounts, where.path) if where else None
         if not where or not here or not around or here.device != around.device:
             continue

@@ -47,17 +47,17 @@ _STRICT = (6, 8)
 """Since then Btrfs parses mount options with the new mount API, which can be asked."""
 
 
-def check_host(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """One row for each thing; several for pools."""
-    yield _kernel(see)
-    yield _progs(subjects, see)
-    yield _findmnt(see)
-    yield _scheduler(subjects, see)
-    yield from _libvirt(subjects, see)
+    yield _kernel(host)
+    yield _progs(subjects, host)
+    yield _findmnt(host)
+    yield _scheduler(subjects, host)
+    yield from _libvirt(subjects, host)
 
 
-def _kernel(see: HostView) -> Row:
-    kernel = see(RunningKernel())
+def _kernel(host: HostView) -> Row:
+    kernel = host(RunningKernel())
     if not kernel.btrfs:
         return Row(
             Health.WARN,
@@ -73,18 +73,18 @@ def _kernel(see: HostView) -> Row:
     return Row(Health.OK, "kernel", text, "V501")
 
 
-def _progs(subjects: Subjects, see: HostView) -> Row:
-    if version := see.maybe(VersionOf("btrfs")):
+def _progs(subjects: Subjects, host: HostView) -> Row:
+    if version := host.maybe(VersionOf("btrfs")):
         return Row(Health.OK, "btrfs-progs", version, "V502")
     health = Health.FAIL if subjects.schedulers else Health.WARN
     text = "not installed: nothing can be defragmented"
     return Row(health, "btrfs-progs", text, "V502", "install btrfs-progs")
 
 
-def _findmnt(see: HostView) -> Row:
-    if version := see.maybe(VersionOf("findmnt")):
+def _findmnt(host: HostView) -> Row:
+    if version := host.maybe(VersionOf("findmnt")):
         try:
-            see(FstabFaults())
+            host(FstabFaults())
         except NotVisible as hidden:
             text = f"{version}; /etc/fstab is not verified: {hidden.why}"
             return Row(Health.WARN, "util-linux", text, "V503", _MEND_LINE)
@@ -93,9 +93,9 @@ def _findmnt(see: HostView) -> Row:
     return Row(Health.WARN, "util-linux", text, "V503", "install util-linux")
 
 
-def _scheduler(subjects: Subjects, see: HostView) -> Row:
-    runs = ["systemd"] if "systemd" in see(Schedulers()) else []
-    runs += ["cron"] if see(CronDaemon()) else []
+def _scheduler(subjects: Subjects, host: HostView) -> Row:
+    runs = ["systemd"] if "systemd" in host(Schedulers()) else []
+    runs += ["cron"] if host(CronDaemon()) else []
     asked = subjects.schedulers - {"auto", *runs}
     if asked:
         text = f"declared schedules name {', '.join(sorted(asked))}, which is not running"
@@ -107,15 +107,15 @@ def _scheduler(subjects: Subjects, see: HostView) -> Row:
     return Row(health, "scheduler", text, "V504", "start cron")
 
 
-def _libvirt(subjects: Subjects, see: HostView) -> Iterator[Row]:
+def _libvirt(subjects: Subjects, host: HostView) -> Iterator[Row]:
     pools: list[Pool] = []
     unread: list[str] = []
     for whose in (SYSTEM, SESSION):
-        libvirt = see(LibvirtOf(whose))
+        libvirt = host(LibvirtOf(whose))
         pools += [pool for pool in libvirt.pools if pool.path]
         unread += libvirt.unread
     nocow = {subject.state.where.path for subject in subjects.found if subject.is_nocow}
-    rows = [row for pool in pools for row in _pool(pool, nocow, see)]
+    rows = [row for pool in pools for row in _pool(pool, nocow, host)]
     yield from rows
     if unread:
         text = f"{unread[0]}" + (f", and {len(unread) - 1} more" if unread[1:] else "")
@@ -125,13 +125,14 @@ def _libvirt(subjects: Subjects, see: HostView) -> Iterator[Row]:
         yield Row(Health.OK, "libvirt", text, "V505")
 
 
-def _pool(pool: Pool, nocow: set[str], see: HostView) -> Iterator[Row]:
-    where, host = see.maybe(Locate(pool.path)), see.maybe(FilesystemOf(pool.path))
-    if not where or not host:
+def _pool(pool: Pool, nocow: set[str], host: HostView) -> Iterator[Row]:
+    where, filesystem = host.maybe(Locate(pool.path)), host.maybe(FilesystemOf(pool.path))
+    if not where or not filesystem:
         return
     name = f"pool {pool.name}"
-    if host.type != "btrfs" and pool.cow:
-        text = f"<cow state='{pool.cow}'/>, but {pool.path} is on {host.type}: pool-build will fail"
+    if filesystem.type != "btrfs" and pool.cow:
+        is_on = f"but {pool.path} is on {filesystem.type}: pool-build will fail"
+        text = f"<cow state='{pool.cow}'/>, {is_on}"
         yield Row(
             Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
         )
@@ -140,8 +141,8 @@ def _pool(pool: Pool, nocow: set[str], see: HostView) -> Iterator[Row]:
         yield Row(
             Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
         )
-    elif host.type == "btrfs" and not pool.cow and where.path not in nocow:
-        folder = see.maybe(Directory(where.path)) if where.kind == "directory" else None
+    elif filesystem.type == "btrfs" and not pool.cow and where.path not in nocow:
+        folder = host.maybe(Directory(where.path)) if where.kind == "directory" else None
         if folder and not folder.nocow:
             text = f"{pool.path} is copy-on-write: pool-build would make it nocow, and did not run"
             yield Row(Health.WARN, name, text, "V505", "declare the directory with `nocow: true`")
@@ -151,10 +152,10 @@ _OF_THE_LINE = frozenset({"subvol", "subvolid", "device"})
 """Options that say what to mount, not how."""
 
 
-def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+def check_fstab(found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Rows for what is wrong; one row where nothing is."""
     try:
-        entries = see(FstabLines())
+        entries = host(FstabLines())
         lines = tuple(_of_btrfs(entries, found))
     except NotVisible as hidden:
         if hidden.for_all:
@@ -164,15 +165,15 @@ def check_fstab(found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
         else:
             yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
         return
-    bad = [*_sound(lines, found, see), *_mounting(lines, found, see)]
-    is_verified = see.maybe(FstabFaults()) is not None  # check_host says why not
+    bad = [*_sound(lines, found, host), *_mounting(lines, found, host)]
+    is_verified = host.maybe(FstabFaults()) is not None  # check_host says why not
     yield from bad or [_count(lines, found)] * is_verified
     if any(row.health is Health.FAIL for row in bad):
         yield from _untried(lines, found)
     for filesystem in found:
         yield from _plain(filesystem)
     yield from _idle(lines)
-    yield from _taken([line for line in lines if not line.problem], see)
+    yield from _taken([line for line in lines if not line.problem], host)
 
 
 def _of_btrfs(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Line]:
@@ -191,10 +192,10 @@ def _count(lines: Sequence[Line], found: Sequence[Btrfs]) -> Row:
     return Row(Health.OK, "/etc/fstab", f"{count} for Btrfs{also}", "V509")
 
 
-def _is_snapshot(line: Line, see: HostView) -> bool:
-    mounts = see.maybe(Mounts()) or ()
+def _is_snapshot(line: Line, host: HostView) -> bool:
+    mounts = host.maybe(Mounts()) or ()
     mount = mountinfo.at(mounts, line.target)
-    return bool(mount and booted.snapshot(mount, see))
+    return bool(mount and booted.snapshot(mount, host))
 
 
 def _untried(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Row]:
@@ -209,17 +210,17 @@ def _away(lines: Sequence[Line], found: Sequence[Btrfs]) -> int:
     return sum(line.number not in known and not line.problem for line in lines)
 
 
-def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Lines that cannot mount, or would mount another subvolume than the one that is there."""
     of = {line.number: filesystem for filesystem in found for line in filesystem.lines}
     for line in lines:
         if line.problem or fstab_line.binds(line):
             continue
-        subject, host = f"/etc/fstab:{line.number}", of.get(line.number)
+        subject, filesystem = f"/etc/fstab:{line.number}", of.get(line.number)
         try:
-            named = mountable.of_line(line, host.mounts if host else (), see)
+            named = mountable.of_line(line, filesystem.mounts if filesystem else (), host)
         except NotVisible as hidden:
-            if host:
+            if filesystem:
                 text = f"whether it can mount is not known: {hidden.why}"
                 remedy = "" if hidden.for_all else ASK_ROOT
                 yield Row(Health.UNSEEN, subject, text, "V521", remedy)
@@ -228,8 +229,8 @@ def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> I
             text = f"the next mount by it fails: {named.text}"
             yield Row(Health.FAIL, subject, text, "V521", named.remedy)
             continue
-        there = mountable.mounted_by(line, see) if host else None
-        if _is_snapshot(line, see):
+        there = mountable.mounted_by(line, host) if filesystem else None
+        if _is_snapshot(line, host):
             continue  # check_boot says so
         if there and there.identifier != named.identifier:
             text = f"it mounts {named.words}, but {there.words} is mounted at {line.target}"
@@ -266,14 +267,14 @@ def _idle(lines: Sequence[Line]) -> Iterator[Row]:
             yield Row(Health.WARN, subject, text, "V524", "leave one of the two")
 
 
-def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list[Row]:
+def _sound(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> list[Row]:
     rows = [
         Row(Health.FAIL, f"/etc/fstab:{line.number}", line.problem, "V509", "mend that line")
         for line in lines
         if line.problem
     ]
     targets = {line.target for line in lines}
-    among = [line for line in see(FstabLines()) if line.target in targets]
+    among = [line for line in host(FstabLines()) if line.target in targets]
     first = [line.target for line in among]
     rows += [
         Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
@@ -284,13 +285,13 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], see: HostView) -> list
     mounted = {line.target for filesystem in found for line in filesystem.lines}
     return rows + [
         Row(Health.WARN, f"fstab {fault.target}", fault.text, "V509", "see findmnt --verify")
-        for fault in see.maybe(FstabFaults()) or ()
+        for fault in host.maybe(FstabFaults()) or ()
         # Without udev findmnt does not find the source of a filesystem that is mounted.
         if fault.target in targets and not ("source" in fault.text and fault.target in mounted)
     ]
 
 
-def _taken(lines: Sequence[Line], see: HostView) -> Iterator[Row]:
+def _taken(lines: Sequence[Line], host: HostView) -> Iterator[Row]:
     """A word that the kernel refuses boots to a read-only root, or to an emergency shell."""
     refused, untold = False, ""
     for line in lines:
@@ -300,7 +301,7 @@ def _taken(lines: Sequence[Line], see: HostView) -> Iterator[Row]:
             if options.name(token) not in _OF_THE_LINE
         )
         try:
-            verdict = see(KernelTakes(asked)) if asked else None
+            verdict = host(KernelTakes(asked)) if asked else None
         except NotVisible as hidden:
             yield Row(Health.UNSEEN, "mount options", hidden.why, "V515", ASK_ROOT)
             return
@@ -329,7 +330,7 @@ _TIGHT, _FULL = 0.10, 0.01
 """Parts of the filesystem that are free: guests pause when a write finds no room."""
 
 
-def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> Iterator[Row]:
+def check_images(subjects: Subjects, found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Rows for what is wrong, and one for each check that found nothing."""
     for name, told in subjects.stubs:
         yield Row(Health.FAIL, name, told.text, "V519", told.hint)
@@ -345,7 +346,7 @@ def check_images(subjects: Subjects, found: Sequence[Btrfs], see: HostView) -> I
     for filesystem in found:
         of = [s for s in subjects.found if s.state.host.uuid == filesystem.uuid]
         if of:
-            yield from _filesystem(filesystem, of, see)
+            yield from _filesystem(filesystem, of, host)
 
 
 def _raid(nocow: Sequence[Subject], found: Sequence[Btrfs]) -> Iterator[Row]:
@@ -419,9 +420,9 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
     yield from rows or [Row(Health.OK, "files", "none that lost nocow", "V514")]
 
 
-def _filesystem(of: Btrfs, subjects: Sequence[Subject], see: HostView) -> Iterator[Row]:
+def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Iterator[Row]:
     name = f"Btrfs {of.uuid[:8]}"
-    yield from _room(of, name, see)
+    yield from _room(of, name, host)
     yield from _whole(of, name)
     yield from _quotas(subjects)
     cow = [subject.name for subject in subjects if not subject.is_nocow]
@@ -473,8 +474,8 @@ def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
         yield Row(health, subject.name, limit.words, "V518", remedy)
 
 
-def _room(of: Btrfs, name: str, see: HostView) -> Iterator[Row]:
-    space = see.maybe(SpaceOn(of.mounts[0].target))
+def _room(of: Btrfs, name: str, host: HostView) -> Iterator[Row]:
+    space = host.maybe(SpaceOn(of.mounts[0].target))
     if not space or not space.total:
         yield Row(Health.UNSEEN, name, "its free space is not visible", "V508", ASK_ROOT)
         return

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-def examine(subjects: Subjects, see: HostView) -> tuple[Row, ...]:
+def examine(subjects: Subjects, host: HostView) -> tuple[Row, ...]:
     """The host, then /etc/fstab, then the images and who else works on them."""
-    found = filesystems(see)
+    found = filesystems(host)
     rows = (
-        *checks.check_host(subjects, see),
-        *checks.check_fstab(found, see),
-        *check_boot.check_boot(subjects, found, see),
-        *checks.check_images(subjects, found, see),
-        *check_rollback.check(subjects, see),
-        *check_labels.check(subjects, see),
-        *check_jobs.check(subjects, see),
+        *checks.check_host(subjects, host),
+        *checks.check_fstab(found, host),
+        *check_boot.check_boot(subjects, found, host),
+        *checks.check_images(subjects, found, host),
+        *check_rollback.check(subjects, host),
+        *check_labels.check(subjects, host),
+        *check_jobs.check(subjects, host),
     )
-    if not see(WhoAsks()).is_root:
+    if not host(WhoAsks()).is_root:
         return rows
     return tuple(replace(row, remedy="") if row.remedy == ASK_ROOT else row for row in rows)

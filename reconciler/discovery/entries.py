@@ -55,29 +55,29 @@ class State:
         return self.tree.cow.count if self.tree else 0
 
 
-def suggest(candidate: Candidate, see: HostView) -> Entry | Remark:
+def suggest(candidate: Candidate, host: HostView) -> Entry | Remark:
     """An entry, or why there is nothing to declare."""
-    shown = tilde(candidate.path, see(WhoAsks()).home)
+    shown = tilde(candidate.path, host(WhoAsks()).home)
     who = "; ".join(candidate.origins)
     head = f"{shown} ({who})" if who else shown
     try:
-        where = see(Locate(candidate.path))
-        host = see(FilesystemOf(where.path))
-        unfit = _unfit(where, host, see)
+        where = host(Locate(candidate.path))
+        filesystem = host(FilesystemOf(where.path))
+        unfit = _unfit(where, filesystem, host)
     except NotVisible as hidden:
         return Remark("unseen", f"{head}: {hidden.why}")
     if unfit := unfit or declarable(shown):
         return Remark("apart", f"{head}: {unfit}")
-    if of_the_program := _out_of_reach(candidate, where, see):
+    if of_the_program := _out_of_reach(candidate, where, host):
         return Remark("apart", f"{head}: {of_the_program}")
-    return _entry(state(candidate, where, host, see), shown, see)
+    return _entry(state(candidate, where, filesystem, host), shown, host)
 
 
-def _out_of_reach(candidate: Candidate, where: Location, see: HostView) -> str:
+def _out_of_reach(candidate: Candidate, where: Location, host: HostView) -> str:
     """Say so where a program keeps each image in a subvolume that it makes; "" where not."""
     if not candidate.program:
         return ""
-    tree, images = see.maybe(TreeOf(where.path)), images_below(candidate, see)
+    tree, images = host.maybe(TreeOf(where.path)), images_below(candidate, host)
     if not tree or not tree.subvolumes or not images or not images.folders:
         return ""
     tops = [f"{where.path}/{name}" for name in tree.subvolumes]
@@ -90,57 +90,57 @@ def _out_of_reach(candidate: Candidate, where: Location, see: HostView) -> str:
     )
 
 
-def state(candidate: Candidate, where: Location, host: Filesystem, see: HostView) -> State:
+def state(candidate: Candidate, where: Location, filesystem: Filesystem, host: HostView) -> State:
     """What is asked of a directory that is there; one to be made has none of it."""
     there = where.kind == "directory"
     return State(
         candidate,
         where,
-        host,
-        see.maybe(Directory(where.path)) if there else None,
-        see.maybe(TreeOf(where.path)) if there else None,
-        _snapshots(where.path, see),
-        there and (see.maybe(SubvolumeRoot(where.path)) or False),
+        filesystem,
+        host.maybe(Directory(where.path)) if there else None,
+        host.maybe(TreeOf(where.path)) if there else None,
+        _snapshots(where.path, host),
+        there and (host.maybe(SubvolumeRoot(where.path)) or False),
     )
 
 
-def _snapshots(path: str, see: HostView) -> tuple[str, ...] | None:
+def _snapshots(path: str, host: HostView) -> tuple[str, ...] | None:
     """Those there are only root sees; programs that will make more, others do as well."""
-    found = see.maybe(SnapshotsOf(path))
-    return found if found is not None else see.maybe(SnapshotPlansOf(path)) or None
+    found = host.maybe(SnapshotsOf(path))
+    return found if found is not None else host.maybe(SnapshotPlansOf(path)) or None
 
 
-def _unfit(where: Location, host: Filesystem, see: HostView) -> str:
+def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
     """Why nothing can be declared for it; "" where something can."""
     if where.stub:
-        told = stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+        told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
         return f"{told.text}; {told.hint}"
     if where.kind not in {"directory", "missing"}:
         return f"is {where.kind}"
-    if text := unmounted(where.path, see):
+    if text := unmounted(where.path, host):
         return text
-    if host.type != "btrfs":
-        return f"on {host.type}, which does not copy on write by itself: nothing to do"
+    if filesystem.type != "btrfs":
+        return f"on {filesystem.type}, which does not copy on write by itself: nothing to do"
     if where.path in TOO_WIDE or where.is_home:
         return (
             "holds far more than images; move them to a directory of their own, such as "
             "~/libvirt/images, and declare that"
         )
-    if unsafe := limits.refusal(host.condition, host.profiles):
+    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
         return f"{unsafe.text}; {unsafe.hint}"
-    if host.zoned:
+    if filesystem.zoned:
         return f"{limits.ZONED}: nothing to declare"
-    return "on a read-only mount or subvolume" if host.read_only else ""
+    return "on a read-only mount or subvolume" if filesystem.read_only else ""
 
 
-def _entry(of: State, shown: str, see: HostView) -> Entry:
-    found = (Remark("found", "; ".join(_found(of, see))), *_not_seen(of, see))
+def _entry(of: State, shown: str, host: HostView) -> Entry:
+    found = (Remark("found", "; ".join(_found(of, host))), *_not_seen(of, host))
     keys: dict[str, object] = {"path": shown, "nocow": True}
     if of.redundant and not of.is_nocow:
         rest = (Remark("suggest", _RAID), Remark("price", _raid_price(of)))
         also = Choice("compression", "none", "in place of nocow and allow: keeps checksums")
         return Entry("paths", {**keys, "allow": ["raid"]}, found + rest, (also,), active=False)
-    if others := _others(of, see):
+    if others := _others(of, host):
         rest = (Remark("suggest", _MIXED.format(others)), Remark("price", _PRICE))
         return Entry("paths", keys, found + rest, active=False)
     if of.candidate.cow == "yes":
@@ -159,11 +159,11 @@ def _entry(of: State, shown: str, see: HostView) -> Entry:
     return _nocow(of, keys, found)
 
 
-def _others(of: State, see: HostView) -> int:
+def _others(of: State, host: HostView) -> int:
     """Files that are no images, where they outnumber them in a place that is not for images."""
     if of.candidate.dedicated or of.is_nocow or not of.tree:
         return 0
-    images = images_below(of.candidate, see)
+    images = images_below(of.candidate, host)
     count = sum(folder.count for folder in images.folders) if images else 0
     others = of.tree.data_files - count
     return others if others > max(_FEW, _MANY * count) else 0
@@ -237,12 +237,12 @@ def _rewrite(of: State) -> tuple[Choice, ...]:
     return (Choice("existing", "rewrite", why),)
 
 
-def _found(of: State, see: HostView) -> Iterator[str]:
+def _found(of: State, host: HostView) -> Iterator[str]:
     yield from of.candidate.origins
     if of.where.kind == "missing":
         yield "not there yet"
         return
-    images = images_below(of.candidate, see)
+    images = images_below(of.candidate, host)
     if count := told(images):
         size = sum(folder.size for folder in images.folders) if images else 0
         yield f"{count}, {binary(size)}"
@@ -262,8 +262,8 @@ def _scattered(tree: Tree) -> str:
     return f"{files} copy-on-write{worst}"
 
 
-def _not_seen(of: State, see: HostView) -> Iterator[Remark]:
-    who = see(WhoAsks()).name
+def _not_seen(of: State, host: HostView) -> Iterator[Remark]:
+    who = host(WhoAsks()).name
     if of.where.kind == "directory" and (of.folder is None or of.tree is None):
         yield Remark("unseen", f"what it holds is not readable as {who}")
     elif of.tree and of.tree.unseen.count:

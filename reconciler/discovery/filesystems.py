@@ -74,36 +74,38 @@ class Btrfs:
                 yield options.name(shown), text, remedy
 
 
-def filesystems(see: HostView) -> tuple[Btrfs, ...]:
+def filesystems(host: HostView) -> tuple[Btrfs, ...]:
     """Every Btrfs that is mounted where it can be reached, in the order mounted."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     reachable = [m for m in mounts if m.fstype == "btrfs" and mountinfo.at(mounts, m.target) == m]
     by_device: dict[str, list[Mount]] = {}
     for mount in reachable:
         by_device.setdefault(mount.device, []).append(mount)
     by_uuid: dict[str, tuple[Filesystem, list[Mount]]] = {}
     for device_mounts in by_device.values():  # one device number for each subvolume
-        host = next(filter(None, (see.maybe(FilesystemOf(m.target)) for m in device_mounts)), None)
-        if host:
-            by_uuid.setdefault(host.uuid, (host, []))[1].extend(device_mounts)
-    lines = see.maybe(FstabLines()) or ()
+        filesystem = next(
+            filter(None, (host.maybe(FilesystemOf(m.target)) for m in device_mounts)), None
+        )
+        if filesystem:
+            by_uuid.setdefault(filesystem.uuid, (filesystem, []))[1].extend(device_mounts)
+    lines = host.maybe(FstabLines()) or ()
     return tuple(
-        Btrfs(uuid, host, tuple(of), tuple(_lines_of(uuid, lines, see)))
-        for uuid, (host, of) in by_uuid.items()
+        Btrfs(uuid, filesystem, tuple(of), tuple(_lines_of(uuid, lines, host)))
+        for uuid, (filesystem, of) in by_uuid.items()
     )
 
 
-def _lines_of(uuid: str, lines: tuple[Line, ...], see: HostView) -> Iterator[Line]:
+def _lines_of(uuid: str, lines: tuple[Line, ...], host: HostView) -> Iterator[Line]:
     for line in lines:
-        if line.fstype in {"btrfs", "auto"} and see.maybe(SourceUuid(line.source)) == uuid:
+        if line.fstype in {"btrfs", "auto"} and host.maybe(SourceUuid(line.source)) == uuid:
             yield line
 
 
-def suggest(of: Btrfs, see: HostView) -> Entry | Remark:
+def suggest(of: Btrfs, host: HostView) -> Entry | Remark:
     """Nothing is declared unasked: one setting holds for all that is on it."""
-    found = "; ".join(_found(of, see))
-    layout = compression.layout(of.uuid, see)
-    here, ordinary = booted.in_place_of_the_system(see) if layout.root else ("", "")
+    found = "; ".join(_found(of, host))
+    layout = compression.layout(of.uuid, host)
+    here, ordinary = booted.in_place_of_the_system(host) if layout.root else ("", "")
     if here:
         text = (
             f"{of.name}: / is booted from the snapshot {here}, an ordinary boot mounts {ordinary}"
@@ -113,12 +115,12 @@ def suggest(of: Btrfs, see: HostView) -> Entry | Remark:
     if line is None:
         text = f"{of.name}: {found}; no line in /etc/fstab, so no options to declare"
         way = (
-            f"; instead, {no_line.root_option([*filter(None, [_token(of)])], see)}"
+            f"; instead, {no_line.root_option([*filter(None, [_token(of)])], host)}"
             if layout.root
             else ""
         )
         return Remark("apart", text + way)
-    if obstacle := see.maybe(FstabObstacle()):
+    if obstacle := host.maybe(FstabObstacle()):
         return Remark("apart", f"{of.name}: {found}; {_fixed(obstacle, line)}")
     if line.problem or declarable(line.target):
         text = f"{of.name}: {found}; /etc/fstab:{line.number} cannot be edited: "
@@ -163,7 +165,7 @@ def _fixed(obstacle: str, line: Line) -> str:
     return f"{obstacle}: write options there, as in {nixos.option(line.target, line.options)}"
 
 
-def _found(of: Btrfs, see: HostView) -> Iterator[str]:
+def _found(of: Btrfs, host: HostView) -> Iterator[str]:
     yield "mounted at " + ", ".join(
         f"{target} ({root})"
         for target, root in sorted({(mount.target, mount.root) for mount in of.mounts})
@@ -172,7 +174,7 @@ def _found(of: Btrfs, see: HostView) -> Iterator[str]:
     yield ",".join(o for o in shown if o.partition("=")[0] not in _BORING) or "default options"
     if of.host.profiles:
         yield f"data {'/'.join(of.host.profiles)}"
-    if space := see.maybe(SpaceOn(of.mounts[0].target)):
+    if space := host.maybe(SpaceOn(of.mounts[0].target)):
         yield f"{binary(space.free)} of {binary(space.total)} free"
 
 

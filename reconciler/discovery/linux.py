@@ -28,8 +28,8 @@ def _who() -> discovery.Caller:
     return discovery.Caller(who.name, who.home.rstrip("/"), os.geteuid() == 0)
 
 
-def _images(query: discovery.ImagesBelow, see: HostView) -> discovery.ImageFolders:
-    mounted = frozenset(mount.target for mount in see(facts.Mounts()))
+def _images(query: discovery.ImagesBelow, host: HostView) -> discovery.ImageFolders:
+    mounted = frozenset(mount.target for mount in host(facts.Mounts()))
     return image_folders(query, mounted)
 
 

@@ -59,7 +59,7 @@ class Subjects:
     """Paths that are declared under ``defrag``, with every link resolved."""
 
 
-def declared(items: Sequence[Item], see: HostView) -> Subjects:
+def declared(items: Sequence[Item], host: HostView) -> Subjects:
     """What the configuration has under ``paths`` and ``defrag``."""
     defrag = [item for item in items if item.section == "defrag"]
     paths = [item for item in items if item.section == "paths"]
@@ -69,7 +69,7 @@ def declared(items: Sequence[Item], see: HostView) -> Subjects:
         for item in (*paths, *(item for item in defrag if item.path not in known))
     ]
     unseen: list[str] = []
-    stubs = tuple(_stubs(((name, path) for name, path, _ in looked), see))
+    stubs = tuple(_stubs(((name, path) for name, path, _ in looked), host))
     found = [
         Subject(
             name,
@@ -81,10 +81,10 @@ def declared(items: Sequence[Item], see: HostView) -> Subjects:
             existing=data.get("existing", ""),
         )
         for name, path, data in looked
-        for state in _state(name, Candidate(path, ()), see, unseen)
+        for state in _state(name, Candidate(path, ()), host, unseen)
     ]
     schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
-    places = (see.maybe(Locate(item.path)) for item in defrag)
+    places = (host.maybe(Locate(item.path)) for item in defrag)
     real = frozenset(where.path for where in places if where)
     return Subjects(tuple(found), tuple(unseen), stubs, schedulers, tuple(_mounts(items)), real)
 
@@ -96,38 +96,38 @@ def _mounts(items: Sequence[Item]) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield item.path, tuple(setting.token for setting in settings if setting.token)
 
 
-def discovered(see: HostView) -> Subjects:
+def discovered(host: HostView) -> Subjects:
     """What ``vmtune init`` would find."""
     unseen: list[str] = []
-    home = see(WhoAsks()).home
-    named = [(tilde(each.path, home), each) for each in candidates(see)]
+    home = host(WhoAsks()).home
+    named = [(tilde(each.path, home), each) for each in candidates(host)]
     found = [
         Subject(name, state, state.is_nocow, frozenset(), declared=False)
         for name, each in named
-        for state in _state(name, each, see, unseen)
+        for state in _state(name, each, host, unseen)
     ]
-    stubs = _stubs(((name, each.path) for name, each in named), see)
+    stubs = _stubs(((name, each.path) for name, each in named), host)
     return Subjects(tuple(found), tuple(unseen), tuple(stubs))
 
 
-def _stubs(looked: Iterable[tuple[str, str]], see: HostView) -> Iterator[tuple[str, Refusal]]:
+def _stubs(looked: Iterable[tuple[str, str]], host: HostView) -> Iterator[tuple[str, Refusal]]:
     for name, path in looked:
-        where = see.maybe(Locate(path))
+        where = host.maybe(Locate(path))
         if where and where.stub:
-            yield name, stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
+            yield name, stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
 
 
 def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:
     return bool(data["nocow"]) if "nocow" in data else state.is_nocow
 
 
-def _state(name: str, of: Candidate, see: HostView, unseen: list[str]) -> Iterator[State]:
+def _state(name: str, of: Candidate, host: HostView, unseen: list[str]) -> Iterator[State]:
     """One, or none where it is not on Btrfs."""
     try:
-        where = see(Locate(of.path))
-        host = see(FilesystemOf(where.path))
+        where = host(Locate(of.path))
+        filesystem = host(FilesystemOf(where.path))
     except NotVisible as hidden:
         unseen.append(f"{name}: {hidden.why}")
         return
-    if host.type == "btrfs" and where.kind in {"directory", "missing"}:
-        yield entries.state(of, where, host, see)
+    if filesystem.type == "btrfs" and where.kind in {"directory", "missing"}:
+        yield entries.state(of, where, filesystem, host)

@@ -25,48 +25,48 @@ if TYPE_CHECKING:
 _NAMED = 3
 
 
-def suggest(host: str, see: HostView) -> Suggestion:
+def suggest(filesystem: str, host: HostView) -> Suggestion:
     """Everything found, each thing once: as an entry, or as a remark that it is none."""
-    paths = [entries.suggest(candidate, see) for candidate in candidates(see)]
-    mounts = [filesystems.suggest(each, see) for each in filesystems.filesystems(see)]
-    jobs = list(suggest_schedules(_nocow(paths, see), see))
+    paths = [entries.suggest(candidate, host) for candidate in candidates(host)]
+    mounts = [filesystems.suggest(each, host) for each in filesystems.filesystems(host)]
+    jobs = list(suggest_schedules(_nocow(paths, host), host))
     said = [*paths, *mounts, *jobs]
-    remarks = [*(word for word in said if isinstance(word, Remark)), *_tools(see)]
+    remarks = [*(word for word in said if isinstance(word, Remark)), *_tools(host)]
     return Suggestion(
-        host,
+        filesystem,
         tuple(word for word in said if isinstance(word, Entry)),
         tuple(remark for remark in remarks if remark.label == "apart"),
-        (*(r.text for r in remarks if r.label == "unseen"), *_unread(see)),
-        see(WhoAsks()).is_root,
-        (*looked_in(see),),
-        see(WhoAsks()).home,
+        (*(r.text for r in remarks if r.label == "unseen"), *_unread(host)),
+        host(WhoAsks()).is_root,
+        (*looked_in(host),),
+        host(WhoAsks()).home,
     )
 
 
-def _nocow(paths: Iterable[Entry | Remark], see: HostView) -> frozenset[str]:
+def _nocow(paths: Iterable[Entry | Remark], host: HostView) -> frozenset[str]:
     """Where the suggested entries leave defragmenting nothing to do."""
     entries = (word for word in paths if isinstance(word, Entry) and word.active)
-    home = see(WhoAsks()).home
+    home = host(WhoAsks()).home
     written = (str(entry.keys["path"]) for entry in entries)
     absolute = (home + path[1:] if path.startswith("~") else path for path in written)
-    found = (see.maybe(Locate(path)) for path in absolute)
+    found = (host.maybe(Locate(path)) for path in absolute)
     return frozenset(where.path for where in found if where)
 
 
-def _tools(see: HostView) -> Iterator[Remark]:
-    for tool in see.maybe(SnapshotTools()) or ():
+def _tools(host: HostView) -> Iterator[Remark]:
+    for tool in host.maybe(SnapshotTools()) or ():
         yield Remark("apart", f"{tool.name} ({tool.file}) takes snapshots of {tool.path}")
 
 
-def _unread(see: HostView) -> Iterator[str]:
+def _unread(host: HostView) -> Iterator[str]:
     for whose in (SYSTEM, SESSION):
-        files = see(LibvirtOf(whose)).unread
+        files = host(LibvirtOf(whose)).unread
         yield from files[:_NAMED]
         if len(files) > _NAMED:
             yield f"{len(files) - _NAMED} more files of the {whose} libvirt"
-    for path in unread(see):
+    for path in unread(host):
         yield f"{path}: not all of it could be looked through"
-    if hidden := see.maybe(HiddenCrontabs()):
+    if hidden := host.maybe(HiddenCrontabs()):
         yield hidden
 
 
@@ -85,32 +85,32 @@ _MOVE = (
 _PRICE = "guests write slower while a run goes on"
 
 
-def suggest_schedules(nocow: Collection[str], see: HostView) -> Iterator[Entry | Remark]:
+def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry | Remark]:
     """For each line, by the directory that it defragments; ``nocow``: those that need none."""
     seen: set[str] = set()
-    home = see(WhoAsks()).home
-    for job in see.maybe(ForeignJobs()) or ():
+    home = host(WhoAsks()).home
+    for job in host.maybe(ForeignJobs()) or ():
         if not job.paths:
             yield Remark("apart", f"{_line(job)}: what it defragments only its shell can tell")
         for path in job.paths:
-            where, host = see.maybe(Locate(path)), see.maybe(FilesystemOf(path))
+            where, filesystem = host.maybe(Locate(path)), host.maybe(FilesystemOf(path))
             real = where.path if where else path
-            if host and host.type != "btrfs":
-                yield Remark("apart", f"{_line(job)}: {path} is on {host.type}")
+            if filesystem and filesystem.type != "btrfs":
+                yield Remark("apart", f"{_line(job)}: {path} is on {filesystem.type}")
             elif unfit := declarable(tilde(real, home)):
                 yield Remark("apart", f"{_line(job)}: {path} {unfit}")
             elif real not in seen:
                 seen.add(real)
                 useless = Remark("apart", f"{_line(job)}: {job.stop}: {_USELESS}")
-                yield useless if real in nocow else _entry(job, tilde(real, home), see)
+                yield useless if real in nocow else _entry(job, tilde(real, home), host)
 
 
 def _line(job: ForeignJob) -> str:
     return f"{job.name}: {job.schedule} {job.command}"
 
 
-def _entry(job: ForeignJob, shown: str, see: HostView) -> Entry:
-    schedule = job.schedule if _is_schedule(job.schedule, see) else _WEEKLY
+def _entry(job: ForeignJob, shown: str, host: HostView) -> Entry:
+    schedule = job.schedule if _is_schedule(job.schedule, host) else _WEEKLY
     remarks = (
         Remark("found", _line(job)),
         Remark("suggest", f"to have vmtune do it, {job.stop}, and put this in: {_MOVE}"),
@@ -119,11 +119,11 @@ def _entry(job: ForeignJob, shown: str, see: HostView) -> Entry:
     return Entry("defrag", {"path": shown, "schedule": schedule}, remarks, active=False)
 
 
-def _is_schedule(text: str, see: HostView) -> bool:
+def _is_schedule(text: str, host: HostView) -> bool:
     """Whether it can be declared: not @reboot, nor what only this scheduler reads."""
     try:
         found = calendar.parse(text)
     except ValueError:
         return False
-    runs = None if found.is_cron else see.maybe(CalendarRuns(found.on_calendar))
+    runs = None if found.is_cron else host.maybe(CalendarRuns(found.on_calendar))
     return found.is_cron or bool(runs and runs.next)

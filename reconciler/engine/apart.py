@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     Claimed = tuple[Place[Any], Mapping[str, Any], str]
 
 
-def where(path: str, see: HostView) -> str:
+def where(path: str, host: HostView) -> str:
     """Return a declared path by where it is; as it is written where that cannot be seen."""
-    found = see.maybe(Locate(path)) if path else None
+    found = host.maybe(Locate(path)) if path else None
     return found.path if found else path
 
 
 def resolved(
-    declared: Sequence[Declared], see: HostView, others: Iterable[Claimed]
+    declared: Sequence[Declared], host: HostView, others: Iterable[Claimed]
 ) -> tuple[Declared, ...]:
     """Return the entries, each with the directories below it that are not its own to decide.
 
     These are the entries of the same file, and of ``others`` (what other files claim) those
     that want something else of a directory: else each file would undo the other.
     """
-    real = {d.item.path: where(d.item.path, see) for d in declared if d.item.section == "paths"}
+    real = {d.item.path: where(d.item.path, host) for d in declared if d.item.section == "paths"}
     tops = set(real.values())
     below: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for path in tops:

@@ -80,7 +80,7 @@ class Inherited:
 
 
 def inherited(
-    where: Location, see: HostView, above: Sequence[Above]
+    where: Location, host: HostView, above: Sequence[Above]
 ) -> dict[str, Inherited | None]:
     """Return what each missing directory above a path will have, once the plan is done.
 
@@ -88,9 +88,9 @@ def inherited(
     itself would inherit. None: the nearest directory that is there could not be seen.
     """
     top = where.missing[0].rpartition("/")[0] or "/"
-    nearest = see.maybe(Directory(top))
+    nearest = host.maybe(Directory(top))
     found = Inherited(nearest.nocow, nearest.compression) if nearest else None
-    by_path = {_resolved(each.path, see): each for each in above}
+    by_path = {_resolved(each.path, host): each for each in above}
     for path, each in by_path.items():
         if is_at_or_below(top, path):
             found = _reaching(found, each) if path != top else _declared(found, each)
@@ -102,8 +102,8 @@ def inherited(
     return {**each_has, "": found}
 
 
-def _resolved(path: str, see: HostView) -> str:
-    where = see.maybe(Locate(path))
+def _resolved(path: str, host: HostView) -> str:
+    where = host.maybe(Locate(path))
     return where.path if where else path
 
 
@@ -129,7 +129,7 @@ def _reaching(now: Inherited | None, by: Above) -> Inherited | None:
 
 
 def on_the_way(
-    where: Location, see: HostView, above: Sequence[Above] = ()
+    where: Location, host: HostView, above: Sequence[Above] = ()
 ) -> Iterator[Desired[Folder | None]]:
     """Yield a goal for each missing directory above a path, with what it will inherit.
 
@@ -138,8 +138,8 @@ def on_the_way(
     """
     if len(where.missing) < 2:  # noqa: PLR2004 - only the path itself is missing
         return
-    own = {_resolved(each.path, see) for each in above if each.subvolume}
-    for missing, has in inherited(where, see, above).items():
+    own = {_resolved(each.path, host) for each in above if each.subvolume}
+    for missing, has in inherited(where, host, above).items():
         if missing and missing not in own:
             folder = Folder(
                 nocow=bool(has and has.nocow),
@@ -242,8 +242,8 @@ class Directory(Place[Folder | None]):
             return now
         return replace(now, nocow=original.nocow, compression=original.compression)
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, see)
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
     def stays(self, original: Folder | None) -> bool:
         """A directory that was made may hold images by now."""

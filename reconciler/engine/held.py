@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 class Held:
     """The places that the declared entries decide, also those that are refused now."""
 
-    def __init__(self, said: Sequence[Spoken], see: HostView) -> None:
-        self._see = see
+    def __init__(self, said: Sequence[Spoken], host: HostView) -> None:
+        self._host = host
         self._wanted: dict[Place[Any], set[str]] = {}
         self._ended: dict[Place[Any], None] = {}
         self._ended_owners: set[str] = set()
         for d, words in said:
             if any(map(is_end, words)):
                 self._ended_owners.add(d.owner)
-                self._ended.update(dict.fromkeys(places_of(d, see)))
+                self._ended.update(dict.fromkeys(places_of(d, host)))
             else:
                 for goal in (word for word in words if isinstance(word, Desired)):
                     self._wanted.setdefault(goal.place, set()).update(part_of(goal))
@@ -41,7 +41,7 @@ class Held:
         self._at: dict[str, list[Place[Any]]] = {}
         for place in (*self._wanted, *self._ended):
             self._at.setdefault(path_of(place), []).append(place)
-        self.paths = self._at.keys() | {apart.where(d.item.path, see) for d, _ in said}
+        self.paths = self._at.keys() | {apart.where(d.item.path, host) for d, _ in said}
         self.above = {above for path in self.paths for above in at_and_above(path)}
 
     def has(self, place: Place[Any]) -> bool:
@@ -70,7 +70,7 @@ class Held:
             self._things = {thing for p in (*self._wanted, *self._ended) for thing in self._of(p)}
         if not self._things.isdisjoint(self._of(place)):
             return True
-        return is_covered(place, self._at, self._see)
+        return is_covered(place, self._at, self._host)
 
     def _is_on_the_way(self, place: Place[Any], records: Sequence[LastApplied]) -> bool:
         """Tell whether vmtune made a directory only for what is declared below it."""
@@ -84,25 +84,25 @@ class Held:
 
     def _of(self, place: Place[Any]) -> Iterator[tuple[object, ...]]:
         try:
-            yield place.thing(self._see)
+            yield place.thing(self._host)
         except NotVisible:
             return
 
 
-def is_covered(place: Place[Any], at: Mapping[str, Sequence[Place[Any]]], see: HostView) -> bool:
+def is_covered(place: Place[Any], at: Mapping[str, Sequence[Place[Any]]], host: HostView) -> bool:
     """Tell whether one of the places, by their paths, decides the place as part of its own."""
     near = (each for above in at_and_above(path_of(place)) for each in at.get(above, ()))
-    return any(each.covers(place) and _is_in_one_subvolume(each, place, see) for each in near)
+    return any(each.covers(place) and _is_in_one_subvolume(each, place, host) for each in near)
 
 
-def _is_in_one_subvolume(one: Place[Any], other: Place[Any], see: HostView) -> bool:
-    first, second = (see.maybe(DirectoryId(path_of(place))) or "" for place in (one, other))
+def _is_in_one_subvolume(one: Place[Any], other: Place[Any], host: HostView) -> bool:
+    first, second = (host.maybe(DirectoryId(path_of(place))) or "" for place in (one, other))
     return first.rpartition(" inode ")[0] == second.rpartition(" inode ")[0]
 
 
-def places_of(declared: Declared, see: HostView) -> tuple[Place[Any], ...]:
+def places_of(declared: Declared, host: HostView) -> tuple[Place[Any], ...]:
     try:
-        return tuple(declared.kind.places(declared.spec, see))
+        return tuple(declared.kind.places(declared.spec, host))
     except NotVisible:
         return ()
 

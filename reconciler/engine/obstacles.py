@@ -22,36 +22,40 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-def obstacle(swaps: Sequence[Swap], see: HostView) -> Refusal | None:
+def obstacle(swaps: Sequence[Swap], host: HostView) -> Refusal | None:
     """Find the first thing that keeps one of the places from being put, as far as can be seen."""
-    return next(filter(None, (_kept_out(swap, see) for swap in swaps)), None)
+    return next(filter(None, (_kept_out(swap, host) for swap in swaps)), None)
 
 
-def to_put_back(swaps: Sequence[Swap], see: HostView) -> Refusal | None:
+def to_put_back(swaps: Sequence[Swap], host: HostView) -> Refusal | None:
     """Find what keeps places from being put back: here no kind has looked at its own entry."""
-    own = (swap.place.obstacle(see) for swap in swaps)
-    return next(filter(None, own), None) or _unsafe(swaps, see) or obstacle(swaps, see)
+    own = (swap.place.obstacle(host) for swap in swaps)
+    return next(filter(None, own), None) or _unsafe(swaps, host) or obstacle(swaps, host)
 
 
-def _unsafe(swaps: Sequence[Swap], see: HostView) -> Refusal | None:
+def _unsafe(swaps: Sequence[Swap], host: HostView) -> Refusal | None:
     """Find why nothing may be made nocow again: the filesystem is not whole."""
     for swap in swaps:
         if swap.place.makes_nocow(swap.have, swap.want):
-            host = see.maybe(FilesystemOf(_path(swap)))
-            if host:
-                return limits.refusal(host.condition, host.profiles)
+            filesystem = host.maybe(FilesystemOf(_path(swap)))
+            if filesystem:
+                return limits.refusal(filesystem.condition, filesystem.profiles)
     return None
 
 
-def _kept_out(swap: Swap, see: HostView) -> Refusal | None:
+def _kept_out(swap: Swap, host: HostView) -> Refusal | None:
     place, path = swap.place, _path(swap)
     # Asked by the kind of the declared path; directories on the way to it are on the same one.
-    host = see.known(FilesystemOf(path)) if place.in_a_tree else None
-    if host and host.read_only:
-        why = limits.refusal(host.condition, host.profiles) if host.condition.failed else None
+    filesystem = host.known(FilesystemOf(path)) if place.in_a_tree else None
+    if filesystem and filesystem.read_only:
+        why = (
+            limits.refusal(filesystem.condition, filesystem.profiles)
+            if filesystem.condition.failed
+            else None
+        )
         return why or Refusal(f"{path} is on a read-only mount or subvolume", code="V411")
     for written in place.written_paths(swap.have, swap.want):
-        fixed = see.maybe(Fixed(written))
+        fixed = host.maybe(Fixed(written))
         only_adds = place.is_ground and swap.have == place.nothing
         if fixed and not (only_adds and fixed == "is append-only"):
             return Refusal(f"{written} {fixed}", _hint(written, fixed), "V411")

@@ -37,7 +37,7 @@ _LAST_FILE_RANK = 50
 
 
 def in_order(
-    changes: Iterable[Change], see: HostView, *, reload: bool = False
+    changes: Iterable[Change], host: HostView, *, reload: bool = False
 ) -> tuple[Action, ...]:
     """By rank, then as declared; one daemon-reload after the last file that systemd reads."""
     unique: dict[Place[Any], Swap] = {}
@@ -45,7 +45,7 @@ def in_order(
         unique.setdefault(swap.place, swap)
     swaps = sorted(unique.values(), key=_turn)
     loads = any(swap.place.loaded_by_systemd for swap in swaps)
-    if reload or (loads and "systemd" in see(Schedulers())):
+    if reload or (loads and "systemd" in host(Schedulers())):
         files = [swap for swap in swaps if _turn(swap)[0] < _LAST_FILE_RANK]
         return (*files, DAEMON_RELOAD, *swaps[len(files) :])
     return tuple(swaps)

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class Ownership:
     """The claims on the places of one host, while a plan is made."""
 
-    def __init__(self, history: History, see: HostView) -> None:
-        self._history, self._see = history, see
+    def __init__(self, history: History, host: HostView) -> None:
+        self._history, self._host = history, host
         self._others = [
             (place, part, claims.config)
             for claims in history.others()
@@ -78,7 +78,7 @@ class Ownership:
 
     def _thing(self, place: Place[Any]) -> tuple[object, ...] | None:
         try:
-            return place.thing(self._see)
+            return place.thing(self._host)
         except NotVisible:
             return None
 
@@ -130,8 +130,8 @@ class Ownership:
                     lines[place] = records
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
-        declared = apart.resolved(declared, self._see, self._others)
-        declared = tuple(replace(d, spec=d.kind.located(d.spec, self._see)) for d in declared)
+        declared = apart.resolved(declared, self._host, self._others)
+        declared = tuple(replace(d, spec=d.kind.located(d.spec, self._host)) for d in declared)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
             if d.owner in by_owner or lines or self._others
@@ -149,7 +149,7 @@ class Ownership:
         Places in ``taken`` are taken back already. What a configuration that is gone
         had set is taken back only where it is ``chosen``; else its row names the ways out.
         """
-        held, done = Held(said, self._see), set(taken)
+        held, done = Held(said, self._host), set(taken)
         mine: dict[str, list[_Left]] = {}
         gone: dict[tuple[str, str], list[_Left]] = {}
         for left in self._left(held, done):
@@ -184,7 +184,7 @@ class Ownership:
             config, records = self._answers(place, found)
             if not records:
                 continue
-            at = _resolved(place, self._see)
+            at = _resolved(place, self._host)
             if not held.covers(at, records) and not self._others_cover(at):
                 thing = self._thing(at) or ("", at)
                 things.setdefault(thing, []).append((at, records, config))
@@ -200,7 +200,7 @@ class Ownership:
             self._others_at = {}
             for other, *_ in self._others:
                 self._others_at.setdefault(path_of(other), []).append(other)
-        return is_covered(place, self._others_at or {}, self._see)
+        return is_covered(place, self._others_at or {}, self._host)
 
     def _needed(self, place: Place[Any], held: Held) -> str:
         """Return why a directory cannot go though its own entry is gone; "" where it can."""
@@ -222,7 +222,7 @@ class Ownership:
     ) -> Iterator[_Left]:
         """Yield what is left of a line of /etc/fstab: of this configuration, and of one gone."""
         records = self.records(place)
-        place = place.as_called_now(self._see)
+        place = place.as_called_now(self._host)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
         gone = tuple(was for was in found if self._history.is_gone(was.config))
@@ -250,7 +250,7 @@ class Ownership:
             for word in self._one_back(left, going):
                 notes += [word] if isinstance(word, Note) else []
                 swaps += [replace(word, owner=owner)] if isinstance(word, Swap) else []
-        swaps = [*restore.with_them(swaps, self._see), *swaps]
+        swaps = [*restore.with_them(swaps, self._host), *swaps]
         if not swaps and not notes:
             return
         kind, _, name = owner.partition(" ")
@@ -258,7 +258,7 @@ class Ownership:
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
-        if no := obstacles.to_put_back(swaps, self._see):
+        if no := obstacles.to_put_back(swaps, self._host):
             text = f"no longer declared, but {no.text}"
             self._hindered.update(swap.place for swap in swaps)
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
@@ -268,23 +268,23 @@ class Ownership:
 
     def _one_back(self, left: _Left, going: set[str]) -> Iterator[Swap | Note]:
         place, was = left.place, left.was
-        now = self._see.maybe(place)
+        now = self._host.maybe(place)
         if place.is_ground and now in {None, place.nothing}:
             return
-        if is_other := restore.another(place, was, self._see):
+        if is_other := restore.another(place, was, self._host):
             yield is_other
             return
         if place.is_ground and was.original == place.nothing:
             yield from self._made(left, now, going)
             return
         if place.stays(was.original):
-            if note := place.staying(now, self._see):
+            if note := place.staying(now, self._host):
                 yield note
             return
         before = self._before(left, now)
         if before == now:
             return
-        if note := place.lasting(before) or place.kept_off(before, self._see):
+        if note := place.lasting(before) or place.kept_off(before, self._host):
             yield note
         else:
             yield Swap(place, now, before)
@@ -298,10 +298,10 @@ class Ownership:
     def _made(self, left: _Left, now: Any, going: set[str]) -> Iterator[Swap | Note]:
         """Remove a directory that vmtune made where it is empty, or say why it stays."""
         place, was, path = left.place, left.was, path_of(left.place)
-        names = self._see.maybe(EntriesOf(path))
+        names = self._host.maybe(EntriesOf(path))
         is_empty = names is not None and all(f"{path}/{name}" in going for name in names)
         is_ours = is_empty and now in was.values and not left.needed
-        use = self._see.maybe(UseOf(path)) if is_ours else ""
+        use = self._host.maybe(UseOf(path)) if is_ours else ""
         if is_ours and not use:
             going.add(path)
             yield Swap(place, now, was.original)
@@ -329,7 +329,7 @@ class Ownership:
         before = self._history.own
         if not self._history.config:
             return None
-        held = Held(said, self._see)
+        held = Held(said, self._host)
         places = {swap.place for row in undeclared for swap in row.swaps} | self._hindered
         owed = {place for place in places if self.records(place)}
         if chosen is None:
@@ -380,11 +380,11 @@ def _run(record: LastApplied) -> int:
     return record.run
 
 
-def _resolved(place: Place[Any], see: HostView) -> Place[Any]:
+def _resolved(place: Place[Any], host: HostView) -> Place[Any]:
     """Return the place by the path where it is now: a link may stand there since."""
     if not hasattr(place, "path"):
         return place
-    where = see.maybe(Locate(place.path))
+    where = host.maybe(Locate(place.path))
     return replace(place, path=where.path) if where else place  # type: ignore[type-var]
 
 

@@ -141,9 +141,9 @@ class Place(Fact[V], ABC):
         del was
         return frozenset()
 
-    def as_called_now(self, see: HostView) -> Place[V]:
+    def as_called_now(self, host: HostView) -> Place[V]:
         """Return the place as it is called now: a line of a file has another number later."""
-        del see
+        del host
         return self
 
     def lasting(self, want: V) -> Note | None:
@@ -151,19 +151,19 @@ class Place(Fact[V], ABC):
         del want
         return None
 
-    def kept_off(self, want: V, see: HostView) -> Note | None:
+    def kept_off(self, want: V, host: HostView) -> Note | None:
         """Say why ``want`` is not put back here and now; None where nothing hinders it."""
-        del want, see
+        del want, host
         return None
 
-    def restores_also(self, swap: Swap, swaps: Sequence[Swap], see: HostView) -> Iterator[Swap]:
+    def restores_also(self, swap: Swap, swaps: Sequence[Swap], host: HostView) -> Iterator[Swap]:
         """Yield what comes back with a swap that puts this place back, one of ``swaps``."""
-        del swap, swaps, see
+        del swap, swaps, host
         return iter(())
 
-    def staying(self, now: V, see: HostView) -> Note | None:
+    def staying(self, now: V, host: HostView) -> Note | None:
         """Say what stays once nothing declares the place; None where nothing is left to say."""
-        del now, see
+        del now, host
         return None
 
     def not_undone(self, have: V, want: V) -> Iterator[str]:
@@ -171,9 +171,9 @@ class Place(Fact[V], ABC):
         del have, want
         return iter(())
 
-    def obstacle(self, see: HostView) -> Refusal | None:
+    def obstacle(self, host: HostView) -> Refusal | None:
         """Return why nothing can be put here, whatever the value is; None where it can."""
-        del see
+        del host
         return None
 
     def written_paths(self, have: V, want: V) -> Iterator[str]:
@@ -186,14 +186,14 @@ class Place(Fact[V], ABC):
         del have, want
         return False
 
-    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
+    def rests_on(self, host: HostView) -> Iterator[tuple[str, str]]:
         """Yield the facts that a plan of it rests on, as preconditions.ASK names them."""
-        del see
+        del host
         return iter(())
 
-    def ends_sharing(self, below: str, see: HostView) -> int:
+    def ends_sharing(self, below: str, host: HostView) -> int:
         """Count the bytes below a path that are shared now, and no more once it is put."""
-        del below, see
+        del below, host
         return 0
 
     def makes_images_nocow(self, path: str) -> bool:
@@ -206,12 +206,12 @@ class Place(Fact[V], ABC):
         del targets, want
         return None
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
+    def thing(self, host: HostView) -> tuple[object, ...]:
         """Return what the place is on this host, the same for each way to name the place.
 
         Raise NotVisible where that may not be seen.
         """
-        del see
+        del host
         return (type(self).__name__, self)
 
     def covers(self, other: Place[Any]) -> bool:
@@ -220,10 +220,10 @@ class Place(Fact[V], ABC):
         return False
 
 
-def directory_thing(place: Place[Any], path: str, see: HostView) -> tuple[object, ...]:
+def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[object, ...]:
     """Return what a place on a directory is: the directory, however its path is written."""
-    where = see(Locate(path)).path
-    found = see(DirectoryId(where))
+    where = host(Locate(path)).path
+    found = host(DirectoryId(where))
     return (type(place).__name__, where if found == "missing" else found)
 
 

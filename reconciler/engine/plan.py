@@ -69,7 +69,7 @@ def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...
 def make_plan(
     declared: Sequence[Declared],
     kinds: Sequence[Kind],
-    see: HostView,
+    host: HostView,
     history: History = NO_HISTORY,
     chosen: Chosen | None = None,
 ) -> Plan:
@@ -80,19 +80,19 @@ def make_plan(
     rows the plan is about; None: all of them.
     """
     last = latest(history.written)
-    ownership = Ownership(history, see)
+    ownership = Ownership(history, host)
     declared = ownership.recalled(declared)
-    see.expect(lambda: _units(declared, kinds, see))
-    spoken = collect(declared, lambda d: ownership.contested(_said(d, see)))
+    host.expect(lambda: _units(declared, kinds, host))
+    spoken = collect(declared, lambda d: ownership.contested(_said(d, host)))
     said = drop_weak(list(spoken))
-    said = weighed(said, see)
+    said = weighed(said, host)
     check_conflicts(said)
     changes: list[Change] = []
     for d, words in said:
-        changes += _changes(d, words, see, last)
+        changes += _changes(d, words, host, last)
     for kind in kinds:
         specs = [d.spec for d in declared if d.kind is kind]
-        changes += _leftovers(kind, specs, see, ownership)
+        changes += _leftovers(kind, specs, host, ownership)
     taken = [swap.place for change in changes for swap in change.swaps]
     undeclared = list(ownership.undeclared(said, taken, chosen))
     changes += undeclared
@@ -100,15 +100,15 @@ def make_plan(
     behind = any(isinstance(word, Reload) for _, words in said for word in words)
     return Plan(
         tuple(kept),
-        in_order(kept, see, reload=behind),
+        in_order(kept, host, reload=behind),
         ownership.claims(said, kept, chosen),
         len(changes) - len(kept),
     )
 
 
-def _units(declared: Sequence[Declared], kinds: Sequence[Kind], see: HostView) -> Iterator[str]:
+def _units(declared: Sequence[Declared], kinds: Sequence[Kind], host: HostView) -> Iterator[str]:
     for kind in kinds:
-        yield from kind.units([d.spec for d in declared if d.kind is kind], see)
+        yield from kind.units([d.spec for d in declared if d.kind is kind], host)
 
 
 def collect(
@@ -125,13 +125,13 @@ def collect(
                 fallen.add((*entry, d.kind.name))
 
 
-def _said(declared: Declared, see: HostView) -> tuple[Said, ...]:
+def _said(declared: Declared, host: HostView) -> tuple[Said, ...]:
     """All that the kind says; where it must stop for want of sight, that is said too."""
     try:
-        words = tuple(declared.kind.want(declared.spec, see))
+        words = tuple(declared.kind.want(declared.spec, host))
         for word in words:
             if isinstance(word, Desired):
-                see(word.place)  # what cannot be compared is unknown too
+                host(word.place)  # what cannot be compared is unknown too
     except NotVisible as hidden:
         return (Finding(Op.UNKNOWN, "", hidden.why),)
     return words
@@ -140,7 +140,7 @@ def _said(declared: Declared, see: HostView) -> tuple[Said, ...]:
 def _changes(
     declared: Declared,
     words: tuple[Said, ...],
-    see: HostView,
+    host: HostView,
     written: Mapping[Place[Any], LastApplied],
 ) -> Iterator[Change]:
     """The resource's own row, and a row for each finding beside it."""
@@ -164,11 +164,11 @@ def _changes(
         yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
     elif any(not isinstance(w, Finding) for w in words):  # else it says nothing of the entry itself
         goals = [w for w in words if isinstance(w, Desired)]
-        swaps = tuple(_drift(goals, declared.owner, see, written))
+        swaps = tuple(_drift(goals, declared.owner, host, written))
         behind = not swaps and any(isinstance(w, Reload) for w in words)
         notes = (*base.notes, _BEHIND) if behind else base.notes
         op = Op.CHANGE if behind else operation(swaps, notes)
-        if no := obstacles.obstacle(swaps, see):
+        if no := obstacles.obstacle(swaps, host):
             yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
         else:
             yield replace(base, op=op, swaps=swaps, notes=notes)
@@ -182,12 +182,12 @@ def _changes(
 def _drift(
     goals: Iterable[Desired[Any]],
     owner: str,
-    see: HostView,
+    host: HostView,
     written: Mapping[Place[Any], LastApplied] = NOTHING_WRITTEN,
 ) -> Iterator[Swap]:
     """A swap for each place that does not hold what it should."""
     for goal in dict.fromkeys(goals):
-        have = see(goal.place)
+        have = host(goal.place)
         if compare(have, goal.want):
             before = written.get(goal.place)
             why = goal.why
@@ -197,12 +197,12 @@ def _drift(
 
 
 def _leftovers(
-    kind: Kind, specs: Sequence[Any], see: HostView, ownership: Ownership
+    kind: Kind, specs: Sequence[Any], host: HostView, ownership: Ownership
 ) -> Iterator[Change]:
     try:
         left = [
-            (name, tuple(_drift(goals, f"{kind.name} {name}", see)))
-            for name, goals in kind.leftovers(specs, see)
+            (name, tuple(_drift(goals, f"{kind.name} {name}", host)))
+            for name, goals in kind.leftovers(specs, host)
         ]
     except NotVisible as hidden:
         yield Change(Op.UNKNOWN, kind.name, "...", text=f"no longer declared: {hidden.why}")
@@ -211,7 +211,7 @@ def _leftovers(
         if swaps and not any(ownership.is_anothers(swap.place) for swap in swaps):
             text = "no longer declared: taken back"
             row = Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)
-            if no := obstacles.obstacle(swaps, see):
+            if no := obstacles.obstacle(swaps, host):
                 text = f"no longer declared, but {no.text}"
                 row = replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, swaps=())
             yield row

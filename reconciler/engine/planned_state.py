@@ -33,13 +33,13 @@ V = TypeVar("V")
 class Outlook:
     """What places will hold, whichever kind wants it; ``see`` is how the host is now."""
 
-    def __init__(self, see: HostView, goals: Mapping[Place[Any], Any]) -> None:
-        self.see = see
+    def __init__(self, host: HostView, goals: Mapping[Place[Any], Any]) -> None:
+        self.host = host
         self._goals = goals
 
     def __call__(self, place: Place[V]) -> V | None:
         """None where that cannot be seen."""
-        wanted: V | None = self._goals[place] if place in self._goals else self.see.maybe(place)
+        wanted: V | None = self._goals[place] if place in self._goals else self.host.maybe(place)
         return wanted
 
     def is_all_nocow(self, path: str, apart: tuple[str, ...]) -> bool:
@@ -57,42 +57,42 @@ class Outlook:
 
     def rewrites(self, path: str) -> bool:
         """All of its images become nocow, and none is left as it is."""
-        where = self.see(Locate(path)).path
+        where = self.host(Locate(path)).path
         return any(place.makes_images_nocow(where) for place in self._goals)
 
     def stays_shared(self, path: str) -> bool:
         """Some data below the path will be shared with snapshots or clones all the same."""
-        where = self.see(Locate(path)).path
-        sharing = self.see.maybe(SharedBelow(where))
-        ended = sum(place.ends_sharing(where, self.see) for place in self._goals)
+        where = self.host(Locate(path)).path
+        sharing = self.host.maybe(SharedBelow(where))
+        ended = sum(place.ends_sharing(where, self.host) for place in self._goals)
         return sharing is None or sharing.shared > ended
 
     def compresses(self, path: str) -> bool:
         """What is written below the declared directory will be compressed by the mount option."""
-        where = self.see(Locate(path)).path
+        where = self.host(Locate(path)).path
         token, folder = self._option(where), self._folder(path)
         is_spared = folder and alike(folder.compression, "none") and "-force" not in token
         return bool(token) and not is_spared and not self.is_nocow(path)
 
     def _option(self, path: str) -> str:
-        mounts = self.see(Mounts())
+        mounts = self.host(Mounts())
         mount = mountinfo.containing(mounts, path)
         same = {other.target for other in mounts if mount and other.device == mount.device}
         for place, want in self._goals.items():
             if (token := place.compress_option(same, want)) is not None:
                 return token
-        return compression.live(path, self.see)
+        return compression.live(path, self.host)
 
     def _folder(self, path: str) -> Folder | None:
-        where = self.see.maybe(Locate(path))
+        where = self.host.maybe(Locate(path))
         return self(Directory(where.path)) if where else None
 
     def _tree(self, path: str, apart: tuple[str, ...]) -> Tree | None:
-        where = self.see.maybe(Locate(path))
-        return self.see.maybe(TreeOf(where.path, apart)) if where else None
+        where = self.host.maybe(Locate(path))
+        return self.host.maybe(TreeOf(where.path, apart)) if where else None
 
 
-def weighed(said: Iterable[Spoken], see: HostView) -> list[Spoken]:
+def weighed(said: Iterable[Spoken], host: HostView) -> list[Spoken]:
     """Without the notes and refusals that do not hold of the host as the plan will leave it."""
     all_said = list(said)
     goals = {
@@ -102,7 +102,7 @@ def weighed(said: Iterable[Spoken], see: HostView) -> list[Spoken]:
         for word in words
         if isinstance(word, Desired)
     }
-    outlook = Outlook(see, goals)
+    outlook = Outlook(host, goals)
     return [(d, tuple(_holding(d, words, outlook))) for d, words in all_said]
 
 

@@ -32,73 +32,73 @@ class Fact:
     value: str
 
 
-def _mounted(target: str, see: HostView) -> str:
-    mounts = see(Mounts())
+def _mounted(target: str, host: HostView) -> str:
+    mounts = host(Mounts())
     mount = mountinfo.at(mounts, target)
     if mount is None:
         return "nothing"
-    return see(FilesystemOf(mount.target)).uuid if mount.fstype == "btrfs" else mount.fstype
+    return host(FilesystemOf(mount.target)).uuid if mount.fstype == "btrfs" else mount.fstype
 
 
-def _line(target: str, see: HostView) -> str:
+def _line(target: str, host: HostView) -> str:
     """All of it but the options, which are a place of their own."""
-    found = [f"{line.source} {line.fstype}" for line in see(FstabLines()) if line.target == target]
+    found = [f"{line.source} {line.fstype}" for line in host(FstabLines()) if line.target == target]
     return "; ".join(found) or "none"
 
 
-def _state(path: str, see: HostView) -> str:
+def _state(path: str, host: HostView) -> str:
     """Whether it is whole: nothing is made nocow, or moved, where a device is missing."""
-    host = see(FilesystemOf(path))
-    return host.condition.words if host.type == "btrfs" else ""
+    filesystem = host(FilesystemOf(path))
+    return filesystem.condition.words if filesystem.type == "btrfs" else ""
 
 
 ASK: Mapping[str, Callable[[str, HostView], str]] = {
-    "directory": lambda path, see: see(DirectoryId(path)),
+    "directory": lambda path, host: host(DirectoryId(path)),
     "line of fstab for": _line,
     "filesystem at": _mounted,
-    "filesystem of": lambda source, see: see(SourceUuid(source)) or "unknown",
+    "filesystem of": lambda source, host: host(SourceUuid(source)) or "unknown",
     "state of the filesystem of": _state,
 }
 """How each is found out, by the words that stand before its name."""
 
 
-def facts(actions: Iterable[Action], see: HostView) -> tuple[Fact, ...]:
+def facts(actions: Iterable[Action], host: HostView) -> tuple[Fact, ...]:
     """Each that the actions rest on, once; what may not be seen is none."""
     swaps = [action for action in actions if isinstance(action, Swap)]
-    return _found(swaps, swaps, see)
+    return _found(swaps, swaps, host)
 
 
-def _found(of: Iterable[Action], swaps: Sequence[Swap], see: HostView) -> tuple[Fact, ...]:
+def _found(of: Iterable[Action], swaps: Sequence[Swap], host: HostView) -> tuple[Fact, ...]:
     asked = dict.fromkeys(
-        about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, see)
+        about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, host)
     )
-    found = ((about, name, _value(about, name, see)) for about, name in asked)
+    found = ((about, name, _value(about, name, host)) for about, name in asked)
     return tuple(Fact(*each) for each in found if each[2] not in {"", "unknown"})
 
 
-def by_action(actions: Sequence[Action], see: HostView) -> dict[Action, tuple[Fact, ...]]:
+def by_action(actions: Sequence[Action], host: HostView) -> dict[Action, tuple[Fact, ...]]:
     """Find for each action the facts that it rests on, as ``facts`` does for all of them."""
     swaps = [action for action in actions if isinstance(action, Swap)]
-    return {action: _found([action], swaps, see) for action in actions}
+    return {action: _found([action], swaps, host) for action in actions}
 
 
-def changed(planned: Iterable[Fact], see: HostView) -> Iterator[str]:
+def changed(planned: Iterable[Fact], host: HostView) -> Iterator[str]:
     """A line for each that is another one now."""
     for fact in planned:
-        found = _value(fact.about, fact.name, see) or "nothing that may be seen"
+        found = _value(fact.about, fact.name, host) or "nothing that may be seen"
         if found != fact.value:
             yield f"{fact.about} {fact.name}: planned on {fact.value}, found {found}"
 
 
-def _value(about: str, name: str, see: HostView) -> str:
+def _value(about: str, name: str, host: HostView) -> str:
     try:
-        return ASK[about](name, see)
+        return ASK[about](name, host)
     except NotVisible:
         return ""
 
 
-def _about(swap: Swap, swaps: Iterable[Swap], see: HostView) -> Iterator[tuple[str, str]]:
-    yield from swap.place.rests_on(see)
+def _about(swap: Swap, swaps: Iterable[Swap], host: HostView) -> Iterator[tuple[str, str]]:
+    yield from swap.place.rests_on(host)
     if swap.place.in_a_tree:
         path = _path(swap)
         yield "directory", _lasting(path, frozenset(_other(swaps)))

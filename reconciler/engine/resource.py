@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def nothing_left(
-    _specs: Sequence[Any], _see: HostView
+    _specs: Sequence[Any], _host: HostView
 ) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
     """For kinds that leave nothing behind that names its maker."""
     return iter(())
@@ -36,17 +36,17 @@ def nothing_dropped(
     return spec
 
 
-def no_places(_spec: Any, _see: HostView) -> Iterator[Place[Any]]:
+def no_places(_spec: Any, _host: HostView) -> Iterator[Place[Any]]:
     """For kinds that write nothing that could be taken back."""
     return iter(())
 
 
-def as_written(spec: Any, _see: HostView) -> Any:
+def as_written(spec: Any, _host: HostView) -> Any:
     """For kinds whose entries are known by the path that is written."""
     return spec
 
 
-def no_units(_specs: Sequence[Any], _see: HostView) -> Iterator[str]:
+def no_units(_specs: Sequence[Any], _host: HostView) -> Iterator[str]:
     """For kinds that ask nothing of systemd."""
     return iter(())
 
@@ -61,7 +61,7 @@ def nothing_wrong(_entry: Node) -> Iterator[ConfigError]:
     return iter(())
 
 
-def no_schedules(_items: Sequence[Item], _see: HostView) -> Iterator[ScheduleRuns]:
+def no_schedules(_items: Sequence[Item], _host: HostView) -> Iterator[ScheduleRuns]:
     """For kinds that set up nothing that runs by itself."""
     return iter(())
 

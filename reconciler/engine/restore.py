@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 WHY = "what is no longer declared is put back"
 
 
-def another(place: Place[Any], was: LastApplied, see: HostView) -> Note | None:
+def another(place: Place[Any], was: LastApplied, host: HostView) -> Note | None:
     """Return what is said where a path leads to another directory than the one that was changed.
 
     A link to another directory may stand there since, or a snapshot of what is around it.
     """
     path = getattr(place, "path", "")
-    found = see.maybe(DirectoryId(path)) if was.thing and path else None
+    found = host.maybe(DirectoryId(path)) if was.thing and path else None
     if found in {None, "missing", was.thing}:
         return None
     return Note(f"{path} is another directory than the one that run {was.run} changed: it stays")
@@ -38,6 +38,6 @@ def is_final(action: Action) -> bool:
     return note is not None and note.code != WAITS
 
 
-def with_them(swaps: Sequence[Swap], see: HostView) -> tuple[Swap, ...]:
+def with_them(swaps: Sequence[Swap], host: HostView) -> tuple[Swap, ...]:
     """Return what comes back with the places that are put back, and was recorded by nobody."""
-    return tuple(also for swap in swaps for also in swap.place.restores_also(swap, swaps, see))
+    return tuple(also for swap in swaps for also in swap.place.restores_also(swap, swaps, host))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def inverse(
-    run: Run, see: HostView, written: Mapping[Place[Any], LastApplied] = NOTHING_WRITTEN
+    run: Run, host: HostView, written: Mapping[Place[Any], LastApplied] = NOTHING_WRITTEN
 ) -> Plan:
     """What takes the run back; a place that someone else changed since is refused.
 
@@ -30,18 +30,20 @@ def inverse(
     """
     swaps = [swap for _, swap in run.done()]
     since = {place: was for place, was in written.items() if was.run > run.number}
-    states = _states(swaps, since, see)
+    states = _states(swaps, since, host)
     owners = dict.fromkeys(swap.owner for swap in reversed(swaps))
     changes = [
         change
         for owner in owners
-        for change in _changes(owner, [s for s in reversed(swaps) if s.owner == owner], states, see)
+        for change in _changes(
+            owner, [s for s in reversed(swaps) if s.owner == owner], states, host
+        )
     ]
-    return Plan(tuple(changes), in_order(changes, see))
+    return Plan(tuple(changes), in_order(changes, host))
 
 
 def _changes(
-    owner: str, swaps: Sequence[Swap], states: Mapping[Place[Any], str], see: HostView
+    owner: str, swaps: Sequence[Swap], states: Mapping[Place[Any], str], host: HostView
 ) -> Iterator[Change]:
     kind, _, name = owner.partition(" ")
     back, notes = [], []
@@ -50,7 +52,7 @@ def _changes(
             case ["ours", _, _] if note := swap.place.lasting(swap.have):
                 notes.append(note)
             case ["ours", _, _]:
-                back.append(Swap(swap.place, see(swap.place), swap.have, "", owner))
+                back.append(Swap(swap.place, host(swap.place), swap.have, "", owner))
                 notes += [Note(text) for text in swap.place.not_undone(swap.have, swap.want)]
             case ["taken back", _, _]:
                 pass
@@ -59,8 +61,8 @@ def _changes(
                 yield Change(Op.UNKNOWN, kind, name, text, code="V401")
             case [found, _, _]:
                 yield Change(Op.BLOCKED, kind, name, f"{swap.place.label}: {found}", code="V401")
-    back += restore.with_them(back, see)
-    if no := obstacles.to_put_back(back, see):
+    back += restore.with_them(back, host)
+    if no := obstacles.to_put_back(back, host):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"
@@ -70,7 +72,7 @@ def _changes(
 
 
 def _states(
-    swaps: Sequence[Swap], since: Mapping[Place[Any], LastApplied], see: HostView
+    swaps: Sequence[Swap], since: Mapping[Place[Any], LastApplied], host: HostView
 ) -> dict[Place[Any], str]:
     """What is "ours", "taken back", "hidden: why", or why it cannot be taken back.
 
@@ -80,7 +82,7 @@ def _states(
     going: set[str] = set()
     for swap in sorted(swaps, key=lambda swap: swap.place.order, reverse=True):
         try:
-            states[swap.place] = _state(swap, going, since, see)
+            states[swap.place] = _state(swap, going, since, host)
         except NotVisible as hidden:
             states[swap.place] = f"hidden: {hidden.why}"
         if _made(swap) and states[swap.place] == "ours":
@@ -97,9 +99,9 @@ def _path(swap: Swap) -> str:
 
 
 def _state(
-    swap: Swap, going: AbstractSet[str], since: Mapping[Place[Any], LastApplied], see: HostView
+    swap: Swap, going: AbstractSet[str], since: Mapping[Place[Any], LastApplied], host: HostView
 ) -> str:
-    now: Any = see(swap.place)
+    now: Any = host(swap.place)
     later = since.get(swap.place)
     if now == swap.have:
         return "taken back"
@@ -107,8 +109,8 @@ def _state(
         if later and now in later.values:
             return f"run {later.run} changed it since: take that one back first"
         return f"someone else changed it since: it holds {swap.place.words(now)}"
-    if _made(swap) and any(f"{_path(swap)}/{n}" not in going for n in see(EntriesOf(_path(swap)))):
+    if _made(swap) and any(f"{_path(swap)}/{n}" not in going for n in host(EntriesOf(_path(swap)))):
         return "it is not empty, and stays"
-    if _made(swap) and (use := see.maybe(UseOf(_path(swap)))):
+    if _made(swap) and (use := host.maybe(UseOf(_path(swap)))):
         return f"{use}; it stays"
     return "ours"

@@ -47,8 +47,8 @@ class Subvolume(Place[str]):
             return None
         return Note(f"{self.path} stays a subvolume: to whoever uses it a directory like any other")
 
-    def staying(self, now: str, see: HostView) -> Note | None:
-        del see
+    def staying(self, now: str, host: HostView) -> Note | None:
+        del host
         return self.lasting(DIRECTORY) if now == SUBVOLUME else None
 
     def written_paths(self, have: str, want: str) -> Iterator[str]:
@@ -74,8 +74,8 @@ class Subvolume(Place[str]):
         del have
         return now == UNFINISHED and want == SUBVOLUME
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, see)
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
     def stays(self, original: str) -> bool:
         """It may hold images by now; and a subvolume is a directory to whoever uses it."""
@@ -148,7 +148,7 @@ class ContentsOf(Fact[Contents]):
     path: str
 
 
-def becomes(path: str, see: HostView) -> bool:
+def becomes(path: str, host: HostView) -> bool:
     """Whether a path that is declared as a subvolume is none yet, and can be made one."""
-    found = see(Subvolume(path, 0, 0, 0))
-    return found == MISSING or (found == DIRECTORY and see(ContentsOf(path)).can_be_turned)
+    found = host(Subvolume(path, 0, 0, 0))
+    return found == MISSING or (found == DIRECTORY and host(ContentsOf(path)).can_be_turned)

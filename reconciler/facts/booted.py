@@ -41,29 +41,29 @@ def named(line_options: str) -> str | None:
     return f"/{'/'.join(names)}"
 
 
-def snapshot(mount: Mount, see: HostView) -> str:
+def snapshot(mount: Mount, host: HostView) -> str:
     """Return the path of the mounted subvolume if it is a snapshot; "" if not, or unseen."""
-    found = see.maybe(SubvolumeAt(mount.target))
+    found = host.maybe(SubvolumeAt(mount.target))
     return subvolume(mount) if found and found.is_snapshot else ""
 
 
-def in_place_of_the_system(see: HostView) -> tuple[str, str]:
+def in_place_of_the_system(host: HostView) -> tuple[str, str]:
     """Return the snapshot that / was booted from, and what an ordinary boot mounts; "" for neither.
 
     An ordinary boot mounts what the line of / names, or the default subvolume where the line names
     none. Only root can see which that is.
     """
-    mounts = see.maybe(Mounts()) or ()
+    mounts = host.maybe(Mounts()) or ()
     mount = mountinfo.at(mounts, "/")
     if mount is None or mount.fstype != "btrfs":
         return "", ""
-    lines = [line for line in see.maybe(FstabLines()) or () if line.target == "/"]
+    lines = [line for line in host.maybe(FstabLines()) or () if line.target == "/"]
     if len(lines) != 1 or lines[0].problem:
         return "", ""
     here, wanted = subvolume(mount), named(lines[0].options)
     if wanted is None and "subvol" in lines[0].options:
         return "", ""
-    if wanted == here or not (found := see.maybe(SubvolumeAt("/"))) or not found.is_snapshot:
+    if wanted == here or not (found := host.maybe(SubvolumeAt("/"))) or not found.is_snapshot:
         return "", ""
     if wanted:
         return here, f"{wanted} (/etc/fstab:{lines[0].number})"
@@ -72,10 +72,10 @@ def in_place_of_the_system(see: HostView) -> tuple[str, str]:
     return here, f"/{found.default_path} (the default subvolume)"
 
 
-def note(path: str, see: HostView) -> Note | None:
+def note(path: str, host: HostView) -> Note | None:
     """Return what is to be said of a change to a path that is in a booted snapshot."""
-    here, ordinary = in_place_of_the_system(see)
-    mounts = see.maybe(Mounts()) or ()
+    here, ordinary = in_place_of_the_system(host)
+    mounts = host.maybe(Mounts()) or ()
     mount = mountinfo.containing(mounts, path) if here else None
     if mount is None or mount.target != "/":
         return None

@@ -54,9 +54,9 @@ class Compression:
     by: str
 
 
-def live(path: str, see: HostView) -> str:
+def live(path: str, host: HostView) -> str:
     """The option that compresses on the filesystem of a path, as mountinfo shows it; else ""."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
     return datamode.of_live(mount.super_options).compressing if mount else ""
 
@@ -71,22 +71,22 @@ def words(token: str | None) -> str:
     return superblock.live_words(superblock.effective(token))
 
 
-def of(path: str, on: Filesystem, see: HostView) -> Compression | None:
+def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
     """That of the filesystem an existing, resolved path is on."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
     if mount is None:
         return None
     where = sorted({m.target for m in mounts if m.device == mount.device})
-    boot, by = decided(layout(on.uuid, see))
+    boot, by = decided(layout(on.uuid, host))
     return Compression(on.uuid, on.label, tuple(where), now(mount), boot, by)
 
 
-def beneath(path: str, see: HostView) -> str:
+def beneath(path: str, host: HostView) -> str:
     """The path to ask about: /sysroot in place of a / that shows an image of the Btrfs there."""
     if path != boot_order.ROOT:
         return path
-    mounts = see.maybe(Mounts()) or ()
+    mounts = host.maybe(Mounts()) or ()
     top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
     is_image = top and top.fstype != "btrfs" and below and below.fstype == "btrfs"
     return boot_order.SYSROOT if is_image else path
@@ -99,37 +99,37 @@ def now(mount: Mount) -> str:
 
 
 # --- how a boot mounts it
-def layout(uuid: str, see: HostView) -> Layout:
+def layout(uuid: str, host: HostView) -> Layout:
     """What a boot will find of the filesystem with a UUID."""
-    seen = see.maybe(FstabLines())
+    seen = host.maybe(FstabLines())
     lines = tuple(
-        line for line in seen or () if is_of(line, uuid, see) or _is_there(line, uuid, see)
+        line for line in seen or () if is_of(line, uuid, host) or _is_there(line, uuid, host)
     )
-    command_line = see.maybe(KernelCommandLine()) or ""
-    mounts = see.maybe(Mounts()) or ()
+    command_line = host.maybe(KernelCommandLine()) or ""
+    mounts = host.maybe(Mounts()) or ()
     top = mountinfo.at(mounts, boot_order.ROOT)
     is_writable = top is not None and "rw" in top.options.split(",")
-    root = _root(uuid, lines, command_line, mounts, see)
-    units = _units(uuid, lines, see)
-    unseen = _unseen(root, see) if seen is not None else "/etc/fstab, which cannot be read here"
+    root = _root(uuid, lines, command_line, mounts, host)
+    units = _units(uuid, lines, host)
+    unseen = _unseen(root, host) if seen is not None else "/etc/fstab, which cannot be read here"
     return boot_order.Layout(root, is_writable, command_line, lines, units, unseen)
 
 
-def _unseen(root: str, see: HostView) -> str:
+def _unseen(root: str, host: HostView) -> str:
     """In a booted snapshot /etc/fstab is a copy: an ordinary boot reads another file."""
-    _, ordinary = booted.in_place_of_the_system(see) if root else ("", "")
+    _, ordinary = booted.in_place_of_the_system(host) if root else ("", "")
     subvolume = ordinary.partition(" (")[0]
     return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
 
 
-def is_of(line: Line, uuid: str, see: HostView) -> bool:
+def is_of(line: Line, uuid: str, host: HostView) -> bool:
     """It mounts the filesystem, and does not show a part of it a second time."""
     if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
         return False
-    return (see.maybe(SourceUuid(line.source)) or "").lower() == uuid.lower()
+    return (host.maybe(SourceUuid(line.source)) or "").lower() == uuid.lower()
 
 
-def _is_there(line: Line, uuid: str, see: HostView) -> bool:
+def _is_there(line: Line, uuid: str, host: HostView) -> bool:
     """The filesystem is at its mount point, and what its source names cannot be told.
 
     /dev/root and /dev/gpt-auto-root are such names. For / only the mount point counts:
@@ -137,50 +137,50 @@ def _is_there(line: Line, uuid: str, see: HostView) -> bool:
     """
     if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
         return False
-    mounts = see.maybe(Mounts()) or ()
+    mounts = host.maybe(Mounts()) or ()
     mount = mountinfo.at(mounts, line.target) if line.target.startswith("/") else None
-    named = see.maybe(SourceUuid(line.source))
+    named = host.maybe(SourceUuid(line.source))
     if mount is None or mount.fstype != "btrfs" or named:
         return False
-    return _uuid_of(mount, see) == uuid.lower()
+    return _uuid_of(mount, host) == uuid.lower()
 
 
 def _root(
-    uuid: str, lines: Sequence[Line], command_line: str, mounts: Sequence[Mount], see: HostView
+    uuid: str, lines: Sequence[Line], command_line: str, mounts: Sequence[Mount], host: HostView
 ) -> str:
     """Where the initramfs mounts the filesystem: "/", "/sysroot", or "" where it does not."""
     top = mountinfo.at(mounts, boot_order.ROOT)
     if top is None or top.fstype == "btrfs":
-        is_top = top and _uuid_of(top, see) == uuid.lower()
+        is_top = top and _uuid_of(top, host) == uuid.lower()
         is_unseen = top is None and any(line.target == boot_order.ROOT for line in lines)
         return boot_order.ROOT if is_top or is_unseen else ""
     below = mountinfo.at(mounts, boot_order.SYSROOT)
     if below and below.fstype == "btrfs":
-        return boot_order.SYSROOT if _uuid_of(below, see) == uuid.lower() else ""
+        return boot_order.SYSROOT if _uuid_of(below, host) == uuid.lower() else ""
     named = next((w[5:] for w in command_line.split() if w.startswith("root=")), "")
-    found = see.maybe(SourceUuid(named)) if named else ""
+    found = host.maybe(SourceUuid(named)) if named else ""
     return boot_order.SYSROOT if found and found.lower() == uuid.lower() else ""
 
 
-def _uuid_of(mount: Mount, see: HostView) -> str:
-    found = see.maybe(FilesystemOf(mount.target))
+def _uuid_of(mount: Mount, host: HostView) -> str:
+    found = host.maybe(FilesystemOf(mount.target))
     return found.uuid.lower() if found else ""
 
 
-def _units(uuid: str, lines: Sequence[Line], see: HostView) -> tuple[MountUnit, ...]:
+def _units(uuid: str, lines: Sequence[Line], host: HostView) -> tuple[MountUnit, ...]:
     """The mount units of the filesystem, and those that hide one of its lines."""
-    units = see.maybe(MountUnits()) or ()
+    units = host.maybe(MountUnits()) or ()
     if not units:
         return ()
     found = []
     places = {
-        line.target: where.path for line in lines if (where := see.maybe(Locate(line.target)))
+        line.target: where.path for line in lines if (where := host.maybe(Locate(line.target)))
     }
     for unit in units:
         hidden = [line for line in lines if places.get(line.target, line.target) == unit.where]
         if unit.hides and hidden:
             found.append(replace(unit, where=hidden[0].target))
-        elif unit.source and (see.maybe(SourceUuid(unit.source)) or "").lower() == uuid.lower():
+        elif unit.source and (host.maybe(SourceUuid(unit.source)) or "").lower() == uuid.lower():
             found.append(unit)
     return tuple(found)
 

@@ -34,16 +34,16 @@ def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
 
 
 def not_editable(
-    target: str, place: str, lines: Sequence[Line], see: HostView, wanted: Iterable[str] = ()
+    target: str, place: str, lines: Sequence[Line], host: HostView, wanted: Iterable[str] = ()
 ) -> Refusal | None:
     """The one line for a mount point, whose links lead to ``place``, must count, and be read.
 
     ``wanted`` are the options that are to be written, for the advice.
     """
-    if refusal := shadowed(place, lines, see):
+    if refusal := shadowed(place, lines, host):
         return refusal
     if not lines:
-        return no_line.refusal(target, place, tuple(filter(None, wanted)), see)
+        return no_line.refusal(target, place, tuple(filter(None, wanted)), host)
     if len(lines) > 1:
         numbers = " and ".join(str(line.number) for line in lines)
         return Refusal(
@@ -57,20 +57,20 @@ def not_editable(
     return _shown_again(lines[0])
 
 
-def shadowed(place: str, lines: Sequence[Line], see: HostView) -> Refusal | None:
+def shadowed(place: str, lines: Sequence[Line], host: HostView) -> Refusal | None:
     """Why the options of a mount point are those of a unit file; None where they are the line's.
 
     The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
     """
     if is_remounted(place):
         return None
-    shadow = see(ShadowingUnit(place))
+    shadow = host(ShadowingUnit(place))
     if shadow.endswith(".conf") and lines:
         text = f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
     elif shadow and lines:
         text = f"{shadow} hides the line in /etc/fstab: systemd never reads it"
     else:
-        own = next((unit for unit in see.maybe(MountUnits()) or () if unit.where == place), None)
+        own = next((unit for unit in host.maybe(MountUnits()) or () if unit.where == place), None)
         if lines or not (shadow or own):
             return None
         file = shadow or (own.file if own else "")
@@ -108,16 +108,16 @@ def _shown_again(line: Line) -> Refusal | None:
     )
 
 
-def not_of_the_line(line: Line, mount: Mount | None, uuid: str, see: HostView) -> Refusal | None:
+def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) -> Refusal | None:
     """The mount, of the filesystem ``uuid``, must be what the line would mount.
 
     A difference that cannot be seen from here is none: a source whose UUID is
     not known, a line without subvol=.
     """
-    if mount is None or (differs := _differs(line, mount, uuid, see)) is None:
+    if mount is None or (differs := _differs(line, mount, uuid, host)) is None:
         return None
     is_, says = differs
-    if is_.startswith("/") and (snapshot := booted.snapshot(mount, see)):
+    if is_.startswith("/") and (snapshot := booted.snapshot(mount, host)):
         verb = "is booted from" if mount.target == "/" else "shows"
         return Refusal(
             f"{mount.target} {verb} a snapshot ({snapshot}), but /etc/fstab:{line.number} says "
@@ -142,9 +142,9 @@ def binds(line: Line) -> bool:
     return line.fstype == "none" or not {"bind", "rbind"}.isdisjoint(options.split(line.options))
 
 
-def _differs(line: Line, mount: Mount, uuid: str, see: HostView) -> tuple[str, str] | None:
+def _differs(line: Line, mount: Mount, uuid: str, host: HostView) -> tuple[str, str] | None:
     """What is mounted, and what the line says; None where they agree."""
-    named = see(SourceUuid(line.source))
+    named = host(SourceUuid(line.source))
     if named and named.lower() != uuid.lower():
         known = line.source == f"UUID={named}"
         return f"Btrfs {uuid}", line.source if known else f"{line.source}, which is {named}"

@@ -157,27 +157,27 @@ class Quota:
         return min(self.limits, key=lambda limit: limit.left, default=None)
 
 
-def deciding(host: Filesystem) -> Limit | None:
+def deciding(filesystem: Filesystem) -> Limit | None:
     """The limit that leaves less room than the disk does; None where the disk decides."""
-    limit = host.quota.tightest
-    return limit if limit and limit.left < host.free else None
+    limit = filesystem.quota.tightest
+    return limit if limit and limit.left < filesystem.free else None
 
 
-def free(host: Filesystem) -> int:
+def free(filesystem: Filesystem) -> int:
     """Bytes that can be written: what the disk has free, or what a limit leaves of that."""
-    limit = deciding(host)
-    return limit.left if limit else host.free
+    limit = deciding(filesystem)
+    return limit.left if limit else filesystem.free
 
 
-def have(host: Filesystem) -> str:
+def have(filesystem: Filesystem) -> str:
     """``212.0 GiB are``, or what a quota leaves and which one: to stand behind "must be free, "."""
-    limit = deciding(host)
-    return f"{binary(free(host))} are" + (f" ({limit.words})" if limit else "")
+    limit = deciding(filesystem)
+    return f"{binary(free(filesystem))} are" + (f" ({limit.words})" if limit else "")
 
 
-def remedy(host: Filesystem, otherwise: str) -> str:
+def remedy(filesystem: Filesystem, otherwise: str) -> str:
     """What makes room: raising the limit where a quota decides."""
-    limit = deciding(host)
+    limit = deciding(filesystem)
     if limit is None:
         return otherwise
     option = "" if limit.sort == REFERENCED else "-e "
@@ -187,11 +187,11 @@ def remedy(host: Filesystem, otherwise: str) -> str:
     )
 
 
-def notes(host: Filesystem) -> Iterator[Note]:
+def notes(filesystem: Filesystem) -> Iterator[Note]:
     """Say what of the quotas could not be seen, or is not right."""
-    if host.quota.unseen:
+    if filesystem.quota.unseen:
         yield Note("whether limits of qgroups count here only root can see; apply looks", "V116")
-    if host.quota.is_counting:
+    if filesystem.quota.is_counting:
         text = "the figures of qgroups are not right now; `btrfs quota rescan` counts anew"
         yield Note(text, "V116")
 

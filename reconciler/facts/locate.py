@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 
 def ground(
-    path: str, see: HostView, moot: str, overlay: str = ""
+    path: str, host: HostView, moot: str, overlay: str = ""
 ) -> tuple[Location, Filesystem] | Refusal | NotApplicable:
     """Where a path is and the Btrfs it is on; or why nothing is to be done there.
 
     ``moot`` ends the sentence that says so of another filesystem, ``overlay`` the one of an overlay
     whose upper layer is on Btrfs.
     """
-    where = see(Locate(path))
+    where = host(Locate(path))
     if text := _astray(where):
         return Refusal(text, "declare the directory by its real path", "V109")
-    if text := unmounted(where.path, see):
+    if text := unmounted(where.path, host):
         return Refusal(text, "mount it first", "V108")
     if where.stub:
-        return stub.refusal(where.stub, see.maybe(StubOf(where.stub)))
-    host = see(FilesystemOf(where.path))
-    if host.type == "btrfs":
-        return where, host
-    if overlay and host.type == "overlayfs" and (upper := _upper(where.path, see)):
+        return stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
+    filesystem = host(FilesystemOf(where.path))
+    if filesystem.type == "btrfs":
+        return where, filesystem
+    if overlay and filesystem.type == "overlayfs" and (upper := _upper(where.path, host)):
         return NotApplicable(f"on an overlay whose upper layer, {upper}, is on Btrfs{overlay}")
-    return NotApplicable(f"on {host.type}{moot}")
+    return NotApplicable(f"on {filesystem.type}{moot}")
 
 
-def _upper(path: str, see: HostView) -> str:
+def _upper(path: str, host: HostView) -> str:
     """The upper layer of the overlay that a path is on, where that is seen to be on Btrfs."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
     for name in overlays.upper(mount.super_options) if mount else ():
-        where = see.maybe(Locate(name)) if name.startswith("/") else None
-        host = see.maybe(FilesystemOf(name)) if where and where.kind == "directory" else None
-        if host and host.type == "btrfs":
+        where = host.maybe(Locate(name)) if name.startswith("/") else None
+        filesystem = host.maybe(FilesystemOf(name)) if where and where.kind == "directory" else None
+        if filesystem and filesystem.type == "btrfs":
             return name
     return ""
 
@@ -56,11 +56,11 @@ def _upper(path: str, see: HostView) -> str:
 _NAMED = 3
 
 
-def stubs_below(path: str, names: Sequence[str], see: HostView) -> Iterator[Note]:
+def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Note]:
     """Say of empty stubs below a declared path where their subvolumes are, of the first three."""
     for number, name in enumerate(names[:_NAMED], 1):
         place = f"{path}/{name}"
-        told = stub.refusal(place, see.maybe(StubOf(place)))
+        told = stub.refusal(place, host.maybe(StubOf(place)))
         more = len(names) - number if number == _NAMED else 0
         last = f"; {more:,} more such stubs below" if more else ""
         yield Note(f"{told.text}; {told.hint}{last}", told.code)
@@ -73,17 +73,17 @@ def _astray(where: Location) -> str:
     return f"the link {where.foreign_link} leads elsewhere than its owner may decide: {where.path}"
 
 
-def unmounted(path: str, see: HostView) -> str:
+def unmounted(path: str, host: HostView) -> str:
     """Which mount point of /etc/fstab above a resolved path has no mount now; "" where none.
 
     An automount that waits counts as mounted: whoever opens a path below it
     gets the filesystem (autofs(5)).
     """
-    above = [line for line in see(FstabLines()) if _is_above(line, path)]
+    above = [line for line in host(FstabLines()) if _is_above(line, path)]
     if not above:
         return ""
     inner = max(above, key=lambda line: len(line.target))
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
     # Both are at or above the path, so the longer one is the inner one.
     if mount and len(mount.target) >= len(inner.target):

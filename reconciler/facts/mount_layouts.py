@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from reconciler.formats.options import Setting
 
 
-def mounted(uuid: str, see: HostView) -> tuple[Mount, ...]:
+def mounted(uuid: str, host: HostView) -> tuple[Mount, ...]:
     """Return the mounts of the Btrfs with a UUID."""
     found = []
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     for mount in mounts:
         if mount.fstype == "btrfs":
-            host = see.maybe(FilesystemOf(mount.target))
-            if host and host.uuid.lower() == uuid.lower():
+            filesystem = host.maybe(FilesystemOf(mount.target))
+            if filesystem and filesystem.uuid.lower() == uuid.lower():
                 found.append(mount)
     return tuple(found)
 
@@ -36,7 +36,7 @@ def as_shown(mount: Mount, setting: Setting) -> str:
 
 
 def after_boot(
-    declared: Sequence[tuple[str, str]], token: str, uuid: str, see: HostView
+    declared: Sequence[tuple[str, str]], token: str, uuid: str, host: HostView
 ) -> Iterator[Note]:
     """Yield what is said as long as a boot ends in another setting than the declared one.
 
@@ -45,7 +45,7 @@ def after_boot(
     """
     if not token or not uuid:
         return
-    layout = compression.layout(uuid, see)
+    layout = compression.layout(uuid, host)
     for target, other in declared:
         lines = [line for line in layout.lines if line.target == target]
         layout = compression.written(layout, lines, other)
@@ -60,16 +60,16 @@ def after_boot(
 
 
 def image(
-    target: str, mount: Mount | None, settings: Sequence[Setting], see: HostView
+    target: str, mount: Mount | None, settings: Sequence[Setting], host: HostView
 ) -> Summary | Refusal | None:
     """Return what is said of / where it shows an image, and its Btrfs is mounted at /sysroot."""
     if target != boot_order.ROOT or mount is None or mount.fstype == "btrfs":
         return None
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     below = mountinfo.at(mounts, boot_order.SYSROOT)
     if below is None or below.fstype != "btrfs":
         return None
-    flags = boot_order.rootflags(see.maybe(KernelCommandLine()) or "")
+    flags = boot_order.rootflags(host.maybe(KernelCommandLine()) or "")
     if all(
         options.value(flags, s.option.rivals) == s.token and as_shown(below, s) == s.shown
         for s in settings
@@ -79,7 +79,7 @@ def image(
     return Refusal(
         "/ is an overlay; the initramfs mounts its Btrfs at /sysroot, with rootflags= of the "
         "kernel's command line, and no line of /etc/fstab changes that",
-        no_line.root_option(tokens, see),
+        no_line.root_option(tokens, host),
         "V231",
     )
 

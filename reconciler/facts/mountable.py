@@ -90,19 +90,19 @@ class Fault:
     remedy: str
 
 
-def mounts_of(uuid: str, see: HostView) -> tuple[Mount, ...]:
+def mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     """Return the mounts of a filesystem that can be reached."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     found = [m for m in mounts if m.fstype == "btrfs" and mountinfo.at(mounts, m.target) == m]
     devices: dict[str, str] = {}
     for mount in found:
         if not devices.get(mount.device):
-            host = see.maybe(FilesystemOf(mount.target))
-            devices[mount.device] = host.uuid.lower() if host else ""
+            filesystem = host.maybe(FilesystemOf(mount.target))
+            devices[mount.device] = filesystem.uuid.lower() if filesystem else ""
     return tuple(m for m in found if uuid and devices[m.device] == uuid.lower())
 
 
-def of_line(line: Line, mounts: Sequence[Mount], see: HostView) -> Named | Fault:
+def of_line(line: Line, mounts: Sequence[Mount], host: HostView) -> Named | Fault:
     """Return what a line would mount, or why it cannot.
 
     ``mounts`` are those of its filesystem. Raises Hidden where that cannot be seen.
@@ -116,30 +116,30 @@ def of_line(line: Line, mounts: Sequence[Mount], see: HostView) -> Named | Fault
     if name is not None and (path is None or _READ_IN_TWO_WAYS.search(name)):
         raise NotVisible(f"what subvol={name} names depends on who reads it", for_all=True)
     if path is None:
-        return _by_number(line, number, mounts, see)
-    return _by_path(line, path, number, mounts, see)
+        return _by_number(line, number, mounts, host)
+    return _by_path(line, path, number, mounts, host)
 
 
 def _by_number(
-    line: Line, number: str | None, mounts: Sequence[Mount], see: HostView
+    line: Line, number: str | None, mounts: Sequence[Mount], host: HostView
 ) -> Named | Fault:
     """Follow subvolid=, or what is mounted where nothing is named."""
     on, known = mounts[0].target, {**_shown(mounts), TOP: "/"}
-    identifier = see(DefaultSubvolume(on)) if number is None else _identifier(number)
-    if found := known.get(identifier) or see(SubvolumePath(on, identifier)):
+    identifier = host(DefaultSubvolume(on)) if number is None else _identifier(number)
+    if found := known.get(identifier) or host(SubvolumePath(on, identifier)):
         return Named(identifier, found)
     text = f"no subvolume has the id {identifier}, which the line names"
-    return Fault(text, _instead(line, "subvolid", mounts, see))
+    return Fault(text, _instead(line, "subvolid", mounts, host))
 
 
 def _by_path(
-    line: Line, path: str, number: str | None, mounts: Sequence[Mount], see: HostView
+    line: Line, path: str, number: str | None, mounts: Sequence[Mount], host: HostView
 ) -> Named | Fault:
     """Follow subvol=, and compare subvolid= where that is given, too."""
     name, known = _written(line, "subvol"), _shown(mounts)
     identifier = 0 if number is None else _identifier(number)
     try:
-        there = _at(path, known, mounts[0].target, see)
+        there = _at(path, known, mounts[0].target, host)
     except NotVisible:
         if known.get(identifier, path) == path:
             raise
@@ -153,7 +153,7 @@ def _by_path(
         is_directory = there.kind == DIRECTORY
         what = f"{path} is a directory" if is_directory else f"no subvolume is at {path}"
         return Fault(
-            f"the line says subvol={name}, but {what}", _instead(line, "subvol", mounts, see)
+            f"the line says subvol={name}, but {what}", _instead(line, "subvol", mounts, host)
         )
     if identifier and identifier != there.identifier:
         return Fault(
@@ -163,10 +163,10 @@ def _by_path(
     return Named(there.identifier, path)
 
 
-def mounted_by(line: Line, see: HostView) -> Named | None:
+def mounted_by(line: Line, host: HostView) -> Named | None:
     """Return the subvolume that is mounted at a line's mount point; None where none is."""
-    where = see.maybe(Locate(line.target)) if line.target.startswith("/") else None
-    mounts = see(Mounts())
+    where = host.maybe(Locate(line.target)) if line.target.startswith("/") else None
+    mounts = host(Mounts())
     mount = mountinfo.at(mounts, where.path) if where else None
     pair = _pair(mount) if mount and mount.fstype == "btrfs" else None
     return Named(*pair) if pair else None
@@ -212,16 +212,16 @@ def _shown(mounts: Sequence[Mount]) -> dict[int, str]:
     return dict(pair for mount in mounts if (pair := _pair(mount)))
 
 
-def _at(path: str, known: dict[int, str], on: str, see: HostView) -> Entry:
+def _at(path: str, known: dict[int, str], on: str, host: HostView) -> Entry:
     if path == "/":
         return Entry(TOP, SUBVOLUME)
     number = next((number for number, found in known.items() if found == path), 0)
-    return Entry(number, SUBVOLUME) if number else see(SubvolumeNamed(on, path))
+    return Entry(number, SUBVOLUME) if number else host(SubvolumeNamed(on, path))
 
 
-def _instead(line: Line, word: str, mounts: Sequence[Mount], see: HostView) -> str:
+def _instead(line: Line, word: str, mounts: Sequence[Mount], host: HostView) -> str:
     """Say what to write: the subvolume that is mounted there, else where to look."""
-    there = mounted_by(line, see)
+    there = mounted_by(line, host)
     if there and there.identifier in _shown(mounts):
         return (
             f"{there.path} is mounted there now: write subvol={there.path} in line {line.number}, "

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-def refusal(target: str, place: str, wanted: Sequence[str], see: HostView) -> Refusal:
+def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> Refusal:
     """Name the mount that the path is on, the line that leads there, and what to write."""
-    lines = [line for line in see(FstabLines()) if line.target.startswith("/")]
+    lines = [line for line in host(FstabLines()) if line.target.startswith("/")]
     named = {line.target: line for line in lines if not line.problem}
-    leading = _leading(place, lines, see)
+    leading = _leading(place, lines, host)
     if leading:
         return Refusal(
             f"/etc/fstab has no line for {target}; line {leading.number}, {leading.target}, leads "
@@ -29,39 +29,39 @@ def refusal(target: str, place: str, wanted: Sequence[str], see: HostView) -> Re
             f"declare `target: {leading.target}`",
             "V201",
         )
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, place)
     if mount is None:
         return Refusal(f"/etc/fstab has no line for {target}", "declare a mount point", "V201")
     if mount.target == place:
-        return _mounted(target, mount, named, wanted, see)
+        return _mounted(target, mount, named, wanted, host)
     on = named.get(mount.target)
     if on:
         text = f"{target} is no mount point: it is on {on.target} (/etc/fstab:{on.number})"
         return Refusal(text, f"declare `target: {on.target}`", "V201")
-    found = _mounted(mount.target, mount, named, wanted, see)
+    found = _mounted(mount.target, mount, named, wanted, host)
     text = f"{target} is no mount point: it is on {mount.target}, for which /etc/fstab has no line"
     return Refusal(text, found.hint, "V201")
 
 
-def _leading(place: str, lines: Sequence[Line], see: HostView) -> Line | None:
+def _leading(place: str, lines: Sequence[Line], host: HostView) -> Line | None:
     """The line whose mount point is another name of the place."""
     for line in lines:
-        where = see.maybe(Locate(line.target))
+        where = host.maybe(Locate(line.target))
         if where and where.path == place:
             return line
     return None
 
 
 def _mounted(
-    target: str, mount: Mount, named: dict[str, Line], wanted: Sequence[str], see: HostView
+    target: str, mount: Mount, named: dict[str, Line], wanted: Sequence[str], host: HostView
 ) -> Refusal:
     """Something is mounted there that no line mounts."""
     text = f"/etc/fstab has no line for {target}"
     if mount.fstype != "btrfs":
         return Refusal(text, "declare the mount point of a Btrfs filesystem", "V201")
     fellows = [
-        m for m in see(Mounts()) if m.device == mount.device and m.target in named and m != mount
+        m for m in host(Mounts()) if m.device == mount.device and m.target in named and m != mount
     ]
     if fellows:
         line = named[fellows[0].target]
@@ -70,8 +70,8 @@ def _mounted(
             where, f"declare `target: {line.target}`: one setting holds for all of it", "V201"
         )
     if target == "/":
-        return Refusal(text, root_option(wanted, see), "V201")
-    found = see.maybe(FilesystemOf(mount.target))
+        return Refusal(text, root_option(wanted, host), "V201")
+    found = host.maybe(FilesystemOf(mount.target))
     source = f"UUID={found.uuid}" if found else mount.source
     words = ",".join([f"subvol={booted.subvolume(mount)}", *wanted])
     return Refusal(
@@ -81,9 +81,9 @@ def _mounted(
     )
 
 
-def root_option(wanted: Sequence[str], see: HostView) -> str:
+def root_option(wanted: Sequence[str], host: HostView) -> str:
     """Say what to write on the kernel's command line, where no line decides the options of /."""
-    command_line = see.maybe(KernelCommandLine()) or ""
+    command_line = host.maybe(KernelCommandLine()) or ""
     old = [word for word in command_line.split() if word.startswith("rootflags=")]
     flags = old[-1].partition("=")[2].strip('"') if old else ""
     for token in wanted:

@@ -13,46 +13,46 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-def same(path: str, see: HostView) -> tuple[ForeignJob, ...]:
+def same(path: str, host: HostView) -> tuple[ForeignJob, ...]:
     """Find the jobs that defragment a directory, all that is around it, or a part of it.
 
     ``path`` has no links in it. Raises Hidden where the jobs cannot be seen.
     """
     return tuple(
         job
-        for job in see(ForeignJobs())
-        if any(_meets(real, path, see) for real in _resolved(job, see))
+        for job in host(ForeignJobs())
+        if any(_meets(real, path, host) for real in _resolved(job, host))
     )
 
 
-def vague(see: HostView) -> Iterator[ForeignJob]:
+def vague(host: HostView) -> Iterator[ForeignJob]:
     """Yield the jobs of which only a shell can tell what they defragment."""
-    yield from (job for job in see(ForeignJobs()) if not job.paths)
+    yield from (job for job in host(ForeignJobs()) if not job.paths)
 
 
-def _resolved(job: ForeignJob, see: HostView) -> Iterator[str]:
+def _resolved(job: ForeignJob, host: HostView) -> Iterator[str]:
     for path in job.paths:
-        if where := see.maybe(Locate(path)):
+        if where := host.maybe(Locate(path)):
             yield where.path
 
 
-def _meets(one: str, other: str, see: HostView) -> bool:
+def _meets(one: str, other: str, host: HostView) -> bool:
     """Whether one lies in the other; `defragment -r` enters no other subvolume or mount."""
     if one == other:
         return True
     if not (_is_below(one, other) or _is_below(other, one)):
         return False
-    return _subvolume(one, see) == _subvolume(other, see)
+    return _subvolume(one, host) == _subvolume(other, host)
 
 
 def _is_below(path: str, top: str) -> bool:
     return path.startswith(f"{top.rstrip('/')}/")
 
 
-def _subvolume(path: str, see: HostView) -> str:
+def _subvolume(path: str, host: HostView) -> str:
     """Tell the filesystem and the subvolume of a directory, or of where it would be made."""
-    where = see.maybe(Locate(path))
+    where = host.maybe(Locate(path))
     there = where.missing[0] if where and where.missing else path
     if where and where.kind != "directory":  # it is not there yet, or is a file
         there = there.rpartition("/")[0] or "/"
-    return (see.maybe(DirectoryId(there)) or "").partition(" inode ")[0]
+    return (host.maybe(DirectoryId(there)) or "").partition(" inode ")[0]

@@ -100,7 +100,7 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def filesystem(path: str, see: HostView) -> Filesystem:
+def filesystem(path: str, host: HostView) -> Filesystem:
     """The filesystem of an existing path, or of the nearest existing directory above it."""
     while (there := _status(path)) is None:
         path = os.path.dirname(path)
@@ -113,16 +113,16 @@ def filesystem(path: str, see: HostView) -> Filesystem:
     status = os.statvfs(path)
     # One that may not be read says nothing of the others there.
     is_open = os.access(path, os.R_OK)
-    found = see(BtrfsIn(there.st_dev, path)) if is_open else btrfs_in(path, see)
+    found = host(BtrfsIn(there.st_dev, path)) if is_open else btrfs_in(path, host)
     read_only = bool(status.f_flag & os.ST_RDONLY) or found.read_only
     return replace(found, free=status.f_bavail * status.f_frsize, read_only=read_only)
 
 
-def btrfs_in(path: str, see: HostView) -> Filesystem:
+def btrfs_in(path: str, host: HostView) -> Filesystem:
     """What a Btrfs says of itself, and of the subvolume of an existing path."""
-    mounted = see(Mounts())
+    mounted = host(Mounts())
     mount = mountinfo.containing(mounted, path)
-    with _anywhere_on(path, see) as fd:
+    with _anywhere_on(path, host) as fd:
         uuid, inside = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd)
         is_there = os.fstat(fd).st_dev == os.lstat(path).st_dev
         return Filesystem(
@@ -139,11 +139,11 @@ def btrfs_in(path: str, see: HostView) -> Filesystem:
         )
 
 
-def _anywhere_on(path: str, see: HostView) -> AbstractContextManager[int]:
+def _anywhere_on(path: str, host: HostView) -> AbstractContextManager[int]:
     """A descriptor on the path, or on the mount point it is below: the answers are alike."""
     if os.access(path, os.R_OK):
         return inode.opened(path)
-    mounts_now = see(Mounts())
+    mounts_now = host(Mounts())
     mount = mountinfo.containing(mounts_now, path)
     if mount is None or not os.access(mount.target, os.R_OK):
         raise NotVisible(f"{path} is not readable as {users.caller().name}")
@@ -209,12 +209,12 @@ def is_subvolume_root(path: str) -> bool:
     return os.stat(path).st_ino == btrfs.FIRST_INODE
 
 
-def snapshots(path: str, see: HostView) -> tuple[str, ...]:
+def snapshots(path: str, host: HostView) -> tuple[str, ...]:
     """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
     while _status(path) is None:
         path = os.path.dirname(path)
     with inode.opened(path) as fd:
-        return see(SnapshotsIn(os.fstat(fd).st_dev, path))
+        return host(SnapshotsIn(os.fstat(fd).st_dev, path))
 
 
 def snapshots_in(path: str) -> tuple[str, ...]:
@@ -246,7 +246,7 @@ def subvolume_at(target: str) -> SystemSubvolume:
         return SystemSubvolume(mine, is_snapshot, default, path)
 
 
-def home_of(path: str, see: HostView) -> str:
+def home_of(path: str, host: HostView) -> str:
     """Tell which filesystem and subvolume a path lies on, or would: its nearest existing ancestor.
 
     A filesystem without a UUID of its own is told by its type and source; "" where it cannot
@@ -264,7 +264,7 @@ def home_of(path: str, see: HostView) -> str:
                 return f"btrfs {btrfs.filesystem_uuid(fd)} subvolume {inside}"
     except OSError:
         return ""
-    mounted = see.maybe(Mounts())
+    mounted = host.maybe(Mounts())
     mount = mountinfo.containing(mounted, real) if mounted else None
     return f"{mount.fstype} {mount.source}" if mount else ""
 

@@ -35,23 +35,23 @@ def _schedulers() -> frozenset[str]:
     return frozenset(name for name, is_there in there.items() if is_there)
 
 
-def _needs_reload(name: str, see: HostView) -> bool:
+def _needs_reload(name: str, host: HostView) -> bool:
     """The unit on disk is newer than the one that systemd holds."""
-    return systemd.properties(name, see).get("NeedDaemonReload") == "yes"
+    return systemd.properties(name, host).get("NeedDaemonReload") == "yes"
 
 
-def _service_run(query: facts.ServiceRunOf, see: HostView) -> facts.ServiceRun:
+def _service_run(query: facts.ServiceRunOf, host: HostView) -> facts.ServiceRun:
     units = (f"{query.stem}.{kind}" for kind in ("timer", "service"))
-    return systemd.last_run(query.stem, *(systemd.properties(unit, see) for unit in units))
+    return systemd.last_run(query.stem, *(systemd.properties(unit, host) for unit in units))
 
 
-def _layouts(query: facts.LayoutsOf, see: HostView) -> facts.Layouts:
-    return fiemap.layouts(query.path, see(facts.TreeOf(query.path, query.apart)))
+def _layouts(query: facts.LayoutsOf, host: HostView) -> facts.Layouts:
+    return fiemap.layouts(query.path, host(facts.TreeOf(query.path, query.apart)))
 
 
 READS: Reads = {
     Directory: lambda q, _: directory.look(q.path),
-    facts.BtrfsIn: lambda q, see: filesystems.btrfs_in(q.path, see),
+    facts.BtrfsIn: lambda q, host: filesystems.btrfs_in(q.path, host),
     facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),
     facts.CronDaemon: lambda _, __: cron.runs(),
     facts.CronRuns: lambda q, _: cron.next_run(q.cron),
@@ -61,26 +61,26 @@ READS: Reads = {
     facts.DefaultAcl: lambda q, _: directory.has_default_acl(q.path),
     facts.DirectoryId: lambda q, _: directory.identity(q.path),
     facts.EntriesOf: lambda q, _: directory.names_in(q.path),
-    facts.FilesystemOf: lambda q, see: filesystems.filesystem(q.path, see),
+    facts.FilesystemOf: lambda q, host: filesystems.filesystem(q.path, host),
     facts.Fixed: lambda q, _: directory.fixed(q.path),
-    facts.ForeignJobs: lambda _, see: jobs.foreign(see(facts.Mounts())),
+    facts.ForeignJobs: lambda _, host: jobs.foreign(host(facts.Mounts())),
     facts.OwnCommand: lambda _, __: installation.of_root(),
     facts.HiddenCrontabs: lambda _, __: cron.hidden(),
     facts.Homes: lambda _, __: users.homes(),
     facts.KernelCommandLine: lambda _, __: machine.command_line(),
     facts.LayoutOf: lambda q, _: fiemap.layout_of(q.path),
     facts.LayoutsOf: _layouts,
-    facts.Locate: lambda q, see: filesystems.locate(q.path, see(facts.Homes())),
+    facts.Locate: lambda q, host: filesystems.locate(q.path, host(facts.Homes())),
     facts.MountUnits: lambda _, __: mount_units.found(),
     facts.Mounts: lambda _, __: filesystems.mounts(),
-    facts.NeedsReload: lambda q, see: _needs_reload(q.unit, see),
+    facts.NeedsReload: lambda q, host: _needs_reload(q.unit, host),
     facts.Program: lambda q, _: process.find(q.name),
     facts.Schedulers: lambda _, __: _schedulers(),
     facts.ServiceRunOf: _service_run,
     facts.ShadowingUnit: lambda q, _: systemd.shadowing_unit(q.target),
     facts.SharedBelow: lambda q, _: tree_walk.sharing(q.path),
     facts.SnapshotsIn: lambda q, _: filesystems.snapshots_in(q.path),
-    facts.SnapshotsOf: lambda q, see: filesystems.snapshots(q.path, see),
+    facts.SnapshotsOf: lambda q, host: filesystems.snapshots(q.path, host),
     facts.SourceUuid: lambda q, _: filesystems.source_uuid(q.source),
     facts.SubvolumeAt: lambda q, _: filesystems.subvolume_at(q.target),
     facts.StubOf: lambda q, _: tree_search.whither(q.path),

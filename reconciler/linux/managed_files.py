@@ -50,7 +50,7 @@ def own() -> tuple[str, ...]:
 READS: Reads = {
     OwnFiles: lambda _, __: own(),
     TextFile: lambda q, _: look(q.path),
-    Timer: lambda q, see: systemd.timer(q.unit, systemd.properties(q.unit, see)),
+    Timer: lambda q, host: systemd.timer(q.unit, systemd.properties(q.unit, host)),
     UnitFile: lambda q, _: look(q.path),
 }
 

@@ -44,14 +44,14 @@ def runs() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-def properties(name: str, see: HostView) -> Mapping[str, str]:
+def properties(name: str, host: HostView) -> Mapping[str, str]:
     """What systemd says of a unit; asked for all at once where it is one of those expected."""
     if not runs():
         return {}
-    expected = see.expected()
+    expected = host.expected()
     # Where one name among many is none to systemd, it must not hide the others.
-    together = see.maybe(Units(expected)) if name in expected else None
-    return (together or see(Units((name,))))[name]
+    together = host.maybe(Units(expected)) if name in expected else None
+    return (together or host(Units((name,))))[name]
 
 
 def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:

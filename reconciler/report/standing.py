@@ -68,13 +68,13 @@ class Report:
 
 def place_statuses(
     declared: Sequence[Declared],
-    see: HostView,
+    host: HostView,
     written: Mapping[Place[Any], LastApplied],
     tried: Mapping[Place[Any], Try] = NOTHING_WRITTEN,
 ) -> tuple[PlaceStatus, ...]:
     """Every place of every declared resource that can be seen, each once."""
     found: dict[Place[Any], PlaceStatus] = {}
-    said = weighed(collect(declared, lambda resource: tuple(_words(resource, see))), see)
+    said = weighed(collect(declared, lambda resource: tuple(_words(resource, host))), host)
     for resource, words in said:
         if any(isinstance(word, Refusal) for word in words):
             continue
@@ -83,7 +83,7 @@ def place_statuses(
                 resource.owner,
                 goal.place,
                 goal.want,
-                see(goal.place),
+                host(goal.place),
                 written.get(goal.place),
                 tried.get(goal.place.without_left_out()),
             )
@@ -92,12 +92,12 @@ def place_statuses(
     return tuple(found.values())
 
 
-def _words(resource: Declared, see: HostView) -> Iterator[Said]:
+def _words(resource: Declared, host: HostView) -> Iterator[Said]:
     """Up to where something may not be seen: the plan's own row says so."""
     try:
-        for word in resource.kind.want(resource.spec, see):
+        for word in resource.kind.want(resource.spec, host):
             if isinstance(word, Desired):
-                see(word.place)
+                host(word.place)
             yield word
     except NotVisible as hidden:
         yield Finding(Op.UNKNOWN, "", hidden.why)
@@ -125,17 +125,17 @@ class Effect:
     before: Before = Before()
 
 
-def effect(declared: Sequence[Declared], see: HostView, before: Before) -> Effect:
+def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effect:
     """All that can be seen; asks no question that could change something."""
     return Effect(
-        tuple(_paths(declared, see)),
-        tuple(_filesystems(declared, see)),
-        tuple(_schedules(declared, see)),
+        tuple(_paths(declared, host)),
+        tuple(_filesystems(declared, host)),
+        tuple(_schedules(declared, host)),
         before,
     )
 
 
-def _paths(declared: Sequence[Declared], see: HostView) -> Iterator[PathEffect]:
+def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]:
     apart = {
         d.item.path: d.spec.apart
         for d in declared
@@ -143,32 +143,32 @@ def _paths(declared: Sequence[Declared], see: HostView) -> Iterator[PathEffect]:
     }
     for item in {d.item.path: d.item for d in declared if d.item.section == "paths"}.values():
         try:
-            where = see(Locate(item.path))
-            on = see(FilesystemOf(where.path))
+            where = host(Locate(item.path))
+            on = host(FilesystemOf(where.path))
             if where.kind == "directory" and on.type == "btrfs":
-                found = see(LayoutsOf(where.path, apart.get(item.path, ())))
+                found = host(LayoutsOf(where.path, apart.get(item.path, ())))
                 yield PathEffect(item.name, where.path, found, uuid=on.uuid)
         except NotVisible as hidden:
             yield PathEffect(item.name, item.path, None, hidden.why)
 
 
-def _filesystems(declared: Sequence[Declared], see: HostView) -> Iterator[Compression]:
+def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compression]:
     """Each Btrfs that something is declared on, once, in the order of the file."""
     seen = set()
     for item in {d.item.path: d.item for d in declared}.values():
-        where = see.maybe(Locate(item.path))
-        path = compression.beneath(where.path, see) if where else ""
-        on = see.maybe(FilesystemOf(path)) if path else None
+        where = host.maybe(Locate(item.path))
+        path = compression.beneath(where.path, host) if where else ""
+        on = host.maybe(FilesystemOf(path)) if path else None
         if on and on.type == "btrfs" and on.uuid not in seen:
-            found = compression.of(path, on, see)
+            found = compression.of(path, on, host)
             if found:
                 seen.add(on.uuid)
                 yield found
 
 
-def _schedules(declared: Sequence[Declared], see: HostView) -> Iterator[ScheduleRuns]:
+def _schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
     for kind in {d.kind.name: d.kind for d in declared}.values():
-        yield from kind.schedules([d.item for d in declared if d.kind is kind], see)
+        yield from kind.schedules([d.item for d in declared if d.kind is kind], host)
 
 
 def plain(of: Effect) -> dict[str, Any]:

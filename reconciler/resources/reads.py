@@ -30,10 +30,10 @@ for _kind in linux_of_each_kind():
     READS.update(_kind.READS)
 
 
-def read(query: Fact[Any], see: HostView) -> Any:
+def read(query: Fact[Any], host: HostView) -> Any:
     """Answer one query; what may not be seen is NotVisible, with the reason."""
     try:
-        return READS[type(query)](query, see)
+        return READS[type(query)](query, host)
     except PermissionError as error:
         raise NotVisible(
             f"{_where(error, query)} is not readable as {users.caller().name}"

@@ -147,12 +147,12 @@ def _swap(action: Swap, watch: Reporter) -> Result:
     return Result(action, Outcome.DONE, unverified=unverified)
 
 
-def seen(actions: Sequence[Action], see: HostView | None = None) -> tuple[Seen, ...]:
+def seen(actions: Sequence[Action], host: HostView | None = None) -> tuple[Seen, ...]:
     """The largest images below each directory that is changed; what cannot be seen is left out."""
-    see, found, secret = see or reads.look(), {}, journal.secret() or b""
+    host, found, secret = host or reads.look(), {}, journal.secret() or b""
     for path, apart in _tops(actions).items():
         try:
-            measured = see(LayoutsOf(path, apart)).measured
+            measured = host(LayoutsOf(path, apart)).measured
         except NotVisible:  # it is there for people to read, not for the run to depend on
             continue
         found.update({each.key: each for each in (_plain(m, secret) for m in measured) if each})

@@ -35,7 +35,7 @@ FORMAT = "vmtune.claims/1"
 _MOVE_AWAY = "move it away to go on without it: each apply notes anew what its file declares"
 
 
-def history(config: str, see: HostView) -> History:
+def history(config: str, host: HostView) -> History:
     """Return all that is on record, for the configuration of that resolved path ("": for none).
 
     Raises Refused where a record is damaged.
@@ -44,8 +44,8 @@ def history(config: str, see: HostView) -> History:
     claims = _read()
     known = {was.config for found in written.values() for was in found} | claims.keys()
     homes = {path: each.home for path, each in claims.items()}
-    files_of = {path: _state(path, homes.get(path, ""), see) for path in known - {config, ""}}
-    home = filesystems.home_of(config, see) if config else ""
+    files_of = {path: _state(path, homes.get(path, ""), host) for path in known - {config, ""}}
+    home = filesystems.home_of(config, host) if config else ""
     return History(config, home, written, claims, files_of)
 
 
@@ -78,7 +78,7 @@ def _resolved(
     return {place: tuple(map(resolve, found)) for place, found in written.items()}
 
 
-def _state(config: str, home: str, see: HostView) -> str:
+def _state(config: str, home: str, host: HostView) -> str:
     """Tell what became of a configuration's file.
 
     It is gone only where what lies above it is on the filesystem and subvolume that it was
@@ -93,7 +93,7 @@ def _state(config: str, home: str, see: HostView) -> str:
     except OSError:
         return UNREADABLE
     if home:
-        return GONE if filesystems.home_of(config, see) == home else UNREADABLE
+        return GONE if filesystems.home_of(config, host) == home else UNREADABLE
     # A record from before homes were noted: its own directory must still be there.
     return GONE if os.path.isdir(os.path.dirname(config)) else UNREADABLE
 

@@ -60,7 +60,7 @@ class Checked:
     stale: tuple[str, ...]
 
 
-def check(saved: Document, world: World, now: Plan, see: HostView) -> Checked:
+def check(saved: Document, world: World, now: Plan, host: HostView) -> Checked:
     """Per action: what it was planned on holds: to do; its result holds: done; else stale.
 
     ``now`` is the plan of this moment: a saved plan does nothing that it
@@ -68,10 +68,10 @@ def check(saved: Document, world: World, now: Plan, see: HostView) -> Checked:
     """
     swaps = [action for action in saved.plan.actions if isinstance(action, Swap)]
     asked = {action.place: action.want for action in now.actions if isinstance(action, Swap)}
-    states = {swap.place: _state(swap, see, asked) for swap in swaps}
+    states = {swap.place: _state(swap, host, asked) for swap in swaps}
     stale = [
         *_elsewhere(saved.world, world),
-        *_rests(saved, see),
+        *_rests(saved, host),
         *(states[swap.place] for swap in swaps if states[swap.place] not in {"todo", "done"}),
         *_refused(saved.plan, now),
     ]
@@ -86,11 +86,11 @@ def check(saved: Document, world: World, now: Plan, see: HostView) -> Checked:
     return Checked(actions, tuple(stale))
 
 
-def _state(swap: Swap, see: HostView, asked: Mapping[Place[Any], Any]) -> str:
+def _state(swap: Swap, host: HostView, asked: Mapping[Place[Any], Any]) -> str:
     place = swap.place
     where = f"{swap.owner}: {place.label}"
     try:
-        found: Any = see(place)
+        found: Any = host(place)
     except NotVisible as hidden:
         return f"{where}: {hidden.why}"
     if found == swap.want:
@@ -113,11 +113,11 @@ def _elsewhere(planned: World, found: World) -> Iterator[str]:
         yield f"{planned.config}: its text changed since the plan was made"
 
 
-def _rests(saved: Document, see: HostView) -> Iterator[str]:
+def _rests(saved: Document, host: HostView) -> Iterator[str]:
     if saved.facts is None:
         yield f"made by vmtune {saved.version}, which did not write down which directories it saw"
     else:
-        yield from preconditions.changed(saved.facts, see)
+        yield from preconditions.changed(saved.facts, host)
 
 
 def _refused(saved: Plan, now: Plan) -> Iterator[str]:

@@ -76,44 +76,44 @@ def parse(item: Item, items: Items) -> Spec | None:
     )
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The directory, made where missing, with its property; and what lies below it."""
-    ground = locate.ground(spec.path, see, ", which has no such property")
+    ground = locate.ground(spec.path, host, ", which has no such property")
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
-    if refusal := _failed(spec, where.path, host, see):
+    where, filesystem = ground
+    if refusal := _failed(spec, where.path, filesystem, host):
         yield refusal
         return
-    have = see(Directory(where.path))
+    have = host(Directory(where.path))
     if refusal := _standing_in_the_way(spec, where, have):
         yield refusal
         return
     if where.path != spec.path:
         yield Note(f"is {where.path}")
     if not spec.subvolume:
-        yield from directory_place.on_the_way(where, see, spec.above)
+        yield from directory_place.on_the_way(where, host, spec.above)
     yield _directory(spec, where, have)
     yield Summary(_summary(spec))
-    yield from _mounted(spec, where.path, see)
+    yield from _mounted(spec, where.path, host)
     if spec.rewrite and spec.wanted != "none":
         text = "data that is there already stays as it is: only `compression: none` rewrites"
         yield Note(text, "V807")
-    yield from _contents(spec, where.path, see)
+    yield from _contents(spec, where.path, host)
 
 
-def _failed(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+def _failed(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refusal | None:
     """Why nothing is changed after an error: what would be, that filesystem may not even show."""
-    if not host.condition.failed:
+    if not filesystem.condition.failed:
         return None
     have, below = (
-        see.maybe(Directory(path)),
-        see.maybe(PropertyBelow(path, spec.wanted, spec.apart)),
+        host.maybe(Directory(path)),
+        host.maybe(PropertyBelow(path, spec.wanted, spec.apart)),
     )
     if have and alike(have.compression, spec.wanted) and below == NONE_LEFT:
         return None
-    return limits.refusal(host.condition, host.profiles)
+    return limits.refusal(filesystem.condition, filesystem.profiles)
 
 
 def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:
@@ -148,9 +148,9 @@ def _summary(spec: Spec) -> str:
     return f"what is written from now on is compressed with {spec.wanted}"
 
 
-def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note | Summary]:
+def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
     """What the mount option says beside it: files made under nodatasum are never compressed."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
     mode = datamode.of_live(mount.super_options if mount else "")
     if mode.plain and spec.wanted != "none":
@@ -168,8 +168,8 @@ def _mounted(spec: Spec, path: str, see: HostView) -> Iterator[Note | Summary]:
         yield Note("the filesystem is mounted without compression: this keeps it so here")
 
 
-def _contents(spec: Spec, path: str, see: HostView) -> Iterator[Said]:
-    tree = see(TreeOf(path, spec.apart, close=True))
+def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
+    tree = host(TreeOf(path, spec.apart, close=True))
     yield Desired(PropertyBelow(path, spec.wanted, spec.apart), NONE_LEFT)
     for name in tree.subvolumes:
         text = "a subvolume of its own: new files in it go by the mount option"
@@ -177,7 +177,7 @@ def _contents(spec: Spec, path: str, see: HostView) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V803")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
-    yield from locate.stubs_below(path, tree.stubs, see)
+    yield from locate.stubs_below(path, tree.stubs, host)
     if count := tree.nocow_directories:
         text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
         yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")
@@ -190,9 +190,9 @@ def _contents(spec: Spec, path: str, see: HostView) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The directory, and what lies below it."""
-    path = see(Locate(spec.path)).path
+    path = host(Locate(spec.path)).path
     yield Directory(path)
     yield PropertyBelow(path, spec.wanted, spec.apart)
 

@@ -44,7 +44,7 @@ def _set_property(entry: Entry, wanted: str) -> None:
 
 
 READS: Reads = {
-    PropertyBelow: lambda q, see: property_below(q, see(TreeOf(q.path, q.apart, close=True))),
+    PropertyBelow: lambda q, host: property_below(q, host(TreeOf(q.path, q.apart, close=True))),
 }
 
 WRITES: Writes = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}

@@ -34,8 +34,8 @@ class PropertyBelow(Place[NameList]):
         del want
         return Note("what is below keeps the compression property")
 
-    def staying(self, now: NameList, see: HostView) -> Note | None:
-        is_gone = see.maybe(Directory(self.path)) is None
+    def staying(self, now: NameList, host: HostView) -> Note | None:
+        is_gone = host.maybe(Directory(self.path)) is None
         return None if is_gone else self.lasting(now)
 
     @property
@@ -56,8 +56,8 @@ class PropertyBelow(Place[NameList]):
         """Some of them set, others not yet."""
         return want.count <= now.count <= have.count
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, see)
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
     def covers(self, other: Place[Any]) -> bool:
         """All that lies below the directory gets the property, but what is declared apart."""

@@ -84,41 +84,41 @@ def parse(item: Item, items: Items) -> Spec:
     )
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The files of the chosen scheduler, and none of the other's."""
-    ground = locate.ground(spec.path, see, "; `btrfs filesystem defragment` is for Btrfs")
+    ground = locate.ground(spec.path, host, "; `btrfs filesystem defragment` is for Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
-    scheduler = _scheduler(spec, see)
+    where, filesystem = ground
+    scheduler = _scheduler(spec, host)
     if (
         refusal := _no_directory(where)
         or _unsayable(where)
-        or _unable(spec, scheduler, see)
-        or _doubled(where, see)
+        or _unable(spec, scheduler, host)
+        or _doubled(where, host)
     ):
         yield refusal
         return
     stem = defrag_job.stem(where.path)
-    unsafe = limits.refusal(host.condition, host.profiles)
-    if refusal := _foreign(stem, see) or (unsafe and _moves(unsafe, spec, stem, scheduler, see)):
+    unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
+    if refusal := _foreign(stem, host) or (unsafe and _moves(unsafe, spec, stem, scheduler, host)):
         yield refusal
         return
     try:
-        yield from tuple(_goals(spec, where, stem, scheduler, see))
+        yield from tuple(_goals(spec, where, stem, scheduler, host))
     except ValueError as error:  # a path that the scheduler's files cannot hold
         yield Refusal(str(error), "give the directory a plainer name")
         return
-    yield from _sharing(spec, where, see)
-    yield from _advice(spec, where, see)
+    yield from _sharing(spec, where, host)
+    yield from _advice(spec, where, host)
 
 
-def _scheduler(spec: Spec, see: HostView) -> str:
+def _scheduler(spec: Spec, host: HostView) -> str:
     """By systemd where it runs, else cron, unless the file says which."""
     if spec.scheduler != "auto":
         return spec.scheduler
-    return "systemd" if "systemd" in see(Schedulers()) else "cron"
+    return "systemd" if "systemd" in host(Schedulers()) else "cron"
 
 
 def _no_directory(where: Location) -> Refusal | None:
@@ -134,10 +134,10 @@ def _unsayable(where: Location) -> Refusal | None:
     return None
 
 
-def _unable(spec: Spec, scheduler: str, see: HostView) -> Refusal | None:
-    if not see(Program("btrfs")):
+def _unable(spec: Spec, scheduler: str, host: HostView) -> Refusal | None:
+    if not host(Program("btrfs")):
         return Refusal("the program btrfs is missing", "install btrfs-progs", "V301")
-    if scheduler not in see(Schedulers()):
+    if scheduler not in host(Schedulers()):
         return Refusal(
             f"there is no {'/etc/cron.d' if scheduler == 'cron' else 'systemd'} on this host",
             "install cron" if scheduler == "cron" else "write `scheduler: cron`",
@@ -149,16 +149,16 @@ def _unable(spec: Spec, scheduler: str, see: HostView) -> Refusal | None:
             'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
             "V303",
         )
-    if scheduler == "systemd" and (error := see(CalendarRuns(spec.schedule.on_calendar)).error):
+    if scheduler == "systemd" and (error := host(CalendarRuns(spec.schedule.on_calendar)).error):
         return Refusal(
             f"{spec.at}: systemd refuses the schedule: {error}", "see systemd.time(7)", "V304"
         )
     return None
 
 
-def _doubled(where: Location, see: HostView) -> Refusal | None:
+def _doubled(where: Location, host: HostView) -> Refusal | None:
     """Refuse a second schedule for what another job defragments: two help nobody."""
-    found = other_jobs.same(where.path, see)
+    found = other_jobs.same(where.path, host)
     if not found:
         return None
     first, *more = found
@@ -171,14 +171,14 @@ def _doubled(where: Location, see: HostView) -> Refusal | None:
     )
 
 
-def _moves(unsafe: Refusal, spec: Spec, stem: str, scheduler: str, see: HostView) -> Refusal:
+def _moves(unsafe: Refusal, spec: Spec, stem: str, scheduler: str, host: HostView) -> Refusal:
     """Refuse a schedule on a filesystem that is not whole; say what one that is there would do."""
-    if _work(spec, see).prints:
+    if _work(spec, host).prints:
         return unsafe  # vmtune refuses to defragment there
     if scheduler == "cron":
-        is_on, stop = see(TextFile(paths(stem)["cron"])) is not None, f"rm {paths(stem)['cron']}"
+        is_on, stop = host(TextFile(paths(stem)["cron"])) is not None, f"rm {paths(stem)['cron']}"
     else:
-        is_on, stop = see(Timer(f"{stem}.timer")) != OFF, f"systemctl stop {stem}.timer"
+        is_on, stop = host(Timer(f"{stem}.timer")) != OFF, f"systemctl stop {stem}.timer"
     if not is_on:
         return unsafe
     return Refusal(
@@ -188,26 +188,26 @@ def _moves(unsafe: Refusal, spec: Spec, stem: str, scheduler: str, see: HostView
     )
 
 
-def _work(spec: Spec, see: HostView) -> defrag_job.Work:
+def _work(spec: Spec, host: HostView) -> defrag_job.Work:
     """What a run does, and how it leaves what snapshots and clones share."""
-    btrfs = see(Program("btrfs"))
+    btrfs = host(Program("btrfs"))
     if "snapshots" in spec.allow:
         return defrag_job.copying(btrfs)
-    vmtune = see(OwnCommand())
+    vmtune = host(OwnCommand())
     return defrag_job.own(vmtune) if vmtune else defrag_job.guarded(btrfs)
 
 
-def _sharing(spec: Spec, where: Location, see: HostView) -> Iterator[Note]:
+def _sharing(spec: Spec, where: Location, host: HostView) -> Iterator[Note]:
     """Say what a run leaves as of now; ``holds`` drops that where the plan ends the sharing."""
-    found = see.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
+    found = host.maybe(SharedBelow(where.path)) if where.kind == "directory" else None
     if not found or not found.shared or "snapshots" in spec.allow:
         return
     left = (
         "a run leaves the files that have them, and says so"
-        if _work(spec, see).prints
+        if _work(spec, host).prints
         else "while that is so, a run is skipped, and says so"
     )
-    where_to = "the journal" if _scheduler(spec, see) == "systemd" else "the log"
+    where_to = "the journal" if _scheduler(spec, host) == "systemd" else "the log"
     yield Note(
         f"{binary(found.shared)} are shared with snapshots or clones: {left} in {where_to}; "
         "`allow: [snapshots]` has them copied",
@@ -224,33 +224,35 @@ def paths(stem: str) -> dict[str, str]:
     }
 
 
-def _foreign(stem: str, see: HostView) -> Refusal | None:
-    ours = see(OwnFiles())
+def _foreign(stem: str, host: HostView) -> Refusal | None:
+    ours = host(OwnFiles())
     for path in paths(stem).values():
-        if path not in ours and see(TextFile(path)) is not None:
+        if path not in ours and host(TextFile(path)) is not None:
             return Refusal(f"{path} is there, and vmtune did not make it", "move it away", "V307")
     return None
 
 
-def _goals(spec: Spec, where: Location, stem: str, scheduler: str, see: HostView) -> Iterator[Said]:
-    file, work = paths(stem), _work(spec, see)
+def _goals(
+    spec: Spec, where: Location, stem: str, scheduler: str, host: HostView
+) -> Iterator[Said]:
+    file, work = paths(stem), _work(spec, host)
     if scheduler == "cron":
-        runs = see(CronRuns(spec.schedule.cron))
+        runs = host(CronRuns(spec.schedule.cron))
         yield Summary(f"next run {runs}, by cron" if runs else "by cron")
         text = defrag_job.cron(spec.schedule, where.path, work)
         yield Desired(TextFile(file["cron"]), text, part=_part(spec))
         yield from _without_timer(stem)
-        if not see(CronDaemon()):
+        if not host(CronDaemon()):
             yield Note("no cron daemon is running: nothing will happen until one is", "V310")
         return
-    runs = see(CalendarRuns(spec.schedule.on_calendar)).next
+    runs = host(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
     part = _part(spec)
     yield Desired(UnitFile(file["service"]), defrag_job.service(where.path, work), part=part)
     yield Desired(UnitFile(file["timer"]), defrag_job.timer(spec.schedule, where.path), part=part)
     yield Desired(Timer(f"{stem}.timer"), want=ON)
     yield Desired(TextFile(file["cron"]), None)
-    if any(see(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
+    if any(host(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
 
 
@@ -259,9 +261,9 @@ def _part(spec: Spec) -> dict[str, str]:
     return {"is": "; ".join(spec.schedule.on_calendar)}
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The files of both schedulers, and the timer."""
-    stem = defrag_job.stem(see(Locate(spec.path)).path)
+    stem = defrag_job.stem(host(Locate(spec.path)).path)
     yield TextFile(paths(stem)["cron"])
     yield from (goal.place for goal in _without_timer(stem))
 
@@ -272,21 +274,21 @@ def _without_timer(stem: str) -> Iterator[Desired[Any]]:
     yield Desired(UnitFile(paths(stem)["service"]), None)
 
 
-def _advice(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
+def _advice(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
     if where.path != spec.path:
         yield Note(f"is {where.path}")
-    if hidden := see(HiddenCrontabs()):
+    if hidden := host(HiddenCrontabs()):
         yield Note(f"{hidden}: a line written by hand would not be seen")
-    for job in other_jobs.vague(see):
+    for job in other_jobs.vague(host):
         text = "defragments as well, and what that is only its shell can tell"
         yield Note(f"{job.name} {text}: {job.schedule} {job.command}", "V320")
-    tree = see.maybe(TreeOf(where.path))
+    tree = host.maybe(TreeOf(where.path))
     for name in tree.subvolumes if tree else ():
         yield Note(f"{name}: a subvolume of its own, which a run does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
-        ends = "is skipped" if _work(spec, see).btrfs else "fails"
+        ends = "is skipped" if _work(spec, host).btrfs else "fails"
         yield Note(f"is not there yet: until it is, a run {ends}")
-    yield from worth(where, spec.nocow, see)
+    yield from worth(where, spec.nocow, host)
 
 
 def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
@@ -298,29 +300,31 @@ def holds(spec: Spec, note: Note | Refusal, outlook: Outlook) -> bool:
     return advice_holds(spec.path, note, outlook)
 
 
-def leftovers(specs: Sequence[Spec], see: HostView) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
+def leftovers(
+    specs: Sequence[Spec], host: HostView
+) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
     """Schedules that vmtune made for paths no longer declared."""
-    if not see(OwnFiles()):
+    if not host(OwnFiles()):
         return
-    kept = {defrag_job.stem(see(Locate(spec.path)).path) for spec in specs}
-    for stem in dict.fromkeys(defrag_job.stem_of(path) for path in see(OwnFiles())):
+    kept = {defrag_job.stem(host(Locate(spec.path)).path) for spec in specs}
+    for stem in dict.fromkeys(defrag_job.stem_of(path) for path in host(OwnFiles())):
         if stem and stem not in kept:
             gone: Desired[Any] = Desired(TextFile(paths(stem)["cron"]), None)
-            yield _path_of(stem, see), [*_without_timer(stem), gone]
+            yield _path_of(stem, host), [*_without_timer(stem), gone]
 
 
-def _path_of(stem: str, see: HostView) -> str:
+def _path_of(stem: str, host: HostView) -> str:
     """The directory that a schedule was made for, as its files say; else their name."""
-    made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
-    texts = (see((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
+    made = [path for path in host(OwnFiles()) if defrag_job.stem_of(path) == stem]
+    texts = (host((TextFile if "/cron.d/" in path else UnitFile)(path)) for path in made)
     return next((path for text in texts if text and (path := defrag_job.path_of(text))), stem)
 
 
-def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
+def units(specs: Sequence[Spec], host: HostView) -> Iterator[str]:
     """Those of what is declared, and of what was made before."""
-    where = (see.maybe(Locate(spec.path)) for spec in specs)
+    where = (host.maybe(Locate(spec.path)) for spec in specs)
     declared = {defrag_job.stem(found.path) for found in where if found}
-    made = {defrag_job.stem_of(path) for path in see.maybe(OwnFiles()) or ()}
+    made = {defrag_job.stem_of(path) for path in host.maybe(OwnFiles()) or ()}
     for stem in (declared | made) - {""}:
         yield from (f"{stem}.service", f"{stem}.timer")
 
@@ -346,25 +350,25 @@ def conflicts(entry: Node) -> Iterator[ConfigError]:
         )
 
 
-def schedules(items: Sequence[Item], see: HostView) -> Iterator[ScheduleRuns]:
+def schedules(items: Sequence[Item], host: HostView) -> Iterator[ScheduleRuns]:
     """Tell what the scheduler of each entry knows of its runs."""
     for item in items:
         try:
-            stem = defrag_job.stem(see(Locate(item.path)).path)
-            made = [path for path in see(OwnFiles()) if defrag_job.stem_of(path) == stem]
+            stem = defrag_job.stem(host(Locate(item.path)).path)
+            made = [path for path in host(OwnFiles()) if defrag_job.stem_of(path) == stem]
             by_cron = any("/cron.d/" in path for path in made)
             scheduler = "cron" if by_cron else "systemd" if made else ""
-            yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, see))
+            yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, host))
         except NotVisible as hidden:
             yield ScheduleRuns(item.name, "", ServiceRun(), hidden.why)
 
 
-def _run(item: Item, stem: str, scheduler: str, see: HostView) -> ServiceRun:
+def _run(item: Item, stem: str, scheduler: str, host: HostView) -> ServiceRun:
     if scheduler == "cron":
         schedule = calendar.parse(item.data["schedule"])
-        return ServiceRun(next=see(CronRuns(schedule.cron)) if schedule.cron else "")
-    if scheduler == "systemd" and "systemd" in see(Schedulers()):
-        return see(ServiceRunOf(stem))
+        return ServiceRun(next=host(CronRuns(schedule.cron)) if schedule.cron else "")
+    if scheduler == "systemd" and "systemd" in host(Schedulers()):
+        return host(ServiceRunOf(stem))
     return ServiceRun()
 
 
@@ -401,10 +405,10 @@ _WILL_BE_IDLE = Note(
 )
 
 
-def worth(where: Location, nocow: bool, see: HostView) -> Iterator[Note]:
+def worth(where: Location, nocow: bool, host: HostView) -> Iterator[Note]:
     """``nocow``: the same path is declared so. ``holds`` says which of the notes stay."""
-    tree = see.maybe(TreeOf(where.path))
-    sharing = see.maybe(SharedBelow(where.path)) if tree and tree.files else None
+    tree = host.maybe(TreeOf(where.path))
+    sharing = host.maybe(SharedBelow(where.path)) if tree and tree.files else None
     shared = bool(sharing and (sharing.shared or sharing.unseen))
     if tree and not tree.files and nocow:
         yield _EMPTY
@@ -414,7 +418,7 @@ def worth(where: Location, nocow: bool, see: HostView) -> Iterator[Note]:
         return
     if nocow and sharing and not shared:
         yield _WILL_BE_IDLE
-    if token := compression.live(where.path, see):
+    if token := compression.live(where.path, host):
         yield Note(f"mounted with {token}: what a run rewrites, it compresses", "V312")
 
 

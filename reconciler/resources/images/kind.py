@@ -86,27 +86,27 @@ def parse(item: Item, items: Items) -> Spec | None:
     return Spec(item.name, item.path, aim, existing, tuple(below))
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """None left that are not as declared, where that is to be; else what there is."""
-    where = see(Locate(spec.path))
+    where = host(Locate(spec.path))
     if where.kind != "directory":
         return
-    tree = see(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
+    tree = host(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
-    host = see(FilesystemOf(where.path))
-    unsafe = limits.refusal(host.condition, host.profiles)
+    filesystem = host(FilesystemOf(where.path))
+    unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
     if tree.strays:
         yield Desired(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
     if spec.existing == "rewrite" and lot.count and unsafe:
         yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
     elif spec.existing == "rewrite":
-        yield from _rewrite(spec, where.path, tree, lot, host)
+        yield from _rewrite(spec, where.path, tree, lot, filesystem)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
         yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
     elif lot.count:
-        yield from _report(spec, lot, host)
+        yield from _report(spec, lot, filesystem)
     elif tree.strays:
         yield Summary("what a run that was killed left over")
 
@@ -125,7 +125,7 @@ def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
             yield Finding(Op.BLOCKED, subject, text, _COMPARE, "V710")
 
 
-def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
+def _report(spec: Spec, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
     """One row for each of the largest, one for all the rest; the last one says what to do."""
     needed = room(lot, ()).free
     it = "it" if lot.count == 1 else "them"
@@ -133,9 +133,9 @@ def _report(spec: Spec, lot: Lot, host: Filesystem) -> Iterator[Said]:
     hint = (
         f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
         f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, "
-        f"{limits.have(host)}); `existing: keep` accepts {it}"
+        f"{limits.have(filesystem)}); `existing: keep` accepts {it}"
     )
-    if unsafe := limits.refusal(host.condition, host.profiles):
+    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
         hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"
     rest = lot.count - len(lot.largest)
     for number, file in enumerate(lot.largest, 1):
@@ -161,14 +161,14 @@ def _sizes(spec: Spec, file: CowFile) -> str:
     return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
 
 
-def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, host: Filesystem) -> Iterator[Said]:
+def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
     if lot.count and tree.unlooked:
         text = f"what is in use cannot be told: {tree.unlooked[0]}"
         yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
         return
-    left, free = [*_hindered(tree, lot)], limits.free(host)
+    left, free = [*_hindered(tree, lot)], limits.free(filesystem)
     large = too_large(lot, [file for file, _ in left], free)
-    left += [(file, _no_room(file, host)) for file in large]
+    left += [(file, _no_room(file, filesystem)) for file in large]
     spared = tuple(sorted({file.path for file, _ in left}))
     needed = room(lot, [file for file, _ in left])
     todo = lot.count - len(spared)
@@ -177,26 +177,28 @@ def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, host: Filesystem) -> I
         or len(spared) > MOST
         or (todo and needed.free > free)
     ):
-        yield _blocked(spec.name, _none_of_them(lot, needed, host))
+        yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
     yield Desired(Images(path, spec.aim, spec.apart, spared), NONE_LEFT)
     yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
     if todo:
         yield from _todo(tree, lot, spared)
-        yield from _price(tree, lot, needed, host)
+        yield from _price(tree, lot, needed, filesystem)
     if lot.count and tree.special:
         yield Note(_special(tree), "V712")
     yield from _spared(spec, left)
 
 
-def _none_of_them(lot: Lot, needed: Room, host: Filesystem) -> _Why:
+def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
     """Too much stands in the way to leave just that out."""
-    if needed.free > limits.free(host):
+    if needed.free > limits.free(filesystem):
         kept = f", of which {binary(needed.kept)} stay in use" if needed.kept else ""
         return _Why(
             f"{binary(needed.free)} must be free for {counted(lot.count, 'file')}{kept}; "
-            f"{limits.have(host)}",
-            limits.remedy(host, "make room: snapshots and clones keep the data that they share"),
+            f"{limits.have(filesystem)}",
+            limits.remedy(
+                filesystem, "make room: snapshots and clones keep the data that they share"
+            ),
             "V706",
         )
     return _Why(
@@ -251,10 +253,10 @@ def _special(tree: Tree) -> str:
     return f"left alone, being no regular file: {', '.join(tree.special)}{more}"
 
 
-def _price(tree: Tree, lot: Lot, needed: Room, host: Filesystem) -> Iterator[Note]:
-    yield Note(f"up to {binary(needed.free)} must be free meanwhile, {limits.have(host)}")
-    yield from limits.notes(host)
-    yield from limits.errors(host.condition)
+def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterator[Note]:
+    yield Note(f"up to {binary(needed.free)} must be free meanwhile, {limits.have(filesystem)}")
+    yield from limits.notes(filesystem)
+    yield from limits.errors(filesystem.condition)
     if needed.kept:
         text = f"up to {binary(needed.kept)} more stay in use afterwards:"
         shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
@@ -329,19 +331,19 @@ def _protected(file: CowFile) -> _Why:
     )
 
 
-def _no_room(file: CowFile, host: Filesystem) -> _Why:
+def _no_room(file: CowFile, filesystem: Filesystem) -> _Why:
     alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
     needed = room(alone, ()).free
     return _Why(
-        f"{binary(needed)} must be free, {limits.have(host)}",
-        limits.remedy(host, "make room, or move it to another disk"),
+        f"{binary(needed)} must be free, {limits.have(filesystem)}",
+        limits.remedy(filesystem, "make room, or move it to another disk"),
         "V706",
     )
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The images of the directory, whichever of them are left out."""
-    yield Images(see(Locate(spec.path)).path, spec.aim, spec.apart)
+    yield Images(host(Locate(spec.path)).path, spec.aim, spec.apart)
 
 
 KIND = Kind(

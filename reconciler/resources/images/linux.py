@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import NameList, Tree
 
 
-def _mounted(see: HostView) -> frozenset[str]:
-    return frozenset(mount.target for mount in see(Mounts()))
+def _mounted(host: HostView) -> frozenset[str]:
+    return frozenset(mount.target for mount in host(Mounts()))
 
 
-def _tree(query: TreeOf, see: HostView) -> Tree:
+def _tree(query: TreeOf, host: HostView) -> Tree:
     """As close as is asked for: where everything is nocow there is nothing to look closer at."""
     if not query.close:
-        known = see.known(TreeOf(query.path, query.apart, close=True))
-        return known or scan.scan_outline(query.path, _mounted(see), query.apart)
-    found = see(TreeOf(query.path, query.apart))
+        known = host.known(TreeOf(query.path, query.apart, close=True))
+        return known or scan.scan_outline(query.path, _mounted(host), query.apart)
+    found = host(TreeOf(query.path, query.apart))
     if not found.cow.count and not found.plain.count:
         return found
     # What was held for as long as a look waits is not waited for once more.
     patient = not found.busy
-    uses = lambda: see(Uses())  # noqa: E731
-    return scan.scan(query.path, _mounted(see), query.apart, uses, patient=patient)
+    uses = lambda: host(Uses())  # noqa: E731
+    return scan.scan(query.path, _mounted(host), query.apart, uses, patient=patient)
 
 
-def _images(query: Images, see: HostView) -> NameList:
+def _images(query: Images, host: HostView) -> NameList:
     from reconciler.resources.images import worklist  # noqa: PLC0415 - it loads what makes threads
 
-    return worklist.images_left(query, see)
+    return worklist.images_left(query, host)
 
 
 def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> None:
@@ -47,7 +47,7 @@ def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> No
 
 READS: Reads = {
     Images: _images,
-    Strays: lambda q, see: see(TreeOf(q.path, q.apart)).strays,
+    Strays: lambda q, host: host(TreeOf(q.path, q.apart)).strays,
     TreeOf: _tree,
 }
 

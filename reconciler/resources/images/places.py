@@ -119,9 +119,9 @@ class Images(Place[NameList]):
         del want
         return Note("images stay as they were rewritten")
 
-    def staying(self, now: NameList, see: HostView) -> Note | None:
+    def staying(self, now: NameList, host: HostView) -> Note | None:
         del now
-        is_gone = see.maybe(Directory(self.path)) is None
+        is_gone = host.maybe(Directory(self.path)) is None
         return None if is_gone else Note("images that were rewritten are left as they are")
 
     def written_paths(self, have: NameList, want: NameList) -> Iterator[str]:
@@ -131,11 +131,11 @@ class Images(Place[NameList]):
     def makes_images_nocow(self, path: str) -> bool:
         return self.path == path and self.aim == NOCOW and not self.spared
 
-    def ends_sharing(self, below: str, see: HostView) -> int:
+    def ends_sharing(self, below: str, host: HostView) -> int:
         """A rewritten image is a new file: who keeps the old data shares it with nobody there."""
-        tree = see.maybe(TreeOf(self.path, self.apart, close=True))
-        host = see.known(FilesystemOf(self.path))
-        is_fixed = see.maybe(Fixed(self.path)) or (host and host.read_only)
+        tree = host.maybe(TreeOf(self.path, self.apart, close=True))
+        filesystem = host.known(FilesystemOf(self.path))
+        is_fixed = host.maybe(Fixed(self.path)) or (filesystem and filesystem.read_only)
         if tree is None or is_fixed:
             return 0
         lot = tree.cow if self.aim == NOCOW else tree.compressed
@@ -154,8 +154,8 @@ class Images(Place[NameList]):
         """Some of them rewritten, others not yet."""
         return want.count <= now.count <= have.count
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
-        return (*directory_thing(self, self.path, see), self.aim)
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return (*directory_thing(self, self.path, host), self.aim)
 
     def stays(self, original: NameList) -> bool:
         """Written in place is written in place."""

@@ -299,9 +299,9 @@ class Todo:
         return differs(entry.fd, entry.status, self._place.aim)
 
 
-def images_left(place: Images, see: HostView) -> NameList:
+def images_left(place: Images, host: HostView) -> NameList:
     """From the walk that a plan makes anyway."""
-    tree = see(facts.TreeOf(place.path, place.apart, close=True))
+    tree = host(facts.TreeOf(place.path, place.apart, close=True))
     lot = tree.cow if place.aim == NOCOW else tree.compressed
     spared = set(place.spared)
     count = lot.count - (_still(place, spared) if spared else 0)

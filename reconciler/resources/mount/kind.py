@@ -119,21 +119,21 @@ def recall(
     return replace(spec, before=restore.former(written, spec.target, _declared(spec), kept))
 
 
-def located(spec: Spec, see: HostView) -> Spec:
+def located(spec: Spec, host: HostView) -> Spec:
     """Name the mount point as its line does: a link may lead there."""
-    targets = {line.target for line in see.maybe(FstabLines()) or ()}
-    where = see.maybe(Locate(spec.target))
+    targets = {line.target for line in host.maybe(FstabLines()) or ()}
+    where = host.maybe(Locate(spec.target))
     if spec.target in targets or not where or where.path not in targets:
         return spec
     return replace(spec, target=where.path)
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The line, and each declared option on every mount point of the filesystem."""
     yield FstabOptions(spec.target, 0)
-    mounts = see(Mounts())
-    mount = mountinfo.at(mounts, see(Locate(spec.target)).path)
-    elsewhere = () if mount else _elsewhere(spec, see)
+    mounts = host(Mounts())
+    mount = mountinfo.at(mounts, host(Locate(spec.target)).path)
+    elsewhere = () if mount else _elsewhere(spec, host)
     for setting in spec.settings:
         for each in elsewhere if not setting.option.per_mount else ():
             yield LiveOption(each.target, setting.option.name)
@@ -142,14 +142,14 @@ def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
                 yield LiveOption(each.target, setting.option.name)
 
 
-def _elsewhere(spec: Spec, see: HostView) -> tuple[Mount, ...]:
+def _elsewhere(spec: Spec, host: HostView) -> tuple[Mount, ...]:
     """The mounts of the filesystem of a line whose own mount point has no mount."""
-    lines = [line for line in see.maybe(FstabLines()) or () if line.target == spec.target]
+    lines = [line for line in host.maybe(FstabLines()) or () if line.target == spec.target]
     if len(lines) != 1 or lines[0].problem or fstab_line.binds(lines[0]):
         return ()
     is_btrfs = lines[0].fstype in {"btrfs", "auto"}
-    uuid = see.maybe(SourceUuid(lines[0].source)) if is_btrfs else ""
-    return mount_layouts.mounted(uuid, see) if uuid else ()
+    uuid = host.maybe(SourceUuid(lines[0].source)) if is_btrfs else ""
+    return mount_layouts.mounted(uuid, host) if uuid else ()
 
 
 def _part(spec: Spec) -> dict[str, str]:
@@ -166,9 +166,9 @@ def _declared(spec: Spec) -> frozenset[options.Option]:
     return frozenset(setting.option for setting in spec.settings)
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The fstab line's options, then the live ones; all other options stay."""
-    here = _described(spec, see)
+    here = _described(spec, host)
     if not isinstance(here, _Here):
         yield here
         return
@@ -177,51 +177,51 @@ def want(spec: Spec, see: HostView) -> Iterator[Said]:
     wanted = restored
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
-    for word in _line(spec, here, restored, wanted, see):
+    for word in _line(spec, here, restored, wanted, host):
         yield word
         if isinstance(word, Refusal):
             return
-    yield from _live(spec, here, wanted, see)
-    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, see)
+    yield from _live(spec, here, wanted, host)
+    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, host)
     yield from _priced(spec)
-    if "systemd" in see(Schedulers()) and see(NeedsReload(unit.mount_unit(here.place))):
+    if "systemd" in host(Schedulers()) and host(NeedsReload(unit.mount_unit(here.place))):
         yield Reload()
 
 
-def _described(spec: Spec, see: HostView) -> _Here | Said:
+def _described(spec: Spec, host: HostView) -> _Here | Said:
     """The line and its mount, or why nothing is changed."""
-    place = see(Locate(spec.target)).path
-    mounts = see(Mounts())
+    place = host(Locate(spec.target)).path
+    mounts = host(Mounts())
     mount = mountinfo.at(mounts, place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
-    mine = [line for line in see(FstabLines()) if line.target == spec.target]
-    if moot := _moot(spec, mount, mine, see):
+    mine = [line for line in host(FstabLines()) if line.target == spec.target]
+    if moot := _moot(spec, mount, mine, host):
         return moot
-    if refusal := fstab_line.not_editable(spec.target, place, mine, see, _part(spec).values()):
+    if refusal := fstab_line.not_editable(spec.target, place, mine, host, _part(spec).values()):
         return refusal
-    here = _here(mine[0], place, mount, see)
+    here = _here(mine[0], place, mount, host)
     return (
-        _cannot_mount(here, see)
-        or fstab_line.not_of_the_line(mine[0], mount, here.uuid, see)
+        _cannot_mount(here, host)
+        or fstab_line.not_of_the_line(mine[0], mount, here.uuid, host)
         or here
     )
 
 
-def _line(spec: Spec, here: _Here, restored: str, wanted: str, see: HostView) -> Iterator[Said]:
+def _line(spec: Spec, here: _Here, restored: str, wanted: str, host: HostView) -> Iterator[Said]:
     """What the line should hold, or why it cannot; ``restored`` is it without what is declared."""
     place = FstabOptions(spec.target, here.line.number)
-    yield from _mounts_another(here, see)
-    if refusal := _data_mode(spec, here, restored, wanted, see):
+    yield from _mounts_another(here, host)
+    if refusal := _data_mode(spec, here, restored, wanted, host):
         yield refusal
     if wanted == (here.line.options or "defaults"):
         yield Desired(place, here.line.options, part=_part(spec))
         return
-    if obstacle := see(FstabObstacle()):
+    if obstacle := host(FstabObstacle()):
         yield mount_layouts.fixed(obstacle, spec.target, wanted)
-    if refusal := _kernel(spec, here, see):
+    if refusal := _kernel(spec, here, host):
         yield refusal
-    yield from _asked(spec, here, see)
+    yield from _asked(spec, here, host)
     why = WHY if restored != here.line.options else ""
     yield Desired(place, wanted, why, part=_part(spec))
 
@@ -238,12 +238,12 @@ def _priced(spec: Spec) -> Iterator[Note]:
             yield Note(text, "V225")
 
 
-def _cannot_mount(here: _Here, see: HostView) -> Refusal | None:
+def _cannot_mount(here: _Here, host: HostView) -> Refusal | None:
     """Why no mount by the line works; what cannot be seen is said later."""
     if {"btrfs", "auto"}.isdisjoint(here.line.fstype.split(",")):
         return None
     try:
-        found = _subvolume_of(here, see)
+        found = _subvolume_of(here, host)
     except NotVisible:
         return None
     if isinstance(found, mountable.Named):
@@ -252,45 +252,45 @@ def _cannot_mount(here: _Here, see: HostView) -> Refusal | None:
     return Refusal(text, found.remedy, "V222")
 
 
-def _subvolume_of(here: _Here, see: HostView) -> mountable.Named | mountable.Fault:
-    uuid = see(SourceUuid(here.line.source)) or here.uuid
-    return mountable.of_line(here.line, mountable.mounts_of(uuid, see), see)
+def _subvolume_of(here: _Here, host: HostView) -> mountable.Named | mountable.Fault:
+    uuid = host(SourceUuid(here.line.source)) or here.uuid
+    return mountable.of_line(here.line, mountable.mounts_of(uuid, host), host)
 
 
-def _mounts_another(here: _Here, see: HostView) -> Iterator[Said]:
+def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
     """Whether the line would mount the subvolume that is there."""
     try:
-        found = _subvolume_of(here, see)
+        found = _subvolume_of(here, host)
     except NotVisible as hidden:
         if here.mount:
             yield Note(f"whether line {here.line.number} can mount is not known: {hidden.why}")
         return
-    there = mountable.mounted_by(here.line, see) if here.mount else None
+    there = mountable.mounted_by(here.line, host) if here.mount else None
     if isinstance(found, mountable.Named) and there and there.identifier != found.identifier:
         yield fstab_line.another(there.words, here.line, here.line.target, f"mounts {found.words}")
 
 
-def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], see: HostView) -> Said | None:
+def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], host: HostView) -> Said | None:
     """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
-    if word := mount_layouts.image(spec.target, mount, spec.settings, see):
+    if word := mount_layouts.image(spec.target, mount, spec.settings, host):
         return word
     not_btrfs = fstab_line.not_btrfs(mount, lines)
     return NotApplicable(not_btrfs) if not_btrfs else None
 
 
-def _here(line: Line, place: str, mount: Mount | None, see: HostView) -> _Here:
-    mounts = see(Mounts())
-    uuid = see(FilesystemOf(mount.target)).uuid if mount else see(SourceUuid(line.source))
+def _here(line: Line, place: str, mount: Mount | None, host: HostView) -> _Here:
+    mounts = host(Mounts())
+    uuid = host(FilesystemOf(mount.target)).uuid if mount else host(SourceUuid(line.source))
     same = tuple(m for m in mounts if mount and m.device == mount.device)
     if mount is None and uuid:
-        same = mount_layouts.mounted(uuid, see)
+        same = mount_layouts.mounted(uuid, host)
     lines = tuple(
         other
-        for other in see(FstabLines())
+        for other in host(FstabLines())
         if other.fstype in {"btrfs", "auto"}
         and (
             other.source == line.source
-            or (uuid and see(SourceUuid(other.source)).lower() == uuid.lower())
+            or (uuid and host(SourceUuid(other.source)).lower() == uuid.lower())
         )
     )
     return _Here(place, line, mount, same, lines, uuid)
@@ -302,10 +302,10 @@ def _tokens(spec: Spec) -> tuple[str, ...]:
     return options.for_filesystem(tokens)
 
 
-def _kernel(spec: Spec, here: _Here, see: HostView) -> Refusal | None:
+def _kernel(spec: Spec, here: _Here, host: HostView) -> Refusal | None:
     """Never a line that the running kernel has not been seen to accept."""
     tokens = _tokens(spec)
-    verdict = see.maybe(KernelTakes(tokens)) if tokens else None
+    verdict = host.maybe(KernelTakes(tokens)) if tokens else None
     if verdict is None or verdict.takes:
         return None
     if verdict.takes is False:
@@ -320,7 +320,7 @@ def _kernel(spec: Spec, here: _Here, see: HostView) -> Refusal | None:
     )
 
 
-def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, see: HostView) -> Refusal | None:
+def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, host: HostView) -> Refusal | None:
     """Compression is never declared at the price of nodatacow or nodatasum, nor the other way.
 
     ``line`` are the options without what is declared, ``wanted`` with it.
@@ -332,7 +332,7 @@ def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, see: HostView) -
     live = datamode.of_live(next((mount.super_options for mount in here.mounts), ""))
     flags = ""
     if spec.target == "/" and (is_on or options.value(line, datamode.FAMILY)):
-        flags = datamode.rootflags(see.maybe(KernelCommandLine()) or "")
+        flags = datamode.rootflags(host.maybe(KernelCommandLine()) or "")
     first = datamode.of_line(flags)
     before, after = datamode.of_line(line, first), datamode.of_line(wanted, first)
     if is_on and (plain := live.plain or before.plain or after.plain):
@@ -371,11 +371,11 @@ def _sources(here: _Here, flags: str) -> list[str]:
     return found + ["rootflags= on the kernel's command line"] * in_flags
 
 
-def _asked(spec: Spec, here: _Here, see: HostView) -> Iterator[Said]:
+def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
     tokens = _tokens(spec)
     if not tokens:
         return
-    verdict = see.maybe(KernelTakes(tokens))
+    verdict = host.maybe(KernelTakes(tokens))
     if verdict is None:
         yield Note(
             "whether the kernel takes it could not be asked here; apply asks before it writes"
@@ -431,7 +431,7 @@ def _shown(here: _Here, setting: options.Setting) -> str:
     return mount_layouts.as_shown(mount, setting) if mount else setting.shown
 
 
-def _live(spec: Spec, here: _Here, wanted: str, see: HostView) -> Iterator[Said]:
+def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said]:
     if not here.mounts:
         yield Summary("not mounted: takes effect when it is")
         return
@@ -443,23 +443,23 @@ def _live(spec: Spec, here: _Here, wanted: str, see: HostView) -> Iterator[Said]
         if not setting.shown and not setting.option.off and _shown(here, setting):
             yield waits(setting.option.name)
             continue
-        place = LiveOption(_target(here, setting, see), setting.option.name)
+        place = LiveOption(_target(here, setting, host), setting.option.name)
         yield Desired(place, setting.shown, "live remount, no reboot")
         if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
             yield Note("what is compressed already stays compressed until it is rewritten")
-    yield from restore.live(spec.before, wanted, _reachable(here, see), see)
+    yield from restore.live(spec.before, wanted, _reachable(here, host), host)
 
 
-def _target(here: _Here, setting: options.Setting, see: HostView) -> str:
+def _target(here: _Here, setting: options.Setting, host: HostView) -> str:
     """One name per filesystem, so that two declarations for one setting are seen to conflict."""
     if setting.option.per_mount:
         return here.place
-    return next(iter(_reachable(here, see)), here.place)
+    return next(iter(_reachable(here, host)), here.place)
 
 
-def _reachable(here: _Here, see: HostView) -> list[str]:
+def _reachable(here: _Here, host: HostView) -> list[str]:
     """Mount points of the filesystem that no later mount hides."""
-    mounts = see(Mounts())
+    mounts = host(Mounts())
     return [m.target for m in here.mounts if mountinfo.at(mounts, m.target) == m]
 
 
@@ -475,9 +475,9 @@ def _scope(spec: Spec, here: _Here) -> str:
     return f"{also}: one compression setting for all" if one else also
 
 
-def units(specs: Sequence[Spec], see: HostView) -> Iterator[str]:
+def units(specs: Sequence[Spec], host: HostView) -> Iterator[str]:
     """The mount units, which systemd makes of fstab's lines."""
-    where = (see.maybe(Locate(spec.target)) for spec in specs)
+    where = (host.maybe(Locate(spec.target)) for spec in specs)
     return (unit.mount_unit(found.path) for found in where if found)
 
 

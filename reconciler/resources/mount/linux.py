@@ -366,10 +366,10 @@ def _complaint(token: str) -> str | None:
 READS: Reads = {
     FstabFaults: lambda _, __: tuple(FstabFault(*each) for each in faults()),
     FstabLines: lambda _, __: lines(),
-    FstabObstacle: lambda _, see: obstacle(see(Mounts())),
-    FstabOptions: lambda q, see: options_of(q, see(FstabLines())),
+    FstabObstacle: lambda _, host: obstacle(host(Mounts())),
+    FstabOptions: lambda q, host: options_of(q, host(FstabLines())),
     KernelTakes: lambda q, _: kernel_takes(q.options),
-    LiveOption: lambda q, see: live(q, see(Mounts())),
+    LiveOption: lambda q, host: live(q, host(Mounts())),
 }
 
 WRITES: Writes = {

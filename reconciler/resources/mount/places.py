@@ -50,17 +50,17 @@ class LiveOption(Place[str]):
         del original
         return self.name in options.RESTORED
 
-    def kept_off(self, want: str, see: HostView) -> Note | None:
+    def kept_off(self, want: str, host: HostView) -> Note | None:
         """Compression is not put back where it would end nodatacow or nodatasum."""
         if self.name != "compress" or not want:
             return None
-        mounts = see(Mounts())
+        mounts = host(Mounts())
         mount = mountinfo.at(mounts, self.target)
         plain = datamode.of_live(mount.super_options).plain if mount else ""
         text = f"{want} is not put back live: {self.target} is mounted {plain}, which it would end"
         return Note(text) if plain else None
 
-    def restores_also(self, swap: Swap, swaps: Sequence[Swap], see: HostView) -> Iterator[Swap]:
+    def restores_also(self, swap: Swap, swaps: Sequence[Swap], host: HostView) -> Iterator[Swap]:
         """Yield what brings nodatacow or nodatasum back, where vmtune's compression ended it live.
 
         Older versions of vmtune recorded only the compress option. Known is what the line says
@@ -69,12 +69,12 @@ class LiveOption(Place[str]):
         """
         if self.name != "compress" or swap.want:
             return
-        if ended := self.ended(_line_of(self, swap.owner, swaps, see), see):
+        if ended := self.ended(_line_of(self, swap.owner, swaps, host), host):
             yield Swap(ended, "", ended.name, ENDED, swap.owner)
 
-    def ended(self, line_options: str, see: HostView) -> LiveOption | None:
+    def ended(self, line_options: str, host: HostView) -> LiveOption | None:
         """Return the option that a line has and its mounted filesystem has lost to compression."""
-        mounts = see(Mounts())
+        mounts = host(Mounts())
         mount = mountinfo.at(mounts, self.target)
         if mount is None or not options.well_formed(line_options):
             return None
@@ -82,8 +82,8 @@ class LiveOption(Place[str]):
         is_lost = said and not datamode.of_live(mount.super_options).plain
         return LiveOption(self.target, said) if is_lost else None
 
-    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
-        del see
+    def rests_on(self, host: HostView) -> Iterator[tuple[str, str]]:
+        del host
         yield "filesystem at", self.target
 
     def compress_option(self, targets: Collection[str], want: str) -> str | None:
@@ -100,15 +100,15 @@ class LiveOption(Place[str]):
     def words(self, value: str) -> str:
         return value or f"no {self.name}"
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
+    def thing(self, host: HostView) -> tuple[object, ...]:
         """A setting of the filesystem is one, by whichever of its mount points it is named."""
-        mounts = see(Mounts())
-        mount = mountinfo.at(mounts, see(Locate(self.target)).path)
+        mounts = host(Mounts())
+        mount = mountinfo.at(mounts, host(Locate(self.target)).path)
         if mount is None:
             return ("LiveOption", self.name, self.target)
         if options.option(self.name).per_mount:
             return ("LiveOption", self.name, str(mount.mount_id))
-        return ("LiveOption", self.name, see(FilesystemOf(mount.target)).uuid)
+        return ("LiveOption", self.name, host(FilesystemOf(mount.target)).uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,8 @@ class FstabOptions(Place[str | None]):
     def changed_parts(self, was: LastApplied) -> frozenset[str]:
         return frozenset(option.name for option in lines.changed(was))
 
-    def as_called_now(self, see: HostView) -> FstabOptions:
-        found = see.maybe(FstabLines()) or ()
+    def as_called_now(self, host: HostView) -> FstabOptions:
+        found = host.maybe(FstabLines()) or ()
         numbers = [line.number for line in found if line.target == self.target]
         return replace(self, line=numbers[0]) if len(numbers) == 1 else self
 
@@ -159,17 +159,17 @@ class FstabOptions(Place[str | None]):
         if "compress" in str(want) and "compress" not in str(have):
             yield "taking compress= out of the line does not switch compression on or off by itself"
 
-    def obstacle(self, see: HostView) -> Refusal | None:
+    def obstacle(self, host: HostView) -> Refusal | None:
         """Return why /etc/fstab cannot be replaced by a new file."""
         try:
-            why = see(FstabObstacle())
+            why = host(FstabObstacle())
         except NotVisible as hidden:
             why = hidden.why
         return mount_layouts.fixed(why) if why else None
 
-    def rests_on(self, see: HostView) -> Iterator[tuple[str, str]]:
+    def rests_on(self, host: HostView) -> Iterator[tuple[str, str]]:
         yield "line of fstab for", self.target
-        for line in see(FstabLines()):
+        for line in host(FstabLines()):
             if line.target == self.target:
                 yield "filesystem of", line.source
 
@@ -181,9 +181,9 @@ class FstabOptions(Place[str | None]):
         return value or "defaults"
 
 
-def _line_of(place: LiveOption, owner: str, swaps: Sequence[Swap], see: HostView) -> str:
+def _line_of(place: LiveOption, owner: str, swaps: Sequence[Swap], host: HostView) -> str:
     """Return the options that the entry's line will have; "" where it has none."""
     target = owner.partition(" ")[2] or place.target
-    now = {line.target: line.options for line in see.maybe(FstabLines()) or ()}
+    now = {line.target: line.options for line in host.maybe(FstabLines()) or ()}
     new = {s.place.target: s.want for s in swaps if isinstance(s.place, FstabOptions)}
     return str({**now, **new}.get(target) or "")

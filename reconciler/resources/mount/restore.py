@@ -48,20 +48,20 @@ def former(
 
 
 def live(
-    of: Former, line_options: str, mounted: Collection[str], see: HostView
+    of: Former, line_options: str, mounted: Collection[str], host: HostView
 ) -> Iterator[Desired[str] | Note]:
     """Yield the live options as they were, on the mount points of the entry's filesystem.
 
     ``line_options`` are those that its line will have.
     """
     for place, was in of.live:
-        if place.target not in mounted or see(place) not in was.values:
+        if place.target not in mounted or host(place) not in was.values:
             continue
-        if note := place.lasting(was.original) or place.kept_off(was.original, see):
+        if note := place.lasting(was.original) or place.kept_off(was.original, host):
             yield note
-        elif see(place) != was.original:
+        elif host(place) != was.original:
             # Weak: another entry may declare it for the same filesystem.
             yield Desired(place, was.original, WHY, weak=True)
-            ended = place.ended(line_options, see)
+            ended = place.ended(line_options, host)
             if ended and place.name == "compress" and not was.original:
                 yield Desired(ended, ended.name, ENDED, weak=True)

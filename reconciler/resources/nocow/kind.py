@@ -68,46 +68,46 @@ def parse(item: Item, items: Items) -> Spec | None:
     )
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The directory, made where missing, with +C; and what already lies below it."""
     ground = locate.ground(
         spec.path,
-        see,
+        host,
         ", which does not copy on write by itself",
         ": chattr +C passes through to it, and vmtune leaves that to you",
     )
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
+    where, filesystem = ground
     if (
         refusal := _standing_in_the_way(where)
-        or _zoned(spec, host)
-        or _unsafe(spec, where.path, host, see)
+        or _zoned(spec, filesystem)
+        or _unsafe(spec, where.path, filesystem, host)
     ):
         yield refusal
         return
-    have = see(Directory(where.path))
+    have = host(Directory(where.path))
     if where.path != spec.path:
         yield Note(f"is {where.path}")
-    if note := booted.note(where.path, see):
+    if note := booted.note(where.path, host):
         yield note
-    if refusal := _risk(spec, where.path, host, see):
+    if refusal := _risk(spec, where.path, filesystem, host):
         yield refusal
         return
     if not have or have.nocow != spec.wanted:
-        yield from _prices(spec, where.path, host, see)
+        yield from _prices(spec, where.path, filesystem, host)
     elif (
-        spec.wanted and "snapshots" not in spec.allow and _snapshots(spec, where.path, see) is None
+        spec.wanted and "snapshots" not in spec.allow and _snapshots(spec, where.path, host) is None
     ):
         yield Note("only root can see whether there are snapshots of its subvolume", "V103")
     if not spec.subvolume:
-        yield from directory_place.on_the_way(where, see, spec.above)
+        yield from directory_place.on_the_way(where, host, spec.above)
     yield from _directory(spec, where, have)
     if spec.wanted:
-        yield from _contents(spec, see, Below(where.path, spec.apart))
+        yield from _contents(spec, host, Below(where.path, spec.apart))
     else:
-        yield from _left_below(spec, where, see)
+        yield from _left_below(spec, where, host)
 
 
 def _standing_in_the_way(where: Location) -> Refusal | None:
@@ -122,30 +122,30 @@ def _standing_in_the_way(where: Location) -> Refusal | None:
     return None
 
 
-def _zoned(spec: Spec, host: Filesystem) -> Refusal | None:
-    if not (spec.wanted and host.zoned):
+def _zoned(spec: Spec, filesystem: Filesystem) -> Refusal | None:
+    if not (spec.wanted and filesystem.zoned):
         return None
     hint = "leave `nocow: true` out here, or keep the images on another filesystem"
     return Refusal(limits.ZONED, hint, "V117")
 
 
-def _unsafe(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+def _unsafe(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refusal | None:
     """Say why nothing may be nocow on a filesystem that is not whole; no `allow` accepts that.
 
     To take nocow off is refused only where the kernel would write nothing.
     """
-    refusal = limits.refusal(host.condition, host.profiles)
+    refusal = limits.refusal(filesystem.condition, filesystem.profiles)
     if not refusal or spec.wanted:
         return refusal
-    have = see(Directory(path))
-    return refusal if host.condition.failed and (not have or have.nocow) else None
+    have = host(Directory(path))
+    return refusal if filesystem.condition.failed and (not have or have.nocow) else None
 
 
-def _risk(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | None:
+def _risk(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refusal | None:
     """Find a risk that is not allowed by name: one that came after the attribute counts as well."""
     if not spec.wanted:
         return None
-    redundant = _redundant(host)
+    redundant = _redundant(filesystem)
     if redundant and "raid" not in spec.allow:
         return Refusal(
             f"data is kept as {redundant}: without checksums a bad copy is read as "
@@ -153,7 +153,7 @@ def _risk(spec: Spec, path: str, host: Filesystem, see: HostView) -> Refusal | N
             "to accept that, write `allow: [raid]`",
             "V102",
         )
-    taken = _snapshots(spec, path, see)
+    taken = _snapshots(spec, path, host)
     if taken and "snapshots" not in spec.allow:
         return Refusal(
             f"{', '.join(taken)}: after each one every block is copied once more, so images "
@@ -170,31 +170,31 @@ def _kept_out(spec: Spec) -> str:
     return "`subvolume: true` keeps images out of them; `allow: [snapshots]` accepts it"
 
 
-def _snapshots(spec: Spec, path: str, see: HostView) -> tuple[str, ...] | None:
+def _snapshots(spec: Spec, path: str, host: HostView) -> tuple[str, ...] | None:
     """Of the subvolume that it is in, or will be; None where that cannot be seen."""
-    if spec.subvolume and becomes(path, see):
+    if spec.subvolume and becomes(path, host):
         return ()
-    return see.maybe(SnapshotsOf(path))
+    return host.maybe(SnapshotsOf(path))
 
 
-def _prices(spec: Spec, path: str, host: Filesystem, see: HostView) -> Iterator[Said]:
+def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Iterator[Said]:
     if not spec.wanted:
         return
-    if not host.profiles:
+    if not filesystem.profiles:
         yield Note("the data profile could not be seen; DUP and RAID would heal no errors", "V102")
-    if _redundant(host):
+    if _redundant(filesystem):
         yield Note("allowed: raid. Errors on one of the copies will not be healed", "V102")
-    taken = _snapshots(spec, path, see)
+    taken = _snapshots(spec, path, host)
     if taken:
         yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
     if taken is None:
         text = "only root can see whether there are snapshots of its subvolume"
         yield Note(f"{text}; `apply` looks before it changes anything")
-    yield from limits.errors(host.condition)
+    yield from limits.errors(filesystem.condition)
 
 
-def _redundant(host: Filesystem) -> str:
-    return "/".join(sorted(limits.REDUNDANT.intersection(host.profiles)))
+def _redundant(filesystem: Filesystem) -> str:
+    return "/".join(sorted(limits.REDUNDANT.intersection(filesystem.profiles)))
 
 
 def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Said]:
@@ -219,8 +219,8 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Sai
         yield Summary("new files will be copy-on-write; those there now stay nocow")
 
 
-def _left_below(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
-    tree = see.maybe(TreeOf(where.path, spec.apart))
+def _left_below(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
+    tree = host.maybe(TreeOf(where.path, spec.apart))
     if tree and (count := tree.nocow_directories):
         below = counted(count, "directory", "directories")
         yield Note(
@@ -229,8 +229,8 @@ def _left_below(spec: Spec, where: Location, see: HostView) -> Iterator[Said]:
         )
 
 
-def _contents(spec: Spec, see: HostView, below: Below) -> Iterator[Said]:
-    tree = see(TreeOf(below.path, below.apart))
+def _contents(spec: Spec, host: HostView, below: Below) -> Iterator[Said]:
+    tree = host(TreeOf(below.path, below.apart))
     yield Desired(below, NONE_LEFT)
     if not tree.plain.is_whole:
         text = f"only the first {len(tree.plain.named):,} of what is below are named"
@@ -241,7 +241,7 @@ def _contents(spec: Spec, see: HostView, below: Below) -> Iterator[Said]:
         yield Note(f"{name}: {text}; {hint}", "V106")
     for name in tree.mounts:
         yield Note(f"{name}: another mount, not looked into")
-    yield from locate.stubs_below(below.path, tree.stubs, see)
+    yield from locate.stubs_below(below.path, tree.stubs, host)
     held = limits.leased_findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
         subject = f"{spec.name}/{name}".rstrip("/")
@@ -251,9 +251,9 @@ def _contents(spec: Spec, see: HostView, below: Below) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The directory, and what lies below it."""
-    path = see(Locate(spec.path)).path
+    path = host(Locate(spec.path)).path
     yield Directory(path)
     yield Below(path, spec.apart)
 

@@ -61,7 +61,7 @@ def _copy_on_write(fd: int) -> None:
             inode.set_flags(fd, inode.flags(fd) & ~inode.NOCOW)
 
 
-READS: Reads = {Below: lambda q, see: see(TreeOf(q.path, q.apart)).plain}
+READS: Reads = {Below: lambda q, host: host(TreeOf(q.path, q.apart)).plain}
 
 WRITES: Writes = {
     Below: lambda place, _, want, __: put_nocow(place, want),

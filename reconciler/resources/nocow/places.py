@@ -44,9 +44,9 @@ class Below(Place[NameList]):
             return None
         return Note(f"{want.count:,} directories and empty files below stay nocow")
 
-    def staying(self, now: NameList, see: HostView) -> Note | None:
+    def staying(self, now: NameList, host: HostView) -> Note | None:
         del now
-        is_gone = see.maybe(Directory(self.path)) is None
+        is_gone = host.maybe(Directory(self.path)) is None
         return None if is_gone else Note("what was made nocow below it is left as it is")
 
     def not_undone(self, have: NameList, want: NameList) -> Iterator[str]:
@@ -74,8 +74,8 @@ class Below(Place[NameList]):
         """Some of them set, others not yet."""
         return want.is_left_of(now) and now.is_left_of(have)
 
-    def thing(self, see: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, see)
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
     def covers(self, other: Place[Any]) -> bool:
         """All that lies below the directory is to be nocow, but what is declared apart."""

@@ -98,39 +98,39 @@ def _rewrites(data: Mapping[str, Any]) -> bool:
     )
 
 
-def want(spec: Spec, see: HostView) -> Iterator[Said]:
+def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The path as a subvolume, made where missing, turned where it is a directory."""
-    ground = locate.ground(spec.path, see, ", which has no subvolumes")
+    ground = locate.ground(spec.path, host, ", which has no subvolumes")
     if not isinstance(ground, tuple):
         yield ground
         return
-    where, host = ground
+    where, filesystem = ground
     place = Subvolume(
         where.path,
         directory_place.mode(directory_place.MODE, where),
         **directory_place.owner(where),
     )
-    have = see(place)
+    have = host(place)
     if not spec.wanted:
         yield from _not_asked_for(have)
         return
-    if have != SUBVOLUME and (refusal := _refused(spec, where, host, have, see)):
+    if have != SUBVOLUME and (refusal := _refused(spec, where, filesystem, have, host)):
         yield refusal
         return
-    if have == DIRECTORY and (hidden := see(ContentsOf(where.path)).unseen):
+    if have == DIRECTORY and (hidden := host(ContentsOf(where.path)).unseen):
         yield Finding(Op.UNKNOWN, "", f"{_named(hidden)}: not readable")
         return
     if where.path != spec.path:
         yield Note(f"is {where.path}")
-    yield from directory_place.on_the_way(where, see, spec.above)
+    yield from directory_place.on_the_way(where, host, spec.above)
     yield Desired(place, SUBVOLUME)
-    yield from _told(where, have, see)
+    yield from _told(where, have, host)
     if have == MISSING:
-        yield from _not_inherited(spec, where, see)
+        yield from _not_inherited(spec, where, host)
     if have in {MISSING, DIRECTORY}:
         yield Note(_LEFT_BEHIND, "V621")
         yield Note(_NOT_BACKED_UP, "V623")
-        yield from _limits(host)
+        yield from _limits(filesystem)
 
 
 def _not_asked_for(have: str) -> Iterator[Said]:
@@ -139,7 +139,7 @@ def _not_asked_for(have: str) -> Iterator[Said]:
         yield Note("is a subvolume; vmtune turns none back into a directory", "V603")
 
 
-def _told(where: Location, have: str, see: HostView) -> Iterator[Said]:
+def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
     if have == SUBVOLUME:
         yield Summary("in no snapshot of what is around it")
     elif have == UNFINISHED:
@@ -147,14 +147,14 @@ def _told(where: Location, have: str, see: HostView) -> Iterator[Said]:
     else:
         yield Summary("will be in no snapshot of what is around it")
     if have == DIRECTORY:
-        taken = see.maybe(SnapshotsOf(where.path))
+        taken = host.maybe(SnapshotsOf(where.path))
         if taken:
             yield Note(
                 f"{', '.join(taken)}: they keep what is in it now, and what they share with an "
                 "image is copied once more when it is written to",
                 "V604",
             )
-        inside = see(ContentsOf(where.path))
+        inside = host(ContentsOf(where.path))
         if inside.entries:
             yield Note("no data is copied; nothing may use the files meanwhile")
         if not inside.all_seen:
@@ -174,16 +174,16 @@ _NOT_BACKED_UP = (
 )
 
 
-def _not_inherited(spec: Spec, where: Location, see: HostView) -> Iterator[Note]:
+def _not_inherited(spec: Spec, where: Location, host: HostView) -> Iterator[Note]:
     """What a directory made there would inherit, and a new subvolume does not."""
     top = where.missing[0].rpartition("/")[0] or "/"
     above = {each.path for each in spec.above if each.subvolume}
-    if not above.intersection(where.missing) and see.maybe(DefaultAcl(top)):
+    if not above.intersection(where.missing) and host.maybe(DefaultAcl(top)):
         text = f"{top} has a default ACL; a new subvolume does not inherit that"
         yield Note(f"{text}: set it again with `setfacl -d`", "V624")
     if spec.decides:
         return
-    around = directory_place.inherited(where, see, spec.above)[""]
+    around = directory_place.inherited(where, host, spec.above)[""]
     if around is None:
         text = "whether the directory around it is nocow, or has compression, is not readable"
         yield Note(f"{text}; a new subvolume inherits neither", "V624")
@@ -207,9 +207,9 @@ def _declarable(compression: str) -> str:
     return {"c": "zlib", "m": "none"}.get(compression, compression)
 
 
-def _limits(host: Filesystem) -> Iterator[Note]:
+def _limits(filesystem: Filesystem) -> Iterator[Note]:
     """Quotas of the subvolume around it, which a new one is outside of."""
-    quota = host.quota
+    quota = filesystem.quota
     if quota.simple:  # a new subvolume gets the parent qgroups of the one around it
         limits = [limit for limit in quota.limits if limit.qgroup.startswith("0/")]
     else:
@@ -221,7 +221,7 @@ def _limits(host: Filesystem) -> Iterator[Note]:
 
 
 def _refused(
-    spec: Spec, where: Location, host: Filesystem, have: str, see: HostView
+    spec: Spec, where: Location, filesystem: Filesystem, have: str, host: HostView
 ) -> Refusal | None:
     if where.kind not in {"directory", "missing"}:
         return Refusal(f"{where.path} is {where.kind}", "declare a directory")
@@ -229,19 +229,19 @@ def _refused(
         return Refusal(
             f"{where.path} holds far more than images", "declare the directory of images", "V605"
         )
-    if unsafe := limits.refusal(host.condition, host.profiles):
+    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
         return unsafe
-    if host.read_only:
+    if filesystem.read_only:
         return Refusal(f"{where.path} is on a read-only mount or subvolume", "", "V606")
     if have in {MISSING, UNFINISHED}:
         return None
-    inside = see(ContentsOf(where.path))
+    inside = host(ContentsOf(where.path))
     return (
         _left(where, inside)
-        or _stub_inside(where, inside, see)
+        or _stub_inside(where, inside, host)
         or _fixed(inside)
         or _kept_from(inside)
-        or _short(inside, host)
+        or _short(inside, filesystem)
         or _in_use(inside)
         or _as_they_are(spec, inside)
     )
@@ -261,12 +261,12 @@ def _left(where: Location, inside: Contents) -> Refusal | None:
     )
 
 
-def _stub_inside(where: Location, inside: Contents, see: HostView) -> Refusal | None:
+def _stub_inside(where: Location, inside: Contents, host: HostView) -> Refusal | None:
     """Say of an empty stub in the directory where its subvolume is: a stub cannot come along."""
     if not inside.stubs:
         return None
     place = f"{where.path}/{inside.stubs[0]}"
-    return stub.refusal(place, see.maybe(StubOf(place)))
+    return stub.refusal(place, host.maybe(StubOf(place)))
 
 
 def _fixed(inside: Contents) -> Refusal | None:
@@ -312,13 +312,13 @@ def _kept_from(inside: Contents) -> Refusal | None:
     return None
 
 
-def _short(inside: Contents, host: Filesystem) -> Refusal | None:
+def _short(inside: Contents, filesystem: Filesystem) -> Refusal | None:
     needed = _AT_LEAST + inside.entries * _A_FILE
-    if host.free >= needed:
+    if filesystem.free >= needed:
         return None
     return Refusal(
-        f"{binary(host.free)} are free, and {counted(inside.entries, 'entry', 'entries')} need "
-        f"{binary(needed)} of metadata",
+        f"{binary(filesystem.free)} are free, and "
+        f"{counted(inside.entries, 'entry', 'entries')} need {binary(needed)} of metadata",
         "make room first",
         "V612",
     )
@@ -378,9 +378,9 @@ def _named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMED])}{more}"
 
 
-def places(spec: Spec, see: HostView) -> Iterator[Place[Any]]:
+def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     """The path itself."""
-    yield Subvolume(see(Locate(spec.path)).path, 0, 0, 0)
+    yield Subvolume(host(Locate(spec.path)).path, 0, 0, 0)
 
 
 KIND = Kind("subvolume", PATHS, parse, want, places=places, defaults={"subvolume": False})

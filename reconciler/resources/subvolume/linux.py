@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-def _contents(query: ContentsOf, see: HostView) -> Contents:
+def _contents(query: ContentsOf, host: HostView) -> Contents:
     from reconciler.resources.subvolume import inventory  # noqa: PLC0415 - few are looked through
 
-    mounts = see(Mounts())
-    return inventory.contents(query.path, mounts, see(Uses()))
+    mounts = host(Mounts())
+    return inventory.contents(query.path, mounts, host(Uses()))
 
 
 def _convert(place: Subvolume, have: str, want: str, reporter: Reporter) -> None:
