@@ -111,7 +111,7 @@ def test_a_code_has_a_case(kind):
 
 def test_a_code_of_doctor_has_a_case():
     """Every check shows in some case, not only by its good end."""
-    folder = ROOT / "tests" / "unit" / "advice" / "cases" / "doctor"
+    folder = ROOT / "tests" / "unit" / "discovery" / "cases" / "doctor"
     printed = "".join(path.read_text().partition("\ndoctor:")[2] for path in folder.glob("*.yaml"))
     bad = set(re.findall(r"^  +(?:warn|fail) .*?(V5[0-9]{2})", printed, re.MULTILINE | re.DOTALL))
     said = {code: {stem for stem, _ in places} for code, places in spoken_codes().items()}
@@ -157,6 +157,6 @@ def test_every_code_is_explained():
 
 def test_what_a_rewrite_says_is_tested():
     """Each reason for which an image is left, met on a real Btrfs."""
-    folder = ROOT / "tests" / "btrfs"
+    folder = ROOT / "tests" / "btrfs" / "images"
     tests = (*folder.glob("test_rewrite*.py"), *folder.glob("test_in_use*.py"))
     assert {code for path in tests for code in CODE.findall(path.read_text())} >= SAID_BY_A_REWRITE

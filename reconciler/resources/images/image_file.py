@@ -1,6 +1,6 @@
 """Which files an image is made of, as its header says: qcow, qcow2, QED and VMDK.
 
-Those are the formats in which QEMU follows a name (tests/btrfs/test_image_formats.py
+Those are the formats in which QEMU follows a name (tests/btrfs/images/test_image_formats.py
 asks it). It refuses VDI and VHDX images that have a parent, and reads a VPC image
 without its own: for a virtual machine here, these are one file each.
 qemu-img(1) would say all that too, but opens whatever an image names, and the image

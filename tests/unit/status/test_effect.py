@@ -1,0 +1,70 @@
+"""What status says of the effect: cases as data, and what holds for all values."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.facts.host import Layout
+from reconciler.report import bar as bars
+from tests.unit.status.cases_lib import CASES, load, printed
+
+PARTS = st.lists(
+    st.tuples(st.sampled_from(["nocow", "cow", "shared", "hole"]), st.integers(1, 1 << 50)),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda part: part[0],
+)
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_printed(file):
+    case = load(file)
+    assert {columns: printed(case, columns) for columns in case["text"]} == case["text"]
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("columns", ["40", "60", "70", "80", "100", "200"])
+def test_it_fits(file, columns):
+    assert all(len(line) <= int(columns) for line in printed(load(file), columns).splitlines())
+
+
+def test_a_legend_of_everything_fits_and_is_whole():
+    images = [
+        Layout("/a", 9, nocow=True, fragments=1, data=4, compressed=1, shared=2),
+        Layout("/b", 9, fragments=1, data=9),
+        Layout("/c", 9),
+    ]
+    for width in (40, 60, 80):
+        lines = list(bars.legend(images, bars.PLAIN, width))
+        assert all(len(line) <= width for line in lines)
+        assert all(word in " ".join(lines) for word in bars.WORDS.values())
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_a_c_locale_gets_ascii(file):
+    assert printed(load(file), "80 ascii").isascii()
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(PARTS, st.integers(4, 300))
+def test_a_bar_is_as_wide_as_asked_and_shows_every_part(parts, width):
+    cells = list(bars.cells(parts, width))
+    assert [name for name, _ in cells] == [name for name, _ in parts]
+    assert sum(count for _, count in cells) == width
+    assert all(count >= 1 for _, count in cells)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(PARTS, st.integers(40, 300))
+def test_a_bar_is_in_proportion(parts, width):
+    total = sum(size for _, size in parts)
+    for (_, size), (_, count) in zip(parts, bars.cells(parts, width), strict=True):
+        assert abs(count - width * size / total) <= len(parts)
+
+
+def test_parts_are_the_whole_size():
+    image = Layout("/x", 100, nocow=False, fragments=9, data=80, compressed=30, shared=20, both=10)
+    assert image.parts == (("cow", 40), ("compressed", 20), ("shared", 20), ("hole", 20))
+    assert sum(size for _, size in image.parts) == image.size
