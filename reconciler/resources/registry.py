@@ -48,3 +48,10 @@ def linux_of_each_kind() -> Iterator[Any]:
     for name in _NAMES:
         if find_spec(f"{__package__}.{name}.linux"):
             yield import_module(f"{__package__}.{name}.linux")
+
+
+def codes_of_each_kind() -> Iterator[str]:
+    """Yield what the codes of each kind mean: a paragraph each."""
+    for name in _NAMES:
+        if find_spec(f"{__package__}.{name}.codes"):
+            yield import_module(f"{__package__}.{name}.codes").TEXT

@@ -2,7 +2,7 @@
 
 Nothing runs in it but mount(8) and vmtune, in a chroot. The mounts are made as a boot makes them,
 with the options of its fstab and kernel command line at that moment, so the kernel itself says what
-the order of mounts ends in. A layout is a file of ``tests/btrfs/layouts``:
+the order of mounts ends in. A layout is a file of ``tests/btrfs/mount/layouts``:
 
 says, source       what it shows, and where the layout is from
 subvolumes         made in this order, from the top level

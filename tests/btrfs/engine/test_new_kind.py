@@ -81,6 +81,15 @@ KIND = Kind(
     schedules=schedules,
 )
 '''
+CODES = '''"""What the codes of scrub mean."""
+
+TEXT = """\\
+V901 A scrub needs cron.
+
+V902 A scrub reads
+all data.
+"""
+'''
 KEYS = {
     "description": "File systems whose checksums are read regularly.",
     "type": "array",
@@ -106,6 +115,7 @@ def copy():
     folder.mkdir()
     (folder / "__init__.py").write_text('"""Scrubbing."""\n')
     (folder / "kind.py").write_text(KIND)
+    (folder / "codes.py").write_text(CODES)
     registry = folder.parent / "registry.py"
     registry.write_text(registry.read_text().replace('"defrag",\n', '"defrag",\n    "scrub",\n'))
     schema = top / "schemas" / "vmtune.schema.json"
@@ -142,7 +152,8 @@ def test_a_kind_is_one_folder_and_one_name(host: World, copy: Path):
     assert "Nothing to do" in vmtune(copy, host, "plan")
     status = json.loads(vmtune(copy, host, "status", "--json").splitlines()[-1])
     assert [row["scheduler"] for row in status["effect"]["schedules"]] == ["cron"]
-    assert "scrub" in vmtune(copy, host, "explain", "scrub").lower()
+    assert "regularly" in vmtune(copy, host, "explain", "scrub")
+    assert "A scrub reads all data." in vmtune(copy, host, "explain", "V902")
 
     vmtune(copy, host, "revert", "--yes")
     assert not made.exists()

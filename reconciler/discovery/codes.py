@@ -1,0 +1,109 @@
+"""What the codes of ``vmtune doctor`` mean: a paragraph each, which ``vmtune explain`` prints."""
+
+from __future__ import annotations
+
+TEXT = """\
+V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be asked whether it takes
+a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
+an option on the live mount before it writes it to /etc/fstab.
+
+V502 btrfs(8), from the package btrfs-progs, defragments. All else vmtune asks of the kernel itself.
+
+V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
+Where findmnt is missing, or is ended by a signal (that of util-linux 2.41.5 is, by a line that is
+no entry), nothing is verified: `apply` says so, and exits with 6.
+
+V504 Something has to run what is scheduled: systemd, or a cron daemon.
+
+V505 libvirt 6.6 and later makes the directory of a pool nocow when it builds the pool (virsh
+pool-build), unless the pool says <features><cow state='yes'/></features>. With state='no' it fails
+where that cannot be had. A pool that was only started was never built.
+
+V506 Nocow files have no checksums. Where the filesystem keeps two or more copies of data, nothing
+tells the good one, and scrub repairs nothing. `allow: [raid]` says that this is accepted.
+
+V507 While a snapshot shares a block, the first write to it is copied to a new place. Images in a
+subvolume that is snapshotted fragment as if they were copy-on-write. A subvolume of their own is in
+no snapshot of the one around it.
+
+V508 Room that statvfs(3) reports as free. When a write of a guest finds none, QEMU pauses it; nocow
+files that no snapshot shares are rewritten in place and need none.
+
+V509 A line of /etc/fstab that mount(8) and systemd would not read alike, a second line for a mount
+point, or what findmnt --verify calls an error.
+
+V510 A Btrfs filesystem has one compression setting. Whichever option is written on this line, the
+next boot ends in the same setting, so the line may be cleaned up: see V207 for who decides. A line
+whose option takes part in the decision is not named here, though it may look superfluous.
+
+V511 A mount unit, or a drop-in that sets Options=, takes the place of the line's options: systemd
+never reads those in /etc/fstab.
+
+V512 compress-force compresses every file that is not nocow, also those in a directory with
+`compression: none`.
+
+V513 autodefrag queues every file that small random writes go to, for the whole filesystem. On
+large images it writes more than it saves.
+
+V514 Only what is created in a nocow directory becomes nocow. A file that was there before, was
+moved in from the same subvolume, or came back by btrfs receive is copy-on-write and stays so until
+its data is written anew. `vmtune plan` names each.
+
+V515 The running kernel refuses an option of a line in /etc/fstab. On the line of / the machine then
+boots to a read-only root, on another one the mount fails.
+
+V516 A device of the filesystem is missing, it is mounted degraded, a device is being replaced, or
+the kernel made it read-only after an error. Nocow data has no checksums, so what is written to it
+in such a state may be read wrong later: see V111, V112 and V113.
+
+V517 The kernel has counted errors of a device since its counters were last reset. They may be old;
+`btrfs scrub start` tells whether anything is damaged now. Damage in nocow data it cannot see.
+
+V518 A limit of a qgroup leaves less room than the disk has. A guest whose write meets the limit
+(EDQUOT, "Disk quota exceeded") is paused or sees an error, as on a full disk.
+
+V519 At the declared path is an empty stub, as a rollback leaves it behind: see V114.
+
+V520 The filesystem is mounted nodatacow or nodatasum, by its line in /etc/fstab, by rootflags=, or
+by hand. Each file that is made on it has no checksums, and never gets them: not only images, and
+whatever is declared for a directory. On a profile with two copies nothing tells the good one.
+
+V521 The next mount by the line fails, or mounts another subvolume than the one that is there: see
+V222 and V208. On a line that the boot waits for a failure means the emergency shell.
+
+V522 With discard=sync freed blocks are discarded within each commit: see V224.
+
+V523 flushoncommit, or a longer commit=: see V225.
+
+V524 Of compress, nodatacow and nodatasum the later one holds. The one before it stands in the line
+for nothing.
+
+V525 The system was booted from a snapshot: see V230 and V208.
+
+V526 The mounted filesystem has another compression setting than the one it will have after the next
+boot, or it cannot be told which mount will be the first: see V207 for who decides.
+
+V527 /etc/fstab cannot be replaced by a new file, so each `mounts` entry that would change a line is
+refused: see V210.
+
+V530 Other jobs may defragment the same directory: a timer, a crontab, a file in /etc/cron.daily and
+its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside one (V305). One alone copies
+what snapshots and clones share at each run, unless it looks first; few do.
+
+V535 snapper or Timeshift looks after the subvolume around this one. A rollback puts a snapshot in
+its place. What is a subvolume inside is in no snapshot: it stays in the old one, and an empty stub
+takes its place (V114). So the machines do not start after a rollback, and who clears the old one
+away removes the images. A subvolume at the top level of the filesystem that /etc/fstab mounts at
+the path stays where it is.
+
+V536 Two entries of the configuration contradict each other, so no plan can be made of it: `vmtune
+plan` says the same. What else doctor looks at does not depend on it.
+
+V537 `vmtune plan` refuses the entry, for the reason that is given.
+
+V538 SELinux goes by labels. The policy has one for each path; a directory that was made in another
+way has the type of the directory around it, a new subvolume none (unlabeled_t), and what is made in
+it inherits that. A machine that SELinux confines may not use an image there. vmtune gives what it
+makes the label of the policy; `restorecon` gives it to what is there. A label that administrators
+may set by hand (customizable_types) is left alone.
+"""

@@ -1,0 +1,46 @@
+"""What the codes of defrag mean: a paragraph each, which ``vmtune explain`` prints."""
+
+from __future__ import annotations
+
+TEXT = """\
+V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
+
+V302 The scheduler that the entry names is not on this host.
+
+V303 systemd's calendar can say what five cron fields cannot.
+
+V304 systemd does not accept the schedule; systemd.time(7) has the notation.
+
+V305 Another job defragments the same directory already, or one that it lies in: a line of a
+crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of systemd, or the package
+btrfsmaintenance. Two schedules do the same work twice, and most of the others copy what snapshots
+share without a look. vmtune never changes what it did not make.
+
+V306 Snapshots or clones share data with files in the directory. Defragmenting would write a copy
+of what they share, so the disk could fill up. A scheduled run does not do that. Where root owns
+the installation of vmtune (a package, or a directory below /opt), the run is `vmtune defrag`: it
+leaves the files that share data and does the others. Elsewhere the run is btrfs-progs, and it is
+skipped while anything below the directory is shared. Either way the run says so in the journal or
+the log. `allow: [snapshots]` in the entry has everything defragmented, copies included.
+
+V307 A file that vmtune did not make has the name that it would use.
+
+V308 `btrfs filesystem defragment -r` does not enter subvolumes. Declare it as an entry of its
+own if it is to be defragmented.
+
+V309 A nocow file that no snapshot shares is rewritten in place and stays in one piece:
+defragmenting it finds nothing to do.
+
+V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
+
+V311 The path has bytes that neither a crontab nor a unit file can hold.
+
+V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
+whatever it rewrites, images that were written uncompressed among them: a piece is then 128 KiB at
+most. Nocow files are left as they are. `compression: none` for the directory keeps its files from
+it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
+filesystem.
+
+V320 Another job defragments something, and what that is only its shell can tell: it stands in a
+variable, or another program finds it. If it is a declared directory, the work is done twice.
+"""

@@ -1,0 +1,94 @@
+"""What the codes of mount mean: a paragraph each, which ``vmtune explain`` prints."""
+
+from __future__ import annotations
+
+TEXT = """\
+V201 There is no line for the mount point in /etc/fstab. vmtune changes a line that is there and
+does not invent one. The plan names the mount that the path is on, or the line that leads there by
+another name. Where no line mounts / at all, the initramfs does, with rootflags= of the kernel's
+command line, and its options are written there.
+
+V202 The mount point has several lines in /etc/fstab. systemd keeps the first, mount(8) uses
+them all: which one counts depends on who reads.
+
+V203 mount(8) and systemd would not read the line alike, or it is not what it looks like. Mend
+it first.
+
+V204 A mount unit or a drop-in of one takes the place of the line's options: systemd never reads
+those in /etc/fstab. A mount unit may also mount what no line names. Options are set in that file.
+The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
+
+V205 The running kernel refuses the option. On the line of / it would boot to a read-only root
+without a shell, on another one fail the mount.
+
+V206 The kernel could not be asked whether it takes the option, and / is not mounted here to try
+it on. `allow: [root-options]` accepts the risk.
+
+V207 A Btrfs filesystem has one compression setting, and the first mount of it decides. At boot that
+is the one of the initramfs (rootflags= on the kernel's command line), to which
+systemd-remount-fs.service(8) then applies the line of /, but not where / is an overlay that shows
+an image. While / stays read-only, the first line that is mounted writable puts its own algorithm in
+the place of the one before; where it names none, nothing is compressed. What is declared for
+another line is on until the next boot. The same is true of a line that is not mounted at boot
+(noauto, x-systemd.automount), of a mount unit, and of a subvolume that is mounted while another one
+is. The plan works out the order of mounts and says who decides, and where the option must be
+written.
+
+V208 What is mounted at the mount point is not what its line in /etc/fstab names: another
+filesystem, or another subvolume (subvol= in /proc/self/mountinfo). Changing both would change two
+different things. A system that was booted from a snapshot (grub-btrfs, snapper, Timeshift) is one
+case: its changes are left behind by the next ordinary boot. A directory of the subvolume that the
+line names (an ostree deployment, X-mount.subdir=) is no difference.
+
+V209 The line shows a directory a second time (bind). Options of the filesystem belong on the
+filesystem's own line.
+
+V210 /etc/fstab cannot be replaced here, so the live mount is not touched either: the next boot
+would undo it. NixOS makes the file from its configuration: there options are written as
+fileSystems."/".options, and the plan shows the line.
+
+V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
+changed now, and the next mount goes by it. All that can be done is done then, so `R` stands before
+such an entry until that mount, and sets no exit code.
+
+V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: off is what a
+filesystem is without the option. compress=no there makes sure that it stays so.
+
+V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
+for them. What it does is to end compression for everything else on the filesystem, in all its
+subvolumes. Leave it out, unless that is what you want.
+
+V220 compress, nodatacow and nodatasum are one family of options: the later one holds, on a line as
+well as in a remount. Compression ends nodatacow and nodatasum for the whole filesystem, and files
+made from then on are written in another way than the line asked for. So vmtune does not write
+compress= where one of the two is in force, live, in the line, or in rootflags=. Decide for one of
+them. compress=no ends neither.
+
+V221 A compress option that stands behind nodatacow or nodatasum in a line holds them down. To take
+it out, or to write compress=no in its place, would let them loose at the next mount.
+
+V222 The kernel refuses to mount what the line names: a subvolid= that is not that of the path in
+subvol= (after a rollback the path has a new subvolume, with a new id), a subvolume that is gone, a
+directory that is no subvolume, or an empty subvol=. What is mounted now was mounted by another
+line, by hand, or before the rollback. subvol= alone is enough: leave subvolid= out.
+
+V223 autodefrag queues every file that small random writes go to, for the whole filesystem: see
+V513.
+
+V224 With discard=sync freed blocks are discarded within each commit, which takes minutes on some
+disks. discard=async does it in the background, and is the kernel's default where a disk can.
+
+V225 flushoncommit makes each commit write all data that was changed before it. A longer commit=
+leaves more unsynced data to be lost in a crash of the host. Data that a guest has synced is safe
+with any of these options.
+
+V230 The system was booted from a snapshot in place of its own subvolume (grub-btrfs, snapper,
+Timeshift). A directory that is made nocow in it is so in the snapshot alone. The next ordinary boot
+mounts the system's own subvolume, where nothing of it is to be seen.
+
+V231 / is an overlay that shows an image (composefs, as on Fedora Atomic desktops and with bootc).
+The Btrfs that holds the image is mounted first, by the initramfs at /sysroot, with rootflags= of
+the kernel's command line. Its options are written there: `rpm-ostree kargs` changes it. The line of
+/ in /etc/fstab is applied to the overlay, if at all. A `mounts` entry for another mount point of
+that filesystem (/var, /home) changes the live filesystem until the next boot.
+"""
