@@ -121,7 +121,7 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
             return None if is_told else refusal
     if len(lines) != 1 or mount is None or mount.fstype != "btrfs":
         return None
-    if tokens is None and not booted.snapshot(mount, host):
+    if tokens is None and not (target == "/" and booted.in_place_of_the_system(host)[0]):
         return None  # check_fstab says which subvolume the line would mount
     filesystem = host.maybe(FilesystemOf(mount.target))
     return (

@@ -24,11 +24,10 @@ from reconciler.facts.host import (
     FstabLines,
     KernelTakes,
     Locate,
-    Mounts,
     Schedulers,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import datamode, mountinfo, options
+from reconciler.formats import datamode, options
 from reconciler.formats.sizes import binary, counted
 
 if TYPE_CHECKING:
@@ -192,12 +191,6 @@ def _count(lines: Sequence[Line], found: Sequence[Btrfs]) -> Row:
     return Row(Health.OK, "/etc/fstab", f"{count} for Btrfs{also}", "V509")
 
 
-def _is_snapshot(line: Line, host: HostView) -> bool:
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.at(mounts, line.target)
-    return bool(mount and booted.snapshot(mount, host))
-
-
 def _untried(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Row]:
     if away := _away(lines, found):
         text = f"{counted(away, 'line')} for Btrfs not tried: not mounted here"
@@ -230,8 +223,8 @@ def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> 
             yield Row(Health.FAIL, subject, text, "V521", named.remedy)
             continue
         there = mountable.mounted_by(line, host) if filesystem else None
-        if _is_snapshot(line, host):
-            continue  # check_boot says so
+        if line.target == "/" and booted.in_place_of_the_system(host)[0]:
+            continue  # check_boot says that a snapshot was booted
         if there and there.identifier != named.identifier:
             text = f"it mounts {named.words}, but {there.words} is mounted at {line.target}"
             remedy = "mount what the line says, or mend the line"

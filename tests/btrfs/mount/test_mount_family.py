@@ -31,7 +31,7 @@ from reconciler.resources.mount import kind as mount_kind
 mount_kind._data_mode = lambda *_: None
 """
 AS_BEFORE = f"""{UNPLANNED}{BLIND}
-mounts._hold_the_others = lambda *_: None
+mount_linux._hold_the_others = lambda *_: None
 """
 """A run as older versions did it: nothing of the family was looked at."""
 
@@ -201,7 +201,7 @@ def test_whatever_changes_beside_an_option_is_put_back(host: World, image: Image
     before = mountinfo(image.path)
     ran = host.prepared(
         f"""
-from reconciler.host.kernel import mountapi
+from reconciler.linux import mountapi
 honest = mountapi.reconfigure
 def more(target, *tokens):
     honest(target, *tokens)
