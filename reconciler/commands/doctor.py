@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load
-from reconciler.discovery import refusals, subjects
+from reconciler.discovery import doctor as health
+from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
 from reconciler.errors import ConfigErrors
 from reconciler.facts.advice import Health
@@ -61,8 +62,8 @@ def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -
     try:
         plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, host, history)
     except ConfigErrors as problems:
-        return (*rows, *refusals.contradictions(problems.problems))
-    return refusals.joined(rows, plan)
+        return (*rows, *health.contradictions(problems.problems))
+    return health.joined(rows, plan)
 
 
 def _code(rows: Sequence[Row]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, booted, compression, fstab_line, mount_layouts, nixos
+from reconciler.facts import boot_order, booted, compression, fstab_line, mount_layouts, no_line
 from reconciler.facts.advice import Health, Row
 from reconciler.facts.host import (
     FilesystemOf,
@@ -130,10 +130,9 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
 
 
 def _fixed(obstacle: str, target: str, line_options: str) -> Row:
-    if obstacle.endswith(nixos.MADE):
-        remedy = (
-            f"declare no mounts; write options there, as in `{nixos.option(target, line_options)}`"
-        )
+    if obstacle.endswith(no_line.MADE_BY_NIXOS):
+        written = no_line.nixos_option(target, line_options)
+        remedy = f"declare no mounts; write options there, as in `{written}`"
     else:
         remedy = "mend that, if vmtune is to change mount options"
     return Row(Health.WARN, "/etc/fstab", f"cannot be replaced: {obstacle}", "V527", remedy)

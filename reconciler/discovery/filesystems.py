@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
-from reconciler.facts import boot_order, booted, compression, limits, nixos, no_line
+from reconciler.facts import boot_order, booted, compression, limits, no_line
 from reconciler.facts.advice import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
@@ -160,9 +160,11 @@ def _line(of: Btrfs, layout: Layout) -> tuple[Line | None, tuple[Remark, ...]]:
 
 
 def _fixed(obstacle: str, line: Line) -> str:
-    if not obstacle.endswith(nixos.MADE):
+    if not obstacle.endswith(no_line.MADE_BY_NIXOS):
         return f"/etc/fstab cannot be replaced: {obstacle}"
-    return f"{obstacle}: write options there, as in {nixos.option(line.target, line.options)}"
+    return (
+        f"{obstacle}: write options there, as in {no_line.nixos_option(line.target, line.options)}"
+    )
 
 
 def _found(of: Btrfs, host: HostView) -> Iterator[str]:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import (
-    Place,
-    directory_thing,
-    is_at_or_below,
-    parent,
-    removal_turn,
-)
+from reconciler.engine.place import Place, directory_thing, is_at_or_below, parent, removal_turn
 from reconciler.facts.host import Locate
 from reconciler.formats import jsondata
 from reconciler.value import dataclass, replace

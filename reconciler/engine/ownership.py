@@ -11,7 +11,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import apart, obstacles, restore
+from reconciler.engine import held, obstacles, restore
 from reconciler.engine.claims import Claims, part_of
 from reconciler.engine.held import Held, is_covered, path_of
 from reconciler.engine.last_applied import merged
@@ -130,7 +130,7 @@ class Ownership:
                     lines[place] = records
                 else:
                     by_owner.setdefault(records[-1].owner, {})[place] = records
-        declared = apart.resolved(declared, self._host, self._others)
+        declared = held.without_apart(declared, self._host, self._others)
         declared = tuple(replace(d, spec=d.kind.located(d.spec, self._host)) for d in declared)
         return tuple(
             replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reconciler.facts.host import DirectoryId, Locate
-from reconciler.facts.host_view import Fact
+from reconciler.facts.host_view import Fact, HostView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Swap
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
-    from reconciler.facts.host_view import HostView
 
+
+if TYPE_CHECKING:
     Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
     Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], str | None]]
-
 
 V = TypeVar("V")
 

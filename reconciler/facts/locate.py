@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.facts import stub
 from reconciler.facts.diagnostics import NotApplicable, Note, Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, Locate, Mounts, StubOf
-from reconciler.formats import mountinfo
-from reconciler.formats import overlay as overlays
+from reconciler.formats import mountinfo, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +44,7 @@ def _upper(path: str, host: HostView) -> str:
     """The upper layer of the overlay that a path is on, where that is seen to be on Btrfs."""
     mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
-    for name in overlays.upper(mount.super_options) if mount else ():
+    for name in overlay.upper(mount.super_options) if mount else ():
         where = host.maybe(Locate(name)) if name.startswith("/") else None
         filesystem = host.maybe(FilesystemOf(name)) if where and where.kind == "directory" else None
         if filesystem and filesystem.type == "btrfs":

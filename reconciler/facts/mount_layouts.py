@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, compression, nixos, no_line
+from reconciler.facts import boot_order, compression, no_line
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import FilesystemOf, KernelCommandLine, Mounts
 from reconciler.formats import mountinfo, options
@@ -86,6 +86,6 @@ def image(
 
 def fixed(obstacle: str, target: str = "", wanted: str = "") -> Refusal:
     """Say why /etc/fstab cannot be replaced, and what to write where instead."""
-    if target and wanted and obstacle.endswith(nixos.MADE):
-        return Refusal(obstacle, nixos.remedy(target, wanted), "V210")
+    if target and wanted and obstacle.endswith(no_line.MADE_BY_NIXOS):
+        return Refusal(obstacle, no_line.nixos_remedy(target, wanted), "V210")
     return Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")

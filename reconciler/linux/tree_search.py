@@ -1,6 +1,7 @@
 """What only root can ask of a Btrfs: BTRFS_IOC_TREE_SEARCH_V2 (linux/btrfs_tree.h).
 
-Limits of qgroups (btrfs-quota(8)), and where the subvolume is that an empty stub stands for.
+Limits of qgroups (btrfs-quota(8)), where the subvolume is that an empty stub stands for, and the
+subvolumes by their paths from the top level.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import os
 import struct
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
 from reconciler.facts.limits import EXCLUSIVE, REFERENCED, Limit, Quota
+from reconciler.facts.mountable import DIRECTORY, LINK, MISSING, OTHER, SUBVOLUME, TOP, Entry
 from reconciler.facts.stub import Stub, refusal
 from reconciler.linux import btrfs, inode, syscalls
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 _MAGIC = 0x94
@@ -352,3 +355,85 @@ def _folder(fd: int, subvolume: int, directory: int) -> str:
         return ""
     buffer = bytearray(struct.pack("=2Q", subvolume, directory).ljust(4096, b"\0"))
     return os.fsdecode(bytes(syscalls.call(fd, _INO_LOOKUP, buffer)[16:]).split(b"\0", 1)[0])
+
+
+T = TypeVar("T")
+
+_TOPLEVEL_DIR_ITEM, _TOPLEVEL_ROOT_ITEM, _TOPLEVEL_ROOT_BACKREF = 84, 132, 144
+
+_DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
+
+_TREE_DIRECTORY = 6  # BTRFS_ROOT_TREE_DIR_OBJECTID
+
+
+def subvolume_named(on: str, path: str) -> Entry:
+    """Find what a path from the top level leads to, on the filesystem mounted at ``on``."""
+    return _asked(on, lambda fd: _walk(fd, [os.fsencode(n) for n in path.split("/") if n]))
+
+
+def subvolume_path(on: str, identifier: int) -> str:
+    """Return the path of a subvolume from the top level; "" where there is none of that id."""
+    if identifier == TOP:
+        return "/"
+    found = _asked(on, lambda fd: path_of(fd, identifier))
+    return f"/{found}" if found else ""
+
+
+def default_identifier(on: str) -> int:
+    """Return the id of the subvolume that is mounted where no option names one."""
+
+    def ask(fd: int) -> int:
+        found = _entries(fd, ROOT_TREE, _TREE_DIRECTORY)
+        return next((target for target, _, _, name in found if name == b"default"), TOP)
+
+    return _asked(on, ask)
+
+
+def _asked(on: str, ask: Callable[[int], T]) -> T:
+    with inode.opened(on) as fd:
+        try:
+            return ask(fd)
+        except PermissionError:
+            if os.geteuid():
+                raise NotVisible("only root can list subvolumes") from None
+            why = "the kernel lists subvolumes for no container (CAP_SYS_ADMIN of the host)"
+            raise NotVisible(why, for_all=True) from None
+
+
+def _walk(fd: int, names: list[bytes]) -> Entry:
+    tree, folder = TOP, btrfs.FIRST_INODE
+    kind = SUBVOLUME
+    for name in names:
+        if kind not in {SUBVOLUME, DIRECTORY}:
+            return Entry(0, LINK if kind == LINK else MISSING)
+        found = next((e for e in _entries(fd, tree, folder) if e[3] == name), None)
+        if found is None:
+            return Entry(0, MISSING)
+        target, key, file_type, _ = found
+        if key == _TOPLEVEL_ROOT_ITEM:
+            if not _is_in(fd, target, tree):
+                return Entry(0, OTHER)
+            tree, folder, kind = target, btrfs.FIRST_INODE, SUBVOLUME
+        else:
+            folder = target
+            kind = {_DIRECTORY_TYPE: DIRECTORY, _LINK_TYPE: LINK}.get(file_type, OTHER)
+    return Entry(tree if kind == SUBVOLUME else 0, kind)
+
+
+def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield the target, the type of its key, the type of file and the name of each entry."""
+    of_folder = items(fd, tree, (folder, folder), (_TOPLEVEL_DIR_ITEM, _TOPLEVEL_DIR_ITEM))
+    for _, _, kind, data in of_folder:
+        at = 0
+        while kind == _TOPLEVEL_DIR_ITEM and at < len(data):  # names of one hash lie in one item
+            target, key, _, _, more, length, file_type = _ENTRY.unpack_from(data, at)
+            at += _ENTRY.size
+            yield target, key, file_type, data[at : at + length]
+            at += length + more
+
+
+def _is_in(fd: int, identifier: int, parent: int) -> bool:
+    """Tell whether a subvolume is in ``parent``: a snapshot of that shows an empty stub instead."""
+    within = (identifier, identifier)
+    found = items(fd, ROOT_TREE, within, (_TOPLEVEL_ROOT_BACKREF, _TOPLEVEL_ROOT_BACKREF))
+    return any(above == parent for _, above, _, _ in found)

@@ -11,11 +11,7 @@ from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
-from reconciler.facts.host import (
-    FilesystemOf,
-    LayoutsOf,
-    Locate,
-)
+from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.value import dataclass
 

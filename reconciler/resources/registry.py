@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.resource import Kind
 
+
 _NAMES = (
     "mount",
     "subvolume",
@@ -26,8 +27,10 @@ _NAMES = (
 )
 
 KINDS: tuple[Kind, ...] = tuple(import_module(f"{__package__}.{name}.kind").KIND for name in _NAMES)
+
 SECTIONS = tuple(dict.fromkeys((PATHS, *(kind.section for kind in KINDS))))
 """The lists of vmtune.yaml; where images lie comes first."""
+
 DEFAULTS = {
     section.name: {
         key: value

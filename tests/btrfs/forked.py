@@ -18,7 +18,6 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import _ENV, Ran
 
 _PREPARED = """
-from reconciler.resources import writes
 from reconciler.resources.images import rewrite
 from reconciler.resources.subvolume import convert as subvolume_convert
 

@@ -36,7 +36,7 @@ HUNDREDS = {
     ),
     "3": ("resources/defrag",),
     "4": ("engine", "resources/defrag"),
-    "5": ("discovery/check", "discovery/refusals"),
+    "5": ("discovery/check", "discovery/doctor"),
     "6": ("resources/subvolume",),
     "7": ("resources/images", "resources/nocow", "facts/limits"),
     "8": ("resources/compression",),
@@ -116,7 +116,7 @@ def test_a_code_of_doctor_has_a_case():
     bad = set(re.findall(r"^  +(?:warn|fail) .*?(V5[0-9]{2})", printed, re.MULTILINE | re.DOTALL))
     said = {code: {stem for stem, _ in places} for code, places in spoken_codes().items()}
     # What the plan refuses is in each of its cases: tests/unit/plan/test_refusals.py.
-    assert {code for code in said if code[1] == "5" and said[code] != {"discovery/refusals"}} <= bad
+    assert {code for code in said if code[1] == "5" and said[code] != {"discovery/doctor"}} <= bad
 
 
 def test_what_can_be_kept_quiet():

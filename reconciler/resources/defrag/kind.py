@@ -373,6 +373,7 @@ def _run(item: Item, stem: str, scheduler: str, host: HostView) -> ServiceRun:
 
 
 DEFRAG = Section("defrag", "path", "Defragmentation", required=("schedule",))
+
 KIND = Kind(
     "defrag",
     DEFRAG,

@@ -497,6 +497,7 @@ MOUNTS = Section(
     "Mount options: nothing is needed here for nocow files",
     required=("options",),
 )
+
 KIND = Kind(
     "mount",
     MOUNTS,

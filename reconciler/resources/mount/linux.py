@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import FstabFault, FstabFaults
 from reconciler.errors import HostError
-from reconciler.facts import nixos
+from reconciler.facts import no_line
 from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import datamode, fstab, mountinfo, options
@@ -18,6 +18,7 @@ from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads, Writes
+
 
 PATH = "/etc/fstab"
 
@@ -48,7 +49,7 @@ def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
     named = PATH if path == PATH else f"{PATH} is {path}, which"
     folder = os.path.dirname(path)
     if path.startswith("/nix/store/"):
-        return f"{named} {nixos.MADE}"
+        return f"{named} {no_line.MADE_BY_NIXOS}"
     if mountinfo.at(mounted, path):
         return f"{named} is a mount point"
     if os.statvfs(folder).f_flag & os.ST_RDONLY:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reconciler.engine.model import WAITS, Swap
 from reconciler.engine.place import Place
 from reconciler.facts import mount_layouts
-from reconciler.facts.diagnostics import Note, Refusal
+from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import datamode, jsondata, mountinfo, options
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from reconciler.engine.last_applied import LastApplied
+    from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from reconciler.discovery import refusals
+from reconciler.discovery import doctor as health
 from reconciler.engine.model import Change, Plan
 from reconciler.facts.advice import Health, Row
 from reconciler.facts.diagnostics import Op
@@ -21,7 +21,7 @@ OK = [Row(Health.OK, "what doctor looks at", "well", code) for code in CODES if 
 def test_doctor_names_what_the_plan_refuses(case):
     plan = plan_of(case, World(case))
     refused = [change for change in plan.changes if change.op is Op.BLOCKED]
-    told = [row for row in refusals.joined(OK, plan) if row not in OK]
+    told = [row for row in health.joined(OK, plan) if row not in OK]
     assert all(row.remedy and row.health is not Health.OK for row in told)
     named = Counter(row.code for row in told if row.code != "V537")
     assert named.keys() == {change.code for change in refused if change.code}
@@ -46,7 +46,7 @@ def test_a_check_gives_way_to_the_plan():
         Row(Health.OK, "kernel", "6.18", "V501"),
         Row(Health.FAIL, "somewhere", "it is so: why", "V101", "by the same code"),
     ]
-    told = refusals.joined(checks, plan)
+    told = health.joined(checks, plan)
     assert [(row.code, row.subject, row.health.value) for row in told] == [
         ("V506", "/c", "warn"),
         ("V501", "kernel", "ok"),
