@@ -53,7 +53,7 @@ def run(
 
 
 def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
-    """Refused where what is shared now could not all be there twice."""
+    """HostError where what is shared now could not all be there twice."""
     for one in {each.uuid: each for each in places}.values():
         here = [of for at, of in zip(places, found, strict=True) if at.uuid == one.uuid]
         more = sum(file.lies.shared for of in here for file in of.files)

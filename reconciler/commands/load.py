@@ -62,7 +62,7 @@ class Loaded:
 def load(
     config: str | None, host: str | None, allow: Sequence[str] = (), *, piped: bool = False
 ) -> Loaded:
-    """Find, read and check; Refused or Problems when that fails. ``piped`` as in configfile.
+    """Find, read and check; HostError or ConfigErrors when that fails. ``piped`` as in trusted_input.
 
     ``allow`` counts as if every entry said so.
     """

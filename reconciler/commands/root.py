@@ -34,7 +34,7 @@ def line(loaded: Loaded, *words: str) -> str:
 def become_root(
     terminal: Terminal, loaded: Loaded, command_name: str, options: Sequence[str]
 ) -> int:
-    """Replace this process by the same command as root; Refused when there is no way to.
+    """Replace this process by the same command as root; HostError when there is no way to.
 
     With --json it is waited for, and its exit code given: whoever reads the
     events is told how it ended also where sudo never let it begin.

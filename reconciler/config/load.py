@@ -30,7 +30,7 @@ def load(
     ``file`` is the name that messages show. ``home_of("")`` is the home of the
     person who called, ``home_of(name)`` that of a user, None where there is no
     such user. ``overlay`` is the text and the name of hosts/<host>.yaml.
-    A host that nobody names gets the base. Raises Problems, with all of them.
+    A host that nobody names gets the base. Raises ConfigErrors, with all of them.
     """
     problems: list[ConfigError] = []
     base = _part(text, file, check.MAIN, problems)
@@ -50,7 +50,7 @@ def load_all_hosts(
     """Return what is declared for each host that is named, and under "" the base.
 
     ``overlays`` holds the text and the name of each hosts/<host>.yaml.
-    Raises Problems, with those of all hosts.
+    Raises ConfigErrors, with those of all hosts.
     """
     problems: list[ConfigError] = []
     base = _part(text, file, check.MAIN, problems)

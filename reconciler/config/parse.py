@@ -41,7 +41,7 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def decode(data: bytes, file: str) -> str:
-    """Text of a UTF-8 file, with or without a byte order mark; raises Problems."""
+    """Text of a UTF-8 file, with or without a byte order mark; raises ConfigErrors."""
     if len(data) > MAX_BYTES:
         raise _problem(
             SourceLocation(file, 1, 1), f"the file has {len(data)} bytes; the limit is 1 MiB"

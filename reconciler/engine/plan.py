@@ -73,7 +73,7 @@ def make_plan(
     history: History = NO_HISTORY,
     chosen: Chosen | None = None,
 ) -> Plan:
-    """Return the whole plan; raises Problems when two items want one place to differ.
+    """Return the whole plan; raises ConfigErrors when two items want one place to differ.
 
     ``history`` tells drift from what was never applied, what to put back for items no
     longer declared, and what other configurations declare. ``chosen`` tells which
@@ -232,7 +232,7 @@ def drop_weak(said: list[Spoken]) -> list[Spoken]:
 
 
 def check_conflicts(said: Iterable[Spoken]) -> None:
-    """Raise Problems when two items want one place to differ."""
+    """Raise ConfigErrors when two items want one place to differ."""
     wanted: dict[Place[Any], tuple[Any, Declared]] = {}
     problems = []
     for declared, words in said:

@@ -1,6 +1,6 @@
 """What was seen of the host: each question asked at most once.
 
-Planning gets a Snapshot and nothing else, so planning cannot write: the type
+Planning gets a HostView and nothing else, so planning cannot write: the type
 has no way to.
 """
 
@@ -36,21 +36,21 @@ class NotVisible(Exception):
 
 
 class HostView:
-    """Answers queries from memory, asking the host only the first time."""
+    """Answers facts from memory, asking the host only the first time."""
 
     def __init__(self, read: Callable[[Fact[Any], HostView], Any]) -> None:
         self._read = read
         self._seen: dict[Fact[Any], Any] = {}
         self._units: Callable[[], Iterable[str]] = tuple
 
-    def __call__(self, query: Fact[T]) -> T:
-        """The answer; raises Hidden, each time alike, where it may not be seen."""
-        if query not in self._seen:
+    def __call__(self, fact: Fact[T]) -> T:
+        """The answer; raises NotVisible, each time alike, where it may not be seen."""
+        if fact not in self._seen:
             try:
-                self._seen[query] = self._read(query, self)
+                self._seen[fact] = self._read(fact, self)
             except NotVisible as hidden:
-                self._seen[query] = hidden
-        answer: T = self._seen[query]
+                self._seen[fact] = hidden
+        answer: T = self._seen[fact]
         if isinstance(answer, NotVisible):
             raise answer
         return answer
@@ -68,14 +68,14 @@ class HostView:
         self._units = lambda: names
         return names
 
-    def known(self, query: Fact[T]) -> T | None:
+    def known(self, fact: Fact[T]) -> T | None:
         """The answer if it was asked for before, else None; nothing is asked of the host."""
-        answer: T | NotVisible | None = self._seen.get(query)
+        answer: T | NotVisible | None = self._seen.get(fact)
         return None if isinstance(answer, NotVisible) else answer
 
-    def maybe(self, query: Fact[T]) -> T | None:
+    def maybe(self, fact: Fact[T]) -> T | None:
         """The answer, or None where it may not be seen: for advice, never for a verdict."""
         try:
-            return self(query)
+            return self(fact)
         except NotVisible:
             return None

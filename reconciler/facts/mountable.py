@@ -105,7 +105,7 @@ def mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
 def of_line(line: Line, mounts: Sequence[Mount], host: HostView) -> Named | Fault:
     """Return what a line would mount, or why it cannot.
 
-    ``mounts`` are those of its filesystem. Raises Hidden where that cannot be seen.
+    ``mounts`` are those of its filesystem. Raise NotVisible where that cannot be seen.
     """
     name, number = _written(line, "subvol"), _written(line, "subvolid")
     if fault := _unreadable(line, name, number):

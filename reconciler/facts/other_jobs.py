@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def same(path: str, host: HostView) -> tuple[ForeignJob, ...]:
     """Find the jobs that defragment a directory, all that is around it, or a part of it.
 
-    ``path`` has no links in it. Raises Hidden where the jobs cannot be seen.
+    ``path`` has no links in it. Raise NotVisible where the jobs cannot be seen.
     """
     return tuple(
         job

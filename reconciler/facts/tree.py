@@ -11,7 +11,7 @@ REDACTED = "?"
 """What stands for a name in what everybody may read."""
 
 MOST = 1000
-"""How many a Standing names; above that it only counts."""
+"""How many a NameList names; above that it only counts."""
 
 
 @dataclass(frozen=True, slots=True)

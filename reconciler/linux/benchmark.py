@@ -31,7 +31,7 @@ class Trial:
     """A place to measure in: ``path`` must be a directory on Btrfs that the caller may write."""
 
     def __init__(self, path: str) -> None:
-        """Look, and leave nothing; Refused says why it cannot be done there."""
+        """Look, and leave nothing; HostError says why it cannot be done there."""
         try:
             kind = syscalls.filesystem_type(path)
             if kind != "btrfs":

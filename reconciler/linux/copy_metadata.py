@@ -20,7 +20,7 @@ _LEFT_OUT = {inode.PROPERTY, subvolumes.GOING}
 
 
 def give(fd: int, source: int, was: os.stat_result) -> None:
-    """All but data, compression and nocow from ``source``, as it was; Refused where it cannot.
+    """All but data, compression and nocow from ``source``, as it was; HostError where it cannot.
 
     ``was`` is from before anything was read: the time of access too is kept.
     """

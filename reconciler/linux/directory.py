@@ -86,7 +86,7 @@ def _folder(fd: int) -> Folder:
 
 
 def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
-    """Make, change or (when empty) remove a directory; Refused when it does not take."""
+    """Make, change or (when empty) remove a directory; HostError when it does not take."""
     if want is None:
         _remove(place.path)
         return
@@ -140,7 +140,7 @@ _TOLD = 3
 
 
 def put_each(path: str, apart: tuple[str, ...], have_it: Callable[[Entry], None]) -> None:
-    """Call ``have_it`` for each directory and file below a path; Refused names what refused."""
+    """Call ``have_it`` for each directory and file below a path; HostError names what refused."""
     mounted = frozenset(mount.target for mount in filesystems.mounts())
     failed: list[str] = []
     count = 0

@@ -62,7 +62,7 @@ def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = 
     A file that was there hands on its owner, mode and extended attributes
     (ACLs and the SELinux label among them); a link is followed, so that it
     stays a link. On Btrfs the new name survives a power cut only once file
-    and directory are synced. Refused, with nothing written, where the file no
+    and directory are synced. HostError, with nothing written, where the file no
     longer holds what was ``expected``: somebody else edits it too.
     """
     path = os.path.realpath(path)

@@ -194,7 +194,7 @@ def _known() -> list[str]:
 
 
 def snapshot_plans(path: str) -> tuple[str, ...]:
-    """Programs that snapshot the subvolume of a path; Hidden where one's file may not be read."""
+    """Programs that snapshot a path's subvolume; NotVisible if one's file may not be read."""
     while _status(path) is None:
         path = os.path.dirname(path)
     with inode.opened(path) as fd:

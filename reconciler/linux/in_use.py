@@ -190,7 +190,7 @@ def _look(after: float) -> Look:
 
 
 def refuse_if_used(name: str, within: int, path: str) -> None:
-    """Refuse to let an empty directory be removed that somebody uses: Refused names them.
+    """Refuse to let an empty directory be removed that somebody uses: HostError names them.
 
     What called this program may stand in it: a shell does when its user is done there.
     """

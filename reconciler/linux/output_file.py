@@ -29,7 +29,7 @@ class Sort:
 def checked(path: str, option: str = "-o", sort: Sort | None = None) -> str:
     """The absolute path, ``~`` being the caller's home.
 
-    Refused where something is there; but with a ``sort``, a file of it may be, or an empty one.
+    HostError where something is there; but with a ``sort``, a file of it may be, or an empty one.
     """
     if not path:
         raise HostError(f"{option} names no file", "is the variable empty that should name it?")
@@ -47,7 +47,7 @@ def checked(path: str, option: str = "-o", sort: Sort | None = None) -> str:
 
 
 def write(path: str, data: bytes) -> None:
-    """Whole or not at all, with the directories above it; Refused where it cannot be made."""
+    """Whole or not at all, with the directories above it; HostError where it cannot be made."""
     try:
         with _as_owner(os.path.dirname(path)):
             os.makedirs(os.path.dirname(path), exist_ok=True)

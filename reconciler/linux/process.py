@@ -31,7 +31,7 @@ def _zone() -> dict[str, str]:
 
 
 def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """The finished program, whatever its exit code; Refused when it is missing or hangs."""
+    """The finished program, whatever its exit code; HostError when it is missing or hangs."""
     program = find(name)
     if not program:
         raise HostError(f"{name} is not installed")
@@ -91,7 +91,7 @@ def version(name: str) -> str:
 
 
 def must(name: str, *arguments: str, timeout: float = 60) -> str:
-    """Standard output of a program that succeeded; Refused carries its own complaint."""
+    """Standard output of a program that succeeded; HostError carries its own complaint."""
     done = run(name, *arguments, timeout=timeout)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or "no message"

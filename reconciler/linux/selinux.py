@@ -38,7 +38,7 @@ def enabled() -> bool:
 def relabel(fd: int, path: str) -> None:
     """Give a directory that was just made the label that the policy has for its path.
 
-    Refused where it cannot be given; nothing is done without SELinux, or where the mount has one
+    HostError where it cannot be given; nothing is done without SELinux, or where the mount has one
     label for all (mount option context=).
     """
     if not enabled():

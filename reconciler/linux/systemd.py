@@ -58,7 +58,7 @@ def properties(name: str, host: HostView) -> Mapping[str, str]:
 def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """``systemctl show``, once for all: an unknown unit is no error, but one of few properties.
 
-    Refused where systemd takes one of the names for none.
+    HostError where systemd takes one of the names for none.
     """
     if not names:
         return {}

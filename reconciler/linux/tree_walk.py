@@ -33,7 +33,7 @@ _Cow = tuple[int, int, int, str]
 
 @dataclass(slots=True)
 class Names:
-    """A Standing while it grows."""
+    """A NameList while it grows."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Outline:
 
 
 def keep_first(rows: list[Any], row: Any) -> None:
-    """Keep the first rows, sorted, at most as many as a Standing names."""
+    """Keep the first rows, sorted, at most as many as a NameList names."""
     if len(rows) < tree.MOST or row < rows[-1]:
         insort(rows, row)
         del rows[tree.MOST :]

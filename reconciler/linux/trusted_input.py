@@ -18,7 +18,7 @@ _ELSEWHERE = "keep the file where only root or you may write, such as /etc/vmtun
 
 
 def read_trusted(path: str, largest: int) -> bytes:
-    """The file's first ``largest`` bytes; Refused where it cannot be read, or obeyed."""
+    """The file's first ``largest`` bytes; HostError where it cannot be read, or obeyed."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -167,7 +167,7 @@ def _tilde(path: str) -> str:
 
 
 def read(path: str) -> Found:
-    """The text; Refused where it cannot be read, or (for root) where others may write it."""
+    """The text; HostError where it cannot be read, or (for root) where others may write it."""
     return Found(path, _tilde(path), read_trusted(path, _LARGEST + 1))
 
 
@@ -191,7 +191,7 @@ def _configfile_folders(found: Found) -> tuple[str, ...]:
 
 
 def _is_there(path: str, hint: str) -> bool:
-    """Refused where that may not be seen, which is not the same as absent, or under .yml."""
+    """HostError where that may not be seen, which is not the same as absent, or under .yml."""
     misspelt = f"{path.removesuffix('.yaml')}.yml"
     try:
         if _exists(path):

@@ -61,7 +61,7 @@ def home_of(name: str) -> str | None:
 
 
 def absolute(path: str) -> str:
-    """As seen from where the caller stands; Refused where that directory was removed meanwhile."""
+    """As seen from where the caller stands; HostError if that directory was removed meanwhile."""
     try:
         return os.path.abspath(path)
     except OSError as error:

@@ -30,30 +30,30 @@ for _kind in linux_of_each_kind():
     READS.update(_kind.READS)
 
 
-def read(query: Fact[Any], host: HostView) -> Any:
-    """Answer one query; what may not be seen is NotVisible, with the reason."""
+def read(fact: Fact[Any], host: HostView) -> Any:
+    """Answer one fact; what may not be seen is NotVisible, with the reason."""
     try:
-        return READS[type(query)](query, host)
+        return READS[type(fact)](fact, host)
     except PermissionError as error:
         raise NotVisible(
-            f"{_where(error, query)} is not readable as {users.caller().name}"
+            f"{_where(error, fact)} is not readable as {users.caller().name}"
         ) from None
     except HostError as refused:
         raise NotVisible(refused.message) from None
     except OSError as error:
-        why = _stub(query) if error.errno == errno.ENOTTY else ""
-        raise NotVisible(why or f"{_where(error, query)}: {error.strerror}", for_all=True) from None
+        why = _stub(fact) if error.errno == errno.ENOTTY else ""
+        raise NotVisible(why or f"{_where(error, fact)}: {error.strerror}", for_all=True) from None
 
 
-def _where(error: OSError, query: Fact[Any]) -> str:
-    """The path that an error is about; that of the query where a descriptor was asked."""
+def _where(error: OSError, fact: Fact[Any]) -> str:
+    """The path that an error is about; that of the fact where a descriptor was asked."""
     name = error.filename
-    return name if name and isinstance(name, str) else getattr(query, "path", "")
+    return name if name and isinstance(name, str) else getattr(fact, "path", "")
 
 
-def _stub(query: Fact[Any]) -> str:
+def _stub(fact: Fact[Any]) -> str:
     """What to say of a path that answers no ioctl: a stub of a subvolume; "" where it is none."""
-    path = getattr(query, "path", "")
+    path = getattr(fact, "path", "")
     with suppress(OSError):
         return (
             tree_search.stub_refused(path).message

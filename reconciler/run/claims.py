@@ -38,7 +38,7 @@ _MOVE_AWAY = "move it away to go on without it: each apply notes anew what its f
 def history(config: str, host: HostView) -> History:
     """Return all that is on record, for the configuration of that resolved path ("": for none).
 
-    Raises Refused where a record is damaged.
+    Raise HostError where a record is damaged.
     """
     written = _resolved(journal.written())
     claims = _read()
@@ -52,7 +52,7 @@ def history(config: str, host: HostView) -> History:
 def note(claims: Claims) -> None:
     """Put on record what a configuration declares now; only for the holder of the lock.
 
-    Raises Refused where the file cannot be written.
+    Raise HostError where the file cannot be written.
     """
     known = {**_read(), claims.config: claims}
     text = json.dumps({"format": FORMAT, "configs": [_plain(each) for each in known.values()]})

@@ -54,7 +54,7 @@ class Base:
 
 
 def runs() -> tuple[Run, ...]:
-    """All runs that are kept, oldest first; Refused when a record is damaged."""
+    """All runs that are kept, oldest first; HostError when a record is damaged."""
     through = base().through
     try:
         names = sorted(name for name in os.listdir(RUNS) if name.endswith(".jsonl"))
@@ -68,7 +68,7 @@ def runs() -> tuple[Run, ...]:
 
 
 def run(number: int) -> Run:
-    """One run; Refused when there is none of that number."""
+    """One run; HostError when there is none of that number."""
     found = next((run for run in runs() if run.number == number), None)
     if found is None:
         raise HostError(f"there is no run {number}", "`vmtune history` lists the runs")
@@ -138,7 +138,7 @@ def _read(path: str) -> Run | None:
 
 
 def _text(path: str) -> bytes:
-    """Empty where it is gone, or for others to read; Refused where it cannot be read at all."""
+    """Empty where it is gone, or for others to read; HostError where it cannot be read at all."""
     try:
         return files.read(path) or b""
     except PermissionError:
@@ -211,7 +211,7 @@ def _seen(when: str, events: Sequence[dict[str, Any]]) -> tuple[Seen, ...]:
 
 
 def base() -> Base:
-    """What the runs that are no longer kept wrote; Refused when it is damaged."""
+    """What the runs that are no longer kept wrote; HostError when it is damaged."""
     path, text = PRIVATE_BASE, _text(PRIVATE_BASE)
     if not text:
         path, text = BASE, _text(BASE)

@@ -34,7 +34,7 @@ def dumps(of: Document) -> str:
 
 
 def free(path: str) -> str:
-    """The absolute path of a plan to be saved; Refused over anything but another plan."""
+    """The absolute path of a plan to be saved; HostError over anything but another plan."""
     return output_file.checked(path, "-o", _PLAN)
 
 
@@ -44,7 +44,7 @@ def save(path: str, of: Document) -> None:
 
 
 def load(path: str) -> Document:
-    """Read it; Refused when it is no plan, or (as root) when others could have written it."""
+    """Read it; HostError when it is no plan, or (as root) when others could have written it."""
     text = trusted_input.read_trusted(path, _LARGEST)
     try:
         return document.read_document(json.loads(text))

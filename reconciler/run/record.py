@@ -31,7 +31,7 @@ class Recorder:
     """The record of the run that is under way. Only the holder of the lock makes one."""
 
     def __init__(self, command: str, config: str, actions: Sequence[Action]) -> None:
-        """Write the plan down before anything of it is done; Refused when that fails."""
+        """Write the plan down before anything of it is done; HostError when that fails."""
         self._path, self._actions = journal.RUNS, tuple(actions)
         with self._refusing():
             os.makedirs(journal.RUNS, mode=0o755, exist_ok=True)

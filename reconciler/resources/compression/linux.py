@@ -28,7 +28,7 @@ def property_below(place: PropertyBelow, tree: Tree) -> NameList:
 
 
 def put_property(place: PropertyBelow, want: NameList) -> None:
-    """Set the property on each that lacks it, as its owner; Refused names what refuses it."""
+    """Set the property on each that lacks it, as its owner; HostError names what refuses it."""
     if want.count:
         raise HostError(f"{place.full}: what each of them had before is not known")
     put_each(place.path, place.apart, lambda entry: _set_property(entry, place.compression))

@@ -87,7 +87,7 @@ class Place:
 
 
 def place(given: str) -> Place:
-    """Look where a path leads; Refused says why nothing can be defragmented there."""
+    """Look where a path leads; HostError says why nothing can be defragmented there."""
     try:
         path = os.path.realpath(given, strict=True)
         status = os.stat(path)

@@ -77,7 +77,7 @@ class Copier:
 
         ``going`` hears the bytes of each piece that is done, 0 while one takes long, and may
         raise to end the copy.
-        OSError as read(2), write(2), fallocate(2); Unreadable, Damaged, TooLarge; Refused. When
+        OSError as read(2), write(2), fallocate(2); Unreadable, Damaged, TooLarge; HostError. When
         the copy ends, either way, nothing is under way any more. Nobody else may write to either.
         """
         status = os.fstat(source)

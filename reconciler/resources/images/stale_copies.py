@@ -49,7 +49,7 @@ def _has_name(within: int, number: int) -> bool:
 
 
 def put(path: str, have: tuple[str, ...], want: tuple[str, ...]) -> None:
-    """Remove strays by their names relative to ``path``; Refused names one that must stay."""
+    """Remove strays by their names relative to ``path``; HostError names one that must stay."""
     with inode.directory(path) as top, lease.unharmed():
         for relative in sorted(set(have) - set(want)):
             folder, name = os.path.split(relative)

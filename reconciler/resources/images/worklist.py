@@ -49,9 +49,9 @@ _WHOLE = 1.0
 
 
 def put(place: Images, have: NameList, want: NameList, watch: Reporter) -> None:
-    """Rewrite each image that is not as wanted; Refused names those that had to be left.
+    """Rewrite each image that is not as wanted; HostError names those that had to be left.
 
-    Stopped once asked to end: the image that was under way is as it was.
+    Cancelled once asked to end: the image that was under way is as it was.
     """
     del have, want
     with Todo(place) as todo, lease.unharmed(), images_copy.Copier() as copier:
@@ -121,7 +121,7 @@ class _Work:
         return rewrite.copy(entry, self.place.aim, self.copier, self._going(entry))
 
     def _still_whole(self, fd: int) -> None:
-        """Refused where a device is missing by now, or the like: asked anew after a while."""
+        """HostError where a device is missing by now, or the like: asked anew after a while."""
         if time.monotonic() < self.whole_until:
             return
         if unsafe := limits.refusal(btrfs.condition_now(fd), btrfs.data_profiles(fd)):
@@ -211,7 +211,7 @@ class _Work:
         self.left.append(f"{entry.path}: {text}{f'   {why.code}' if why.code else ''}")
 
     def report(self) -> None:
-        """Refused where some were left."""
+        """HostError where some were left."""
         if not self.left:
             return
         more = self.left_count - len(self.left)

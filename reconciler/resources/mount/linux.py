@@ -112,7 +112,7 @@ def _verify(old: bytes, new: bytes) -> str:
     """Compare the errors of ``findmnt --verify`` before and after: old ones are not ours to judge.
 
     Return why it could not judge the new file, "" where it did. A findmnt that only the new file
-    ends by a signal judges it, too: Refused.
+    ends by a signal judges it, too: HostError.
     """
     try:
         after = _faults(new)
@@ -137,7 +137,7 @@ def _is_judged(data: bytes) -> bool:
 def faults() -> tuple[tuple[str, str], ...]:
     """Mount point and text of each error that findmnt(8) finds in the file as it is.
 
-    Refused where findmnt did not come to an end: it is missing, it hangs, or a signal ended it.
+    HostError where findmnt did not come to an end: it is missing, it hangs, or a signal ended it.
     """
     found, target = [], ""
     for line in _verified(files.read(PATH) or b"").splitlines():
@@ -164,7 +164,7 @@ def _faults(data: bytes) -> list[str]:
 def _verified(data: bytes) -> str:
     """All that findmnt has to say; 2.38 prints it on stdout, newer ones on stderr.
 
-    Refused where it did not come to an end. It exits with 1 where it finds errors; util-linux
+    HostError where it did not come to an end. It exits with 1 where it finds errors; util-linux
     2.41.5 is ended by a signal by a line that is no entry.
     """
     fd = os.memfd_create("fstab", 0)
@@ -208,7 +208,7 @@ def put_live(place: LiveOption, have: str, want: str) -> None:
     """Change one option of the mounted filesystem; every other live option stays.
 
     All options are read again afterwards. One that changed without being asked for is
-    put back, together with what was asked for, and Refused names it.
+    put back, together with what was asked for, and HostError names it.
     """
     option = options.option(place.name)
     asked = want or option.off
@@ -244,7 +244,7 @@ def _change(place: LiveOption, have: str, want: str) -> None:
 def try_live(target: str, token: str) -> None:
     """Give a mounted filesystem one more option, and hold all others as they are.
 
-    OSError where the kernel refuses the option, Refused where it ends another one.
+    OSError where the kernel refuses the option, HostError where it ends another one.
     """
     before = _shown(target)
     _spares_the_data_mode(target, before, token)
@@ -285,7 +285,7 @@ def _spares_the_data_mode(target: str, shown: dict[str, str], asked: str) -> Non
 def _hold_the_others(
     target: str, before: dict[str, str], asked: str, option: options.Option
 ) -> None:
-    """Put back what changed beside the option that was asked for, and raise Refused then."""
+    """Put back what changed beside the option that was asked for, and raise HostError then."""
     mine = option.rivals | option.brings
     mine |= {f" {name}" for name in mine}
     changed = [name for name in _differing(before, _shown(target)) if name not in mine]
@@ -333,7 +333,7 @@ def _negated(name: str) -> str:
 
 
 def kernel_takes(tokens: tuple[str, ...]) -> Verdict:
-    """Each option in a context of its own that is never mounted; Hidden without root.
+    """Each option in a context of its own that is never mounted; NotVisible without root.
 
     Kernels before 6.8 parse Btrfs options only when mounting: they take
     nonsense here, and so prove nothing.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def put_nocow(place: Below, want: NameList) -> None:
     """Set +C on directories and empty files, as their owners, or take it off those named.
 
-    Refused says what refuses it, and where the names are not known.
+    HostError says what refuses it, and where the names are not known.
     """
     if not want.count:
         put_each(place.path, place.apart, _set_nocow)

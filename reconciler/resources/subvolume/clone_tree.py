@@ -53,7 +53,7 @@ def carry(was: Watched, becomes: Watched, going: Callable[[str, Entry], None]) -
     """Everything that was found below one top into the other, which becomes like it last.
 
     Both get a lease on each regular file; the caller releases them. ``going``
-    hears each name before it is done, and may raise. Refused, OSError: what was
+    hears each name before it is done, and may raise. HostError, OSError: what was
     done so far stays.
     """
     source, target, found = was.top, becomes.top, was.found
@@ -111,7 +111,7 @@ def _new(within: int, name: str) -> int:
 
 
 def _leased(within: int, name: str, entry: Entry) -> int:
-    """The file, which nobody else has open; Refused names who does."""
+    """The file, which nobody else has open; HostError names who does."""
     try:
         fd = os.open(name, _OLD, dir_fd=within)
     except BlockingIOError:

@@ -65,7 +65,7 @@ def _make(place: Subvolume) -> None:
 
 
 def _finish(path: str) -> None:
-    """Remove the directory that a path was before it became a subvolume; Refused if it changed."""
+    """Remove the directory that a path was before it became one; HostError if it changed."""
     parent, name = os.path.split(path)
     with ExitStack() as stack:
         within = stack.enter_context(inode.directory(parent))
@@ -108,7 +108,7 @@ _SPARE_DESCRIPTORS = 1000
 
 
 def turn(path: str, watch: Reporter) -> None:
-    """Make the directory a subvolume with the same in it; Refused, OSError, Stopped: it is as was.
+    """Make the directory a subvolume with the same in it; on an error it is as was.
 
     Root only. A failure after the exchange leaves a subvolume that is whole, and
     beside it the directory that it was.
@@ -134,7 +134,7 @@ def opened(stack: ExitStack, name: str, within: int) -> int:
 
 
 def _fit(path: str, source: int, within: int) -> Survey:
-    """What is in the directory; Refused where the plan would have refused it, had it seen it."""
+    """What is in the directory; HostError where the plan would have refused it, had it seen it."""
     status = os.fstat(source)
     if status.st_dev != os.fstat(within).st_dev or status.st_ino == btrfs.FIRST_INODE:
         raise HostError(f"{path} is a mount point or a subvolume by now")

@@ -21,7 +21,7 @@ _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 
 
 def hold(old: Watched, shown: str) -> None:
-    """A lease on every file in it, so that what is compared from now on stays so; Refused."""
+    """A lease on every file in it, so that what is compared from now on stays so; HostError."""
     for folder, entries in old.found.folders.items():
         with inventory.beneath(folder, old.top) as fd:
             for name, entry in entries.items():
@@ -31,7 +31,7 @@ def hold(old: Watched, shown: str) -> None:
 
 
 def unchanged_since(old: Watched, target: int, made: int, shown: str) -> None:
-    """Refused where anything was added or changed at or after ``made`` (nanoseconds).
+    """HostError where anything was added or changed at or after ``made`` (nanoseconds).
 
     For a run that was killed after the exchange: what was written then is here,
     and not in ``target``. What an earlier run removed has changed what is left,
@@ -78,7 +78,7 @@ def _is_link(top: int, target: int, path: str) -> bool:
 
 
 def remove(old: Watched, made: int, shown: str) -> None:
-    """Everything that was found, but nothing that was changed or made later; Refused names it.
+    """Everything that was found, but nothing that was changed or made later; HostError names it.
 
     The leases are released with the last name of each file; one without gets
     one first. ``made`` is when the subvolume was, in nanoseconds. The top
