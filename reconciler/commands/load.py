@@ -62,9 +62,9 @@ class Loaded:
 def load(
     config: str | None, host: str | None, allow: Sequence[str] = (), *, piped: bool = False
 ) -> Loaded:
-    """Find, read and check; HostError or ConfigErrors when that fails. ``piped`` as in trusted_input.
+    """Find, read and check; HostError or ConfigErrors when that fails.
 
-    ``allow`` counts as if every entry said so.
+    ``allow`` counts as if every entry said so; ``piped`` as in trusted_input.
     """
     from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
 
