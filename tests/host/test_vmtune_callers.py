@@ -1,5 +1,6 @@
 """Who calls it, from where, how often at once: rights, locales, help, completion, the lock."""
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -206,7 +207,9 @@ def test_old_and_new_libraries_say_the_same(both, arguments):
     assert new.returncode == old.returncode
     assert new.returncode in (0, 1, 2, 64)
     if new.returncode != 64 and "completion" not in arguments and arguments:
-        assert new.stdout.replace(ALICES, "vmtune") == old.stdout.replace(ROOTS, "vmtune")
+        # The job of a schedule is another one where root alone owns the program.
+        same = [re.sub(r"-> +\d+ lines", "-> lines", text) for text in (new.stdout, old.stdout)]
+        assert same[0].replace(ALICES, "vmtune") == same[1].replace(ROOTS, "vmtune")
         assert new.stderr == old.stderr
     assert "Traceback" not in new.stderr + old.stderr
 

@@ -106,7 +106,8 @@ def test_status_and_doctor_agree(host, sudo):
     data = json.loads(host.run(f"{sudo}{ALICES} status --json", user="alice").stdout)
     [image] = data["effect"]["paths"][0]["images"]
     assert (image["fragments"], image["nocow"], image["shared"]) == (1, True, 0)
-    assert image["fragments_before"] > 100
+    # The journal keeps images under keys that only root can make.
+    assert (image["fragments_before"] or 0) > 100 if sudo else image["fragments_before"] is None
     assert "in no snapshot of what is around it" in vmtune(host, "status", sudo=sudo)
     assert health(host, "V507")["health"] == "ok"
     assert health(host, "V514")["health"] == "ok"
@@ -118,6 +119,6 @@ def test_a_snapshot_of_the_images_themselves_is_told(host):
     told = vmtune(host, "status", code=7)
     assert "1 snapshot of its subvolume, snapper (/etc/snapper/configs/images)" in told
     assert "V103" in told
-    row = health(host, "V507")
-    assert (row["health"], row["subject"]) == ("fail", "~/libvirt/images")
+    row = health(host, "V103")
+    assert (row["health"], row["subject"]) == ("fail", "nocow ~/libvirt/images")
     assert "leave that subvolume out" in row["remedy"]
