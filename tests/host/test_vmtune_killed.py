@@ -97,7 +97,7 @@ def test_one_more_run_ends_it_and_history_is_truthful(host):
     old = host.read("/etc/fstab").decode()
     host.run([ROOTS, "--version"])
     python = "/opt/vmtune/bin/python"
-    done = host.run([python, "/root/sweep.py", CONFIG, LOOK, UNDO], check=False)
+    done = host.run([python, "/root/sweep.py", CONFIG, LOOK, UNDO], check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     whole, *killed, last_before, last_after = json.loads(done.stdout)
     assert whole["code"] == 0
