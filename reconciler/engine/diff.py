@@ -24,22 +24,34 @@ class Difference:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """Keyed, since DeepDiff pairs list items by likeness; empty for a value without attributes."""
+    """Return the attributes by name; none for a value without attributes."""
     return {name: getattr(value, name) for name in types_of(value)}
 
 
 def compare(before: Any, after: Any) -> tuple[Difference, ...]:
-    """The differing attributes, sorted by name; empty exactly when the values are equal."""
+    """Return the differing attributes, sorted by name; none exactly when the values are equal."""
     if before == after:
         return ()
     old, new = _attributes(before), _attributes(after)
     if not old or old.keys() != new.keys():
         return (Difference("", before, after),)
-    from deepdiff import DeepDiff  # noqa: PLC0415 - a tenth of a second, only when needed
+    names = (name for name in sorted(old) if old[name] != new[name])
+    return tuple(Difference(name, old[name], new[name]) for name in names)
 
+
+def structural(before: Any, after: Any) -> Iterator[Difference]:
+    """Yield each place inside two values where they differ, by its path: for people to read.
+
+    deepdiff finds them, also in lists and in values within values.
+    """
+    from deepdiff import DeepDiff  # noqa: PLC0415 - a tenth of a second, where a person asks why
+
+    old, new = _attributes(before) or before, _attributes(after) or after
     tree = DeepDiff(old, new, view="tree")
-    names = {str(leaf.path(output_format="list")[0]) for group in tree.values() for leaf in group}
-    return tuple(Difference(name, old[name], new[name]) for name in sorted(names))
+    leaves = [leaf for group in tree.values() for leaf in group]
+    for leaf in sorted(leaves, key=lambda leaf: str(leaf.path())):
+        steps = leaf.path(output_format="list")
+        yield Difference(".".join(str(step) for step in steps), leaf.t1, leaf.t2)
 
 
 _NAMED = 3
@@ -65,7 +77,7 @@ def _details(expected: Any, found: Any) -> Iterator[str]:
         numbered = (n for n, (old, new) in enumerate(lines, 1) if old != new)
         yield f"line {next(numbered, 0)} is another one"
     else:
-        for each in compare(expected, found):
+        for each in structural(expected, found):
             yield f"{each.name or 'it'} is {_short(each.after)} instead of {_short(each.before)}"
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
-from reconciler.engine.diff import compare
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Change, Desired, Plan, Reload, Swap, is_end
 from reconciler.engine.order import DAEMON_RELOAD, in_order, operation
@@ -188,7 +187,7 @@ def _drift(
     """A swap for each place that does not hold what it should."""
     for goal in dict.fromkeys(goals):
         have = host(goal.place)
-        if compare(have, goal.want):
+        if have != goal.want:
             before = written.get(goal.place)
             why = goal.why
             if before and tries.is_drift(before, goal.want, have):
