@@ -14,8 +14,8 @@ from reconciler.discovery.facts import (
     TmpfilesLines,
     WhoAsks,
 )
-from reconciler.engine.place import is_at_or_below
 from reconciler.facts.host import EntriesOf, Locate, TreeOf
+from reconciler.formats.paths import is_at_or_below, is_below
 from reconciler.formats.sizes import counted
 from reconciler.value import dataclass, replace
 
@@ -289,12 +289,12 @@ def _outermost(found: dict[str, Candidate], host: HostView) -> tuple[Candidate, 
 
 def _covers(outer: str, inner: str, host: HostView) -> bool:
     """Whether what is set on the outer one reaches the inner one: no subvolume in between."""
-    if not inner.startswith(f"{outer.rstrip('/')}/"):
+    if not is_below(inner, outer):
         return False
     tree = host.maybe(TreeOf(outer))
     apart = (*tree.subvolumes, *tree.mounts) if tree else ()
     relative = inner[len(outer.rstrip("/")) + 1 :]
-    return not any(relative == each or relative.startswith(f"{each}/") for each in apart)
+    return not any(is_at_or_below(relative, each) for each in apart)
 
 
 def told(images: ImageFolders | None) -> str:

@@ -6,12 +6,12 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import LabelOf, SnapshotTools
-from reconciler.engine.place import is_at_or_below
 from reconciler.facts import other_jobs
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import HiddenCrontabs, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import mountinfo
+from reconciler.formats.paths import is_at_or_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,12 +8,12 @@ from reconciler.discovery.candidates import images_below, told
 from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
-from reconciler.engine.place import is_at_or_below
 from reconciler.facts import limits, stub
 from reconciler.facts.advice import Choice, Entry, Remark
 from reconciler.facts.host import FilesystemOf, Locate, SnapshotsOf, StubOf, TreeOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import unmounted
+from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import binary, counted
 from reconciler.value import dataclass
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import Place, directory_thing, is_at_or_below, parent, removal_turn
+from reconciler.engine.place import Place, directory_thing, removal_turn
 from reconciler.facts.host import Locate
 from reconciler.formats import jsondata
+from reconciler.formats.paths import is_at_or_below, parent
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def inherited(
     The directories are those of ``where.missing`` but the last. The key "" holds what the path
     itself would inherit. None: the nearest directory that is there could not be seen.
     """
-    top = where.missing[0].rpartition("/")[0] or "/"
+    top = parent(where.missing[0])
     nearest = host.maybe(Directory(top))
     found = Inherited(nearest.nocow, nearest.compression) if nearest else None
     by_path = {_resolved(each.path, host): each for each in above}

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine.claims import part_of
 from reconciler.engine.directory import Directory
 from reconciler.engine.model import Desired, is_end
-from reconciler.engine.place import Place, at_and_above
 from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import options
+from reconciler.formats.paths import at_and_above
 from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared, Spoken
     from reconciler.facts.host_view import HostView
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place, parent
+from reconciler.engine.place import Place
 from reconciler.facts.host import OFF
 from reconciler.formats import jsondata
+from reconciler.formats.paths import parent
 from reconciler.formats.sizes import counted
 from reconciler.value import dataclass
 

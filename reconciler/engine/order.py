@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import WAITS, Notify
-from reconciler.engine.place import is_at_or_below
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import Schedulers
+from reconciler.formats.paths import is_at_or_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,10 +17,10 @@ from reconciler.engine.held import Held, is_covered, path_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, Swap, is_end
 from reconciler.engine.order import operation
-from reconciler.engine.place import at_and_above
 from reconciler.facts.diagnostics import Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.formats.paths import at_and_above
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:

@@ -227,23 +227,6 @@ def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[objec
     return (type(place).__name__, where if found == "missing" else found)
 
 
-def is_at_or_below(path: str, top: str) -> bool:
-    """Tell whether an absolute path is ``top`` or lies below it, by the names alone."""
-    return f"{path}/".startswith(f"{top.rstrip('/')}/")
-
-
-def parent(path: str) -> str:
-    """Return the directory that an absolute path lies in, by the names alone."""
-    return path.rpartition("/")[0] or "/"
-
-
 def removal_turn(path: str) -> tuple[int, str]:
     """Return what sorts the removal of a directory: last of all, the inner ones first."""
     return (_DEEPEST - path.count("/"), "")
-
-
-def at_and_above(path: str) -> Iterator[str]:
-    """Yield an absolute path and each directory above it; nothing for ""."""
-    while path:
-        yield path
-        path = "" if path == "/" else path.rpartition("/")[0] or "/"

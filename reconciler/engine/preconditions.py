@@ -14,6 +14,7 @@ from reconciler.facts.host import DirectoryId, FilesystemOf, FstabLines, Mounts,
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import jsondata, mountinfo
 from reconciler.formats.jsondata import FormatError
+from reconciler.formats.paths import parent
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _lasting(path: str, other: Collection[str]) -> str:
     """The nearest directory above that is the same one before and after."""
     above = [path]
     while above[-1] != "/":
-        above.append(above[-1].rpartition("/")[0] or "/")
+        above.append(parent(above[-1]))
     last = max((number for number, each in enumerate(above) if each in other), default=-1)
     return above[min(last + 1, len(above) - 1)]
 

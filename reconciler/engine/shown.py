@@ -13,6 +13,7 @@ from reconciler.engine.diff import found_instead
 from reconciler.engine.model import Swap
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
+from reconciler.formats.paths import is_at_or_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,7 +95,7 @@ def is_about(row: Change, action: Action) -> bool:
     if not isinstance(action, Swap):
         return False
     entries = {action.owner.partition(" ")[2], getattr(action.place, "path", "")} - {""}
-    return any(row.name == entry or row.name.startswith(f"{entry}/") for entry in entries)
+    return any(is_at_or_below(row.name, entry) for entry in entries)
 
 
 def moved(shown: Plan, now: Plan) -> Iterator[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place, directory_thing, parent, removal_turn
+from reconciler.engine.place import Place, directory_thing, removal_turn
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.facts.host_view import Fact
 from reconciler.formats import jsondata
+from reconciler.formats.paths import parent
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import DirectoryId, ForeignJobs, Locate
+from reconciler.formats.paths import is_below, parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +41,9 @@ def _meets(one: str, other: str, host: HostView) -> bool:
     """Whether one lies in the other; `defragment -r` enters no other subvolume or mount."""
     if one == other:
         return True
-    if not (_is_below(one, other) or _is_below(other, one)):
+    if not (is_below(one, other) or is_below(other, one)):
         return False
     return _subvolume(one, host) == _subvolume(other, host)
-
-
-def _is_below(path: str, top: str) -> bool:
-    return path.startswith(f"{top.rstrip('/')}/")
 
 
 def _subvolume(path: str, host: HostView) -> str:
@@ -54,5 +51,5 @@ def _subvolume(path: str, host: HostView) -> str:
     where = host.maybe(Locate(path))
     there = where.missing[0] if where and where.missing else path
     if where and where.kind != "directory":  # it is not there yet, or is a file
-        there = there.rpartition("/")[0] or "/"
+        there = parent(there)
     return (host.maybe(DirectoryId(there)) or "").partition(" inode ")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from shlex import quote
 
 from reconciler.facts.diagnostics import Refusal
+from reconciler.formats.paths import parent
 from reconciler.value import dataclass
 
 KIND = "an empty stub"
@@ -61,7 +62,7 @@ def refusal(path: str, found: Stub | None) -> Refusal:
 
 
 def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
+    return parent(path)
 
 
 def _escaped(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
+from reconciler.linux import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -207,7 +207,4 @@ def sync_filesystem(path: str) -> None:
 
 def sync(fd: int) -> None:
     """The same for the filesystem that a descriptor is on."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syncfs(fd):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    syscalls.checked(syscalls.libc().syncfs(fd))

@@ -23,6 +23,7 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.facts.limits import Quota
 from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
+from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
 from reconciler.linux import btrfs, files, inode, syscalls, tree_search, users
 from reconciler.value import replace
@@ -52,7 +53,7 @@ def locate(path: str, homes: frozenset[str]) -> Location:
     kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if missing:
         kind = "missing" if kind == "directory" else f"below {nearest}, which is {kind}"
-    at_home = any(nearest == home or nearest.startswith(f"{home}/") for home in homes)
+    at_home = any(is_at_or_below(nearest, home) for home in homes)
     setgid = bool(status.st_mode & stat.S_ISGID)
     uid = status.st_uid if at_home else 0
     gid = status.st_gid if at_home or setgid else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
-from reconciler.linux.syscalls import libc
+from reconciler.linux.syscalls import checked, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,10 +157,7 @@ def openat2(path: str, within: int, flags: int, resolve: int = _NO_LINKS) -> int
     """Open a path, resolved as the RESOLVE_* flags of the call say; OSError."""
     how = struct.pack("=3Q", flags, 0, resolve)
     fd = int(libc().syscall(_OPENAT2, within, os.fsencode(path), how, len(how)))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return fd
+    return checked(fd, path)
 
 
 def directory(path: str) -> AbstractContextManager[int]:

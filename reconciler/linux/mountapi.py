@@ -6,11 +6,12 @@ change only what they are told, and say in words what they refuse.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from reconciler.linux import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +41,7 @@ _ATIME = frozenset({"relatime", "noatime", "strictatime"})
 
 
 def _syscall(*arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = int(libc.syscall(*arguments))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+    return syscalls.checked(int(syscalls.libc().syscall(*arguments)))
 
 
 @contextmanager

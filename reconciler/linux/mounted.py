@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
+from reconciler.formats.paths import is_at_or_below
 from reconciler.linux import files, namespaces, proc
 from reconciler.value import dataclass, field
 
@@ -272,7 +273,7 @@ class Subject:
 
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or below it."""
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+    return is_at_or_below(path, folder)
 
 
 _TABLE = "/var/lib/nfs/etab"

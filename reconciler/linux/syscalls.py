@@ -19,6 +19,17 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+def checked(result: int, *names: str) -> int:
+    """Return what a call of the C library returned; OSError with its errno where that failed.
+
+    ``names`` are the paths that the call was about.
+    """
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), *names)
+    return result
+
+
 NONE, WRITE, READ = 0, 1, 2
 
 _IS_OTHER = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
@@ -53,10 +64,8 @@ def move(within: int, name: str, to: str) -> None:
 
 
 def _renameat2(within: int, one: str, other: str, flags: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(within, os.fsencode(one), within, os.fsencode(other), flags):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), one)
+    done = libc().renameat2(within, os.fsencode(one), within, os.fsencode(other), flags)
+    checked(done, one)
 
 
 _NAMES = {
@@ -80,9 +89,7 @@ _NAMES = {
 def filesystem_type(path: str) -> str:
     """The type's usual name, or its magic number in hexadecimal; OSError as statfs(2)."""
     buffer = ctypes.create_string_buffer(512)
-    if libc().statfs(os.fsencode(path), buffer):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
+    checked(libc().statfs(os.fsencode(path), buffer), path)
     magic = ctypes.c_ulong.from_buffer(buffer).value & 0xFFFFFFFF
     return _NAMES.get(magic, hex(magic))
 
@@ -142,6 +149,4 @@ def _set_uid(uid: int) -> None:
 
 def _call(number: int, *values: int | ctypes.Array[ctypes.c_uint32]) -> None:
     whole = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
-    if libc().syscall(ctypes.c_long(number), *whole):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    checked(libc().syscall(ctypes.c_long(number), *whole))

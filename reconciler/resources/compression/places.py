@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
-from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.engine.place import Place, directory_thing
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.tree import NameList
+from reconciler.formats.paths import is_at_or_below
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from reconciler.errors import HostError
-from reconciler.linux import btrfs, fiemap, inode
+from reconciler.linux import btrfs, fiemap, inode, syscalls
 from reconciler.resources.images.places import CODES, ELSEWHERE
 
 if TYPE_CHECKING:
@@ -219,9 +219,7 @@ def _cut(ranges: Iterator[Range]) -> Iterator[Range]:
 def _fallocate(fd: int, start: int, length: int) -> None:
     """Space that is the file's, without a change of its size (fallocate(2))."""
     offsets = (ctypes.c_int64(start), ctypes.c_int64(length))
-    if _libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    syscalls.checked(_libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets))
 
 
 def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
-from reconciler.engine.place import Place, directory_thing, is_at_or_below
+from reconciler.engine.place import Place, directory_thing
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import FilesystemOf, Fixed, TreeOf
 from reconciler.facts.tree import REDACTED, NameList
 from reconciler.formats import jsondata
+from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
 from reconciler.value import dataclass, replace
 

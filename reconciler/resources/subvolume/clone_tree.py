@@ -173,14 +173,11 @@ def _cloned(source: int, target: int) -> bool:
 
 def _preallocate(source: int, target: int, end: int) -> None:
     """Space behind the end of the data, which a clone leaves out (fallocate(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
     for start, length in fiemap.preallocated_ranges(source):
         behind = max(start, end)
         if behind < start + length:
             offsets = (ctypes.c_int64(behind), ctypes.c_int64(start + length - behind))
-            if libc.fallocate64(target, _KEEP_SIZE, *offsets):
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code))
+            syscalls.checked(syscalls.libc().fallocate64(target, _KEEP_SIZE, *offsets))
 
 
 def _same_places(source: int, target: int, end: int) -> bool:

@@ -42,6 +42,7 @@ from reconciler.facts.host import (
     SnapshotsOf,
     StubOf,
 )
+from reconciler.formats.paths import parent
 from reconciler.formats.sizes import binary, counted
 from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass
@@ -176,7 +177,7 @@ _NOT_BACKED_UP = (
 
 def _not_inherited(spec: Spec, where: Location, host: HostView) -> Iterator[Note]:
     """What a directory made there would inherit, and a new subvolume does not."""
-    top = where.missing[0].rpartition("/")[0] or "/"
+    top = parent(where.missing[0])
     above = {each.path for each in spec.above if each.subvolume}
     if not above.intersection(where.missing) and host.maybe(DefaultAcl(top)):
         text = f"{top} has a default ACL; a new subvolume does not inherit that"
