@@ -167,6 +167,30 @@ def init(chosen: Chosen, output: str | None) -> int:
     return init.run(chosen.terminal, chosen.host, output)
 
 
+SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "measure", "defrag", "error")
+
+
+@cli.command()
+@click.argument("name", metavar="[NAME]", type=click.Choice(SCHEMAS), default="vmtune")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=_files,
+    help="Write it to FILE, which must not be there.",
+)
+@click.pass_obj
+def schema(chosen: Chosen, name: str, output: str | None) -> int:
+    """Print the JSON Schema of vmtune.yaml, for editors and CI.
+
+    NAME is vmtune; host, for a file in hosts/; or a document that --json
+    prints: plan, status, events (of apply), doctor, measure, defrag, error.
+    """
+    from reconciler.commands import schema  # noqa: PLC0415
+
+    return schema.run(chosen.terminal, name, output)
+
+
 RISKS = ("raid", "snapshots", "rewrite-images", "root-options")
 
 _allow = click.option(

@@ -1,0 +1,42 @@
+"""``vmtune schema``: the JSON Schema of vmtune.yaml, and of each document that vmtune prints."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from reconciler import exit_codes
+from reconciler.commands.load import guarded
+from reconciler.linux import output_file
+
+if TYPE_CHECKING:
+    from reconciler.console import Terminal
+
+
+def run(terminal: Terminal, name: str, output: str | None) -> int:
+    """Print a schema, or write it to a file that is not there yet; 1 when there is one."""
+
+    def command() -> int:
+        path = output_file.checked(output) if output is not None else ""
+        text = text_of(name)
+        if path:
+            output_file.write(path, text.encode())
+            terminal.say(f"{path}: the schema of {name}")
+        else:
+            terminal.say(text.removesuffix("\n"))
+        return exit_codes.DONE
+
+    return guarded(terminal, command)
+
+
+def text_of(name: str) -> str:
+    """Return the text of a schema, which ends with a newline."""
+    file = "vmtune" if name == "host" else name
+    folder = resources.files("reconciler").joinpath("schemas")
+    text = folder.joinpath(f"{file}.schema.json").read_text(encoding="utf-8")
+    if name != "host":
+        return text
+    whole = json.loads(text)
+    own = {"$schema": whole["$schema"], "title": "hosts/*.yaml", "$ref": "#/$defs/host_file"}
+    return json.dumps({**own, "$defs": whole["$defs"]}, indent=2, ensure_ascii=False) + "\n"
