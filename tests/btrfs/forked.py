@@ -18,6 +18,7 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import _ENV, Ran
 
 _PREPARED = """
+from reconciler.resources import writes  # for what stands in front of a run
 from reconciler.resources.images import rewrite
 from reconciler.resources.subvolume import convert as subvolume_convert
 
