@@ -45,7 +45,7 @@ def run(  # noqa: PLR0913 - one per option
     yes: bool,
     approved: str,
 ) -> int:
-    """The exit code as in exits; ``approved`` is the token of a plan that was said yes to."""
+    """Apply, and return the exit code; ``approved`` is the token of a plan that was said yes to."""
 
     def command() -> int:
         if host and host.lower() != trusted_input.short_hostname():

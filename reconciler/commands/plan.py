@@ -35,7 +35,7 @@ def run(  # noqa: PLR0913 - one per option
     entries: Sequence[str] = (),
     detailed: bool,
 ) -> int:
-    """Print the plan, save it where asked to; the exit code as in exits."""
+    """Print the plan, save it where asked to; return the exit code (exit_codes.py)."""
 
     def command() -> int:
         saved = None if output is None else _free(output)

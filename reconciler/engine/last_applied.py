@@ -35,7 +35,7 @@ class LastApplied:
     other's words is part of its ``original``.
     """
     thing: str = ""
-    """Which directory the place was, as facts.DirectoryId tells; "" where that is not known."""
+    """Which directory this is, as facts.host.DirectoryId tells; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

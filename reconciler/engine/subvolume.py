@@ -125,7 +125,7 @@ class Contents:
     mounted: bool = False
     """Whether the path itself is a mount point."""
     stubs: tuple[str, ...] = ()
-    """Empty directories in the place of a subvolume, as a rollback leaves them: see core.stub."""
+    """Empty directories in the place of a subvolume, as a rollback leaves them: see facts.stub."""
 
     @property
     def too_many(self) -> bool:

@@ -64,7 +64,7 @@ class Filesystem:
     """The filesystem a path is on. ``profiles`` are those of its data block groups.
 
     ``free`` is in bytes, as statvfs(3) gives it to ordinary users; ``quota`` may leave less (see
-    room.free). ``read_only``: the subvolume or the mount is. All but ``type`` are empty where it
+    limits.free). ``read_only``: the subvolume or the mount is. All but ``type`` are empty where it
     is not Btrfs.
     """
 

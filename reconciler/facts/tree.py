@@ -151,7 +151,7 @@ class Tree:
     that have compressed extents; ``plain`` the directories and empty files
     that lack nocow. ``unseen`` could not be opened for reading, nor then
     judged. ``nocow_directories`` are those below that hand nocow on, counted.
-    Without a close look (facts.TreeOf) lots have no more than sums and the largest,
+    Without a close look (facts.host.TreeOf) lots have no more than sums and the largest,
     with their extents; ``parts``, ``settings``, ``special`` and who holds what are empty.
     """
 
@@ -190,4 +190,4 @@ class Tree:
     busy: tuple[Busy, ...] = ()
     """Why some of ``unseen`` are so: another process has a write lease on each."""
     stubs: tuple[str, ...] = ()
-    """Empty directories in the place of a subvolume, as a rollback leaves them: see core.stub."""
+    """Empty directories in the place of a subvolume, as a rollback leaves them: see facts.stub."""

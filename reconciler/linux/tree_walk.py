@@ -109,7 +109,7 @@ class Walk:
     mounts: list[str] = field(default_factory=list)
     unseen: Names = field(default_factory=Names)
     special: list[str] = field(default_factory=list)
-    """As in core.tree.Tree."""
+    """As in facts.tree.Tree."""
     special_count: int = 0
     busy: dict[str, int] = field(default_factory=dict)
     """Files of ``unseen`` that were not opened: the process that has a write lease on each."""

@@ -362,7 +362,7 @@ _MOST = 10
 """Links that are followed one after another; the kernel follows 40 (path_resolution(7))."""
 
 Row = tuple[str, str, tuple[str, ...]]
-"""As core.tree.Parts: a file, what the others are that it names, and those."""
+"""As facts.tree.Parts: a file, what the others are that it names, and those."""
 
 
 def followed(rows: Sequence[Row], path: str) -> list[Row]:

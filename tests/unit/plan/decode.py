@@ -1,6 +1,6 @@
-"""A case file as the pure planner's input: a Snapshot of answers that were written down.
+"""A case file as the pure planner's input: a HostView of answers that were written down.
 
-Nothing is imitated: a Snapshot is a table of questions and answers, and this
+Nothing is imitated: a HostView is a table of questions and answers, and this
 reads one from YAML. A question that the case does not answer is an error of
 the case, and so is an answer of its own that nobody asked for.
 
@@ -11,7 +11,7 @@ the case, and so is an answer of its own that nobody asked for.
       - {Directory: /srv/vm, hidden: not readable as alice}
 
 A question is its class and its fields: all in a list, or a single one bare.
-Mounts and FstabLines are given as the text of the file, a Standing as all of its names.
+Mounts and FstabLines are given as the text of the file, a NameList as all of its names.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _named(kind: Any) -> Any:
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> dict[Fact[Any], Any]:
-    """Each row's question and its answer, or the Hidden it ends in."""
+    """Each row's question and its answer, or the NotVisible it ends in."""
     found: dict[Fact[Any], Any] = {}
     for row in rows:
         ((name, given),) = ((key, row[key]) for key in row if key in QUERIES)
