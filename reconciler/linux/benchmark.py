@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.facts.benchmark import BLOCK, COW, EVERY, NOCOW, Room, Sample, order
 from reconciler.facts.limits import ZONED
-from reconciler.linux import btrfs, fiemap, files, inode, syscalls, tree_search
+from reconciler.linux import btrfs, fiemap, files, inode, subvolume_list, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +39,8 @@ class Trial:
             if not os.path.isdir(path):
                 raise HostError(f"{path} is no directory", "name the directory of the images")
             real = os.path.realpath(path)
-            if tree_search.is_stub(real, os.stat(real)):
-                raise tree_search.stub_refused(real)
+            if subvolume_list.is_stub(real, os.stat(real)):
+                raise subvolume_list.stub_refused(real)
             with inode.opened(real, extra=os.O_DIRECTORY) as fd:
                 if btrfs.is_zoned(fd):
                     raise HostError(f"{path}: {ZONED}: there is nothing to compare")

@@ -6,11 +6,12 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 from reconciler.facts.limits import Condition
 from reconciler.formats import mountinfo
-from reconciler.linux import syscalls, tree_search
+from reconciler.linux import syscalls
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ _GET_FEATURES = syscalls.number(syscalls.READ, _MAGIC, 57, 24)
 
 _ZONED = 1 << 12  # BTRFS_FEATURE_INCOMPAT_ZONED
 
-_TREE_SEARCH = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 17, 4096)
+_START_SYNC = syscalls.number(syscalls.READ, _MAGIC, 24, 8)
+
+_WAIT_SYNC = syscalls.number(syscalls.WRITE, _MAGIC, 22, 8)
 
 _SPACE_HEAD, _SPACE = struct.Struct("=2Q"), struct.Struct("=3Q")
 
@@ -48,22 +51,10 @@ _PROFILES = ("raid0", "raid1", "dup", "raid10", "raid5", "raid6", "raid1c3", "ra
 _FIRST_PROFILE = 3
 """The bit of the first of them: BTRFS_BLOCK_GROUP_RAID0; a group with none of them is single."""
 
-_ROOT_TREE, _ROOT_ITEM = 1, 132
-
-_ROOT_ITEM_REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
-
-_ROOT_ITEM_PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
-
-_SEARCH_KEY = struct.Struct("=7Q4I4Q")
-
-_SEARCH_HEADER = struct.Struct("=3Q2I")
-
 FIRST_INODE = 256
 """BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root directory."""
 
 _READ_ONLY = 1 << 0  # BTRFS_ROOT_SUBVOL_RDONLY
-
-_EVERYTHING = 2**64 - 1
 
 _GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 """Of the digits of a UUID as printed (RFC 9562)."""
@@ -140,46 +131,19 @@ def created(fd: int) -> int:
     return int(seconds * 1_000_000_000 + nanoseconds)
 
 
-def snapshots(fd: int, of: bytes) -> int:
-    """Count the subvolumes that were snapshotted from the one with UUID ``of``; root only (EPERM).
+def commit(fd: int) -> int:
+    """Have the kernel write what changed of inodes; nothing where nothing did. OSError.
 
-    A deleted one has no references left; its item stays until the cleaner has been there.
+    Returns the transaction that holds it; what changes from now on is of a later one.
     """
-    return sum(
-        item[_ROOT_ITEM_PARENT_UUID : _ROOT_ITEM_PARENT_UUID + 16] == of
-        and any(item[_ROOT_ITEM_REFS : _ROOT_ITEM_REFS + 4])
-        for item in _root_items(fd)
-    )
+    transaction = begin_commit(fd)
+    syscalls.call(fd, _WAIT_SYNC, transaction)
+    return int.from_bytes(transaction, sys.byteorder)
 
 
-def _root_items(fd: int) -> Iterator[bytes]:
-    start = (0, 0)
-    while True:
-        key = _SEARCH_KEY.pack(
-            _ROOT_TREE, start[0], _EVERYTHING, start[1], _EVERYTHING, 0, _EVERYTHING,
-            _ROOT_ITEM, _ROOT_ITEM, 4096, 0, 0, 0, 0, 0,
-        )  # fmt: skip
-        buffer = syscalls.call(fd, _TREE_SEARCH, bytearray(key.ljust(4096, b"\0")))
-        found = _SEARCH_KEY.unpack_from(buffer)[9]
-        if not found:
-            return
-        at = _SEARCH_KEY.size
-        for _ in range(found):
-            _, objectid, offset, kind, size = _SEARCH_HEADER.unpack_from(buffer, at)
-            at += _SEARCH_HEADER.size
-            if kind == _ROOT_ITEM:  # the type only bounds the first and the last key
-                yield bytes(buffer[at : at + size])
-            at += size
-        start = _next_root_item(objectid, kind, offset)
-
-
-def _next_root_item(objectid: int, kind: int, offset: int) -> tuple[int, int]:
-    """Where to go on behind a key: keys sort by object, then kind, then offset."""
-    if kind < _ROOT_ITEM:
-        return (objectid, 0)
-    return (
-        (objectid, offset + 1) if (kind, offset) < (_ROOT_ITEM, _EVERYTHING) else (objectid + 1, 0)
-    )
+def begin_commit(fd: int) -> bytearray:
+    """Begin what ``commit`` does, and return its transaction; EROFS after an error."""
+    return syscalls.call(fd, _START_SYNC, bytearray(8))
 
 
 _INO_PATHS = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 35, 56)
@@ -276,7 +240,7 @@ def _has_failed(fd: int) -> bool:
     after an error (BTRFS_FS_ERROR) it is EROFS. Nothing is written in either case.
     """
     try:
-        tree_search.begin_commit(fd)
+        begin_commit(fd)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise

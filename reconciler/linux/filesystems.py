@@ -25,7 +25,7 @@ from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
-from reconciler.linux import btrfs, files, inode, syscalls, tree_search, users
+from reconciler.linux import btrfs, files, inode, qgroups, subvolume_list, syscalls, users
 from reconciler.value import replace
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def locate(path: str, homes: frozenset[str]) -> Location:
     while (status := _status(nearest)) is None:
         missing.insert(0, nearest)
         nearest = os.path.dirname(nearest)
-    is_stub = tree_search.is_stub(nearest, status)
+    is_stub = subvolume_list.is_stub(nearest, status)
     kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if missing:
         kind = "missing" if kind == "directory" else f"below {nearest}, which is {kind}"
@@ -108,7 +108,7 @@ def filesystem(path: str, host: HostView) -> Filesystem:
     name = syscalls.filesystem_type(path)
     if name != "btrfs":
         return Filesystem(name)
-    if tree_search.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
+    if subvolume_list.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
         path = os.path.dirname(path)
         there = os.lstat(path)
     status = os.statvfs(path)
@@ -133,9 +133,7 @@ def btrfs_in(path: str, host: HostView) -> Filesystem:
             btrfs.data_profiles(fd),
             read_only=inside.read_only,
             condition=btrfs.condition(fd, mount.super_options if mount else ""),
-            quota=tree_search.quota_of(fd, uuid, inside.identifier)
-            if is_there
-            else Quota(unseen=True),
+            quota=qgroups.quota_of(fd, uuid, inside.identifier) if is_there else Quota(unseen=True),
             zoned=btrfs.is_zoned(fd),
         )
 
@@ -227,7 +225,7 @@ def snapshots_in(path: str) -> tuple[str, ...]:
         own = btrfs.subvolume(fd)
         coming = tuple(snapshot_tools_of(own.identifier))
         try:
-            count = btrfs.snapshots(fd, own.uuid)
+            count = subvolume_list.snapshots(fd, own.uuid)
         except PermissionError:
             if not coming:
                 raise NotVisible("snapshots are listed only for root") from None
@@ -241,7 +239,7 @@ def subvolume_at(target: str) -> SystemSubvolume:
     with inode.opened(target, extra=os.O_DIRECTORY) as fd:
         mine, is_snapshot = btrfs.subvolume(fd).identifier, btrfs.is_snapshot(fd)
         try:
-            default, path = tree_search.default_subvolume(fd)
+            default, path = subvolume_list.default_subvolume(fd)
         except PermissionError:
             return SystemSubvolume(mine, is_snapshot)
         return SystemSubvolume(mine, is_snapshot, default, path)

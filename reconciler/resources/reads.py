@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.discovery import linux as discovery_linux
 from reconciler.errors import HostError
 from reconciler.facts.host_view import HostView, NotVisible
-from reconciler.linux import host_facts, managed_files, tree_search, users
+from reconciler.linux import host_facts, managed_files, subvolume_list, users
 from reconciler.resources.registry import linux_of_each_kind
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _stub(fact: Fact[Any]) -> str:
     path = getattr(fact, "path", "")
     with suppress(OSError):
         return (
-            tree_search.stub_refused(path).message
-            if tree_search.is_stub(path, os.lstat(path))
+            subvolume_list.stub_refused(path).message
+            if subvolume_list.is_stub(path, os.lstat(path))
             else ""
         )
     return ""

@@ -24,8 +24,8 @@ from reconciler.linux import (
     filesystems,
     inode,
     proc_locks,
+    subvolume_list,
     syscalls,
-    tree_search,
     tree_walk,
 )
 from reconciler.linux.files import sync
@@ -96,8 +96,8 @@ def place(given: str) -> Place:
         kind = syscalls.filesystem_type(path)
         if kind != "btrfs":
             raise HostError(f"{given} is on {kind}, not Btrfs: there is nothing to defragment")
-        if tree_search.is_stub(path, status):
-            raise tree_search.stub_refused(path)
+        if subvolume_list.is_stub(path, status):
+            raise subvolume_list.stub_refused(path)
         is_file = stat.S_ISREG(status.st_mode)
         top, name = os.path.split(path) if is_file else (path, "")
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.subvolume import MOST_ENTRIES, Contents
 from reconciler.formats import mountinfo
-from reconciler.linux import inode, subvolumes, tree_search
+from reconciler.linux import btrfs, inode, subvolumes, tree_search
 from reconciler.linux.in_use import look
 from reconciler.value import dataclass, field
 
@@ -204,7 +204,7 @@ def _attributes(
         if entry.format in {stat.S_IFREG, stat.S_IFDIR}:
             first.setdefault(entry.number, path)
     first[found.numbers[""]] = "."
-    tree_search.commit(top)  # what was set a moment ago lies beside the tree
+    btrfs.commit(top)  # what was set a moment ago lies beside the tree
     fixed, unclonable = [], []
     for number, flags in tree_search.attributes(top, sorted(first)):
         if word := next((word for flag, word in _FIXED.items() if flags & flag), ""):

@@ -1,0 +1,156 @@
+"""Quota groups: the limits that count for a subvolume (btrfs-quota(8), linux/btrfs_tree.h)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from reconciler.facts.limits import EXCLUSIVE, REFERENCED, Limit, Quota
+from reconciler.linux.tree_search import QUOTA_TREE, items
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_REFERENCED, _EXCLUSIVE = 1, 2  # BTRFS_QGROUP_LIMIT_MAX_RFER, MAX_EXCL
+
+_LEVEL = 48  # BTRFS_QGROUP_LEVEL_SHIFT
+
+_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246
+
+_ON, _INCONSISTENT, _SIMPLE = 1, 4, 8  # BTRFS_QGROUP_STATUS_FLAG_*
+
+_RESERVED = ("rsv_data", "rsv_meta_pertrans", "rsv_meta_prealloc")
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """``flags`` say which limits there are; bytes."""
+
+    flags: int = 0
+    most_referenced: int = 0
+    most_exclusive: int = 0
+    referenced: int = 0
+    exclusive: int = 0
+
+    def limits(self, number: int) -> Iterator[Limit]:
+        name = f"{number >> _LEVEL}/{number & ((1 << _LEVEL) - 1)}"
+        if self.flags & _REFERENCED:
+            yield Limit(name, REFERENCED, self.most_referenced, self.referenced)
+        if self.flags & _EXCLUSIVE:
+            yield Limit(name, EXCLUSIVE, self.most_exclusive, self.exclusive)
+
+
+def quota_of(fd: int, uuid: str, subvolume: int) -> Quota:
+    """The limits that count for the subvolume with that id; no limits where quotas are off."""
+    if not os.path.isdir(f"/sys/fs/btrfs/{uuid}"):
+        return _from_tree(fd, subvolume)
+    folder = f"/sys/fs/btrfs/{uuid}/qgroups"
+    try:
+        if not os.path.isdir(folder) or _text(folder, "enabled", "1") == "0":
+            return Quota()
+        groups = dict(_in_sysfs(folder, subvolume))
+        simple = _text(folder, "mode", "qgroup") == "squota"
+        counting = _text(folder, "inconsistent", "0") != "0"
+    except FileNotFoundError:  # quotas, or that qgroup, ended while we looked
+        return Quota()
+    return _judged(fd, subvolume, groups, simple=simple, counting=counting)
+
+
+def _in_sysfs(folder: str, subvolume: int) -> Iterator[tuple[int, _Group]]:
+    """The subvolume's own qgroup, and all of a higher level."""
+    for name in os.listdir(folder):
+        level, underscore, number = name.partition("_")
+        if underscore and level.isdigit() and (level != "0" or number == str(subvolume)):
+            path = f"{folder}/{name}"
+            reserved = sum(_number(path, each) for each in _RESERVED)
+            yield (
+                int(level) << _LEVEL | int(number),
+                _Group(
+                    _number(path, "limit_flags"),
+                    _number(path, "max_referenced"),
+                    _number(path, "max_exclusive"),
+                    _number(path, "referenced") + reserved,
+                    _number(path, "exclusive") + reserved,
+                ),
+            )
+
+
+def _text(folder: str, name: str, otherwise: str) -> str:
+    """What a file says; a kernel before 6.7 has no "mode", one before 6.1 none of them."""
+    try:
+        with open(f"{folder}/{name}", encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return otherwise
+
+
+def _number(folder: str, name: str) -> int:
+    with open(f"{folder}/{name}", encoding="ascii") as file:
+        return int(file.read())
+
+
+def _judged(
+    fd: int, subvolume: int, groups: dict[int, _Group], *, simple: bool, counting: bool
+) -> Quota:
+    """Those limits that count: of the subvolume's own qgroup and of all that it belongs to."""
+    above = [number for number in groups if number >> _LEVEL and any(groups[number].limits(number))]
+    mine, unseen = {subvolume}, False
+    if above:
+        try:
+            mine |= _parents(fd, subvolume)
+        except PermissionError:
+            unseen = True
+    limits = [
+        limit for number in sorted(mine & groups.keys()) for limit in groups[number].limits(number)
+    ]
+    limits.sort(key=lambda limit: limit.left)
+    return Quota(tuple(limits), simple, unseen, counting and bool(limits))
+
+
+def _parents(fd: int, number: int) -> set[int]:
+    """The qgroups that one belongs to, and those that they belong to; PermissionError."""
+    found: set[int] = set()
+    pending = [number]
+    while pending:
+        each = pending.pop()
+        for _, other, _, _ in items(fd, QUOTA_TREE, (each, each), (_RELATION, _RELATION)):
+            if other >> _LEVEL > each >> _LEVEL and other not in found:
+                found.add(other)
+                pending.append(other)
+    return found
+
+
+def _from_tree(fd: int, subvolume: int) -> Quota:
+    """The same without sysfs, as of the last commit; for others than root nothing is seen."""
+    kinds: dict[tuple[int, int], bytes] = {}
+    try:
+        for number, offset, kind, data in items(fd, QUOTA_TREE, (0, 0), (_STATUS, _LIMIT)):
+            del number
+            kinds[kind, offset] = data
+    except PermissionError:
+        return Quota(unseen=True)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # there is no such tree: quotas are off
+            raise
+        return Quota()
+    flags = struct.unpack_from("=16xQ", kinds.get((_STATUS, 0), bytes(24)))[0]
+    if not flags & _ON:
+        return Quota()
+    groups = {
+        number: _group(data, kinds.get((_LIMIT, number), bytes(40)))
+        for (kind, number), data in kinds.items()
+        if kind == _INFO and (number >> _LEVEL or number == subvolume)
+    }
+    simple, counting = bool(flags & _SIMPLE), bool(flags & _INCONSISTENT)
+    return _judged(fd, subvolume, groups, simple=simple, counting=counting)
+
+
+def _group(info: bytes, limit: bytes) -> _Group:
+    """Of a struct btrfs_qgroup_info_item and a struct btrfs_qgroup_limit_item."""
+    _, referenced, _, exclusive = struct.unpack_from("=4Q", info)
+    flags, most_referenced, most_exclusive = struct.unpack_from("=3Q", limit)
+    return _Group(flags, most_referenced, most_exclusive, referenced, exclusive)

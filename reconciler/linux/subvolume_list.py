@@ -1,0 +1,206 @@
+"""The subvolumes of a filesystem and where they lie, read from its trees (root only).
+
+A snapshot shows an empty stub in place of a subvolume inside (facts.stub): what it stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.mountable import DIRECTORY, LINK, MISSING, OTHER, SUBVOLUME, TOP, Entry
+from reconciler.facts.stub import Stub, refusal
+from reconciler.linux import btrfs, inode, syscalls
+from reconciler.linux.tree_search import (
+    DIR_INDEX,
+    DIR_ITEM,
+    EVERY,
+    ROOT_BACKREF,
+    ROOT_ITEM,
+    ROOT_TREE,
+    items,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+T = TypeVar("T")
+
+_REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
+
+_PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
+
+_INO_LOOKUP = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, 4096)
+
+_ROOT_TREE_DIR = 6  # BTRFS_ROOT_TREE_DIR_OBJECTID
+
+_ENTRY = struct.Struct("=QBQQHHB")
+"""struct btrfs_dir_item: key (object, type, offset), transid, data_len, name_len, type."""
+
+_REFERENCE = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
+
+_STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
+
+
+def snapshots(fd: int, of: bytes) -> int:
+    """Count the subvolumes that were snapshotted from the one with UUID ``of``; root only (EPERM).
+
+    A deleted one has no references left; its item stays until the cleaner has been there.
+    """
+    return sum(
+        kind == ROOT_ITEM
+        and item[_PARENT_UUID : _PARENT_UUID + 16] == of
+        and any(item[_REFS : _REFS + 4])
+        for _, _, kind, item in items(fd, ROOT_TREE, EVERY, (ROOT_ITEM, ROOT_ITEM))
+    )
+
+
+def is_stub(path: str, status: os.stat_result) -> bool:
+    """Whether what is at a path is such a stub: other filesystems have an inode 2, too."""
+    return status.st_ino == _STUB_INODE and syscalls.filesystem_type(path) == "btrfs"
+
+
+def whither(path: str) -> Stub:
+    """Find the subvolume that a stub stands for; PermissionError for others than root."""
+    parent, name = os.path.split(path)
+    with inode.directory(parent) as fd:
+        identifier = _named(fd, os.fsencode(name))
+        return Stub(identifier, _path(fd, identifier) if identifier else "")
+
+
+def stub_refused(path: str) -> HostError:
+    """What to raise where something is to be done at a stub: which one it is, and what to do."""
+    try:
+        found = whither(path)
+    except PermissionError:
+        found = None
+    told = refusal(path, found)
+    return HostError(told.text, told.hint)
+
+
+def _named(fd: int, name: bytes) -> int:
+    """The id of the subvolume that an entry of a directory names; 0 where none does.
+
+    Read from the tree as it was committed, so the kernel is told to commit first. It refuses
+    that after an error (EROFS); then what was committed before that counts.
+    """
+    with suppress(OSError):
+        btrfs.commit(fd)
+    number = os.fstat(fd).st_ino
+    for *_, data in items(fd, 0, (number, number), (DIR_INDEX, DIR_INDEX)):
+        target, kind, _, _, _, length, _ = _ENTRY.unpack_from(data)
+        if kind == ROOT_ITEM and data[_ENTRY.size : _ENTRY.size + length] == name:
+            return int(target)
+    return 0
+
+
+def _path(fd: int, identifier: int) -> str:
+    """The path of a subvolume from the top level; "" where it is in no directory (deleted)."""
+    names: list[str] = []
+    while identifier != TOP:
+        within = (identifier, identifier)
+        backrefs = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
+        found = next(backrefs, None)
+        if found is None:
+            return ""
+        _, identifier, _, data = found
+        directory, _, length = _REFERENCE.unpack_from(data)
+        name = data[_REFERENCE.size : _REFERENCE.size + length]
+        names.insert(0, _folder(fd, identifier, directory) + os.fsdecode(name))
+    return "/".join(names)
+
+
+def _folder(fd: int, subvolume: int, directory: int) -> str:
+    """The path of a directory in its subvolume, with a slash at its end; "" for its root."""
+    if directory == btrfs.FIRST_INODE:
+        return ""
+    buffer = bytearray(struct.pack("=2Q", subvolume, directory).ljust(4096, b"\0"))
+    return os.fsdecode(bytes(syscalls.call(fd, _INO_LOOKUP, buffer)[16:]).split(b"\0", 1)[0])
+
+
+_DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
+
+
+def subvolume_named(on: str, path: str) -> Entry:
+    """Find what a path from the top level leads to, on the filesystem mounted at ``on``."""
+    return _asked(on, lambda fd: _walk(fd, [os.fsencode(n) for n in path.split("/") if n]))
+
+
+def subvolume_path(on: str, identifier: int) -> str:
+    """Return the path of a subvolume from the top level; "" where there is none of that id."""
+    if identifier == TOP:
+        return "/"
+    found = _asked(on, lambda fd: _path(fd, identifier))
+    return f"/{found}" if found else ""
+
+
+def default_identifier(on: str) -> int:
+    """Return the id of the subvolume that is mounted where no option names one."""
+    return _asked(on, _default)
+
+
+def default_subvolume(fd: int) -> tuple[int, str]:
+    """Return the id and the path of what a mount without subvol= shows; PermissionError."""
+    identifier = _default(fd)
+    return identifier, _path(fd, identifier)
+
+
+def _default(fd: int) -> int:
+    """Return what ``btrfs subvolume set-default`` wrote into the tree of roots; else TOP."""
+    found = _entries(fd, ROOT_TREE, _ROOT_TREE_DIR)
+    return next((target for target, _, _, name in found if name == b"default"), TOP)
+
+
+def _asked(on: str, ask: Callable[[int], T]) -> T:
+    with inode.opened(on) as fd:
+        try:
+            return ask(fd)
+        except PermissionError:
+            if os.geteuid():
+                raise NotVisible("only root can list subvolumes") from None
+            why = "the kernel lists subvolumes for no container (CAP_SYS_ADMIN of the host)"
+            raise NotVisible(why, for_all=True) from None
+
+
+def _walk(fd: int, names: list[bytes]) -> Entry:
+    tree, folder = TOP, btrfs.FIRST_INODE
+    kind = SUBVOLUME
+    for name in names:
+        if kind not in {SUBVOLUME, DIRECTORY}:
+            return Entry(0, LINK if kind == LINK else MISSING)
+        found = next((e for e in _entries(fd, tree, folder) if e[3] == name), None)
+        if found is None:
+            return Entry(0, MISSING)
+        target, key, file_type, _ = found
+        if key == ROOT_ITEM:
+            if not _is_in(fd, target, tree):
+                return Entry(0, OTHER)
+            tree, folder, kind = target, btrfs.FIRST_INODE, SUBVOLUME
+        else:
+            folder = target
+            kind = {_DIRECTORY_TYPE: DIRECTORY, _LINK_TYPE: LINK}.get(file_type, OTHER)
+    return Entry(tree if kind == SUBVOLUME else 0, kind)
+
+
+def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield the target, the type of its key, the type of file and the name of each entry."""
+    of_folder = items(fd, tree, (folder, folder), (DIR_ITEM, DIR_ITEM))
+    for _, _, kind, data in of_folder:
+        at = 0
+        while kind == DIR_ITEM and at < len(data):  # names of one hash lie in one item
+            target, key, _, _, more, length, file_type = _ENTRY.unpack_from(data, at)
+            at += _ENTRY.size
+            yield target, key, file_type, data[at : at + length]
+            at += length + more
+
+
+def _is_in(fd: int, identifier: int, parent: int) -> bool:
+    """Tell whether a subvolume is in ``parent``: a snapshot of that shows an empty stub instead."""
+    within = (identifier, identifier)
+    found = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
+    return any(above == parent for _, above, _, _ in found)
