@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-_COMPRESS = options.family("compress")
-
 _TOLD_BY_LINE = frozenset({"V202", "V203"})
 """Refusals that are said of the line in /etc/fstab already."""
 
@@ -68,7 +66,7 @@ def _idle(of: Btrfs, host: HostView) -> Iterator[Row]:
     boot, by = compression.decided(layout)
     numbers: dict[str, list[str]] = {}
     for line in layout.lines:
-        said = "" if line.problem else options.value(line.options, _COMPRESS) or ""
+        said = "" if line.problem else options.value(line.options, options.COMPRESS) or ""
         if said and compression.words(said) != boot and compression.is_idle(layout, line):
             numbers.setdefault(said, []).append(str(line.number))
     for said, where in numbers.items():

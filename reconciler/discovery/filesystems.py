@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_COMPRESS = frozenset({"compress", "compress-force"})
-
 _BORING = ("space_cache", "subvolid", "subvol", "rw", "ro", "nospace_cache")
 
 
@@ -49,7 +47,7 @@ class Btrfs:
     @property
     def compress(self) -> str:
         """As the kernel shows it; "" when it is off."""
-        return options.shown(mountinfo.option(self.mounts[0].super_options, _COMPRESS))
+        return options.shown(mountinfo.option(self.mounts[0].super_options, options.COMPRESS))
 
     @property
     def has_autodefrag(self) -> bool:

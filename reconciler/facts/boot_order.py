@@ -89,7 +89,7 @@ class Step:
     @property
     def says(self) -> str:
         """The compress option that it names; "" for none."""
-        return options.value(self.options, superblock.NAMES) or ""
+        return options.value(self.options, options.COMPRESS) or ""
 
     @property
     def name(self) -> str:
@@ -122,7 +122,7 @@ def rootflags(command_line: str) -> str:
 def is_clear(command_line: str) -> bool:
     """Tell whether all initramfs read the same of rootflags=: some take the last one alone."""
     found = [word.partition("=")[2] for word in command_line.split() if word[:10] == "rootflags="]
-    names = superblock.NAMES
+    names = options.COMPRESS
     flags = found[-1].strip('"') if found else ""
     last = options.value(flags, names) if options.well_formed(flags) else None
     return len(found) < 2 or options.value(rootflags(command_line), names) == last  # noqa: PLR2004

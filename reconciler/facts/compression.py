@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_NAMES = superblock.NAMES
+_NAMES = options.COMPRESS
 
 _KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
 

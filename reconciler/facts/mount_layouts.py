@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from reconciler.formats.options import Setting
 
 
-def mounted(uuid: str, host: HostView) -> tuple[Mount, ...]:
-    """Return the mounts of the Btrfs with a UUID."""
+def all_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
+    """Return the mounts of the Btrfs with a UUID, also those that another mount hides."""
     found = []
     mounts = host(Mounts())
     for mount in mounts:

@@ -90,7 +90,7 @@ class Fault:
     remedy: str
 
 
-def mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
+def reachable_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     """Return the mounts of a filesystem that can be reached."""
     mounts = host(Mounts())
     found = [m for m in mounts if m.fstype == "btrfs" and mountinfo.at(mounts, m.target) == m]

@@ -19,12 +19,6 @@ from __future__ import annotations
 from reconciler.formats import options
 from reconciler.value import dataclass, replace
 
-NAMES = options.family("compress")
-
-_OFF = frozenset({"no", "none"})
-
-_LEVELS = {"zstd": "zstd:3", "zlib": "zlib:3", "": "zlib:3"}
-
 OFF = "off"
 
 
@@ -62,15 +56,17 @@ def live_words(shown: str) -> str:
     zlib (btrfs(5)).
     """
     name, _, algorithm = shown.partition("=")
-    if not name or algorithm in {"", *_OFF}:
+    if not name or algorithm in {"", *options.OFF}:
         return OFF
-    return _LEVELS.get(algorithm, algorithm) + (", forced" if name == "compress-force" else "")
+    return options.LEVELS.get(algorithm, algorithm) + (
+        ", forced" if name == "compress-force" else ""
+    )
 
 
 def effective(token: str | None) -> str:
     """The option that the kernel shows once ``token`` was given to it; "" where it shows none."""
     name, _, value = (token or "").partition("=")
-    return f"{name}={_LEVELS.get(value, value)}" if name and value not in _OFF else ""
+    return f"{name}={options.LEVELS.get(value, value)}" if name and value not in options.OFF else ""
 
 
 def first(line_options: str, *, is_read_only: bool) -> Superblock:
@@ -95,10 +91,10 @@ def _given(block: Superblock, line_options: str) -> Superblock:
     """Take one option after the other."""
     for token in options.split(line_options):
         name, _, value = token.partition("=")
-        if name in NAMES and value in _OFF:
+        if name in options.COMPRESS and value in options.OFF:
             block = replace(block, name="", algorithm="")
-        elif name in NAMES:
-            algorithm = _LEVELS.get(value, value)
+        elif name in options.COMPRESS:
+            algorithm = options.LEVELS.get(value, value)
             block = Superblock(block.is_read_only, name, algorithm)
         elif name == "nodatacow":
             # The algorithm stays, hidden, for the mount that takes it over.

@@ -12,13 +12,10 @@ fs/btrfs/super.c, and a test holds them against the running kernel:
 from __future__ import annotations
 
 from reconciler.formats import mountinfo, options
+from reconciler.formats.options import COMPRESS, OFF
 from reconciler.value import dataclass
 
-COMPRESS = options.family("compress")
-
 FAMILY = (*sorted(COMPRESS), "nodatacow", "datacow", "nodatasum", "datasum")
-
-_OFF = frozenset({"no", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def _next(mode: DataMode, token: str) -> DataMode:
 
 def is_on(token: str) -> bool:
     """Tell whether a compress option switches compression on."""
-    return token.partition("=")[2] not in _OFF
+    return token.partition("=")[2] not in OFF
 
 
 def decides(line_options: str, before: DataMode = DEFAULT) -> str | None:

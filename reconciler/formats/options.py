@@ -96,6 +96,16 @@ def family(option: str) -> frozenset[str]:
     return frozenset({positive, f"no{positive}"})
 
 
+COMPRESS = family("compress")
+"""The names that decide about compression: compress, compress-force and their opposites."""
+
+OFF = frozenset({"no", "none"})
+"""What stands behind ``compress=`` where it means no compression (btrfs(5))."""
+
+LEVELS = {"zstd": "zstd:3", "zlib": "zlib:3", "": "zlib:3"}
+"""What the kernel makes of an algorithm without a level, and of ``compress`` alone."""
+
+
 def value(options: str, names: Collection[str]) -> str | None:
     """The effective option among ``names``, as written: the last one. None when there is none."""
     return next((token for token in reversed(split(options)) if name(token) in names), None)
@@ -140,7 +150,7 @@ def shown(option: str | None) -> str:
     The kernel shows no algorithm where a read-only filesystem with compression was mounted
     writable by somebody who named none: then nothing is compressed.
     """
-    is_empty = option is None or (name(option) in family("compress") and option[-1:] == "=")
+    is_empty = option is None or (name(option) in COMPRESS and option[-1:] == "=")
     return "" if option is None or is_empty else option
 
 
@@ -245,8 +255,6 @@ _PRICES = {
 _COMMIT = 30
 """Seconds between commits that the kernel waits by itself."""
 
-_DEFAULT_LEVEL = {"zstd": "zstd:3", "zlib": "zlib:3", "lzo": "lzo"}
-
 _SHOWN = {"discard=sync": "discard", "commit=30": ""}
 
 
@@ -294,4 +302,4 @@ def setting(name: str, value: str | int | bool) -> Setting:
 
 
 def _compression(name: str, value: str) -> str:
-    return "" if value == "no" else f"{name}={_DEFAULT_LEVEL.get(value, value)}"
+    return "" if value == "no" else f"{name}={LEVELS.get(value, value)}"

@@ -100,7 +100,7 @@ def _compress(items: Items) -> Iterator[tuple[str, str]]:
         if item.section == "mounts":
             for name, value in item.data["options"].items():
                 token = options.setting(name, value).token
-                if token and name in options.family("compress"):
+                if token and name in options.COMPRESS:
                     yield item.path, token
 
 
@@ -149,7 +149,7 @@ def _elsewhere(spec: Spec, host: HostView) -> tuple[Mount, ...]:
         return ()
     is_btrfs = lines[0].fstype in {"btrfs", "auto"}
     uuid = host.maybe(SourceUuid(lines[0].source)) if is_btrfs else ""
-    return mount_layouts.mounted(uuid, host) if uuid else ()
+    return mount_layouts.all_mounts_of(uuid, host) if uuid else ()
 
 
 def _part(spec: Spec) -> dict[str, str]:
@@ -254,7 +254,7 @@ def _cannot_mount(here: _Here, host: HostView) -> Refusal | None:
 
 def _subvolume_of(here: _Here, host: HostView) -> mountable.Named | mountable.Fault:
     uuid = host(SourceUuid(here.line.source)) or here.uuid
-    return mountable.of_line(here.line, mountable.mounts_of(uuid, host), host)
+    return mountable.of_line(here.line, mountable.reachable_mounts_of(uuid, host), host)
 
 
 def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
@@ -283,7 +283,7 @@ def _here(line: Line, place: str, mount: Mount | None, host: HostView) -> _Here:
     uuid = host(FilesystemOf(mount.target)).uuid if mount else host(SourceUuid(line.source))
     same = tuple(m for m in mounts if mount and m.device == mount.device)
     if mount is None and uuid:
-        same = mount_layouts.mounted(uuid, host)
+        same = mount_layouts.all_mounts_of(uuid, host)
     lines = tuple(
         other
         for other in host(FstabLines())
@@ -339,7 +339,7 @@ def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, host: HostView) 
         where = " and ".join(_sources(here, flags))
         if live.plain:
             is_so = f"the filesystem is mounted {plain}"
-        elif (named := options.value(line, datamode.COMPRESS)) and datamode.is_on(named):
+        elif (named := options.value(line, options.COMPRESS)) and datamode.is_on(named):
             is_so = f"{plain} in {where} switches {named} off"
         else:
             is_so = f"{where} says {plain}"
@@ -393,7 +393,7 @@ def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
 def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
     """Said while there is something to do, not again once it is done."""
     off = next((s for s in spec.settings if s.token == "compress=no"), None)  # noqa: S105
-    family = options.family("compress")
+    family = options.COMPRESS
     if off is None or options.value(here.line.options, family) == off.token:
         return
     if not options.value(here.line.options, family) and here.mount and not _shown(here, off):
@@ -422,7 +422,7 @@ def _decides(spec: Spec, here: _Here) -> Iterator[Said]:
 def _compression(line: Line) -> str:
     if line.problem:
         return line.problem
-    return options.value(line.options, options.family("compress")) or "no compress option"
+    return options.value(line.options, options.COMPRESS) or "no compress option"
 
 
 def _shown(here: _Here, setting: options.Setting) -> str:

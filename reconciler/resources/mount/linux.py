@@ -274,7 +274,7 @@ def _shown(target: str) -> dict[str, str]:
 def _spares_the_data_mode(target: str, shown: dict[str, str], asked: str) -> None:
     """Refuse compression where it would end nodatacow or nodatasum for the whole filesystem."""
     lost = [name for name in ("nodatacow", "nodatasum") if name in shown]
-    if lost and options.name(asked) in datamode.COMPRESS and datamode.is_on(asked):
+    if lost and options.name(asked) in options.COMPRESS and datamode.is_on(asked):
         raise HostError(
             f"{target} is mounted {','.join(lost)}: {asked} would end that for the whole "
             "filesystem",
@@ -313,7 +313,7 @@ def _differing(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _compress_first(name: str) -> tuple[bool, str]:
     """Compression goes first: while it is on, putting nodatacow back would end it, and so on."""
-    return (name not in datamode.COMPRESS, name)
+    return (name not in options.COMPRESS, name)
 
 
 def _put_back(target: str, name: str, had: str) -> None:
