@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Plan
-    from reconciler.engine.preconditions import Fact
+    from reconciler.engine.preconditions import Precondition
     from reconciler.facts.host_view import HostView
 
 
@@ -103,7 +103,7 @@ def _locked(
     terminal: Terminal,
     loaded: Loaded,
     then: Plan,
-    facts: Mapping[Action, Sequence[Fact]],
+    facts: Mapping[Action, Sequence[Precondition]],
     *,
     yes: bool,
 ) -> int:

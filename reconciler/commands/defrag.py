@@ -14,7 +14,7 @@ from reconciler.formats.sizes import binary
 from reconciler.linux import machine
 from reconciler.report import defrag as defrag_report
 from reconciler.report.progress import duration
-from reconciler.resources.defrag.now import Work, look, place
+from reconciler.resources.defrag.now import Defragmentation, look, place
 from reconciler.resources.defrag.ranges import SHARED
 from reconciler.value import replace
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.console import Terminal
-    from reconciler.resources.defrag.now import Place
+    from reconciler.resources.defrag.now import Target
     from reconciler.resources.defrag.ranges import Ended, Found, Left, Outcome
 
 
@@ -52,7 +52,7 @@ def run(
     return guarded(terminal, command)
 
 
-def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
+def _fits(places: Sequence[Target], found: Sequence[Found]) -> None:
     """HostError where what is shared now could not all be there twice."""
     for one in {each.uuid: each for each in places}.values():
         here = [of for at, of in zip(places, found, strict=True) if at.uuid == one.uuid]
@@ -67,7 +67,7 @@ def _fits(places: Sequence[Place], found: Sequence[Found]) -> None:
 
 def _done(
     terminal: Terminal,
-    places: Sequence[Place],
+    places: Sequence[Target],
     found: Sequence[Found],
     allowed: bool,
     is_scheduled: bool,
@@ -76,7 +76,7 @@ def _done(
     going = ProgressView(replace(terminal, lenient=True))
     going.begin(1)
     with Interrupt() as interrupt:
-        work = Work(found, allowed, Reporter(going, lambda: interrupt.asked))
+        work = Defragmentation(found, allowed, Reporter(going, lambda: interrupt.asked))
         outcomes = [work.run(at, of) for at, of in zip(places, found, strict=True)]
         going.end()
     seconds = time.monotonic() - since

@@ -16,7 +16,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.facts.boot_order import Layout
+    from reconciler.facts.boot_order import BootLayout
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
@@ -139,7 +139,7 @@ def _token(of: Btrfs) -> str:
     return f"{name}={value}" if name == "compress" else ""
 
 
-def _line(of: Btrfs, layout: Layout) -> tuple[Line | None, tuple[Remark, ...]]:
+def _line(of: Btrfs, layout: BootLayout) -> tuple[Line | None, tuple[Remark, ...]]:
     """The line to declare options for, and what is to be known of the next boot.
 
     Of compression the line that decides at boot; else that of /, or the first.

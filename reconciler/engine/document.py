@@ -13,7 +13,7 @@ from reconciler.formats.jsondata import FormatError
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from reconciler.engine.preconditions import Fact
+    from reconciler.engine.preconditions import Precondition
 
 
 FORMAT = "vmtune.plan/1"
@@ -44,7 +44,7 @@ class Document:
     world: World
     created: str
     version: str
-    facts: tuple[Fact, ...] | None = None
+    facts: tuple[Precondition, ...] | None = None
     """None in plans from before vmtune wrote them down."""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Precondition:
     """``about`` is one of ASK; ``name`` a path, a mount point or the source of an fstab line."""
 
     about: str
@@ -63,27 +63,27 @@ ASK: Mapping[str, Callable[[str, HostView], str]] = {
 """How each is found out, by the words that stand before its name."""
 
 
-def facts(actions: Iterable[Action], host: HostView) -> tuple[Fact, ...]:
+def facts(actions: Iterable[Action], host: HostView) -> tuple[Precondition, ...]:
     """Each that the actions rest on, once; what may not be seen is none."""
     swaps = [action for action in actions if isinstance(action, Swap)]
     return _found(swaps, swaps, host)
 
 
-def _found(of: Iterable[Action], swaps: Sequence[Swap], host: HostView) -> tuple[Fact, ...]:
+def _found(of: Iterable[Action], swaps: Sequence[Swap], host: HostView) -> tuple[Precondition, ...]:
     asked = dict.fromkeys(
         about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, host)
     )
     found = ((about, name, _value(about, name, host)) for about, name in asked)
-    return tuple(Fact(*each) for each in found if each[2] not in {"", "unknown"})
+    return tuple(Precondition(*each) for each in found if each[2] not in {"", "unknown"})
 
 
-def by_action(actions: Sequence[Action], host: HostView) -> dict[Action, tuple[Fact, ...]]:
+def by_action(actions: Sequence[Action], host: HostView) -> dict[Action, tuple[Precondition, ...]]:
     """Find for each action the facts that it rests on, as ``facts`` does for all of them."""
     swaps = [action for action in actions if isinstance(action, Swap)]
     return {action: _found([action], swaps, host) for action in actions}
 
 
-def changed(planned: Iterable[Fact], host: HostView) -> Iterator[str]:
+def changed(planned: Iterable[Precondition], host: HostView) -> Iterator[str]:
     """A line for each that is another one now."""
     for fact in planned:
         found = _value(fact.about, fact.name, host) or "nothing that may be seen"
@@ -128,15 +128,15 @@ def _lasting(path: str, other: Collection[str]) -> str:
     return above[min(last + 1, len(above) - 1)]
 
 
-def plain(fact: Fact) -> dict[str, str]:
+def plain(fact: Precondition) -> dict[str, str]:
     """JSON data for a fact."""
     return {"about": fact.about, "name": fact.name, "is": fact.value}
 
 
-def fact(data: Any) -> Fact:
+def fact(data: Any) -> Precondition:
     """The fact again; FormatError where nobody knows how to find it out."""
     fields = jsondata.mapping(data)
     about = jsondata.text(fields["about"])
     if about not in ASK:
         raise FormatError(f"unknown fact {about!r:.60}: made by a newer vmtune?")
-    return Fact(about, jsondata.name(fields["name"]), jsondata.text(fields["is"]))
+    return Precondition(about, jsondata.name(fields["name"]), jsondata.text(fields["is"]))

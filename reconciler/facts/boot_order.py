@@ -50,7 +50,7 @@ class MountUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BootLayout:
     """One filesystem, as a boot finds it.
 
     ``root`` is where the initramfs mounts it: "/", "/sysroot", or "" where it does not.
@@ -128,7 +128,7 @@ def is_clear(command_line: str) -> bool:
     return len(found) < 2 or options.value(rootflags(command_line), names) == last  # noqa: PLR2004
 
 
-def outcomes(of: Layout) -> tuple[Outcome, ...]:
+def outcomes(of: BootLayout) -> tuple[Outcome, ...]:
     """Every outcome that a boot can have, each once; one where the order is known."""
     block, decided = None, Outcome("", None)
     for step in _fixed(of):
@@ -168,7 +168,7 @@ def _outcome(now: Superblock, by: Step | None, *, takes_over: bool = False) -> O
     return Outcome("" if is_unread else now.words, by, takes_over)
 
 
-def _fixed(of: Layout) -> Iterator[Step]:
+def _fixed(of: BootLayout) -> Iterator[Step]:
     """The steps whose order is known: those of the initramfs, and the remount of /."""
     line = next((line for line in of.lines if line.target == ROOT), None)
     if of.root:
@@ -193,7 +193,7 @@ def _mode(command_line: str) -> str:
     return words[-1] if words else "ro"
 
 
-def _at_boot(of: Layout) -> Iterator[Step]:
+def _at_boot(of: BootLayout) -> Iterator[Step]:
     """What systemd mounts without being asked, beside the fixed steps."""
     hidden = {unit.where: unit for unit in of.units if unit.hides}
     named = {line.target for line in of.lines}
@@ -210,7 +210,7 @@ def _at_boot(of: Layout) -> Iterator[Step]:
             yield _of_unit(unit)
 
 
-def _on_demand(of: Layout) -> Iterator[Step]:
+def _on_demand(of: BootLayout) -> Iterator[Step]:
     """What is mounted when somebody asks for it."""
     for line in of.lines:
         if _is_marked(line, "noauto", "x-systemd.automount"):

@@ -25,7 +25,7 @@ from reconciler.value import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.facts.boot_order import Layout, MountUnit, Outcome, Step
+    from reconciler.facts.boot_order import BootLayout, MountUnit, Outcome, Step
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
@@ -99,7 +99,7 @@ def now(mount: Mount) -> str:
 
 
 # --- how a boot mounts it
-def layout(uuid: str, host: HostView) -> Layout:
+def layout(uuid: str, host: HostView) -> BootLayout:
     """What a boot will find of the filesystem with a UUID."""
     seen = host.maybe(FstabLines())
     lines = tuple(
@@ -112,7 +112,7 @@ def layout(uuid: str, host: HostView) -> Layout:
     root = _root(uuid, lines, command_line, mounts, host)
     units = _units(uuid, lines, host)
     unseen = _unseen(root, host) if seen is not None else "/etc/fstab, which cannot be read here"
-    return boot_order.Layout(root, is_writable, command_line, lines, units, unseen)
+    return boot_order.BootLayout(root, is_writable, command_line, lines, units, unseen)
 
 
 def _unseen(root: str, host: HostView) -> str:
@@ -186,7 +186,7 @@ def _units(uuid: str, lines: Sequence[Line], host: HostView) -> tuple[MountUnit,
 
 
 # --- who decides, in words
-def decided(of: Layout) -> tuple[str, str]:
+def decided(of: BootLayout) -> tuple[str, str]:
     """The setting after the next boot ("" when that is open), and who decides it."""
     if of.unseen:
         return "", of.unseen
@@ -206,7 +206,7 @@ def decided(of: Layout) -> tuple[str, str]:
     return found[0].setting, f"{names} alike{takes}"
 
 
-def _only(found: Outcome, of: Layout) -> tuple[str, str]:
+def _only(found: Outcome, of: BootLayout) -> tuple[str, str]:
     step = found.by
     if step is None:
         return "", ""
@@ -230,7 +230,7 @@ def _silent(step: Step) -> str:
     return "" if step.says else " (it names none)"
 
 
-def _since(of: Layout) -> str:
+def _since(of: BootLayout) -> str:
     return f"since {of.root or 'the first mount'} is read-only"
 
 
@@ -249,7 +249,7 @@ def joined(steps: Sequence[Step]) -> str:
     return " and ".join(lines + files)
 
 
-def is_idle(of: Layout, line: Line) -> bool:
+def is_idle(of: BootLayout, line: Line) -> bool:
     """Tell whether no compress option on a line changes what a boot ends in."""
     now = {each.setting for each in boot_order.outcomes(of)}
     return all(
@@ -258,7 +258,7 @@ def is_idle(of: Layout, line: Line) -> bool:
     )
 
 
-def written(of: Layout, lines: Sequence[Line], token: str | None) -> Layout:
+def written(of: BootLayout, lines: Sequence[Line], token: str | None) -> BootLayout:
     """The same filesystem with a compress option written on some of its lines."""
     new = (
         replace(line, options=options.replace(line.options, _NAMES, token))
@@ -269,7 +269,7 @@ def written(of: Layout, lines: Sequence[Line], token: str | None) -> Layout:
     return replace(of, lines=tuple(new))
 
 
-def deciding(of: Layout, token: str) -> tuple[Line, ...]:
+def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
     """The lines on which a compress option must be written to hold after a boot; () where none do.
 
     One line, if one is enough: that of / first.
@@ -289,7 +289,7 @@ def deciding(of: Layout, token: str) -> tuple[Line, ...]:
     return ()
 
 
-def by_flags(of: Layout, token: str) -> str:
+def by_flags(of: BootLayout, token: str) -> str:
     """The value of rootflags= with which a compress option would hold; "" where it would not."""
     flags = options.replace(boot_order.rootflags(of.command_line) or "defaults", _NAMES, token)
     flags = ",".join(word for word in options.split(flags) if word != "defaults")
@@ -299,7 +299,7 @@ def by_flags(of: Layout, token: str) -> str:
     return flags if found == {words(token)} else ""
 
 
-def remedy(of: Layout, token: str) -> str:
+def remedy(of: BootLayout, token: str) -> str:
     """What to write where, for a compress option to hold after the next boot."""
     if lines := deciding(of, token):
         name, _, value = (superblock.effective(token) or "compress=no").partition("=")

@@ -5,7 +5,7 @@ next, which bounds dirty data. No ``-c``: it would compress what it rewrites.
 
 btrfs-progs copies what snapshots and clones share (btrfs-filesystem(8), defragment), and a run is
 far from the moment at which somebody looked. So a run looks for itself, in one of two ways
-(``Work``), unless the entry allows such copies.
+(``Command``), unless the entry allows such copies.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def path_of(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Command:
     """What a run does: ``command`` is a program with its arguments, behind which the path comes.
 
     ``btrfs`` is the program that counts what is shared before the command is run; "" where the
@@ -74,19 +74,19 @@ class Work:
         return self.prints or bool(self.btrfs)
 
 
-def copying(btrfs: str) -> Work:
+def copying(btrfs: str) -> Command:
     """Defragment all files, also those that snapshots or clones share: the entry allows that."""
-    return Work((btrfs, "filesystem", "defragment", "-r", "-f", "-t", "32M"))
+    return Command((btrfs, "filesystem", "defragment", "-r", "-f", "-t", "32M"))
 
 
-def guarded(btrfs: str) -> Work:
+def guarded(btrfs: str) -> Command:
     """Defragment all files, but skip the run while any data below the path is shared."""
-    return Work(copying(btrfs).command, btrfs)
+    return Command(copying(btrfs).command, btrfs)
 
 
-def own(vmtune: Sequence[str]) -> Work:
+def own(vmtune: Sequence[str]) -> Command:
     """Have vmtune defragment the files that share nothing, and leave the others."""
-    return Work((*vmtune, "defrag", "--scheduled"), prints=True)
+    return Command((*vmtune, "defrag", "--scheduled"), prints=True)
 
 
 _TO_LOG = " | { logger -t vmtune-defrag 2>/dev/null || cat; }"
@@ -107,7 +107,7 @@ def _guard(btrfs: str, to_log: str = "") -> str:
     )
 
 
-def cron(schedule: Schedule, path: str, work: Work) -> str:
+def cron(schedule: Schedule, path: str, work: Command) -> str:
     """Write a file for /etc/cron.d; ValueError as ``crontab.table``."""
     idle = ("/usr/bin/nice", "-n", "19", "/usr/bin/ionice", "-c", "3")
     guard = f"{_guard(work.btrfs, _TO_LOG)}; " if work.btrfs else ""
@@ -122,7 +122,7 @@ def _about(path: str) -> str:
     return f"Defragment {unit.literal(path)}".rstrip(" \\")
 
 
-def service(path: str, work: Work) -> str:
+def service(path: str, work: Command) -> str:
     """The unit that does it once: on idle time only, with no right it does not need.
 
     What ExecCondition= prints goes to the journal; its failure skips the run, which is then no

@@ -188,7 +188,7 @@ def _moves(unsafe: Refusal, spec: Spec, stem: str, scheduler: str, host: HostVie
     )
 
 
-def _work(spec: Spec, host: HostView) -> defrag_job.Work:
+def _work(spec: Spec, host: HostView) -> defrag_job.Command:
     """What a run does, and how it leaves what snapshots and clones share."""
     btrfs = host(Program("btrfs"))
     if "snapshots" in spec.allow:

@@ -69,7 +69,7 @@ _GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """What to work on: all below ``top``, or ``name`` in it. ``path`` has no links in it."""
 
     path: str
@@ -86,7 +86,7 @@ class Place:
         return found.f_bavail * found.f_frsize
 
 
-def place(given: str) -> Place:
+def place(given: str) -> Target:
     """Look where a path leads; HostError says why nothing can be defragmented there."""
     try:
         path = os.path.realpath(given, strict=True)
@@ -117,14 +117,14 @@ def place(given: str) -> Place:
     mount = mountinfo.containing(mounts, path)
     setting = compression.now(mount) if mount else compression.OFF
     mounted = frozenset(each.target for each in mounts)
-    return Place(path, top, name, uuid, setting, mounted)
+    return Target(path, top, name, uuid, setting, mounted)
 
 
 def _way_out(error: OSError) -> str:
     return "root may look" if error.errno in {errno.EACCES, errno.EPERM} else ""
 
 
-def look(where: Place, allowed: bool, known: set[tuple[int, int]], several: bool) -> Found:
+def look(where: Target, allowed: bool, known: set[tuple[int, int]], several: bool) -> Found:
     """Every file there that is not in ``known`` (device and inode).
 
     Added to it is what may be met again: files of several names, or all where ``several`` places
@@ -158,7 +158,7 @@ def look(where: Place, allowed: bool, known: set[tuple[int, int]], several: bool
     )  # fmt: skip
 
 
-def _entries(where: Place, walk: tree_walk.Walk) -> Iterator[tree_walk.Entry]:
+def _entries(where: Target, walk: tree_walk.Walk) -> Iterator[tree_walk.Entry]:
     if not where.name:
         yield from tree_walk.entries(where.path, walk)
         return
@@ -203,7 +203,7 @@ def _reason(entry: tree_walk.Entry, found: File, allowed: bool) -> Left | None:
     return None
 
 
-class Work:
+class Defragmentation:
     """Doing it, step by step, one place after the other; ``size`` bytes altogether."""
 
     def __init__(self, found: Sequence[Found], allowed: bool, watch: Reporter) -> None:
@@ -221,7 +221,7 @@ class Work:
         """Whether it is over early."""
         return self._watch.stop() or self.problem is not None
 
-    def run(self, where: Place, found: Found) -> Outcome:
+    def run(self, where: Target, found: Found) -> Outcome:
         """The files found at a place; what was done is on disk when this returns."""
         fresh = found.since + _FRESH
         done: list[tuple[File, int]] = []

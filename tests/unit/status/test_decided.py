@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.facts.boot_order import Layout, MountUnit
+from reconciler.facts.boot_order import BootLayout, MountUnit
 from reconciler.facts.compression import decided, deciding, is_idle, remedy, words
 from reconciler.facts.superblock import live_words
 from reconciler.formats import fstab
@@ -99,7 +99,7 @@ BOOTS = [
 
 def layout(root, lines, command_line="", *units):
     text = "".join(f"{UUID} {target} btrfs {options}\n" for target, options in lines.items())
-    return Layout(root, True, command_line, fstab.parse(text.encode()), units)
+    return BootLayout(root, True, command_line, fstab.parse(text.encode()), units)
 
 
 def unit(where, options, *, is_wanted=True, hides=False):
