@@ -1,9 +1,10 @@
-"""What the codes behind a line of the plan mean: the text of ``vmtune explain``."""
+"""All codes with what they mean, from the ``codes.py`` of each room; the topics of explain."""
 
 from __future__ import annotations
 
 from reconciler.discovery import codes as of_doctor
 from reconciler.engine import codes as of_engine
+from reconciler.facts import codes as of_facts
 from reconciler.resources.registry import codes_of_each_kind
 
 
@@ -15,7 +16,7 @@ def _paragraphs(text: str) -> dict[str, str]:
 CODES = dict(
     sorted(
         (code, text)
-        for part in (of_engine.TEXT, of_doctor.TEXT, *codes_of_each_kind())
+        for part in (of_engine.TEXT, of_facts.TEXT, of_doctor.TEXT, *codes_of_each_kind())
         for code, text in _paragraphs(part).items()
     )
 )

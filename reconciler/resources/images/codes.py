@@ -92,11 +92,6 @@ log (dmesg) says what the disk answered.
 V719 The image was moved, replaced, linked or truncated, or its owner, mode or attributes changed,
 while it was rewritten. The rewrite is cancelled, and the image is what that program made of it.
 
-V720 Another process has a write lease on the file (fcntl(2), F_SETLEASE): a run of vmtune that
-exchanges it for its rewritten copy, or a file server. Who opens the file breaks the lease, so
-vmtune does not look at it. It asks again for a second; after that the row says who has the file.
-Once that process has finished, the next look sees the file.
-
 V721 A new file cannot be made like the image: the kernel refuses nocow there (as on a zoned
 filesystem), or an extended attribute, an owner or a time that the image has.
 
