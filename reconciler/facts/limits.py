@@ -54,6 +54,10 @@ WHOLE = Condition()
 ZONED = "zoned Btrfs writes each block to a new place, so the kernel refuses nocow (EPERM)"
 
 
+UNSAFE = frozenset({"V111", "V112", "V113"})
+"""The codes of ``refusal``: a plan refuses with them, and doctor's check says the same."""
+
+
 def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
     """Say why nothing may be made nocow or rewritten there; None where it may.
 
