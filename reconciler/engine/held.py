@@ -12,7 +12,6 @@ from reconciler.engine.directory import Directory
 from reconciler.engine.model import Desired, is_end
 from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import options
 from reconciler.formats.paths import at_and_above
 from reconciler.value import replace
 
@@ -104,7 +103,7 @@ class Held:
     def parts(self, place: Place[Any]) -> set[str]:
         """Return the names of the parts of a place that entries decide; all if one is refused."""
         if place in self._ended:
-            return {option.name for option in options.ALL}
+            return set(place.part_names)
         return self._wanted.get(place, set())
 
     def is_ended(self, place: Place[Any]) -> bool:

@@ -43,6 +43,9 @@ class Place(Fact[V], ABC):
     """To put it makes another directory of its path."""
     in_parts: ClassVar[bool] = False
     """Several entries and files may each decide a part of its value."""
+
+    part_names: ClassVar[frozenset[str]] = frozenset()
+    """The names of all parts, for places in parts."""
     loaded_by_systemd: ClassVar[bool] = False
     in_words: ClassVar[bool] = False
     """Its value is printed as a whole, by ``words``, although it has attributes."""

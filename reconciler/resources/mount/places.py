@@ -124,6 +124,8 @@ class FstabOptions(Place[str | None]):
     line: int = field(compare=False)
     rank: ClassVar[int] = 30
     in_parts: ClassVar[bool] = True
+
+    part_names: ClassVar[frozenset[str]] = frozenset(option.name for option in options.ALL)
     loaded_by_systemd: ClassVar[bool] = True
 
     @staticmethod
