@@ -121,4 +121,4 @@ def test_a_snapshot_of_the_images_themselves_is_told(host):
     assert "V103" in told
     row = health(host, "V103")
     assert (row["health"], row["subject"]) == ("fail", "nocow ~/libvirt/images")
-    assert "leave that subvolume out" in row["remedy"]
+    assert "allow: [snapshots]" in row["remedy"]
