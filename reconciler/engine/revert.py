@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, restore
 from reconciler.engine.model import Change, Plan, Swap
-from reconciler.engine.order import in_order, operation
+from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.plan import NOTHING_WRITTEN
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import EntriesOf, UseOf
@@ -39,7 +39,8 @@ def inverse(
             owner, [s for s in reversed(swaps) if s.owner == owner], states, host
         )
     ]
-    return Plan(tuple(changes), in_order(changes, host))
+    actions = in_order(changes, host)
+    return Plan(in_turn(changes, actions), actions)
 
 
 def _changes(

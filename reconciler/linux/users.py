@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from functools import cache
@@ -30,6 +31,19 @@ def caller() -> Caller:
     if os.getuid() == 0:  # run0(1) sets SUDO_USER too
         entry = _by_name(os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or "")
     return entry or _by_uid(os.getuid())
+
+
+def owner(uid: int, gid: int) -> str:
+    """Name an owner, and the group where that has another name; numbers where nobody knows them."""
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    return user if user == group else f"{user}:{group}"
 
 
 @cache  # glibc asks its sources anew each time; people do not move while a command runs

@@ -10,7 +10,7 @@ from reconciler.facts import mount_layouts
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import datamode, jsondata, mountinfo, options
+from reconciler.formats import datamode, jsondata, mountinfo, options, unit
 from reconciler.resources.mount import lines
 from reconciler.value import dataclass, field, replace
 
@@ -101,6 +101,9 @@ class LiveOption(Place[str]):
     def words(self, value: str) -> str:
         return value or f"no {self.name}"
 
+    def shown(self, value: str) -> str:
+        return value or ("off" if self.name == "compress" else f"no {self.name}")
+
     def thing(self, host: HostView) -> tuple[object, ...]:
         """A setting of the filesystem is one, by whichever of its mount points it is named."""
         mounts = host(Mounts())
@@ -173,6 +176,9 @@ class FstabOptions(Place[str | None]):
         for line in host(FstabLines()):
             if line.target == self.target:
                 yield "filesystem of", line.source
+
+    def units(self) -> tuple[str, ...]:
+        return (unit.mount_unit(self.target),)
 
     @property
     def label(self) -> str:
