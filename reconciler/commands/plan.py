@@ -16,6 +16,7 @@ from reconciler.linux import users
 from reconciler.report import text, wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,16 @@ def make(loaded: Loaded, host: HostView) -> Plan:
     """
     declared = declare(loaded.items, KINDS)
     made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
-    return loaded.choice.check(made) if loaded.choice else made
+    made = loaded.choice.check(made) if loaded.choice else made
+    return replace(made, changes=tuple(map(_at_home, made.changes)))
+
+
+def _at_home(change: Change) -> Change:
+    """Name what lies in the caller's home as they do, where no configuration names it any more."""
+    home = users.caller().home
+    if change.origin or not change.name.startswith(f"{home}/"):
+        return change
+    return replace(change, name=f"~{change.name.removeprefix(home)}")
 
 
 def world(loaded: Loaded) -> World:

@@ -82,7 +82,8 @@ def summary(of: Plan) -> dict[str, Any]:
     """Count the rows, by what they say; ``exit`` is that of ``plan --detailed-exitcode``."""
     return {
         "changes": len(of.steps),
-        **{word: of.count(op) for op, word in ACTIONS.items()},
+        **{word: of.count(op) for op, word in ACTIONS.items() if op is not Op.WAITS},
+        "waiting": of.count(Op.WAITS),
         "not_applicable": sum(not change.applicable for change in of.changes),
         "not_chosen": of.left_out,
         "exit": exit_code(of),

@@ -8,7 +8,7 @@ from reconciler.engine import obstacles, restore
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.plan import NOTHING_WRITTEN
-from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.diagnostics import COST, Note, Op
 from reconciler.facts.host import EntriesOf, UseOf
 from reconciler.facts.host_view import NotVisible
 
@@ -54,7 +54,9 @@ def _changes(
                 notes.append(note)
             case ["ours", _, _]:
                 back.append(Swap(swap.place, host(swap.place), swap.have, "", owner))
-                notes += [Note(text) for text in swap.place.not_undone(swap.have, swap.want)]
+                notes += [
+                    Note(text, label=COST) for text in swap.place.not_undone(swap.have, swap.want)
+                ]
             case ["taken back", _, _]:
                 pass
             case ["", _, why]:

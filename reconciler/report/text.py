@@ -91,17 +91,33 @@ def rows(
     shown, more = (of, 0) if verbose else _without_more(of)
     behind = column(shown, width)
     said: set[Note] = set()
-    was_short = True
+    before: Change | None = None
     for number, change in enumerate(shown):
-        lines = [*row(change, width, behind, paint)]
-        lines += _body(change, width, paint, verbose=verbose, who=who, said=said)
-        is_short = change.op is Op.SAME and len(lines) == 1
-        if number and not (is_short and was_short):
+        if before and not _is_one(before, change):
             yield ""
-        yield from lines
-        was_short = is_short
+        yield from row(change, width, behind, paint)
+        if number + 1 == len(shown) or not _is_alike(change, shown[number + 1]):
+            yield from _body(change, width, paint, verbose=verbose, who=who, said=said)
+        before = change
     if more:  # behind five lines like it
         yield paint("=", Op.SAME) + f" {more:,} more in sync"
+
+
+def _is_one(one: Change, next_one: Change) -> bool:
+    """Whether no empty line stands between two rows: both have one line, or they say the same."""
+    both_same = one.op is next_one.op is Op.SAME
+    return _is_alike(one, next_one) or (both_same and not (_notes(one) or _notes(next_one)))
+
+
+def _is_alike(one: Change, next_one: Change) -> bool:
+    """Whether two rows are refused, or not seen, for one reason: that is printed once."""
+    return (
+        _is_reason(one)
+        and not (one.notes or next_one.notes)
+        and all(
+            getattr(one, name) == getattr(next_one, name) for name in ("op", "code", "text", "hint")
+        )
+    )
 
 
 def _without_more(of: Sequence[Change]) -> tuple[list[Change], int]:

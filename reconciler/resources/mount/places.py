@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reconciler.engine.model import WAITS, Swap
 from reconciler.engine.place import Place
 from reconciler.facts import mount_layouts
-from reconciler.facts.diagnostics import Note
+from reconciler.facts.diagnostics import WHY, Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import datamode, jsondata, mountinfo, options, unit
@@ -27,7 +27,7 @@ ENDED = "compression had ended it"
 
 def waits(name: str) -> Note:
     """Say that an option stays until the filesystem is mounted afresh."""
-    return Note(f"{name} stays until the filesystem is mounted afresh", WAITS)
+    return Note(f"{name} stays until the filesystem is mounted again, as at a reboot", WAITS, WHY)
 
 
 @dataclass(frozen=True, slots=True)

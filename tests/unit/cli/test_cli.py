@@ -751,7 +751,7 @@ def test_what_needs_no_working_directory_does_without(write):
 
 
 @pytest.mark.parametrize("columns", ["9" * 5000, "1" * 19, "-1", "", "many", "\u0663"])
-def test_a_width_that_is_none(write, columns, monkeypatch):
+def test_a_width_that_is_none(columns, monkeypatch):
     """It counts for nothing, also on a terminal, which says its width itself."""
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("os.get_terminal_size", lambda _fd: os.terminal_size((77, 24)))
