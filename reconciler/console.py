@@ -210,12 +210,9 @@ class Terminal:
         """Whether the person typed yes, in full; end of file is no."""
         asked = "\n".join(fitted(x, self.width_beside - 4) for x in question.split("\n"))
         self._write(sys.stderr, f"{asked} Only `yes` does it: ")
-        answer = ""
-        try:
-            answer = sys.stdin.readline()
-        finally:
-            if not answer.endswith("\n"):  # Ctrl-D and Ctrl-C leave the cursor behind the question
-                self._write(sys.stderr, "\n")
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+            self._write(sys.stderr, "\n")
         return answer.strip() == "yes"
 
     def _write(self, stream: TextIO, text: str) -> None:

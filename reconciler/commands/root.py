@@ -60,7 +60,7 @@ def become_root(
     quiet = [] if terminal.can_ask else _WITHOUT_ASKING.get(os.path.basename(program), [])
     whole = _whole(program, quiet, command)
     unasked = ", without a terminal to ask for a password on" if quiet else ""
-    lead = f"Needs root{unasked}: "
+    lead = f"needs root{unasked}: "
     for told in wrap.command(shlex.join(whole), terminal.width_beside, 0, lead):
         terminal.progress(told)
     terminal.event("root", command=whole)

@@ -69,9 +69,9 @@ def _changes(
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"
-        yield Change(
-            operation(back, notes), kind, name, text, tuple(back), tuple(dict.fromkeys(notes))
-        )
+        about = next((str(getattr(s.place, "path", "")) for s in swaps if s.place.word), "")
+        unique = tuple(dict.fromkeys(notes))
+        yield Change(operation(back, notes), kind, name, text, tuple(back), unique, about=about)
 
 
 def _states(

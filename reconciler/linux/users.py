@@ -34,16 +34,17 @@ def caller() -> Caller:
 
 
 def owner(uid: int, gid: int) -> str:
-    """Name an owner, and the group where that has another name; numbers where nobody knows them."""
+    """Name an owner, and the group where that is not the owner's; numbers for who has no name."""
     try:
-        user = pwd.getpwuid(uid).pw_name
+        entry = pwd.getpwuid(uid)
     except KeyError:
-        user = str(uid)
+        return f"{uid}:{gid}"
+    if entry.pw_gid == gid:
+        return entry.pw_name
     try:
-        group = grp.getgrgid(gid).gr_name
+        return f"{entry.pw_name}:{grp.getgrgid(gid).gr_name}"
     except KeyError:
-        group = str(gid)
-    return user if user == group else f"{user}:{group}"
+        return f"{entry.pw_name}:{gid}"
 
 
 @cache  # glibc asks its sources anew each time; people do not move while a command runs

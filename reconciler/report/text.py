@@ -12,7 +12,7 @@ from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
 from reconciler.engine.place import numbered
-from reconciler.facts.diagnostics import DO, WHY, Note, Op
+from reconciler.facts.diagnostics import ALSO, DO, WHY, Note, Op
 from reconciler.formats.sizes import counted
 from reconciler.report.wrap import (
     DIM,
@@ -129,8 +129,10 @@ def _without_more(of: Sequence[Change]) -> tuple[list[Change], int]:
 
 
 def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
-    """What is said below a row: where it is in sync, only what has a code."""
-    return [note for note in change.notes if verbose or change.op is not Op.SAME or note.code]
+    """What is said below a row: of an entry that is in sync, no mere remark without a code."""
+    if verbose or change.op is not Op.SAME or not change.origin:
+        return [*change.notes]
+    return [note for note in change.notes if note.code or note.label != ALSO]
 
 
 def column(of: Sequence[Change], width: int) -> int:

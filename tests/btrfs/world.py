@@ -54,6 +54,12 @@ class Ran:
         assert len(found) == 1, f"{words!r} is in {len(found)} rows\n{self}"
         return found[0]
 
+    def line(self, words: str) -> str:
+        """The one line that has these words."""
+        found = [line for line in self.out.splitlines() if words in line]
+        assert len(found) == 1, f"{words!r} is in {len(found)} lines\n{self}"
+        return found[0].strip()
+
     @property
     def rows(self) -> list[str]:
         """Each row on one line, and each other line; without what the last lines repeat."""

@@ -78,7 +78,7 @@ def parse(item: Item, items: Items) -> Spec | None:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The directory, made where missing, with its property; and what lies below it."""
-    ground = locate.ground(spec.path, host, ", which has no such property")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return

@@ -86,7 +86,7 @@ def parse(item: Item, items: Items) -> Spec:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The files of the chosen scheduler, and none of the other's."""
-    ground = locate.ground(spec.path, host, "; `btrfs filesystem defragment` is for Btrfs")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return
@@ -243,7 +243,7 @@ def _goals(
         yield Desired(TextFile(file["cron"]), text, part=_part(spec))
         yield from _without_timer(stem)
         if not host(CronDaemon()):
-            yield Note("no cron daemon is running, so no run begins until there is one", "V310")
+            yield Note(_NO_DAEMON, "V310", is_of_host=True)
         return
     runs = host(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
@@ -254,6 +254,9 @@ def _goals(
     yield Desired(TextFile(file["cron"]), None)
     if any(host(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
+
+
+_NO_DAEMON = "no cron daemon is running, so no run begins until there is one"
 
 
 def _part(spec: Spec) -> dict[str, str]:

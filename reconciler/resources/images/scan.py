@@ -86,11 +86,11 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 
 def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
-    """Count the extents of one file, and say what would keep it from being rewritten."""
+    """Count the fragments of one file, and say what would keep it from being rewritten."""
     with suppress(OSError), proc_locks.opened(name, top) as fd:
         obstacle = _obstacle(os.fstat(fd), inode.flags(fd))
         with suppress(OSError):
-            return CowFile(name, size, fiemap.count(fd), allocated, obstacle=obstacle)
+            return CowFile(name, size, fiemap.fragments(fd), allocated, obstacle=obstacle)
         return CowFile(name, size, None, allocated, obstacle=obstacle)
     return CowFile(name, size, None, allocated)
 

@@ -18,7 +18,7 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
 from reconciler.facts import booted, limits, locate
-from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
+from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
@@ -73,7 +73,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ground = locate.ground(
         spec.path,
         host,
-        ", which does not copy on write by itself",
+        ", not on Btrfs",
         ": chattr +C passes through to it, and vmtune leaves that to you",
     )
     if not isinstance(ground, tuple):
@@ -102,13 +102,18 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ):
         yield Note("only root can see whether there are snapshots of its subvolume", "V103")
     if not spec.subvolume:
-        yield from locate.made_new(spec.name, spec.path, where, host)
-        yield from directory_place.on_the_way(where, host, spec.above)
+        yield from _made(spec, where, host)
     yield from _directory(spec, where, have)
     if spec.wanted:
         yield from _contents(spec, host, Below(where.path, spec.apart))
     else:
         yield from _left_below(spec, where, host)
+
+
+def _made(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
+    """Say that the directory is made where it is missing, and which are made on the way to it."""
+    yield from locate.made_new(spec.name, spec.path, where, host)
+    yield from directory_place.on_the_way(where, host, spec.above)
 
 
 def _standing_in_the_way(where: Location) -> Refusal | None:
@@ -231,7 +236,8 @@ def _left_below(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
         below = counted(count, "directory", "directories")
         yield Note(
             f"{below} below {'stays' if count == 1 else 'stay'} nocow, and so do new files there; "
-            "`chattr -C` on each ends that, or declare it too"
+            "`chattr -C` on each ends that, or declare it too",
+            label=DO,
         )
 
 

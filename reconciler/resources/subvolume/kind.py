@@ -103,7 +103,7 @@ def _rewrites(data: Mapping[str, Any]) -> bool:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The path as a subvolume, made where missing, turned where it is a directory."""
-    ground = locate.ground(spec.path, host, ", which has no subvolumes")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return

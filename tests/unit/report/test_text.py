@@ -53,7 +53,7 @@ def test_a_name_that_is_longer_than_the_column_leaves_its_text_the_line():
     change = Change(Op.BLOCKED, "images", name, said, hint="keep one name", code="V703")
     short = Change(Op.SAME, "nocow", "/srv", "new files are written in place")
     assert list(text.rows((short, change), 60)) == [
-        f"! images {name}   V703",
+        f"! images {name}  V703",
         "    why            not rewritten: it has more than one name (hard",
         "                   links)",
         "    do             keep one name",
