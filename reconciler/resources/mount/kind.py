@@ -478,7 +478,7 @@ def _scope(spec: Spec, here: _Here) -> Iterator[Said]:
     if here.mount is None:
         where = f"not mounted here, but at {where}"
     elif not one:
-        where = f"also mounted at {where}"
+        where = f"mounted at {where} as well"
     yield Note(f"{where}: one compression setting for the whole filesystem" if one else where)
 
 
