@@ -395,7 +395,8 @@ def completion(chosen: Chosen, shell: str) -> int:
 
     found = get_completion_class(shell)
     if found:
-        chosen.terminal.say(found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source())
+        script = found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source()
+        chosen.terminal.say(script, as_is=True)
     return exit_codes.DONE
 
 

@@ -9,14 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.facts.diagnostics import Op
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import DIM, ENDLESS, GONE, NAME, NEW, fitted, printable
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-_COLOURS = {
+_COLOURS: dict[str, str] = {
     Op.ADD: "32",
     Op.CHANGE: "33",
     Op.REMOVE: "31",
@@ -24,12 +24,16 @@ _COLOURS = {
     Op.UNKNOWN: "35",
     Op.WAITS: "36",
     Op.SAME: "2",
+    DIM: "2",
+    NAME: "1",
+    GONE: "31",
+    NEW: "32",
 }
 
 _TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
 """Colours of the parts of a bar."""
 
-_WIDTH = 80
+_WIDTH, _NARROWEST = 80, 40
 
 _DIGITS = 6
 """No terminal is that wide, and int() refuses thousands of them."""
@@ -65,13 +69,19 @@ def _unicode() -> bool:
     return locale.lower().partition(b"@")[0].endswith((b".utf-8", b".utf8"))
 
 
-def _columns() -> int:
-    """As shutil.get_terminal_size(): $COLUMNS, else what the terminal says, else 80."""
+def _columns(stream: TextIO) -> int:
+    """As shutil.get_terminal_size(): $COLUMNS, else what the terminal says, else 80.
+
+    ENDLESS where the stream is no terminal, whatever $COLUMNS says: grep and other programs read
+    whole lines there.
+    """
+    if not stream.isatty():
+        return ENDLESS
     told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and len(told) < _DIGITS and int(told):
-        return int(told)
+    if told.isascii() and told.isdecimal() and len(told) < _DIGITS and int(told):
+        return max(_NARROWEST, int(told))
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+        return max(_NARROWEST, os.get_terminal_size(stream.fileno()).columns or _WIDTH)
     except (AttributeError, ValueError, OSError):
         return _WIDTH
 
@@ -97,16 +107,28 @@ class Terminal:
     json: bool = False
     lenient: bool = False
     """What cannot be printed is left out: nothing that is under way stops for it."""
+    hushed: bool = False
+    """Of the answer only what is wrong is said."""
 
     @property
     def width(self) -> int:
-        """Columns of the terminal; 80 where there is none."""
-        return max(40, _columns())
+        """Columns of the terminal that shows the answer; ENDLESS in a pipe or a file."""
+        return _columns(sys.stdout)
 
-    def say(self, text: str = "") -> None:
-        """A line of the answer; none where the answer is JSON."""
-        if not self.json:
-            self._write(sys.stdout, f"{text}\n")
+    @property
+    def width_beside(self) -> int:
+        """Columns of the terminal that shows problems and progress; ENDLESS where there is none."""
+        return _columns(sys.stderr)
+
+    def say(self, text: str = "", *, as_is: bool = False, wrong: bool = False) -> None:
+        """Print lines of the answer, which fit the terminal; none where the answer is JSON.
+
+        ``as_is``: what is a file in itself, as a suggested vmtune.yaml, is not wrapped.
+        ``wrong``: it is said also where only what is wrong shall be.
+        """
+        if not self.json and (wrong or not self.hushed):
+            width = ENDLESS if as_is else self.width
+            self._write(sys.stdout, "".join(f"{fitted(x, width)}\n" for x in text.split("\n")))
 
     def data(self, document: Mapping[str, Any]) -> None:
         """The answer as one JSON document, where that is asked for."""
@@ -124,14 +146,15 @@ class Terminal:
         self.data({"format": "vmtune.error/1", "problems": list(problems)})
 
     def complain(self, text: str, hint: str = "") -> None:
-        """A problem, and what to do about it."""
-        lines = f"vmtune: {text}\n" + (f"    {hint}\n" if hint else "")
-        self._write(sys.stderr, "\n".join(map(printable, lines.split("\n"))))
+        """Say what is wrong, and what to do about it."""
+        lines = [f"vmtune: {text}", *([f"    {hint}"] if hint else [])]
+        self.report("\n".join(printable(line) for whole in lines for line in whole.split("\n")))
         self.fail([{"message": text, "hint": hint}])
 
     def report(self, text: str) -> None:
-        """Text for standard error as it is: lists of problems."""
-        self._write(sys.stderr, f"{text}\n")
+        """Print lines on standard error: problems, and what goes on."""
+        width = self.width_beside
+        self._write(sys.stderr, "".join(f"{fitted(x, width)}\n" for x in text.split("\n")))
 
     def progress(self, text: str) -> None:
         """What is being done right now, unless nobody wants to know."""
@@ -147,11 +170,11 @@ class Terminal:
         """The one line that changes; "" takes it away."""
         self._write(sys.stderr, f"\r{text}\x1b[K")
 
-    def paint(self, text: str, op: Op) -> str:
-        """A symbol in its colour, where colours are wanted."""
+    def paint(self, text: str, of: str) -> str:
+        """A symbol, or a word of the plan, in its colour, where colours are wanted."""
         if not self.coloured:
             return text
-        return f"\x1b[{_COLOURS[op]}m{text}\x1b[0m"
+        return f"\x1b[{_COLOURS[of]}m{text}\x1b[0m"
 
     def dim(self, text: str) -> str:
         """What stands beside the answer, dimmed where colours are wanted."""
@@ -169,6 +192,11 @@ class Terminal:
         return _unicode()
 
     @property
+    def dot(self) -> str:
+        """What stands between the parts of a heading."""
+        return "\u00b7" if self.unicode else "-"
+
+    @property
     def coloured(self) -> bool:
         """Whether the answer has colours."""
         return _coloured(self.colour, sys.stdout)
@@ -180,8 +208,12 @@ class Terminal:
 
     def ask(self, question: str) -> bool:
         """Whether the person typed yes, in full; end of file is no."""
-        self._write(sys.stderr, f"{question} Only `yes` does it: ")
-        return sys.stdin.readline().strip() == "yes"
+        asked = "\n".join(fitted(x, self.width_beside - 4) for x in question.split("\n"))
+        self._write(sys.stderr, f"{asked} Only `yes` does it: ")
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+            self._write(sys.stderr, "\n")
+        return answer.strip() == "yes"
 
     def _write(self, stream: TextIO, text: str) -> None:
         """In an encoding that cannot say a character, its escape; Unheard if it is the answer."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
+    from reconciler.engine.document import Document
     from reconciler.engine.model import Action, Plan
     from reconciler.engine.preconditions import Precondition
     from reconciler.facts.host_view import HostView
@@ -51,15 +52,16 @@ def run(  # noqa: PLR0913 - one per option
         if host and host.lower() != trusted_input.short_hostname():
             raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
         file = words[0] if choose.is_saved_plan(words) else ""
+        told = approval.hushed(terminal, yes=yes or bool(file))
         if file and allow:
             raise HostError(
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
         if file:
-            return _saved(terminal, file, yes=yes, approved=approved)
+            return _saved(told, file, yes=yes, approved=approved)
         loaded = load_chosen(config, host, allow, words)
-        return _fresh(terminal, loaded, yes=yes, approved=approved)
+        return _fresh(told, loaded, yes=yes, approved=approved)
 
     return guarded(terminal, command)
 
@@ -71,7 +73,7 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
     if token != seen:
         if terminal.json:
             made = planning.document_of(loaded, plan, host)
-            terminal.event("plan", document=document.plain(made))
+            terminal.event("plan", document=document.plain(made, users.owner))
         planning.show(terminal, loaded, plan, "")
     facts = preconditions.by_action(plan.actions, host)
     if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
@@ -83,8 +85,8 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
                     return _locked(terminal, loaded, plan, facts, yes=yes)
                 _note(now)
                 plan = now if is_passing else plan
-        return remaining(terminal, plan)
-    if not approval.granted(terminal, plan.actions, seen, yes=yes):
+        return remaining(terminal, plan, is_told=True)
+    if not approval.granted(terminal, plan, plan.actions, seen, yes=yes):
         return exit_codes.ERROR
     if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
@@ -149,7 +151,8 @@ def _left(terminal: Terminal, loaded: Loaded) -> int:
     if loaded.choice:  # what is done has no row any more
         loaded = replace(loaded, choice=loaded.choice.again())
     again = planning.make(loaded, host_view.look(terminal))
-    _note(again)
+    if users.is_root():
+        _note(again)
     for action in again.actions:
         terminal.report(f"  still differs: {text.action(action)}")
     return exit_codes.PART_WAY if again.actions else remaining(terminal, again)
@@ -170,6 +173,9 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         loaded = load(saved.world.config, None, saved.world.allow)
     except ConfigErrors as problems:  # there were none when the plan was made
         return _stale(terminal, _STALE, text.problems(problems.problems).splitlines())
+    if not users.is_root() and _is_all_done(terminal, saved, loaded):
+        terminal.say("Nothing to do: all of the plan is done already.")
+        return _left(terminal, loaded)
     final = tuple(filter(restore.is_final, saved.plan.actions))
     if not yes and not _agreed(terminal, final, approval.given(approved)):
         return exit_codes.ERROR
@@ -184,10 +190,20 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
             return _stale(terminal, _STALE, checked.stale)
         _note(now)
         if not checked.todo:
-            terminal.say("nothing to do: all of the plan is done already")
+            terminal.say("Nothing to do: all of the plan is done already.")
             return _left(terminal, loaded)
         work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.file)
         return execute(terminal, work, lambda: _left(terminal, loaded))
+
+
+def _is_all_done(terminal: Terminal, saved: Document, loaded: Loaded) -> bool:
+    """Whether nothing of a saved plan is left to do, as far as who is not root can tell."""
+    from reconciler.run import planfile  # noqa: PLC0415 - as above
+
+    host = host_view.look(terminal)
+    now = planning.make(loaded, host)
+    checked = planfile.check(saved, planning.world(loaded), now, host)
+    return not checked.stale and not checked.todo
 
 
 def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -> bool:
@@ -198,7 +214,7 @@ def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -
         terminal.report(f"  revert cannot take it back: {text.action(action)}")
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
-    return approval.granted(terminal, left, seen, yes=False, ask=ask)
+    return approval.granted(terminal, None, left, seen, yes=False, ask=ask)
 
 
 def _is_undone(action: Action, host: HostView) -> bool:
@@ -217,15 +233,25 @@ def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
     return exit_codes.STALE
 
 
-def remaining(terminal: Terminal, plan: Plan) -> int:
-    """All that could be done is done: 0, or 7 or 6 with a last line that says why."""
+def remaining(
+    terminal: Terminal,
+    plan: Plan,
+    *,
+    is_told: bool = False,
+    what: str = "Not all is as declared",
+) -> int:
+    """All that could be done is done: 0, or 7 or 6 with a last line that says why.
+
+    ``is_told``: the plan was shown, and its last line said so.
+    """
     code = planning.exit_code(replace(plan, actions=()))
     op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
     if op:
         rows = [row for row in plan.changes if row.op is op and row.applicable]
-        terminal.event("left", changes=[document.plain_change(row) for row in rows])
-        for line in text.counted_rows(plan, op, terminal.width):
-            terminal.say(line)
+        told = [document.plain_change(row, users.owner) for row in rows]
+        terminal.event("left", changes=told)
+        for line in () if is_told and not terminal.hushed else text.left(plan, what):
+            terminal.say(line, wrong=True)
     return code
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine import codec
 from reconciler.facts.diagnostics import Op
-from reconciler.formats.sizes import counted
 from reconciler.linux import users
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +54,24 @@ def worth_root(terminal: Terminal, plan: Plan, *, yes: bool) -> bool:
     return bool(unseen) and (yes or terminal.can_ask)
 
 
-def granted(
-    terminal: Terminal, actions: Sequence[Action], seen: Token, *, yes: bool, ask: str = ""
+def hushed(terminal: Terminal, *, yes: bool) -> Terminal:
+    """The terminal that says only what is wrong, where that is asked for and nobody is asked."""
+    return replace(terminal, hushed=True) if terminal.quiet and yes else terminal
+
+
+def granted(  # noqa: PLR0913 - what is asked, and whether
+    terminal: Terminal,
+    plan: Plan | None,
+    actions: Sequence[Action],
+    seen: Token,
+    *,
+    yes: bool,
+    ask: str = "",
 ) -> bool:
-    """True when told yes in advance, or by the person at the terminal; says so when not."""
+    """True when told yes in advance, or by the person at the terminal; says so when not.
+
+    Asked is for the rows of the ``plan`` that change something, as its last line counts them.
+    """
     if yes or not actions or digest(actions) == seen.actions:
         return True
     if not terminal.can_ask:
@@ -67,7 +80,8 @@ def granted(
             "run it on a terminal, or give --yes to go on without being asked",
         )
         return False
-    question = ask or f"Make {counted(len(actions), 'change')} to this host?"
+    steps = len(plan.steps) if plan else len(actions)
+    question = ask or f"Make {'this change' if steps == 1 else f'these {steps:,} changes'}?"
     if terminal.ask(f"\n{question}"):
         return True
     terminal.complain("not a yes; nothing was changed")

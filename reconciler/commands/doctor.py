@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, exit_codes
-from reconciler.commands import host_view
+from reconciler.commands import host_view, root
 from reconciler.commands.load import guarded, load
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
 from reconciler.errors import ConfigErrors
 from reconciler.facts.advice import Health
-from reconciler.linux import machine, trusted_input
+from reconciler.linux import machine, trusted_input, users
 from reconciler.report import doctor as doctor_report
-from reconciler.report import text
+from reconciler.report import text, wrap
 from reconciler.run import claims
 
 if TYPE_CHECKING:
@@ -40,15 +40,23 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
         code = _code(rows)
         name = loaded.host if loaded else host or trusted_input.short_hostname()
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
-        for line in text.header(f"host {name}   {where}", "read only", terminal.width):
-            terminal.say(line)
-        terminal.say()
-        for line in doctor_report.lines(rows, terminal.width, terminal.paint):
+        heading = text.heading((f"host {name}", where, "read only"), terminal.width, terminal.dot)
+        *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
+        for line in (*heading, "", *told, *_as_root(terminal, loaded, rows), counts):
             terminal.say(line)
         terminal.data(_plain(name, loaded, rows, code))
         return code
 
     return guarded(terminal, command)
+
+
+def _as_root(terminal: Terminal, loaded: Loaded | None, rows: Sequence[Row]) -> list[str]:
+    """Name the command that shows what is not seen here."""
+    if users.is_root() or not any(row.health is Health.UNSEEN for row in rows):
+        return []
+    lead = "To see what is `?` here: "
+    lines = wrap.command(root.line(loaded, "doctor"), terminal.width, 0, lead)
+    return [terminal.dim(line) for line in lines]
 
 
 def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -> tuple[Row, ...]:

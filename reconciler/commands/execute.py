@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine import codec
-from reconciler.engine.model import Swap
-from reconciler.engine.order import Needs
+from reconciler.engine.model import Notify, Swap
+from reconciler.engine.order import Needs, Steps
 from reconciler.errors import HostError
+from reconciler.facts.host import NeedsReload
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.sizes import counted
+from reconciler.linux import users
 from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
@@ -72,10 +74,15 @@ def execute(
 
 
 class _Telling:
-    """Tell the terminal and the journal of each action as it begins and as it ends."""
+    """Tell the terminal and the journal of each action as it begins and as it ends.
 
-    def __init__(self, terminal: Terminal, recorder: Recorder, total: int) -> None:
-        self._terminal, self._recorder, self._total = terminal, recorder, total
+    People are told the number of the row of the plan, as they were asked; programs, and the
+    journal, the number of the action.
+    """
+
+    def __init__(self, terminal: Terminal, recorder: Recorder, steps: Steps) -> None:
+        self._terminal, self._recorder, self._steps = terminal, recorder, steps
+        self._total = len(steps.rows)
         self.going = ProgressView(terminal)
         self.begun = 0
         """How many were begun."""
@@ -86,22 +93,40 @@ class _Telling:
     def started(self, number: int, action: Action) -> None:
         self._recorder.begin(number)
         self.begun, self.under_way = self.begun + 1, number
-        self._terminal.progress(f"  [{number}/{self._total}] {text.action(action)}")
-        self._terminal.event("begin", number=number, action=codec.plain_action(action))
+        which = f"[{self._steps.number(action)}/{self._total}]"
+        self._terminal.progress(f"  {which} {text.action(action, users.owner)}")
+        self._terminal.event(
+            "begin", number=number, action=codec.plain_action(action), **self._of(action)
+        )
         self.going.begin(number)
 
     def ended(self, number: int, result: Result) -> None:
         self.ends.append(result)
-        self._recorder.end(number, result.outcome.value, result.why)
+        outcome, action = result.outcome.value, result.action
+        self._recorder.end(number, outcome, result.why)
         self.under_way = 0
         self.going.end()
-        self._terminal.say(text.result(result.outcome.value, result.action, number, self._total))
-        self._terminal.event("end", number=number, outcome=result.outcome.value, why=result.why)
+        step = self._steps.number(action)
+        self._terminal.say(text.result(outcome, action, step, self._total, users.owner))
+        self._terminal.event(
+            "end", number=number, outcome=outcome, why=result.why, **self._of(action)
+        )
+
+    def _of(self, action: Action) -> dict[str, Any]:
+        """The row that an action is of: its number of how many, its kind, name and path."""
+        row = self._steps.row(action)
+        return {
+            "step": self._steps.number(action),
+            "steps": self._total,
+            "kind": row.kind if row else "",
+            "entry": row.name if row else "",
+            "path": (row.about or None) if row else None,
+        }
 
 
 def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: Interrupt) -> int:
-    actions = work.actions
-    telling = _Telling(terminal, recorder, len(actions))
+    actions, steps = work.actions, Steps(work.changes, work.actions)
+    telling = _Telling(terminal, recorder, steps)
     terminal.say()
     try:
         recorder.images("before", running.seen(actions))
@@ -114,7 +139,7 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             going=telling.going,
         )
         host = host_view.look(terminal)
-        code = _judged(terminal, results, interrupt, host)
+        code = _judged(terminal, steps, results, interrupt, host)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
         if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
@@ -150,7 +175,11 @@ def _broken_off(
 
 
 def _judged(
-    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, host: HostView
+    terminal: Terminal,
+    steps: Steps,
+    results: Sequence[Result],
+    interrupt: Interrupt,
+    host: HostView,
 ) -> int:
     """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
     bad = [result for result in results if result.outcome in running.BAD]
@@ -167,14 +196,23 @@ def _judged(
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
-    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host)
+    held = exit_codes.DONE if is_stopped else _read_back(terminal, steps, results, host)
     if not bad and not undone:
         return held
-    told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
-    told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(undone)} left"] * bool(undone)
-    stays = "what was done stays; " if len(bad) + len(undone) < len(results) else ""
-    terminal.complain(", ".join(told), f"{stays}running it again does the rest, where it can be")
+    _tell_count(terminal, steps, results)
     return exit_codes.INTERRUPTED if is_stopped else exit_codes.PART_WAY
+
+
+def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> None:
+    """Say of how many rows all was done, of how many something failed, and how many are left."""
+    good = [result.action for result in results if result.outcome in running.GOOD]
+    bad = {steps.number(r.action) for r in results if r.outcome in running.BAD}
+    done, total = steps.count(good), len(steps.rows)
+    left = total - done - len(bad)
+    told = [f"{done} of {counted(total, 'change')} done"]
+    told += [f"{len(bad)} failed"] * bool(bad) + [f"{left} left"] * (left > 0)
+    stays = "what was done stays; " if good else ""
+    terminal.complain(", ".join(told), f"{stays}running it again does the rest, where it can be")
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
@@ -184,8 +222,11 @@ def _tell_images(terminal: Terminal, number: int) -> None:
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView) -> int:
-    """Look at every place that was put afresh, once all of it is on disk."""
+def _read_back(terminal: Terminal, steps: Steps, results: Sequence[Result], host: HostView) -> int:
+    """Look at every place that was put afresh, once all of it is on disk.
+
+    systemd is asked whether it has read the unit files of these places again.
+    """
     swaps = [result.action for result in results if isinstance(result.action, Swap)]
     put = [
         result.action
@@ -193,23 +234,41 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView) ->
         if isinstance(result.action, Swap) and result.outcome in running.GOOD
     ]
     writes.settle(swap.place for swap in put)
-    lost = []
-    for swap in put:
-        try:
-            if host(swap.place) != swap.want:
-                lost.append(swap)
-        except NotVisible:
-            lost.append(swap)
+    notified = [r.action for r in results if _is_notified(r)]
+    lost: list[Action] = [swap for swap in put if not _holds(swap, host)]
+    lost += [each for each in notified if not _is_loaded(put, host)]
     untold = [r for r in results if r.unverified and r.action not in lost]
-    held = len(put) - len(lost) - len(untold)
+    unsure = [*lost, *(result.action for result in untold)]
+    held = steps.count(each for each in (*put, *notified) if each not in unsure)
     if swaps and not put:
         return exit_codes.DONE  # nothing was done, which is told already
     terminal.say()
-    terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
-    terminal.event("verified", held=held, of=len(swaps))
-    for swap in lost:
-        terminal.report(f"  is not so any more: {text.action(swap)}")
+    terminal.say(f"verified: {held} of {len(steps.rows)} read back as planned")
+    terminal.event("verified", held=held, of=len(steps.rows))
+    for action in lost:
+        terminal.report(f"  is not so any more: {text.action(action)}")
     for result in untold:
         words = f"written and read back, but not verified: {result.unverified}"
         terminal.complain(f"{text.where(result.action)}: {words}", _UNVERIFIED)
     return exit_codes.PART_WAY if lost else exit_codes.UNSEEN if untold else exit_codes.DONE
+
+
+def _is_notified(result: Result) -> bool:
+    return isinstance(result.action, Notify) and result.outcome in running.GOOD
+
+
+def _holds(swap: Swap, host: HostView) -> bool:
+    """Whether a place that was put holds what it should; not where that cannot be seen."""
+    try:
+        return bool(host(swap.place) == swap.want)
+    except NotVisible:
+        return False
+
+
+def _is_loaded(put: Sequence[Swap], host: HostView) -> bool:
+    """Whether systemd has read the units of what was put as they are now."""
+    units = {unit for swap in put for unit in swap.place.units()}
+    try:
+        return not any(host(NeedsReload(unit)) for unit in sorted(units))
+    except NotVisible:
+        return False

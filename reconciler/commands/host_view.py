@@ -53,7 +53,7 @@ def _telling(terminal: Terminal, path: str) -> Iterator[None]:
         drawn = False
         while not over.wait(_PATIENCE):
             seconds = time.monotonic() - since
-            terminal.redraw(progress_report.looking(path, seconds, terminal.width - 1))
+            terminal.redraw(progress_report.looking(path, seconds, terminal.width_beside - 1))
             drawn = True
         if drawn:
             terminal.redraw("")

@@ -30,7 +30,7 @@ def run(terminal: Terminal, host: str | None, output: str | None) -> int:
         width = _WIDEST if path else min(_WIDEST, terminal.width)
         text = "".join(f"{line}\n" for line in suggestion.lines(found, width))
         if not path:
-            terminal.say(text.removesuffix("\n"))
+            terminal.say(text.removesuffix("\n"), as_is=True)
             return exit_codes.DONE
         output_file.write(path, text.encode())
         for line in _written(path, found):

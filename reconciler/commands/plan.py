@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load_chosen
+from reconciler.engine import document
 from reconciler.engine.plan import declare, make_plan
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
 from reconciler.linux import users
-from reconciler.report import text
+from reconciler.report import text, wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,12 +45,13 @@ def run(  # noqa: PLR0913 - one per option
         loaded = load_chosen(config, host, allow, entries)
         view = host_view.look(terminal)
         plan = make(loaded, view)
-        show(terminal, loaded, plan, "read only: nothing was changed")
-        if saved or terminal.json:
-            _write(terminal, document_of(loaded, plan, view), saved)
-        code = exit_code(plan, detailed=detailed)
-        tell_refused(terminal, plan, code)
-        return code
+        made = document_of(loaded, plan, view) if saved or terminal.json else None
+        if made and saved:
+            _save(saved, made)
+        show(terminal, loaded, plan, "read only", saved=saved or "")
+        if made and terminal.json:
+            terminal.data(document.plain(made, users.owner))
+        return exit_code(plan, detailed=detailed)
 
     return guarded(terminal, command)
 
@@ -59,16 +63,10 @@ def _free(output: str) -> str:
     return planfile.free(output)
 
 
-def _write(terminal: Terminal, made: Document, output: str | None) -> None:
-    import shlex  # noqa: PLC0415 - nothing here is needed to show a plan
+def _save(output: str, made: Document) -> None:
+    from reconciler.run import planfile  # noqa: PLC0415 - nothing here is needed to show a plan
 
-    from reconciler.engine import document  # noqa: PLC0415
-    from reconciler.run import planfile  # noqa: PLC0415
-
-    if output:
-        planfile.save(output, made)
-        terminal.say(f"Saved: `{shlex.join(['vmtune', 'apply', output])}` does exactly this.")
-    terminal.data(document.plain(made))
+    planfile.save(output, made)
 
 
 def make(loaded: Loaded, host: HostView) -> Plan:
@@ -78,7 +76,16 @@ def make(loaded: Loaded, host: HostView) -> Plan:
     """
     declared = declare(loaded.items, KINDS)
     made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
-    return loaded.choice.check(made) if loaded.choice else made
+    made = loaded.choice.check(made) if loaded.choice else made
+    return replace(made, changes=tuple(map(_at_home, made.changes)))
+
+
+def _at_home(change: Change) -> Change:
+    """Name what lies in the caller's home as they do, where no configuration names it any more."""
+    home = users.caller().home
+    if change.origin or not change.name.startswith(f"{home}/"):
+        return change
+    return replace(change, name=f"~{change.name.removeprefix(home)}")
 
 
 def world(loaded: Loaded) -> World:
@@ -100,29 +107,37 @@ def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
     return Document(plan, world(loaded), machine.now(), __version__, facts)
 
 
-def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
-    """Which host and file, then the rows, then what to type to have it done."""
-    head = f"host {loaded.host}   config {loaded.shown}"
-    head += text.allowed(loaded.allowed)
-    for line in text.header(head, remark, terminal.width):
-        terminal.say(line)
-    terminal.say()
-    rows = text.plan(plan, terminal.width, terminal.paint, verbose=terminal.verbose)
-    terminal.say("\n".join(rows))
-    for line in text.beside(plan, terminal.width):
-        terminal.say(terminal.dim(line))
-    if plan.actions:
-        needs = "" if users.is_root() else "Needs root. "
-        terminal.say(
-            needs + ("One option waits for a fresh mount." if plan.waits else "No reboot.")
-        )
-    if more := text.more(plan):
-        terminal.say(more)
-    if any(_root_sees(change) for change in plan.changes) and not users.is_root():
+def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: str = "") -> None:
+    """Which host and file, then the rows, then how to go on, and the count in the last line."""
+    heading(terminal, loaded, remark)
+    beside = [*text.beside(plan), *filter(None, [text.more(plan)])]
+    is_user = not users.is_root()
+    if is_user and any(_root_sees(change) for change in plan.changes):
         from reconciler.commands import root  # noqa: PLC0415
 
-        line = root.line(loaded, "plan", *loaded.allow_words)
-        terminal.say(f"To see what is `?` here: {line}")
+        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
+        lead = "To see what is `?` here: "
+        beside += wrap.command(line, terminal.width, 0, lead)
+    if saved:
+        beside.append(f"Saved: `{shlex.join(['vmtune', 'apply', saved])}` does exactly this.")
+    told = text.plan(
+        plan,
+        terminal.width,
+        terminal.paint,
+        verbose=terminal.verbose,
+        who=users.owner,
+        beside=beside,
+        needs_root=is_user,
+    )
+    terminal.say("\n".join(told))
+
+
+def heading(terminal: Terminal, loaded: Loaded, remark: str) -> None:
+    """Say for which host and by which file it is, then leave a line empty."""
+    parts = (f"host {loaded.host}", f"config {loaded.shown}", text.allowed(loaded.allowed), remark)
+    for line in text.heading(parts, terminal.width, terminal.dot):
+        terminal.say(line)
+    terminal.say()
 
 
 def _root_sees(change: Change) -> bool:
@@ -131,16 +146,8 @@ def _root_sees(change: Change) -> bool:
 
 
 def exit_code(plan: Plan, *, detailed: bool = True) -> int:
-    """Choose the exit code that a plan stands for: of several that hold the first of 2, 7, 6, 0.
-
-    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN``.
-    Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
-    """
-    if plan.actions:
-        return exit_codes.DIFFERENCES if detailed else exit_codes.DONE
-    if plan.count(Op.BLOCKED):
-        return exit_codes.REFUSED if detailed else exit_codes.DONE
-    return exit_codes.UNSEEN if plan.count(Op.UNKNOWN) else exit_codes.DONE
+    """Choose the exit code that a plan stands for; every command asks here."""
+    return document.exit_code(plan, detailed=detailed)
 
 
 def tell_refused(terminal: Terminal, plan: Plan, code: int) -> None:

@@ -67,7 +67,9 @@ class ProgressView:
     def _redraw(self, step: Progress) -> None:
         seconds = time.monotonic() - self._since
         if seconds >= _PATIENCE and self._due(_REDRAWN):
-            self._terminal.redraw(progress_report.line(step, seconds, self._terminal.width - 1))
+            self._terminal.redraw(
+                progress_report.line(step, seconds, self._terminal.width_beside - 1)
+            )
             self._drawn = True
 
     def _line(self, step: Progress) -> None:

@@ -16,11 +16,13 @@ from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
 from reconciler.linux import lock, trusted_input, users
 from reconciler.report import text
-from reconciler.report.wrap import printable, wrapped
+from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
 from reconciler.value import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.console import Terminal
     from reconciler.engine.claims import History
     from reconciler.engine.last_applied import Run
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:
     """Take one run back: the last one that changed something and was no revert itself."""
+    told = approval.hushed(terminal, yes=yes)
 
     def command() -> int:
         of = _chosen(number)
@@ -38,36 +41,50 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
         asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
         seen, token = approval.given(approved), approval.token(asked)
         if token != seen:
-            _show(terminal, of, plan)
-            _tell_declared(terminal, plan, claims.history("", host))
+            _show(told, of, plan, _declared(plan, claims.history("", host)))
         if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
-            return _remaining(terminal, plan)
-        if not approval.granted(terminal, asked.actions, seen, yes=yes):
+            return _remaining(told, plan, is_told=True)
+        if not approval.granted(told, plan, asked.actions, seen, yes=yes):
             return exit_codes.ERROR
         if not users.is_root():
             words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
-            return root.become_root(terminal, _loaded(of), "revert", words)
-        return _locked(terminal, of, plan)
+            return root.become_root(told, _loaded(of), "revert", words)
+        return _locked(told, of, plan)
 
     return guarded(terminal, command)
 
 
-def _show(terminal: Terminal, of: Run, plan: Plan) -> None:
-    head = f"run {of.number}, {printable(of.command)} by {of.user}, taken back"
-    for line in (head, "", *text.plan(plan, terminal.width, terminal.paint)):
+def _show(terminal: Terminal, of: Run, plan: Plan, beside: Sequence[str]) -> None:
+    parts = (
+        f"host {trusted_input.short_hostname()}",
+        f"what takes run {of.number} back",
+        f"{of.command} by {of.user}, {of.started}",
+    )
+    for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
+    terminal.say()
+    more = filter(None, [text.more(plan)])
+    told = text.plan(
+        plan,
+        terminal.width,
+        terminal.paint,
+        verbose=terminal.verbose,
+        who=users.owner,
+        beside=[*beside, *more],
+        needs_root=not users.is_root(),
+    )
+    terminal.say("\n".join(told))
 
 
-def _tell_declared(terminal: Terminal, plan: Plan, history: History) -> None:
+def _declared(plan: Plan, history: History) -> list[str]:
     """Say which file sets again what is taken back: it declared that when it was applied last."""
     places = {action.place for action in plan.actions if isinstance(action, Swap)}
-    for known in history.others():
-        if not places.isdisjoint(known.wanted):
-            told = (
-                f"{printable(known.config)} declared this at its last `apply`: as long as it does,"
-            )
-            for line in wrapped(f"{told} its next `apply` sets it again.", terminal.width, 0):
-                terminal.say(line)
+    return [
+        f"{printable(known.config)} declared this at its last `apply`. As long as the file "
+        "declares it, the next `apply` sets it again."
+        for known in history.others()
+        if not places.isdisjoint(known.wanted)
+    ]
 
 
 def _loaded(of: Run) -> Loaded:
@@ -88,9 +105,9 @@ def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
         return code or _remaining(terminal, now)
 
 
-def _remaining(terminal: Terminal, plan: Plan) -> int:
+def _remaining(terminal: Terminal, plan: Plan, *, is_told: bool = False) -> int:
     """As for ``apply``, but 1 for 7: that code speaks of what is declared."""
-    code = remaining(terminal, plan)
+    code = remaining(terminal, plan, is_told=is_told, what="Not all is taken back")
     return exit_codes.ERROR if code == exit_codes.REFUSED else code
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import exit_codes
 from reconciler.errors import HostError
 from reconciler.linux import installation, process, trusted_input, users
+from reconciler.report import wrap
 from reconciler.value import replace
 
 if TYPE_CHECKING:
@@ -22,13 +23,22 @@ _WITHOUT_ASKING = {"sudo": ["-n"], "doas": ["-n"], "run0": ["--no-ask-password"]
 """In the order in which they are looked for; all of these tell root who called."""
 
 
-def line(loaded: Loaded, *words: str) -> str:
-    """The command that does it as root, to be typed or run."""
+def line(loaded: Loaded | None, *words: str) -> str:
+    """Return the shortest command that does it as root, to be typed: all that advise it ask here.
+
+    What root finds by itself is left out: the configuration of the person who calls, and the
+    path of a vmtune that lies where sudo looks for programs.
+    """
     try:
-        program = _program()
+        program = os.path.basename(_program())
     except HostError:
         program = ""
-    return shlex.join(_whole(program or "sudo", [], _command(loaded.path, loaded.host, words)))
+    path = loaded.path if loaded and loaded.path != trusted_input.found_by_root() else ""
+    named = _named(path, loaded.host if loaded else trusted_input.short_hostname())
+    shown = installation.typed() or shlex.join(installation.command())
+    who = [] if program in {*_WITHOUT_ASKING, ""} else ["env", f"SUDO_USER={users.caller().name}"]
+    around = " ".join([program or "sudo", *who])
+    return f"{around} {shown} {shlex.join([*named, *words])}".rstrip()
 
 
 def become_root(
@@ -50,14 +60,32 @@ def become_root(
     quiet = [] if terminal.can_ask else _WITHOUT_ASKING.get(os.path.basename(program), [])
     whole = _whole(program, quiet, command)
     unasked = ", without a terminal to ask for a password on" if quiet else ""
-    terminal.report(f"needs root{unasked}: {shlex.join(whole)}")
+    lead = f"needs root{unasked}: "
+    for told in wrap.command(shlex.join(whole), terminal.width_beside, 0, lead):
+        terminal.progress(told)
     terminal.event("root", command=whole)
     try:
-        if terminal.json:
-            return _followed(terminal, whole)
-        os.execv(program, whole)  # noqa: S606 - no shell, by absolute path
+        return _followed(terminal, whole) if terminal.json else _waited_for(terminal, whole)
     except OSError as error:
         raise HostError(f"{program}: {error.strerror}; nothing was changed") from None
+
+
+def _waited_for(terminal: Terminal, whole: Sequence[str]) -> int:
+    """Give the exit code of the command; say so where Ctrl-C ended it before vmtune began.
+
+    vmtune has a word for Ctrl-C, and another exit code. sudo and its like ask for a password
+    until then, and end with 1, or by the signal, without a word.
+    """
+    code, is_interrupted = process.attend(whole)
+    name = os.path.basename(whole[0])
+    if is_interrupted and (code == exit_codes.ERROR or code < 0):
+        terminal.complain(f"interrupted while {name} asked for a password; nothing was changed")
+        return exit_codes.INTERRUPTED
+    if code < 0:
+        terminal.complain(
+            f"{name} was ended by signal {-code}", "`vmtune history` says how far it came"
+        )
+    return code if code >= 0 else 128 - code
 
 
 def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
@@ -124,6 +152,9 @@ def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[s
 
 def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
     """Call the same vmtune again, with the configuration and the host of this one."""
+    return [*installation.command(), *_named(path, host), *words]
+
+
+def _named(path: str, host: str) -> list[str]:
     here = [] if host == trusted_input.short_hostname() else ["--host", host]
-    named = ["--config", path] if path else []
-    return [*installation.command(), *named, *here, *words]
+    return [*(["--config", path] if path else []), *here]

@@ -24,7 +24,7 @@ def run(terminal: Terminal, name: str, output: str | None) -> int:
             output_file.write(path, text.encode())
             terminal.say(f"{path}: the schema of {name}")
         else:
-            terminal.say(text.removesuffix("\n"))
+            terminal.say(text.removesuffix("\n"), as_is=True)
         return exit_codes.DONE
 
     return guarded(terminal, command)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands.load import guarded
 from reconciler.engine import document
+from reconciler.engine.place import numbered
+from reconciler.linux import machine, users
 from reconciler.report import text
 from reconciler.run import planfile
 
@@ -20,15 +22,28 @@ def run(terminal: Terminal, file: str) -> int:
     def command() -> int:
         saved = planfile.load(file)
         world = saved.world
-        head = f"host {world.host}   config {world.config}{text.allowed(world.allow)}"
-        for line in text.header(head, f"planned {saved.created}", terminal.width):
+        # Another machine has other people behind the numbers.
+        who = users.owner if world.machine == machine.identity() else numbered
+        parts = (
+            f"host {world.host}",
+            f"config {world.config}",
+            text.allowed(world.allow),
+            f"planned {saved.created}",
+        )
+        for line in text.heading(parts, terminal.width, terminal.dot):
             terminal.say(line)
         terminal.say()
-        for line in text.plan(saved.plan, terminal.width, terminal.paint, verbose=terminal.verbose):
-            terminal.say(line)
-        if more := text.more(saved.plan):
-            terminal.say(more)
-        terminal.data(document.plain(saved))
+        more = filter(None, [text.more(saved.plan)])
+        told = text.plan(
+            saved.plan,
+            terminal.width,
+            terminal.paint,
+            verbose=terminal.verbose,
+            who=who,
+            beside=more,
+        )
+        terminal.say("\n".join(told))
+        terminal.data(document.plain(saved, who))
         return exit_codes.DONE
 
     return guarded(terminal, command)

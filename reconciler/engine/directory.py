@@ -14,6 +14,7 @@ from reconciler.value import dataclass, replace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.place import Who
     from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Location
     from reconciler.facts.host_view import HostView
@@ -169,6 +170,10 @@ class Folder:
     gid: int
 
 
+def _property(value: str) -> str:
+    return f"compression {value}" if value else "no compression property"
+
+
 @dataclass(frozen=True, slots=True)
 class Directory(Place[Folder | None]):
     """A directory that is there or not; absolute and resolved."""
@@ -176,7 +181,9 @@ class Directory(Place[Folder | None]):
     path: str
     rank: ClassVar[int] = 10
     in_a_tree: ClassVar[bool] = True
+    in_words: ClassVar[bool] = True
     is_ground: ClassVar[bool] = True
+    word: ClassVar[str] = "directory"
 
     @staticmethod
     def decoded(data: Any) -> Folder | None:
@@ -217,6 +224,23 @@ class Directory(Place[Folder | None]):
             return "missing"
         own = f", compression {value.compression}" if value.compression else ""
         return f"directory{', nocow' if value.nocow else own}, mode {value.mode:04o}"
+
+    def shown(self, value: Folder | None) -> str:
+        if value is None:
+            return "missing"
+        if value.compression:
+            own = f"compression {value.compression}"
+            return f"nocow, {own}" if value.nocow else own
+        return "nocow" if value.nocow else "copy-on-write"
+
+    def change(self, have: Folder | None, want: Folder | None, who: Who) -> tuple[str, str]:
+        """Say of a property that comes, goes or changes just that."""
+        if have and want and have.nocow == want.nocow:
+            return _property(have.compression), _property(want.compression)
+        return Place.change(self, have, want, who)
+
+    def made(self, want: Folder | None, who: Who) -> str:
+        return f"owner {who(want.uid, want.gid)}, mode {want.mode:04o}" if want else ""
 
     def half_done(self, have: Folder | None, now: Folder | None, want: Folder | None) -> bool:
         """Made, or one attribute gone, but the other not yet set."""

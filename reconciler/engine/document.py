@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler import exit_codes
 from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.model import Change, Notify, Plan, Swap
+from reconciler.engine.order import in_turn
+from reconciler.engine.place import numbered
 from reconciler.errors import SourceLocation
-from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.engine.place import Who
     from reconciler.engine.preconditions import Precondition
 
 
 FORMAT = "vmtune.plan/1"
+
+ACTIONS = {
+    Op.ADD: "create",
+    Op.CHANGE: "update",
+    Op.REMOVE: "delete",
+    Op.BLOCKED: "refused",
+    Op.UNKNOWN: "unknown",
+    Op.WAITS: "reboot",
+    Op.SAME: "none",
+}
+"""What a row says, in a word for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,34 @@ class Document:
     """None in plans from before vmtune wrote them down."""
 
 
-def plain(document: Document) -> dict[str, Any]:
+def exit_code(plan: Plan, *, detailed: bool = True) -> int:
+    """Choose the exit code that a plan stands for: of several that hold the first of 2, 7, 6, 0.
+
+    Every command asks this function: ``plan``, ``status``, ``apply``, ``apply PLAN``.
+    Without ``detailed`` (a ``plan`` that was not asked for it) 2 and 7 are 0.
+    """
+    if plan.actions:
+        return exit_codes.DIFFERENCES if detailed else exit_codes.DONE
+    if plan.count(Op.BLOCKED):
+        return exit_codes.REFUSED if detailed else exit_codes.DONE
+    return exit_codes.UNSEEN if plan.count(Op.UNKNOWN) else exit_codes.DONE
+
+
+def summary(of: Plan) -> dict[str, Any]:
+    """Count the rows, by what they say; ``exit`` is that of ``plan --detailed-exitcode``."""
+    return {
+        "changes": len(of.steps),
+        **{word: of.count(op) for op, word in ACTIONS.items() if op is not Op.WAITS},
+        "waiting": of.count(Op.WAITS),
+        "not_applicable": sum(not change.applicable for change in of.changes),
+        "not_chosen": of.left_out,
+        "exit": exit_code(of),
+        "needs_root": bool(of.actions),
+        "reboot": of.waits,
+    }
+
+
+def plain(document: Document, who: Who = numbered) -> dict[str, Any]:
     """The document as JSON data, in a stable order."""
     world = document.world
     facts = (
@@ -66,26 +110,42 @@ def plain(document: Document) -> dict[str, Any]:
             "sha256": world.digest,
             "allow": list(world.allow),
         },
-        "changes": [plain_change(change) for change in document.plan.changes],
+        "summary": summary(document.plan),
+        "changes": [plain_change(change, who) for change in document.plan.changes],
         "actions": [codec.plain_action(action) for action in document.plan.actions],
         **facts,
     }
 
 
-def plain_change(change: Change) -> dict[str, Any]:
-    """One row with its swaps, as JSON data."""
+def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
+    """One row with its swaps, as JSON data.
+
+    ``before`` and ``after`` are what a person reads, by the names of the places: of a file the
+    text, null where there is none.
+    """
     return {
         "op": change.op.value,
+        "action": ACTIONS[change.op],
         "kind": change.kind,
         "name": change.name,
+        "path": change.about or None,
         "text": change.text,
         "code": change.code,
         "hint": change.hint,
         "applicable": change.applicable,
         "origin": str(change.origin) if change.origin else None,
-        "notes": [{"text": note.text, "code": note.code} for note in change.notes],
+        "notes": [
+            {"text": note.text, "code": note.code, "label": note.label} for note in change.notes
+        ],
+        "before": {swap.place.full: _both(swap, who)[0] for swap in change.swaps},
+        "after": {swap.place.full: _both(swap, who)[1] for swap in change.swaps},
         "swaps": [codec.plain_action(swap) for swap in change.swaps],
+        **({"poke": change.notify.name} if change.notify else {}),
     }
+
+
+def _both(swap: Swap, who: Who) -> tuple[str | None, str | None]:
+    return swap.place.in_full(swap.have, swap.want, who)
 
 
 def read_document(data: Any) -> Document:
@@ -101,7 +161,8 @@ def read_document(data: Any) -> Document:
         made = jsondata.text(data["created"]), jsondata.text(data["version"])
         facts = jsondata.items(data["facts"]) if "facts" in data else None
         rested = None if facts is None else tuple(map(preconditions.fact, facts))
-        return Document(Plan(changes, actions), _world(data), *made, rested)
+        plan = Plan(in_turn(changes, actions), actions)
+        return Document(plan, _world(data), *made, rested)
     except KeyError as missing:
         raise FormatError(f"a damaged plan: without {missing}") from None
     except ValueError as error:
@@ -134,12 +195,22 @@ def _change(data: Any) -> Change:
         jsondata.text(fields["code"]),
         jsondata.flag(fields["applicable"]),
         None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
+        jsondata.optional(fields.get("path")) or "",
+        _notified(fields),
     )
+
+
+def _notified(fields: Mapping[str, Any]) -> Notify | None:
+    found = codec.action({"poke": fields["poke"]}) if "poke" in fields else None
+    return found if isinstance(found, Notify) else None
 
 
 def _note(data: Any) -> Note:
     fields = jsondata.mapping(data)
-    return Note(jsondata.text(fields["text"]), jsondata.text(fields["code"]))
+    label = jsondata.text(fields.get("label", ALSO))
+    if label not in LABELS:
+        raise ValueError(f"unknown label {label!r:.60}")
+    return Note(jsondata.text(fields["text"]), jsondata.text(fields["code"]), label)
 
 
 def _origin(text: str) -> SourceLocation:

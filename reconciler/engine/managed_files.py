@@ -14,6 +14,8 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.place import Who
+
 
 _UNITS = "/etc/systemd/system"
 
@@ -40,6 +42,15 @@ class TextFile(Place[str | None]):
     def words(self, value: str | None) -> str:
         return "none" if value is None else counted(len(value.splitlines()), "line")
 
+    def shown(self, value: str | None) -> str:
+        return "missing" if value is None else self.words(value)
+
+    def in_full(
+        self, have: str | None, want: str | None, who: Who
+    ) -> tuple[str | None, str | None]:
+        del who
+        return have, want
+
     def stays(self, original: str | None) -> bool:
         """What vmtune took away was its own, from before its journal: nobody wants it back."""
         return original is not None
@@ -51,6 +62,9 @@ class UnitFile(TextFile):
 
     rank: ClassVar[int] = 41
     loaded_by_systemd: ClassVar[bool] = True
+
+    def units(self) -> tuple[str, ...]:
+        return (self.path.rpartition("/")[2],)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,13 @@ class Change:
     origin: SourceLocation | None = None
     about: str = ""
     """The absolute path or mount point that the row is about; "" where only its name tells."""
+    notify: Notify | None = None
+    """What is notified, in the row of its own that a notification has."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether ``apply`` does something for the row: what a plan counts as a change."""
+        return bool(self.swaps or self.notify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,11 @@ class Plan:
     """What the configuration declares now, where that is not what is on record; else None."""
     left_out: int = 0
     """Rows that were not chosen: the plan is about some entries only."""
+
+    @property
+    def steps(self) -> tuple[Change, ...]:
+        """The rows of which something is done: the one count of a plan, a question, a result."""
+        return tuple(change for change in self.changes if change.is_done)
 
     @property
     def waits(self) -> bool:

@@ -16,21 +16,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import WAITS, Notify
-from reconciler.facts.diagnostics import Op
+from reconciler.engine.model import WAITS, Change, Notify
+from reconciler.facts.diagnostics import WHY, Note, Op
 from reconciler.facts.host import Schedulers
 from reconciler.formats.paths import is_at_or_below
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.engine.model import Action, Change, Swap
+    from reconciler.engine.model import Action, Swap
     from reconciler.engine.place import Place
-    from reconciler.facts.diagnostics import Note
     from reconciler.facts.host_view import HostView
 
 
 DAEMON_RELOAD = Notify("systemctl daemon-reload")
+
+_RELOADED = Change(
+    Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD
+)  # fmt: skip
+
+_BEHIND = Note("systemd has loaded an older version of its files than the disk holds", label=WHY)
+
+_TURNS = {Op.BLOCKED: 2, Op.UNKNOWN: 3, Op.WAITS: 4}
+"""Behind what is done; what is in sync comes last."""
 
 _LAST_FILE_RANK = 50
 """Swaps of a lower rank write what systemd loads; those above it use what it has loaded."""
@@ -49,6 +58,66 @@ def in_order(
         files = [swap for swap in swaps if _turn(swap)[0] < _LAST_FILE_RANK]
         return (*files, DAEMON_RELOAD, *swaps[len(files) :])
     return tuple(swaps)
+
+
+def in_turn(
+    changes: Iterable[Change], actions: Sequence[Action], *, behind: bool = False
+) -> tuple[Change, ...]:
+    """Sort rows as they are read: what is done, in that order, what is refused, what is in sync.
+
+    What is notified has a row of its own, the last of those that are done; it is added where a
+    notification has none yet. ``behind``: systemd must read its files even if none changes.
+    """
+    rows = list(changes)
+    if DAEMON_RELOAD in actions and not any(row.notify for row in rows):
+        rows.append(replace(_RELOADED, notes=(_BEHIND,)) if behind else _RELOADED)
+    when = {action.place: n for n, action in enumerate(actions) if not isinstance(action, Notify)}
+
+    def turn(row: Change) -> tuple[int, int]:
+        if row.swaps:
+            return 0, min(when.get(swap.place, len(when)) for swap in row.swaps)
+        if row.notify:
+            return 1, 0
+        return _TURNS.get(row.op, 5 if row.applicable else 6), 0
+
+    return tuple(sorted(rows, key=turn))
+
+
+class Steps:
+    """The rows of a plan that some actions are of, numbered from 1: what progress counts."""
+
+    def __init__(self, changes: Iterable[Change], actions: Sequence[Action]) -> None:
+        self._done = set(map(_what, actions))
+        rows = in_turn((row for row in changes if row.is_done), actions)
+        self.rows = tuple(row for row in rows if not self._done.isdisjoint(_whats(row)))
+        self._numbers: dict[Place[Any] | Notify, int] = {}
+        for number, row in enumerate(self.rows, 1):
+            for what in _whats(row):
+                self._numbers.setdefault(what, number)
+
+    def number(self, action: Action) -> int:
+        """Return the number of the row that an action is of; 0 where it is of none."""
+        return self._numbers.get(_what(action), 0)
+
+    def row(self, action: Action) -> Change | None:
+        """Return the row that an action is of."""
+        number = self.number(action)
+        return self.rows[number - 1] if number else None
+
+    def count(self, actions: Iterable[Action]) -> int:
+        """Count the rows of which all that was to be done is among some actions."""
+        found = set(map(_what, actions))
+        return sum(self._done.intersection(_whats(row)) <= found for row in self.rows)
+
+
+def _what(action: Action) -> Place[Any] | Notify:
+    """Return what an action is about: one action may be in two rows, with another reason."""
+    return action if isinstance(action, Notify) else action.place
+
+
+def _whats(row: Change) -> list[Place[Any] | Notify]:
+    found: list[Place[Any] | Notify] = [swap.place for swap in row.swaps]
+    return [*found, row.notify] if row.notify else found
 
 
 def _turn(swap: Swap) -> tuple[int, str]:

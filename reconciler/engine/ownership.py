@@ -17,7 +17,7 @@ from reconciler.engine.held import Held, is_covered, path_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, Swap, is_end
 from reconciler.engine.order import operation
-from reconciler.facts.diagnostics import Note, Op, Refusal
+from reconciler.facts.diagnostics import WHY, Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.paths import at_and_above
@@ -315,7 +315,9 @@ class Ownership:
         else:
             why = "it is not empty"
         nocow = ", nocow" if getattr(now, "nocow", False) else ""
-        yield Note(f"{path} stays{nocow}, because {why}; run {was.run} made it")
+        stays = f"{path} stays{nocow}, because {why}. Run {was.run} made it"
+        way = f"once it is empty, `vmtune revert {was.run}` or `rmdir {quote(path)}` removes it"
+        yield Note(stays if left.needed else f"{stays}; {way}", label=WHY)
 
     # --- what is on record afterwards
 
@@ -424,7 +426,7 @@ def _contest(goal: Desired[Any], differing: Part, config: str) -> Refusal:
     )
     return Refusal(
         f"{config} declares it otherwise: {goal.place.full}: {words}",
-        "declare one value in both files; or take it out of that one and apply that one first",
+        "declare one value in both files, or take it out of the other one and apply that one first",
         "V404",
     )
 

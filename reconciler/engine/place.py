@@ -8,13 +8,14 @@ unit file goes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import Fact, HostView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Swap
@@ -30,6 +31,15 @@ V = TypeVar("V")
 
 _DEEPEST = 10_000
 """Above every rank: PATH_MAX allows for 4,096 levels."""
+
+
+Who = Callable[[int, int], str]
+"""Names the owner, and where it is not theirs the group, of two numeric ids."""
+
+
+def numbered(uid: int, gid: int) -> str:
+    """Name nobody: for who cannot ask the host."""
+    return f"{uid}:{gid}"
 
 
 class Place(Fact[V], ABC):
@@ -55,6 +65,8 @@ class Place(Fact[V], ABC):
     """Its ``path`` is a directory, which is made and removed with the place."""
     uses_loaded_units: ClassVar[bool] = False
     """systemd must have read unit files before it is switched on."""
+    word: ClassVar[str] = ""
+    """What a row calls it where the path of the entry and of the place are one."""
     nothing: ClassVar[Any] = None
     """The value that says that nothing is there, or that it is switched off."""
 
@@ -99,6 +111,29 @@ class Place(Fact[V], ABC):
     def words(self, value: V) -> str:
         """The value as printed."""
         return "none" if value is None else str(value)
+
+    def shown(self, value: V) -> str:
+        """Return the value as a row of a plan prints it, before or behind the arrow."""
+        return self.words(value)
+
+    def change(self, have: V, want: V, who: Who) -> tuple[str, str]:
+        """Return both values as a row prints them; of what is made also the owner and the mode."""
+        before, after = self.shown(have), self.shown(want)
+        made = self.made(want, who) if have == self.nothing else ""
+        return before, f"{after}, {made}" if made else after
+
+    def made(self, want: V, who: Who) -> str:
+        """Say whose it is, and with which mode, where it is made; "" for most places."""
+        del want, who
+        return ""
+
+    def in_full(self, have: V, want: V, who: Who) -> tuple[str | None, str | None]:
+        """Return both values as a person reads all of them: of a file the text, None for none."""
+        return self.change(have, want, who)
+
+    def units(self) -> tuple[str, ...]:
+        """Name the units that systemd makes of the place, which it must read again."""
+        return ()
 
     def half_done(self, have: V, now: V, want: V) -> bool:
         """Whether ``now`` is what a put that was cut off in the middle leaves behind."""

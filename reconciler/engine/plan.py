@@ -11,7 +11,7 @@ from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Change, Desired, Plan, Reload, Swap, is_end
-from reconciler.engine.order import DAEMON_RELOAD, in_order, operation
+from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.planned_state import weighed
 from reconciler.engine.resource import Items
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import Item, Kind
     from reconciler.facts.host_view import HostView
 
-
-_BEHIND = Note(f"systemd holds an older version of its files: {DAEMON_RELOAD.name}")
 
 NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
 
@@ -97,9 +95,10 @@ def make_plan(
     changes += undeclared
     kept = [change for change in changes if chosen is None or chosen(change)]
     behind = any(isinstance(word, Reload) for _, words in said for word in words)
+    actions = in_order(kept, host, reload=behind)
     return Plan(
-        tuple(kept),
-        in_order(kept, host, reload=behind),
+        in_turn(kept, actions, behind=behind),
+        actions,
         ownership.claims(said, kept, chosen),
         len(changes) - len(kept),
     )
@@ -164,13 +163,10 @@ def _changes(
     elif any(not isinstance(w, Finding) for w in words):  # else it says nothing of the entry itself
         goals = [w for w in words if isinstance(w, Desired)]
         swaps = tuple(_drift(goals, declared.owner, host, written))
-        behind = not swaps and any(isinstance(w, Reload) for w in words)
-        notes = (*base.notes, _BEHIND) if behind else base.notes
-        op = Op.CHANGE if behind else operation(swaps, notes)
         if no := obstacles.obstacle(swaps, host):
             yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
         else:
-            yield replace(base, op=op, swaps=swaps, notes=notes)
+            yield replace(base, op=operation(swaps, base.notes), swaps=swaps)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, restore
 from reconciler.engine.model import Change, Plan, Swap
-from reconciler.engine.order import in_order, operation
+from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.plan import NOTHING_WRITTEN
-from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.diagnostics import COST, Note, Op
 from reconciler.facts.host import EntriesOf, UseOf
 from reconciler.facts.host_view import NotVisible
 
@@ -39,7 +39,8 @@ def inverse(
             owner, [s for s in reversed(swaps) if s.owner == owner], states, host
         )
     ]
-    return Plan(tuple(changes), in_order(changes, host))
+    actions = in_order(changes, host)
+    return Plan(in_turn(changes, actions), actions)
 
 
 def _changes(
@@ -53,7 +54,9 @@ def _changes(
                 notes.append(note)
             case ["ours", _, _]:
                 back.append(Swap(swap.place, host(swap.place), swap.have, "", owner))
-                notes += [Note(text) for text in swap.place.not_undone(swap.have, swap.want)]
+                notes += [
+                    Note(text, label=COST) for text in swap.place.not_undone(swap.have, swap.want)
+                ]
             case ["taken back", _, _]:
                 pass
             case ["", _, why]:
@@ -66,9 +69,9 @@ def _changes(
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"
-        yield Change(
-            operation(back, notes), kind, name, text, tuple(back), tuple(dict.fromkeys(notes))
-        )
+        about = next((str(getattr(s.place, "path", "")) for s in swaps if s.place.word), "")
+        unique = tuple(dict.fromkeys(notes))
+        yield Change(operation(back, notes), kind, name, text, tuple(back), unique, about=about)
 
 
 def _states(

@@ -15,6 +15,7 @@ from reconciler.value import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.place import Who
     from reconciler.facts.host_view import HostView
 
 
@@ -33,6 +34,7 @@ class Subvolume(Place[str]):
     remakes: ClassVar[bool] = True
     in_a_tree: ClassVar[bool] = True
     is_ground: ClassVar[bool] = True
+    word: ClassVar[str] = "path"
     nothing: ClassVar[str] = MISSING
     rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
 
@@ -69,6 +71,9 @@ class Subvolume(Place[str]):
         if value == UNFINISHED:
             return "subvolume, the old directory still beside it"
         return value
+
+    def made(self, want: str, who: Who) -> str:
+        return f"owner {who(self.uid, self.gid)}, mode {self.mode:04o}" if want != MISSING else ""
 
     def half_done(self, have: str, now: str, want: str) -> bool:
         """Turned, but what it was is not removed yet."""

@@ -20,12 +20,24 @@ class Op(StrEnum):
     SAME = "="
 
 
+ALSO, COST, WHY, DO = "also", "cost", "why", "do"
+"""What stands before a line below a row: a remark, a price, a reason, something to do."""
+
+LABELS = frozenset({ALSO, COST, WHY, DO})
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line under the resource: advice, a price, a reason. Never a verdict."""
+    """A line under the resource: advice, a price, a reason. Never a verdict.
+
+    ``label`` is ALSO, COST, WHY or DO. ``is_of_host``: it says nothing of the entry itself, so a
+    plan prints it once, however many entries say it.
+    """
 
     text: str
     code: str = ""
+    label: str = ALSO
+    is_of_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts.diagnostics import Finding, Note, Op, Refusal
+from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal
 from reconciler.formats.sizes import binary, counted
 from reconciler.value import dataclass
 
@@ -110,7 +110,7 @@ def _price(profiles: tuple[str, ...]) -> str:
 def errors(of: Condition) -> Iterator[Note]:
     """Say which errors the devices have made so far: what they return is what nocow rests on."""
     if of.errors:
-        yield Note(f"errors counted on its devices: {'; '.join(of.errors)}", "V115")
+        yield Note(f"errors counted on its devices: {'; '.join(of.errors)}", "V115", COST)
 
 
 REFERENCED, EXCLUSIVE = "referenced", "exclusive"
@@ -174,9 +174,9 @@ def free(filesystem: Filesystem) -> int:
 
 
 def have(filesystem: Filesystem) -> str:
-    """``212.0 GiB are``, or what a quota leaves and which one: to stand behind "must be free, "."""
+    """``212.0 GiB are free``, or what a quota leaves of that, and which one."""
     limit = deciding(filesystem)
-    return f"{binary(free(filesystem))} are" + (f" ({limit.words})" if limit else "")
+    return f"{binary(free(filesystem))} are free" + (f" ({limit.words})" if limit else "")
 
 
 def remedy(filesystem: Filesystem, otherwise: str) -> str:
@@ -194,9 +194,10 @@ def remedy(filesystem: Filesystem, otherwise: str) -> str:
 def notes(filesystem: Filesystem) -> Iterator[Note]:
     """Say what of the quotas could not be seen, or is not right."""
     if filesystem.quota.unseen:
-        yield Note("whether limits of qgroups count here only root can see; apply looks", "V116")
+        text = "only root can see whether limits of qgroups count here; `apply` checks"
+        yield Note(text, "V116")
     if filesystem.quota.is_counting:
-        text = "the figures of qgroups are not right now; `btrfs quota rescan` counts anew"
+        text = "the figures of qgroups are not right now; `btrfs quota rescan` counts again"
         yield Note(text, "V116")
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts import stub
-from reconciler.facts.diagnostics import NotApplicable, Note, Refusal
-from reconciler.facts.host import FilesystemOf, FstabLines, Locate, Mounts, StubOf
+from reconciler.facts.diagnostics import DO, WHY, NotApplicable, Note, Refusal
+from reconciler.facts.host import (
+    EntriesOf,
+    FilesystemOf,
+    FstabLines,
+    Locate,
+    Mounts,
+    StubOf,
+    TreeOf,
+)
 from reconciler.formats import mountinfo, overlay
+from reconciler.formats.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,6 +72,34 @@ def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Not
         more = len(names) - number if number == _NAMED else 0
         last = f"; {more:,} more such stubs below" if more else ""
         yield Note(f"{told.text}; {told.hint}{last}", told.code)
+
+
+def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[Note]:
+    """Say of a path that is not there that it is made, empty; and which one was perhaps meant.
+
+    A path next to it that is spelt nearly like it, and holds files, is named by the user's own
+    words: ``name`` is what the configuration has for ``path``.
+    """
+    if where.kind != "missing":
+        return
+    yield Note("there is no such directory: it will be made, empty", label=WHY)
+    if where.path != path or not where.missing:
+        return
+    from difflib import get_close_matches  # noqa: PLC0415 - few entries have no directory yet
+
+    top = where.missing[0]
+    around, _, wrong = top.rpartition("/")
+    names = host.maybe(EntriesOf(around or "/"))
+    for other in get_close_matches(wrong, names or (), n=3, cutoff=0.75):
+        meant = f"{around}/{other}{path.removeprefix(top)}"
+        there = host.maybe(Locate(meant))
+        tree = host.maybe(TreeOf(meant)) if there and there.kind == "directory" else None
+        if tree and tree.data_files:
+            home = path.removesuffix(name[1:]) if name.startswith("~/") else ""
+            shown = f"~{meant.removeprefix(home)}" if home else meant
+            holds = counted(tree.data_files, "file")
+            yield Note(f"did you mean {shown}? It holds {holds}", "V118", DO)
+            return
 
 
 def _astray(where: Location) -> str:

@@ -37,7 +37,7 @@ def refusal(path: str, found: Stub | None) -> Refusal:
     if found is None:
         return Refusal(
             f"{is_stub} a snapshot or a rollback left it where a subvolume was",
-            "root can see where the subvolume is now: the same with sudo",
+            "run the same command with sudo: root can see where the subvolume is now",
             "V114",
         )
     if found.identifier == UNKNOWN:

@@ -54,6 +54,10 @@ class Batch:
         return self.logical[-1] + self.length[-1]
 
 
+_NOWHERE = 0, -1
+"""Before the first extent: no extent lies there."""
+
+
 def count(fd: int) -> int:
     """How many extents would be listed: asked for none of them, the kernel only counts."""
     return _asked(fd, 0, 0, 0)[1]
@@ -95,10 +99,10 @@ def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What is listed of a file: ``count`` extents; bytes in those that are shared, compressed.
+    """What is listed of a file: ``count`` fragments; bytes in what is shared, compressed.
 
-    Shared ones another file or snapshot also uses. Neighbours on disk count
-    apart, as they do for the kernel; filefrag(8) counts them as one.
+    What is shared another file or snapshot also uses. Fragments are filefrag's: extents that are
+    neighbours on disk count as one.
     """
 
     count: int
@@ -111,13 +115,20 @@ class Sums:
 def sums(fd: int) -> Sums:
     """One pass, without SYNC."""
     number = shared = encoded = either = 0
+    after = _NOWHERE
     for batch in batches(fd):
-        number += len(batch.flags)
+        number += _jumps(batch, after)
+        after = batch.end, batch.physical[-1] + batch.length[-1]
         for kind, size in by_flags(batch.flags, batch.length).items():
             shared += size * bool(kind & SHARED)
             encoded += size * bool(kind & ENCODED)
             either += size * bool(kind & (SHARED | ENCODED))
     return Sums(number, shared, encoded, either)
+
+
+def fragments(fd: int) -> int:
+    """Count the fragments of a file as filefrag(8) does, without SYNC."""
+    return sums(fd).count
 
 
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
@@ -140,9 +151,6 @@ def _unwritten(fd: int) -> Iterator[tuple[int, int]]:
 
 
 _BOTH = ENCODED | SHARED
-
-_NOWHERE = 0, -1
-"""Before the first extent: no extent lies there."""
 
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""

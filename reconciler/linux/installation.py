@@ -10,7 +10,10 @@ import site
 import stat
 import sys
 import sysconfig
+from shlex import quote
 from typing import TYPE_CHECKING
+
+from reconciler.linux import process, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +35,23 @@ def command() -> list[str]:
     if os.path.dirname(_PACKAGE) in site.getsitepackages():
         return [sys.executable, "-IB", "-m", "reconciler"]
     return [sys.executable, "-IB", os.path.join(_PACKAGE, "__main__.py")]
+
+
+def typed() -> str:
+    """Return what a person types for this vmtune behind sudo; "" where it has no short name.
+
+    By its name alone only where sudo finds the very file: it looks in folders of the system. Else
+    by its path, whose ~ the person's shell expands.
+    """
+    called = sys.argv[0]
+    if os.path.basename(called) != "vmtune" or not os.access(called, os.X_OK):
+        return ""
+    path, known = os.path.abspath(called), process.find("vmtune")
+    if known and os.path.samefile(known, path):
+        return "vmtune"
+    home = users.caller().home
+    own = path.startswith(f"{home}/")
+    return f"~/{quote(path[len(home) + 1 :])}" if own else quote(path)
 
 
 def of_root() -> tuple[str, ...]:

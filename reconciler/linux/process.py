@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import HostError
 
@@ -105,19 +106,49 @@ def relay(argv: Sequence[str], line: Callable[[str], None]) -> int:
     Each line of its standard output goes to ``line``. The exit code as a shell
     has it: above 128, the signal that ended it.
     """
-    import signal  # noqa: PLC0415 - most plans run nothing
-    import subprocess  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 - most plans run nothing
 
-    # Handled, not ignored: that the program would inherit. Ctrl-C reaches it by the terminal.
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: None) for number in handled}
-    try:
-        with subprocess.Popen(
+    with (
+        _Outlived(),
+        subprocess.Popen(
             argv, stdout=subprocess.PIPE, text=True, errors="surrogateescape"
-        ) as child:
-            for text in child.stdout or ():
-                line(text.rstrip("\n"))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        ) as child,
+    ):
+        for text in child.stdout or ():
+            line(text.rstrip("\n"))
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def attend(argv: Sequence[str]) -> tuple[int, bool]:
+    """Run a program in place of this one to its end; also say whether Ctrl-C was pressed meanwhile.
+
+    The exit code; below 0, the signal that ended it.
+    """
+    import subprocess  # noqa: PLC0415 - most plans run nothing
+
+    with _Outlived() as outlived:
+        code = subprocess.call(argv)
+    return code, outlived.is_interrupted
+
+
+class _Outlived:
+    """While entered, a signal that is meant for a program being run does not end this one.
+
+    It is handled, not ignored: that the program would inherit. Ctrl-C reaches it by the terminal.
+    """
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+        self._before: dict[int, Any] = {}
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.is_interrupted |= number == signal.SIGINT
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -161,6 +161,12 @@ def _candidates() -> tuple[str, ...]:
     return (*here, f"{folder}/vmtune/vmtune.yaml", "/etc/vmtune/vmtune.yaml")
 
 
+def found_by_root() -> str:
+    """Return the configuration that the caller's root finds unnamed: sudo drops the environment."""
+    own = f"{users.caller().home}/.config/vmtune/vmtune.yaml"
+    return own if os.path.lexists(own) else "/etc/vmtune/vmtune.yaml"
+
+
 def _tilde(path: str) -> str:
     home = users.caller().home
     return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from functools import cache
@@ -30,6 +31,20 @@ def caller() -> Caller:
     if os.getuid() == 0:  # run0(1) sets SUDO_USER too
         entry = _by_name(os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or "")
     return entry or _by_uid(os.getuid())
+
+
+def owner(uid: int, gid: int) -> str:
+    """Name an owner, and the group where that is not the owner's; numbers for who has no name."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return f"{uid}:{gid}"
+    if entry.pw_gid == gid:
+        return entry.pw_name
+    try:
+        return f"{entry.pw_name}:{grp.getgrgid(gid).gr_name}"
+    except KeyError:
+        return f"{entry.pw_name}:{gid}"
 
 
 @cache  # glibc asks its sources anew each time; people do not move while a command runs

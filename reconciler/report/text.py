@@ -1,35 +1,54 @@
-"""A plan, and what became of it, as lines of text."""
+"""A plan, and what became of it, as lines of text.
+
+A row is a headline, what changes (before -> after), then labelled lines: also, cost, why, do. An
+empty line stands between rows; what is in sync is one line each, and the last line counts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
-from reconciler.facts.diagnostics import Op
+from reconciler.engine.place import numbered
+from reconciler.facts.diagnostics import ALSO, DO, WHY, Note, Op
 from reconciler.formats.sizes import counted
-from reconciler.report.wrap import hanging, plain, printable, wrapped
+from reconciler.report.wrap import (
+    DIM,
+    GONE,
+    NAME,
+    NEW,
+    hanging,
+    plain,
+    printable,
+    wrapped,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
+    from reconciler.engine.place import Who
     from reconciler.report.wrap import Paint
 
 
-_INDENT = 6
+_INDENT, _VALUE = 4, 19
+"""Columns before a label, and before what stands behind it."""
 
-_NAMES = 40
+_HEADS = 44
 """Columns up to which texts line up behind the names."""
+
+_SHOWN = 5
+"""Entries in sync that get a line of their own, where they have nothing to say."""
 
 COUNTED = (
     (Op.ADD, "to add"),
     (Op.CHANGE, "to change"),
     (Op.REMOVE, "to remove"),
-    (Op.BLOCKED, "blocked"),
-    (Op.UNKNOWN, "unknown"),
+    (Op.BLOCKED, "refused"),
+    (Op.UNKNOWN, "not seen"),
     (Op.SAME, "in sync"),
 )
 
@@ -37,118 +56,237 @@ WAITING = (Op.WAITS, "waiting for a reboot")
 """Counted only where there is something of it."""
 
 
-def plan(
-    of: Plan, width: int = 80, paint: Paint = plain, *, verbose: bool = False
+def plan(  # noqa: PLR0913 - how it looks, and what is said beside it
+    of: Plan,
+    width: int = 80,
+    paint: Paint = plain,
+    *,
+    verbose: bool = False,
+    who: Who = numbered,
+    beside: Iterable[str] = (),
+    needs_root: bool = False,
 ) -> Iterator[str]:
-    """Row by row as declared, then the summary; ``verbose`` shows whole texts of files."""
-    if not of.changes:
-        yield "  nothing is declared"
-    yield from rows(of.changes, width, paint, verbose=verbose)
-    yield ""
-    yield from wrapped(summary(of), width, 0)
+    """Row by row in the order of doing, what stands ``beside``, then the summary.
+
+    ``verbose`` shows whole texts of files, and each entry that is in sync.
+    """
+    if of.changes:
+        yield from rows(of.changes, width, paint, verbose=verbose, who=who)
+        yield ""
+    for line in beside:
+        yield paint(line, DIM)
+    yield from wrapped(summary(of, needs_root=needs_root), width, 0)
 
 
 def rows(
-    of: Sequence[Change], width: int, paint: Paint = plain, *, verbose: bool = False
+    of: Sequence[Change],
+    width: int,
+    paint: Paint = plain,
+    *,
+    verbose: bool = False,
+    who: Who = numbered,
 ) -> Iterator[str]:
     """The rows without the summary."""
-    behind = column(of, width)
-    for change in of:
+    of = sorted(of, key=lambda change: (change.op is Op.SAME) * (1 + (not _notes(change))))
+    shown, more = (of, 0) if verbose else _without_more(of)
+    behind = column(shown, width)
+    said: set[Note] = set()
+    before: Change | None = None
+    for number, change in enumerate(shown):
+        if before and not _is_one(before, change):
+            yield ""
         yield from row(change, width, behind, paint)
-        for swap in change.swaps:
-            yield from _swap(swap, width, verbose=verbose)
-        yield from remarks(change, width)
+        if number + 1 == len(shown) or not _is_alike(change, shown[number + 1]):
+            yield from _body(change, width, paint, verbose=verbose, who=who, said=said)
+        before = change
+    if more:  # behind five lines like it
+        yield paint("=", Op.SAME) + f" {more:,} more in sync"
+
+
+def _is_one(one: Change, next_one: Change) -> bool:
+    """Whether no empty line stands between two rows: both have one line, or they say the same."""
+    both_same = one.op is next_one.op is Op.SAME
+    return _is_alike(one, next_one) or (both_same and not (_notes(one) or _notes(next_one)))
+
+
+def _is_alike(one: Change, next_one: Change) -> bool:
+    """Whether two rows are refused, or not seen, for one reason: that is printed once."""
+    return (
+        _is_reason(one)
+        and not (one.notes or next_one.notes)
+        and all(
+            getattr(one, name) == getattr(next_one, name) for name in ("op", "code", "text", "hint")
+        )
+    )
+
+
+def _without_more(of: Sequence[Change]) -> tuple[list[Change], int]:
+    """Leave out the entries in sync behind the fifth that have nothing to say; count them."""
+    plain_ones = [change for change in of if change.op is Op.SAME and not _notes(change)]
+    hidden = plain_ones[_SHOWN:] if len(plain_ones) > _SHOWN + 1 else []
+    left = {id(change) for change in hidden}
+    return [change for change in of if id(change) not in left], len(hidden)
+
+
+def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
+    """What is said below a row: of an entry that is in sync, no mere remark without a code."""
+    if verbose or change.op is not Op.SAME or not change.origin:
+        return [*change.notes]
+    return [note for note in change.notes if note.code or note.label != ALSO]
 
 
 def column(of: Sequence[Change], width: int) -> int:
     """Where the texts behind the names begin."""
     longest = max((len(_head(change)) for change in of), default=0)
-    return min(_NAMES, width // 2, longest + 3)
+    return min(_HEADS, width // 2, longest + 3)
 
 
 def _head(change: Change) -> str:
-    return printable(f"  {change.op.value} {change.kind} {change.name}")
+    return printable(f"{change.op.value} {change.kind} {change.name}".rstrip())
+
+
+def _is_reason(change: Change) -> bool:
+    """Whether its text says why nothing is done: a line of its own, under the headline."""
+    return change.op in {Op.BLOCKED, Op.UNKNOWN}
 
 
 def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
-    """The symbol, the name and what is said of it."""
+    """The headline: the symbol, the name, and what is said of it."""
     head = _head(change)
-    text = change.text + (f"   {change.code}" if change.code else "")
+    words = change.code if _is_reason(change) else change.text
+    if change.code and not _is_reason(change):
+        words = f"{words}   {change.code}"
     # Behind a name that is longer than most there is no room for a column.
-    indent = column if len(head) + 2 <= column else _INDENT
-    lines = list(hanging(f"{head}  ".ljust(column), printable(text), width, indent))
-    lines[0] = lines[0].replace(change.op.value, paint(change.op.value, change.op), 1)
+    indent = column if len(head) + 2 <= column else _VALUE
+    lines = list(hanging(f"{head}  ".ljust(column), printable(words), width, indent))
+    name = head.partition(" ")[2]
+    symbol = paint(change.op.value, change.op)
+    bold = name if change.op is Op.SAME else paint(name, NAME)
+    lines[0] = f"{symbol} {bold}{lines[0][len(head) :]}".rstrip()
     yield from lines
 
 
-def remarks(change: Change, width: int) -> Iterator[str]:
-    """What is to be known beside it, and what to do about it."""
-    for note in change.notes:
-        code = f"   {note.code}" if note.code else ""
-        yield from wrapped(printable(note.text + code), width, _INDENT)
-    if change.hint:
-        yield from wrapped(printable(change.hint), width, _INDENT)
-
-
-def _swap(swap: Swap, width: int, *, verbose: bool) -> Iterator[str]:
-    label = f"{'':{_INDENT}}{printable(swap.place.label)}   "
-    for before, after in _values(swap):
-        why = f"   {printable(swap.why)}" if swap.why else ""
-        line = f"{label}{before}  ->  {after}"
-        if len(line) <= width:
-            yield from hanging(line, why, width, _INDENT + 4)
-            continue
-        if len(label) + max(len(before), len(after)) > width:
-            yield label.rstrip()
-            label = " " * (_INDENT + 6)
-            if len(label) + len(before) + len(after) + len("  ->  ") <= width:
-                yield from hanging(f"{label}{before}  ->  {after}", why, width, len(label))
+def remarks(
+    change: Change, width: int, paint: Paint = plain, *, said: set[Note] | None = None
+) -> Iterator[str]:
+    """The labelled lines: why nothing is done, what is to be known beside it, what to do."""
+    if _is_reason(change) and change.text:
+        yield from _labelled(WHY, change.text, width, paint)
+    notes = _notes(change, verbose=said is None)
+    # A reason stands before what follows from it, and advice comes last.
+    order = {WHY: 0, DO: 2}
+    for note in sorted(notes, key=lambda note: order.get(note.label, 1)):
+        if said is not None and note.is_of_host:
+            if note in said:
                 continue
-        yield from hanging(label, before, width, len(label))
-        yield from hanging(f"{'->  ':>{len(label)}}", f"{after}{why}", width, len(label))
-    if verbose and isinstance(swap.place, TextFile):
-        yield from _text_diff(swap)
+            said.add(note)
+        code = f" ({note.code})" if note.code else ""
+        yield from _labelled(note.label, note.text + code, width, paint)
+    if change.hint:
+        yield from _labelled(DO, change.hint, width, paint)
 
 
-def _values(swap: Swap) -> Iterator[tuple[str, str]]:
+def _labelled(label: str, text: str, width: int, paint: Paint) -> Iterator[str]:
+    head = f"{'':{_INDENT}}{label}".ljust(_VALUE)
+    first = f"{head}{printable(text)}"
+    lines = [first] if len(first) <= width else wrapped(printable(text), width, _VALUE)
+    for number, line in enumerate(lines):
+        whole = line if number else f"{head}{line[_VALUE:]}"
+        yield whole[:_INDENT] + paint(whole[_INDENT:], DIM)
+
+
+def _body(  # noqa: PLR0913 - how it looks
+    change: Change,
+    width: int,
+    paint: Paint,
+    *,
+    verbose: bool,
+    who: Who,
+    said: set[Note],
+) -> Iterator[str]:
+    whys: dict[str, None] = {}
+    for swap in change.swaps:
+        yield from _swap(swap, change, width, paint, who)
+        if verbose and isinstance(swap.place, TextFile):
+            yield from _text_diff(swap, paint)
+        if swap.why:
+            whys.setdefault(swap.why)
+    for why in whys:
+        yield from _labelled(WHY, why, width, paint)
+    if verbose:
+        said = set()
+    yield from remarks(change, width, paint, said=None if verbose else said)
+
+
+def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
+    """Before and after: on one line where they fit, else one below the other."""
+    label = printable(_label(swap, change))
+    for before, after in _values(swap, who):
+        gone, new = _tinted(before, after, paint)
+        head = f"{'':{_INDENT}}{label}".ljust(_VALUE - 1) + " "
+        is_long = len(head) > _VALUE
+        head += "  " * is_long
+        if len(head) + len(before) + len(after) + len("  ->  ") <= width:
+            yield f"{head}{gone}  ->  {new}"
+            continue
+        if is_long:
+            yield head.rstrip()
+            head = " " * _VALUE
+            if len(head) + len(before) + len(after) + len("  ->  ") <= width:
+                yield f"{head}{gone}  ->  {new}"
+                continue
+        yield from _value(head, before, gone, width, paint, GONE)
+        yield from _value("->  ".rjust(_VALUE), after, new, width, paint, NEW)
+
+
+def _label(swap: Swap, change: Change) -> str:
+    place = swap.place
+    is_own = place.word and getattr(place, "path", "") == change.about
+    return place.word if is_own else place.label
+
+
+def _value(  # noqa: PLR0913, PLR0917 - a value, bare and painted
+    head: str, bare: str, painted: str, width: int, paint: Paint, style: str
+) -> Iterator[str]:
+    if len(head) + len(bare) <= width or " " not in bare:
+        yield head + painted
+        return
+    for number, line in enumerate(wrapped(bare, width, _VALUE)):
+        yield (" " * _VALUE if number else head) + paint(line[_VALUE:], style)
+
+
+def _tinted(before: str, after: str, paint: Paint) -> tuple[str, str]:
+    """Colour the words that differ, of lists with commas; else the values as a whole."""
+    if "," not in before + after or " " in before + after:
+        return paint(before, GONE), paint(after, NEW)
+    old, new = before.split(","), after.split(",")
+    gone = ",".join(word if word in new else paint(word, GONE) for word in old)
+    come = ",".join(word if word in old else paint(word, NEW) for word in new)
+    return gone, come
+
+
+def _values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
     """Before and after, of the attributes that differ only where a value has several."""
-    if isinstance(swap.place, TextFile):
-        yield _file(swap.have), _file(swap.want)
-        return
-    differing = () if swap.place.in_words else compare(swap.have, swap.want)
+    place = swap.place
+    differing = () if place.in_words else compare(swap.have, swap.want)
     if all(not difference.name for difference in differing):
-        yield _words(swap, swap.have), _words(swap, swap.want)
+        before, after = place.change(swap.have, swap.want, who)
+        yield printable(before), printable(after)
         return
-    words = {"nocow": ("copy-on-write", "nocow")}
     for difference in differing:
-        name, before, after = difference.name, difference.before, difference.after
-        if name == "compression":
-            yield _property(before), _property(after)
-        elif name in words:
-            yield words[name][bool(before)], words[name][bool(after)]
-        else:
-            yield printable(f"{name} {before or 'none'}"), printable(f"{name} {after or 'none'}")
+        name, old, new = difference.name, difference.before, difference.after
+        yield printable(f"{name} {old or 'none'}"), printable(f"{name} {new or 'none'}")
 
 
-def _property(value: str) -> str:
-    return f"compression {printable(value)}" if value else "no compression property"
-
-
-def _words(swap: Swap, value: Any) -> str:
-    return printable(swap.place.words(value))
-
-
-def _file(value: str | None) -> str:
-    return "none" if value is None else counted(len(value.splitlines()), "line")
-
-
-def _text_diff(swap: Swap) -> Iterator[str]:
+def _text_diff(swap: Swap, paint: Paint) -> Iterator[str]:
     import difflib  # noqa: PLC0415 - only where whole texts are asked for
 
     old, new = ((text or "").splitlines() for text in (swap.have, swap.want))
     for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
         if not line.startswith("@@"):
-            yield f"{'':{_INDENT + 4}}{printable(line)}".rstrip()
+            told = f"{'':{_INDENT + 4}}{printable(line)}".rstrip()
+            style = {"+": NEW, "-": GONE}.get(line[:1])
+            yield paint(told, style) if style else told
 
 
 def more(of: Plan) -> str:
@@ -156,28 +294,40 @@ def more(of: Plan) -> str:
     rows = [change.code for change in of.changes if change.code]
     notes = [note.code for change in of.changes for note in change.notes if note.code]
     codes = rows or notes
-    return f"`vmtune explain {printable(codes[0])}` says what is behind a code." if codes else ""
+    return f"`vmtune explain {printable(codes[0])}` says more about that code." if codes else ""
 
 
-def summary(of: Plan) -> str:
-    """What sets the exit code, counted."""
-    counts = {op: of.count(op) for op, _ in COUNTED}
-    waits, apart = of.count(Op.WAITS), sum(not change.applicable for change in of.changes)
-    more = f", {waits} {WAITING[1]}" if waits else ""
-    more += f", {apart} not applicable" if apart else ""
-    if not of.actions and not counts[Op.BLOCKED] and not counts[Op.UNKNOWN]:
-        return f"Nothing to do{' now' if waits else ''}: {counts[Op.SAME]} in sync{more}."
-    told = ", ".join(f"{counts[op]} {word}" for op, word in COUNTED)
-    return f"{told}{more}."
+def summary(of: Plan, *, needs_root: bool = False) -> str:
+    """The last line: what is to do, counted, or why there is nothing to do.
+
+    It says why the exit code is what it is: what is refused or not seen is named where nothing
+    else is left to do.
+    """
+    if not of.changes:
+        return "Nothing is declared."
+    steps, refused, unseen = len(of.steps), of.count(Op.BLOCKED), of.count(Op.UNKNOWN)
+    waits, same = of.count(Op.WAITS), of.count(Op.SAME)
+    apart = sum(not change.applicable for change in of.changes)
+    rest = [f"{waits:,} {WAITING[1]}"] * bool(waits) + [f"{same:,} in sync"] * bool(same)
+    rest += [f"{apart:,} not applicable"] * bool(apart)
+    if steps:
+        told = [f"{steps:,} to change", *[f"{refused:,} refused"] * bool(refused)]
+        told += [f"{unseen:,} not seen"] * bool(unseen)
+        reboot = "One option waits for a reboot." if of.waits else "No reboot."
+        return f"{', '.join([*told, *rest])}. {'Needs root. ' * needs_root}{reboot}"
+    named = [_named(of, op) for op in (Op.BLOCKED, Op.UNKNOWN)]
+    if any(named):
+        found = [word for word in (*named, ", ".join(rest)) if word]
+        return f"Nothing to change; {'; '.join(found)}."
+    return f"Nothing to do{' now' if waits else ''}: {', '.join(rest)}."
 
 
-def beside(of: Plan, width: int) -> Iterator[str]:
+def beside(of: Plan) -> Iterator[str]:
     """What is to be known beside the rows: entries that were not chosen, and claims."""
     if of.left_out:
-        yield from wrapped(f"{counted(of.left_out, 'other entry', 'other entries')} not chosen.",
-                           width, 0)  # fmt: skip
+        yield f"{counted(of.left_out, 'other entry', 'other entries')} not chosen."
     if of.claims and not of.actions:
-        yield from wrapped(claims_in_words(of.claims), width, 0)
+        yield claims_in_words(of.claims)
 
 
 def claims_in_words(of: Claims) -> str:
@@ -185,24 +335,37 @@ def claims_in_words(of: Claims) -> str:
     return f"`apply` also notes what {printable(of.config)} declares now."
 
 
-def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
-    """Count the rows that say ``op``, and name the first: why an exit code is 7, or 6."""
+def _named(of: Plan, op: Op) -> str:
+    """Count the rows that say ``op``, and name the first; "" where there is none."""
     found = [change for change in of.changes if change.op is op and change.applicable]
     if not found:
-        return
+        return ""
     first = printable(f"{found[0].kind} {found[0].name}")
     code = f" ({found[0].code})" if found[0].code else ""
     more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
     what = "refused" if op is Op.BLOCKED else "not seen"
-    yield from wrapped(f"{len(found):,} {what}: {first}{code}{more}", width, 0)
+    return f"{len(found):,} {what}: {first}{code}{more}"
 
 
-def action(of: Action) -> str:
+def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
+    """Count the rows that say ``op``, and name the first: why an exit code is 7, or 6."""
+    if told := _named(of, op):
+        yield from wrapped(told, width, 0)
+
+
+def left(of: Plan, what: str) -> Iterator[str]:
+    """Why a run that did all it could do does not end with 0: the last line."""
+    found = "; ".join(filter(None, (_named(of, op) for op in (Op.BLOCKED, Op.UNKNOWN))))
+    if found:
+        yield f"{what}: {found}."
+
+
+def action(of: Action, who: Who = numbered) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Notify):
         return of.name
     before = ", ".join(value for value, _ in _values(of))
-    return f"{where(of)}  {before}{_after(of)}"
+    return f"{where(of)}  {before}{_after(of, who)}"
 
 
 def where(of: Action) -> str:
@@ -210,18 +373,26 @@ def where(of: Action) -> str:
     return of.name if isinstance(of, Notify) else printable(of.place.full)
 
 
-def _after(of: Action) -> str:
-    return "" if isinstance(of, Notify) else " -> " + ", ".join(value for _, value in _values(of))
+def _after(of: Action, who: Who) -> str:
+    if isinstance(of, Notify):
+        return ""
+    return " -> " + ", ".join(value for _, value in _values(of, who))
 
 
-def result(outcome: str, of: Action, number: int, total: int) -> str:
-    """What became of an action: its number, the outcome, its place and what it now holds."""
-    return f"  [{number}/{total}] {outcome}   {where(of)}{_after(of)}"
+def result(outcome: str, of: Action, number: int, total: int, who: Who = numbered) -> str:
+    """What became of an action: the number of its row, the outcome, its place, what it holds."""
+    return f"  [{number}/{total}] {outcome}   {where(of)}{_after(of, who)}"
 
 
 def allowed(risks: Sequence[str]) -> str:
     """What stands behind the configuration's name where the command line allows risks."""
-    return f"   allowed for once: {', '.join(risks)}" if risks else ""
+    return f"allowed for once: {', '.join(risks)}" if risks else ""
+
+
+def heading(parts: Iterable[str], width: int, dot: str) -> Iterator[str]:
+    """The first line: the host, the configuration, whether anything is changed."""
+    shown = [printable(part) for part in parts if part]
+    yield from wrapped(f" {dot} ".join(shown), width, 0, 2)
 
 
 def header(head: str, remark: str, width: int) -> Iterator[str]:
@@ -231,9 +402,9 @@ def header(head: str, remark: str, width: int) -> Iterator[str]:
     if len(whole) <= width:
         yield whole
         return
-    yield head
+    yield from wrapped(head, width, 0, 2)
     if remark:
-        yield remark
+        yield from wrapped(remark, width, 0, 2)
 
 
 MOST_PROBLEMS = 20

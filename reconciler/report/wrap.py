@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-from reconciler.facts.diagnostics import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-Paint = Callable[[str, Op], str]
-"""Puts a symbol's colour around a text, or leaves it plain."""
+Paint = Callable[[str, str], str]
+"""Puts a colour around a text, or leaves it plain: that of a symbol, or of a word below."""
+
+DIM, NAME, GONE, NEW = "dim", "name", "gone", "new"
+"""What stands beside the answer; the name of an entry; a word that goes, and one that comes."""
+
+ENDLESS = 1 << 20
+"""The width of a pipe or a file: nothing is wrapped there, so that grep finds it."""
+
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
-def plain(text: str, _op: Op) -> str:
+def plain(text: str, _of: str) -> str:
     return text
+
+
+def fitted(line: str, width: int) -> str:
+    """Break a finished line between words where it is wider than the terminal; colours stay.
+
+    What follows stands below the first word. A word that is longer than a line stays whole.
+    """
+    if len(line) <= width or len(_COLOUR.sub("", line)) <= width:
+        return line
+    bare = line.lstrip(" ")
+    indent = len(line) - len(bare)
+    lines, used = [" " * indent], indent
+    for word in re.findall(r" *[^ ]+", bare):
+        size = len(_COLOUR.sub("", word))
+        if used > indent and used + size > width:
+            lines.append(" " * indent)
+            word, used = word.lstrip(" "), indent  # noqa: PLW2901 - blanks end with the line
+            size = len(_COLOUR.sub("", word))
+        lines[-1] += word
+        used += size
+    return "\n".join(lines)
+
+
+def command(words: str, width: int, indent: int, lead: str = "") -> Iterator[str]:
+    """Break a command for a shell between its words, so that it still can be copied as a whole."""
+    lines = list(wrapped(f"{lead}{words}", width - 2, indent, 2))
+    yield from (f"{line} \\" for line in lines[:-1])
+    yield from lines[-1:]
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.jsondata import FormatError
-from reconciler.linux import output_file, trusted_input
+from reconciler.linux import output_file, trusted_input, users
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _PLAN = output_file.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
 
 def dumps(of: Document) -> str:
     """The document as text, ASCII only: names that are not UTF-8 survive as escapes."""
-    return json.dumps(document.plain(of), indent=1) + "\n"
+    return json.dumps(document.plain(of, users.owner), indent=1) + "\n"
 
 
 def free(path: str) -> str:

@@ -237,7 +237,7 @@ class Machine:
 def _body(plan: str) -> str:
     """The rows, without what stands above them."""
     lines = plan.splitlines()
-    first = next(n for n, line in enumerate(lines) if re.match(r"  [+~!?=R-] ", line))
+    first = next(n for n, line in enumerate(lines) if re.match(r"[+~!?=R-] ", line))
     return "\n".join(line for line in lines[first:] if "vmtune explain" not in line)
 
 

@@ -34,6 +34,9 @@ _AT_THE_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
 """Variables that are read before the program begins: who is forked comes too late for them."""
 
 
+_HEADLINES = frozenset(["+ ", "~ ", "- ", "! ", "? ", "R ", "= "])
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """A finished vmtune."""
@@ -46,12 +49,37 @@ class Ran:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def row(self, words: str) -> str:
-        """The one line of the plan that has these words, but for what the last lines repeat."""
-        lines = self.out.splitlines()
-        last = re.compile(r"`vmtune explain|\d+ refused: ")
-        found = [line for line in lines if words in line and not last.match(line)]
+        """The one row of the plan that has these words, on one line: headline and what is below."""
+        found = [row for row in self.rows if words in row]
+        assert len(found) == 1, f"{words!r} is in {len(found)} rows\n{self}"
+        return found[0]
+
+    def line(self, words: str) -> str:
+        """The one line that has these words."""
+        found = [line for line in self.out.splitlines() if words in line]
         assert len(found) == 1, f"{words!r} is in {len(found)} lines\n{self}"
         return found[0].strip()
+
+    @property
+    def rows(self) -> list[str]:
+        """Each row on one line, and each other line; without what the last lines repeat."""
+        last = re.compile(r"`vmtune explain|Nothing to change;|Not all is |\d+ refused: ")
+        found: list[str] = []
+        heads: list[str] = []
+        body: list[str] = []
+        for line in (*(line for line in self.out.splitlines() if not last.match(line)), ""):
+            if line.startswith("    ") and heads:
+                body.append(" ".join(line.split()))
+                continue
+            is_head = line[:2] in _HEADLINES
+            if body or not is_head:  # headlines one below the other have one body: one reason
+                found += ["   ".join([head, *body]) for head in heads]
+                heads, body = [], []
+            if is_head:
+                heads.append(line.strip())
+            else:
+                found.append(line.strip())
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def test_fstab_kernel_and_systemd_all_have_it(root):
 def test_home_is_told_that_the_line_of_root_decides(root):
     root.declare(HOME)
     shown = " ".join(root.vmtune("plan").stdout.split())
-    assert "also mounted at /: one compression setting for all" in shown
+    assert "also /: one compression setting for the whole filesystem" in shown
     assert "other fstab lines of this filesystem: / (line 1): no compress option" in shown
     assert "decided by /etc/fstab:1, the line of / (it names none), not by this line" in shown
 

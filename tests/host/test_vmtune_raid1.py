@@ -60,7 +60,7 @@ def test_plan_refuses_and_names_the_risk(host, sudo):
     told = vmtune(host, "plan --detailed-exitcode", code=7, sudo=sudo)
     assert "! nocow ~/libvirt/images data is kept as raid1" in told
     assert "V102 to accept that, write `allow: [raid]`" in told
-    assert "0 to change, 0 to remove, 1 blocked" in told
+    assert "Nothing to change; 1 refused" in told
 
 
 def test_apply_refuses_too_and_touches_nothing(host):
@@ -76,7 +76,10 @@ def test_allowed_once_it_is_done_and_never_forgotten(host):
     was = installed.digest(host, IMAGE)
     assert installed.fragments(host, IMAGE) > 100
     told = vmtune(host, "apply --yes --allow raid --allow rewrite-images")
-    assert "allowed: raid. Errors on one of the copies will not be healed V102" in told
+    assert (
+        "as `allow: [raid]` accepts, an error on one copy is not healed from another copy (V102)"
+        in told
+    )
     assert "verified: 2 of 2" in told
     for path in (IMAGES, IMAGE):
         assert installed.is_nocow(host, path)

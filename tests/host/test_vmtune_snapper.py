@@ -63,8 +63,8 @@ def test_plan_refuses_nocow_alone_and_says_what_helps(host, sudo):
     host.write(CONFIG, ALONE, user="alice")
     told = vmtune(host, "plan --detailed-exitcode", code=7, sudo=sudo)
     assert "snapper (/etc/snapper/configs/root) snapshots its subvolume" in told
-    assert "V103 `subvolume: true` keeps images out of them" in told
-    assert "0 to change, 0 to remove, 1 blocked" in told
+    assert "write `subvolume: true` to keep the images out of snapshots" in told
+    assert "Nothing to change; 1 refused" in told
     assert ("1 snapshot of its subvolume" in told) == bool(sudo)
     before = installed.state(host, "/home/alice")
     assert "V103" in vmtune(host, "apply --yes", code=7)
@@ -108,7 +108,7 @@ def test_status_and_doctor_agree(host, sudo):
     assert (image["fragments"], image["nocow"], image["shared"]) == (1, True, 0)
     # The journal keeps images under keys that only root can make.
     assert (image["fragments_before"] or 0) > 100 if sudo else image["fragments_before"] is None
-    assert "in no snapshot of what is around it" in vmtune(host, "status", sudo=sudo)
+    assert "left out of snapshots of what is around it" in vmtune(host, "status", sudo=sudo)
     assert health(host, "V507")["health"] == "ok"
     assert health(host, "V514")["health"] == "ok"
 

@@ -82,13 +82,13 @@ def test_alice_plans_without_root(story):
     assert story.planned.returncode == 0
     assert not story.planned.stderr
     shown = story.planned.stdout
-    assert shown.splitlines()[0] == "host vmtune-test   config ~/.config/vmtune/vmtune.yaml"
-    assert "  + nocow ~/libvirt/images " in shown
-    assert "  ~ mount / " in shown
-    assert "  + defrag ~/libvirt/images " in shown
-    assert "2 to add, 1 to change, 0 to remove, 0 blocked" in shown
+    assert shown.splitlines()[0] == ("host vmtune-test \u00b7 config ~/.config/vmtune/vmtune.yaml")
+    assert "+ nocow ~/libvirt/images" in shown
+    assert "\n~ mount / " in shown
+    assert "\n+ defrag ~/libvirt/images " in shown
+    assert "4 to change" in shown
     assert "Needs root. No reboot." in shown
-    assert "apply asks before it writes" in " ".join(shown.split())
+    assert "`apply` asks it before it writes" in " ".join(shown.split())
 
 
 def test_apply_without_root_names_the_way(story):
@@ -180,6 +180,6 @@ def test_on_ext4_nothing_applies_and_nothing_fails(make_container, wheelhouse):
     for command in (f"{ALICES} plan --detailed-exitcode", f"{APPLY} --yes"):
         done = host.run(command, user="alice", check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "Nothing to do: 0 in sync, 3 not applicable." in done.stdout
+        assert "Nothing to do: 3 not applicable." in done.stdout
         assert done.stdout.count("not applicable: ") == 3
     assert installed.state(host, "/etc", "/home/alice") == before

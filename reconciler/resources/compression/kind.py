@@ -78,7 +78,7 @@ def parse(item: Item, items: Items) -> Spec | None:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The directory, made where missing, with its property; and what lies below it."""
-    ground = locate.ground(spec.path, host, ", which has no such property")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return
@@ -91,14 +91,15 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield refusal
         return
     if where.path != spec.path:
-        yield Note(f"is {where.path}")
+        yield Note(f"the path leads to {where.path}")
     if not spec.subvolume:
+        yield from locate.made_new(spec.name, spec.path, where, host)
         yield from directory_place.on_the_way(where, host, spec.above)
     yield _directory(spec, where, have)
     yield Summary(_summary(spec))
     yield from _mounted(spec, where.path, host)
     if spec.rewrite and spec.wanted != "none":
-        text = "data that is there already stays as it is: only `compression: none` rewrites"
+        text = "old data stays as it is, because only `compression: none` has data rewritten"
         yield Note(text, "V807")
     yield from _contents(spec, where.path, host)
 
@@ -144,8 +145,8 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Desired[Fold
 
 def _summary(spec: Spec) -> str:
     if spec.wanted == "none":
-        return "what is written from now on is not compressed"
-    return f"what is written from now on is compressed with {spec.wanted}"
+        return "new data is not compressed"
+    return f"new data is compressed with {spec.wanted}"
 
 
 def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
@@ -154,33 +155,34 @@ def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
     mount = mountinfo.containing(mounts, path)
     mode = datamode.of_live(mount.super_options if mount else "")
     if mode.plain and spec.wanted != "none":
-        yield Summary(f"the filesystem is mounted {mode.plain}: nothing new on it is compressed")
+        yield Summary(f"no new data is compressed: the filesystem is mounted {mode.plain}")
     if mount is None or spec.wanted != "none":
         return
     forced = mode.compressing if options.name(mode.compressing) == "compress-force" else ""
     if forced:
         yield Note(
-            f"the filesystem is mounted with {forced}, which overrides this: new files are "
-            "compressed all the same; only nocow files are not",
+            f"the filesystem is mounted with {forced}, which overrides this entry: all new files "
+            "are compressed, but for nocow files",
             "V801",
         )
     elif not mode.compressing:
-        yield Note("the filesystem is mounted without compression: this keeps it so here")
+        yield Note("the filesystem is mounted without compression; this entry keeps it so here")
 
 
 def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
     tree = host(TreeOf(path, spec.apart, close=True))
     yield Desired(PropertyBelow(path, spec.wanted, spec.apart), NONE_LEFT)
     for name in tree.subvolumes:
-        text = "a subvolume of its own: new files in it go by the mount option"
-        hint = f"if it holds images, declare {spec.name}/{name} as a path too"
-        yield Note(f"{name}: {text}; {hint}", "V803")
+        text = "is a subvolume of its own, so the mount option decides for new files in it"
+        hint = f"If it holds images, declare {spec.name}/{name} as a path too"
+        yield Note(f"{name} {text}. {hint}", "V803")
     for name in tree.mounts:
-        yield Note(f"{name}: another mount, not looked into")
+        yield Note(f"{name} is another mount, and is not looked into")
     yield from locate.stubs_below(path, tree.stubs, host)
     if count := tree.nocow_directories:
-        text = f"{counted(count, 'directory', 'directories')} below nocow: left so, and never"
-        yield Note(f"{text} compressed; `chattr -C` on each ends that for new files", "V808")
+        stay = "stays nocow and is" if count == 1 else "stay nocow and are"
+        text = f"{counted(count, 'directory', 'directories')} below {stay} never compressed"
+        yield Note(f"{text}; `chattr -C` on each ends that for new files", "V808")
     held = limits.leased_findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:
         subject = f"{spec.name}/{name}".rstrip("/")

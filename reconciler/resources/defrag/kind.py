@@ -17,7 +17,7 @@ from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, ScheduleRuns, Section
 from reconciler.errors import ConfigError
 from reconciler.facts import compression, limits, locate, other_jobs
-from reconciler.facts.diagnostics import Note, Refusal, Summary
+from reconciler.facts.diagnostics import COST, Note, Refusal, Summary
 from reconciler.facts.host import (
     OFF,
     ON,
@@ -86,7 +86,7 @@ def parse(item: Item, items: Items) -> Spec:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The files of the chosen scheduler, and none of the other's."""
-    ground = locate.ground(spec.path, host, "; `btrfs filesystem defragment` is for Btrfs")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return
@@ -209,8 +209,8 @@ def _sharing(spec: Spec, where: Location, host: HostView) -> Iterator[Note]:
     )
     where_to = "the journal" if _scheduler(spec, host) == "systemd" else "the log"
     yield Note(
-        f"{binary(found.shared)} are shared with snapshots or clones: {left} in {where_to}; "
-        "`allow: [snapshots]` has them copied",
+        f"{binary(found.shared)} are shared with snapshots or clones: {left} in {where_to}. "
+        "`allow: [snapshots]` has shared data copied",
         "V306",
     )
 
@@ -243,7 +243,7 @@ def _goals(
         yield Desired(TextFile(file["cron"]), text, part=_part(spec))
         yield from _without_timer(stem)
         if not host(CronDaemon()):
-            yield Note("no cron daemon is running: nothing will happen until one is", "V310")
+            yield Note(_NO_DAEMON, "V310", is_of_host=True)
         return
     runs = host(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
@@ -254,6 +254,9 @@ def _goals(
     yield Desired(TextFile(file["cron"]), None)
     if any(host(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
+
+
+_NO_DAEMON = "no cron daemon is running, so no run begins until there is one"
 
 
 def _part(spec: Spec) -> dict[str, str]:
@@ -276,18 +279,18 @@ def _without_timer(stem: str) -> Iterator[Desired[Any]]:
 
 def _advice(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
     if where.path != spec.path:
-        yield Note(f"is {where.path}")
+        yield Note(f"the path leads to {where.path}")
     if hidden := host(HiddenCrontabs()):
-        yield Note(f"{hidden}: a line written by hand would not be seen")
+        yield Note(f"{hidden}, so a job that was written there is not seen", is_of_host=True)
     for job in other_jobs.vague(host):
-        text = "defragments as well, and what that is only its shell can tell"
-        yield Note(f"{job.name} {text}: {job.schedule} {job.command}", "V320")
+        text = f"defragments as well ({job.schedule} {job.command})"
+        yield Note(f"{job.name} {text}; only its shell can tell what", "V320", is_of_host=True)
     tree = host.maybe(TreeOf(where.path))
     for name in tree.subvolumes if tree else ():
-        yield Note(f"{name}: a subvolume of its own, which a run does not enter", "V308")
+        yield Note(f"{name} is a subvolume of its own, which a run does not enter", "V308")
     if where.kind == "missing" and not spec.nocow:
         ends = "is skipped" if _work(spec, host).btrfs else "fails"
-        yield Note(f"is not there yet: until it is, a run {ends}")
+        yield Note(f"there is no such directory yet: until there is one, a run {ends}")
     yield from worth(where, spec.nocow, host)
 
 
@@ -390,19 +393,25 @@ KIND = Kind(
 )
 
 _IDLE = Note(
-    "nocow files that no snapshot shares stay in one piece: nothing for this schedule to do", "V309"
+    "nocow files that no snapshot shares stay in one piece, so this schedule has nothing to do",
+    "V309",
 )
 
 _EMPTY = Note(
-    "new files will be nocow, and stay in one piece while no snapshot shares them: nothing for "
-    "this schedule to do",
+    "new files will be nocow, and stay in one piece while no snapshot shares them, so this "
+    "schedule will have nothing to do",
     "V309",
 )
 
 _WILL_BE_IDLE = Note(
-    "the images become nocow, and stay in one piece while no snapshot shares them: nothing will be "
-    "left for this schedule to do",
+    "the images become nocow, and stay in one piece while no snapshot shares them, so this "
+    "schedule will have nothing to do",
     "V309",
+)
+
+
+_WILL_COMPRESS = Note(
+    "this plan switches compression on, so a run will compress what it rewrites", "V312", COST
 )
 
 
@@ -420,7 +429,10 @@ def worth(where: Location, nocow: bool, host: HostView) -> Iterator[Note]:
     if nocow and sharing and not shared:
         yield _WILL_BE_IDLE
     if token := compression.live(where.path, host):
-        yield Note(f"mounted with {token}: what a run rewrites, it compresses", "V312")
+        text = f"the filesystem is mounted with {token}, so a run compresses what it rewrites"
+        yield Note(text, "V312", COST)
+    else:
+        yield _WILL_COMPRESS
 
 
 def _idle(tree: Tree, sharing: Sharing | None) -> bool:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.facts import limits
-from reconciler.facts.diagnostics import Finding, Note, Op, Summary
+from reconciler.facts.diagnostics import COST, Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
 from reconciler.formats.sizes import binary, counted
@@ -104,11 +104,12 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield from _rewrite(spec, where.path, tree, lot, filesystem)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
-        yield Summary(f"{counted(lot.count, 'file')} with data kept {state}, as declared")
+        stay = "stays" if lot.count == 1 else "stay"
+        yield Summary(f"{counted(lot.count, 'file')} with data {stay} {state}, as declared")
     elif lot.count:
         yield from _report(spec, lot, filesystem)
     elif tree.strays:
-        yield Summary("what a run that was killed left over")
+        yield Summary("unfinished copies that a run left when it was killed")
 
 
 def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
@@ -126,25 +127,39 @@ def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
 
 
 def _report(spec: Spec, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
-    """One row for each of the largest, one for all the rest; the last one says what to do."""
-    needed = room(lot, ()).free
-    it = "it" if lot.count == 1 else "them"
-    least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
-    hint = (
-        f"`existing: rewrite` rewrites {it} while nothing has {it} open, `apply --allow "
-        f"{_ALLOWED}` does so for once ({least}{binary(needed)} must be free, "
-        f"{limits.have(filesystem)}); `existing: keep` accepts {it}"
-    )
-    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
-        hint = f"not rewritten now: {unsafe.text}; {unsafe.hint}; `existing: keep` accepts {it}"
+    """One row for each of the largest, one for all the rest; the last one says what to do.
+
+    A file that no rewrite would take is told so at once, with what helps there.
+    """
+    free = [file for file in lot.largest if not file.obstacle]
     rest = lot.count - len(lot.largest)
-    for number, file in enumerate(lot.largest, 1):
-        last = number == len(lot.largest) and not rest
-        yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
+    hint = _ways_out(spec, lot, len(free) + rest, filesystem)
+    for file in lot.largest:
+        if file.obstacle:
+            why = _protected(file)
+            text = f"{_sizes(spec, file)}. `existing: rewrite` would leave it as it is: {why.text}"
+            yield _reported(spec, file.path, text, why.hint)
+        else:
+            last = file is free[-1] and not rest
+            yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
     if rest:
         are = "copy-on-write" if spec.aim == NOCOW else "compressed"
-        text = f"{counted(rest, 'more file')} that are {are}, {binary(lot.size)} in all"
+        text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
         yield _reported(spec, "...", text, hint)
+
+
+def _ways_out(spec: Spec, lot: Lot, count: int, filesystem: Filesystem) -> str:
+    """Say how ``count`` images become as declared, what that takes, and how to accept them."""
+    it = "it" if count == 1 else "them"
+    keep = f"To accept {it}: `existing: keep`"
+    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
+        return f"{unsafe.hint}. Until then nothing is rewritten: {unsafe.text}. {keep}"
+    least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
+    return (
+        f"write `existing: rewrite`: `apply` then rewrites {it} while no program has {it} open. "
+        f"That needs {least}{binary(room(lot, ()).free)} of free space; "
+        f"{limits.have(filesystem)}. For once: `apply --allow {_ALLOWED}`. {keep}"
+    )
 
 
 def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
@@ -155,15 +170,15 @@ def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
 
 
 def _sizes(spec: Spec, file: CowFile) -> str:
-    extents = "" if file.extents is None else f", {counted(file.extents, 'extent')}"
+    pieces = "" if file.extents is None else f", {counted(file.extents, 'fragment')}"
     if spec.aim == NOCOW:
-        return f"{binary(file.size)}{extents}: +C cannot take on a file that has data"
-    return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
+        return f"{binary(file.size)}{pieces}: +C has no effect on a file that has data"
+    return f"{binary(file.size)}, of which {binary(file.encoded)} are compressed and stay so"
 
 
 def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
     if lot.count and tree.unlooked:
-        text = f"what is in use cannot be told: {tree.unlooked[0]}"
+        text = f"what is in use cannot be seen: {tree.unlooked[0]}"
         yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
         return
     left, free = [*_hindered(tree, lot)], limits.free(filesystem)
@@ -194,7 +209,7 @@ def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
     if needed.free > limits.free(filesystem):
         kept = f", of which {binary(needed.kept)} stay in use" if needed.kept else ""
         return _Why(
-            f"{binary(needed.free)} must be free for {counted(lot.count, 'file')}{kept}; "
+            f"{counted(lot.count, 'file')} would need {binary(needed.free)} of free space{kept}; "
             f"{limits.have(filesystem)}",
             limits.remedy(
                 filesystem, "make room: snapshots and clones keep the data that they share"
@@ -203,17 +218,20 @@ def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
         )
     return _Why(
         f"{counted(lot.hindered_count, 'file')} cannot be rewritten now, more than {MOST:,}",
-        "they have hard links, are open or protected: declare the images' own directory",
+        "they have hard links, are open or are protected. Declare the directory of the images, "
+        "and none above it",
         "V708",
     )
 
 
 def _summary(spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile]) -> str:
     if not todo:
-        return "those that can be are as declared" if lot.count else f"all are {_state(spec)}"
-    size = lot.size - sum(file.size for file in left)
-    each = "becomes" if todo == 1 else "one after the other becomes"
-    return f"{counted(todo, 'file')}, {binary(size)}: {each} {_state(spec)}"
+        all_that = "all that can be rewritten" if lot.count else "all"
+        return f"{all_that} are {_state(spec)}"
+    size = binary(lot.size - sum(file.size for file in left))
+    if todo == 1:
+        return f"1 file, {size}, becomes {_state(spec)}"
+    return f"{todo:,} files, {size}, become {_state(spec)} one by one"
 
 
 def _state(spec: Spec) -> str:
@@ -242,7 +260,7 @@ def _figures(files: Sequence[CowFile]) -> str:
     )
     extents = sum(file.extents or 0 for file in files)
     words = [binary(size), f"{binary(allocated)} on disk" if allocated < size else ""]
-    words += [counted(extents, "extent")]
+    words += [counted(extents, "fragment")]
     words += [f"{binary(shared)} shared" if shared else ""]
     words += [f"{binary(encoded)} compressed" if encoded else ""]
     return ", ".join(word for word in words if word)
@@ -250,21 +268,24 @@ def _figures(files: Sequence[CowFile]) -> str:
 
 def _special(tree: Tree) -> str:
     more = f" and {n:,} more" if (n := tree.special_count - len(tree.special)) else ""
-    return f"left alone, being no regular file: {', '.join(tree.special)}{more}"
+    return f"left as they are, because they are no regular files: {', '.join(tree.special)}{more}"
 
 
 def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterator[Note]:
-    yield Note(f"up to {binary(needed.free)} must be free meanwhile, {limits.have(filesystem)}")
+    needs = f"needs up to {binary(needed.free)} of free space while it runs"
+    yield Note(f"{needs}; {limits.have(filesystem)}", label=COST)
     yield from limits.notes(filesystem)
     yield from limits.errors(filesystem.condition)
     if needed.kept:
-        text = f"up to {binary(needed.kept)} more stay in use afterwards:"
+        text = f"afterwards up to {binary(needed.kept)} more are in use, because"
         shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
-        encoded = "what was compressed no longer is" if lot.encoded else ""
-        yield Note(f"{text} {'; '.join(why for why in (shared, encoded) if why)}", "V707")
-    yield Note("revert cannot take it back", "V709")
+        encoded = "data that was compressed is so no longer" if lot.encoded else ""
+        why = " and ".join(why for why in (shared, encoded) if why)
+        yield Note(f"{text} {why}", "V707", COST)
+    yield Note("`revert` cannot take a rewrite back", "V709", COST)
     if not tree.holders_seen:
-        yield Note("only root can see whether anything uses them; apply looks before it begins")
+        text = "only root can see whether a program uses them; `apply` checks before it begins"
+        yield Note(text)
     for limit in tree.limits:
         yield Note(limit)
 
@@ -298,7 +319,7 @@ def _why(file: CowFile) -> _Why:
         more = f" and {n:,} more" if (n := len(file.shown) - 1) else ""
         return _Why(f"it is {file.shown[0]}{more}", ELSEWHERE["mounted"], "V713")
     if file.exported:
-        text = f"{file.exported} is exported by NFS, and what a client has open is not seen here"
+        text = f"{file.exported} is exported by NFS, and what a client has open cannot be seen here"
         return _Why(text, ELSEWHERE["exported"], "V714")
     return _protected(file)
 
@@ -311,14 +332,16 @@ def _in_use(file: CowFile) -> _Why:
 
 def _part(of: CowFile) -> _Why:
     who = " and ".join(of.holders)
-    return _Why(f"it is one image with {of.path}, in use by {who}", "shut the machine down", "V705")
+    text = f"it is a part of the image {of.path}, which is in use by {who}"
+    return _Why(text, "shut the machine down, then apply again", "V705")
 
 
 def _protected(file: CowFile) -> _Why:
     if file.obstacle == "hard links":
         return _Why(
-            "it has more than one name (hard links), and the others would keep the old data",
-            "keep one name, or accept it with `existing: keep`",
+            "it has more than one name (hard links), and its other names would keep the old data",
+            "remove its other names (`find -samefile` lists them), or accept it with `existing: "
+            "keep`",
             "V703",
         )
     if file.obstacle == "sealed":
@@ -335,7 +358,7 @@ def _no_room(file: CowFile, filesystem: Filesystem) -> _Why:
     alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
     needed = room(alone, ()).free
     return _Why(
-        f"{binary(needed)} must be free, {limits.have(filesystem)}",
+        f"it would need {binary(needed)} of free space; {limits.have(filesystem)}",
         limits.remedy(filesystem, "make room, or move it to another disk"),
         "V706",
     )

@@ -82,16 +82,17 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
         return ()
     ordered = sorted(found.cow_largest, key=lambda row: (-row[0], -row[1], row[3]))
     with inode.directory(path) as top:
-        return tuple(
-            CowFile(name, size, _extents(top, name), allocated)
-            for allocated, size, _, name in ordered
-        )
+        return tuple(_close(top, name, size, allocated) for allocated, size, _, name in ordered)
 
 
-def _extents(top: int, name: str) -> int | None:
+def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
+    """Count the fragments of one file, and say what would keep it from being rewritten."""
     with suppress(OSError), proc_locks.opened(name, top) as fd:
-        return fiemap.count(fd)
-    return None
+        obstacle = _obstacle(os.fstat(fd), inode.flags(fd))
+        with suppress(OSError):
+            return CowFile(name, size, fiemap.fragments(fd), allocated, obstacle=obstacle)
+        return CowFile(name, size, None, allocated, obstacle=obstacle)
+    return CowFile(name, size, None, allocated)
 
 
 _ASKED = 100_000

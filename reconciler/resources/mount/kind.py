@@ -16,7 +16,7 @@ from reconciler.engine.resource import Kind, Section
 from reconciler.engine.restore import WHY
 from reconciler.errors import ConfigError
 from reconciler.facts import fstab_line, mount_layouts, mountable
-from reconciler.facts.diagnostics import NotApplicable, Note, Refusal, Summary
+from reconciler.facts.diagnostics import COST, NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
     FilesystemOf,
     FstabLines,
@@ -231,11 +231,11 @@ def _priced(spec: Spec) -> Iterator[Note]:
     for setting in spec.settings:
         text, _ = options.price(setting.shown)
         if text and setting.option.name == "autodefrag":
-            yield Note(text, "V223")
+            yield Note(text, "V223", COST)
         elif text and setting.option.name == "discard":
-            yield Note(text, "V224")
+            yield Note(text, "V224", COST)
         elif text:
-            yield Note(text, "V225")
+            yield Note(text, "V225", COST)
 
 
 def _cannot_mount(here: _Here, host: HostView) -> Refusal | None:
@@ -263,7 +263,7 @@ def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
         found = _subvolume_of(here, host)
     except NotVisible as hidden:
         if here.mount:
-            yield Note(f"whether line {here.line.number} can mount is not known: {hidden.why}")
+            yield Note(f"it is not known whether line {here.line.number} can mount: {hidden.why}")
         return
     there = mountable.mounted_by(here.line, host) if here.mount else None
     if isinstance(found, mountable.Named) and there and there.identifier != found.identifier:
@@ -354,8 +354,8 @@ def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, host: HostView) 
     if after.plain and not before.plain:
         where, held = " and ".join(_sources(here, flags)), before.compress or "compress"
         return Refusal(
-            f"{held} holds {after.plain} in {where} down: without {held} the files made from the "
-            "next mount on would have no checksums",
+            f"{held} keeps {after.plain} in {where} from taking effect. Without {held}, files that "
+            "are made after the next mount would have no checksums",
             f"take {after.plain} out of {where} first",
             "V221",
         )
@@ -378,10 +378,11 @@ def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
     verdict = host.maybe(KernelTakes(tokens))
     if verdict is None:
         yield Note(
-            "whether the kernel takes it could not be asked here; apply asks before it writes"
+            "the kernel could not be asked here whether it takes this; `apply` asks it before it "
+            "writes"
         )
     elif verdict.takes is None:
-        tried = "apply tries it on the live mount before it writes" if here.mount else "untried"
+        tried = "`apply` tries it on the live mount before it writes" if here.mount else "untried"
         yield Note(f"{verdict.text}: {tried}")
     else:
         yield Note(verdict.text)
@@ -397,12 +398,13 @@ def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
     if off is None or options.value(here.line.options, family) == off.token:
         return
     if not options.value(here.line.options, family) and here.mount and not _shown(here, off):
-        yield Note("compression is off already: this only writes it down", "V212")
+        yield Note("compression is off already; this entry only writes that down", "V212")
     elif spec.nocow:
         yield Note(
-            "the declared paths are nocow, and so never compressed: this only ends compression "
-            "for all the rest",
+            "the declared paths are nocow, so their files are never compressed; this entry only "
+            "ends compression for all other files",
             "V213",
+            COST,
         )
 
 
@@ -433,9 +435,9 @@ def _shown(here: _Here, setting: options.Setting) -> str:
 
 def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said]:
     if not here.mounts:
-        yield Summary("not mounted: takes effect when it is")
+        yield Summary("not mounted; takes effect at the next mount")
         return
-    yield Summary(_scope(spec, here))
+    yield from _scope(spec, here)
     settings = spec.settings
     if here.mount is None:  # what belongs to one mount alone waits for that mount
         settings = tuple(s for s in settings if not s.option.per_mount)
@@ -444,9 +446,11 @@ def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said
             yield waits(setting.option.name)
             continue
         place = LiveOption(_target(here, setting, host), setting.option.name)
-        yield Desired(place, setting.shown, "live remount, no reboot")
+        yield Desired(place, setting.shown)
+        if host.maybe(place) != setting.shown:
+            yield Summary("live, no reboot")
         if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
-            yield Note("what is compressed already stays compressed until it is rewritten")
+            yield Note("data that is compressed already stays compressed until it is rewritten")
     yield from restore.live(spec.before, wanted, _reachable(here, host), host)
 
 
@@ -463,16 +467,19 @@ def _reachable(here: _Here, host: HostView) -> list[str]:
     return [m.target for m in here.mounts if mountinfo.at(mounts, m.target) == m]
 
 
-def _scope(spec: Spec, here: _Here) -> str:
+def _scope(spec: Spec, here: _Here) -> Iterator[Said]:
+    """Say which filesystem it is, and where else it is mounted: some settings are one for all."""
     others = sorted({mount.target for mount in here.mounts} - {here.place})
-    name = f"Btrfs {here.uuid[:8]}"
-    if here.mount is None:
-        return f"{name}: not mounted here, but at {' '.join(others)}: one filesystem, one setting"
+    yield Summary(f"Btrfs {here.uuid[:8]}")
     if not others:
-        return name
+        return
+    where = ", ".join(others)
     one = any(setting.option.name == "compress" for setting in spec.settings)
-    also = f"{name}, also mounted at {' '.join(others)}"
-    return f"{also}: one compression setting for all" if one else also
+    if here.mount is None:
+        where = f"not mounted here, but at {where}"
+    elif not one:
+        where = f"mounted at {where} as well"
+    yield Note(f"{where}: one compression setting for the whole filesystem" if one else where)
 
 
 def units(specs: Sequence[Spec], host: HostView) -> Iterator[str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reconciler.engine.model import WAITS, Swap
 from reconciler.engine.place import Place
 from reconciler.facts import mount_layouts
-from reconciler.facts.diagnostics import Note
+from reconciler.facts.diagnostics import WHY, Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import datamode, jsondata, mountinfo, options
+from reconciler.formats import datamode, jsondata, mountinfo, options, unit
 from reconciler.resources.mount import lines
 from reconciler.value import dataclass, field, replace
 
@@ -27,7 +27,7 @@ ENDED = "compression had ended it"
 
 def waits(name: str) -> Note:
     """Say that an option stays until the filesystem is mounted afresh."""
-    return Note(f"{name} stays until the filesystem is mounted afresh", WAITS)
+    return Note(f"{name} stays until the filesystem is mounted again, as at a reboot", WAITS, WHY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,9 @@ class LiveOption(Place[str]):
 
     def words(self, value: str) -> str:
         return value or f"no {self.name}"
+
+    def shown(self, value: str) -> str:
+        return value or ("off" if self.name == "compress" else f"no {self.name}")
 
     def thing(self, host: HostView) -> tuple[object, ...]:
         """A setting of the filesystem is one, by whichever of its mount points it is named."""
@@ -175,6 +178,9 @@ class FstabOptions(Place[str | None]):
         for line in host(FstabLines()):
             if line.target == self.target:
                 yield "filesystem of", line.source
+
+    def units(self) -> tuple[str, ...]:
+        return (unit.mount_unit(self.target),)
 
     @property
     def label(self) -> str:

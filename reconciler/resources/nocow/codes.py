@@ -25,4 +25,8 @@ V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the orde
 no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are
 copy-on-write. Declare `subvolume: true` or `compression: none` for them, or put them on another
 filesystem.
+
+V118 The declared directory is not there, and one beside it that is spelt nearly like it holds
+files. `apply` makes the declared directory, new and empty, and images in the other directory stay
+as they are. Where the path is misspelt, mend it in vmtune.yaml first.
 """

@@ -18,7 +18,7 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
 from reconciler.facts import booted, limits, locate
-from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
@@ -73,7 +73,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ground = locate.ground(
         spec.path,
         host,
-        ", which does not copy on write by itself",
+        ", not on Btrfs",
         ": chattr +C passes through to it, and vmtune leaves that to you",
     )
     if not isinstance(ground, tuple):
@@ -89,7 +89,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         return
     have = host(Directory(where.path))
     if where.path != spec.path:
-        yield Note(f"is {where.path}")
+        yield Note(f"the path leads to {where.path}")
     if note := booted.note(where.path, host):
         yield note
     if refusal := _risk(spec, where.path, filesystem, host):
@@ -102,12 +102,18 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ):
         yield Note("only root can see whether there are snapshots of its subvolume", "V103")
     if not spec.subvolume:
-        yield from directory_place.on_the_way(where, host, spec.above)
+        yield from _made(spec, where, host)
     yield from _directory(spec, where, have)
     if spec.wanted:
         yield from _contents(spec, host, Below(where.path, spec.apart))
     else:
         yield from _left_below(spec, where, host)
+
+
+def _made(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
+    """Say that the directory is made where it is missing, and which are made on the way to it."""
+    yield from locate.made_new(spec.name, spec.path, where, host)
+    yield from directory_place.on_the_way(where, host, spec.above)
 
 
 def _standing_in_the_way(where: Location) -> Refusal | None:
@@ -156,8 +162,8 @@ def _risk(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refu
     taken = _snapshots(spec, path, host)
     if taken and "snapshots" not in spec.allow:
         return Refusal(
-            f"{', '.join(taken)}: after each one every block is copied once more, so images "
-            "fragment as before, and have no checksums either",
+            f"{', '.join(taken)}. After a snapshot the first write to a block copies it, so images "
+            "fragment as before; and they have no checksums",
             _kept_out(spec),
             "V103",
         )
@@ -166,8 +172,11 @@ def _risk(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refu
 
 def _kept_out(spec: Spec) -> str:
     if spec.subvolume:
-        return "a subvolume in no snapshot keeps images out; `allow: [snapshots]` accepts them"
-    return "`subvolume: true` keeps images out of them; `allow: [snapshots]` accepts it"
+        return "have no program take snapshots of it, or accept them with `allow: [snapshots]`"
+    return (
+        "write `subvolume: true` to keep the images out of snapshots, or accept snapshots with "
+        "`allow: [snapshots]`"
+    )
 
 
 def _snapshots(spec: Spec, path: str, host: HostView) -> tuple[str, ...] | None:
@@ -181,15 +190,17 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
     if not spec.wanted:
         return
     if not filesystem.profiles:
-        yield Note("the data profile could not be seen; DUP and RAID would heal no errors", "V102")
+        text = "the data profile could not be seen. If it is DUP or RAID, no copy heals another"
+        yield Note(text, "V102", COST)
     if _redundant(filesystem):
-        yield Note("allowed: raid. Errors on one of the copies will not be healed", "V102")
+        text = "as `allow: [raid]` accepts, an error on one copy is not healed from another copy"
+        yield Note(text, "V102", COST)
     taken = _snapshots(spec, path, host)
     if taken:
-        yield Note(f"allowed: snapshots, though {', '.join(taken)}", "V103")
+        yield Note(f"{', '.join(taken)}: accepted by `allow: [snapshots]`", "V103", COST)
     if taken is None:
         text = "only root can see whether there are snapshots of its subvolume"
-        yield Note(f"{text}; `apply` looks before it changes anything")
+        yield Note(f"{text}; `apply` checks before it changes anything")
     yield from limits.errors(filesystem.condition)
 
 
@@ -214,9 +225,9 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Sai
     if new == have:
         yield Summary("new files are written in place" if spec.wanted else "copy-on-write")
     elif spec.wanted:
-        yield Summary("new files will be written in place, without checksums")
+        yield Note("files made from now on have no checksums", label=COST)
     else:
-        yield Summary("new files will be copy-on-write; those there now stay nocow")
+        yield Summary("new files will be copy-on-write; old files stay nocow")
 
 
 def _left_below(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
@@ -224,8 +235,9 @@ def _left_below(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
     if tree and (count := tree.nocow_directories):
         below = counted(count, "directory", "directories")
         yield Note(
-            f"{below} below still nocow, and so will be new files there: `chattr -C` on each, or "
-            "declare it too"
+            f"{below} below {'stays' if count == 1 else 'stay'} nocow, and so do new files there; "
+            "`chattr -C` on each ends that, or declare it too",
+            label=DO,
         )
 
 
@@ -233,14 +245,14 @@ def _contents(spec: Spec, host: HostView, below: Below) -> Iterator[Said]:
     tree = host(TreeOf(below.path, below.apart))
     yield Desired(below, NONE_LEFT)
     if not tree.plain.is_whole:
-        text = f"only the first {len(tree.plain.named):,} of what is below are named"
-        yield Note(f"{text}: revert leaves all of it nocow")
+        text = f"only the first {len(tree.plain.named):,} names of what is below are kept"
+        yield Note(f"{text}, so revert leaves all of it nocow", label=COST)
     for name in tree.subvolumes:
-        text = "a subvolume of its own: new files in it are copy-on-write"
-        hint = f"if it holds images, declare {spec.name}/{name} as a path too"
-        yield Note(f"{name}: {text}; {hint}", "V106")
+        text = "is a subvolume of its own, so new files in it are copy-on-write"
+        hint = f"If it holds images, declare {spec.name}/{name} as a path too"
+        yield Note(f"{name} {text}. {hint}", "V106")
     for name in tree.mounts:
-        yield Note(f"{name}: another mount, not looked into")
+        yield Note(f"{name} is another mount, and is not looked into")
     yield from locate.stubs_below(below.path, tree.stubs, host)
     held = limits.leased_findings(tree, spec.name)
     for name in tree.unseen.named[:NAMED]:

@@ -31,7 +31,7 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
 from reconciler.facts import limits, locate, stub
-from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import (
     DIRECTORY,
     MISSING,
@@ -68,8 +68,9 @@ _AT_LEAST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """``path`` is absolute; ``wanted`` is what the entry says."""
+    """``name`` as the user wrote it, ``path`` absolute; ``wanted`` is what the entry says."""
 
+    name: str
     path: str
     wanted: bool
     above: tuple[directory_place.Above, ...]
@@ -84,6 +85,7 @@ def parse(item: Item, items: Items) -> Spec | None:
     if "subvolume" not in item.marks:
         return None
     return Spec(
+        item.name,
         item.path,
         item.data["subvolume"],
         directory_place.declared_above(item, items),
@@ -101,7 +103,7 @@ def _rewrites(data: Mapping[str, Any]) -> bool:
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
     """The path as a subvolume, made where missing, turned where it is a directory."""
-    ground = locate.ground(spec.path, host, ", which has no subvolumes")
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
     if not isinstance(ground, tuple):
         yield ground
         return
@@ -122,56 +124,61 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, "", f"{_named(hidden)}: not readable")
         return
     if where.path != spec.path:
-        yield Note(f"is {where.path}")
+        yield Note(f"the path leads to {where.path}")
+    if have == MISSING:
+        yield from locate.made_new(spec.name, spec.path, where, host)
     yield from directory_place.on_the_way(where, host, spec.above)
     yield Desired(place, SUBVOLUME)
     yield from _told(where, have, host)
     if have == MISSING:
         yield from _not_inherited(spec, where, host)
     if have in {MISSING, DIRECTORY}:
-        yield Note(_LEFT_BEHIND, "V621")
-        yield Note(_NOT_BACKED_UP, "V623")
+        yield Note(_LEFT_BEHIND, "V621", COST)
+        yield Note(_NOT_BACKED_UP, "V623", COST)
         yield from _limits(filesystem)
 
 
 def _not_asked_for(have: str) -> Iterator[Said]:
     yield Summary("left as it is")
     if have in {SUBVOLUME, UNFINISHED}:
-        yield Note("is a subvolume; vmtune turns none back into a directory", "V603")
+        yield Note("it is a subvolume and stays one: vmtune turns none into a directory", "V603")
 
 
 def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
     if have == SUBVOLUME:
-        yield Summary("in no snapshot of what is around it")
+        yield Summary("left out of snapshots of what is around it")
     elif have == UNFINISHED:
-        yield Summary("what it was before is removed")
+        yield Summary("the old directory is removed")
     else:
-        yield Summary("will be in no snapshot of what is around it")
+        yield Summary("will be left out of snapshots of what is around it")
     if have == DIRECTORY:
         taken = host.maybe(SnapshotsOf(where.path))
         if taken:
             yield Note(
-                f"{', '.join(taken)}: they keep what is in it now, and what they share with an "
-                "image is copied once more when it is written to",
+                f"{', '.join(taken)}. They keep the data that is there now; a block that they "
+                "share with an image is copied at its next write",
                 "V604",
+                COST,
             )
         inside = host(ContentsOf(where.path))
         if inside.entries:
-            yield Note("no data is copied; nothing may use the files meanwhile")
+            yield Note("no data is copied; no program may use the files meanwhile", label=COST)
         if not inside.all_seen:
-            yield Note("only root can see whether anything uses it; apply looks before it begins")
+            yield Note(
+                "only root can see whether a program uses it; `apply` checks before it begins"
+            )
         for limit in inside.limits:
             yield Note(limit)
 
 
 _LEFT_BEHIND = (
-    "a rollback of the subvolume around it leaves it in the old one, and an empty stub here; a "
-    "subvolume at the top level with its own line in /etc/fstab (subvol=...) stays where it is"
+    "a rollback of the subvolume around it leaves it behind in the old one, and an empty stub "
+    "here. A subvolume at the top level, with its own line in /etc/fstab (subvol=...), stays"
 )
 
 _NOT_BACKED_UP = (
     "backups that stay on one filesystem (borg, restic, rsync -x, tar --one-file-system) and "
-    "backups of snapshots of what is around it will no longer contain it: name it to them"
+    "backups of snapshots of what is around it will no longer contain it. Name it to these"
 )
 
 
@@ -180,14 +187,14 @@ def _not_inherited(spec: Spec, where: Location, host: HostView) -> Iterator[Note
     top = parent(where.missing[0])
     above = {each.path for each in spec.above if each.subvolume}
     if not above.intersection(where.missing) and host.maybe(DefaultAcl(top)):
-        text = f"{top} has a default ACL; a new subvolume does not inherit that"
-        yield Note(f"{text}: set it again with `setfacl -d`", "V624")
+        text = f"{top} has a default ACL, which a new subvolume does not inherit"
+        yield Note(f"{text}. Set the ACL again with `setfacl -d`", "V624")
     if spec.decides:
         return
     around = directory_place.inherited(where, host, spec.above)[""]
     if around is None:
-        text = "whether the directory around it is nocow, or has compression, is not readable"
-        yield Note(f"{text}; a new subvolume inherits neither", "V624")
+        text = "the directory around it cannot be read: whether it is nocow or has compression is"
+        yield Note(f"{text} not known. A new subvolume inherits neither", "V624")
     elif around.nocow:
         yield Note(
             "a directory made here would inherit nocow; a new subvolume does not, so its files "
@@ -216,9 +223,9 @@ def _limits(filesystem: Filesystem) -> Iterator[Note]:
     else:
         limits = list(quota.limits)
     for limit in limits:
-        yield Note(f"it will be outside of a limit: {limit.words}", "V622")
+        yield Note(f"it will not count towards a limit: {limit.words}", "V622")
     if quota.unseen:
-        yield Note("whether it will be outside of limits of qgroups only root can see", "V622")
+        yield Note("only root can see whether it will be outside of limits of qgroups", "V622")
 
 
 def _refused(
@@ -328,8 +335,9 @@ def _short(inside: Contents, filesystem: Filesystem) -> Refusal | None:
 def _in_use(inside: Contents) -> Refusal | None:
     if inside.users:
         return Refusal(
-            f"in use by {_named(inside.users)}: who works in a directory goes on in the old one",
-            "end that, or change to another directory, and try again",
+            f"in use by {_named(inside.users)}. A program that works in a directory goes on in the "
+            "old one",
+            "end the program, or have it change to another directory; then apply again",
             "V613",
         )
     if inside.opened:
@@ -347,7 +355,7 @@ def _in_use(inside: Contents) -> Refusal | None:
         )
     if inside.unlooked:
         return Refusal(
-            f"what is in use cannot be told: {inside.unlooked[0]}",
+            f"what is in use cannot be seen: {inside.unlooked[0]}",
             "apply where root may look at every mount, outside of a container",
             "V617",
         )

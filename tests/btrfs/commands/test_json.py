@@ -92,7 +92,13 @@ def test_what_happens_is_told_line_by_line(each: Each):
     found = lines(each.host.vmtune("apply", "--yes", "--json"))
     assert names(found) == ["plan", *["begin", "end"] * 7, "verified", "exit"]
     assert found[-1]["code"] == 0
-    assert found[-2] == {"event": "verified", "held": 7, "of": 7}
+    rows = found[0]["document"]["summary"]["changes"]
+    assert found[-2] == {"event": "verified", "held": rows, "of": rows}
+    ends = [line for line in found if line.get("event") == "end"]
+    assert {line["steps"] for line in ends} == {rows}
+    assert {line["step"] for line in ends} == set(range(1, rows + 1))
+    named = {(row["kind"], row["name"], row["path"]) for row in found[0]["document"]["changes"]}
+    assert {(line["kind"], line["entry"], line["path"]) for line in ends} <= named
     done = [line["action"] for line in found if line.get("event") == "begin"]
     assert done == found[0]["document"]["actions"]
     assert names(lines(each.host.vmtune("apply", "--yes", "--json"))) == ["plan", "exit"]

@@ -379,7 +379,7 @@ def test_what_someone_else_changed_is_left_alone(each: Each):
     planned = each.host.plan(expect=2)
     assert "- defrag" in planned.out
     assert "mount" not in planned.out
-    assert f"{each.new} stays, because it was changed since; run 1 made it" in planned.out
+    assert f"{each.new} stays, because it was changed since. Run 1 made it" in planned.out
     each.host.apply()
     assert FSTAB.read_text() == each.line.format("compress=lzo,x-mine")
     assert compression(each.image.path) == ["compress=lzo"]

@@ -143,7 +143,7 @@ def test_a_kind_is_one_folder_and_one_name(host: World, copy: Path):
     shown = vmtune(copy, host, "plan")
     assert f"+ scrub {host.area}" in shown
     assert "V902" in shown
-    assert "1 to add" in shown
+    assert "1 to change" in shown
     plan = json.loads(vmtune(copy, host, "plan", "--json").splitlines()[-1])
     assert [row["kind"] for row in plan["changes"]] == ["scrub"]
 

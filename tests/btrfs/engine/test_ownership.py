@@ -308,7 +308,7 @@ def test_a_directory_that_vmtune_made_stays_where_it_is_not_empty(host: World):
     (made / "a.raw").write_bytes(b"x")
     host.config("")
     ran = planned(host)
-    assert f"{made} stays, nocow, because it is not empty; run 1 made it" in ran.out, ran
+    assert f"{made} stays, nocow, because it is not empty. Run 1 made it" in ran.out, ran
     host.apply()
     assert (made / "a.raw").exists()
     (made / "a.raw").unlink()

@@ -9,7 +9,7 @@ from tests.btrfs.engine.test_ownership import applied, paths, planned, write
 from tests.btrfs.outside import is_nocow
 from tests.btrfs.world import World
 
-STILL_NAMED = "because the configuration still names it; run 1 made it"
+STILL_NAMED = "because the configuration still names it. Run 1 made it"
 
 
 def _subvolume(path: Path) -> dict[str, object]:
@@ -55,7 +55,7 @@ def test_it_stays_while_another_file_declares_something_in_it(host: World):
     applied(host, other)
     (made / "win").rmdir()
     host.config("")
-    assert f"because {other} names what is in it; run 1 made it" in planned(host).out
+    assert f"because {other} names what is in it. Run 1 made it" in planned(host).out
     host.apply()
     assert made.exists()
 

@@ -409,7 +409,7 @@ def full(host: World) -> Image:
     sync()
     host.nocow(folder, existing="rewrite")
     ran = host.vmtune("plan", "-o", str(PLAN))
-    assert "up to 56.3 MiB must be free meanwhile" in ran.out, ran
+    assert "needs up to 56.3 MiB of free space" in ran.out, ran
     return image
 
 

@@ -99,7 +99,8 @@ def test_an_image_that_a_machine_has_is_left_to_it(host: World, form: str):
         who = f"{QEMU[:15]} (pid {guest.process.pid})"
         inode = image.stat().st_ino
         row = host.plan(expect=2).row(f"! images {image}")
-        assert f"in use by {who}   V702" in row
+        assert f"in use by {who}" in row
+        assert "V702" in row
         ran = host.apply(expect=7)
         assert is_nocow(free)
         assert image.stat().st_ino == inode

@@ -11,14 +11,17 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from reconciler.cli import cli
+from reconciler.console import Terminal
 from reconciler.report.codes import CODES, TOPICS
 from reconciler.resources.registry import KINDS
 from tests import tiers
+from tests.terminal import screen
 
 ROOT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
@@ -50,6 +53,13 @@ def vmtune(*arguments, cwd="/", prefix=(), **environment):
         errors="replace",
         check=False,
     )
+
+
+def on_terminal(columns, *arguments):
+    """What is printed on a terminal of that many columns, without colours."""
+    env = {**clean_environment(), "NO_COLOR": "1"}
+    argv = [sys.executable, "-m", "reconciler", *map(str, arguments)]
+    return screen(argv, columns, env)
 
 
 @pytest.fixture
@@ -304,7 +314,7 @@ def test_the_misspelt_name_is_an_error(write, tmp_path):
 def shown_file(done):
     assert done.returncode == 0, done.stderr
     head = done.stdout.splitlines()[0]
-    return head.partition("config ")[2].partition("   ")[0]
+    return head.partition("config ")[2].partition(" \u00b7 ")[0]
 
 
 def test_the_order_in_which_a_file_is_found(write, tmp_path):
@@ -452,7 +462,7 @@ def test_an_unreadable_file(ordinary, home):
 def test_an_ordinary_user_is_told_that_nothing_differs(ordinary, write):
     done = vmtune("--config", write("vmtune.yaml", NOT_BTRFS), "plan", prefix=ordinary)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Nothing to do: 0 in sync, 1 not applicable." in done.stdout
+    assert "Nothing to do: 1 not applicable." in done.stdout
 
 
 def test_applying_nothing_needs_no_root(ordinary, write):
@@ -597,10 +607,28 @@ def test_a_name_cannot_move_the_cursor(write, tmp_path):
 
 def test_width_follows_the_terminal(write):
     file = write("vmtune.yaml", NOT_BTRFS)
-    narrow = vmtune("--config", file, "plan", COLUMNS="60").stdout.splitlines()[2:]
-    wide = vmtune("--config", file, "plan", COLUMNS="200").stdout.splitlines()[2:]
-    assert max(map(len, narrow)) <= 60
+    narrow, wide = (on_terminal(n, "--config", file, "plan").splitlines() for n in (60, 200))
+    assert all(len(line) <= 60 or " " not in line.strip() for line in narrow)
     assert len(narrow) > len(wide)
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_a_pipe_has_no_width(write, columns):
+    """What is printed can be searched: each sentence is on one line, whatever $COLUMNS says."""
+    file = write("vmtune.yaml", NOT_BTRFS)
+    piped = vmtune("--config", file, "plan", COLUMNS=columns).stdout
+    assert piped.splitlines()[-1] == "Nothing to do: 1 not applicable."
+    assert len(piped.splitlines()) < len(on_terminal(40, "--config", file, "plan").splitlines())
+    assert vmtune("explain", "V101", COLUMNS=columns).stdout.count("\n") <= 2
+
+
+def test_a_problem_is_wrapped_between_words(write):
+    """Standard error as well: the terminal would break a word in the middle."""
+    file = write("vmtune.yaml", "version: 1\npaths:\n- {path: ~/x, nocow: true, nocw: false}\n")
+    told = on_terminal(60, "validate", file)
+    (words,) = {" ".join(vmtune("validate", file).stderr.split())}
+    assert " ".join(told.split()) == words
+    assert all(len(line) <= 60 or " " not in line.strip() for line in told.splitlines())
 
 
 def test_what_stands_in_the_place_of_a_host_file(write):
@@ -679,7 +707,7 @@ def test_without_a_folder_of_hosts_the_base_holds(write, tmp_path, what):
         write("hosts")
     if what == "a link to nothing":
         (tmp_path / "hosts").symlink_to("nowhere")
-    assert "nothing is declared" in vmtune("--host", "atlas", "--config", file, "plan").stdout
+    assert "Nothing is declared." in vmtune("--host", "atlas", "--config", file, "plan").stdout
     assert "valid for 1 hosts" in vmtune("validate", "--all-hosts", file).stdout
 
 
@@ -723,10 +751,12 @@ def test_what_needs_no_working_directory_does_without(write):
 
 
 @pytest.mark.parametrize("columns", ["9" * 5000, "1" * 19, "-1", "", "many", "\u0663"])
-def test_a_width_that_is_none(write, columns):
-    file = write("vmtune.yaml", NOT_BTRFS)
-    done = vmtune("--config", file, "plan", COLUMNS=columns)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_width_that_is_none(columns, monkeypatch):
+    """It counts for nothing, also on a terminal, which says its width itself."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("os.get_terminal_size", lambda _fd: os.terminal_size((77, 24)))
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True, fileno=lambda: 1))
+    assert Terminal().width == 77
 
 
 @pytest.mark.parametrize(
@@ -817,12 +847,10 @@ def test_nothing_to_explain_is_wrong_usage():
     assert "name a code, a kind or a path, or say --list" in done.stderr
 
 
-@pytest.mark.parametrize("columns", ["40", "60", "200"])
+@pytest.mark.parametrize("columns", [40, 60, 200])
 def test_all_that_can_be_explained_is_listed(columns):
-    done = vmtune("explain", "--list", COLUMNS=columns)
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= int(columns)
+    lines = on_terminal(columns, "explain", "--list").splitlines()
+    assert max(map(len, lines)) <= columns
     names = [line.split()[0] for line in lines if line[:1].strip()]
     assert names == [*(kind.name for kind in KINDS), *TOPICS, *CODES]
-    assert "V103  The subvolume is snapshotted.\n" in done.stdout
+    assert "V103  The subvolume is snapshotted." in lines

@@ -82,6 +82,7 @@ _TEXTS = {
 
 _ORDINARY: dict[type[Fact[Any]], Any] = {
     facts.Fixed: "",
+    facts.EntriesOf: (),
     facts.MountUnits: (),
     facts.SubvolumeAt: facts.SystemSubvolume(256, is_snapshot=False),
     facts.KernelCommandLine: "ro quiet",

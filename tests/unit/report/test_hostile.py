@@ -65,9 +65,9 @@ def marked(path):
     return data
 
 
-@pytest.mark.parametrize("width", ["60", "400"])
+@pytest.mark.parametrize("width", [60, 400])
 def test_none_reaches_the_terminal(tmp_path, capsys, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setattr(Terminal, "width", width)
     file = tmp_path / "plan"
     shown = 0
     for path in leaves(SAVED):

@@ -53,18 +53,19 @@ def test_a_name_that_is_longer_than_the_column_leaves_its_text_the_line():
     change = Change(Op.BLOCKED, "images", name, said, hint="keep one name", code="V703")
     short = Change(Op.SAME, "nocow", "/srv", "new files are written in place")
     assert list(text.rows((short, change), 60)) == [
-        "  = nocow /srv                new files are written in place",
-        f"  ! images {name}",
-        "      not rewritten: it has more than one name (hard links)",
-        "      V703",
-        "      keep one name",
+        f"! images {name}  V703",
+        "    why            not rewritten: it has more than one name (hard",
+        "                   links)",
+        "    do             keep one name",
+        "",
+        "= nocow /srv                  new files are written in place",
     ]
 
 
 def test_a_code_comes_with_the_way_to_its_meaning():
     note = Note("revert cannot take it back", "V709")
     rows = (Change(Op.CHANGE, "images", "/srv", notes=(note,)),)
-    assert text.more(Plan(rows)) == "`vmtune explain V709` says what is behind a code."
+    assert text.more(Plan(rows)) == "`vmtune explain V709` says more about that code."
     blocked = Change(Op.BLOCKED, "images", "/srv/a", code="V703")
     assert "V703" in text.more(Plan((*rows, blocked)))
     assert not text.more(Plan((Change(Op.SAME, "nocow", "/srv"),)))
@@ -169,7 +170,7 @@ def test_a_long_word_stays_whole(width, word):
     """A path or a command is there to be copied: it is not cut, and no other line grows."""
     change = Change(Op.BLOCKED, "nocow", word, f"see {word} for more of it", hint=f"run {word} now")
     lines = list(text.plan(Plan((change,)), width))
-    assert "\n".join(lines).count(word) == 3
+    assert "\n".join(lines).count(word) == 4, "the last line names what is refused"
     assert all(len(line) <= width or word in line for line in lines)
 
 
@@ -183,33 +184,71 @@ def test_layout_keeps_every_word(width):
 def test_colour_only_repeats_symbols():
     changes = tuple(Change(op, "nocow", f"/srv/{op.name}", "- ~ + ! ? =") for op in Op)
     plain = list(text.plan(Plan(changes)))
-    painted = list(text.plan(Plan(changes), paint=lambda symbol, op: f"<{op.name}>{symbol}</>"))
-    assert [re.sub("<[^>]*>", "", line) for line in painted] == plain
+    painted = list(text.plan(Plan(changes), paint=lambda words, of: f"<{of}<{words}>>"))
+    assert [re.sub("<[^<]*<|>>", "", line) for line in painted] == plain
     for op in Op:
-        assert f"<{op.name}>{op.value}</> nocow /srv/{op.name}" in "\n".join(painted)
-        assert sum(f"<{op.name}>" in line for line in painted) == 1
+        assert f"<{op}<{op.value}>>" in "\n".join(painted)
+        assert sum(f"<{op}<" in line for line in painted) == 1
 
+
+def test_the_words_that_change_are_coloured():
+    """Of a list of options each word, of another value the whole."""
+    options = Swap(FstabOptions("/", 7), "rw,noatime,compress=zstd", "rw,noatime,compress=no")
+    directory = Swap(
+        Directory("/srv"), None, Folder(nocow=True, compression="", mode=0o755, uid=0, gid=0)
+    )
+    change = Change(Op.CHANGE, "mount", "/", swaps=(options, directory), about="/srv")
+    painted = "\n".join(text.rows((change,), 100, lambda words, of: f"<{of} {words}>"))
+    assert "rw,noatime,<gone compress=zstd>  ->  rw,noatime,<new compress=no>" in painted
+    assert "    directory      <gone missing>  ->  <new nocow, owner 0:0, mode 0755>" in painted
+
+
+SWAP = Swap(FstabOptions("/", 7), "rw", "ro")
 
 SUMMARIES = [
-    ((), "Nothing to do: 0 in sync."),
+    ((), "Nothing is declared."),
     ((Op.SAME, Op.SAME), "Nothing to do: 2 in sync."),
+    ((Op.SAME, Op.WAITS), "Nothing to do now: 1 waiting for a reboot, 1 in sync."),
+    ((Op.ADD, Op.REMOVE, Op.BLOCKED, Op.SAME), "2 to change, 1 refused, 1 in sync. No reboot."),
+    ((Op.UNKNOWN,), "Nothing to change; 1 not seen: nocow /srv/vm."),
     (
-        (Op.ADD, Op.BLOCKED, Op.SAME),
-        "1 to add, 0 to change, 0 to remove, 1 blocked, 0 unknown, 1 in sync.",
+        (Op.BLOCKED, Op.BLOCKED, Op.UNKNOWN),
+        "Nothing to change; 2 refused: nocow /srv/vm and 1 more; 1 not seen: nocow /srv/vm.",
     ),
-    ((Op.UNKNOWN,), "0 to add, 0 to change, 0 to remove, 0 blocked, 1 unknown, 0 in sync."),
 ]
 
 
 @pytest.mark.parametrize(("ops", "shown"), SUMMARIES)
 def test_summary(ops, shown):
-    changes = tuple(Change(op, "nocow", "/srv/vm") for op in ops)
-    assert text.summary(Plan(changes)) == shown
+    done = {Op.ADD, Op.CHANGE, Op.REMOVE}
+    changes = (Change(op, "nocow", "/srv/vm", swaps=(SWAP,) * (op in done)) for op in ops)
+    assert text.summary(Plan(tuple(changes))) == shown
+
+
+def test_entries_in_sync_are_one_line_each_and_one_line_for_all_behind_the_fifth():
+    """But what has something to say is never left out."""
+    same = [Change(Op.SAME, "nocow", f"/srv/{n}") for n in range(12)]
+    told = Change(Op.SAME, "nocow", "/srv/told", notes=(Note("no copy heals another", "V102"),))
+    lines = list(text.rows((*same, told), 80))
+    assert lines[:3] == [
+        "= nocow /srv/told",
+        "    also           no copy heals another (V102)",
+        "",
+    ]
+    assert [line.split()[-1] for line in lines[3:-1]] == [f"/srv/{n}" for n in range(5)]
+    assert lines[-1] == "= 7 more in sync"
+    assert sum("= nocow" in line for line in text.rows((*same, told), 80, verbose=True)) == 13
+
+
+def test_what_is_said_of_the_host_is_said_once():
+    note = Note("crontabs of other users are not readable", is_of_host=True)
+    rows = [Change(Op.CHANGE, "defrag", f"/srv/{n}", notes=(note,)) for n in range(3)]
+    assert "\n".join(text.rows(rows, 80)).count("crontabs") == 1
 
 
 def test_what_is_not_applicable_is_counted_apart():
     change = Change(Op.SAME, "nocow", "/srv/vm", applicable=False)
-    assert text.summary(Plan((change,))) == "Nothing to do: 0 in sync, 1 not applicable."
+    assert text.summary(Plan((change,))) == "Nothing to do: 1 not applicable."
 
 
 def test_a_poke_is_its_command():
