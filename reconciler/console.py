@@ -26,7 +26,7 @@ _COLOURS = {
     Op.SAME: "2",
 }
 
-_TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
+_TINTS = {"nocow": "32", "nocow-shared": "32", "cow": "33", "cow-shared": "33", "hole": "2"}
 """Colours of the parts of a bar."""
 
 _WIDTH = 80

@@ -13,12 +13,13 @@ from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate
 from reconciler.facts.host_view import NotVisible
+from reconciler.report.verdict import has_failed
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.last_applied import LastApplied, Run
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout, Layouts
     from reconciler.facts.host_view import HostView
+    from reconciler.report.verdict import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Report:
     plan: Plan
     standings: tuple[PlaceStatus, ...]
     effect: Effect
+    steps: tuple[Step, ...] = ()
+    """What to do next."""
+    runs: tuple[Run, ...] = ()
+    """What vmtune did here before, as far as runs are kept one by one, oldest first."""
 
 
 def place_statuses(
@@ -126,7 +132,7 @@ def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effe
     return Effect(
         tuple(_paths(declared, host)),
         tuple(_filesystems(declared, host)),
-        tuple(_schedules(declared, host)),
+        tuple(schedules(declared, host)),
         before,
     )
 
@@ -162,7 +168,8 @@ def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compr
                 yield found
 
 
-def _schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
+def schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
+    """What is known of all that was set up to run by itself."""
     for kind in {d.kind.name: d.kind for d in declared}.values():
         yield from kind.schedules([d.item for d in declared if d.kind is kind], host)
 
@@ -178,6 +185,8 @@ def plain(of: Effect) -> dict[str, Any]:
                 "name": each.name,
                 "scheduler": each.scheduler,
                 "hidden": each.hidden,
+                "unit": each.unit,
+                "failed": has_failed(each),
                 **codec.plain_value(each.run),
             }
             for each in of.schedules

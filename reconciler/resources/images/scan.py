@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from reconciler.facts.stale_copies import is_second, is_stray
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
 from reconciler.linux import fiemap, inode, proc_locks
-from reconciler.linux.tree_walk import Names, Outline, Walk, entries, keep_first, keep_largest
+from reconciler.linux.tree_walk import (
+    Names,
+    Outline,
+    Walk,
+    entries,
+    is_again,
+    keep_first,
+    keep_largest,
+)
 from reconciler.resources.images import stale_copies
 from reconciler.value import dataclass, field, replace
 
@@ -192,6 +200,7 @@ class _Found:
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
     settings: dict[str, Names] = field(default_factory=dict)
+    linked: set[tuple[int, int]] = field(default_factory=set)
 
 
 def scan(
@@ -252,9 +261,10 @@ def _stray(entry: Entry, name: str, found: _Found) -> None:
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
-    found.data_files += 1
-    found.data_bytes += entry.status.st_size
-    keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
+    if not is_again(entry.status, found.linked):  # a file counts once, whatever names it has
+        found.data_files += 1
+        found.data_bytes += entry.status.st_size
+        keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
     if value & inode.NOCOW:
         return
     found.nocow_only = False
