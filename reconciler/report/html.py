@@ -169,7 +169,8 @@ def _path(path: PathEffect, longest: int) -> Iterator[str]:
     for image in _named(path):
         name = status_report.inside(path.path, image.path)
         yield _size_row(image, name, longest)
-    if layouts and (more := status_report.rest(layouts)):
+    below = (status_report.rest(layouts) if layouts else "", status_report.sharing(path))
+    for more in filter(None, below):
         yield f'<tr class="more"><td colspan="3" class="soft">{_text(more)}</td></tr>'
     yield "</tbody>"
 

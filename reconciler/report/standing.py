@@ -11,7 +11,7 @@ from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
-from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate
+from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.report.verdict import has_failed
 from reconciler.value import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout, Layouts
+    from reconciler.facts.host import Layout, Layouts, Sharers
     from reconciler.facts.host_view import HostView
     from reconciler.report.verdict import Step
 
@@ -115,6 +115,8 @@ class PathEffect:
     hidden: str = ""
     uuid: str = ""
     """Of the filesystem it is on."""
+    sharers: Sharers | None = None
+    """Who shares data with its images; None where nobody does, or where only root can see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,19 @@ def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]
             on = host(FilesystemOf(where.path))
             if where.kind == "directory" and on.type == "btrfs":
                 found = host(LayoutsOf(where.path, apart.get(item.path, ())))
-                yield PathEffect(item.name, where.path, found, uuid=on.uuid)
+                who = _sharers(found, host)
+                yield PathEffect(item.name, where.path, found, uuid=on.uuid, sharers=who)
         except NotVisible as hidden:
             yield PathEffect(item.name, item.path, None, hidden.why)
+
+
+_ASKED = 3
+"""Images of a path that are asked about who shares their data, the largest that anybody shares."""
+
+
+def _sharers(found: Layouts, host: HostView) -> Sharers | None:
+    shared = [each.path for each in found.measured if each.shared][:_ASKED]
+    return host.maybe(SharersOf(tuple(shared))) if shared else None
 
 
 def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compression]:
@@ -205,6 +217,7 @@ def _plain_path(of: PathEffect, before: Before) -> dict[str, Any]:
         "images": [_plain_image(each, before) for each in layouts.measured] if layouts else [],
         "unseen": [each.path for each in layouts.unseen] if layouts else [],
         "unseen_count": layouts.unseen_count if layouts else 0,
+        "shared_with": of.sharers and list(of.sharers.subvolumes),
     }
 
 

@@ -19,7 +19,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.engine.model import Change, Swap
+    from reconciler.engine.model import Change, Plan, Swap
     from reconciler.engine.place import Place
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from reconciler.report.wrap import Paint
 
 
-_INDENT = 6
+_INDENT, _VALUE = 4, 19
+"""Columns before a label, and before what stands behind it."""
 
 
 def status(
@@ -44,19 +45,27 @@ def status(
 
     ``verbose`` also shows the rows that are in sync, and who set what they declare.
     """
-    yield from wrapped(verdict(of.plan), width, 0)
+    look = _look(of.plan)
+    for line in wrapped(verdict(of.plan), width, 0):
+        yield paint(line, look)
     yield from _next(of.steps, width)
     shown = [each for each in of.plan.changes if verbose or not _is_quiet(each)]
     shown.sort(key=_rank)
-    if of.plan.changes:
-        yield ""
     column = text.column(shown, width)
     for change in shown:
+        yield ""
         yield from text.row(change, width, column, paint)
         yield from _places(change, of.standings, width)
         yield from text.remarks(change, width)
     yield from _in_sync([each for each in of.plan.changes if each not in shown], width)
     yield from effect(of.effect, width, style)
+
+
+def _look(of: Plan) -> Op:
+    """The symbol whose colour the verdict has: that of the row that counts most."""
+    if of.actions:
+        return Op.CHANGE
+    return next((op for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS) if of.count(op)), Op.ADD)
 
 
 def _is_quiet(of: Change) -> bool:
@@ -90,7 +99,8 @@ def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
         return
     codes = sorted({note.code for each in of for note in each.notes if note.code})
     notes = f", with notes {', '.join(codes)}" if codes else ""
-    yield from wrapped(f"= {', '.join(told)}{notes} (-v shows more)", width, 2, 2)
+    yield ""
+    yield from wrapped(f"= {', '.join(told)}{notes} (-v shows more)", width, 0, 2)
 
 
 def _places(of: Change, standings: Sequence[PlaceStatus], width: int) -> Iterator[str]:
@@ -107,7 +117,12 @@ def _places(of: Change, standings: Sequence[PlaceStatus], width: int) -> Iterato
 
 
 def _line(place: Place[Any], said: str, width: int) -> Iterator[str]:
-    return hanging(f"{'':{_INDENT}}{printable(place.label)}: ", said, width, _INDENT + 2)
+    """A labelled line, in the columns that a plan has."""
+    head = f"{'':{_INDENT}}{printable(place.label)}".ljust(_VALUE - 1) + " "
+    if len(head) > _VALUE:
+        yield head.rstrip()
+        head = " " * _VALUE
+    yield from hanging(head, said, width, _VALUE)
 
 
 def _idle(standing: PlaceStatus) -> bool:
@@ -231,6 +246,8 @@ def effect(of: Effect, width: int, style: bars.Style) -> Iterator[str]:
         number += shown
         if path.layouts and (more := rest(path.layouts)):
             yield from wrapped(more, width, 4)
+        if more := sharing(path):
+            yield from wrapped(more, width, 4)
     if table:
         yield ""
         yield from bars.legend(table.images, style, width)
@@ -296,6 +313,26 @@ def rest(of: Layouts) -> str:
     cow = sum(not each.nocow for each in hidden)
     which = f"the {len(hidden)} largest of them" if len(hidden) < more else "they"
     return f"{text}: {which} have {counted(pieces, 'fragment')}, {cow} copy-on-write"
+
+
+_SHARERS = 3
+"""Subvolumes that are named; the rest is counted."""
+
+
+def sharing(of: PathEffect) -> str:
+    """Say who shares data with the images; "" where nobody does."""
+    if not of.layouts or not any(each.shared for each in of.layouts.measured):
+        return ""
+    if of.sharers is None:
+        return "Only root of this host can see which snapshots share the data."
+    names = of.sharers.subvolumes
+    told = [*map(printable, names[:_SHARERS])]
+    if more := len(names) - len(told) + of.sharers.more:
+        told.append(f"{more:,} more")
+    if of.sharers.clones:
+        told.append("clones in the same subvolume")
+    *before, last = told or ["a file that was removed just now"]
+    return f"shared with {', '.join(before)} and {last}" if before else f"shared with {last}"
 
 
 def _columns(shown: Sequence[Layout], of: Effect) -> tuple[_Column, ...]:

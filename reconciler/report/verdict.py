@@ -65,13 +65,20 @@ _BLIND = "Not known: nothing that is declared can be seen from here"
 
 
 def counts(of: Plan) -> str:
-    """Count the rows by what they say; what there is none of is left out."""
-    found = [(of.count(op), word) for op, word in (*text.COUNTED, text.WAITING)]
-    found.append((sum(not change.applicable for change in of.changes), "not applicable"))
-    return ", ".join(f"{count:,} {word}" for count, word in found if count)
+    """Count the rows as the last line of a plan does; what there is none of is left out."""
+    return ", ".join(f"{count:,} {word}" for count, word in _counted(of) if count)
+
+
+def _counted(of: Plan) -> Iterator[tuple[int, str]]:
+    words = dict((*text.COUNTED, text.WAITING))
+    yield _to_do(of), "to change"
+    for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME):
+        yield of.count(op), words[op]
+    yield sum(not change.applicable for change in of.changes), "not applicable"
 
 
 def _to_do(of: Plan) -> int:
+    """How many rows something is done for."""
     return sum(of.count(op) for op in (Op.ADD, Op.CHANGE, Op.REMOVE))
 
 
@@ -137,19 +144,17 @@ def _look_up(of: ScheduleRuns) -> str:
 def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> str:
     """Say all of it in one short line, for a prompt or a login script."""
     failed = sum(map(has_failed, schedules))
-    found = [(plan.count(op), word) for op, word in (*text.COUNTED, text.WAITING)]
-    told = [f"{count:,} {word}" for count, word in found if count and word != _IN_SYNC]
+    needless = {dict(text.COUNTED)[Op.SAME], "not applicable"}
+    told = [f"{count:,} {word}" for count, word in _counted(plan) if count and word not in needless]
     told += [f"{counted(failed, 'schedule')} failed"] * bool(failed)
     if not told:
         return "vmtune: as declared" if plan.changes else "vmtune: nothing is declared"
+    line = f"vmtune: {', '.join(told)}"
     if plan.actions:
-        return f"vmtune: {', '.join(told)}; `{commands.apply}`"
+        return f"{line}; `{commands.apply}`"
     if plan.count(Op.BLOCKED) or failed:
-        return f"vmtune: {', '.join(told)}; `vmtune status` says what to do"
-    return f"vmtune: {', '.join(told)}"
-
-
-_IN_SYNC = dict(text.COUNTED)[Op.SAME]
+        return f"{line}; `vmtune status` says what to do"
+    return line
 
 
 @dataclass(frozen=True, slots=True)
