@@ -91,16 +91,17 @@ def _next(of: Sequence[Step], width: int) -> Iterator[str]:
 
 
 def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
-    """One line for all rows that need no reading."""
+    """One line for all rows that need no reading; what has a code is said all the same."""
     same = sum(each.applicable for each in of)
     apart = len(of) - same
     told = [f"{same:,} in sync"] * bool(same) + [f"{apart:,} not applicable"] * bool(apart)
     if not told:
         return
-    codes = sorted({note.code for each in of for note in each.notes if note.code})
-    notes = f", with notes {', '.join(codes)}" if codes else ""
     yield ""
-    yield from wrapped(f"= {', '.join(told)}{notes} (-v shows more)", width, 0, 2)
+    yield from wrapped(f"= {', '.join(told)} (-v shows more)", width, 0, 2)
+    notes = {(note.text, note.code): each for each in of for note in each.notes if note.code}
+    for (said, code), each in notes.items():
+        yield from _labelled("also", f"{each.kind} {each.name}: {said} ({code})", width)
 
 
 def _places(of: Change, standings: Sequence[PlaceStatus], width: int) -> Iterator[str]:
@@ -109,20 +110,20 @@ def _places(of: Change, standings: Sequence[PlaceStatus], width: int) -> Iterato
     for swap in of.swaps:
         known = mine.pop(swap.place, None)
         since = f" ({_since(known)})" if known else ""
-        yield from _line(swap.place, f"{_differing(swap)}{since}", width)
+        yield from _labelled(swap.place.label, f"{_differing(swap)}{since}", width)
     for each in mine.values():
         if each.is_as_wanted and not _idle(each):
             by = f", set by run {each.written.run}" if _is_vmtunes(each) and each.written else ""
-            yield from _line(each.place, f"{_value(each.place, each.wanted)}{by}", width)
+            yield from _labelled(each.place.label, f"{_value(each.place, each.wanted)}{by}", width)
 
 
-def _line(place: Place[Any], said: str, width: int) -> Iterator[str]:
+def _labelled(label: str, said: str, width: int) -> Iterator[str]:
     """A labelled line, in the columns that a plan has."""
-    head = f"{'':{_INDENT}}{printable(place.label)}".ljust(_VALUE - 1) + " "
+    head = f"{'':{_INDENT}}{printable(label)}".ljust(_VALUE - 1) + " "
     if len(head) > _VALUE:
         yield head.rstrip()
         head = " " * _VALUE
-    yield from hanging(head, said, width, _VALUE)
+    yield from hanging(head, printable(said), width, _VALUE)
 
 
 def _idle(standing: PlaceStatus) -> bool:
