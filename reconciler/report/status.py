@@ -9,7 +9,7 @@ from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import GIB, OFF
-from reconciler.formats.sizes import binary, counted
+from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
 from reconciler.report.verdict import headline, verdict
@@ -485,7 +485,7 @@ def scheduled(of: ScheduleRuns) -> str:
 
 def ended(run: ServiceRun) -> str:
     """How the last run ended, in a few words."""
-    took = f" in {_duration(run.seconds)}" if run.seconds is not None else ""
+    took = f" in {span(run.seconds)}" if run.seconds is not None else ""
     words = {
         "success": f"went well{took}",
         "running": "still running",
@@ -495,9 +495,3 @@ def ended(run: ServiceRun) -> str:
         "": "how it ended is not known (systemd forgets that at a reboot)",
     }
     return words.get(run.result, f"failed{took}: {run.result}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
