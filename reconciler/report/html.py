@@ -269,18 +269,21 @@ def _rows(of: Sequence[Change]) -> Iterator[str]:
     if not of:
         return
     yield "<h2>What is declared</h2>"
-    open_rows = [each for each in of if each.op is not Op.SAME]
-    same = [each for each in of if each.op is Op.SAME]
-    if open_rows:
-        yield f'<ul class="rows">{"".join(map(_row, open_rows))}</ul>'
-    if same:
-        yield f"<details><summary>{counted(len(same), 'entry', 'entries')} in sync</summary>"
-        yield f'<ul class="rows">{"".join(map(_row, same))}</ul></details>'
+    quiet = [each for each in of if status_report.is_quiet(each)]
+    rest = sorted((each for each in of if each not in quiet), key=status_report.rank)
+    if rest:
+        yield f'<ul class="rows">{"".join(map(_row, rest))}</ul>'
+    if quiet:
+        yield f"<details><summary>{status_report.counted_quiet(quiet)}</summary>"
+        yield f'<ul class="rows">{"".join(map(_row, quiet))}</ul></details>'
 
 
 def _row(change: Change) -> str:
     look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
-    below = [_sentence(note.text, note.code) for note in change.notes]
+    below = [
+        _sentence(f"{swap.place.label}: {status_report.differing(swap)}") for swap in change.swaps
+    ]
+    below += [_sentence(note.text, note.code) for note in change.notes]
     if change.hint:
         below.append(_sentence(change.hint))
     said = "".join(f"<p>{each}</p>" for each in below)

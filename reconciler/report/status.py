@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout, Layouts, ServiceRun
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
-    from reconciler.report.verdict import Step
     from reconciler.report.wrap import Paint
 
 
@@ -48,14 +47,14 @@ def status(
     look = _look(of.plan)
     for line in wrapped(verdict(of.plan), width, 0):
         yield paint(line, look)
-    yield from _next(of.steps, width)
-    shown = [each for each in of.plan.changes if verbose or not _is_quiet(each)]
-    shown.sort(key=_rank)
+    yield from _next(of, width)
+    shown = [each for each in of.plan.changes if verbose or not is_quiet(each)]
+    shown.sort(key=rank)
     column = text.column(shown, width)
     for change in shown:
         yield ""
         yield from text.row(change, width, column, paint)
-        yield from _places(change, of.standings, width)
+        yield from _places(change, of.standings, width, verbose=verbose)
         yield from text.remarks(change, width)
     yield from _in_sync([each for each in of.plan.changes if each not in shown], width)
     yield from effect(of.effect, width, style)
@@ -68,50 +67,60 @@ def _look(of: Plan) -> Op:
     return next((op for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS) if of.count(op)), Op.ADD)
 
 
-def _is_quiet(of: Change) -> bool:
+def is_quiet(of: Change) -> bool:
     """Tell whether a row needs no reading: it is in sync, or it does not concern this host."""
     return of.op is Op.SAME or not of.applicable
 
 
-def _rank(of: Change) -> int:
+def rank(of: Change) -> int:
     """What would be done comes first, then what is refused, then what cannot be seen."""
     later = (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME)
     return later.index(of.op) + 1 if of.op in later and of.applicable else 5 * (not of.applicable)
 
 
-def _next(of: Sequence[Step], width: int) -> Iterator[str]:
-    """What to do next; the remedies of rows stand at the rows."""
-    for step in of:
+def _next(of: Report, width: int) -> Iterator[str]:
+    """What to do next; the remedies of refused rows stand at the rows."""
+    for step in of.steps:
         if not step.in_row:
             yield from wrapped(f"{step.what}: {step.do}", width, 2, 2)
-    rows = sum(step.in_row for step in of)
-    if rows:
-        below = "the row that begins with ! says" if rows == 1 else "each row with ! says"
-        yield from wrapped(f"refused: {below} what it needs", width, 2, 2)
+    if any(step.in_row for step in of.steps):
+        number = of.plan.count(Op.BLOCKED)
+        says = "the row with ! says" if number == 1 else "the rows with ! say"
+        yield from wrapped(f"{number:,} refused: {says} what helps", width, 2, 2)
+
+
+def counted_quiet(of: Sequence[Change]) -> str:
+    """Count the rows that need no reading; "" where there are none."""
+    same = sum(each.applicable for each in of)
+    apart = len(of) - same
+    told = [f"{same:,} in sync"] * bool(same) + [f"{apart:,} not applicable"] * bool(apart)
+    return ", ".join(told)
 
 
 def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
     """One line for all rows that need no reading; what has a code is said all the same."""
-    same = sum(each.applicable for each in of)
-    apart = len(of) - same
-    told = [f"{same:,} in sync"] * bool(same) + [f"{apart:,} not applicable"] * bool(apart)
-    if not told:
+    if not of:
         return
     yield ""
-    yield from wrapped(f"= {', '.join(told)} (-v shows more)", width, 0, 2)
+    yield from wrapped(f"= {counted_quiet(of)} (-v shows more)", width, 0, 2)
     notes = {(note.text, note.code): each for each in of for note in each.notes if note.code}
     for (said, code), each in notes.items():
         yield from _labelled("also", f"{each.kind} {each.name}: {said} ({code})", width)
 
 
-def _places(of: Change, standings: Sequence[PlaceStatus], width: int) -> Iterator[str]:
-    """What a row's places should hold and do hold, and what vmtune did to them before."""
+def _places(
+    of: Change, standings: Sequence[PlaceStatus], width: int, *, verbose: bool
+) -> Iterator[str]:
+    """What a row's places should hold and do hold, and what vmtune did to them before.
+
+    ``verbose`` also tells of places that hold what they should.
+    """
     mine = {each.place: each for each in standings if each.owner == f"{of.kind} {of.name}"}
     for swap in of.swaps:
         known = mine.pop(swap.place, None)
         since = f" ({_since(known)})" if known else ""
-        yield from _labelled(swap.place.label, f"{_differing(swap)}{since}", width)
-    for each in mine.values():
+        yield from _labelled(swap.place.label, f"{differing(swap)}{since}", width)
+    for each in mine.values() if verbose else ():
         if each.is_as_wanted and not _idle(each):
             by = f", set by run {each.written.run}" if _is_vmtunes(each) and each.written else ""
             yield from _labelled(each.place.label, f"{_value(each.place, each.wanted)}{by}", width)
@@ -135,7 +144,7 @@ def _is_vmtunes(of: PlaceStatus) -> bool:
     return bool(of.written and tries.is_set(of.written, of.wanted))
 
 
-def _differing(of: Swap) -> str:
+def differing(of: Swap) -> str:
     """Say what a place should hold, and what it holds: only the attributes that differ."""
     if isinstance(of.place, TextFile):
         return _of_file(of.have, of.want)
@@ -169,8 +178,10 @@ def _since(of: PlaceStatus) -> str:
         return f"{printable(tries.told_of_try(of.tried, of.place, of.wanted))}; not applied yet"
     if was and not was.certain:
         return f"run {was.run} tried and did not finish; not applied yet"
+    if was and was.values[-1] == of.there:
+        return f"run {was.run} set what is there; not applied since"
     if was:
-        return f"run {was.run} wrote {_value(of.place, was.values[-1])}"
+        return f"run {was.run} set it to {_value(of.place, was.values[-1])}"
     return "never applied"
 
 

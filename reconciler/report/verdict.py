@@ -86,10 +86,10 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
     """Tell what to do next, the easiest first; nothing where all is as declared."""
     if plan.actions:
         number = _to_do(plan)
-        these = "this change" if number == 1 else f"these {number:,} changes"
-        it = "it" if number == 1 else "them"
-        what = f"{counted(number, 'change')} to make"
-        yield Step(what, f"`{commands.apply}` shows {these}, asks, and makes {it}")
+        them = "it" if number == 1 else "them"
+        yield Step(
+            f"{counted(number, 'change')} to make", f"`{commands.apply}` shows {them} and asks"
+        )
     for each in schedules:
         if has_failed(each):
             yield Step(f"defrag {printable(each.name)}: {failure(each)}", _look_up(each))

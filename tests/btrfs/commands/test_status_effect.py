@@ -209,7 +209,7 @@ def test_what_to_do_is_in_the_text_and_in_the_document(host: World):
     assert lines[2] == data["verdict"]
     first, *rest = data["next"]
     assert f"  {first['what']}: {first['do']}" == lines[3]
-    assert first["do"].endswith("apply` shows this change, asks, and makes it")
+    assert first["do"].endswith("apply` shows it and asks")
     assert {step["code"] for step in rest} >= {"V101"}
     assert f"{data['headline']}." in lines
 

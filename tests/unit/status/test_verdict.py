@@ -78,7 +78,7 @@ def test_where_all_is_as_declared_there_is_nothing_to_do():
 
 def test_each_step_says_what_to_type():
     assert said(plan("same", "add", "change", "refused", "unknown"), [FAILED]) == [
-        "2 changes to make: `vmtune apply` shows these 2 changes, asks, and makes them",
+        "2 changes to make: `vmtune apply` shows them and asks",
         (
             "defrag ~/a: the last run of Sun 2026-11-22 12:00 failed with exit code 1: "
             "`journalctl --unit vmtune-a.service` says why"
@@ -112,7 +112,7 @@ def test_the_verdict_and_what_to_do_come_first():
     assert lines[1].startswith("  1 change to make: `vmtune apply`")
     above = " ".join(lines[: lines.index("")])
     assert "failed with exit code 1" in above
-    assert "the row that begins with ! says what it needs" in above
+    assert "1 refused: the row with ! says what helps" in above
     rows = [line.strip()[:1] for line in lines[lines.index("") :] if line.strip()[1:2] == " "]
     assert rows == ["+", "!", "="]
 
