@@ -311,20 +311,22 @@ def apply(
     shell_complete=_files,
     help="Also write it to FILE as a page with charts.",
 )
+@click.option("--short", is_flag=True, help="Print one line, for a prompt or a login script.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 @click.pass_obj
-def status(chosen: Chosen, html: str | None) -> int:
+def status(chosen: Chosen, html: str | None, short: bool) -> int:
     """Show whether all is as declared, and what it brought.
 
-    First place by place what is wanted, there, and last written; then how the
-    largest images lie on disk, what compresses, and when schedules ran. Exits
+    First the verdict and what to do next; then each entry that is not as declared, with the
+    reason (-v shows the others as well); then how the largest images lie on disk, what
+    compresses, and how the last runs of schedules ended. Exits
     with 0 when all is as declared, with 2 when something differs, with 7 when nothing
     differs that could be changed but something declared is refused, with 6 when only
     root could tell.
     """
     from reconciler.commands import status  # noqa: PLC0415
 
-    return status.run(chosen.terminal, chosen.config, chosen.host, html)
+    return status.run(chosen.terminal, chosen.config, chosen.host, html, short=short)
 
 
 @cli.command()

@@ -30,7 +30,7 @@ _COLOURS: dict[str, str] = {
     NEW: "32",
 }
 
-_TINTS = {"nocow": "32", "cow": "33", "compressed": "35", "shared": "31", "hole": "2"}
+_TINTS = {"nocow": "32", "nocow-shared": "32", "cow": "33", "cow-shared": "33", "hole": "2"}
 """Colours of the parts of a bar."""
 
 _WIDTH, _NARROWEST = 80, 40

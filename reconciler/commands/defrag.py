@@ -10,10 +10,9 @@ from reconciler.commands.load import guarded
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine.reporter import Reporter
 from reconciler.errors import HostError
-from reconciler.formats.sizes import binary
+from reconciler.formats.sizes import binary, span
 from reconciler.linux import machine
 from reconciler.report import defrag as defrag_report
-from reconciler.report.progress import duration
 from reconciler.resources.defrag.now import Defragmentation, look, place
 from reconciler.resources.defrag.ranges import SHARED
 from reconciler.value import replace
@@ -81,7 +80,9 @@ def _done(
         going.end()
     seconds = time.monotonic() - since
     if any(each.files for each in found):
-        _say(terminal, outcomes, duration(seconds))
+        _say(terminal, outcomes, span(seconds))
+    for line in defrag_report.not_done(found, outcomes, terminal.width):
+        terminal.say(line)
     terminal.event("result", document=_plain(found, outcomes, seconds))
     if work.problem:
         raise work.problem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
 from reconciler.errors import HostError
-from reconciler.facts.benchmark import Shape, figures, refusal
+from reconciler.facts.benchmark import COW, NOCOW, Shape, figures, refusal, way_out
 from reconciler.formats.sizes import binary, parsed
 from reconciler.linux import machine
 from reconciler.linux.benchmark import Trial
@@ -41,8 +41,8 @@ def run(terminal: Terminal, path: str, size: str, rounds: int, *, yes: bool) -> 
         room = trial.room()
         if why := refusal(shape, room):
             raise HostError(
-                f"{path}: {why}, and {binary(room.free)} of {binary(room.size)} are",
-                "name a smaller --size, or fewer --rounds",
+                f"{path}: {why}; {binary(room.free)} of {binary(room.size)} are free",
+                way_out(shape, room),
             )
         announce = terminal.progress if terminal.json else terminal.say
         for line in benchmark_report.announced(path, shape, room, terminal.width):
@@ -56,7 +56,11 @@ def run(terminal: Terminal, path: str, size: str, rounds: int, *, yes: bool) -> 
         terminal.say()
         for line in benchmark_report.disturbed(others, terminal.width):
             terminal.say(line)
-        for line in benchmark_report.table(figures(samples), terminal.width):
+        found = figures(samples)
+        for line in benchmark_report.table(found, terminal.width):
+            terminal.say(line)
+        terminal.say()
+        for line in benchmark_report.verdict(found, shape.rounds, terminal.width):
             terminal.say(line)
         terminal.data(_plain(path, shape, samples, others))
         return exit_codes.DONE
@@ -83,8 +87,11 @@ def _agreed(terminal: Terminal, shape: Shape) -> bool:
     return False
 
 
+_SORTS = {COW: "copy-on-write", NOCOW: "nocow"}
+
+
 def _told(terminal: Terminal, shape: Shape, number: int, kind: str) -> None:
-    terminal.progress(f"  [{number}/{2 * shape.rounds}] {kind}")
+    terminal.progress(f"  [{number}/{2 * shape.rounds}] {_SORTS[kind]}")
 
 
 def _plain(
@@ -100,6 +107,7 @@ def _plain(
         "rounds": shape.rounds,
         "writes": shape.writes,
         "others": others,
+        "verdict": benchmark_report.sentence(figures(samples)),
         "figures": [
             {
                 "name": of.name,

@@ -1,28 +1,36 @@
-"""``vmtune status``: is the host as declared, place by place. No root, no lock, no change."""
+"""``vmtune status``: is the host as declared, and what to do next. No root, no lock, no change."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.commands import host_view
+from reconciler.commands import host_view, root
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load
 from reconciler.engine import codec, document, tries
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.plan import declare, make_plan
-from reconciler.linux import machine
+from reconciler.linux import machine, users
 from reconciler.report import bar as bars
-from reconciler.report import standing, text
+from reconciler.report import standing, text, verdict
 from reconciler.report import status as status_report
-from reconciler.report.standing import Report, place_statuses
+from reconciler.report.standing import Effect, Report, place_statuses
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims, journal
+from reconciler.value import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
+    from reconciler.engine.claims import History
+    from reconciler.engine.model import Plan
+    from reconciler.engine.plan import Declared
+    from reconciler.facts.host_view import HostView
 
 
 FORMAT = "vmtune.status/1"
@@ -30,10 +38,18 @@ FORMAT = "vmtune.status/1"
 _PAGE = "page that vmtune wrote"
 
 
-def run(terminal: Terminal, config: str | None, host: str | None, html: str | None = None) -> int:
+def run(
+    terminal: Terminal,
+    config: str | None,
+    host: str | None,
+    html: str | None = None,
+    *,
+    short: bool = False,
+) -> int:
     """0 in sync, 2 differs, 7 only refused rows, 6 when only root could tell; silent when quiet.
 
-    ``html`` names the file that gets the same as a page.
+    ``html`` names the file that gets the same as a page. ``short`` prints one line, for a prompt
+    or a login script, and looks at no image for it.
     """
 
     def command() -> int:
@@ -43,18 +59,20 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
         history = claims.history(loaded.file, view)
         declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
         plan = make_plan(declared, KINDS, view, history)
-        tried = tries.last(journal.runs(), journal.whys)
-        found = place_statuses(declared, view, latest(history.written), tried)
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code
-        report = Report(plan, found, standing.effect(declared, view, journal.seen()))
+        brief = short and not terminal.json
+        made = (_brief if brief and not page else _whole)(declared, view, history, plan)
+        commands = _commands(loaded, config, host)
+        made = replace(made, steps=tuple(verdict.steps(plan, made.effect.schedules, commands)))
         if page:  # before the answer: where it cannot be, that is the only one
-            _write(loaded, report, page)
-        if not terminal.quiet:
-            _show(terminal, loaded, report)
-            planning.tell_refused(terminal, plan, code)
-        terminal.data(_plain(loaded, report, code))
+            _write(loaded, made, page)
+        if brief and not terminal.quiet:
+            terminal.say(verdict.short(plan, made.effect.schedules, commands))
+        elif not terminal.quiet:
+            _show(terminal, loaded, made, code)
+        terminal.data(_plain(loaded, made, code))
         if page and not terminal.quiet:
             terminal.report(f"written to {page}")
         return code
@@ -62,16 +80,42 @@ def run(terminal: Terminal, config: str | None, host: str | None, html: str | No
     return guarded(terminal, command)
 
 
-def _show(terminal: Terminal, loaded: Loaded, report: Report) -> None:
+def _brief(declared: Sequence[Declared], view: HostView, _history: History, plan: Plan) -> Report:
+    """Look at no more than one line tells: no image is opened for a prompt."""
+    return Report(plan, (), Effect(schedules=tuple(standing.schedules(declared, view))))
+
+
+def _whole(declared: Sequence[Declared], view: HostView, history: History, plan: Plan) -> Report:
+    """Look at all that the answer tells beside the plan."""
+    runs = journal.runs()
+    tried = tries.last(runs, journal.whys)
+    found = place_statuses(declared, view, latest(history.written), tried)
+    effect = standing.effect(declared, view, journal.seen())
+    return Report(plan, found, effect, runs=tuple(runs))
+
+
+def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.Commands:
+    """What to type next, with the options that were given."""
+    named = (*(("--config", config) if config else ()), *(("--host", host) if host else ()))
+    return verdict.Commands(
+        shlex.join(("vmtune", *named, "apply")),
+        "" if users.is_root() else root.line(loaded, "status"),
+    )
+
+
+def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None:
     head = f"host {loaded.host}   config {loaded.shown}"
     for line in text.header(head, "read only: nothing was changed", terminal.width):
         terminal.say(line)
     terminal.say()
     style = bars.style(terminal.tint, unicode=terminal.unicode)
-    for line in status_report.status(report, terminal.width, terminal.paint, style):
+    for line in status_report.status(
+        report, terminal.width, terminal.paint, style, verbose=terminal.verbose
+    ):
         terminal.say(line)
     if more := text.more(report.plan):
         terminal.say(f"\n{more}")
+    planning.tell_refused(terminal, report.plan, code)
 
 
 def _free(path: str) -> str:
@@ -98,6 +142,9 @@ def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
         "host": loaded.host,
         "config": loaded.path,
         "exit": code,
+        "verdict": verdict.verdict(report.plan),
+        "headline": verdict.headline(report.effect),
+        "next": [{"what": step.what, "do": step.do, "code": step.code} for step in report.steps],
         "changes": [document.plain_change(change) for change in report.plan.changes],
         "places": [
             {

@@ -87,13 +87,15 @@ class Section:
 class ScheduleRuns:
     """What runs by itself for one entry: by which scheduler, and what that knows of its runs.
 
-    ``scheduler`` is "" before it is set up; ``hidden`` says why that may not be seen.
+    ``scheduler`` is "" before it is set up; ``hidden`` says why that may not be seen. ``unit`` is
+    the systemd service whose log tells of its runs; "" for another scheduler.
     """
 
     name: str
     scheduler: str
     run: ServiceRun
     hidden: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

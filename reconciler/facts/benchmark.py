@@ -83,11 +83,26 @@ def refusal(shape: Shape, room: Room) -> str:
     Ten times the image must be free; and were all that is written kept at once,
     a tenth of the filesystem must stay free.
     """
-    if room.free < 10 * shape.size:
+    if room.free < _TIMES * shape.size:
         return "ten times the size of the image must be free"
     if room.free - shape.payload < room.size / 10:
         return "more than a tenth of the filesystem must stay free"
     return ""
+
+
+_TIMES, _MIB = 10, 1 << 20
+
+
+def way_out(shape: Shape, room: Room) -> str:
+    """Name what would fit: a smaller image, and fewer rounds where these are what takes space."""
+    spare = max(0, room.free - room.size // 10)
+    once = spare // (2 * shape.rounds)  # an image and a quarter of it again, of each sort
+    fits = min(room.free // _TIMES, once * 4 // 5) // _MIB
+    ways = [f"--size {fits}M"] * bool(fits)
+    rounds = spare // (shape.payload // shape.rounds)
+    if room.free >= _TIMES * shape.size and 0 < rounds < shape.rounds:
+        ways.append(f"--rounds {rounds}")
+    return f"{' or '.join(ways)} fits" if ways else "make room first"
 
 
 def figures(samples: Sequence[Sample]) -> tuple[Figure, ...]:

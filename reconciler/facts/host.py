@@ -170,6 +170,28 @@ class SharedBelow(Fact[Sharing]):
 
 
 @dataclass(frozen=True, slots=True)
+class Sharers:
+    """Who shares data with images: other subvolumes, sorted, by the paths that lead there.
+
+    ``clones`` counts other files of the images' own subvolume; ``more`` what the kernel left out
+    of its answer. It is asked about one byte of each image, so others may share data as well.
+    """
+
+    subvolumes: tuple[str, ...]
+    clones: int = 0
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SharersOf(Fact[Sharers]):
+    """For root; ``images`` are absolute, resolved paths of files that share data."""
+
+    grows: ClassVar[bool] = True
+
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Mounts(Fact[tuple["Mount", ...]]):
     """/proc/self/mountinfo."""
 

@@ -23,6 +23,13 @@ def parsed(text: str) -> int:
     return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]]
 
 
+def span(seconds: float) -> str:
+    """How long something took: 4.2 s, 3 min 12 s."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
 def counted(number: int, one: str, more: str = "") -> str:
-    """1 file, 2 files; thousands grouped: 48,211 extents."""
+    """1 file, 2 files; thousands grouped: 48,211 fragments."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -99,13 +99,13 @@ def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What is listed of a file: ``count`` fragments; bytes in what is shared, compressed.
+    """What is listed of a file: its fragments; bytes in extents that are shared, compressed.
 
-    What is shared another file or snapshot also uses. Fragments are filefrag's: extents that are
-    neighbours on disk count as one.
+    Shared ones another file or snapshot also uses. Neighbours on disk are one fragment, as
+    filefrag(8) counts them, though the kernel lists them apart.
     """
 
-    count: int
+    fragments: int
     shared: int
     encoded: int
     either: int
@@ -114,21 +114,16 @@ class Sums:
 
 def sums(fd: int) -> Sums:
     """One pass, without SYNC."""
-    number = shared = encoded = either = 0
+    fragments = shared = encoded = either = 0
     after = _NOWHERE
     for batch in batches(fd):
-        number += _jumps(batch, after)
+        fragments += _jumps(batch, after)
         after = batch.end, batch.physical[-1] + batch.length[-1]
         for kind, size in by_flags(batch.flags, batch.length).items():
             shared += size * bool(kind & SHARED)
             encoded += size * bool(kind & ENCODED)
             either += size * bool(kind & (SHARED | ENCODED))
-    return Sums(number, shared, encoded, either)
-
-
-def fragments(fd: int) -> int:
-    """Count the fragments of a file as filefrag(8) does, without SYNC."""
-    return sums(fd).count
+    return Sums(fragments, shared, encoded, either)
 
 
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:

@@ -70,7 +70,7 @@ def whither(path: str) -> Stub:
     parent, name = os.path.split(path)
     with inode.directory(parent) as fd:
         identifier = _named(fd, os.fsencode(name))
-        return Stub(identifier, _path(fd, identifier) if identifier else "")
+        return Stub(identifier, path_of(fd, identifier) if identifier else "")
 
 
 def stub_refused(path: str) -> HostError:
@@ -99,7 +99,7 @@ def _named(fd: int, name: bytes) -> int:
     return 0
 
 
-def _path(fd: int, identifier: int) -> str:
+def path_of(fd: int, identifier: int) -> str:
     """The path of a subvolume from the top level; "" where it is in no directory (deleted)."""
     names: list[str] = []
     while identifier != TOP:
@@ -135,7 +135,7 @@ def subvolume_path(on: str, identifier: int) -> str:
     """Return the path of a subvolume from the top level; "" where there is none of that id."""
     if identifier == TOP:
         return "/"
-    found = _asked(on, lambda fd: _path(fd, identifier))
+    found = _asked(on, lambda fd: path_of(fd, identifier))
     return f"/{found}" if found else ""
 
 
@@ -147,7 +147,7 @@ def default_identifier(on: str) -> int:
 def default_subvolume(fd: int) -> tuple[int, str]:
     """Return the id and the path of what a mount without subvol= shows; PermissionError."""
     identifier = _default(fd)
-    return identifier, _path(fd, identifier)
+    return identifier, path_of(fd, identifier)
 
 
 def _default(fd: int) -> int:

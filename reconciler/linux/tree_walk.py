@@ -64,9 +64,12 @@ class Outline:
     plain: Names = field(default_factory=Names)
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
+    linked: set[tuple[int, int]] = field(default_factory=set)
 
     def data(self, path: str, status: os.stat_result, *, nocow: bool) -> None:
-        """Count a file that has data."""
+        """Count a file that has data: once, however many names it has."""
+        if is_again(status, self.linked):
+            return
         size, number = status.st_size, -status.st_ino
         self.data_files += 1
         self.data_bytes += size
@@ -77,6 +80,16 @@ class Outline:
             self.cow_size += size
             self.cow_allocated += allocated
             keep_largest(self.cow_largest, (allocated, size, number, path), NAMED)
+
+
+def is_again(status: os.stat_result, linked: set[tuple[int, int]]) -> bool:
+    """Tell whether a file was met before under another name; ``linked`` remembers those met."""
+    if status.st_nlink < 2:  # noqa: PLR2004 - it has no other name
+        return False
+    key = status.st_dev, status.st_ino
+    is_known = key in linked
+    linked.add(key)
+    return is_known
 
 
 def keep_first(rows: list[Any], row: Any) -> None:

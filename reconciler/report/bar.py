@@ -1,4 +1,8 @@
-"""How an image lies on disk, as a row of characters; colours only repeat what they say."""
+"""How large an image is and how it lies on disk, as a row of characters on a scale for all images.
+
+The sort (nocow or copy-on-write) has a colour; the characters say it as well. What snapshots or
+clones share has the same colour and lighter characters.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,13 @@ Tint = Callable[[str, str], str]
 
 WORDS = {
     "nocow": "nocow",
+    "nocow-shared": "nocow, shared",
     "cow": "copy-on-write",
-    "compressed": "compressed",
-    "shared": "shared",
-    "hole": "hole",
+    "cow-shared": "copy-on-write, shared",
+    "hole": "no data",
     "unread": "not read",
 }
-"""Every part a bar can have, in the order in which they are explained."""
+"""Every part that a bar can have, in the order in which the legend explains them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +36,71 @@ class Style:
     """The characters of a terminal, by part, and what colours them."""
 
     marks: tuple[str, ...]
-    arrow: str
     tint: Tint
 
     def mark(self, part: str) -> str:
+        """Return the character that stands for a part."""
         return self.marks[list(WORDS).index(part)]
 
 
 def style(tint: Tint, *, unicode: bool) -> Style:
-    """Blocks from full to light where the locale has them, else letters."""
-    return Style(("█", "▓", "▒", "░", "·", "?") if unicode else tuple("#=zs.?"), "->", tint)
+    """Return blocks where the locale has them (a text console has these six, too), else ASCII."""
+    return Style(("█", "▄", "▒", "░", "·", "?") if unicode else tuple("#+=-.?"), tint)
 
 
 PLAIN = style(lambda text, _part: text, unicode=False)
 
 
 def parts(of: Layout) -> tuple[tuple[str, int], ...]:
-    """What a bar shows of a file, in bytes; what was not read is one part."""
+    """Divide a file's size, in bytes, into what a bar shows; what was not read is one part."""
     if of.fragments is None:
         return (("unread", max(of.size, 1)),)
-    return tuple((name, size) for name, size in of.parts if size > 0)
+    sort = "nocow" if of.nocow else "cow"
+    found = (
+        (sort, of.data - of.shared),
+        (f"{sort}-shared", of.shared),
+        ("hole", of.size - of.data),
+    )
+    return tuple((name, size) for name, size in found if size > 0)
+
+
+def scale(of: Iterable[Layout]) -> int:
+    """Return the size in bytes that the longest bar stands for."""
+    return max((each.size for each in of), default=0) or 1
+
+
+def length(size: int, longest: int, width: int) -> int:
+    """Return the columns of a file's bar where the longest has ``width``: no file has none."""
+    return max(1, min(width, round(width * size / longest)))
 
 
 def cells(of: Sequence[tuple[str, int]], width: int) -> Iterator[tuple[str, int]]:
-    """Each part with its columns: in proportion, none without one, ``width`` in all."""
+    """Give each part its columns: in proportion, ``width`` in all, each at least one.
+
+    Where there are fewer columns than parts, the largest parts are shown.
+    """
+    if len(of) > width:
+        kept = sorted(of, key=lambda part: -part[1])[:width]
+        of = [part for part in of if part in kept]
     total, used = sum(size for _, size in of), 0
     for left, (name, size) in zip(range(len(of) - 1, -1, -1), of, strict=True):
         fair = round(width * size / total) if left else width - used
-        # Those behind it get at least one each.
+        # The parts behind this one get at least one column each.
         count = max(1, min(fair, width - used - left))
         used += count
         yield name, count
 
 
-def bar(of: Layout, width: int, style: Style) -> str:
-    """The file from end to end: what is nocow or cow first, its holes last."""
+def bar(of: Layout, longest: int, width: int, style: Style) -> str:
+    """Draw a file on a scale: its own data first, then what is shared, its holes last."""
+    room = length(of.size, longest, width)
     return "".join(
-        style.tint(style.mark(name) * count, name) for name, count in cells(parts(of), width)
+        style.tint(style.mark(name) * count, name) for name, count in cells(parts(of), room)
     )
 
 
 def legend(of: Iterable[Layout], style: Style, width: int) -> Iterator[str]:
-    """The characters that are used, explained, on as many lines as it takes."""
+    """Explain the characters that are used, on as many lines as it takes."""
     used = {name for each in of for name, _ in parts(each)}
     line, long = "", 0
     for name in (name for name in WORDS if name in used):

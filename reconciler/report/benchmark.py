@@ -23,18 +23,18 @@ _QUIET = 64 << 10
 
 def announced(path: str, shape: Shape, room: Room, width: int) -> Iterator[str]:
     """What will be written, where, and how long that takes, before it begins."""
-    image = f"a temporary image of {binary(shape.size)}"
-    writes = f"{shape.writes:,} random writes of 4 KiB with an fsync after each {EVERY}"
     yield from wrapped(
-        f"In {printable(path)}: {image}, {writes}, then read; {counted(shape.rounds, 'round')}, "
-        "each with a copy-on-write and a nocow one.",
+        f"Compares copy-on-write and nocow in {printable(path)}, "
+        f"{counted(shape.rounds, 'round')}: in each round and for each of the two, vmtune writes "
+        f"a temporary image of {binary(shape.size)}, writes to {shape.writes:,} random blocks of "
+        f"4 KiB (fsync after each {EVERY}), and reads the image.",
         width,
         0,
     )
     yield from wrapped(
-        f"Writes {binary(shape.payload)}, the disk a few times that; {binary(room.free)} are free. "
-        f"Takes about {_time(shape, room)}. The images have no name, so nothing stays behind, "
-        "not even when this is killed.",
+        f"Writes {binary(shape.payload)}, and the disk writes a few times as much; "
+        f"{binary(room.free)} are free. Takes about {_time(shape, room)}. The images have no name, "
+        "so nothing is left behind, not even if vmtune is killed.",
         width,
         0,
     )
@@ -44,27 +44,92 @@ def _time(shape: Shape, room: Room) -> str:
     seconds = 5 * (1 + shape.payload // (5 * _A_SECOND))
     if room.rotational is False:
         return f"{seconds} s"
-    sure = "this one says so" if room.rotational else "whether this one does is not known"
-    return f"{seconds} s, and several times that on a disk whose heads move ({sure})"
+    sure = " (the kernel says that this is one)" if room.rotational else ""
+    return f"{seconds} s, and several times as long on a hard disk that turns{sure}"
 
 
 def disturbed(others: int | None, width: int) -> Iterator[str]:
     """A warning where somebody else writes to the same disks; nothing where it is quiet."""
     if others is None:
-        yield from wrapped("What the disks write is not to be had here.", width, 0)
+        yield from wrapped("How much the disks write cannot be seen here.", width, 0)
     elif others > _QUIET:
         yield from wrapped(
-            f"Others write {binary(others)} a second to the same disks: the figures are less "
-            "certain for it, device bytes most of all.",
+            f"Other programs write {binary(others)} a second to the same disks. So the figures "
+            "are less certain, above all the bytes that the disk writes.",
             width,
             0,
         )
 
 
+_CLEAR = 1.05
+"""A ratio below this is no difference that anybody would notice."""
+
+_PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth", 10: "a tenth"}
+
+
+def verdict(figures: Sequence[Figure], rounds: int, width: int) -> Iterator[str]:
+    """The last line: what nocow brings here, in one sentence."""
+    once = " Measured once: more --rounds make it more certain." if rounds == 1 else ""
+    yield from wrapped(f"{sentence(figures)}{once}", width, 0)
+
+
+def sentence(figures: Sequence[Figure]) -> str:
+    """What nocow brings; where the rounds do not agree, there is no clear difference."""
+    found = {of.name: of for of in figures}
+    told = [
+        _less(found["disk bytes per byte"]),
+        _more(found["writes a second"], "the writes a second", "as many writes a second"),
+        _pieces(found["fragments"]),
+        _more(found["read, bytes a second"], "the reading speed", "the same reading speed"),
+    ]
+    return f"nocow: {', '.join(word for word in told if word)}."
+
+
+def _gain(of: Figure, *, is_less: bool) -> float | None:
+    """How many times better nocow is, by the medians; 1.0 where the rounds do not agree."""
+    if not of.ratio or not of.low or not of.high:
+        return None
+    if of.low <= 1 <= of.high or 1 / _CLEAR < of.ratio < _CLEAR:
+        return 1.0
+    return of.ratio if is_less else 1 / of.ratio
+
+
+def _less(of: Figure) -> str:
+    gain = _gain(of, is_less=True)
+    if gain is None:
+        return ""
+    if gain == 1:
+        return "about as many disk writes"
+    if gain < 1:
+        return f"{1 / gain:.1f} times the disk writes"
+    whole = next((part for part in _PARTS if abs(gain - part) < part / 8), 0)
+    part = f"{_PARTS[whole]}" if whole else f"{100 / gain:.0f} %"
+    return f"{part} of the disk writes"
+
+
+def _more(of: Figure, what: str, same: str) -> str:
+    gain = _gain(of, is_less=False)
+    if gain is None:
+        return ""
+    return f"about {same}" if gain == 1 else f"{_short_times(gain)} times {what}"
+
+
+def _short_times(gain: float) -> str:
+    return f"{gain:.1f}" if gain < 10 else f"{gain:,.0f}"  # noqa: PLR2004 - two digits tell
+
+
+def _pieces(of: Figure) -> str:
+    if of.cow is None or of.nocow is None:
+        return ""
+    pieces = counted(round(of.nocow), "fragment")
+    is_same = round(of.nocow) == round(of.cow)
+    return f"{pieces} as well" if is_same else f"{pieces} instead of {round(of.cow):,}"
+
+
 def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
-    """A line for each figure: the medians, their ratio, and how far rounds lay apart."""
+    """A line for each figure: the medians, their ratio, and the ratios of single rounds."""
     rows = [
-        ["", "cow", "nocow", "cow/nocow", "range"],
+        ["", "copy-on-write", "nocow", "ratio", "of each round"],
         *([_name(of), _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

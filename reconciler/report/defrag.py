@@ -23,25 +23,26 @@ def found(of: Found, width: int) -> Iterator[str]:
     yield from wrapped(f"{printable(of.path)}: {_todo(of)}", width, 0, 2)
     packed = sum(each.packs for each in of.files)
     if packed:
+        them = "it" if packed == 1 else "them"
         yield from _item(
-            f"{counted(packed, 'file')} will be compressed where rewritten ({_by(of)}): then a "
-            "piece is 128 KiB at most",
+            f"{counted(packed, 'file')} will be compressed where vmtune rewrites {them} "
+            f"({_by(of)}); a compressed fragment has at most 128 KiB of data",
             width,
         )
     if shared := sum(each.lies.shared for each in of.files):
         yield from _item(
-            f"allowed: snapshots, though up to {binary(shared)} more will stay in use; "
-            f"{binary(of.free)} are free",
+            f"--allow snapshots: snapshots and clones keep the old data, so up to "
+            f"{binary(shared)} more will be in use afterwards; {binary(of.free)} are free",
             width,
         )
     yield from left(of.left, width)
     for name in _some(of.subvolumes, len(of.subvolumes)):
-        yield from _item(f"{name}: a subvolume of its own, not entered; name it as a PATH", width)
+        yield from _item(f"{name}: a subvolume of its own, left out; name it as a PATH", width)
     for name in _some(of.mounts, len(of.mounts)):
-        yield from _item(f"{name}: a mount of its own, not entered; name it as a PATH", width)
+        yield from _item(f"{name}: a mount of its own, left out; name it as a PATH", width)
     held = {printable(each.path): printable(each.who) for each in of.busy}
     for name in _some(of.unseen.named, of.unseen.count):
-        yield from _item(f"{name}: {held.get(name, 'not to be opened by you')}", width)
+        yield from _item(f"{name}: {held.get(name, 'you may not open it; root may')}", width)
 
 
 def _by(of: Found) -> str:
@@ -52,10 +53,11 @@ def _by(of: Found) -> str:
 
 def _todo(of: Found) -> str:
     size = sum(each.lies.size for each in of.files)
-    whole = f"{counted(of.whole, 'file')} as good as can be"
+    need = "needs" if of.whole == 1 else "need"
+    whole = f"; {counted(of.whole, 'file')} {need} no defragmenting" if of.whole else ""
     if not of.files:
-        return f"nothing to do; {whole}" if of.whole else "nothing to do"
-    return f"{counted(len(of.files), 'file')} to defragment, {binary(size)} to rewrite; {whole}"
+        return f"nothing to {'defragment' if of.left else 'do'}{whole}"
+    return f"{counted(len(of.files), 'file')} to defragment, {binary(size)} to rewrite{whole}"
 
 
 def left(files: Sequence[Left], width: int) -> Iterator[str]:
@@ -63,18 +65,19 @@ def left(files: Sequence[Left], width: int) -> Iterator[str]:
     for each in files[:_NAMED]:
         yield from _item(f"{printable(each.path)}: {_why(each)}", width)
     if len(files) > _NAMED:
-        yield from _item(f"and {counted(len(files) - _NAMED, 'more file')} left as they are", width)
+        more = counted(len(files) - _NAMED, "more file")
+        yield from _item(f"and {more} left as they are", width)
 
 
 def _why(of: Left) -> str:
     if of.why == SHARED:
         return (
-            f"left: shared with snapshots or clones, up to {binary(of.size)} more would stay in "
-            "use; `--allow snapshots` does it all the same"
+            "left as it is: snapshots or clones share its data, so up to "
+            f"{binary(of.size)} more would be in use; `--allow snapshots` rewrites it all the same"
         )
     if of.why == CLOSED:
-        return "left: you may not write to it; root may"
-    return f"left: {of.words}"
+        return "left as it is: you may not write to it; root may"
+    return f"left as it is: {of.words}"
 
 
 def outcome(of: Outcome, width: int) -> Iterator[str]:
@@ -108,6 +111,16 @@ def total(outcomes: Sequence[Outcome], seconds: str, width: int) -> Iterator[str
         width,
         0,
     )
+
+
+def not_done(found: Sequence[Found], outcomes: Sequence[Outcome], width: int) -> Iterator[str]:
+    """Count in the last line what was not done, which the exit code tells; nothing if all was."""
+    left = sum(len(of.left) for of in found) + sum(len(of.left) for of in outcomes)
+    unseen = sum(of.unseen.count for of in found)
+    told = [f"{counted(left, 'file')} left as {'it is' if left == 1 else 'they are'}"] * bool(left)
+    told += [f"{unseen:,} not seen"] * bool(unseen)
+    if told:
+        yield from wrapped(f"{', '.join(told)}.", width, 0)
 
 
 def _some(names: Sequence[str], count: int) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """Status as one page that needs nothing else: no script, no network, every word escaped.
 
-What colours tell in its charts (inline SVG), patterns and words tell too.
+What colours tell in its charts (inline SVG), patterns and words tell too. Each chart is a table
+whose figures stand beside the bars, so a reader that sees no pictures misses nothing.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,18 +14,23 @@ from typing import TYPE_CHECKING
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import bar as bars
+from reconciler.report import history as history_report
 from reconciler.report import status as status_report
-from reconciler.report.status import verdict
+from reconciler.report.page_style import CSS, ICONS
 from reconciler.report.text import COUNTED, WAITING
+from reconciler.report.verdict import brought, has_failed, verdict
 from reconciler.report.wrap import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Change, Plan
+    from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout
     from reconciler.report.standing import Effect, PathEffect, Report
+    from reconciler.report.verdict import Step
 
 
 MARK = "<!-- written by vmtune status -->"
@@ -43,9 +50,12 @@ _CODE = re.compile(r"`([^`]+)`")
 
 _SIZE = re.compile(r"(?<=\d) (?=[KMGTP]?i?B\b)")
 
+_RUNS = 12
+"""Runs of vmtune that the page names, the last ones."""
+
 
 def page(of: Report, host: str, config: str, created: str) -> str:
-    """The whole page; ``created`` is ISO 8601."""
+    """Return the whole page; ``created`` is ISO 8601."""
     title = f"{_text(host)}: virtual machine images on Btrfs"
     body = "\n".join(_body(of, title, config, created))
     return (
@@ -68,22 +78,21 @@ def _sentence(text: str, code: str = "") -> str:
 
 
 def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
-    yield PATTERNS
-    yield f"<h1>{title}</h1>"
-    yield f'<p class="soft">{_text(config)}, {_text(created.replace("T", " ")[:16])}</p>'
-    yield f'<p class="verdict {_look(of.plan)}">{_text(verdict(of.plan))}</p>'
-    if of.plan.changes:
-        yield "<h2>As declared?</h2>"
-        yield f'<ul class="rows">{"".join(map(_row, of.plan.changes))}</ul>'
+    yield ICONS
+    yield f"<header><h1>{title}</h1>"
+    when = _text(created.replace("T", " ")[:16])
+    yield f'<p class="soft">{_text(config)} &middot; {when}</p></header>'
+    yield "<main>"
+    yield _hero(of)
+    yield from _steps(of.steps)
     yield from _images(of.effect)
+    yield from _rows(of.plan.changes)
+    yield from _schedules(of.effect.schedules)
+    yield from _runs(of.runs)
     yield from _filesystems(of.effect)
-    if of.effect.schedules:
-        yield "<h2>Schedules</h2>"
-        rows = (f"<li>{_text(status_report.scheduled(each))}</li>" for each in of.effect.schedules)
-        yield f'<ul class="rows">{"".join(rows)}</ul>'
     yield (
-        "<footer>Written by <code>vmtune status</code>: read only, nothing was changed. "
-        "<code>vmtune explain V101</code> tells more of a code.</footer>"
+        "</main><footer>Written by <code>vmtune status --html</code>, which reads only. "
+        "<code>vmtune explain CODE</code> tells more of a code such as V101.</footer>"
     )
 
 
@@ -93,9 +102,188 @@ def _look(of: Plan) -> str:
     return "unknown" if of.count(Op.UNKNOWN) or of.count(Op.WAITS) else "good"
 
 
+def _hero(of: Report) -> str:
+    """The one figure that tells what it brought, and the verdict."""
+    look, found, figure = _look(of.plan), brought(of.effect), ""
+    if found:
+        pieces = f"<b>{found.now:,}</b>"
+        if found.was != found.now:
+            pieces = f'<s>{found.was:,}</s> <i aria-label="now">&rarr;</i> {pieces}'
+        unit = "fragment" if found.now == 1 else "fragments"
+        figure = (
+            f'<p class="figure">{pieces} <small>{unit}</small></p>'
+            f'<p class="left">{_text(found.left)}</p>'
+        )
+    return (
+        f'<section class="hero {look}">{figure}'
+        f'<p class="verdict {look}">{_sentence(verdict(of.plan))}</p></section>'
+    )
+
+
+def _steps(of: Sequence[Step]) -> Iterator[str]:
+    if not of:
+        return
+    yield '<h2>What to do next</h2><ol class="steps">'
+    for step in of:
+        yield (
+            f"<li><p>{_sentence(step.what, step.code)}</p><p>{_sentence(_upper(step.do))}</p></li>"
+        )
+    yield "</ol>"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- images
+
+
+def _images(of: Effect) -> Iterator[str]:
+    if not of.paths:
+        return
+    shown = [each for path in of.paths if path.layouts for each in _named(path)]
+    yield "<h2>How the images lie on disk</h2>"
+    yield "<figure>"
+    used = {name for each in shown for name, _ in bars.parts(each)}
+    if used:
+        samples = (_swatch(name) for name in bars.WORDS if name in used)
+        yield f'<figcaption class="legend">{"".join(samples)}</figcaption>'
+    yield '<table class="chart sizes"><thead><tr><th>Image</th><th>Size</th>'
+    yield "<th>All bars have one scale</th></tr></thead>"
+    longest = bars.scale(shown)
+    for path in of.paths:
+        yield from _path(path, longest)
+    yield "</table></figure>"
+    yield from _fragments(of)
+
+
+def _named(path: PathEffect) -> Sequence[Layout]:
+    return status_report.named(path.layouts) if path.layouts else ()
+
+
+def _path(path: PathEffect, longest: int) -> Iterator[str]:
+    layouts = path.layouts
+    told = status_report.total(layouts) if layouts else f"? {path.hidden}"
+    yield f'<tbody><tr class="path"><th colspan="3" scope="rowgroup">{_text(path.name)} '
+    yield f'<span class="soft">{_text(told)}</span></th></tr>'
+    for image in _named(path):
+        name = status_report.inside(path.path, image.path)
+        yield _size_row(image, name, longest)
+    below = (status_report.rest(layouts) if layouts else "", status_report.sharing(path))
+    for more in filter(None, below):
+        yield f'<tr class="more"><td colspan="3" class="soft">{_text(more)}</td></tr>'
+    yield "</tbody>"
+
+
+def _size_row(image: Layout, name: str, longest: int) -> str:
+    size, *more = status_report.told(image, None)
+    said = ", ".join(each for each in more if "fragment" not in each)
+    wide = 100 * image.size / longest
+    return (
+        f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
+        f'<td class="bar">{_stacked(bars.parts(image), wide)}'
+        f'<span class="soft">{_text(said)}</span></td></tr>'
+    )
+
+
+def _fragments(of: Effect) -> Iterator[str]:
+    """Fragments before and now on a scale of powers of ten, one line for each image."""
+    rows = [
+        (image, status_report.inside(path.path, image.path), path)
+        for path in of.paths
+        for image in _named(path)
+        if image.fragments is not None
+    ]
+    if not rows:
+        return
+    counts = [each for image, _, _ in rows for each in _pair(image, of)]
+    top = max(1, math.ceil(math.log10(max(*counts, 1))))
+    yield "<h3>Fragments, before and now</h3>"
+    if of.before.is_hidden:
+        yield f'<p class="soft">{_text(status_report.BEFORE_IS_ROOTS)}</p>'
+    yield '<figure><figcaption class="legend">'
+    if any(len(_pair(image, of)) > 1 for image, _, _ in rows):
+        yield '<span><svg aria-hidden="true"><circle class="was" cx="50%" cy="50%" r="4.5"/></svg>'
+        yield "when vmtune first looked</span>"
+    for name in ("nocow", "cow"):
+        if any(image.nocow is (name == "nocow") for image, _, _ in rows):
+            dot = f'<circle class="{name}" cx="50%" cy="50%" r="5.5"/>'
+            yield f'<span><svg aria-hidden="true">{dot}</svg>now, {bars.WORDS[name]}</span>'
+    yield '</figcaption><table class="chart pieces"><thead><tr><th>Image</th><th>Fragments</th>'
+    yield f"<th>{_axis(top)}</th></tr></thead><tbody>"
+    for image, name, _ in rows:
+        yield _fragment_row(image, name, of, top)
+    yield "</tbody></table></figure>"
+
+
+def _pair(image: Layout, of: Effect) -> list[int]:
+    """Fragments now, behind those before where these are known and were others."""
+    was, now = status_report.before(image, of), image.fragments or 0
+    return [now] if was is None else [was, now]
+
+
+def _place(count: int, top: int) -> str:
+    """Where a count stands on the scale, in per cent: 0 and 1 at its left end."""
+    return f"{3 + 94 * min(1.0, math.log10(max(count, 1)) / top):.2f}%"
+
+
+def _axis(top: int) -> str:
+    """The powers of ten above the chart, as many as have room."""
+    step = -(-top // 6)
+    marks = "".join(
+        f'<span style="left:{_place(10**power, top)}">{_power(power)}</span>'
+        for power in range(0, top + 1, step)
+    )
+    return f'<span class="axis">{marks}</span>'
+
+
+def _power(power: int) -> str:
+    return f"{10**power:,}" if power < 6 else f"{10 ** (power - 6):,}M"  # noqa: PLR2004 - a million
+
+
+def _fragment_row(image: Layout, name: str, of: Effect, top: int) -> str:
+    pair = _pair(image, of)
+    said = " &rarr; ".join(f"{each:,}" for each in pair)
+    now = "nocow" if image.nocow else "cow"
+    ends = [_place(each, top) for each in pair]
+    marks = f'<circle class="{now}" cx="{ends[-1]}" cy="50%" r="5.5"/>'
+    if len(pair) > 1:
+        line = f'<line class="way" x1="{ends[0]}" x2="{ends[1]}" y1="50%" y2="50%"/>'
+        marks = f'{line}<circle class="was" cx="{ends[0]}" cy="50%" r="4.5"/>{marks}'
+    grid = "".join(
+        f'<line class="grid" x1="{x}" x2="{x}" y1="0" y2="100%"/>'
+        for x in (_place(10**power, top) for power in range(top + 1))
+    )
+    told = " before, ".join(counted(each, "fragment") for each in pair) + " now" * (len(pair) > 1)
+    return (
+        f'<tr><th scope="row">{_text(name)}</th><td class="number">{said}</td><td class="bar">'
+        f'<svg class="track" role="img" aria-label="{escape(told)}">{grid}{marks}</svg></td></tr>'
+    )
+
+
+# --- what is declared, and what ran
+
+
+def _rows(of: Sequence[Change]) -> Iterator[str]:
+    """What is not in sync; what is, folded away."""
+    if not of:
+        return
+    yield "<h2>What is declared</h2>"
+    quiet = [each for each in of if status_report.is_quiet(each)]
+    rest = sorted((each for each in of if each not in quiet), key=status_report.rank)
+    if rest:
+        yield f'<ul class="rows">{"".join(map(_row, rest))}</ul>'
+    if quiet:
+        yield f"<details><summary>{status_report.counted_quiet(quiet)}</summary>"
+        yield f'<ul class="rows">{"".join(map(_row, quiet))}</ul></details>'
+
+
 def _row(change: Change) -> str:
     look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
-    below = [_sentence(note.text, note.code) for note in change.notes]
+    below = [
+        _sentence(f"{swap.place.label}: {status_report.differing(swap)}") for swap in change.swaps
+    ]
+    below += [_sentence(note.text, note.code) for note in change.notes]
     if change.hint:
         below.append(_sentence(change.hint))
     said = "".join(f"<p>{each}</p>" for each in below)
@@ -106,63 +294,63 @@ def _row(change: Change) -> str:
     )
 
 
-def _images(of: Effect) -> Iterator[str]:
-    if not of.paths:
+def _schedules(of: Sequence[ScheduleRuns]) -> Iterator[str]:
+    if not of:
         return
-    yield "<h2>How the images lie on disk</h2>"
-    shown = [
-        each for path in of.paths if path.layouts for each in status_report.named(path.layouts)
-    ]
-    used = {name for each in shown for name, _ in bars.parts(each)}
-    if used:
-        samples = (swatch(name) for name in bars.WORDS if name in used)
-        yield f'<div class="legend">{"".join(samples)}</div>'
-    for path in of.paths:
-        yield from _path(path, of)
-    if of.before.is_hidden:
-        yield f'<p class="soft">{_text(status_report.BEFORE_IS_ROOTS)}</p>'
+    yield "<h2>Schedules</h2>"
+    yield _head("Entry", "Last run", "How it ended", "Next run")
+    for each in of:
+        look = ' class="bad"' if has_failed(each) else ""
+        cells = (
+            ("Last run", each.run.last or "-"),
+            ("How it ended", _ending(each)),
+            ("Next run", each.run.next or "-"),
+        )
+        tds = "".join(f'<td data-name="{name}">{_text(cell)}</td>' for name, cell in cells)
+        yield f'<tr{look}><th scope="row">{_text(f"defrag {each.name}")}</th>{tds}</tr>'
+    yield "</tbody></table>"
 
 
-def _path(path: PathEffect, of: Effect) -> Iterator[str]:
-    if path.layouts is None:
-        yield f"<h3>{_text(path.name)}</h3><p>? {_text(path.hidden)}</p>"
+def _ending(of: ScheduleRuns) -> str:
+    if of.hidden:
+        return f"? {of.hidden}"
+    if not of.scheduler:
+        return "not set up yet"
+    if of.scheduler == "cron":
+        return "cron keeps no record"
+    return status_report.ended(of.run) if of.run.last or of.run.result else "has not run yet"
+
+
+def _runs(of: Sequence[Run]) -> Iterator[str]:
+    """What vmtune did here, the last run first."""
+    if not of:
         return
-    told = status_report.total(path.layouts)
-    yield f'<h3>{_text(path.name)} <span class="soft">{_text(told)}</span></h3>'
-    for image in status_report.named(path.layouts):
-        yield _figure(image, status_report.inside(path.path, image.path), of)
-    if more := status_report.rest(path.layouts):
-        yield f'<p class="soft">{_text(more)}</p>'
+    yield "<h2>Runs of vmtune</h2>"
+    yield _head("Run", "When", "What", "How it ended", "What it brought")
+    for run in reversed(of[-_RUNS:]):
+        look = "" if run.result == "done" else ' class="bad"'
+        cells = (
+            ("When", run.started.replace("T", " ")[:16]),
+            ("What", f"{run.command} by {run.user}"),
+            ("How it ended", run.result or "cut off"),
+            ("What it brought", history_report.trend(run) or "-"),
+        )
+        tds = "".join(f'<td data-name="{name}">{_text(cell)}</td>' for name, cell in cells)
+        yield f'<tr{look}><th scope="row">run {run.number}</th>{tds}</tr>'
+    yield "</tbody></table>"
+    if len(of) > _RUNS:
+        yield f'<p class="soft">{len(of) - _RUNS:,} more: <code>vmtune history</code></p>'
 
 
-def _figure(image: Layout, name: str, of: Effect) -> str:
-    trend = _trend(image, of)
-    told = " · ".join(status_report.told(image, None if trend else of))
-    caption = f"<figcaption><b>{_text(name)}</b> <span>{_text(told)}</span></figcaption>"
-    bar = stacked(bars.parts(image))
-    return f"<figure>{caption}{bar}{trend}</figure>"
-
-
-def _trend(image: Layout, of: Effect) -> str:
-    """Fragments before and now, one bar each, where the journal knows them and they differ."""
-    was, now = status_report.before(image, of), image.fragments
-    if was is None or now is None:
-        return ""
-    rows = (("before", was, "cow"), ("now", now, "nocow" if image.nocow else "cow"))
-    told = "".join(
-        f"<dt>{when}: {counted(pieces, 'fragment')}</dt>"
-        f"<dd>{counted_bar(pieces, max(was, now, 1), look, counted(pieces, 'fragment'))}</dd>"
-        for when, pieces, look in rows
-    )
-    return f'<dl class="trend">{told}</dl>'
+def _head(*titles: str) -> str:
+    cells = "".join(f"<th>{title}</th>" for title in titles)
+    return f'<table class="runs"><thead><tr>{cells}</tr></thead><tbody>'
 
 
 def _filesystems(of: Effect) -> Iterator[str]:
     if not of.filesystems:
         return
     yield "<h2>Compression</h2>"
-    if any(path.layouts and path.layouts.measured for path in of.paths):
-        yield f'<div class="legend">{swatch("compressed")}{swatch("plain")}</div>'
     for filesystem in of.filesystems:
         yield _filesystem(filesystem, of.paths)
 
@@ -180,118 +368,41 @@ def _filesystem(of: Compression, paths: Iterable[PathEffect]) -> str:
         "images": f"{binary(packed)} of {binary(data)} are compressed" if data else "none",
     }
     rows = "".join(f"<dt>{name}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items())
-    split = [("compressed", packed), ("plain", data - packed)]
-    bar = stacked([part for part in split if part[1]]) if data else ""
     name = of.label or of.uuid
-    return f"<figure><figcaption><b>{_text(name)}</b></figcaption>{bar}<dl>{rows}</dl></figure>"
+    return f"<figure><figcaption><b>{_text(name)}</b></figcaption><dl>{rows}</dl></figure>"
 
 
-_WORDS = {**bars.WORDS, "plain": "not compressed"}
-
-_CELLS = 400
-"""Steps of a bar: the smallest part gets one, so as to be seen."""
-
-_PATTERNS = {
-    "cow": '<path class="mark" d="M-2 2 L2 -2 M0 8 L8 0 M6 10 L10 6"/>',
-    "compressed": '<circle class="dot" cx="2" cy="2" r="1"/><circle class="dot" cx="6" cy="6" '
-    'r="1"/>',
-    "shared": '<path class="mark" d="M0 0 L8 8 M8 0 L0 8"/>',
-    "unread": '<path class="mark" d="M2 0 L2 8 M6 0 L6 8"/>',
-}
-
-PATTERNS = (
-    '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
-    + "".join(
-        f'<pattern id="p-{name}" width="8" height="8" patternUnits="userSpaceOnUse">'
-        f'<rect class="{name}" width="8" height="8"/>{inside}</pattern>'
-        for name, inside in _PATTERNS.items()
-    )
-    + "</defs></svg>"
-)
-"""Once on a page that has bars."""
+# --- bars
 
 
-def stacked(parts: Sequence[tuple[str, int]]) -> str:
-    """Parts side by side, in proportion to their bytes; hovering, or a reader, tells each."""
-    total = sum(size for _, size in parts) or 1
-    told = ", ".join(f"{_WORDS.get(name, name)} {binary(size)}" for name, size in parts)
-    return f'<svg class="bar" role="img" aria-label="{escape(told)}">{_rects(parts, total)}</svg>'
+def _stacked(parts: Sequence[tuple[str, int]], wide: float) -> str:
+    """Parts side by side, in proportion to their bytes; hovering, or a reader, tells each.
 
-
-def _rects(parts: Sequence[tuple[str, int]], total: int) -> str:
-    made, at = [], 0
-    for (name, size), (_, cells) in zip(parts, bars.cells(parts, _CELLS), strict=True):
-        title = f"{_WORDS.get(name, name)}: {binary(size)}, {100 * size / total:.0f} %"
+    ``wide`` is the length of the whole bar, in per cent of the longest.
+    """
+    total, at, made = sum(size for _, size in parts) or 1, 0.0, []
+    for name, size in parts:
+        share = 100 * size / total
+        title = f"{bars.WORDS[name]}: {binary(size)}"
         made.append(
-            f'<rect {_charts_look(name)} x="{100 * at / _CELLS}%" width="{100 * cells / _CELLS}%" '
-            f'height="100%"><title>{escape(title)}</title></rect>'
+            f'<rect {_fill(name)} x="{at:.3f}%" width="{share:.3f}%" height="100%">'
+            f"<title>{escape(title)}</title></rect>"
         )
-        at += cells
-    return "".join(made)
+        at += share
+    told = ", ".join(f"{bars.WORDS[name]} {binary(size)}" for name, size in parts)
+    return (
+        f'<svg class="stack" style="width:{wide:.3f}%" role="img" aria-label="{escape(told)}">'
+        f"{''.join(made)}</svg>"
+    )
 
 
-def _charts_look(name: str) -> str:
-    return f'fill="url(#p-{name})"' if name in _PATTERNS else f'class="{name}"'
+def _fill(name: str) -> str:
+    return f'class="{name}"' if name in {"nocow", "hole"} else f'fill="url(#p-{name})"'
 
 
-def swatch(name: str) -> str:
+def _swatch(name: str) -> str:
     """A sample for the legend."""
-    look = _charts_look(name)
     return (
-        f'<span><svg aria-hidden="true"><rect {look} width="100%" height="100%"/></svg>'
-        f"{_WORDS[name]}</span>"
+        f'<span><svg aria-hidden="true"><rect {_fill(name)} width="100%" height="100%"/></svg>'
+        f"{bars.WORDS[name]}</span>"
     )
-
-
-def counted_bar(value: int, most: int, name: str, told: str) -> str:
-    """One number as a bar, of which ``most`` would fill the line."""
-    share = max(0.5, 100 * value / most) if value else 0  # one of 48,211 is to be seen
-    return (
-        f'<svg class="pieces" role="img" aria-label="{escape(told)}">'
-        f'<rect {_charts_look(name)} width="{share:.3f}%" height="100%"/></svg>'
-    )
-
-
-CSS = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1d2129; --soft: #5b6472; --line: #dde1e7;
-  --card: #f6f7f9; --nocow: #1a7f4b; --cow: #d18b00; --compressed: #8250c4; --shared: #cf3f3f;
-  --hole: #e6e9ee; --good: #1a7f4b; --bad: #b3261e; --unknown: #8250c4; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14171c; --ink: #e6e9ee; --soft: #9aa4b2;
-  --line: #323841; --card: #1c2027; --nocow: #3fb27c; --cow: #e0a52e; --compressed: #a98ae6;
-  --shared: #f07a72; --hole: #2a3038; --good: #3fb27c; --bad: #f07a72; --unknown: #a98ae6; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 64rem; padding: 1.5rem 1rem 3rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; overflow-wrap: anywhere; }
-p { margin: .25rem 0; } .soft, figcaption span { color: var(--soft); }
-.verdict { border-left: .35rem solid; border-radius: .25rem; background: var(--card);
-  font-size: 1.15rem; margin: 1.25rem 0; padding: .6rem .9rem; }
-.good { border-color: var(--good); } .bad { border-color: var(--bad); }
-.unknown { border-color: var(--unknown); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0; }
-dl.trend { align-items: center; column-gap: .8rem; font-size: .9rem;
-  font-variant-numeric: tabular-nums; }
-@media (max-width: 32rem) { dl.trend { grid-template-columns: 1fr; } }
-code { font: .95em ui-monospace, monospace; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-ul.rows { list-style: none; margin: 0; padding: 0; }
-ul.rows li { border-top: 1px solid var(--line); padding: .45rem 0 .45rem 1.6rem;
-  position: relative; overflow-wrap: anywhere; }
-ul.rows b.op { font-family: ui-monospace, monospace; left: .3rem; position: absolute; }
-ul.rows p { color: var(--soft); font-size: .9rem; }
-.op.bad { color: var(--bad); } .op.good { color: var(--good); }
-.op.unknown { color: var(--unknown); }
-figure { background: var(--card); border-radius: .4rem; margin: .6rem 0; padding: .6rem .8rem; }
-figcaption { overflow-wrap: anywhere; } figcaption span { font-size: .9rem; }
-svg.bar { display: block; height: 1.5rem; margin: .35rem 0; width: 100%; }
-svg.pieces { display: block; height: .6rem; width: 100%; }
-.nocow { fill: var(--nocow); } .cow { fill: var(--cow); } .compressed { fill: var(--compressed); }
-.shared { fill: var(--shared); } .hole, .unread { fill: var(--hole); }
-.plain { fill: var(--soft); }
-.mark { stroke: var(--paper); stroke-width: 1.5; fill: none; } .dot { fill: var(--paper); }
-.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .8rem 0; }
-.legend svg { height: .9rem; margin-right: .4rem; vertical-align: -.1rem; width: 1.8rem; }
-footer { border-top: 1px solid var(--line); color: var(--soft); font-size: .9rem;
-  margin-top: 2.5rem; padding-top: .6rem; }
-"""

@@ -11,22 +11,24 @@ from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
-from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate
+from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.report.verdict import has_failed
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.last_applied import LastApplied, Run
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import Place
     from reconciler.engine.plan import Declared
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout, Layouts
+    from reconciler.facts.host import Layout, Layouts, Sharers
     from reconciler.facts.host_view import HostView
+    from reconciler.report.verdict import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Report:
     plan: Plan
     standings: tuple[PlaceStatus, ...]
     effect: Effect
+    steps: tuple[Step, ...] = ()
+    """What to do next."""
+    runs: tuple[Run, ...] = ()
+    """What vmtune did here before, as far as runs are kept one by one, oldest first."""
 
 
 def place_statuses(
@@ -109,6 +115,8 @@ class PathEffect:
     hidden: str = ""
     uuid: str = ""
     """Of the filesystem it is on."""
+    sharers: Sharers | None = None
+    """Who shares data with its images; None where nobody does, or where only root can see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effe
     return Effect(
         tuple(_paths(declared, host)),
         tuple(_filesystems(declared, host)),
-        tuple(_schedules(declared, host)),
+        tuple(schedules(declared, host)),
         before,
     )
 
@@ -143,9 +151,19 @@ def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]
             on = host(FilesystemOf(where.path))
             if where.kind == "directory" and on.type == "btrfs":
                 found = host(LayoutsOf(where.path, apart.get(item.path, ())))
-                yield PathEffect(item.name, where.path, found, uuid=on.uuid)
+                who = _sharers(found, host)
+                yield PathEffect(item.name, where.path, found, uuid=on.uuid, sharers=who)
         except NotVisible as hidden:
             yield PathEffect(item.name, item.path, None, hidden.why)
+
+
+_ASKED = 3
+"""Images of a path that are asked about who shares their data, the largest that anybody shares."""
+
+
+def _sharers(found: Layouts, host: HostView) -> Sharers | None:
+    shared = [each.path for each in found.measured if each.shared][:_ASKED]
+    return host.maybe(SharersOf(tuple(shared))) if shared else None
 
 
 def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compression]:
@@ -162,7 +180,8 @@ def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compr
                 yield found
 
 
-def _schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
+def schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
+    """What is known of all that was set up to run by itself."""
     for kind in {d.kind.name: d.kind for d in declared}.values():
         yield from kind.schedules([d.item for d in declared if d.kind is kind], host)
 
@@ -178,6 +197,8 @@ def plain(of: Effect) -> dict[str, Any]:
                 "name": each.name,
                 "scheduler": each.scheduler,
                 "hidden": each.hidden,
+                "unit": each.unit,
+                "failed": has_failed(each),
                 **codec.plain_value(each.run),
             }
             for each in of.schedules
@@ -196,6 +217,7 @@ def _plain_path(of: PathEffect, before: Before) -> dict[str, Any]:
         "images": [_plain_image(each, before) for each in layouts.measured] if layouts else [],
         "unseen": [each.path for each in layouts.unseen] if layouts else [],
         "unseen_count": layouts.unseen_count if layouts else 0,
+        "shared_with": of.sharers and list(of.sharers.subvolumes),
     }
 
 

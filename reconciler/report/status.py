@@ -1,72 +1,138 @@
-"""How things stand, as lines of text: verdict, rows of the plan, places, and what it brought."""
+"""How things stand, as lines of text: what to do, what differs, and what it brought."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import tries
+from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
 from reconciler.facts.diagnostics import Op
-from reconciler.facts.host import OFF
-from reconciler.formats.sizes import binary, counted
+from reconciler.facts.host import GIB, OFF
+from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
-from reconciler.report.wrap import plain, printable, wrapped
+from reconciler.report.verdict import headline, verdict
+from reconciler.report.wrap import hanging, plain, printable, wrapped
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.engine.model import Plan
+    from reconciler.engine.model import Change, Plan, Swap
+    from reconciler.engine.place import Place
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout, Layouts
+    from reconciler.facts.host import Layout, Layouts, ServiceRun
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
 
 
-_INDENT = 6
+_INDENT, _VALUE = 4, 19
+"""Columns before a label, and before what stands behind it."""
 
 
 def status(
-    of: Report, width: int = 80, paint: Paint = plain, style: bars.Style = bars.PLAIN
+    of: Report,
+    width: int = 80,
+    paint: Paint = plain,
+    style: bars.Style = bars.PLAIN,
+    *,
+    verbose: bool = False,
 ) -> Iterator[str]:
-    """The verdict, every row with the places behind it, then what it brought."""
-    behind: dict[str, list[PlaceStatus]] = {}
-    for standing in of.standings:
-        if not _idle(standing):
-            behind.setdefault(standing.owner, []).append(standing)
-    yield from wrapped(verdict(of.plan), width, 0)
-    if of.plan.changes:
+    """Say the verdict and what to do, the rows that are not in sync, then what it brought.
+
+    ``verbose`` also shows the rows that are in sync, and who set what they declare.
+    """
+    look = _look(of.plan)
+    for line in wrapped(verdict(of.plan), width, 0):
+        yield paint(line, look)
+    yield from _next(of, width)
+    shown = [each for each in of.plan.changes if verbose or not is_quiet(each)]
+    shown.sort(key=rank)
+    column = text.column(shown, width)
+    for change in shown:
         yield ""
-    column = text.column(of.plan.changes, width)
-    for change in of.plan.changes:
         yield from text.row(change, width, column, paint)
-        for standing in behind.get(f"{change.kind} {change.name}", ()):
-            yield from wrapped(
-                f"{printable(standing.place.label)}: {_words(standing)}", width, _INDENT
-            )
+        yield from _places(change, of.standings, width, verbose=verbose)
         yield from text.remarks(change, width)
+    yield from _in_sync([each for each in of.plan.changes if each not in shown], width)
     yield from effect(of.effect, width, style)
 
 
-def verdict(of: Plan) -> str:
-    """In one line whether the host is as declared; what sets the exit code is counted."""
-    if not of.changes:
-        return "Nothing is declared."
-    counts = [(of.count(op), word) for op, word in (*text.COUNTED, text.WAITING)]
-    told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    apart = sum(not change.applicable for change in of.changes)
-    told = ", ".join(filter(None, (told, f"{apart} not applicable" if apart else "")))
+def _look(of: Plan) -> Op:
+    """The symbol whose colour the verdict has: that of the row that counts most."""
     if of.actions:
-        return f"Not as declared: {told}."
-    if of.count(Op.BLOCKED):
-        return f"Nothing to do, but not all is as declared: {told}."
-    if of.count(Op.UNKNOWN):
-        return f"As declared, as far as can be seen from here: {told}."
-    if of.count(Op.WAITS):
-        return f"As declared after the next reboot: {told}."
-    return f"As declared: {told}."
+        return Op.CHANGE
+    return next((op for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS) if of.count(op)), Op.ADD)
+
+
+def is_quiet(of: Change) -> bool:
+    """Tell whether a row needs no reading: it is in sync, or it does not concern this host."""
+    return of.op is Op.SAME or not of.applicable
+
+
+def rank(of: Change) -> int:
+    """What would be done comes first, then what is refused, then what cannot be seen."""
+    later = (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME)
+    return later.index(of.op) + 1 if of.op in later and of.applicable else 5 * (not of.applicable)
+
+
+def _next(of: Report, width: int) -> Iterator[str]:
+    """What to do next; the remedies of refused rows stand at the rows."""
+    for step in of.steps:
+        if not step.in_row:
+            yield from wrapped(f"{step.what}: {step.do}", width, 2, 2)
+    if any(step.in_row for step in of.steps):
+        number = of.plan.count(Op.BLOCKED)
+        says = "the row with ! says" if number == 1 else "the rows with ! say"
+        yield from wrapped(f"{number:,} refused: {says} what helps", width, 2, 2)
+
+
+def counted_quiet(of: Sequence[Change]) -> str:
+    """Count the rows that need no reading; "" where there are none."""
+    same = sum(each.applicable for each in of)
+    apart = len(of) - same
+    told = [f"{same:,} in sync"] * bool(same) + [f"{apart:,} not applicable"] * bool(apart)
+    return ", ".join(told)
+
+
+def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
+    """One line for all rows that need no reading; what has a code is said all the same."""
+    if not of:
+        return
+    yield ""
+    yield from wrapped(f"= {counted_quiet(of)} (-v shows more)", width, 0, 2)
+    notes = {(note.text, note.code): each for each in of for note in each.notes if note.code}
+    for (said, code), each in notes.items():
+        yield from _labelled("also", f"{each.kind} {each.name}: {said} ({code})", width)
+
+
+def _places(
+    of: Change, standings: Sequence[PlaceStatus], width: int, *, verbose: bool
+) -> Iterator[str]:
+    """What a row's places should hold and do hold, and what vmtune did to them before.
+
+    ``verbose`` also tells of places that hold what they should.
+    """
+    mine = {each.place: each for each in standings if each.owner == f"{of.kind} {of.name}"}
+    for swap in of.swaps:
+        known = mine.pop(swap.place, None)
+        since = f" ({_since(known)})" if known else ""
+        yield from _labelled(swap.place.label, f"{differing(swap)}{since}", width)
+    for each in mine.values() if verbose else ():
+        if each.is_as_wanted and not _idle(each):
+            by = f", set by run {each.written.run}" if _is_vmtunes(each) and each.written else ""
+            yield from _labelled(each.place.label, f"{_value(each.place, each.wanted)}{by}", width)
+
+
+def _labelled(label: str, said: str, width: int) -> Iterator[str]:
+    """A labelled line, in the columns that a plan has."""
+    head = f"{'':{_INDENT}}{printable(label)}".ljust(_VALUE - 1) + " "
+    if len(head) > _VALUE:
+        yield head.rstrip()
+        head = " " * _VALUE
+    yield from hanging(head, printable(said), width, _VALUE)
 
 
 def _idle(standing: PlaceStatus) -> bool:
@@ -74,64 +140,136 @@ def _idle(standing: PlaceStatus) -> bool:
     return standing.is_as_wanted and standing.wanted in {None, OFF, ()}
 
 
-def _words(standing: PlaceStatus) -> str:
-    """Wanted, there and last written, in as few words as tell them apart."""
-    was = standing.written
-    if standing.is_as_wanted:
-        by = f", set by run {was.run}" if was and tries.is_set(was, standing.wanted) else ""
-        return f"{_value(standing, standing.there)}, as wanted{by}"
-    wanted = f"wanted {_value(standing, standing.wanted)}, there {_value(standing, standing.there)}"
-    if standing.is_drift and was:
-        return f"{wanted}; changed by someone else since run {was.run} set it"
-    if standing.tried and standing.tried.outcome != "done":
-        told = printable(tries.told_of_try(standing.tried, standing.place, standing.wanted))
-        return f"{wanted}; {told}; not applied yet"
+def _is_vmtunes(of: PlaceStatus) -> bool:
+    return bool(of.written and tries.is_set(of.written, of.wanted))
+
+
+def differing(of: Swap) -> str:
+    """Say what a place should hold, and what it holds: only the attributes that differ."""
+    if isinstance(of.place, TextFile):
+        return _of_file(of.have, of.want)
+    pairs = list(_pairs(of))
+    should, are = (", ".join(pair[side] for pair in pairs) for side in (1, 0))
+    return f"should be {should}; is {are}"
+
+
+def _pairs(of: Swap) -> Iterator[tuple[str, str]]:
+    differing = () if of.place.in_words else compare(of.have, of.want)
+    if not all(each.name for each in differing):
+        yield _value(of.place, of.have), _value(of.place, of.want)
+        return
+    for each in differing:
+        if each.name == "nocow":
+            yield _SORT[bool(each.before)], _SORT[bool(each.after)]
+        else:
+            was, now = (printable(str(side or "none")) for side in (each.before, each.after))
+            yield f"{each.name} {was}", f"{each.name} {now}"
+
+
+_SORT = ("copy-on-write", "nocow")
+
+
+def _since(of: PlaceStatus) -> str:
+    """Tell how it came that a place is not as wanted."""
+    was = of.written
+    if of.is_drift and was:
+        return f"changed by someone else since run {was.run} set it"
+    if of.tried and of.tried.outcome != "done":
+        return f"{printable(tries.told_of_try(of.tried, of.place, of.wanted))}; not applied yet"
     if was and not was.certain:
-        return f"{wanted}; run {was.run} tried and did not finish; not applied yet"
+        return f"run {was.run} tried and did not finish; not applied yet"
+    if was and was.values[-1] == of.there:
+        return f"run {was.run} set what is there; not applied since"
     if was:
-        return f"{wanted}; run {was.run} wrote {_value(standing, was.values[-1])}"
-    return f"{wanted}; not applied yet"
+        return f"run {was.run} set it to {_value(of.place, was.values[-1])}"
+    return "never applied"
 
 
-def _value(standing: PlaceStatus, value: Any) -> str:
-    """A file is not told by its length where its wanted and its present text differ in words."""
-    if isinstance(standing.place, TextFile) and value is not None:
-        return "vmtune's text" if value == standing.wanted else "another text"
-    return printable(standing.place.words(value))
+def _of_file(have: str | None, want: str | None) -> str:
+    """A file is not told by its length: what it holds and what it should hold may be as long."""
+    if want is None:
+        return "should not be there; is there"
+    return "should be there; is missing" if have is None else "should hold other text than it does"
 
 
-BEFORE_IS_ROOTS = "how images lay before vmtune's runs: root sees it"
+def _value(place: Place[Any], value: Any) -> str:
+    if isinstance(place, TextFile) and value is not None:
+        return f"vmtune's text, {counted(len(value.splitlines()), 'line')}"
+    return printable(place.words(value))
+
+
+BEFORE_IS_ROOTS = "Only root can see how the images lay before vmtune's runs."
 
 NAMED = 10
 """Images that get a line of their own, of each path; the rest is summed up."""
 
-_EFFECT_INDENT = 4
-
 _NARROWEST, _WIDEST = 12, 48
-"""Columns of a bar that stands in a table."""
+"""Columns of the longest bar."""
+
+_MUCH = GIB
+"""Bytes of data from which on fragments per GiB say something: less would be extrapolated."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     title: str
     cells: tuple[str, ...]
+    """By the image's number; a name is left-aligned, a figure right-aligned."""
 
     @property
     def width(self) -> int:
         return max(len(self.title), *(len(cell) for cell in self.cells))
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The images that are shown, of all paths, with their figures and one scale for the bars."""
+
+    images: tuple[Layout, ...]
+    names: tuple[str, ...]
+    columns: tuple[_Column, ...]
+    longest: int
+    """Bytes that the longest bar stands for."""
+
+    @property
+    def named(self) -> int:
+        """Columns that the longest name takes."""
+        return max(map(len, self.names))
+
+    @property
+    def figures(self) -> int:
+        """Columns that the figures take, with a space of two before each."""
+        return sum(column.width + 2 for column in self.columns)
+
+
 def effect(of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     """Nothing at all where nothing is declared on a Btrfs."""
+    if said := headline(of):
+        yield ""
+        yield from wrapped(f"{said[0].upper()}{said[1:]}.", width, 0)
+    table = _table_of(of)
+    number = 0
     for path in of.paths:
         yield ""
-        yield from _path(path, of, width, style)
-    shown = [each for path in of.paths if path.layouts for each in named(path.layouts)]
-    if shown:
+        yield from _heading(path, width)
+        shown = len(named(path.layouts)) if path.layouts else 0
+        if table and shown:
+            yield from _rows(table, range(number, number + shown), of, width, style)
+        number += shown
+        if path.layouts and (more := rest(path.layouts)):
+            yield from wrapped(more, width, 4)
+        if more := sharing(path):
+            yield from wrapped(more, width, 4)
+    if table:
         yield ""
-        yield from bars.legend(shown, style, width)
+        yield from bars.legend(table.images, style, width)
         if of.before.is_hidden:
             yield from wrapped(BEFORE_IS_ROOTS, width, 2, 2)
+    yield from _beside(of, width)
+
+
+def _beside(of: Effect, width: int) -> Iterator[str]:
+    """Compression and schedules."""
     if of.filesystems or of.schedules:
         yield ""
     for filesystem in of.filesystems:
@@ -140,34 +278,24 @@ def effect(of: Effect, width: int, style: bars.Style) -> Iterator[str]:
         yield from wrapped(printable(scheduled(schedule)), width, 2, 2)
 
 
+def _table_of(of: Effect) -> _Table | None:
+    """None where no image is to be shown."""
+    pairs = [(p, each) for p in of.paths if p.layouts for each in named(p.layouts)]
+    if not pairs:
+        return None
+    images = tuple(each for _, each in pairs)
+    names = tuple(printable(inside(path.path, each.path)) for path, each in pairs)
+    return _Table(images, names, _columns(images, of), bars.scale(images))
+
+
 def named(of: Layouts) -> tuple[Layout, ...]:
     """Those that get a line: the largest, and what may not be read as far as there is room."""
     return (*of.measured[:NAMED], *of.unseen[: max(1, NAMED - len(of.measured))])
 
 
-def _path(path: PathEffect, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
-    name = printable(path.name)
-    if path.layouts is None:
-        yield from wrapped(f"{name}   ? {printable(path.hidden)}", width, 2, 2)
-        return
-    shown = named(path.layouts)
-    yield from wrapped(f"{name}   {total(path.layouts)}", width, 2, 2)
-    if not shown:
-        return
-    names = [printable(inside(path.path, each.path)) for each in shown]
-    columns = _columns(shown, of)
-    figures = sum(column.width + 2 for column in columns)
-    room = width - _EFFECT_INDENT - figures - 2
-    if room - max(map(len, names)) >= _NARROWEST:
-        space = min(_WIDEST, room - max(map(len, names)))
-        yield from _table(shown, names, columns, space, style)
-    elif width - _EFFECT_INDENT - figures >= _NARROWEST:
-        space = min(_WIDEST, width - _EFFECT_INDENT - figures)
-        yield from _two_lines(shown, names, columns, space, style)
-    else:
-        yield from _sentences(shown, names, of, width, style)
-    if more := rest(path.layouts):
-        yield from wrapped(more, width, _EFFECT_INDENT)
+def _heading(path: PathEffect, width: int) -> Iterator[str]:
+    told = f"? {printable(path.hidden)}" if path.layouts is None else total(path.layouts)
+    yield from wrapped(f"{printable(path.name)}   {told}", width, 2, 2)
 
 
 def total(of: Layouts) -> str:
@@ -199,14 +327,32 @@ def rest(of: Layouts) -> str:
     return f"{text}: {which} have {counted(pieces, 'fragment')}, {cow} copy-on-write"
 
 
+_SHARERS = 3
+"""Subvolumes that are named; the rest is counted."""
+
+
+def sharing(of: PathEffect) -> str:
+    """Say who shares data with the images; "" where nobody does."""
+    if not of.layouts or not any(each.shared for each in of.layouts.measured):
+        return ""
+    if of.sharers is None:
+        return "Only root of this host can see which snapshots share the data."
+    names = of.sharers.subvolumes
+    told = [*map(printable, names[:_SHARERS])]
+    if more := len(names) - len(told) + of.sharers.more:
+        told.append(f"{more:,} more")
+    if of.sharers.clones:
+        told.append("clones in the same subvolume")
+    *before, last = told or ["a file that was removed just now"]
+    return f"shared with {', '.join(before)} and {last}" if before else f"shared with {last}"
+
+
 def _columns(shown: Sequence[Layout], of: Effect) -> tuple[_Column, ...]:
     """Figures, right-aligned; a column that says nothing about anything is left out."""
-    was = [before(each, of) for each in shown]
     rows = (
         ("size", [_size(each) for each in shown]),
-        ("was", [_number(pieces) if pieces is not None else "-" for pieces in was]),
-        ("fragments", [_number(each.fragments) for each in shown]),
-        ("per GiB", [_number(each.per_gib) if _scattered(each) else "-" for each in shown]),
+        ("fragments", [_fragments(each, of) for each in shown]),
+        ("per GiB", [_dense(each) or "-" for each in shown]),
         ("compressed", [_some(each.compressed) for each in shown]),
         ("shared", [_some(each.shared) for each in shown]),
     )
@@ -224,8 +370,17 @@ def before(image: Layout, of: Effect) -> int | None:
     return seen.fragments if seen and seen.fragments != image.fragments else None
 
 
-def _scattered(of: Layout) -> bool:
-    return of.fragments is not None and of.fragments > 1
+def _fragments(of: Layout, within: Effect) -> str:
+    """Fragments before and now, where that is known."""
+    was = before(of, within)
+    return f"{was:,} -> {_number(of.fragments)}" if was is not None else _number(of.fragments)
+
+
+def _dense(of: Layout) -> str:
+    """Fragments per GiB, where there is so much data that the figure is no extrapolation."""
+    if of.fragments is None or of.fragments < 2 or of.data < _MUCH:  # noqa: PLR2004 - one is whole
+        return ""
+    return f"{of.per_gib:,}"
 
 
 def _size(of: Layout) -> str:
@@ -241,44 +396,41 @@ def _some(size: int) -> str:
     return binary(size) if size else "-"
 
 
-def _row(columns: Sequence[_Column], number: int | None) -> str:
-    cells = ((c, c.title if number is None else c.cells[number]) for c in columns)
+def _figures(of: _Table, number: int | None) -> str:
+    cells = ((c, c.title if number is None else c.cells[number]) for c in of.columns)
     return "".join(f"  {text:>{column.width}}" for column, text in cells)
 
 
-def _table(
-    shown: Sequence[Layout],
-    names: Sequence[str],
-    columns: Sequence[_Column],
-    space: int,
-    style: bars.Style,
+def _rows(
+    of: _Table, numbers: range, within: Effect, width: int, style: bars.Style
 ) -> Iterator[str]:
-    yield f"{'':{_EFFECT_INDENT + space}}{_row(columns, None)}"
-    for number, (each, name) in enumerate(zip(shown, names, strict=True)):
-        bar = bars.bar(each, space, style)
-        yield f"{'':{_EFFECT_INDENT}}{bar}{_row(columns, number)}  {name}"
+    """Name, figures and bar on one line, where there is room; else on two lines, or as sentences.
 
-
-def _two_lines(
-    shown: Sequence[Layout],
-    names: Sequence[str],
-    columns: Sequence[_Column],
-    space: int,
-    style: bars.Style,
-) -> Iterator[str]:
-    yield f"{'':{_EFFECT_INDENT + space}}{_row(columns, None)}"
-    for number, (each, name) in enumerate(zip(shown, names, strict=True)):
-        yield f"{'':{_EFFECT_INDENT}}{name}"
-        yield f"{'':{_EFFECT_INDENT}}{bars.bar(each, space, style)}{_row(columns, number)}"
+    All paths have the same columns, so that the bars can be compared.
+    """
+    beside, below = (width - 4 - each for each in (of.named + of.figures + 2, of.figures + 2))
+    if beside < _NARROWEST and below < _NARROWEST:
+        yield from _sentences(of, numbers, within, width, style)
+        return
+    space = min(_WIDEST, beside if beside >= _NARROWEST else below)
+    wide = of.named if beside >= _NARROWEST else 0
+    yield f"    {'':{wide}}{_figures(of, None)}"
+    for number in numbers:
+        name = of.names[number]
+        bar = bars.bar(of.images[number], of.longest, space, style)
+        if not wide:
+            yield f"    {name}"
+        yield f"    {name if wide else '':{wide}}{_figures(of, number)}  {bar}"
 
 
 def _sentences(
-    shown: Sequence[Layout], names: Sequence[str], of: Effect, width: int, style: bars.Style
+    of: _Table, numbers: range, within: Effect, width: int, style: bars.Style
 ) -> Iterator[str]:
-    for each, name in zip(shown, names, strict=True):
-        yield f"{'':{_EFFECT_INDENT}}{name}"
-        yield f"{'':{_EFFECT_INDENT}}{bars.bar(each, width - _EFFECT_INDENT, style)}"
-        yield from wrapped(", ".join(told(each, of)), width, _EFFECT_INDENT)
+    for number in numbers:
+        image = of.images[number]
+        yield f"    {of.names[number]}"
+        yield f"    {bars.bar(image, of.longest, width - 4, style)}"
+        yield from wrapped(", ".join(told(image, within)), width, 4)
 
 
 def told(each: Layout, of: Effect | None) -> Iterator[str]:
@@ -287,10 +439,10 @@ def told(each: Layout, of: Effect | None) -> Iterator[str]:
     if each.fragments is None:
         yield "not read"
         return
-    dense = f" ({each.per_gib:,} per GiB)" if _scattered(each) and each.per_gib else ""
+    dense = f" ({_dense(each)} per GiB)" if _dense(each) else ""
     yield counted(each.fragments, "fragment") + dense
     if of and (was := before(each, of)) is not None:
-        yield f"was {was:,}"
+        yield f"{was:,} before vmtune"
     if each.compressed:
         yield f"{binary(each.compressed)} compressed"
     if each.shared:
@@ -299,11 +451,11 @@ def told(each: Layout, of: Effect | None) -> Iterator[str]:
 
 def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
-    yield f"{'':{_EFFECT_INDENT}}{bars.bar(each, min(_WIDEST, width - _EFFECT_INDENT), style)}"
+    yield f"    {bars.bar(each, each.size or 1, min(_WIDEST, width - 4), style)}"
     size, *more = told(each, of)
     sort = [] if each.fragments is None else ["nocow" if each.nocow else "copy-on-write"]
     said = f"{printable(name)}: {', '.join([size, *sort, *more])}"
-    yield from wrapped(said, width, _EFFECT_INDENT)
+    yield from wrapped(said, width, 4)
     yield ""
     yield from bars.legend([each], style, width)
     if of.before.is_hidden:
@@ -332,31 +484,25 @@ def scheduled(of: ScheduleRuns) -> str:
         return f"{name}: ? {of.hidden}"
     if not of.scheduler:
         return f"{name}: not set up yet"
-    following = f"; next {run.next}" if run.next else ""
+    following = f"; next run {run.next}" if run.next else ""
     if of.scheduler == "cron":
-        return f"{name}: last run not known, cron keeps no record of it{following}, by cron"
+        return f"{name}: by cron, which keeps no record of its runs{following}"
     if not run.last:
         skipped = _SKIPPED.get(run.result)
         known = f"no run is known; {skipped}" if skipped else "its timer has not run it yet"
-        return f"{name}: {known}{following}, by systemd"
-    return f"{name}: last run {run.last}, {_ended(of)}{following}, by systemd"
+        return f"{name}: by systemd; {known}{following}"
+    return f"{name}: by systemd; last run {run.last}, {ended(run)}{following}"
 
 
-def _ended(of: ScheduleRuns) -> str:
-    run = of.run
-    took = f" in {_duration(run.seconds)}" if run.seconds is not None else ""
+def ended(run: ServiceRun) -> str:
+    """How the last run ended, in a few words."""
+    took = f" in {span(run.seconds)}" if run.seconds is not None else ""
     words = {
         "success": f"went well{took}",
         "running": "still running",
         **_SKIPPED,
-        "exit-code": f"failed{took} with exit code {run.status}",
-        "signal": f"killed by signal {run.status}{took}",
-        "": "how that ended was forgotten at a reboot",
+        "exit-code": f"failed with exit code {run.status}{took}",
+        "signal": f"ended by signal {run.status}{took}",
+        "": "how it ended is not known (systemd forgets that at a reboot)",
     }
     return words.get(run.result, f"failed{took}: {run.result}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

@@ -361,7 +361,8 @@ def schedules(items: Sequence[Item], host: HostView) -> Iterator[ScheduleRuns]:
             made = [path for path in host(OwnFiles()) if defrag_job.stem_of(path) == stem]
             by_cron = any("/cron.d/" in path for path in made)
             scheduler = "cron" if by_cron else "systemd" if made else ""
-            yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, host))
+            unit = f"{stem}.service" if scheduler == "systemd" else ""
+            yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, host), unit=unit)
         except NotVisible as hidden:
             yield ScheduleRuns(item.name, "", ServiceRun(), hidden.why)
 

@@ -258,9 +258,10 @@ def _figures(files: Sequence[CowFile]) -> str:
         sum(getattr(file, name) for file in files)
         for name in ("size", "allocated", "shared", "encoded")
     )
-    extents = sum(file.extents or 0 for file in files)
-    words = [binary(size), f"{binary(allocated)} on disk" if allocated < size else ""]
-    words += [counted(extents, "fragment")]
+    pieces = sum(file.extents or 0 for file in files)
+    is_less = allocated < size and binary(allocated) != binary(size)
+    words = [binary(size), f"{binary(allocated)} on disk" if is_less else ""]
+    words += [counted(pieces, "fragment")]
     words += [f"{binary(shared)} shared" if shared else ""]
     words += [f"{binary(encoded)} compressed" if encoded else ""]
     return ", ".join(word for word in words if word)

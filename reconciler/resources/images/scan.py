@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from reconciler.facts.stale_copies import is_second, is_stray
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
 from reconciler.linux import fiemap, inode, proc_locks
-from reconciler.linux.tree_walk import Names, Outline, Walk, entries, keep_first, keep_largest
+from reconciler.linux.tree_walk import (
+    Names,
+    Outline,
+    Walk,
+    entries,
+    is_again,
+    keep_first,
+    keep_largest,
+)
 from reconciler.resources.images import stale_copies
 from reconciler.value import dataclass, field, replace
 
@@ -77,7 +85,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
 
 
 def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
-    """The largest, with the number of their extents where the kernel tells it."""
+    """The largest, with the number of their fragments where the kernel tells it."""
     if not found.cow_largest:
         return ()
     ordered = sorted(found.cow_largest, key=lambda row: (-row[0], -row[1], row[3]))
@@ -90,7 +98,7 @@ def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
     with suppress(OSError), proc_locks.opened(name, top) as fd:
         obstacle = _obstacle(os.fstat(fd), inode.flags(fd))
         with suppress(OSError):
-            return CowFile(name, size, fiemap.fragments(fd), allocated, obstacle=obstacle)
+            return CowFile(name, size, fiemap.sums(fd).fragments, allocated, obstacle=obstacle)
         return CowFile(name, size, None, allocated, obstacle=obstacle)
     return CowFile(name, size, None, allocated)
 
@@ -193,6 +201,7 @@ class _Found:
     strays: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
     settings: dict[str, Names] = field(default_factory=dict)
+    linked: set[tuple[int, int]] = field(default_factory=set)
 
 
 def scan(
@@ -253,9 +262,10 @@ def _stray(entry: Entry, name: str, found: _Found) -> None:
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
-    found.data_files += 1
-    found.data_bytes += entry.status.st_size
-    keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
+    if not is_again(entry.status, found.linked):  # a file counts once, whatever names it has
+        found.data_files += 1
+        found.data_bytes += entry.status.st_size
+        keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
     if value & inode.NOCOW:
         return
     found.nocow_only = False
@@ -278,7 +288,7 @@ def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
         found = fiemap.sums(fd)
     except OSError:
         return allocated, status.st_size, path, None, 0, 0, 0, _obstacle(status, value)
-    figures = (found.count, found.shared, found.encoded, found.either)
+    figures = (found.fragments, found.shared, found.encoded, found.either)
     return allocated, status.st_size, path, *figures, _obstacle(status, value)
 
 

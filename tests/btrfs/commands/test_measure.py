@@ -78,9 +78,11 @@ def test_it_says_first_what_it_will_write(host: World, place: Path):
     ran = host.vmtune("measure", *SMALL, str(place), env={"COLUMNS": "80"})
     assert ran.code == 0, ran
     said = " ".join(ran.out.split())
-    assert "a temporary image of 8.0 MiB, 512 random writes of 4 KiB" in said
+    assert "a temporary image of 8.0 MiB, writes to 512 random blocks of 4 KiB" in said
     assert "Writes 40.0 MiB" in said
     assert said.index("Writes 40.0 MiB") < said.index("disk bytes per byte")
+    assert ran.out.splitlines()[-1].endswith(".")
+    assert re.search(r"nocow: .* of the disk writes, .*1 fragment instead of \d{3}", said)
 
 
 def test_it_needs_no_root_in_a_directory_of_ones_own(host: World, place: Path):
@@ -119,7 +121,9 @@ def test_both_samples_of_a_round_write_the_same_blocks(host: World, place: Path)
     ("arguments", "code", "said"),
     [
         (["--size", "900M"], 1, "ten times the size of the image must be free"),
+        (["--size", "900M", "--rounds", "1"], 1, "M fits\n"),
         (["--size", "100M", "--rounds", "30"], 1, "more than a tenth of the filesystem"),
+        (["--size", "100M", "--rounds", "30"], 1, "M or --rounds "),
         (["--size", "150M", "--rounds", "3"], 1, "more than are written without asking"),
         (["--size", "17"], 64, "name whole MiB"),
         (["--size", "0M"], 64, "name whole MiB"),
@@ -179,4 +183,4 @@ def test_others_who_write_are_told_of(host: World, place: Path):
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
-    assert "Others write" in ran.out
+    assert "Other programs write" in ran.out

@@ -144,15 +144,74 @@ def test_an_image_in_very_many_pieces_is_told_to_the_last(host: World):
 def test_the_bar_shows_what_there_is(host: World, fs: Image):
     del fs
     ran = host.vmtune("status", env={"COLUMNS": "120"})
-    bars = {line.split()[-1]: line.split()[0] for line in ran.out.splitlines() if ".raw" in line
+    bars = {line.split()[0]: line.split()[-1] for line in ran.out.splitlines() if ".raw " in line
             and "!" not in line}  # fmt: skip
     assert set(bars["nocow.raw"]) == {"█"}
-    assert set(bars["cow.raw"]) == {"▓"}
-    assert set(bars["packed.raw"]) == {"░"}
-    assert set(bars["holes.raw"]) == {"▓", "·"}
+    assert set(bars["cow.raw"]) == {"▒"}
+    assert set(bars["packed.raw"]) == {"░"}, "all of it is shared, and copy-on-write all the same"
+    assert set(bars["holes.raw"]) == {"▒", "·"}
     wide = len(bars["holes.raw"])
-    assert abs(bars["holes.raw"].count("▓") - wide * 3 / 40) <= 1
+    assert abs(bars["holes.raw"].count("▒") - wide * 3 / 40) <= 1
+    sizes = {"holes.raw": 40, "cow.raw": 24, "packed.raw": 12, "nocow.raw": 6, "reserved.raw": 5}
+    for name, size in sizes.items():
+        assert abs(len(bars[name]) - wide * size / 40) <= 1, "one scale for all"
     assert ran.out.index("Not as declared") < ran.out.index("█")
+
+
+def test_a_file_of_two_names_counts_once(host: World, fs: Image):
+    vm = fs.path / "vm"
+    os.link(vm / "cow.raw", vm / "again.raw")
+    os.link(vm / "nocow.raw", vm / "also.raw")
+    found = images(host)
+    assert len(found) == 6
+    assert len({"cow.raw", "again.raw"} & set(found)) == 1
+    [path] = effect(host)["paths"]
+    assert (path["files"], path["size"]) == (6, sum(each["size"] for each in found.values()))
+    host.nocow(vm, existing="rewrite")  # another, closer look
+    [path] = effect(host)["paths"]
+    assert (path["files"], path["size"]) == (6, sum(each["size"] for each in found.values()))
+
+
+def test_one_line_for_a_prompt(host: World, fs: Image):
+    for arguments in (["status", "--short"], ["-q", "status", "--short"]):
+        ran = host.vmtune(*arguments)
+        assert (ran.code, ran.err) == (2, "")
+        assert len(ran.out.splitlines()) == ("-q" not in arguments)
+    ran = host.vmtune("status", "--short")
+    assert ran.out.startswith("vmtune: 1 to change, ")
+    assert ran.out.endswith("apply`\n")
+    host.apply(expect=7)
+    ran = host.vmtune("status", "--short")
+    assert (ran.code, "refused" in ran.out or "blocked" in ran.out) == (7, True), ran
+    for image in (fs.path / "vm").iterdir():
+        image.unlink()
+    ran = host.vmtune("status", "--short")
+    assert (ran.code, ran.out) == (0, "vmtune: as declared\n"), ran
+
+
+@pytest.mark.usefixtures("fs")
+def test_one_line_opens_no_image(host: World):
+    """Only what the plan needs: images of a nocow directory are asked for their attributes."""
+    log = host.file.with_name("strace")
+    counts = []
+    for arguments in (["status", "--short"], ["status"]):
+        under = ["strace", "-f", "-e", "trace=ioctl", "-o", log]
+        host.vmtune(*arguments, under=under)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        counts.append(len(re.findall(r"FS_IOC_FIEMAP|0xc020660b", text)))
+    assert counts[0] < counts[1]
+
+
+@pytest.mark.usefixtures("fs")
+def test_what_to_do_is_in_the_text_and_in_the_document(host: World):
+    data = json.loads(host.vmtune("status", "--json").out)
+    lines = host.vmtune("status", env={"COLUMNS": "200"}).out.splitlines()
+    assert lines[2] == data["verdict"]
+    first, *rest = data["next"]
+    assert f"  {first['what']}: {first['do']}" == lines[3]
+    assert first["do"].endswith("apply` shows it and asks")
+    assert {step["code"] for step in rest} >= {"V101"}
+    assert f"{data['headline']}." in lines
 
 
 @pytest.mark.parametrize(
@@ -191,7 +250,7 @@ def test_without_root_what_is_closed_is_a_question_mark(host: World, fs: Image):
     closed.chmod(0o600)
     ran = host.vmtune("status", user=NOBODY, env={"COLUMNS": "120"})
     row = ran.row("  cow.raw")
-    assert row.startswith("????")
+    assert row.endswith("?????")
     assert "24.0 MiB" in row
     [path] = effect(host, user=NOBODY)["paths"]
     assert path["unseen"] == [str(closed)]
@@ -284,3 +343,53 @@ def test_a_page_is_written_whole_and_over_nothing_else(host: World, fs: Image):
     assert ran.code == 1
     assert "/nowhere/page.html cannot be written" in ran.err
     assert not list(fs.path.glob(".*vmtune"))
+
+
+def test_snapshots_that_share_data_are_named_by_their_paths(host: World):
+    disk = host.image("disk")
+    vms = disk.subvolume("vms")
+    (vms / "disk.raw").write_bytes(os.urandom(4 * MIB))
+    host.nocow(vms)
+    assert _sharers(host) is None, "nobody shares anything"
+    sync()
+    (disk.path / ".snapshots").mkdir()
+    snapshots = [disk.path / ".snapshots" / str(number) for number in range(1, 6)]
+    for path in snapshots:
+        run("btrfs", "subvolume", "snapshot", "-r", vms, path)
+    sync()
+    assert _sharers(host) == sorted(map(str, snapshots))
+    shown = " ".join(host.vmtune("status").out.split())
+    first = ", ".join(map(str, snapshots[:3]))
+    assert f"shared with {first} and 2 more" in shown
+    as_user = host.vmtune("status", user=NOBODY)
+    assert "Only root of this host can see which snapshots share" in as_user.out
+    assert _sharers(host, user=NOBODY) is None
+    for path in snapshots[1:]:
+        run("btrfs", "subvolume", "delete", "--commit-after", path)
+    run("btrfs", "subvolume", "sync", disk.path)
+    run("cp", "--reflink=always", vms / "disk.raw", vms / "clone.raw")
+    sync()
+    assert _sharers(host) == [str(snapshots[0])]
+    shown = " ".join(host.vmtune("status").out.split())
+    assert f"shared with {snapshots[0]} and clones in the same subvolume" in shown
+    (vms / "disk.raw").write_bytes(os.urandom(4 * MIB))
+    (vms / "clone.raw").unlink()
+    sync()
+    assert _sharers(host) is None, "the snapshot keeps the old data alone"
+
+
+def _sharers(host: World, **options: Any) -> list[str] | None:
+    [path] = effect(host, **options)["paths"]
+    found: list[str] | None = path["shared_with"]
+    return found
+
+
+def test_a_snapshot_that_is_not_to_be_reached_is_named_from_the_top_level(host: World):
+    disk = host.image("disk")
+    vms = disk.subvolume("vms")
+    (vms / "disk.raw").write_bytes(os.urandom(MIB))
+    sync()
+    run("btrfs", "subvolume", "snapshot", vms, disk.path / "kept")
+    run("mount", "--bind", vms, disk.path)
+    host.nocow(disk.path)
+    assert _sharers(host) == ["kept (not mounted)"]

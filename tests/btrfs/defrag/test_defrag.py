@@ -206,7 +206,7 @@ def test_where_root_owns_vmtune_a_run_leaves_only_what_is_shared(host: World):
     sync()
     assert fragments(alone) < 10
     assert fragments(shared) == before
-    assert "shared.raw: left: shared with snapshots" in (host.area / "log").read_text()
+    assert "shared.raw: left as it is: snapshots or clones share" in (host.area / "log").read_text()
     # One that others may write is nothing that root's job may run.
     (python.parents[1] / "lib").chmod(0o777)
     plan = [*apply[:-2], "plan"]

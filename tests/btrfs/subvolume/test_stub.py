@@ -72,7 +72,9 @@ def test_every_command_says_where_it_is(host: World, back: RolledBack):
         assert "V114" in row
     status = host.vmtune("status")
     assert status.code == REFUSED
-    assert status.out.splitlines()[2].startswith("Nothing to do, but not all is as declared: ")
+    assert status.out.splitlines()[2].startswith(
+        "Not all is as declared, and `vmtune apply` cannot"
+    )
     assert back.words in status.row("! nocow")
     explained = host.vmtune("explain", str(back.path))
     assert back.words in explained.row("! nocow")

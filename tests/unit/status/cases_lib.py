@@ -1,7 +1,8 @@
 """A case file as an Effect: plain values in, the values that status prints out.
 
 says: what it shows
-paths:                       as PathEffect; images and unseen as Layout, paths below its own
+paths:                       as PathEffect; images and unseen as Layout, paths below its own;
+                             sharers as Sharers
 before: {win11.qcow2: 48211} fragments at the first look, by name
 filesystems, schedules:      as Compression and ScheduleRuns
 text: {80: ...}              what is printed at that many columns ("80 ascii" in a C locale)
@@ -17,7 +18,7 @@ import yaml
 from reconciler.engine.last_applied import Before, Seen
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
-from reconciler.facts.host import Layout, Layouts, ServiceRun
+from reconciler.facts.host import Layout, Layouts, ServiceRun, Sharers
 from reconciler.report import bar as bars
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, PathEffect
@@ -66,7 +67,10 @@ def _path(data: dict[str, Any]) -> PathEffect:
     size = sum(image.size for image in images)
     counts = data.get("count", len(images)), data.get("size", size)
     layouts = Layouts(images, *counts, unseen, len(unseen))
-    return PathEffect(data["name"], data["path"], layouts, uuid=data.get("uuid", ""))
+    who = data.get("sharers")
+    sharers = who and Sharers(**{**who, "subvolumes": tuple(who["subvolumes"])})
+    uuid = data.get("uuid", "")
+    return PathEffect(data["name"], data["path"], layouts, uuid=uuid, sharers=sharers)
 
 
 def _layout(folder: str, data: dict[str, Any]) -> Layout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ def test_a_legend_of_everything_fits_and_is_whole():
         Layout("/b", 9, fragments=1, data=9),
         Layout("/c", 9),
     ]
+    images.append(Layout("/d", 9, fragments=1, data=9, shared=4))
     for width in (40, 60, 80):
         lines = list(bars.legend(images, bars.PLAIN, width))
         assert all(len(line) <= width for line in lines)
@@ -48,10 +51,12 @@ def test_a_c_locale_gets_ascii(file):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(PARTS, st.integers(4, 300))
-def test_a_bar_is_as_wide_as_asked_and_shows_every_part(parts, width):
+@given(PARTS, st.integers(1, 300))
+def test_a_bar_is_as_wide_as_asked_and_shows_every_part_that_it_has_room_for(parts, width):
     cells = list(bars.cells(parts, width))
-    assert [name for name, _ in cells] == [name for name, _ in parts]
+    shown = [name for name, _ in cells]
+    assert shown == [name for name, _ in parts if name in shown]
+    assert len(shown) == min(len(parts), width)
     assert sum(count for _, count in cells) == width
     assert all(count >= 1 for _, count in cells)
 
@@ -62,6 +67,33 @@ def test_a_bar_is_in_proportion(parts, width):
     total = sum(size for _, size in parts)
     for (_, size), (_, count) in zip(parts, bars.cells(parts, width), strict=True):
         assert abs(count - width * size / total) <= len(parts)
+
+
+def test_bars_of_all_images_have_one_scale():
+    """Half the size is half as long, and what is too small to be seen has one column."""
+    sizes = {"/a": 200, "/b": 100, "/c": 50, "/d": 1}
+    images = [Layout(path, size, fragments=1, data=size) for path, size in sizes.items()]
+    longest = bars.scale(images)
+    assert [len(bars.bar(each, longest, 40, bars.PLAIN)) for each in images] == [40, 20, 10, 1]
+
+
+@pytest.mark.parametrize(("nocow", "own", "shared"), [(True, "#", "+"), (False, "=", "-")])
+def test_sharing_does_not_hide_the_sort(nocow, own, shared):
+    image = Layout("/a", 100, nocow=nocow, fragments=1, data=80, shared=40)
+    assert bars.bar(image, 100, 10, bars.PLAIN) == own * 4 + shared * 4 + ".."
+    tinted = bars.style(lambda text, part: f"<{part.partition('-')[0]}>{text}", unicode=False)
+    sort = "nocow" if nocow else "cow"
+    assert bars.bar(image, 100, 10, tinted).count(f"<{sort}>") == 2
+
+
+def test_fragments_per_gib_are_told_of_a_gib_and_more():
+    small, large = (
+        {"paths": [{"name": "/v", "path": "/v", "images": [
+            {"name": "a", "size": size, "data": size, "fragments": 64}]}]}
+        for size in (4, 2048)
+    )  # fmt: skip
+    assert "per GiB" not in printed(small, "80")
+    assert re.search(r"per GiB .* 64 +32 ", " ".join(printed(large, "80").split("\n")))
 
 
 def test_parts_are_the_whole_size():

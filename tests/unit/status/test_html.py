@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html.parser import HTMLParser
 
@@ -11,6 +12,9 @@ from reconciler.engine.model import Change, Plan
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.report import html
 from reconciler.report.standing import Report
+from reconciler.report.verdict import Step
+from reconciler.value import replace
+from tests.unit.report.test_runs import run, seen
 from tests.unit.status.cases_lib import CASES, effect_of, load
 
 EVIL = "<script>alert('x')</script>&\"\x1b[2J"
@@ -22,10 +26,11 @@ class Reader(HTMLParser):
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.reaches, self.text = [], set(), [], ""
+        self.open, self.tags, self.reaches, self.text, self.seen = [], set(), [], "", []
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
+        self.seen.append((tag, dict(attrs)))
         self.reaches += [
             (k, v) for k, v in attrs if k in {"src", "href", "srcset"} or k[:2] == "on"
         ]
@@ -53,8 +58,9 @@ def read(text):
     return reader
 
 
-def page(effect, plan=None, host="atlas"):
-    return html.page(Report(plan or Plan(), (), effect), host, "~/vmtune.yaml", "2026-11-23T12:00")
+def page(effect, plan=None, host="atlas", steps=(), runs=()):
+    report = Report(plan or Plan(), (), effect, tuple(steps), tuple(runs))
+    return html.page(report, host, "~/vmtune.yaml", "2026-11-23T12:00")
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
@@ -70,8 +76,9 @@ def test_a_page_is_whole_and_alone(file):
 def test_the_page_says_what_the_terminal_says():
     case = load(next(file for file in CASES if file.stem == "every-part"))
     text = read(page(effect_of(case))).text
-    for words in ("win11.qcow2", "48,211 fragments", "before: 30,117 fragments", "now: 1 fragment",
-                  "zstd:3, forced", "the line of /", "failed in 3 min 12 s"):  # fmt: skip
+    for words in ("win11.qcow2", "78,329", "48,213", "2 images are copy-on-write", "48,211",
+                  "30,117 → 1", "zstd:3, forced", "the line of /",
+                  "failed with exit code 1 in 3 min 12 s"):  # fmt: skip
         assert words in text
 
 
@@ -123,4 +130,53 @@ def test_what_was_before_is_said_once():
     case = load(next(file for file in CASES if file.stem == "every-part"))
     text = read(page(effect_of(case))).text
     assert text.count("30,117") == 1
-    assert "not compressed" in text, "both parts of the compression's bar are explained"
+
+
+def test_bars_have_one_scale_and_dots_a_logarithmic_one():
+    case = load(next(file for file in CASES if file.stem == "every-part"))
+    seen = read(page(effect_of(case))).seen
+    wide = [
+        float(attrs["style"].removeprefix("width:").removesuffix("%"))
+        for tag, attrs in seen
+        if tag == "svg" and attrs.get("class") == "stack"
+    ]
+    assert wide == pytest.approx([100, 100 * 20 / 61, 100 * 10 / 61, 100 / 61], abs=0.01)
+    dots = [attrs["cx"] for tag, attrs in seen if tag == "circle"]
+    places = [float(dot[:-1]) for dot in dots if dot.endswith("%") and dot != "50%"]
+    # 48,211 now; 30,117 before and 1 now; 1; 0: on 94 per cent from 1 to 100,000.
+    scale = [3 + 94 * math.log10(count) / 5 for count in (48211, 30117, 1, 1, 1)]
+    assert places == pytest.approx(scale, abs=0.01)
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    case = load(next(file for file in CASES if file.stem == "every-part"))
+    pictures = [
+        attrs for tag, attrs in read(page(effect_of(case))).seen
+        if tag == "svg" and "aria-hidden" not in attrs
+    ]  # fmt: skip
+    assert pictures
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in pictures)
+    told = {attrs["aria-label"] for attrs in pictures}
+    assert "copy-on-write 45.9 GiB, copy-on-write, shared 2.9 GiB, no data 12.2 GiB" in told
+    assert "30,117 fragments before, 1 fragment now" in told
+
+
+def test_what_to_do_comes_before_the_charts_and_what_is_in_sync_is_folded_away():
+    rows = (Change(Op.SAME, "nocow", "/in/sync"), Change(Op.BLOCKED, "nocow", "/refused"))
+    case = load(next(file for file in CASES if file.stem == "every-part"))
+    step = Step("a schedule failed", "`journalctl --unit x` says why")
+    text = page(effect_of(case), Plan(rows), steps=[step])
+    assert text.index("What to do next") < text.index("How the images lie on disk")
+    assert "<code>journalctl --unit x</code> says why" in text
+    assert text.index("/refused") < text.index("<details>") < text.index("/in/sync")
+    assert "<summary>1 in sync</summary>" in text
+
+
+def test_runs_and_schedules_are_tables():
+    done = run((seen("a", 1, 48211),), (seen("a", 2, 1),))
+    case = load(next(file for file in CASES if file.stem == "every-part"))
+    reader = read(page(effect_of(case), runs=[done, replace(done, number=4, result="part way")]))
+    assert [tag for tag, attrs in reader.seen if attrs.get("class") == "runs"] == ["table"] * 2
+    assert "1 of 1 image rewritten, fragments 48,211 -> 1" in reader.text
+    assert reader.text.index("run 4") < reader.text.index("run 3"), "the last one is first"
+    assert "cron keeps no record" in reader.text

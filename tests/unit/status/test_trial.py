@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from reconciler.facts.benchmark import Room, Sample, Shape, figures, order, refusal
+from reconciler.facts.benchmark import Room, Sample, Shape, figures, order, refusal, way_out
 from reconciler.formats import sizes
 from reconciler.report import benchmark as benchmark_report
 
@@ -101,9 +103,65 @@ def test_quiet_disks_are_not_mentioned():
 def test_the_table():
     rows = [" ".join(line.split()) for line in benchmark_report.table(figures(SAMPLES), 80)]
     assert rows == [
-        "cow nocow cow/nocow range",
+        "copy-on-write nocow ratio of each round",
         "disk bytes per byte 6.50 1.50 4.33 3.25-4.67",
         "fragments 1,000 1 1,000 550-1,000",
         "writes a second 333 1,000 0.33 0.25-0.67",
         "read, a second 100 bytes 200 bytes 0.50 0.43-0.58",
     ]
+
+
+def test_the_last_line_is_a_sentence():
+    assert benchmark_report.sentence(figures(SAMPLES)) == (
+        "nocow: a quarter of the disk writes, 3.0 times the writes a second, 1 fragment instead of "
+        "1,000, 2.0 times the reading speed."
+    )
+    (line,) = benchmark_report.verdict(figures(SAMPLES), 3, 500)
+    assert "Measured once" not in line
+    (line,) = benchmark_report.verdict(figures(SAMPLES[:2]), 1, 500)
+    assert line.endswith("Measured once: more --rounds make it more certain.")
+
+
+def sample(kind, seconds=1.0, device=8192, read=100.0):
+    return Sample(kind, 4096, seconds, device, 1, read)
+
+
+DIFFERENCES = [
+    # What the disks do not say is left out.
+    ({"device": None}, {"device": None},
+     "nocow: about as many writes a second, 1 fragment as well, about the same reading speed."),
+    # Less than anybody would notice is no difference, and what is worse is said as well.
+    ({"device": 8192, "seconds": 1.0, "read": 100.0},
+     {"device": 16384, "seconds": 2.0, "read": 103.0},
+     ("nocow: 2.0 times the disk writes, 0.5 times the writes a second, 1 fragment as well, "
+      "about the same reading speed.")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cow", "nocow", "words"), DIFFERENCES)
+def test_a_difference_is_told_only_where_there_is_one(cow, nocow, words):
+    assert benchmark_report.sentence(figures([sample("cow", **cow), sample("nocow", **nocow)])) == (
+        words
+    )
+
+
+def test_rounds_that_do_not_agree_are_no_difference():
+    samples = [sample("cow", 1.0), sample("nocow", 2.0), sample("nocow", 1.0), sample("cow", 4.0)]
+    assert "about as many writes a second" in benchmark_report.sentence(figures(samples))
+
+
+WAYS = [
+    (Shape(128 * MIB, 3), Room(290 * MIB, 512 * MIB, None), "--size 29M fits"),
+    (Shape(128 * MIB, 1), Room(290 * MIB, 512 * MIB, None), "--size 29M fits"),
+    (Shape(128 * MIB, 30), Room(3 * GIB, 10 * GIB, None), "--size 27M or --rounds 6 fits"),
+    (Shape(128 * MIB, 30), Room(MIB, 512 * MIB, None), "make room first"),
+]
+
+
+@pytest.mark.parametrize(("shape", "room", "words"), WAYS)
+def test_the_way_out_fits_and_names_rounds_only_where_they_count(shape, room, words):
+    assert refusal(shape, room)
+    assert way_out(shape, room) == words
+    for word, size, rounds in re.findall(r"(--size (\d+)M|--rounds (\d+))", words):
+        smaller = Shape(int(size or 0) * MIB or shape.size, int(rounds or shape.rounds))
+        assert not refusal(smaller, room), word

@@ -1,0 +1,118 @@
+"""Which subvolumes share data with a file: BTRFS_IOC_LOGICAL_INO (linux/btrfs.h), for root only.
+
+Of each file one byte is asked about, the first that is shared: to ask about every extent would
+take as long as `btrfs filesystem du`. So what is named shares data; others may share as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.facts.host import Sharers
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.mountable import TOP
+from reconciler.formats.paths import is_at_or_below
+from reconciler.linux import btrfs, fiemap, inode, proc_locks, subvolume_list, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.formats.mountinfo import Mount
+
+
+_LOGICAL_INO = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 36, 56)
+
+_ARGUMENTS = struct.Struct("=2Q32xQ")  # logical, size, reserved and flags, inodes
+
+_SIZE = 1 << 16  # the most that the kernel fills
+
+_HEAD = struct.Struct("=4I")  # bytes_left, bytes_missing, elem_cnt, elem_missed
+
+_USER = struct.Struct("=3Q")  # inum, offset, root
+
+
+def look(images: Sequence[str], mounts: tuple[Mount, ...]) -> Sharers:
+    """Find who else uses the first shared byte of each image, by absolute, resolved paths.
+
+    An image that is gone by now, or on which another process has a lease, is left out.
+    """
+    named: dict[str, None] = {}
+    clones = more = 0
+    for image in images:
+        folder, _, name = image.rpartition("/")
+        with (
+            suppress(FileNotFoundError, proc_locks.BusyError),
+            inode.directory(folder or "/") as top,
+            proc_locks.opened(name, top) as fd,
+        ):
+            own = (os.fstat(fd).st_ino, btrfs.subvolume(fd).identifier)
+            for number, root in _users(fd):
+                if number == _MISSED:
+                    more += root
+                elif root != own[1]:
+                    named[_where(fd, root, mounts)] = None
+                else:
+                    clones += number != own[0]
+    return Sharers(tuple(sorted(named)), clones, more)
+
+
+_MISSED = 0
+"""The inode number that stands for how many users did not fit into the reply."""
+
+
+def _users(fd: int) -> Iterator[tuple[int, int]]:
+    """Yield inode and subvolume of each user of the first shared byte; nothing where none is."""
+    at = _first_shared(fd)
+    if at is None:
+        return
+    buffer = ctypes.create_string_buffer(_SIZE)
+    arguments = bytearray(_ARGUMENTS.pack(at, _SIZE, ctypes.addressof(buffer)))
+    try:
+        syscalls.call(fd, _LOGICAL_INO, arguments)
+    except PermissionError:
+        raise NotVisible("only root can see which snapshots share it") from None
+    except OSError:  # rewritten just now: nobody uses that byte any more (ENOENT)
+        return
+    _, _, count, missed = _HEAD.unpack_from(buffer.raw)
+    for number, _, root in _USER.iter_unpack(buffer.raw[_HEAD.size : _HEAD.size + 8 * count]):
+        yield number, root
+    if missed:
+        yield _MISSED, missed // 3
+
+
+def _first_shared(fd: int) -> int | None:
+    for _, physical, _, flags in fiemap.extents(fd):
+        if flags & fiemap.SHARED and not flags & fiemap.INLINE:
+            return physical
+    return None
+
+
+def _where(fd: int, subvolume: int, mounts: tuple[Mount, ...]) -> str:
+    """Name a subvolume by the path that leads there now, else by the one from the top level."""
+    path = f"/{subvolume_list.path_of(fd, subvolume)}"
+    if path == "/" and subvolume != TOP:
+        return f"subvolume {subvolume}, which is being deleted"
+    here = btrfs.filesystem_uuid(fd)
+    ways = (
+        f"{mount.target.rstrip('/')}/{path[len(mount.root.rstrip('/')) + 1 :]}".rstrip("/") or "/"
+        for mount in mounts
+        if mount.fstype == "btrfs" and is_at_or_below(path, mount.root)
+    )
+    for way in sorted(ways, key=len):
+        if _leads_to(way, here, subvolume):
+            return way
+    return f"{path.removeprefix('/') or 'the top level'} (not mounted)"
+
+
+def _leads_to(way: str, filesystem: str, subvolume: int) -> bool:
+    """Tell whether a path leads there: another mount may cover it."""
+    try:
+        with inode.opened(way, extra=os.O_DIRECTORY) as fd:
+            found = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd).identifier
+    except OSError:
+        return False
+    return found == (filesystem, subvolume)

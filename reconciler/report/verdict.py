@@ -1,0 +1,204 @@
+"""Whether a host is as declared, and what to do next: the same words for text, page and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.facts import limits
+from reconciler.facts.diagnostics import Op
+from reconciler.formats.sizes import counted
+from reconciler.report import text
+from reconciler.report.wrap import printable
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from reconciler.engine.model import Change, Plan
+    from reconciler.engine.resource import ScheduleRuns
+    from reconciler.facts.host import Layout
+    from reconciler.report.standing import Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do next: ``what`` is the matter, ``do`` what helps.
+
+    ``in_row``: a row of the plan says the same, so a text that shows the rows does not repeat it.
+    """
+
+    what: str
+    do: str
+    code: str = ""
+    in_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What to type on this host: ``apply`` elevates itself, ``as_root`` asks status again."""
+
+    apply: str = "vmtune apply"
+    as_root: str = ""
+    """Empty for root, who sees all that can be seen."""
+
+
+def verdict(of: Plan) -> str:
+    """Say in one line whether the host is as declared; what sets the exit code is counted."""
+    if not of.changes:
+        return "Nothing is declared."
+    told = counts(of)
+    if of.actions:
+        return f"Not as declared: {told}."
+    if of.count(Op.BLOCKED):
+        return f"Not all is as declared, and `vmtune apply` cannot change that: {told}."
+    if of.count(Op.UNKNOWN):
+        seen = of.count(Op.SAME) or of.count(Op.WAITS)
+        return f"{_PART if seen else _BLIND}: {told}."
+    if of.count(Op.WAITS):
+        return f"As declared after the next reboot: {told}."
+    return f"As declared: {told}."
+
+
+_PART = "What can be seen from here is as declared"
+
+_BLIND = "Not known: nothing that is declared can be seen from here"
+
+
+def counts(of: Plan) -> str:
+    """Count the rows as the last line of a plan does; what there is none of is left out."""
+    return ", ".join(f"{count:,} {word}" for count, word in _counted(of) if count)
+
+
+def _counted(of: Plan) -> Iterator[tuple[int, str]]:
+    words = dict((*text.COUNTED, text.WAITING))
+    yield _to_do(of), "to change"
+    for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME):
+        yield of.count(op), words[op]
+    yield sum(not change.applicable for change in of.changes), "not applicable"
+
+
+def _to_do(of: Plan) -> int:
+    """How many rows something is done for."""
+    return sum(of.count(op) for op in (Op.ADD, Op.CHANGE, Op.REMOVE))
+
+
+def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> Iterator[Step]:
+    """Tell what to do next, the easiest first; nothing where all is as declared."""
+    if plan.actions:
+        number = _to_do(plan)
+        them = "it" if number == 1 else "them"
+        yield Step(
+            f"{counted(number, 'change')} to make", f"`{commands.apply}` shows {them} and asks"
+        )
+    for each in schedules:
+        if has_failed(each):
+            yield Step(f"defrag {printable(each.name)}: {failure(each)}", _look_up(each))
+    yield from _of_rows(plan.changes)
+    unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
+    if unseen and commands.as_root:
+        yield Step(
+            f"{counted(len(unseen), 'row')} not seen", f"root sees more: `{commands.as_root}`"
+        )
+    if plan.count(Op.WAITS) and not plan.actions:
+        yield Step(
+            f"{counted(plan.count(Op.WAITS), 'option')} not in effect yet",
+            "boot once, or mount the filesystem afresh",
+        )
+
+
+def _of_rows(rows: Iterable[Change]) -> Iterator[Step]:
+    """Each remedy of a refused row once, with the first row that it belongs to."""
+    said = set()
+    for row in rows:
+        if row.op is Op.BLOCKED and row.hint and row.hint not in said:
+            said.add(row.hint)
+            what = f"{row.kind} {printable(row.name)} is refused"
+            yield Step(what, printable(row.hint), row.code, in_row=True)
+
+
+_WENT_WELL = frozenset({"", "success", "running", "skipped", "exec-condition"})
+
+
+def has_failed(of: ScheduleRuns) -> bool:
+    """Tell whether the last run that is known ended badly; a skipped run is none."""
+    return of.run.result not in _WENT_WELL
+
+
+def failure(of: ScheduleRuns) -> str:
+    """Say when the last run failed, and how."""
+    run = of.run
+    how = {
+        "exit-code": f"with exit code {run.status}",
+        "signal": f"by signal {run.status}",
+        "timeout": "because it took too long",
+    }.get(run.result, f"({printable(run.result)})")
+    verb = "was ended" if run.result == "signal" else "failed"
+    when = f" of {run.last}" if run.last else ""
+    return f"the last run{when} {verb} {how}"
+
+
+def _look_up(of: ScheduleRuns) -> str:
+    return f"`journalctl --unit {of.unit}` says why" if of.unit else "its log says why"
+
+
+def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> str:
+    """Say all of it in one short line, for a prompt or a login script."""
+    failed = sum(map(has_failed, schedules))
+    needless = {dict(text.COUNTED)[Op.SAME], "not applicable"}
+    told = [f"{count:,} {word}" for count, word in _counted(plan) if count and word not in needless]
+    told += [f"{counted(failed, 'schedule')} failed"] * bool(failed)
+    if not told:
+        return "vmtune: as declared" if plan.changes else "vmtune: nothing is declared"
+    line = f"vmtune: {', '.join(told)}"
+    if plan.actions:
+        return f"{line}; `{commands.apply}`"
+    if plan.count(Op.BLOCKED) or failed:
+        return f"{line}; `vmtune status` says what to do"
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """The headline figure: fragments of all images that were read, before and now; and the rest."""
+
+    was: int
+    now: int
+    left: str
+    """How many images are copy-on-write, what was not read, and which images these are."""
+
+
+def brought(of: Effect) -> Brought | None:
+    """Sum up all images; None where none could be read.
+
+    An image that no run of vmtune saw before counts before as it does now.
+    """
+    seen = [path.layouts for path in of.paths if path.layouts]
+    images = [each for layouts in seen for each in layouts.measured]
+    read = [each for each in images if each.fragments is not None]
+    if not read:
+        return None
+    now = {each.path: each.fragments or 0 for each in read}
+    before = {each.path: then.fragments for each in read if (then := of.before.of(each))}
+    hidden = len(images) - len(read) + sum(layouts.unseen_count for layouts in seen)
+    is_part = any(layouts.count > len(layouts.measured) for layouts in seen)
+    left = _sorts(read)
+    left += f", {hidden:,} not read" if hidden else ""
+    left += f" (of the {len(read):,} largest)" if is_part else ""
+    return Brought(sum({**now, **before}.values()), sum(now.values()), left)
+
+
+def _sorts(read: Sequence[Layout]) -> str:
+    cow = sum(not each.nocow for each in read)
+    if not cow:
+        return "1 image is nocow" if len(read) == 1 else f"all {len(read):,} images are nocow"
+    return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
+
+
+def headline(of: Effect) -> str:
+    """Say in one line what it brought, and what is left to do; "" where no image was read."""
+    found = brought(of)
+    if not found:
+        return ""
+    pieces = counted(found.now, "fragment")
+    pieces = f"{found.was:,} -> {pieces}" if found.was != found.now else pieces
+    return f"{pieces}; {found.left}"
