@@ -44,6 +44,7 @@ def test_it_is_installed_whole(host):
     for name in (
         "/usr/bin/vmtune",
         "/usr/share/man/man1/vmtune.1.gz",
+        "/usr/share/man/man5/vmtune.yaml.5.gz",
         "/usr/share/vmtune/schemas/vmtune.schema.json",
         "/usr/share/bash-completion/completions/vmtune",
         "/usr/share/zsh/vendor-completions/_vmtune",
