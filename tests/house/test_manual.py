@@ -1,4 +1,4 @@
-"""The manual is made from help texts, schema and codes, says all of them, and man understands it."""
+"""The manual is made from help texts, schema and codes, says all of them, and roff is right."""
 
 from __future__ import annotations
 
