@@ -9,6 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.pt-BR.md", *sorted(ROOT.glob("docs/*.md"))]
 
+OTHERS = ("fleets.md", "dotfiles.md", "systems.md")
+"""Pages whose commands are run where what they speak of is tested: fleets, virtual machines."""
+
 _FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 _INDENTED = re.compile(r"(?m)^(?: {4}.*\n)+")
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -85,6 +88,8 @@ def in_container(page: Path) -> list[str]:
 
     What a sentence names is typed once, for the first page that names it.
     """
+    if page.name in OTHERS:
+        return []
     before = {x for earlier in PAGES[: PAGES.index(page)] for x in commands(earlier)}
     once = [x for x in (*indented(page), *inline(page)) if x not in before]
     lines = dict.fromkeys([*shell(page), *once])
@@ -92,7 +97,9 @@ def in_container(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Return every command that a page names."""
+    """Return every command that a page names; none of a page of OTHERS."""
+    if page.name in OTHERS:
+        return []
     return [*shell(page), *indented(page), *inline(page)]
 
 
