@@ -52,8 +52,15 @@ packages: setup ## every package, built, judged and installed on Debian 12 and 1
 	$(PYTEST) tests/packages
 	VMTUNE_TEST_SUITE=trixie $(PYTEST) tests/packages/test_deb.py
 
-man: setup ## the manual page, anew from the help texts; `man -l man/vmtune.1` shows it
+man: setup ## the manual pages, anew from help texts and schema; `man -l man/vmtune.1` shows one
 	$(PYTHON) .ci/man > man/vmtune.1
+	$(PYTHON) .ci/man vmtune.yaml > man/vmtune.yaml.5
+
+codes: setup ## docs/codes.md, anew from what `vmtune explain` prints
+	$(PYTHON) .ci/man codes > docs/codes.md
+
+pictures: setup ## the pictures of the README, from a real run of its first vmtune.yaml (root)
+	$(PYTHON) .ci/picture .ci
 
 validator: setup ## the validator of vmtune.yaml, anew from its schema
 	$(PYTHON) .ci/validator > reconciler/config/schema_validator.py
@@ -69,5 +76,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host deb dist packages man validator floor bench \
+.PHONY: help demo test setup lint unit btrfs host deb dist packages man codes pictures validator floor bench \
 	clean

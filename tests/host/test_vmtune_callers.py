@@ -3,14 +3,14 @@
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
+from tests import example
 from tests.host import installed, wheels
 from tests.host.installed import ALICES, ROOTS
 
-EXAMPLE = Path(__file__).parents[2] / "vmtune.yaml.example"
+EXAMPLE = example.whole(example.ENGLISH.read_text()).encode()
 POOL = "/var/lib/libvirt/images"
 HERS = "/home/alice/Bilder für VMs"
 
@@ -167,7 +167,7 @@ def both(host, wheelhouse):
     """Newest libraries for alice, Debian's own for all others; nothing of the example is done."""
     installed.for_alice(host, wheelhouse)
     host.write("/home/alice/bad.yaml", BAD, user="alice")
-    host.write("/home/alice/.config/vmtune/vmtune.yaml", EXAMPLE.read_bytes(), user="alice")
+    host.write("/home/alice/.config/vmtune/vmtune.yaml", EXAMPLE, user="alice")
     return host
 
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -10,17 +9,29 @@ from tests.host import installed
 from tests.host.container import EXT4_FSTAB, HOW_TO_FSTAB, ZSTD_FSTAB, Container
 from tests.host.installed import ALICES, Done
 
-EXAMPLE = Path(__file__).parents[2] / "vmtune.yaml.example"
+HOW_TO = b"""\
+version: 1
+paths:
+  - path: ~/libvirt/images
+    nocow: true
+mounts:
+  - target: /
+    options:
+      compress: no
+defrag:
+  - path: ~/libvirt/images
+    schedule: "0 12 * * *"
+"""
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
 IMAGES = "/home/alice/libvirt/images"
 APPLY = f"sudo {ALICES} --config ~/.config/vmtune/vmtune.yaml apply"
 
 
 def new_host(make_container, wheelhouse, fstab):
-    """A host on which alice has installed vmtune and copied the example."""
+    """A host on which alice has installed vmtune and written down the how-to."""
     container = make_container(fstab=fstab)
     installed.for_alice(container, wheelhouse)
-    container.write(CONFIG, EXAMPLE.read_bytes(), user="alice")
+    container.write(CONFIG, HOW_TO, user="alice")
     return container
 
 

@@ -15,10 +15,11 @@ from reconciler.facts.host_view import Fact
 from reconciler.resources.reads import READS
 from reconciler.resources.registry import KINDS, SECTIONS, linux_of_each_kind
 from reconciler.resources.writes import NOTIFY, WRITES
+from tests import example
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
-EXAMPLE = yaml.safe_load((ROOT / "vmtune.yaml.example").read_text())
+EXAMPLE = yaml.safe_load(example.whole(example.ENGLISH.read_text()))
 UNHEARD = {("+", "mount"), ("+", "images")}
 """Neither a line of fstab nor an image is ever made."""
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -1,7 +1,8 @@
-"""The manual page is made from the help texts, says all of them, and is understood by man."""
+"""The manual is made from help texts, schema and codes, says all of them, and roff is right."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import pytest
 
 from reconciler.cli import cli
 from reconciler.report.codes import CODES
@@ -16,13 +18,24 @@ from tests import tiers
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "man" / "vmtune.1"
+FILE = ROOT / "man" / "vmtune.yaml.5"
+SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
+both = pytest.mark.parametrize("page", [PAGE, FILE], ids=lambda page: page.name)
 
 
-def test_it_is_fresh():
-    made = subprocess.run(
-        [sys.executable, str(ROOT / ".ci" / "man")], capture_output=True, text=True, check=True
-    )
-    assert made.stdout == PAGE.read_text(), "run `make man`"
+@pytest.mark.parametrize(
+    ("arguments", "file", "again"),
+    [
+        ((), PAGE, "make man"),
+        (("vmtune.yaml",), FILE, "make man"),
+        (("codes",), ROOT / "docs" / "codes.md", "make codes"),
+    ],
+    ids=["vmtune(1)", "vmtune.yaml(5)", "codes"],
+)
+def test_it_is_fresh(arguments, file, again):
+    argv = [sys.executable, str(ROOT / ".ci" / "man"), *arguments]
+    made = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert made.stdout == file.read_text(), f"run `{again}`"
 
 
 def test_it_has_every_command_option_and_code():
@@ -38,18 +51,31 @@ def test_it_has_every_command_option_and_code():
     assert not [word for word in words if word not in text]
 
 
+@pytest.mark.parametrize("where", ["", "path_entry", "mount_entry", "defrag_entry", "options"])
+def test_the_page_of_the_file_has_every_key_and_what_it_means(where):
+    text = FILE.read_text().replace("\\-", "-").replace("\\e", "\\").replace(".IP", ".PP")
+    for name, key in (SCHEMA["$defs"].get(where) or SCHEMA)["properties"].items():
+        found = SCHEMA["$defs"].get(key.get("$ref", "").rpartition("/")[2], key)
+        assert f"\\fB{name}{':' * bool(where)}\\fR" in text
+        assert found["description"].replace("\n\n", "\n.PP\n") in text
+
+
 def test_the_wheel_ships_it():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     shared = build["targets"]["wheel"]["shared-data"]
-    assert shared == {str(PAGE.relative_to(ROOT)): "share/man/man1/vmtune.1"}
+    assert shared == {
+        "man/vmtune.1": "share/man/man1/vmtune.1",
+        "man/vmtune.yaml.5": "share/man/man5/vmtune.yaml.5",
+    }
 
 
-def test_roff_has_no_complaint():
+@both
+def test_roff_has_no_complaint(page):
     groff = shutil.which("groff")
     tiers.judge("groff", "groff-base")
     assert groff
     done = subprocess.run(
-        [groff, "-man", "-ww", "-z", "-Tascii", str(PAGE)],
+        [groff, "-man", "-ww", "-z", "-Tascii", str(page)],
         capture_output=True,
         text=True,
         check=False,

@@ -44,6 +44,7 @@ def test_it_is_installed_whole(host):
     for name in (
         "/usr/bin/vmtune",
         "/usr/share/man/man1/vmtune.1.gz",
+        "/usr/share/man/man5/vmtune.yaml.5.gz",
         "/usr/share/vmtune/schemas/vmtune.schema.json",
         "/usr/share/bash-completion/completions/vmtune",
         "/usr/share/zsh/vendor-completions/_vmtune",
@@ -163,6 +164,9 @@ def test_the_unit_sees_what_is_seen_outside(host):
     assert said[0] == 0
     assert len(said[1]) > 5
     assert [line for line in said[1] if line not in log] == []
+    host.run("systemctl enable --now vmtune-status.timer")
+    assert host.run("systemctl is-active vmtune-status.timer").stdout == "active\n"
+    host.run("systemctl disable --now vmtune-status.timer")
 
 
 def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
@@ -198,7 +202,7 @@ def test_the_plugin_for_nagios(host):
 
 def test_a_new_version_keeps_all(host):
     before = installed.state(host, "/etc", "/var/lib/vmtune")
-    host.run("dpkg --install /root/vmtune.deb")
+    host.run("apt-get install --reinstall --yes --no-install-recommends /root/vmtune.deb")
     assert [
         line for line in installed.state(host, "/etc", "/var/lib/vmtune") if line not in before
     ] == []

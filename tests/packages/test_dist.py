@@ -120,6 +120,18 @@ def test_uv_tool_installs_it(user):
     works([f"{user['HOME']}/.local/bin/vmtune"], user)
 
 
+def test_uv_tool_installs_and_removes_a_checkout(user, tmp_path):
+    """As the README has it; uv builds it without network."""
+    for _twice in range(2):
+        argv = [tool("uv"), "tool", "install", "--reinstall", str(CHECKOUT)]
+        run(argv, {**user, "UV_FIND_LINKS": user["UV_FIND_LINKS"]})
+    works([f"{user['HOME']}/.local/bin/vmtune"], user)
+    run([tool("uv"), "tool", "update-shell"], {**user, "SHELL": "/bin/bash"})
+    assert ".local/bin" in "".join(x.read_text() for x in tmp_path.glob(".bash*"))
+    run([tool("uv"), "tool", "uninstall", "vmtune"], user)
+    assert not (tmp_path / ".local/bin/vmtune").exists()
+
+
 def test_uvx_runs_it(user):
     works([tool("uvx"), "vmtune"], user)
 

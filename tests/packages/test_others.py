@@ -79,7 +79,8 @@ def test_an_rpm_is_built(source, tmp_path):
     built(["rpmbuild", "-bb", *flags, spec])
     rpm = next(tmp_path.glob("RPMS/noarch/*.rpm"))
     files = built(["rpm", "--query", "--list", "--package", rpm]).splitlines()
-    assert {*files} >= SHIPPED | {"/usr/bin/vmtune", "/usr/share/man/man1/vmtune.1"}
+    manual = {f"/usr/share/man/{page}" for page in ("man1/vmtune.1", "man5/vmtune.yaml.5")}
+    assert {*files} >= SHIPPED | manual | {"/usr/bin/vmtune"}
 
 
 def test_an_arch_package_is_built(source, tmp_path):

@@ -425,7 +425,7 @@ print("\\n".join(text.plan(plan)))
 """
 
 
-@pytest.mark.parametrize("case", ["together/the-example", "mount/several-options", "nocow/raid"])
+@pytest.mark.parametrize("case", ["together/the-how-to", "mount/several-options", "nocow/raid"])
 def test_hash_seeds_change_nothing(case):
     """There are frozensets in the specs: their order must not reach a plan."""
     outputs = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import example
 from tests.btrfs.outside import attributes, identity, is_nocow, run, sync
 from tests.btrfs.world import ALICE, World
 
@@ -218,14 +219,14 @@ def test_under_compress_force_too_images_are_rewritten_plain(host: World):
 
 def test_the_example_is_applied(host: World):
     """The paths of vmtune.yaml.example, with what is commented out there."""
-    text = (Path(__file__).parents[3] / "vmtune.yaml.example").read_text()
-    text = text[text.index("\npaths:") : text.index("\nmounts:")]
+    text = example.ENGLISH.read_text()
+    text = text[text.index("\npaths:") : text.index("\n# --- Mount")]
     text = re.sub(r"(?m)^  # (?=- path|  (compression|existing):)", "  ", text)
     home = host.alice(host.image("data", "compress=zstd").path / "alice")
     cow, images = home / "libvirt" / "cow", home / "libvirt" / "images"
     cow.mkdir(parents=True)
     assert is_compressed(cow / "a.raw")
-    host.config(text.replace("existing: report", "existing: rewrite"))
+    host.config(text)
     images.mkdir()
     (images / "b.raw").write_bytes(ZEROS)
     sync()

@@ -1,49 +1,57 @@
-"""vmtune.yaml.example does what it says."""
+"""The examples do what they say, and what they offer as a comment is valid too."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from reconciler.config.load import load, load_all_hosts
+from tests.example import ENGLISH, PORTUGUESE, whole
 
-ROOT = Path(__file__).parents[3]
-EXAMPLE = (ROOT / "vmtune.yaml.example").read_bytes()
+if TYPE_CHECKING:
+    from pathlib import Path
+
+each = pytest.mark.parametrize("file", [ENGLISH, PORTUGUESE], ids=["English", "Portuguese"])
 
 
 def home_of(_name: str) -> str:
     return "/home/me"
 
 
-def test_it_declares_the_three_things() -> None:
-    items = load(EXAMPLE, "vmtune.yaml.example", host="atlas", home_of=home_of)
-    assert [(item.section, item.path) for item in items] == [
-        ("paths", "/home/me/libvirt/images"),
-        ("mounts", "/"),
-        ("defrag", "/home/me/libvirt/images"),
-    ]
-    paths, mounts, defrag = items
-    assert paths.data["nocow"] is True
-    assert mounts.data["options"] == {"compress": "no"}
-    assert defrag.data["schedule"] == "0 12 * * *"
+@each
+def test_it_declares_what_is_suggested_and_nothing_else(file: Path) -> None:
+    [item] = load(file.read_bytes(), file.name, host="atlas", home_of=home_of)
+    assert (item.section, item.path) == ("paths", "/home/me/libvirt/images")
+    assert (item.data["nocow"], item.data["existing"]) == (True, "rewrite")
 
 
-def test_what_is_commented_out_is_valid_too() -> None:
-    hosts = EXAMPLE[EXAMPLE.index(b"# hosts:") :]
-    found = load_all_hosts(
-        EXAMPLE + re.sub(rb"(?m)^# ?", b"", hosts), "f", home_of=home_of, overlays={}
-    )
-    assert [item.path for item in found["atlas"]] == ["/home/me/libvirt/images", "/", "/home"]
-
-
-def test_the_path_that_is_commented_out_is_valid_too() -> None:
-    text = re.sub(rb"(?m)^  # (?=- path|  (compression|existing):)", b"  ", EXAMPLE)
-    items = load(text, "vmtune.yaml.example", host="atlas", home_of=home_of)
-    cow = next(item for item in items if item.path == "/home/me/libvirt/cow")
+@each
+def test_what_it_offers_is_valid_too(file: Path) -> None:
+    text = whole(file.read_text(encoding="utf-8"))
+    found = load_all_hosts(text.encode(), "f", home_of=home_of, overlays={})
+    home = "/home/me/libvirt"
+    base = [f"{home}/images", f"{home}/cow", "/", f"{home}/images"]
+    assert [item.path for item in load(text.encode(), "f", host="b", home_of=home_of)] == base
+    assert [item.path for item in found["atlas"]] == [f"{home}/cow", "/", "/home", f"{home}/images"]
+    images, cow, root, defrag = load(text.encode(), "f", host="b", home_of=home_of)
+    assert (images.data["subvolume"], images.data["allow"]) == (True, ("raid",))
     assert (cow.data["compression"], cow.data["existing"]) == ("none", "rewrite")
+    assert root.data["options"] == {"compress": "no", "noatime": True}
+    assert (defrag.data["schedule"], defrag.data["scheduler"]) == ("Sun 03:00", "auto")
 
 
-def test_the_editor_finds_the_schema() -> None:
-    first = EXAMPLE.decode().splitlines()[0]
-    schema = first.removeprefix("# yaml-language-server: $schema=")
-    assert (ROOT / schema).is_file()
+def test_both_say_the_same() -> None:
+    """Comments are in two languages, keys, values and commands are not."""
+
+    def keys(file: Path) -> list[str]:
+        lines = whole(file.read_text(encoding="utf-8")).splitlines()
+        return [line.partition(" #")[0].rstrip() for line in lines if not re.match(" *#|$", line)]
+
+    def commands(file: Path) -> list[str]:
+        return re.findall(r"(?m)^# {5}(vmtune .*?)(?:  |$)", file.read_text(encoding="utf-8"))
+
+    assert keys(ENGLISH) == keys(PORTUGUESE)
+    assert len(keys(ENGLISH)) > 25
+    assert commands(ENGLISH) == commands(PORTUGUESE) != []
