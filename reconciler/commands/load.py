@@ -108,6 +108,7 @@ def load_chosen(  # noqa: PLR0913 - one per option
     words: Sequence[str],
     stands_at: str | None = None,
     *,
+    command: str = "plan",
     drafts: bool = False,
 ) -> Loaded:
     """Return the configuration with the entries that the command line names, or all of it.
@@ -117,7 +118,7 @@ def load_chosen(  # noqa: PLR0913 - one per option
     """
     from reconciler.commands import choose  # noqa: PLC0415 - it knows the kinds
 
-    choice = choose.choice(words)
+    choice = choose.choice(words, command)
     try:
         found = load(config, host, allow, stands_at, drafts=drafts)
         return replace(found, choice=choice)

@@ -83,6 +83,8 @@ def make(loaded: Loaded, host: HostView) -> Plan:
     Raises Misused where an argument names no entry.
     """
     declared = declare(loaded.items, KINDS)
+    if loaded.choice:
+        declared = loaded.choice.narrowed(declared)
     made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
     return loaded.choice.check(made) if loaded.choice else made
 
@@ -93,7 +95,8 @@ def world(loaded: Loaded) -> World:
     from reconciler.linux import machine  # noqa: PLC0415
 
     made_on = (loaded.host, machine.identity(), machine.kernel())
-    return World(*made_on, loaded.path, loaded.digest, loaded.allowed)
+    entries = tuple(loaded.entry_words)
+    return World(*made_on, loaded.path, loaded.digest, loaded.allowed, entries)
 
 
 def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:

@@ -45,10 +45,20 @@ class Declared:
     kind: Kind
     item: Item
     spec: Any
+    part: str = ""
+    """The one file that it is about, relative to the item's path; "" for all of the entry."""
 
     @property
     def owner(self) -> str:
         return f"{self.kind.name} {self.item.name}"
+
+    @property
+    def row(self) -> Change:
+        """An empty row of the plan: what it is called, and what it is about."""
+        name, about = self.item.name, self.item.path
+        if self.part:
+            name, about = (f"{each.rstrip('/')}/{self.part}" for each in (name, about))
+        return Change(Op.SAME, self.kind.name, name, origin=self.item.origin, about=about)
 
 
 Spoken = tuple[Declared, "tuple[Said, ...]"]
@@ -78,14 +88,20 @@ def make_plan(
     longer declared, and what other configurations declare. ``chosen`` tells which
     rows the plan is about; None: all of them.
     """
+
+    def is_chosen(d: Declared) -> bool:
+        return chosen is None or chosen(d.row)
+
     last = latest(history.written)
     ownership = Ownership(history, host)
     declared = ownership.recalled(declared)
     host.expect(lambda: _units(declared, kinds, host))
     spoken = collect(declared, lambda d: ownership.contested(_said(d, host)))
-    said = drop_weak(list(spoken))
-    said = weighed(said, host)
+    everything = list(spoken)
+    said = weighed(drop_weak(everything), host)
     check_conflicts(said)
+    if chosen is not None:  # what the others want is not done, so nothing may rest on it
+        said = weighed(drop_weak(everything, is_chosen), host, is_chosen)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, host, last)
@@ -96,7 +112,7 @@ def make_plan(
     undeclared = list(ownership.undeclared(said, taken, chosen))
     changes += undeclared
     kept = [change for change in changes if chosen is None or chosen(change)]
-    behind = any(isinstance(word, Reload) for _, words in said for word in words)
+    behind = any(isinstance(w, Reload) for d, words in said if is_chosen(d) for w in words)
     return Plan(
         tuple(kept),
         in_order(kept, host, reload=behind),
@@ -143,14 +159,10 @@ def _changes(
     written: Mapping[Place[Any], LastApplied],
 ) -> Iterator[Change]:
     """The resource's own row, and a row for each finding beside it."""
-    base = Change(
-        Op.SAME,
-        declared.kind.name,
-        declared.item.name,
+    base = replace(
+        declared.row,
         text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
         notes=tuple(w for w in words if isinstance(w, Note) and w.code not in declared.item.quiet),
-        origin=declared.item.origin,
-        about=declared.item.path,
     )
     hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
     refusal = next((w for w in words if isinstance(w, Refusal)), None)
@@ -174,8 +186,7 @@ def _changes(
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
-        item = declared.item
-        yield replace(row, code=finding.code, origin=item.origin, about=item.path)
+        yield replace(row, code=finding.code, origin=base.origin, about=base.about)
 
 
 def _drift(
@@ -216,11 +227,17 @@ def _leftovers(
             yield row
 
 
-def drop_weak(said: list[Spoken]) -> list[Spoken]:
-    """Without the weak goals for places that another resource has its own goal for."""
+def drop_weak(
+    said: list[Spoken], is_done: Callable[[Declared], bool] = lambda _d: True
+) -> list[Spoken]:
+    """Without the weak goals for places that another resource has its own goal for.
+
+    ``is_done`` tells which resources the plan is about: the others make no place.
+    """
     taken = {
         word.place
-        for _, words in said
+        for d, words in said
+        if is_done(d)
         for word in words
         if isinstance(word, Desired) and not word.weak
     }
