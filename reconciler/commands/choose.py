@@ -39,9 +39,9 @@ class Word:
         """Tell whether the word names the row's entry."""
         if self.kind:
             return change.kind == self.kind
-        return any(path in self.paths or self._is_same(path) for path in _paths(change))
+        return any(path in self.paths or self.leads_to(path) for path in _paths(change))
 
-    def _is_same(self, path: str) -> bool:
+    def leads_to(self, path: str) -> bool:
         """Tell whether a path leads to the same thing, as by a link or a second mount."""
         if os.path.realpath(path) in self.paths:
             return True
@@ -50,8 +50,8 @@ class Word:
         except OSError:
             return False
 
-    def file_below(self, folder: str) -> str:
-        """Name the file that the word leads to as seen from a directory above it; "" for no such.
+    def name_below(self, folder: str) -> str:
+        """Name what the word leads to as seen from a directory above it; "" for no such.
 
         The two lie in one subvolume, whatever the names by which they are reached.
         """
@@ -107,8 +107,8 @@ class Choice:
         for word in self.words:
             if word.typed not in self.matched:
                 if self.command == "apply" and len(self.words) == 1 and _is_file(word.typed):
-                    planfile.load(_absolute(word.typed))  # a file of no entry was to be a plan
-                raise _unmatched(word, tuple(filter(None, self.names)))
+                    planfile.load(absolute(word.typed))  # a file of no entry was to be a plan
+                raise unmatched(word, tuple(filter(None, self.names)))
         return made
 
     @property
@@ -142,7 +142,7 @@ def choice(words: Sequence[str], command: str = "plan") -> Choice | None:
                 f"{word} is a saved plan, not an entry",
                 f"`vmtune show {name}` shows it, `vmtune apply {name}` does it",
             )
-    return Choice(tuple(map(_word, words)), command) if words else None
+    return Choice(tuple(map(word_of, words)), command) if words else None
 
 
 def is_saved_plan(words: Sequence[str]) -> bool:
@@ -171,12 +171,12 @@ def _sort_of(word: str) -> str:
     if word in _kinds() or not _is_file(word):
         return ""
     try:
-        return planfile.sort_of(_absolute(word))
+        return planfile.sort_of(absolute(word))
     except HostError:
         return planfile.OTHER
 
 
-def _unmatched(word: Word, names: Sequence[str]) -> Misused:
+def unmatched(word: Word, names: Sequence[str]) -> Misused:
     """Say that an argument names no entry, with the names that are near."""
     import difflib  # noqa: PLC0415 - only for a mistake
 
@@ -199,19 +199,21 @@ def _unmatched(word: Word, names: Sequence[str]) -> Misused:
 
 def _is_file(word: str) -> bool:
     try:
-        return stat.S_ISREG(os.stat(_absolute(word)).st_mode)
+        return stat.S_ISREG(os.stat(absolute(word)).st_mode)
     except OSError:
         return False
 
 
-def _word(typed: str) -> Word:
+def word_of(typed: str) -> Word:
+    """Return an argument as what it names; Misused where it is no path that can be."""
     if typed in _kinds():
         return Word(typed, kind=typed)
-    path = _absolute(typed)
+    path = absolute(typed)
     return Word(typed, paths=frozenset({path, os.path.realpath(path)}))
 
 
-def _absolute(typed: str) -> str:
+def absolute(typed: str) -> str:
+    """Return the absolute path of an argument, also where a shell did not expand its ``~``."""
     try:
         return expand(typed, users.home_of) if typed[:1] in "/~" else users.absolute(typed)
     except PathError as error:
@@ -226,7 +228,7 @@ def _holding(word: Word, declared: Sequence[Declared]) -> Iterator[tuple[int, st
         number: name
         for number, entry in enumerate(declared)
         if entry.kind.part(entry.spec, "") is not None
-        and (name := word.file_below(entry.item.path))
+        and (name := word.name_below(entry.item.path))
     }
     nearest = min((name.count("/") for name in found.values()), default=0)
     yield from ((n, name) for n, name in found.items() if name.count("/") == nearest)
