@@ -188,7 +188,7 @@ def unmatched(word: Word, names: Sequence[str]) -> Misused:
     forms = (word.typed, *sorted(word.paths))
     known = dict.fromkeys([*names, *sorted(_kinds())])
     close = dict.fromkeys(
-        name for form in forms for name in difflib.get_close_matches(form, known, 3, 0.75)
+        name for form in forms for name in difflib.get_close_matches(form, known, 3, 0.8)
     )
     named = f"did you mean {' or '.join([*close][:3])}?" if close else ""
     return Misused(

@@ -127,7 +127,8 @@ def explain_path(
         raise Misused(f"{loaded.shown} declares no {kind} at {written}", hint)
     if not mine:
         names = [name for row in changes for name in (row.name, row.about) if name]
-        raise choose.unmatched(choose.word_of(written), names)
+        hint = choose.unmatched(choose.word_of(written), names).hint
+        raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
     _file(terminal, items, path, view)
     _told(terminal, mine)
     return exit_codes.DONE
@@ -185,7 +186,7 @@ def _there(items: Sequence[Item], path: str, host: HostView) -> None:
         told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
         raise HostError(told.text, told.hint)
     if inside(items, path) and where and where.kind == "missing":
-        raise HostError(f"{path} is not there", "`vmtune status` names the largest files")
+        raise Misused(f"{path} is not there", "`vmtune status` names the largest files")
 
 
 def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:

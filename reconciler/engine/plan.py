@@ -97,11 +97,7 @@ def make_plan(
     declared = ownership.recalled(declared)
     host.expect(lambda: _units(declared, kinds, host))
     spoken = collect(declared, lambda d: ownership.contested(_said(d, host)))
-    everything = list(spoken)
-    said = weighed(drop_weak(everything), host)
-    check_conflicts(said)
-    if chosen is not None:  # what the others want is not done, so nothing may rest on it
-        said = weighed(drop_weak(everything, is_chosen), host, is_chosen)
+    said = _agreed(list(spoken), host, is_chosen if chosen else None)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, host, last)
@@ -119,6 +115,21 @@ def make_plan(
         ownership.claims(said, kept, chosen),
         len(changes) - len(kept),
     )
+
+
+def _agreed(
+    spoken: list[Spoken], host: HostView, is_chosen: Callable[[Declared], bool] | None
+) -> list[Spoken]:
+    """Return what all kinds said, as far as it holds once the plan is done.
+
+    Raises ConfigErrors when two items want one place to differ, whichever are chosen.
+    """
+    said = weighed(drop_weak(spoken), host)
+    check_conflicts(said)
+    if is_chosen is None:
+        return said
+    # What the others want is not done, so nothing may rest on it.
+    return weighed(drop_weak(spoken, is_chosen), host, is_chosen)
 
 
 def _units(declared: Sequence[Declared], kinds: Sequence[Kind], host: HostView) -> Iterator[str]:

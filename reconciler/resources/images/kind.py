@@ -131,7 +131,7 @@ def _nothing_to_do(spec: Spec, tree: Tree) -> Iterator[Said]:
         return
     held = limits.leased_findings(tree, spec.name)
     subject = f"{spec.name}/{spec.only}"
-    yield held.get(spec.only) or Finding(Op.UNKNOWN, subject, "not readable", code="V107")
+    yield held.get(spec.only) or Finding(Op.UNKNOWN, subject, "not readable")
 
 
 def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:

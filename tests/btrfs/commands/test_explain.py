@@ -80,7 +80,7 @@ def test_by_a_link(host: World, vm: Path):
 def test_a_directory_below_and_what_is_not_there(host: World, vm: Path):
     assert "sub: directory" in explained(host, vm / "sub")
     ran = host.vmtune("explain", str(vm / "hafl.raw"))
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (64, "")
     assert f"{vm}/hafl.raw is not there" in ran.err
 
 

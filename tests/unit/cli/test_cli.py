@@ -782,13 +782,13 @@ def test_an_entry_is_explained(subject, write):
     [
         ("nocow[/proc/vn]", "declares nothing at /proc/vn\n    did you mean /proc/vm?"),
         ("mount[/proc/vm]", "declares no mount at /proc/vm\n    did you mean nocow /proc/vm?"),
-        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows what is declared"),
+        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows the entries"),
         ("/proc/vm/a.raw", "/proc/vm/a.raw is not there\n    `vmtune status` names"),
     ],
 )
 def test_an_entry_that_is_not_there(subject, hint, write):
     done = vmtune("--config", write("vmtune.yaml", ENTRIES), "explain", subject)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (64, "")
     assert hint in done.stderr
 
 
@@ -807,7 +807,7 @@ def test_an_entry_that_is_not_there(subject, hint, write):
 )
 def test_only_what_is_close_is_suggested(subject, hint):
     done = vmtune("explain", subject, COLUMNS="80")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr == f"vmtune: nothing is known of {subject!r}\n    {hint}\n"
 
 
