@@ -231,12 +231,19 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
     """Check configurations; look at no host.
 
     Without FILE it is the configuration that plan would use; - or /dev/stdin is
-    standard input. All problems are printed at once as file:line:column.
+    standard input. A file in hosts/ beside a vmtune.yaml is checked as what that
+    host changes. All problems are printed at once as file:line:column.
     """
     from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
 
-    named = files or (chosen.config,)
-    return validate.run(chosen.terminal, named, chosen.host, chosen.stands_at, all_hosts=all_hosts)
+    return validate.run(
+        chosen.terminal,
+        files,
+        chosen.config,
+        chosen.host,
+        chosen.stands_at,
+        all_hosts=all_hosts,
+    )
 
 
 @cli.command()

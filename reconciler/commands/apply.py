@@ -10,7 +10,7 @@ from reconciler import exit_codes
 from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute
-from reconciler.commands.load import guarded, load_chosen
+from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document, preconditions, restore, shown
 from reconciler.engine.model import Swap
 from reconciler.errors import ConfigErrors, HostError
@@ -48,7 +48,7 @@ def run(  # noqa: PLR0913 - one per option
     """The exit code as in exits; ``approved`` is the token of a plan that was said yes to."""
 
     def command() -> int:
-        if host and host.lower() != trusted_input.short_hostname():
+        if host and trusted_input.short_name(host) != trusted_input.short_hostname():
             raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
         file = words[0] if choose.is_saved_plan(words) else ""
         if file and allow:
@@ -59,6 +59,8 @@ def run(  # noqa: PLR0913 - one per option
         if file:
             return _saved(terminal, file, yes=yes, approved=approved)
         loaded = load_chosen(config, host, allow, words, command="apply")
+        if not approved:  # else they are told already
+            tell(terminal, loaded)
         return _fresh(terminal, loaded, yes=yes, approved=approved)
 
     return guarded(terminal, command)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load_chosen
+from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.errors import HostError, Misused
 from reconciler.facts import stub
 from reconciler.facts.host import LayoutOf, Locate, StubOf
@@ -116,6 +116,7 @@ def explain_path(
 ) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
     loaded = replace(load_chosen(config, host, (), [written]), choice=None)
+    tell(terminal, loaded)
     view = host_view.look(terminal)
     path, items = _declared(loaded.items, choose.word_of(written), view)
     _there(items, path, view)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
-from reconciler.commands.load import guarded, load_chosen
+from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import Misused
 from reconciler.facts import limits
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from reconciler.engine.document import Document, World
     from reconciler.engine.model import Change, Plan
     from reconciler.facts.host_view import HostView
+
+
+_NOWHERE = "without --as PATH, what the draft would take back is not shown"
 
 
 def run(  # noqa: PLR0913 - one per option
@@ -46,6 +49,9 @@ def run(  # noqa: PLR0913 - one per option
             )
         saved = None if output is None else _free(output)
         loaded = load_chosen(config, host, allow, entries, stands_at, drafts=True)
+        tell(terminal, loaded)
+        if loaded.is_draft and not loaded.path:
+            terminal.progress(_NOWHERE)
         view = host_view.look(terminal)
         plan = make(loaded, view)
         show(terminal, loaded, plan, "read only: nothing was changed")
@@ -111,7 +117,7 @@ def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
 
 def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
     """Which host and file, then the rows, then what to type to have it done."""
-    head = f"host {loaded.host}   config {loaded.shown}"
+    head = f"host {loaded.host_title}   config {loaded.shown}"
     head += text.allowed(loaded.allowed)
     for line in text.header(head, remark, terminal.width):
         terminal.say(line)
@@ -131,7 +137,7 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
         from reconciler.commands import root  # noqa: PLC0415
 
         line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
-        also = ", with the draft on standard input again" if loaded.draft else ""
+        also = ", with the draft on standard input again" if loaded.is_draft else ""
         terminal.say(f"To see what is `?` here: {line}{also}")
 
 

@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import stat
+from contextlib import suppress
 from shlex import quote
 
 from reconciler.errors import HostError, Misused
@@ -198,13 +199,95 @@ def read(path: str) -> Found:
 _FOR_ONE = "it may say what holds for this host: have it made readable to you"
 
 
+def short_name(host: str) -> str:
+    """Return the name by which a host is read: before the first dot, in lower case.
+
+    Raises HostError where no host can have that name.
+    """
+    name = host.partition(".")[0].lower()
+    if not name or "/" in name or "\0" in name:
+        raise HostError(
+            f"--host {host!r} is the name of no host" if host else "--host names no host",
+            "a short host name, such as `hostname -s` prints",
+        )
+    return name
+
+
 def overlay(found: Found, host: str) -> Found | None:
-    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to."""
+    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to.
+
+    Raises HostError where it is there under a name that no host reads.
+    """
     for folder in _configfile_folders(found):
         path = os.path.join(folder, f"{host}.yaml")
-        if _is_there(path, _FOR_ONE):
-            return read(path)
+        try:
+            if _exists(path):
+                return read(path)
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}", _FOR_ONE) from None
+    for wrong in misnamed(found):
+        if wrong.host == host:
+            raise HostError(f"{wrong.path} is not read", wrong.hint)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Misnamed:
+    """A file in hosts/ that no host reads, and the host that it must be for."""
+
+    path: str
+    host: str
+
+    @property
+    def shown(self) -> str:
+        """Its name as messages print it."""
+        return _tilde(self.path)
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        right = f"{self.host}.yaml"
+        if os.path.lexists(os.path.join(os.path.dirname(self.path), right)):
+            return f"{right} is there already: put the two together"
+        return f"call it {right}"
+
+
+def misnamed(found: Found) -> tuple[Misnamed, ...]:
+    """Find the files in hosts/ that no host reads: whole host names, upper case, .yml.
+
+    A folder that may not be listed is not looked into.
+    """
+    wrong: list[Misnamed] = []
+    for folder in _configfile_folders(found):
+        with suppress(OSError):
+            for name in sorted(os.listdir(folder)):
+                if host := overlay_host(name):
+                    wrong += [Misnamed(os.path.join(folder, name), host)] * (name != f"{host}.yaml")
+    return tuple(wrong)
+
+
+def overlay_host(name: str) -> str:
+    """Return the host that a file in hosts/ is meant for, by its name; "" for other files."""
+    stem, kind = os.path.splitext(name)
+    if name.startswith(".") or kind.lower() not in {".yaml", ".yml"}:
+        return ""
+    return stem.partition(".")[0].lower()
+
+
+def base_of(path: str, config: str | None) -> Found | None:
+    """Return the configuration of which a file is an overlay: one beside the folder hosts/.
+
+    That is ``config`` where it lies there, else vmtune.yaml; None where there is neither.
+    """
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) != "hosts":
+        return None
+    if config and config not in STANDARD_INPUT:
+        named = find(config)
+        if folder in _configfile_folders(named):
+            return named
+    beside = os.path.join(os.path.dirname(folder), "vmtune.yaml")
+    return read(beside) if os.path.isfile(beside) else None
 
 
 def _configfile_folders(found: Found) -> tuple[str, ...]:
@@ -242,17 +325,15 @@ def _exists(path: str) -> bool:
 
 
 def overlays(found: Found) -> dict[str, Found]:
-    """Every hosts/*.yaml beside the file, by host name."""
-    folders = _configfile_folders(found)
-    if not folders:
-        return {}
-    folder = next(filter(os.path.isdir, folders), folders[0])
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
-    hosts = [stem for stem, kind in map(os.path.splitext, names) if kind in {".yaml", ".yml"}]
-    each = {host: overlay(found, host) for host in hosts}
+    """Every hosts/*.yaml beside the file that a host reads, by host name."""
+    hosts: list[str] = []
+    for folder in _configfile_folders(found):
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
+        hosts += [host for name in names if name == f"{(host := overlay_host(name))}.yaml"]
+    each = {host: overlay(found, host) for host in sorted(set(hosts))}
     return {host: other for host, other in each.items() if other}

@@ -12,18 +12,11 @@ import click
 import pytest
 
 from reconciler.cli import cli
+from tests.unit.cli.inside import vmtune
 
 ROOT = Path(__file__).parents[3]
 READING = ("plan", "validate")
 NOT_BTRFS = "version: 1\npaths: [{path: /proc/vm, nocow: true}]\n"
-
-
-def vmtune(*words: object, text: str = "version: 1\n", cwd: Path | str = "/"):
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "HOME": "/nonexistent"}
-    argv = [sys.executable, "-m", "reconciler", *map(str, words)]
-    return subprocess.run(
-        argv, input=text, env=env, cwd=cwd, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.mark.parametrize("command", READING)
@@ -65,7 +58,7 @@ def test_overlays_beside_the_place_are_read(tmp_path):
     assert "/proc/a" in vmtune("plan", *words, text=NOT_BTRFS).stdout
     assert "1 declared for atlas" in vmtune("validate", *words, text=NOT_BTRFS).stdout
     every = vmtune("validate", "--all-hosts", *words[:4], text=NOT_BTRFS)
-    assert "(any other), atlas" in every.stdout
+    assert "valid for atlas, and any other host" in every.stdout
     problem = vmtune("plan", *words)
     assert problem.returncode == 1
     assert problem.stderr.startswith(f"{overlay}:1:9: `remove: true`, but nothing is inherited")
