@@ -188,7 +188,8 @@ def init(chosen: Chosen, output: str | None) -> int:
     return init.run(chosen.terminal, chosen.host, output)
 
 
-SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "measure", "defrag", "error")
+SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
+           "error")  # fmt: skip
 
 
 @cli.command()
@@ -205,7 +206,7 @@ def schema(chosen: Chosen, name: str, output: str | None) -> int:
     """Print the JSON Schema of vmtune.yaml, for editors and CI.
 
     NAME is vmtune; host, for a file in hosts/; or a document that --json
-    prints: plan, status, events (of apply), doctor, measure, defrag, error.
+    prints: plan, status, events (of apply), doctor, history, measure, defrag, error.
     """
     from reconciler.commands import schema  # noqa: PLC0415
 
@@ -480,11 +481,13 @@ def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int
 
 @cli.command()
 @click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=_runs)
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
 def history(chosen: Chosen, run: int | None) -> int:
-    """Show what was done, when, by whom and how it ended.
+    """Show what was changed, by which configuration, when and by whom.
 
-    With RUN, every action of that one.
+    Each run is told with the entries it changed, how it ended, and what it brought to
+    images. With RUN, every change of that run.
     """
     from reconciler.commands import history  # noqa: PLC0415
 
