@@ -48,6 +48,7 @@ READING = [
     *(["apply"], ["revert"], ["history"], ["validate"], ["validate", "/dev/stdin"], ["init"]),
     *(["explain", "V310"], ["explain", "/"], ["completion", "fish"], ["show", "/nowhere"]),
     *(["defrag", "/"], ["measure", "/"], ["measure", "--help"], ["--help"], ["--version"]),
+    *(["schema", "host"], ["help", "plan"], ["version"]),
     *(["plan", "--no"], ["-v", "plan"], ["--color", "always", "plan"]),
 ]
 
