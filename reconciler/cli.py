@@ -1,4 +1,4 @@
-"""The command line: every command, what a shell completes, and the one place where errors end.
+"""The command line: every command, and the one place where errors end.
 
 argv goes in, text and an exit code come out. Commands are loaded when they are called.
 """
@@ -11,11 +11,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from reconciler import __version__, exit_codes
+from reconciler.arguments import (
+    SHARED,
+    Chosen,
+    Group,
+    choose,
+    complete_commands,
+    complete_files,
+    complete_runs,
+    complete_subjects,
+    unknown_command,
+)
 from reconciler.console import Terminal, Unheard, unheard
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,121 +37,23 @@ _TELLING = frozenset({"apply", "defrag"})
 """Commands that print lines of JSON with --json; the last line is the exit code."""
 
 
-# --- what a shell offers behind a command; click completes commands and options by itself
-def _files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
-    """Leave names of files to the shell, which knows them best."""
-    return [CompletionItem(_begun, type="file")]
-
-
-def _subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
-    if begun.startswith(("/", "~", ".")):
-        return [CompletionItem(begun, type="file")]
-    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
-
-    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
-    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
-
-
-def _runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
-    from reconciler.errors import HostError  # noqa: PLC0415 - as above
-    from reconciler.run import journal  # noqa: PLC0415
-
-    with suppress(HostError, OSError):
-        found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
-        return [
-            CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
-            for run in found
-        ]
-    return []
-
-
-# --- the options of every command
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What the options of every command say; None where they are not given."""
-
-    terminal: Terminal
-    config: str | None = None
-    host: str | None = None
-
-
-SHARED = (
-    click.Option(["--config"], metavar="FILE", shell_complete=_files,
-                 help="The configuration to use."),
-    click.Option(["--host"], metavar="NAME", help="Read the configuration as on another host."),
-    click.Option(["--color"], type=click.Choice(["auto", "always", "never"]),
-                 help="When to colour the output."),
-    click.Option(["-v", "--verbose"], is_flag=True,
-                 help="Show whole texts of files that would change."),
-    click.Option(["-q", "--quiet"], is_flag=True, help="Print no progress, and `status` nothing."),
-)  # fmt: skip
-"""Options that every command takes, before its name and behind it."""
-
-
-def _choose(before: Chosen | None, given: dict[str, Any]) -> Chosen:
-    """Take the options of SHARED out of ``given``; where one stands twice, the later one counts."""
-    name, host, color, verbose, quiet = (given.pop(str(option.name)) for option in SHARED)
-    was = before or Chosen(Terminal())
-    return Chosen(
-        Terminal(
-            color or was.terminal.colour,
-            verbose or was.terminal.verbose,
-            quiet or was.terminal.quiet,
-            given.pop("as_json", False),
-        ),
-        was.config if name is None else name,
-        was.host if host is None else host,
-    )
-
-
-class Command(click.Command):
-    """A command that takes the options of SHARED behind its name."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        """Add the options, but those of which the command has one of its own."""
-        super().__init__(*given, **named)
-        own = {parameter.name for parameter in self.params}
-        self.params += [option for option in SHARED if option.name not in own]
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Call the command with what all options say, before its name and behind it."""
-        ctx.obj = _choose(ctx.obj, ctx.params)
-        return super().invoke(ctx)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print the command's own options first."""
-        of_all = [option for option in self.params if option in SHARED]
-        options_here = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
-        own = [option for option in options_here if option not in of_all]
-        for title, options in (("Options", own), ("Options of every command", of_all)):
-            if rows := [row for option in options if (row := option.get_help_record(ctx))]:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
-
-
-class Group(click.Group):
-    """The program: its commands are of the class above."""
-
-    command_class = Command
-
-
 @click.group(cls=Group, context_settings=_HELP, params=[*SHARED])
 @click.version_option(__version__, "-V", "--version", message="vmtune %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, **given: Any) -> None:
     """Btrfs tuned for virtual machine images, as declared in vmtune.yaml.
 
-    Read the host, see what would change and why, then have it done:
+    Write a first vmtune.yaml for this host, see what would change and why, then have
+    it done:
 
     \b
+      vmtune init -o ~/.config/vmtune/vmtune.yaml
       vmtune plan
       vmtune apply
 
     The options below may stand before the command or behind it.
     """  # noqa: D301 - click reads the backspace itself
-    context.obj = _choose(None, given)
+    context.obj = choose(None, given)
 
 
 # --- the commands
@@ -151,7 +62,7 @@ def cli(context: click.Context, /, **given: Any) -> None:
     "-o",
     "--output",
     metavar="FILE",
-    shell_complete=_files,
+    shell_complete=complete_files,
     help="Write it to FILE, which must not be there.",
 )
 @click.pass_obj
@@ -167,7 +78,8 @@ def init(chosen: Chosen, output: str | None) -> int:
     return init.run(chosen.terminal, chosen.host, output)
 
 
-SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "measure", "defrag", "error")
+SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
+           "error")  # fmt: skip
 
 
 @cli.command()
@@ -176,7 +88,7 @@ SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "measure", "d
     "-o",
     "--output",
     metavar="FILE",
-    shell_complete=_files,
+    shell_complete=complete_files,
     help="Write it to FILE, which must not be there.",
 )
 @click.pass_obj
@@ -184,7 +96,7 @@ def schema(chosen: Chosen, name: str, output: str | None) -> int:
     """Print the JSON Schema of vmtune.yaml, for editors and CI.
 
     NAME is vmtune; host, for a file in hosts/; or a document that --json
-    prints: plan, status, events (of apply), doctor, measure, defrag, error.
+    prints: plan, status, events (of apply), doctor, history, measure, defrag, error.
     """
     from reconciler.commands import schema  # noqa: PLC0415
 
@@ -203,27 +115,35 @@ _allow = click.option(
 
 
 @cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=_files)
+@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=complete_files)
 @click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
 @click.pass_obj
 def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
     """Check configurations; look at no host.
 
     Without FILE it is the configuration that plan would use; - or /dev/stdin is
-    standard input. All problems are printed at once as file:line:column.
+    standard input. A file in hosts/ beside a vmtune.yaml is checked as what that
+    host changes. All problems are printed at once as file:line:column.
     """
     from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
 
-    return validate.run(chosen.terminal, files or (chosen.config,), chosen.host, all_hosts)
+    return validate.run(
+        chosen.terminal,
+        files,
+        chosen.config,
+        chosen.host,
+        chosen.stands_at,
+        all_hosts=all_hosts,
+    )
 
 
 @cli.command()
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=_files)
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=complete_files)
 @click.option(
     "-o",
     "--output",
     metavar="PLAN",
-    shell_complete=_files,
+    shell_complete=complete_files,
     help="Save the plan, for `vmtune apply PLAN`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
@@ -255,12 +175,13 @@ def plan(
         output,
         allow=allow,
         entries=entries,
+        stands_at=chosen.stands_at,
         detailed=detailed_exitcode,
     )
 
 
 @cli.command()
-@click.argument("plan", metavar="PLAN", shell_complete=_files)
+@click.argument("plan", metavar="PLAN", shell_complete=complete_files)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
 def show(chosen: Chosen, plan: str) -> int:
@@ -271,7 +192,7 @@ def show(chosen: Chosen, plan: str) -> int:
 
 
 @cli.command()
-@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=_files)
+@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_files)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
@@ -308,7 +229,7 @@ def apply(
 @click.option(
     "--html",
     metavar="FILE",
-    shell_complete=_files,
+    shell_complete=complete_files,
     help="Also write it to FILE as a page with charts.",
 )
 @click.option("--short", is_flag=True, help="Print one line, for a prompt or a login script.")
@@ -345,7 +266,7 @@ def doctor(chosen: Chosen) -> int:
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=_runs)
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=complete_runs)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
@@ -362,7 +283,7 @@ def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
 
 
 @cli.command()
-@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=_subjects)
+@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=complete_subjects)
 @click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
 @click.pass_obj
 def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
@@ -387,11 +308,26 @@ def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
 def completion(chosen: Chosen, shell: str) -> int:
     """Print a completion script for a shell.
 
-    To try it, in bash or zsh, and in fish:
+    To try it in the running shell (bash or zsh, and fish):
 
     \b
       eval "$(vmtune completion bash)"
       vmtune completion fish | source
+
+    To keep it for bash, zsh and fish, where new shells find it:
+
+    \b
+      d=~/.local/share/bash-completion/completions
+      mkdir -p $d && vmtune completion bash > $d/vmtune
+
+    \b
+      d=~/.local/share/zsh/site-functions
+      mkdir -p $d && vmtune completion zsh > $d/_vmtune
+      # in ~/.zshrc, before compinit: fpath+=(~/.local/share/zsh/site-functions)
+
+    \b
+      d=~/.config/fish/completions
+      mkdir -p $d && vmtune completion fish > $d/vmtune.fish
     """  # noqa: D301 - click reads the backspace itself
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 
@@ -403,7 +339,7 @@ def completion(chosen: Chosen, shell: str) -> int:
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=_files)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files)
 @click.option("--allow", metavar="RISK", multiple=True, type=click.Choice(["snapshots"]),
               help="`snapshots`: also files that snapshots or clones share.")  # fmt: skip
 @click.option("--scheduled", is_flag=True,
@@ -430,7 +366,7 @@ def defrag(
 
 
 @cli.command()
-@click.argument("path", metavar="PATH", shell_complete=_files)
+@click.argument("path", metavar="PATH", shell_complete=complete_files)
 @click.option("--size", default="128M", metavar="SIZE", show_default=True,
               help="Size of the temporary image.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, metavar="N", show_default=True,
@@ -452,16 +388,45 @@ def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=_runs)
+@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=complete_runs)
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
 def history(chosen: Chosen, run: int | None) -> int:
-    """Show what was done, when, by whom and how it ended.
+    """Show what was changed, when, by whom and by which file.
 
-    With RUN, every action of that one.
+    Each run is told with the entries it changed, how it ended, and what it brought to
+    images. With RUN, every change of that run.
     """
     from reconciler.commands import history  # noqa: PLC0415
 
     return history.run(chosen.terminal, run)
+
+
+@cli.command(name="help")
+@click.argument("command", metavar="[COMMAND]", required=False, shell_complete=complete_commands)
+@click.pass_context
+def help_(context: click.Context, command: str | None) -> int:
+    """Print the help of vmtune, or of one command.
+
+    `vmtune COMMAND --help` prints the same.
+    """
+    above = context.parent or context
+    if command is None:
+        click.echo(above.get_help(), color=above.color)
+        return exit_codes.DONE
+    found = cli.get_command(above, command)
+    if not found:
+        raise unknown_command(command, above)
+    click.echo(found.get_help(click.Context(found, parent=above, info_name=command)))
+    return exit_codes.DONE
+
+
+@cli.command()
+@click.pass_obj
+def version(chosen: Chosen) -> int:
+    """Print the version of vmtune."""
+    chosen.terminal.say(f"vmtune {__version__}")
+    return exit_codes.DONE
 
 
 # --- the end of every error

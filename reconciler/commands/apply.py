@@ -10,7 +10,7 @@ from reconciler import exit_codes
 from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute
-from reconciler.commands.load import guarded, load, load_chosen
+from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document, preconditions, restore, shown
 from reconciler.engine.model import Swap
 from reconciler.errors import ConfigErrors, HostError
@@ -49,7 +49,7 @@ def run(  # noqa: PLR0913 - one per option
     """Apply, and return the exit code; ``approved`` is the token of a plan that was said yes to."""
 
     def command() -> int:
-        if host and host.lower() != trusted_input.short_hostname():
+        if host and trusted_input.short_name(host) != trusted_input.short_hostname():
             raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
         file = words[0] if choose.is_saved_plan(words) else ""
         told = approval.hushed(terminal, yes=yes or bool(file))
@@ -60,7 +60,9 @@ def run(  # noqa: PLR0913 - one per option
             )
         if file:
             return _saved(told, file, yes=yes, approved=approved)
-        loaded = load_chosen(config, host, allow, words)
+        loaded = load_chosen(config, host, allow, words, command="apply")
+        if not approved:  # else they are told already
+            tell(terminal, loaded)
         return _fresh(told, loaded, yes=yes, approved=approved)
 
     return guarded(terminal, command)
@@ -130,7 +132,8 @@ def _locked(
     if not now.actions:
         terminal.say("nothing is left to do")
         return remaining(terminal, now)
-    command = " ".join(["apply", *loaded.allow_words, *loaded.entry_words])
+    entries = loaded.choice.for_all if loaded.choice else []
+    command = " ".join(["apply", *loaded.allow_words, *entries])
     after = lambda: _left(terminal, loaded)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
@@ -170,7 +173,8 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
 
     saved = planfile.load(file)
     try:
-        loaded = load(saved.world.config, None, saved.world.allow)
+        world = saved.world
+        loaded = load_chosen(world.config or None, None, world.allow, world.entries)
     except ConfigErrors as problems:  # there were none when the plan was made
         return _stale(terminal, _STALE, text.problems(problems.problems).splitlines())
     if not users.is_root() and _is_all_done(terminal, saved, loaded):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
 from reconciler.config.hosts import PathError, expand
-from reconciler.errors import Misused
+from reconciler.errors import HostError, Misused
+from reconciler.facts.tree import REDACTED
 from reconciler.linux import users
-from reconciler.value import dataclass, field
+from reconciler.run import planfile
+from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.engine.model import Change, Plan
+    from reconciler.engine.plan import Declared
 
 
 def _kinds() -> frozenset[str]:
@@ -24,45 +28,87 @@ def _kinds() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class Word:
     """One argument: the name of a kind, or a path with the absolute forms it has."""
 
     typed: str
     kind: str = ""
     paths: frozenset[str] = frozenset()
 
+    def is_about(self, change: Change) -> bool:
+        """Tell whether the word names the row's entry."""
+        if self.kind:
+            return change.kind == self.kind
+        return any(path in self.paths or self.leads_to(path) for path in _paths(change))
+
+    def leads_to(self, path: str) -> bool:
+        """Tell whether a path leads to the same thing, as by a link or a second mount."""
+        if os.path.realpath(path) in self.paths:
+            return True
+        try:
+            return any(os.path.samefile(path, other) for other in self.paths)
+        except OSError:
+            return False
+
+    def name_below(self, folder: str) -> str:
+        """Name what the word leads to as seen from a directory above it; "" for no such.
+
+        The two lie in one subvolume, whatever the names by which they are reached.
+        """
+        for path in self.paths:
+            name = _below(os.path.realpath(path), folder)
+            if name:
+                return name
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which rows of a plan a command is about; it remembers which arguments named one."""
 
-    words: tuple[_Word, ...]
+    words: tuple[Word, ...]
+    command: str
     names: dict[str, None] = field(default_factory=dict)
     matched: set[str] = field(default_factory=set)
+    within: dict[str, str] = field(default_factory=dict)
+    """Arguments that are one file of an entry, each with the entry's path."""
 
     def __call__(self, change: Change) -> bool:
         """Tell whether an argument names the row's entry."""
         self.names.update(dict.fromkeys((change.name, change.about)))
-        mine = [word for word in self.words if _is_about(word, change)]
+        mine = [word for word in self.words if word.is_about(change)]
         self.matched.update(word.typed for word in mine)
         return bool(mine)
 
+    def narrowed(self, declared: Sequence[Declared]) -> tuple[Declared, ...]:
+        """Return the entries; those of which only some files are chosen once for each of these."""
+        parts: dict[int, list[Declared]] = {}
+        for word in self.words:
+            for number, name in _holding(word, declared):
+                entry, known = declared[number], parts.get(number, [])
+                self.matched.add(word.typed)
+                if self(entry.row):  # all of it is chosen, by another argument
+                    continue
+                self.within[word.typed] = entry.item.path
+                if all(each.part != name for each in known):
+                    spec = entry.kind.part(entry.spec, name)
+                    parts[number] = [*known, replace(entry, spec=spec, part=name)]
+        return tuple(part for n, entry in enumerate(declared) for part in parts.get(n, [entry]))
+
     def again(self) -> Choice:
         """Return the choice for a plan after the run: what is done needs no row any more."""
-        return Choice(self.words, matched={word.typed for word in self.words})
+        return replace(self, names={}, matched={word.typed for word in self.words})
 
     def check(self, made: Plan) -> Plan:
-        """Return the plan; raises Misused where an argument names no row of it."""
+        """Return the plan; raises Misused where an argument names no row of it.
+
+        Raises HostError where it is a file that is no saved plan either, as ``apply`` takes one.
+        """
         for word in self.words:
             if word.typed not in self.matched:
-                import difflib  # noqa: PLC0415 - only for a mistake
-
-                close = difflib.get_close_matches(word.typed, filter(None, self.names), 3, 0.6)
-                named = f"did you mean {' or '.join(close)}?" if close else ""
-                raise Misused(
-                    f"{word.typed!r} is no entry and no saved plan",
-                    named or "`vmtune plan` shows the entries; name one by its path",
-                )
+                if self.command == "apply" and len(self.words) == 1 and _is_file(word.typed):
+                    planfile.load(absolute(word.typed))  # a file of no entry was to be a plan
+                raise unmatched(word, tuple(filter(None, self.names)))
         return made
 
     @property
@@ -70,58 +116,139 @@ class Choice:
         """Return the arguments for another run, which may stand in another directory."""
         return [word.kind or min(word.paths, key=len) for word in self.words]
 
+    @property
+    def for_all(self) -> list[str]:
+        """Return the arguments as everybody may read them: names of files are their owner's."""
+        return [
+            f"{self.within[word.typed].rstrip('/')}/{REDACTED}"
+            if word.typed in self.within
+            else word.kind or min(word.paths, key=len)
+            for word in self.words
+        ]
 
-def choice(words: Sequence[str]) -> Choice | None:
-    """Return the choice that arguments make; None where there are none. Raises Misused."""
-    _no_configuration(word for word in words if word not in _kinds() and _is_file(word))
-    return Choice(tuple(map(_word, words))) if words else None
+
+def choice(words: Sequence[str], command: str = "plan") -> Choice | None:
+    """Return the choice that arguments of a command make; None where there are none.
+
+    Raises Misused where one is a configuration or a saved plan: neither is an entry.
+    """
+    for word in words:
+        sort = _sort_of(word)
+        if sort == planfile.CONFIGURATION:
+            raise _configuration(word, command)
+        if sort == planfile.PLAN:
+            name = shlex.quote(word)
+            raise Misused(
+                f"{word} is a saved plan, not an entry",
+                f"`vmtune show {name}` shows it, `vmtune apply {name}` does it",
+            )
+    return Choice(tuple(map(word_of, words)), command) if words else None
 
 
 def is_saved_plan(words: Sequence[str]) -> bool:
-    """Tell whether the arguments are one saved plan, a regular file; Misused where they mix."""
-    files = [word for word in words if word not in _kinds() and _is_file(word)]
-    _no_configuration(files)
-    if files and len(words) > 1:
+    """Tell whether the arguments of ``apply`` are one saved plan; Misused where they mix."""
+    plans = [word for word in words if _sort_of(word) == planfile.PLAN]
+    if plans and len(words) > 1:
         raise Misused(
-            f"{files[0]} is a file: a saved plan stands alone", "name entries, or one plan"
+            f"{plans[0]} is a saved plan, and a saved plan stands alone",
+            "name one saved plan, or entries",
         )
-    return bool(files)
+    return bool(plans)
 
 
-def _no_configuration(files: Iterable[str]) -> None:
-    """Raise Misused where a file is a configuration: that is named in another way."""
-    for file in files:
-        if file.endswith((".yaml", ".yml")):
-            raise Misused(
-                f"{file} is a configuration, not a saved plan", f"name it with --config {file}"
-            )
+def _configuration(word: str, command: str) -> Misused:
+    name = shlex.quote(word)
+    return Misused(
+        f"{word} is a configuration: name it with --config", f"vmtune {command} --config {name}"
+    )
+
+
+def _sort_of(word: str) -> str:
+    """Tell what kind of file an argument is, as planfile does; "" where it is none of its own.
+
+    A file that may not be read is an image, as far as can be told: a plan is its owner's.
+    """
+    if word in _kinds() or not _is_file(word):
+        return ""
+    try:
+        return planfile.sort_of(absolute(word))
+    except HostError:
+        return planfile.OTHER
+
+
+def unmatched(word: Word, names: Sequence[str]) -> Misused:
+    """Say that an argument names no entry, with the names that are near."""
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    if word.kind:
+        return Misused(
+            f"nothing of the kind {word.kind} is declared, or left of what was",
+            "`vmtune plan` shows the entries",
+        )
+    forms = (word.typed, *sorted(word.paths))
+    known = dict.fromkeys([*names, *sorted(_kinds())])
+    close = dict.fromkeys(
+        name for form in forms for name in difflib.get_close_matches(form, known, 3, 0.8)
+    )
+    named = f"did you mean {' or '.join([*close][:3])}?" if close else ""
+    return Misused(
+        f"{word.typed!r} is no entry and no saved plan",
+        named or "`vmtune plan` shows the entries; name one by its path",
+    )
 
 
 def _is_file(word: str) -> bool:
     try:
-        return stat.S_ISREG(os.stat(_absolute(word)).st_mode)
+        return stat.S_ISREG(os.stat(absolute(word)).st_mode)
     except OSError:
         return False
 
 
-def _word(typed: str) -> _Word:
+def word_of(typed: str) -> Word:
+    """Return an argument as what it names; Misused where it is no path that can be."""
     if typed in _kinds():
-        return _Word(typed, kind=typed)
-    path = _absolute(typed)
-    return _Word(typed, paths=frozenset({path, os.path.realpath(path)}))
+        return Word(typed, kind=typed)
+    path = absolute(typed)
+    return Word(typed, paths=frozenset({path, os.path.realpath(path)}))
 
 
-def _absolute(typed: str) -> str:
+def absolute(typed: str) -> str:
+    """Return the absolute path of an argument, also where a shell did not expand its ``~``."""
     try:
         return expand(typed, users.home_of) if typed[:1] in "/~" else users.absolute(typed)
     except PathError as error:
         raise Misused(str(error), error.hint) from None
 
 
-def _is_about(word: _Word, change: Change) -> bool:
-    if word.kind:
-        return change.kind == word.kind
-    return any(path in word.paths or _is_same(path, word) for path in _paths(change))
+def _holding(word: Word, declared: Sequence[Declared]) -> Iterator[tuple[int, str]]:
+    """Yield the entries nearest above a file that can be done for that file alone."""
+    if word.kind or not _is_file(word.typed):
+        return
+    found = {
+        number: name
+        for number, entry in enumerate(declared)
+        if entry.kind.part(entry.spec, "") is not None
+        and (name := word.name_below(entry.item.path))
+    }
+    nearest = min((name.count("/") for name in found.values()), default=0)
+    yield from ((n, name) for n, name in found.items() if name.count("/") == nearest)
+
+
+def _below(file: str, folder: str) -> str:
+    try:
+        top = os.stat(folder)
+        if os.stat(file).st_dev != top.st_dev:
+            return ""
+        names: list[str] = []
+        above = file
+        while above != "/":
+            above, name = os.path.split(above)
+            names.insert(0, name)
+            if os.path.samestat(os.stat(above), top):
+                return "/".join(names)
+    except OSError:
+        return ""
+    return ""
 
 
 def _paths(change: Change) -> Iterable[str]:
@@ -133,13 +260,3 @@ def _paths(change: Change) -> Iterable[str]:
             yield expand(change.name, users.home_of)
         except PathError:
             return
-
-
-def _is_same(path: str, word: _Word) -> bool:
-    """Tell whether two paths lead to one thing, as by a link or a second mount."""
-    if os.path.realpath(path) in word.paths:
-        return True
-    try:
-        return any(os.path.samefile(path, other) for other in word.paths)
-    except OSError:
-        return False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view, root
-from reconciler.commands.load import guarded, load
+from reconciler.commands.load import guarded, load, tell
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
@@ -34,13 +34,17 @@ def run(terminal: Terminal, config: str | None, host: str | None) -> int:
 
     def command() -> int:
         loaded = _loaded(config, host)
+        if loaded:
+            tell(terminal, loaded)
         view = host_view.look(terminal)
         looked = subjects.declared(loaded.items, view) if loaded else subjects.discovered(view)
         rows = _of_one_mind(examine(looked, view), loaded, view)
         code = _code(rows)
-        name = loaded.host if loaded else host or trusted_input.short_hostname()
+        here = trusted_input.short_hostname()
+        name = loaded.host if loaded else here
+        title = loaded.host_title if loaded else here
         where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
-        heading = text.heading((f"host {name}", where, "read only"), terminal.width, terminal.dot)
+        heading = text.heading((f"host {title}", where, "read only"), terminal.width, terminal.dot)
         *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
         for line in (*heading, "", *told, *_as_root(terminal, loaded, rows), counts):
             terminal.say(line)

@@ -217,7 +217,7 @@ def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
     """What became of the images that were rewritten, as the journal keeps it."""
-    if told := history_report.rewritten(journal.run(number)):
+    if told := history_report.trend(journal.run(number)):
         for line in wrapped(told, terminal.width, 0):
             terminal.say(line)
 

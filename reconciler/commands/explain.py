@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 import sys
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import host_view
+from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load
-from reconciler.config.hosts import PathError, expand
-from reconciler.errors import HostError
+from reconciler.commands.load import guarded, load_chosen, tell
+from reconciler.errors import HostError, Misused
 from reconciler.facts import stub
 from reconciler.facts.host import LayoutOf, Locate, StubOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.linux import users
 from reconciler.report import bar as bars
 from reconciler.report import codes, text
 from reconciler.report import status as status_report
@@ -34,7 +33,6 @@ from reconciler.value import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
     from reconciler.engine.model import Change
     from reconciler.engine.resource import Item
@@ -50,7 +48,7 @@ def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str 
 
     def command() -> int:
         kind, subject = _parted(" ".join(words))
-        if kind or subject.startswith(("/", "~")):
+        if kind or _is_path(subject):
             return explain_path(terminal, kind, subject, config, host)
         say(terminal, _paragraphs(subject))
         return exit_codes.DONE
@@ -105,7 +103,7 @@ def _paragraphs(subject: str) -> Sequence[str]:
     close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
         subject.lower(), [*MODULES, *TOPICS], 1, 0.7
     )
-    raise HostError(
+    raise Misused(
         f"nothing is known of {subject!r}",
         f"did you mean {close[0]}?"
         if close
@@ -113,38 +111,64 @@ def _paragraphs(subject: str) -> Sequence[str]:
     )
 
 
-_SHOWN = "`vmtune plan` shows what is declared"
-
-
 def explain_path(
     terminal: Terminal, kind: str, written: str, config: str | None, host: str | None
 ) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
-    loaded = load(config, host)
+    loaded = replace(load_chosen(config, host, (), [written]), choice=None)
+    tell(terminal, loaded)
     view = host_view.look(terminal)
-    path = _absolute(written)
-    items = entries_about(loaded.items, path)
-    if not items:  # by another way round: a link on it
-        path = _real(path, view)
-        items = entries_about([_moved(item, view) for item in loaded.items], path)
-    if not items:
-        raise HostError(f"{loaded.shown} declares nothing at {written}", _close(written, loaded))
+    path, items = _declared(loaded.items, choose.word_of(written), view)
     _there(items, path, view)
-    found = rows_about(planning.make(loaded, view).changes, items, path)
+    changes = planning.make(loaded, view).changes
+    found = rows_about(changes, items, path) if items else _left(changes, written)
     mine = [row for row in found if kind in {"", row.kind}]
+    if not mine and found:
+        hint = f"did you mean {found[0].kind} {found[0].name}?"
+        raise Misused(f"{loaded.shown} declares no {kind} at {written}", hint)
     if not mine:
-        hint = f"did you mean {found[0].kind} {found[0].name}?" if found else _SHOWN
-        raise HostError(f"{loaded.shown} declares no {kind} at {written}", hint)
+        names = [name for row in changes for name in (row.name, row.about) if name]
+        hint = choose.unmatched(choose.word_of(written), names).hint
+        raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
     _file(terminal, items, path, view)
     _told(terminal, mine)
     return exit_codes.DONE
 
 
-def _absolute(written: str) -> str:
-    try:
-        return expand(written, users.home_of)
-    except PathError as error:
-        raise HostError(str(error), error.hint) from None
+def _is_path(subject: str) -> bool:
+    """Tell a path from a name that is known without a look at a configuration."""
+    if subject.startswith(("/", "~")):
+        return True
+    is_known = subject.upper() in CODES or subject in MODULES or subject in TOPICS
+    return not is_known and ("/" in subject or os.path.lexists(subject))
+
+
+def _declared(
+    items: Sequence[Item], word: choose.Word, host: HostView
+) -> tuple[str, tuple[Item, ...]]:
+    """Return the path that a word names, as entries call it, and those; none where none is there.
+
+    The word may go round another way: a link on it, or another mount.
+    """
+    path = choose.absolute(word.typed)
+    if found := entries_about(items, path):
+        return path, found
+    real = _real(path, host)
+    if found := entries_about([_moved(item, host) for item in items], real):
+        return real, found
+    for item in items:
+        if word.leads_to(item.path):
+            return item.path, entries_about(items, item.path)
+        if item.section != "mounts" and (name := word.name_below(item.path)):
+            whole = f"{item.path.rstrip('/')}/{name}"
+            return whole, entries_about(items, whole)
+    return path, ()
+
+
+def _left(changes: Iterable[Change], written: str) -> tuple[Change, ...]:
+    """Find the rows of a path that no entry declares any more."""
+    word = choose.word_of(written)
+    return tuple(row for row in changes if not row.origin and word.is_about(row))
 
 
 def _real(path: str, host: HostView) -> str:
@@ -156,12 +180,6 @@ def _moved(item: Item, host: HostView) -> Item:
     return replace(item, path=_real(item.path, host))
 
 
-def _close(written: str, loaded: Loaded) -> str:
-    names = dict.fromkeys(name for item in loaded.items for name in (item.name, item.path))
-    close = difflib.get_close_matches(written.rstrip("/"), names, 1, 0.8)
-    return f"did you mean {close[0]}?" if close else _SHOWN
-
-
 def _there(items: Sequence[Item], path: str, host: HostView) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
     where = host.maybe(Locate(path))
@@ -169,7 +187,7 @@ def _there(items: Sequence[Item], path: str, host: HostView) -> None:
         told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
         raise HostError(told.text, told.hint)
     if inside(items, path) and where and where.kind == "missing":
-        raise HostError(f"{path} is not there", "`vmtune status` names the largest files")
+        raise Misused(f"{path} is not there", "`vmtune status` names the largest files")
 
 
 def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:

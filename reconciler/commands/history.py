@@ -1,11 +1,12 @@
-"""``vmtune history``: what was done, when, by whom, and how it ended."""
+"""``vmtune history``: what was done, by which configuration, when, by whom, and how it ended."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import exit_codes
+from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
+from reconciler.linux import lock, machine
 from reconciler.report import history as history_report
 from reconciler.run import journal
 
@@ -14,15 +15,28 @@ if TYPE_CHECKING:
 
 
 def run(terminal: Terminal, number: int | None) -> int:
-    """All runs a line each, or one with every action."""
+    """Print what each run changed, or one run with every action."""
 
     def command() -> int:
-        if number is None:
-            for line in history_report.listed(journal.runs(), terminal.width):
-                terminal.say(line)
-        else:
-            for line in history_report.whole(journal.run(number), terminal.width):
-                terminal.say(line)
+        is_at_work = lock.is_held()  # before the runs are read: who ends meanwhile has ended
+        runs = journal.runs()
+        last = runs[-1].number if runs else 0
+        if number is not None:
+            runs = (journal.run(number),)
+        told = [
+            history_report.plain(each, is_at_work=is_at_work and each.number == last)
+            for each in runs
+        ]
+        terminal.data(history_report.document(told, __version__, machine.now()))
+        lines = (
+            history_report.listed(runs, terminal.width, is_at_work=is_at_work)
+            if number is None
+            else history_report.whole(
+                runs[0], terminal.width, is_at_work=is_at_work and number == last
+            )
+        )
+        for line in lines:
+            terminal.say(line)
         return exit_codes.DONE
 
     return guarded(terminal, command)

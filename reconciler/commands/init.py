@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.load import guarded
 from reconciler.discovery.suggest import suggest
+from reconciler.errors import HostError
 from reconciler.linux import output_file, trusted_input, users
 from reconciler.report import suggestion
 
@@ -48,4 +50,12 @@ def _written(path: str, found: Suggestion) -> list[str]:
         head += "; not all could be seen without root"
     if found.is_right:
         return [head, "All is right already: nothing that is declared would change."]
-    return [head, f"Next: {shlex.join(['vmtune', '--config', path, 'plan'])}"]
+    return [head, f"Next: {shlex.join(['vmtune', 'plan', *_named(path)])}"]
+
+
+def _named(path: str) -> list[str]:
+    """The option that names the file; none where it is found without one."""
+    with suppress(HostError):
+        if trusted_input.find(None).path == path:
+            return []
+    return ["--config", path]

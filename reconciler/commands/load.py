@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
@@ -27,7 +28,7 @@ class Loaded:
     items: tuple[Item, ...]
     shown: str
     path: str
-    """Its absolute path as it was named; "" for no configuration at all."""
+    """Its absolute path as it was named; "" for none, and for a draft that stands nowhere."""
     host: str
     text: bytes
     """All that was read."""
@@ -35,6 +36,10 @@ class Loaded:
     """Risks that are allowed for once, on the command line."""
     choice: Choice | None = None
     """Which entries the command line names; None: it is about all of them."""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """What is told of the configuration that is no problem of this host: words, and what to do."""
+    is_draft: bool = False
+    """Whether it was read from standard input, and no file is obeyed."""
 
     @property
     def entry_words(self) -> list[str]:
@@ -45,6 +50,19 @@ class Loaded:
     def allow_words(self) -> list[str]:
         """The same as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]
+
+    @property
+    def host_title(self) -> str:
+        """The host, and whose facts are seen where that is another one."""
+        here = trusted_input.short_hostname()
+        return self.host if self.host == here else f"{self.host} (the facts are those of {here})"
+
+    @property
+    def config_words(self) -> list[str]:
+        """Return what names the configuration, as options of a command line."""
+        if self.is_draft:
+            return ["--config", "-", *(["--as", self.path] if self.path else [])]
+        return ["--config", self.path] if self.path else []
 
     @property
     def file(self) -> str:
@@ -60,33 +78,108 @@ class Loaded:
 
 
 def load(
-    config: str | None, host: str | None, allow: Sequence[str] = (), *, piped: bool = False
+    config: str | None,
+    host: str | None,
+    allow: Sequence[str] = (),
+    stands_at: str | None = None,
+    *,
+    drafts: bool = False,
 ) -> Loaded:
     """Find, read and check; HostError or ConfigErrors when that fails.
 
-    ``allow`` counts as if every entry said so; ``piped`` as in trusted_input.
+    ``allow`` counts as if every entry said so; ``stands_at`` and ``drafts`` as in trusted_input.
     """
+    found = trusted_input.find(config, stands_at, drafts=drafts)
+    _refuse_overlay(found)
+    return of_host(found, host, allow)
+
+
+def of_host(
+    found: trusted_input.Found,
+    host: str | None,
+    allow: Sequence[str] = (),
+    home_of: Callable[[str], str | None] = users.home_of,
+) -> Loaded:
+    """Check a text that was found, with what its host changes; raises as ``load``."""
     from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = trusted_input.find(config, piped=piped)
-    name = host or trusted_input.short_hostname()
+    name = _host(host)
     overlay = trusted_input.overlay(found, name)
     items = load.load(
         found.text,
         found.shown,
         host=name,
-        home_of=users.home_of,
+        home_of=home_of,
         overlay=(overlay.text, overlay.shown) if overlay else None,
     )
     text_read = found.text + b"\0" + (overlay.text if overlay else b"")
     allowed = tuple(dict.fromkeys(allow))
     if allowed:
         items = tuple(replace(item, data=_allowing(item.data, allowed)) for item in items)
-    return Loaded(items, found.shown, found.path, name, text_read, allowed)
+    shown = f"{found.shown} (draft)" if found.is_draft else found.shown
+    remarks = _remarks(found, host, overlay)
+    is_draft = found.is_draft
+    return Loaded(
+        items, shown, found.path, name, text_read, allowed, remarks=remarks, is_draft=is_draft
+    )
 
 
-def load_chosen(
-    config: str | None, host: str | None, allow: Sequence[str], words: Sequence[str]
+def _host(named: str | None) -> str:
+    return trusted_input.short_hostname() if named is None else trusted_input.short_name(named)
+
+
+def _refuse_overlay(found: trusted_input.Found) -> None:
+    """Raise HostError for what one host changes of a configuration, and is none of its own."""
+    if base := trusted_input.base_of(found.path, None):
+        host = trusted_input.overlay_host(os.path.basename(found.path))
+        raise HostError(
+            f"{found.shown} is what one host changes of {base.shown}",
+            f"name that one: --config {quote(base.path)}" + (f" --host {host}" if host else ""),
+        )
+
+
+def _remarks(
+    found: trusted_input.Found, host: str | None, overlay: trusted_input.Found | None
+) -> tuple[tuple[str, str], ...]:
+    """Say what of a configuration no host reads, and that it does not know a host by its name."""
+    said = [(f"{each.shown}: {UNREAD}", each.hint) for each in trusted_input.misnamed(found)]
+    if host is not None and not overlay:
+        said += _unknown_host(found, _host(host))
+    return tuple(said)
+
+
+UNREAD = "no host reads this file: the name of a host is short and in lower case, and ends in .yaml"
+
+
+def _unknown_host(found: trusted_input.Found, host: str) -> list[tuple[str, str]]:
+    from reconciler.config import load  # noqa: PLC0415 - as above
+
+    known = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
+    if host in known or host == trusted_input.short_hostname():
+        return []
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    close = difflib.get_close_matches(host, known, 1, 0.6)
+    hint = f"did you mean {close[0]}?" if close else f"named are: {', '.join(sorted(known))}"
+    words = f"{found.shown} names no host {host!r}: this is what any other host gets"
+    return [(words, hint if known else "it names no host at all")]
+
+
+def tell(terminal: Terminal, loaded: Loaded) -> None:
+    """Print the remarks on a configuration beside the answer, unless nobody wants to know."""
+    for words, hint in loaded.remarks:
+        terminal.progress(text.printable_lines(f"vmtune: {words}\n    {hint}"))
+
+
+def load_chosen(  # noqa: PLR0913 - one per option
+    config: str | None,
+    host: str | None,
+    allow: Sequence[str],
+    words: Sequence[str],
+    stands_at: str | None = None,
+    *,
+    command: str = "plan",
+    drafts: bool = False,
 ) -> Loaded:
     """Return the configuration with the entries that the command line names, or all of it.
 
@@ -95,13 +188,14 @@ def load_chosen(
     """
     from reconciler.commands import choose  # noqa: PLC0415 - it knows the kinds
 
-    choice = choose.choice(words)
+    choice = choose.choice(words, command)
     try:
-        return replace(load(config, host, allow), choice=choice)
+        found = load(config, host, allow, stands_at, drafts=drafts)
+        return replace(found, choice=choice)
     except trusted_input.NoneFound:
         if choice is None:
             raise
-        name = host or trusted_input.short_hostname()
+        name = _host(host)
         return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)), choice)
 
 

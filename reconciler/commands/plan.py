@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
-from reconciler.commands.load import guarded, load_chosen
+from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document
 from reconciler.engine.plan import declare, make_plan
+from reconciler.errors import Misused
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import users
+from reconciler.linux import trusted_input, users
 from reconciler.report import text, wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
+_NOWHERE = "without --as PATH, what the draft would take back is not shown"
+
+
 def run(  # noqa: PLR0913 - one per option
     terminal: Terminal,
     config: str | None,
@@ -36,13 +40,21 @@ def run(  # noqa: PLR0913 - one per option
     *,
     allow: Sequence[str] = (),
     entries: Sequence[str] = (),
+    stands_at: str | None = None,
     detailed: bool,
 ) -> int:
     """Print the plan, save it where asked to; return the exit code (exit_codes.py)."""
 
     def command() -> int:
+        if output is not None and config in trusted_input.STANDARD_INPUT:
+            raise Misused(
+                "-o saves no plan of a draft", "save the draft as a file, and name it with --config"
+            )
         saved = None if output is None else _free(output)
-        loaded = load_chosen(config, host, allow, entries)
+        loaded = load_chosen(config, host, allow, entries, stands_at, drafts=True)
+        tell(terminal, loaded)
+        if loaded.is_draft and not loaded.path:
+            terminal.progress(_NOWHERE)
         view = host_view.look(terminal)
         plan = make(loaded, view)
         made = document_of(loaded, plan, view) if saved or terminal.json else None
@@ -75,6 +87,8 @@ def make(loaded: Loaded, host: HostView) -> Plan:
     Raises Misused where an argument names no entry.
     """
     declared = declare(loaded.items, KINDS)
+    if loaded.choice:
+        declared = loaded.choice.narrowed(declared)
     made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
     made = loaded.choice.check(made) if loaded.choice else made
     return replace(made, changes=tuple(map(_at_home, made.changes)))
@@ -94,7 +108,8 @@ def world(loaded: Loaded) -> World:
     from reconciler.linux import machine  # noqa: PLC0415
 
     made_on = (loaded.host, machine.identity(), machine.kernel())
-    return World(*made_on, loaded.path, loaded.digest, loaded.allowed)
+    entries = tuple(loaded.entry_words)
+    return World(*made_on, loaded.path, loaded.digest, loaded.allowed, entries)
 
 
 def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
@@ -116,7 +131,8 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
         from reconciler.commands import root  # noqa: PLC0415
 
         line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
-        lead = "To see what is `?` here: "
+        also = ", with the draft on standard input again" if loaded.is_draft else ""
+        lead = f"To see what is `?` here{also}: "
         beside += wrap.command(line, terminal.width, 0, lead)
     if saved:
         beside.append(f"Saved: `{shlex.join(['vmtune', 'apply', saved])}` does exactly this.")
@@ -134,7 +150,8 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
 
 def heading(terminal: Terminal, loaded: Loaded, remark: str) -> None:
     """Say for which host and by which file it is, then leave a line empty."""
-    parts = (f"host {loaded.host}", f"config {loaded.shown}", text.allowed(loaded.allowed), remark)
+    config = f"config {loaded.shown}"
+    parts = (f"host {loaded.host_title}", config, text.allowed(loaded.allowed), remark)
     for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
     terminal.say()

@@ -33,12 +33,16 @@ def line(loaded: Loaded | None, *words: str) -> str:
         program = os.path.basename(_program())
     except HostError:
         program = ""
-    path = loaded.path if loaded and loaded.path != trusted_input.found_by_root() else ""
-    named = _named(path, loaded.host if loaded else trusted_input.short_hostname())
+    if loaded and loaded.is_draft:
+        named = loaded.config_words
+    else:
+        path = loaded.path if loaded and loaded.path != trusted_input.found_by_root() else ""
+        named = ["--config", path] if path else []
+    here = _host_words(loaded)
     shown = installation.typed() or shlex.join(installation.command())
     who = [] if program in {*_WITHOUT_ASKING, ""} else ["env", f"SUDO_USER={users.caller().name}"]
     around = " ".join([program or "sudo", *who])
-    return f"{around} {shown} {shlex.join([*named, *words])}".rstrip()
+    return f"{around} {shown} {shlex.join([*named, *here, *words])}".rstrip()
 
 
 def become_root(
@@ -51,7 +55,7 @@ def become_root(
     """
     program = _program()
     words = [*_look(terminal), command_name, *options, *["--json"] * terminal.json]
-    command = _command(loaded.path, loaded.host, words)
+    command = _command(loaded, words)
     if not program:
         raise HostError(
             f"{command_name} needs root, and there is {_none()}; nothing was changed",
@@ -150,11 +154,11 @@ def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[s
     return [*[program] * bool(program), *quiet, *who, *command]
 
 
-def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
+def _command(loaded: Loaded, words: Sequence[str]) -> list[str]:
     """Call the same vmtune again, with the configuration and the host of this one."""
-    return [*installation.command(), *_named(path, host), *words]
+    return [*installation.command(), *loaded.config_words, *_host_words(loaded), *words]
 
 
-def _named(path: str, host: str) -> list[str]:
-    here = [] if host == trusted_input.short_hostname() else ["--host", host]
-    return [*(["--config", path] if path else []), *here]
+def _host_words(loaded: Loaded | None) -> list[str]:
+    is_here = loaded is None or loaded.host == trusted_input.short_hostname()
+    return [] if is_here or loaded is None else ["--host", loaded.host]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.commands import host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load
+from reconciler.commands.load import guarded, load, tell
 from reconciler.engine import codec, document, tries
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
@@ -55,6 +55,7 @@ def run(
     def command() -> int:
         page = None if html is None else _free(html)
         loaded = load(config, host)
+        tell(terminal, loaded)
         view = host_view.look(terminal)
         history = claims.history(loaded.file, view)
         declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
@@ -104,7 +105,7 @@ def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.C
 
 
 def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None:
-    head = f"host {loaded.host}   config {loaded.shown}"
+    head = f"host {loaded.host_title}   config {loaded.shown}"
     for line in text.header(head, "read only: nothing was changed", terminal.width):
         terminal.say(line)
     terminal.say()
@@ -129,7 +130,7 @@ def _write(loaded: Loaded, report: Report, path: str) -> None:
     from reconciler.linux import output_file  # noqa: PLC0415
     from reconciler.report import html  # noqa: PLC0415
 
-    page = html.page(report, loaded.host, loaded.shown, machine.now())
+    page = html.page(report, loaded.host_title, loaded.shown, machine.now())
     data = page.encode("utf-8", "backslashreplace")
     output_file.replace(path, data, "--html", output_file.Sort(html.MARK, _PAGE))
 

@@ -135,6 +135,9 @@ def _host_name(error: ValidationError, hosts: Node) -> ConfigError:
     return ConfigError(origin, message, f"write {short_name(name)!r}" if "." in name else "")
 
 
+_MANY = 8
+"""Words that an error lists; of more it says what they are."""
+
 _SHOWN = 60  # characters of a wrong value; a longer one is cut
 
 _WORDS_FOR_OFF = frozenset({"none", "no", "off", "false", "never", "disabled", "nocompress", "0"})
@@ -203,8 +206,9 @@ def unknown_key(key: str, known: Sequence[str], options: Sequence[str]) -> tuple
 def suggest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - only where something is misspelt
 
-    near = get_close_matches(word.lower().replace("_", "-"), list(known), n=1)
-    return near[0] if near else None
+    by_form = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower().replace("_", "-"), by_form, n=1)
+    return by_form[near[0]] if near else None
 
 
 def missing(key: str) -> tuple[str, str]:
@@ -243,7 +247,8 @@ def _expected(error: ValidationError) -> str:
     if low is not None and high is not None:
         return f"a whole number from {low} to {high}"
     if error.validator == "enum":
-        return either(schema["enum"])
+        is_long = len(schema["enum"]) > _MANY and "title" in schema
+        return str(schema["title"]) if is_long else either(schema["enum"])
     if error.validator == "const":
         value = error.validator_value
         return describe(value) if isinstance(value, bool) else f"the number {value}"
@@ -259,10 +264,15 @@ def _hint(error: ValidationError) -> str:
         return f"write `{_key(error)}: {off}`" if off else ""
     if isinstance(found, str) and error.validator == "enum":
         near = suggest(found, map(str, schema_of(error)["enum"]))
-        return f"did you mean {near!r}?" if near else ""
+        return f"did you mean {near!r}?" if near else _of_many(schema_of(error))
     if isinstance(found, str):
         return _text_hint(found, error)
     return f'write "{found}", in quotes' if error.validator_value == "string" else ""
+
+
+def _of_many(schema: Mapping[str, Any]) -> str:
+    """Return what the schema says of words that are too many to be listed."""
+    return str(schema.get("description", "")) if len(schema["enum"]) > _MANY else ""
 
 
 def _shape_hint(path: list[Any]) -> str:
@@ -279,6 +289,8 @@ def _text_hint(found: str, error: ValidationError) -> str:
         return "write true"
     if expected == "boolean" and found.lower() in {*_WORDS_FOR_OFF, "n"}:
         return "write false"
+    if expected == "integer" and (number := re.fullmatch("([1-9][0-9]*) ?[A-Za-z]+", found)):
+        return f"write {number[1]}, without a unit"
     if expected in ("integer", 1) and expected is not True and found.isdigit():
         return "no leading zeros" if found.startswith("0") else "remove the quotes"
     return ""

@@ -47,7 +47,7 @@ def _apply(merged: dict[str, Node], path: str, entry: Node, problems: list[Confi
     if entry.get("remove") is None:
         merged[path] = merged[path].merged(entry) if path in merged else entry
     elif merged.pop(path, None) is None:
-        message = f"`remove: true`, but nothing is inherited for {path!r}"
+        message = f"`remove: true`, but nothing is inherited for {_shown(path)!r}"
         problems.append(ConfigError(entry.origin, message, "remove this entry"))
 
 
@@ -73,7 +73,7 @@ def _by_identity(
 
 def _twice(path: str, section: Section, first: Node, again: Node) -> ConfigError:
     one, other = (entry.keys[section.identity].origin for entry in (first, again))
-    message = f"{path!r} is in {section.name} twice, in lines {one.line} and {other.line}"
+    message = f"{_shown(path)!r} is in {section.name} twice, in lines {one.line} and {other.line}"
     return ConfigError(other, message, "make them one entry")
 
 
@@ -92,6 +92,16 @@ class PathError(ValueError):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def any_home(name: str) -> str:
+    """Stand for the home of a user, where no host is asked: see ``expand``."""
+    return f"/~{name}"
+
+
+def _shown(path: str) -> str:
+    """Return an absolute path as messages name it, also one below ``any_home``."""
+    return path[1:] if path.startswith("/~") else path
 
 
 def expand(written: str, home_of: Callable[[str], str | None]) -> str:

@@ -40,6 +40,11 @@ def load(
     return items
 
 
+def hosts_named(text: bytes, file: str) -> tuple[str, ...]:
+    """Return the names of the hosts that the base names, as far as it can be read."""
+    return tuple(_hosts(_part(text, file, check.MAIN, [])))
+
+
 def load_all_hosts(
     text: bytes,
     file: str,

@@ -51,6 +51,8 @@ class World:
     digest: str
     allow: tuple[str, ...] = ()
     """Risks that the command line allowed for once: the plan is done with them."""
+    entries: tuple[str, ...] = ()
+    """Entries that the command line named: the plan is about them only; () for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def plain(document: Document, who: Who = numbered) -> dict[str, Any]:
             "path": world.config,
             "sha256": world.digest,
             "allow": list(world.allow),
+            **({"entries": list(world.entries)} if world.entries else {}),
         },
         "summary": summary(document.plan),
         "changes": [plain_change(change, who) for change in document.plan.changes],
@@ -178,6 +181,7 @@ def _world(data: dict[str, Any]) -> World:
         jsondata.text(config["path"]),
         jsondata.text(config["sha256"]),
         tuple(map(jsondata.text, jsondata.items(config.get("allow", [])))),
+        tuple(map(jsondata.text, jsondata.items(config.get("entries", [])))),
     )
 
 

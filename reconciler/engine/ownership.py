@@ -339,7 +339,7 @@ class Ownership:
         else:
             wanted = {p: part for p, part in before.wanted.items() if p not in owed}
         for d, words in said:
-            if any(map(is_end, words)) or (chosen and not chosen(_row_of(d))):
+            if any(map(is_end, words)) or (chosen and not chosen(d.row)):
                 continue
             for goal in (word for word in words if isinstance(word, Desired)):
                 if goal.place.is_claimed and not goal.weak:
@@ -388,11 +388,6 @@ def _resolved(place: Place[Any], host: HostView) -> Place[Any]:
         return place
     where = host.maybe(Locate(place.path))
     return replace(place, path=where.path) if where else place  # type: ignore[type-var]
-
-
-def _row_of(declared: Declared) -> Change:
-    item = declared.item
-    return Change(Op.SAME, declared.kind.name, item.name, about=item.path)
 
 
 def _orphaned(row: Change, config: str) -> Change:

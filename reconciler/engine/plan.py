@@ -43,10 +43,20 @@ class Declared:
     kind: Kind
     item: Item
     spec: Any
+    part: str = ""
+    """The one file that it is about, relative to the item's path; "" for all of the entry."""
 
     @property
     def owner(self) -> str:
         return f"{self.kind.name} {self.item.name}"
+
+    @property
+    def row(self) -> Change:
+        """An empty row of the plan: what it is called, and what it is about."""
+        name, about = self.item.name, self.item.path
+        if self.part:
+            name, about = (f"{each.rstrip('/')}/{self.part}" for each in (name, about))
+        return Change(Op.SAME, self.kind.name, name, origin=self.item.origin, about=about)
 
 
 Spoken = tuple[Declared, "tuple[Said, ...]"]
@@ -76,14 +86,16 @@ def make_plan(
     longer declared, and what other configurations declare. ``chosen`` tells which
     rows the plan is about; None: all of them.
     """
+
+    def is_chosen(d: Declared) -> bool:
+        return chosen is None or chosen(d.row)
+
     last = latest(history.written)
     ownership = Ownership(history, host)
     declared = ownership.recalled(declared)
     host.expect(lambda: _units(declared, kinds, host))
     spoken = collect(declared, lambda d: ownership.contested(_said(d, host)))
-    said = drop_weak(list(spoken))
-    said = weighed(said, host)
-    check_conflicts(said)
+    said = _agreed(list(spoken), host, is_chosen if chosen else None)
     changes: list[Change] = []
     for d, words in said:
         changes += _changes(d, words, host, last)
@@ -94,7 +106,7 @@ def make_plan(
     undeclared = list(ownership.undeclared(said, taken, chosen))
     changes += undeclared
     kept = [change for change in changes if chosen is None or chosen(change)]
-    behind = any(isinstance(word, Reload) for _, words in said for word in words)
+    behind = any(isinstance(w, Reload) for d, words in said if is_chosen(d) for w in words)
     actions = in_order(kept, host, reload=behind)
     return Plan(
         in_turn(kept, actions, behind=behind),
@@ -102,6 +114,21 @@ def make_plan(
         ownership.claims(said, kept, chosen),
         len(changes) - len(kept),
     )
+
+
+def _agreed(
+    spoken: list[Spoken], host: HostView, is_chosen: Callable[[Declared], bool] | None
+) -> list[Spoken]:
+    """Return what all kinds said, as far as it holds once the plan is done.
+
+    Raises ConfigErrors when two items want one place to differ, whichever are chosen.
+    """
+    said = weighed(drop_weak(spoken), host)
+    check_conflicts(said)
+    if is_chosen is None:
+        return said
+    # What the others want is not done, so nothing may rest on it.
+    return weighed(drop_weak(spoken, is_chosen), host, is_chosen)
 
 
 def _units(declared: Sequence[Declared], kinds: Sequence[Kind], host: HostView) -> Iterator[str]:
@@ -142,14 +169,10 @@ def _changes(
     written: Mapping[Place[Any], LastApplied],
 ) -> Iterator[Change]:
     """The resource's own row, and a row for each finding beside it."""
-    base = Change(
-        Op.SAME,
-        declared.kind.name,
-        declared.item.name,
+    base = replace(
+        declared.row,
         text=next((w.text for w in reversed(words) if isinstance(w, Summary)), ""),
         notes=tuple(w for w in words if isinstance(w, Note) and w.code not in declared.item.quiet),
-        origin=declared.item.origin,
-        about=declared.item.path,
     )
     hidden = next((w for w in words if isinstance(w, Finding) and not w.subject), None)
     refusal = next((w for w in words if isinstance(w, Refusal)), None)
@@ -170,8 +193,7 @@ def _changes(
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
-        item = declared.item
-        yield replace(row, code=finding.code, origin=item.origin, about=item.path)
+        yield replace(row, code=finding.code, origin=base.origin, about=base.about)
 
 
 def _drift(
@@ -212,11 +234,17 @@ def _leftovers(
             yield row
 
 
-def drop_weak(said: list[Spoken]) -> list[Spoken]:
-    """Without the weak goals for places that another resource has its own goal for."""
+def drop_weak(
+    said: list[Spoken], is_done: Callable[[Declared], bool] = lambda _d: True
+) -> list[Spoken]:
+    """Without the weak goals for places that another resource has its own goal for.
+
+    ``is_done`` tells which resources the plan is about: the others make no place.
+    """
     taken = {
         word.place
-        for _, words in said
+        for d, words in said
+        if is_done(d)
         for word in words
         if isinstance(word, Desired) and not word.weak
     }

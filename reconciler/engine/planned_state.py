@@ -17,7 +17,7 @@ from reconciler.facts.host import Locate, Mounts, SharedBelow, TreeOf
 from reconciler.formats import mountinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from reconciler.engine.directory import Folder
     from reconciler.engine.model import Said
@@ -92,13 +92,18 @@ class Outlook:
         return self.host.maybe(TreeOf(where.path, apart)) if where else None
 
 
-def weighed(said: Iterable[Spoken], host: HostView) -> list[Spoken]:
-    """Without the notes and refusals that do not hold of the host as the plan will leave it."""
+def weighed(
+    said: Iterable[Spoken], host: HostView, is_done: Callable[[Declared], bool] = lambda _d: True
+) -> list[Spoken]:
+    """Without the notes and refusals that do not hold of the host as the plan will leave it.
+
+    ``is_done`` tells which entries the plan is about: what the others want is not done.
+    """
     all_said = list(said)
     goals = {
         word.place: word.want
-        for _, words in all_said
-        if not any(map(is_end, words))
+        for d, words in all_said
+        if is_done(d) and not any(map(is_end, words))
         for word in words
         if isinstance(word, Desired)
     }

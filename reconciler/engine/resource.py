@@ -51,6 +51,11 @@ def no_units(_specs: Sequence[Any], _host: HostView) -> Iterator[str]:
     return iter(())
 
 
+def no_part(_spec: Any, _name: str) -> Any:
+    """For kinds of which an entry is done as a whole."""
+    return None
+
+
 def always(_spec: Any, _note: Note | Refusal, _outlook: Outlook) -> bool:
     """For kinds whose advice rests on their own entry alone."""
     return True
@@ -117,8 +122,9 @@ class Kind:
     names kinds that come before it: where one of them cannot do its part of an entry, this one
     says nothing of it. ``units`` names the systemd units that it may ask about:
     systemctl is run once for all of them. ``located`` gives the spec by the name that the host
-    has for its path. ``holds`` is asked of each note and refusal once all kinds have spoken: is
-    it true of the host as this plan will leave it?
+    has for its path. ``part`` gives the spec for one file alone, named relative to the entry's
+    path; None where an entry has no such parts. ``holds`` is asked of each note and refusal once
+    all kinds have spoken: is it true of the host as this plan will leave it?
     """
 
     name: str
@@ -134,6 +140,7 @@ class Kind:
     )
     places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
     located: Callable[[Any, HostView], Any] = as_written
+    part: Callable[[Any, str], Any] = no_part
     units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
     holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
     defaults: Mapping[str, Any] = field(default_factory=dict)

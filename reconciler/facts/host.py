@@ -105,7 +105,8 @@ class TreeOf(Fact[Tree]):
     """Look below a path, but not into the absolute paths ``apart``.
 
     ``close``: at what a rewrite must know, too (see Tree); each file that is copy-on-write is
-    opened for that.
+    opened for that. ``only`` is a file below, relative to the path: then the look is close, and at
+    that file and the files that it names as parts of one image, and at nothing else.
     """
 
     grows: ClassVar[bool] = True
@@ -113,6 +114,7 @@ class TreeOf(Fact[Tree]):
     path: str
     apart: tuple[str, ...] = ()
     close: bool = False
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)

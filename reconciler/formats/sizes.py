@@ -19,7 +19,7 @@ def parsed(text: str) -> int:
     """Bytes of "128M", "1GiB" or "4096": binary units. Raises ValueError for anything else."""
     found = re.fullmatch(r"([0-9]{1,15})([KMG]?)(I?B)?", text.upper())
     if not found:
-        raise ValueError(f"{text!r} is no size, as 128M is one")
+        raise ValueError(f"{text!r} is not a size: write a number with K, M or G, such as 128M")
     return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]]
 
 

@@ -6,9 +6,10 @@ import grp
 import os
 import pwd
 import stat
+from contextlib import suppress
 from shlex import quote
 
-from reconciler.errors import HostError
+from reconciler.errors import HostError, Misused
 from reconciler.linux import users
 from reconciler.value import dataclass
 
@@ -93,7 +94,8 @@ def _private(at: str, gid: int) -> bool:
     return members <= {"root", users.caller().name}
 
 
-_STDIN = "/dev/stdin"
+STANDARD_INPUT = ("-", "/dev/stdin")
+"""Names of a configuration that is a draft: who reads it does nothing to the host."""
 
 _LARGEST = 1 << 20
 """More than a person writes: a device or a log given by mistake must not fill the memory."""
@@ -101,11 +103,15 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The text of a configuration; ``shown`` is its name as messages print it."""
+    """The text of a configuration; ``shown`` is its name as messages print it.
+
+    ``path`` is "" for a draft that stands nowhere.
+    """
 
     path: str
     shown: str
     text: bytes
+    is_draft: bool = False
 
 
 def short_hostname() -> str:
@@ -117,15 +123,18 @@ class NoneFound(HostError):
     """There is no configuration anywhere, and none was named."""
 
 
-def find(named: str | None, *, piped: bool = False) -> Found:
+def find(named: str | None, stands_at: str | None = None, *, drafts: bool = False) -> Found:
     """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there.
 
-    ``piped``: standard input may be named, for those who read it once and obey none of it.
+    ``drafts``: standard input may be named, for those who read it once and obey none of it.
+    It is taken as if it stood at the path ``stands_at``, which need not be there.
     """
     if named == "":
         raise HostError("--config names no file", "is the variable empty that should name it?")
-    if piped and named in {"-", _STDIN}:
-        return _standard_input()
+    if drafts and named in STANDARD_INPUT:
+        return _draft(named, stands_at)
+    if stands_at is not None:
+        raise Misused("--as PATH says where a draft stands", "name the draft: --config - --as PATH")
     if chosen := named or os.environ.get("VMTUNE_CONFIG"):
         return read(users.absolute(_home(chosen)))
     looked = list(_candidates())
@@ -138,12 +147,28 @@ def find(named: str | None, *, piped: bool = False) -> Found:
     )
 
 
-def _standard_input() -> Found:
+def _draft(named: str, stands_at: str | None) -> Found:
+    path = "" if stands_at is None else _place(stands_at)
     try:
         with open(0, "rb", closefd=False) as file:
-            return Found(_STDIN, _STDIN, file.read(_LARGEST + 1))
+            text = file.read(_LARGEST + 1)
     except OSError as error:
-        raise HostError(f"{_STDIN}: {error.strerror}") from None
+        raise HostError(f"standard input: {error.strerror}") from None
+    return Found(path, _tilde(path) or named, text, is_draft=True)
+
+
+def _place(stands_at: str) -> str:
+    """Return the absolute path of a draft; HostError where no configuration can be."""
+    if not stands_at:
+        raise HostError("--as names no file", "is the variable empty that should name it?")
+    path = users.absolute(_home(stands_at))
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:  # it need not be there, nor be for this user to see
+        return path
+    if not is_file:
+        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
+    return path
 
 
 def _home(path: str) -> str:
@@ -180,17 +205,104 @@ def read(path: str) -> Found:
 _FOR_ONE = "it may say what holds for this host: have it made readable to you"
 
 
+def short_name(host: str) -> str:
+    """Return the name by which a host is read: before the first dot, in lower case.
+
+    Raises HostError where no host can have that name.
+    """
+    name = host.partition(".")[0].lower()
+    if not name or "/" in name or "\0" in name:
+        raise HostError(
+            f"--host {host!r} is the name of no host" if host else "--host names no host",
+            "a short host name, such as `hostname -s` prints",
+        )
+    return name
+
+
 def overlay(found: Found, host: str) -> Found | None:
-    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to."""
+    """Return hosts/<host>.yaml beside the file, when there is one; else beside what it links to.
+
+    Raises HostError where it is there under a name that no host reads.
+    """
     for folder in _configfile_folders(found):
         path = os.path.join(folder, f"{host}.yaml")
-        if _is_there(path, _FOR_ONE):
-            return read(path)
+        try:
+            if _exists(path):
+                return read(path)
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}", _FOR_ONE) from None
+    for wrong in misnamed(found):
+        if wrong.host == host:
+            raise HostError(f"{wrong.path} is not read", wrong.hint)
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Misnamed:
+    """A file in hosts/ that no host reads, and the host that it must be for."""
+
+    path: str
+    host: str
+
+    @property
+    def shown(self) -> str:
+        """Its name as messages print it."""
+        return _tilde(self.path)
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        right = f"{self.host}.yaml"
+        if os.path.lexists(os.path.join(os.path.dirname(self.path), right)):
+            return f"{right} is there already: put the two together"
+        return f"call it {right}"
+
+
+def misnamed(found: Found) -> tuple[Misnamed, ...]:
+    """Find the files in hosts/ that no host reads: whole host names, upper case, .yml.
+
+    A folder that may not be listed is not looked into.
+    """
+    wrong: list[Misnamed] = []
+    for folder in _configfile_folders(found):
+        with suppress(OSError):
+            for name in sorted(os.listdir(folder)):
+                if host := overlay_host(name):
+                    wrong += [Misnamed(os.path.join(folder, name), host)] * (name != f"{host}.yaml")
+    return tuple(wrong)
+
+
+def overlay_host(name: str) -> str:
+    """Return the host that a file in hosts/ is meant for, by its name; "" for other files."""
+    stem, kind = os.path.splitext(name)
+    if name.startswith(".") or kind.lower() not in {".yaml", ".yml"}:
+        return ""
+    return stem.partition(".")[0].lower()
+
+
+def base_of(path: str, config: str | None) -> Found | None:
+    """Return the configuration of which a file is an overlay: one beside the folder hosts/.
+
+    That is ``config`` where it lies there, else vmtune.yaml; None where there is neither.
+    """
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) != "hosts":
+        return None
+    if config and config not in STANDARD_INPUT:
+        named = find(config)
+        if folder in _configfile_folders(named):
+            return named
+    beside = os.path.join(os.path.dirname(folder), "vmtune.yaml")
+    return read(beside) if os.path.isfile(beside) else None
+
+
 def _configfile_folders(found: Found) -> tuple[str, ...]:
-    """The folders of overlays: one file has one answer, whichever of its names is used."""
+    """The folders of overlays: one file has one answer, whichever of its names is used.
+
+    There is none for a draft that stands nowhere.
+    """
+    if not found.path:
+        return ()
     named = os.path.dirname(found.path)
     linked = os.path.dirname(os.path.realpath(found.path))
     return tuple(dict.fromkeys(os.path.join(each, "hosts") for each in (named, linked)))
@@ -219,14 +331,15 @@ def _exists(path: str) -> bool:
 
 
 def overlays(found: Found) -> dict[str, Found]:
-    """Every hosts/*.yaml beside the file, by host name."""
-    folder = next(filter(os.path.isdir, _configfile_folders(found)), _configfile_folders(found)[0])
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
-    hosts = [stem for stem, kind in map(os.path.splitext, names) if kind in {".yaml", ".yml"}]
-    each = {host: overlay(found, host) for host in hosts}
+    """Every hosts/*.yaml beside the file that a host reads, by host name."""
+    hosts: list[str] = []
+    for folder in _configfile_folders(found):
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
+        hosts += [host for name in names if name == f"{(host := overlay_host(name))}.yaml"]
+    each = {host: overlay(found, host) for host in sorted(set(hosts))}
     return {host: other for host, other in each.items() if other}

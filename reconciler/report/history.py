@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from reconciler.engine import codec
+from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Swap
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import hanging, printable, wrapped
-from reconciler.resources.images.places import Images
+from reconciler.resources.images.places import Images, OneImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import Run
+    from reconciler.engine.last_applied import Run, Seen
+    from reconciler.engine.model import Action
 
+
+FORMAT = "vmtune.history/1"
 
 _WHEN = 28
 """Columns that number and time take."""
@@ -24,23 +29,46 @@ _INDENT = 4
 _NARROWEST = 20
 """Columns below which text is no longer read with ease."""
 
+_ENTRIES = 4
+"""Entries of a run that the list names; the others are counted, and told of the run itself."""
 
-def listed(runs: Sequence[Run], width: int = 80) -> Iterator[str]:
-    """A line a run, oldest first, and what it did to images."""
+CUT_OFF = "cut off"
+
+UNFINISHED = "not finished (at work, or cut off)"
+
+
+def listed(runs: Sequence[Run], width: int = 80, *, is_at_work: bool = False) -> Iterator[str]:
+    """What each run changed, oldest first: when, by whom, by which configuration, for what.
+
+    ``is_at_work``: a run holds the lock, so the last one may not be over.
+    """
     if not runs:
         yield "nothing was done here yet"
+    indent = _WHEN if width >= 2 * _WHEN else _INDENT
     for run in runs:
-        yield from _fitted(f"{run.number:>5}  {_when(run.started)}  ", _head(run), width)
+        head = _head(run, is_at_work=is_at_work and run is runs[-1])
+        yield from _fitted(f"{run.number:>5}  {_when(run.started)}  ", head, width)
+        if entries := _entries(run):
+            yield from wrapped(printable(entries), width, indent)
+        if run.config:
+            yield from wrapped(f"config {printable(run.config)}", width, indent)
         if brought := trend(run):
-            yield from wrapped(brought, width, _WHEN if width >= 2 * _WHEN else _INDENT)
+            yield from wrapped(brought, width, indent)
 
 
-def whole(run: Run, width: int = 80) -> Iterator[str]:
+def _entries(run: Run) -> str:
+    """The entries for which something was changed, or may have been; "" where nothing was."""
+    found = [*dict.fromkeys(swap.owner for _, swap in run.done() if swap.owner)]
+    more = [f"and {len(found) - _ENTRIES} more"] if len(found) > _ENTRIES else []
+    return ", ".join([*found[:_ENTRIES], *more])
+
+
+def whole(run: Run, width: int = 80, *, is_at_work: bool = False) -> Iterator[str]:
     """One run with its actions and what became of each."""
-    yield from _fitted(f"run {run.number}   ", _head(run), width)
+    yield from _fitted(f"run {run.number}   ", _head(run, is_at_work=is_at_work), width)
     ended = f"ended {_when(run.finished) if run.finished else '-'}"
     yield from _fitted(f"started {_when(run.started)}   ", ended, width)
-    yield f"config {printable(run.config)}"
+    yield f"config {printable(run.config) or 'none'}"
     if brought := trend(run):
         yield from _fitted("images ", brought, width)
     yield ""
@@ -55,18 +83,29 @@ def _fitted(head: str, words: str, width: int) -> Iterator[str]:
     return hanging(head, words, width, len(head) if beside else _INDENT)
 
 
-def trend(of: Run) -> str:
-    """What it did to the images that it saw both before and after; "" where it saw none."""
+def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
+    """The images that a run was about, as it saw them before and after; none of other runs.
+
+    A run that was about one image saw those beside it as well.
+    """
+    rewrites = [swap.place for _, swap in of.done() if isinstance(swap.place, Images)]
+    if not rewrites:
+        return []
     then = {each.key: each for each in of.before}
     pairs = [(then[each.key], each) for each in of.after if each.key in then]
-    if not pairs:
+    if all(isinstance(place, OneImage) for place in rewrites):
+        return [(was, now) for was, now in pairs if was.inode != now.inode]
+    return pairs
+
+
+def trend(of: Run) -> str:
+    """What it did to the images that it was about; "" where it was about none, or saw none."""
+    if not (pairs := _pairs(of)):
         return ""
-    told = [f"{counted(len(pairs), 'image')} seen"]
-    if count := _rewritten(of):
-        anew = sum(was.inode != now.inode for was, now in pairs)
-        told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
-        if count > len(of.before):  # only the largest are seen
-            told = [f"of the {counted(len(pairs), 'largest image')} {anew} rewritten"]
+    anew = sum(was.inode != now.inode for was, now in pairs)
+    told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
+    if _rewritten(of) > len(of.before):  # only the largest are seen
+        told = [f"of the {counted(len(pairs), 'largest image')} {anew} rewritten"]
     for name in ("fragments", "compressed", "shared"):
         was, now = (sum(getattr(each[side], name) for each in pairs) for side in (0, 1))
         show = "{:,}".format if name == "fragments" else binary
@@ -77,28 +116,70 @@ def trend(of: Run) -> str:
     return ", ".join(told)
 
 
-def rewritten(of: Run) -> str:
-    """The same of a run that rewrote images; "" of any other."""
-    return trend(of) if _rewritten(of) else ""
-
-
 def _rewritten(of: Run) -> int:
     """How many images it was to rewrite."""
     return sum(swap.have.count for _, swap in of.done() if isinstance(swap.place, Images))
 
 
-def _head(run: Run) -> str:
+def plain(run: Run, *, is_at_work: bool = False) -> dict[str, Any]:
+    """A run as JSON data."""
+    pairs = _pairs(run)
+    return {
+        "run": run.number,
+        "started": run.started,
+        "finished": run.finished or None,
+        "user": run.user,
+        "command": run.command,
+        "config": run.config or None,
+        "result": run.result or ("not finished" if is_at_work else CUT_OFF),
+        "changes": [_plain(run, n, action) for n, action in enumerate(run.actions, 1)],
+        "images": {
+            "seen": len(pairs),
+            "rewritten": sum(was.inode != now.inode for was, now in pairs),
+            **{
+                name: [sum(getattr(pair[side], name) for pair in pairs) for side in (0, 1)]
+                for name in ("fragments", "compressed", "shared")
+            },
+        }
+        if pairs
+        else None,
+    }
+
+
+def _plain(run: Run, number: int, action: Action) -> dict[str, Any]:
+    found = {"number": number, "outcome": _outcome(run, number), "what": text.where(action)}
+    if not isinstance(action, Swap):
+        return {**found, "kind": None, "name": None, "place": None, "before": None, "after": None}
+    kind, _, name = action.owner.partition(" ")
+    place = codec.plain_place(action.place)
+    before, after = (_words(action, value) for value in (action.have, action.want))
+    return {**found, "kind": kind, "name": name, "place": place, "before": before, "after": after}
+
+
+def _words(swap: Swap, value: Any) -> str | None:
+    """A value as a person reads it: of a file the whole text, None where there is none."""
+    if isinstance(swap.place, TextFile):
+        return value if isinstance(value, str) else None
+    return swap.place.words(value)
+
+
+def document(runs: Sequence[Mapping[str, Any]], version: str, created: str) -> dict[str, Any]:
+    """The runs as the one document that is printed."""
+    return {"format": FORMAT, "version": version, "created": created, "runs": [*runs]}
+
+
+def _head(run: Run, *, is_at_work: bool = False) -> str:
     swaps = [n for n, action in enumerate(run.actions, 1) if isinstance(action, Swap)]
     done = sum(run.outcomes.get(number) == "done" for number in swaps)
     many = counted(len(swaps), "change")
-    result = run.result or "cut off"
+    result = run.result or (UNFINISHED if is_at_work else CUT_OFF)
     return f"{printable(run.command)} by {printable(run.user)}: {result}, {done} of {many}"
 
 
 def _outcome(run: Run, number: int) -> str:
     if number in run.outcomes:
         return run.outcomes[number]
-    return "cut off" if number in run.begun else "not done"
+    return CUT_OFF if number in run.begun else "not done"
 
 
 def _when(time: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document, preconditions
@@ -43,13 +46,45 @@ def save(path: str, of: Document) -> None:
     output_file.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
 
 
+PLAN, CONFIGURATION, OTHER = "plan", "configuration", "other"
+
+_HEAD = 64 << 10
+"""Bytes of a file that are read to see what it is: an image may have hundreds of GiB."""
+
+
+def sort_of(path: str) -> str:
+    """Tell what a regular file is, by its name and how it begins: PLAN, CONFIGURATION or OTHER.
+
+    Any JSON object counts as a plan: what is wrong with it, ``load`` says. HostError where the file
+    cannot be read.
+    """
+    if path.lower().endswith((".yaml", ".yml")):
+        return CONFIGURATION
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+    if head.lstrip().startswith(b"{"):
+        return PLAN
+    return CONFIGURATION if re.search(rb"^(\xef\xbb\xbf)?version:", head, re.MULTILINE) else OTHER
+
+
 def load(path: str) -> Document:
     """Read it; HostError when it is no plan, or (as root) when others could have written it."""
     text = trusted_input.read_trusted(path, _LARGEST)
     try:
         return document.read_document(json.loads(text))
     except (ValueError, RecursionError, FormatError) as error:
-        raise HostError(f"{path}: {error}", "make it again with `vmtune plan -o`") from None
+        if sort_of(path) == CONFIGURATION:
+            name = shlex.quote(path)
+            raise HostError(
+                f"{path} is a configuration, not a saved plan",
+                f"`vmtune plan --config {name}` shows what it would change",
+            ) from None
+        hint = "make it again with `vmtune plan -o`"
+        raise HostError(f"{path} is no saved plan: {error}", hint) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class PropertyBelow(Place[NameList]):
         """All that lies below the directory gets the property, but what is declared apart."""
         path = getattr(other, "path", "")
         return (
-            type(other).__name__ in {"Directory", "PropertyBelow", "Images"}
+            type(other).__name__ in {"Directory", "PropertyBelow", "Images", "OneImage"}
             and is_at_or_below(path, self.path)
             and not any(is_at_or_below(path, top) for top in self.apart)
         )

@@ -32,9 +32,17 @@ from reconciler.facts.diagnostics import COST, Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
 from reconciler.formats.sizes import binary, counted
-from reconciler.resources.images.places import ELSEWHERE, NOCOW, PLAIN, Images, Strays, needed
+from reconciler.resources.images.places import (
+    ELSEWHERE,
+    NOCOW,
+    PLAIN,
+    Images,
+    OneImage,
+    Strays,
+    needed,
+)
 from reconciler.resources.paths import PATHS
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,6 +71,8 @@ class Spec:
     aim: str
     existing: str
     apart: tuple[str, ...]
+    only: str = ""
+    """The one image that was chosen, relative to the path; "" for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +101,17 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     where = host(Locate(spec.path))
     if where.kind != "directory":
         return
-    tree = host(TreeOf(where.path, spec.apart, spec.aim == PLAIN or spec.existing == "rewrite"))
+    is_close = spec.aim == PLAIN or spec.existing == "rewrite" or bool(spec.only)
+    tree = host(TreeOf(where.path, spec.apart, is_close, spec.only))
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
     filesystem = host(FilesystemOf(where.path))
     unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
     if tree.strays:
         yield Desired(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
-    if spec.existing == "rewrite" and lot.count and unsafe:
+    if spec.only and not lot.count:
+        yield from _nothing_to_do(spec, tree)
+    elif spec.existing == "rewrite" and lot.count and unsafe:
         yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
     elif spec.existing == "rewrite":
         yield from _rewrite(spec, where.path, tree, lot, filesystem)
@@ -110,6 +123,16 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield from _report(spec, lot, filesystem)
     elif tree.strays:
         yield Summary("unfinished copies that a run left when it was killed")
+
+
+def _nothing_to_do(spec: Spec, tree: Tree) -> Iterator[Said]:
+    """Say why the one image that was chosen needs nothing, or that it could not be read."""
+    if not tree.unseen.count:
+        yield Summary(f"is {_state(spec)} already")
+        return
+    held = limits.leased_findings(tree, spec.name)
+    subject = f"{spec.name}/{spec.only}"
+    yield held.get(spec.only) or Finding(Op.UNKNOWN, subject, "not readable")
 
 
 def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
@@ -194,7 +217,12 @@ def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem
     ):
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
-    yield Desired(Images(path, spec.aim, spec.apart, spared), NONE_LEFT)
+    if spec.only and not todo:
+        yield from _spared(spec, left)
+        return
+    of_all = Images(path, spec.aim, spec.apart, spared)
+    one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
+    yield Desired(one if spec.only else of_all, NONE_LEFT)
     yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
     if todo:
         yield from _todo(tree, lot, spared)
@@ -370,6 +398,11 @@ def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
     yield Images(host(Locate(spec.path)).path, spec.aim, spec.apart)
 
 
+def part(spec: Spec, name: str) -> Spec:
+    """Return the spec of one image alone."""
+    return replace(spec, only=name)
+
+
 KIND = Kind(
     "images",
     PATHS,
@@ -377,6 +410,7 @@ KIND = Kind(
     want,
     needs=("nocow", "compression"),
     places=places,
+    part=part,
     defaults={"existing": "report", "allow": ()},
 )
 """Needs the one that decides what the directory hands on."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
 from reconciler.resources.images import scan, stale_copies
-from reconciler.resources.images.places import Images, Strays
+from reconciler.resources.images.places import Images, OneImage, Strays
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads, Writes
@@ -21,6 +21,9 @@ def _mounted(host: HostView) -> frozenset[str]:
 
 def _tree(query: TreeOf, host: HostView) -> Tree:
     """As close as is asked for: where everything is nocow there is nothing to look closer at."""
+    uses = lambda: host(Uses())  # noqa: E731
+    if query.only:
+        return scan.scan(query.path, _mounted(host), query.apart, uses, only=query.only)
     if not query.close:
         known = host.known(TreeOf(query.path, query.apart, close=True))
         return known or scan.scan_outline(query.path, _mounted(host), query.apart)
@@ -29,7 +32,6 @@ def _tree(query: TreeOf, host: HostView) -> Tree:
         return found
     # What was held for as long as a look waits is not waited for once more.
     patient = not found.busy
-    uses = lambda: host(Uses())  # noqa: E731
     return scan.scan(query.path, _mounted(host), query.apart, uses, patient=patient)
 
 
@@ -47,11 +49,13 @@ def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> No
 
 READS: Reads = {
     Images: _images,
+    OneImage: _images,
     Strays: lambda q, host: host(TreeOf(q.path, q.apart)).strays,
     TreeOf: _tree,
 }
 
 WRITES: Writes = {
     Images: _rewrite,
+    OneImage: _rewrite,
     Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),
 }

@@ -93,6 +93,11 @@ class Images(Place[NameList]):
     def full(self) -> str:
         return f"images below {self.path}"
 
+    @property
+    def tree(self) -> TreeOf:
+        """The close look that tells which files they are."""
+        return TreeOf(self.path, self.apart, close=True)
+
     def words(self, value: NameList) -> str:
         is_what = "copy-on-write" if self.aim == NOCOW else "compressed"
         aim = "nocow" if self.aim == NOCOW else "uncompressed"
@@ -134,7 +139,7 @@ class Images(Place[NameList]):
 
     def ends_sharing(self, below: str, host: HostView) -> int:
         """A rewritten image is a new file: who keeps the old data shares it with nobody there."""
-        tree = host.maybe(TreeOf(self.path, self.apart, close=True))
+        tree = host.maybe(self.tree)
         filesystem = host.known(FilesystemOf(self.path))
         is_fixed = host.maybe(Fixed(self.path)) or (filesystem and filesystem.read_only)
         if tree is None or is_fixed:
@@ -162,6 +167,35 @@ class Images(Place[NameList]):
         """Written in place is written in place."""
         del original
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class OneImage(Images):
+    """The files of one image below a directory, where only that image was chosen.
+
+    ``file`` is the image, relative to the path. The files that it names are parts of it.
+    """
+
+    file: str = ""
+
+    @property
+    def full(self) -> str:
+        return f"image {self.path}/{self.file}"
+
+    @property
+    def tree(self) -> TreeOf:
+        return TreeOf(self.path, self.apart, close=True, only=self.file)
+
+    def without_left_out(self) -> OneImage:
+        return replace(self, spared=())
+
+    def redacted(self) -> OneImage:
+        spared = tuple(REDACTED for _ in self.spared)
+        return replace(self, spared=spared, file=REDACTED)
+
+    def makes_images_nocow(self, path: str) -> bool:
+        del path
+        return False
 
 
 @dataclass(frozen=True, slots=True)

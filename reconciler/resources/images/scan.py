@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.stale_copies import is_second, is_stray
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
+from reconciler.formats.paths import at_and_above
 from reconciler.linux import fiemap, inode, proc_locks
 from reconciler.linux.tree_walk import (
     Names,
@@ -19,6 +20,7 @@ from reconciler.linux.tree_walk import (
     is_again,
     keep_first,
     keep_largest,
+    named,
 )
 from reconciler.resources.images import stale_copies
 from reconciler.value import dataclass, field, replace
@@ -204,23 +206,26 @@ class _Found:
     linked: set[tuple[int, int]] = field(default_factory=set)
 
 
-def scan(
+def scan(  # noqa: PLR0913 - one question to each
     path: str,
     mounted: frozenset[str],
     apart: tuple[str, ...],
     uses: Callable[[], Look],
     *,
     patient: bool = True,
+    only: str = "",
 ) -> Tree:
     """Walk one subvolume from ``path``; a directory that is not there is an empty tree.
 
     ``uses`` looks at what is in use; ``patient``: files on which others have leases are
-    waited for.
+    waited for. ``only`` is a file below, relative: of the others, only its parts are looked at.
     """
     walk, found = Walk(frozenset(apart), mounted), _Found()
     walk.patience *= patient
     with suppress(FileNotFoundError):
-        for entry in entries(path, walk):
+        if only:
+            _one_image(only, path, walk, found)
+        for entry in () if only else entries(path, walk):
             _survey_judge(entry, path, found)
     if found.parts:
         found.parts = followed(found.parts, path)
@@ -229,6 +234,23 @@ def scan(
         if found.asked
         else _survey_tree(walk, found)
     )
+
+
+def _one_image(name: str, path: str, walk: Walk, found: _Found) -> None:
+    """Judge an image, and each file that it names below ``path``, however many lead there."""
+    pending, known = {name}, {name}
+    while pending:
+        for entry in named(path, sorted(pending), walk):
+            _survey_judge(entry, path, found)
+        named_by = followed(found.parts, path) if found.parts else ()
+        others = {other for *_, names in named_by for other in names if other[:1] != "/"}
+        pending = {n for n in others - known if not is_apart(f"{path}/{n}", walk.apart)}
+        known |= pending
+
+
+def is_apart(path: str, apart: frozenset[str]) -> bool:
+    """Tell whether a path is declared on its own, or lies below one that is."""
+    return any(above in apart for above in at_and_above(path))
 
 
 def _survey_judge(entry: Entry, path: str, found: _Found) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 
 from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.errors import HostError
-from reconciler.facts import host as facts
 from reconciler.facts import limits
 from reconciler.facts.stale_copies import is_stray
 from reconciler.facts.tree import MOST, NameList
@@ -23,11 +22,11 @@ from reconciler.linux import btrfs, fiemap, files, filesystems, in_use, inode, l
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import rewrite
-from reconciler.resources.images.places import NOCOW
+from reconciler.resources.images.places import NOCOW, OneImage
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.host_view import HostView
@@ -53,8 +52,9 @@ def put(place: Images, have: NameList, want: NameList, watch: Reporter) -> None:
 
     Cancelled once asked to end: the image that was under way is as it was.
     """
-    del have, want
-    with Todo(place) as todo, lease.unharmed(), images_copy.Copier() as copier:
+    del want
+    names = have.named if isinstance(place, OneImage) else None
+    with Todo(place, names) as todo, lease.unharmed(), images_copy.Copier() as copier:
         work = _Work(place, watch, copier, todo.count, todo.size, _most())
         with suppress(images_copy.Halted):  # it is remembered, and no further image is begun
             try:
@@ -260,8 +260,9 @@ class Todo:
     While an image waits to be given up, no walk over a million others may keep its opener.
     """
 
-    def __init__(self, place: Images) -> None:
-        self._place = place
+    def __init__(self, place: Images, names: Sequence[str] | None = None) -> None:
+        """Prepare the list; ``names`` are the only files, relative, that may be on it."""
+        self._place, self._only = place, names
         self._spared = frozenset(place.spared)
         self._mounted = frozenset(mount.target for mount in filesystems.mounts())
         self.count = self.size = 0
@@ -269,7 +270,8 @@ class Todo:
 
     def __enter__(self) -> Self:
         self._names = SpooledTemporaryFile(_IN_MEMORY)
-        for entry in entries(self._place.path, self._walk()):
+        top, walk = self._place.path, self._walk()
+        for entry in entries(top, walk) if self._only is None else named(top, self._only, walk):
             if self._is_one(entry):
                 self._names.write(json.dumps(entry.path).encode("ascii") + b"\n")
                 self.count += 1
@@ -301,7 +303,7 @@ class Todo:
 
 def images_left(place: Images, host: HostView) -> NameList:
     """From the walk that a plan makes anyway."""
-    tree = host(facts.TreeOf(place.path, place.apart, close=True))
+    tree = host(place.tree)
     lot = tree.cow if place.aim == NOCOW else tree.compressed
     spared = set(place.spared)
     count = lot.count - (_still(place, spared) if spared else 0)

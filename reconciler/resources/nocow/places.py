@@ -82,7 +82,7 @@ class Below(Place[NameList]):
         """All that lies below the directory is to be nocow, but what is declared apart."""
         path = getattr(other, "path", "")
         return (
-            type(other).__name__ in {"Directory", "Below", "Images"}
+            type(other).__name__ in {"Directory", "Below", "Images", "OneImage"}
             and is_at_or_below(path, self.path)
             and not any(is_at_or_below(path, top) for top in self.apart)
         )

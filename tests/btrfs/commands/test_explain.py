@@ -80,7 +80,7 @@ def test_by_a_link(host: World, vm: Path):
 def test_a_directory_below_and_what_is_not_there(host: World, vm: Path):
     assert "sub: directory" in explained(host, vm / "sub")
     ran = host.vmtune("explain", str(vm / "hafl.raw"))
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (64, "")
     assert f"{vm}/hafl.raw is not there" in ran.err
 
 
@@ -117,3 +117,35 @@ def test_it_changes_nothing(host: World, vm: Path):
     before = tree(vm, "/etc", "/var/lib")
     explained(host, vm / "cow.raw")
     assert tree(vm, "/etc", "/var/lib") == before
+
+
+@pytest.mark.parametrize("way", ["another mount", "relative"])
+def test_a_path_is_a_thing_and_no_spelling(host: World, vm: Path, way: str):
+    name = Path("..") / str(vm).lstrip("/")
+    if way == "another mount":
+        name = Path("/media/t/other")
+        name.mkdir()
+        run("mount", "--bind", vm, name)
+    assert explained(host, name / "cow.raw") == explained(host, vm / "cow.raw")
+    assert explained(host, name) == explained(host, vm)
+
+
+def test_what_is_no_longer_declared(host: World, vm: Path):
+    host.nocow(vm)
+    host.vmtune("apply", "--yes")
+    host.config("")
+    assert f"- nocow {vm}" in explained(host, vm)
+    host.file.with_name("other.yaml").write_text("version: 1\n")
+    host.file.unlink()
+    ran = host.vmtune("explain", str(vm), config=host.file.with_name("other.yaml"))
+    assert ran.code == 0, ran
+    assert "V405" in ran.out
+
+
+def test_what_is_no_entry_is_64_with_the_near_names(host: World, vm: Path):
+    for word, near in (("/media/t/disk/wm", str(vm)), ("nocwo", "nocow"), ("V71x", "V7")):
+        ran = host.vmtune("explain", word)
+        assert (ran.code, ran.out) == (64, ""), ran
+        assert f"did you mean {near}" in ran.err
+    ran = host.vmtune("explain", f"defrag {vm}")
+    assert (ran.code, ran.out) == (64, ""), ran

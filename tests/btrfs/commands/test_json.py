@@ -79,6 +79,42 @@ def test_every_sort_of_row_is_in_the_schema(each: Each, user: int):
     assert not all(change["applicable"] for change in data["changes"])
 
 
+def test_the_history_is_one_document(each: Each):
+    check("history", json.loads(each.host.vmtune("history", "--json").out))
+    each.host.declare(paths=[{"path": str(each.old), "nocow": True, "existing": "rewrite"}])
+    (each.old / "disk.raw").write_bytes(os.urandom(1 << 20))
+    sync()
+    each.host.apply()
+    each.declare()
+    each.host.apply()
+    assert each.host.vmtune("revert", "--yes").code == 0
+    for user in (0, NOBODY):
+        ran = each.host.vmtune("history", "--json", user=user)
+        data = json.loads(ran.out)
+        check("history", data)
+        first, second, third = data["runs"]
+        assert (first["command"], first["config"], first["result"]) == (
+            *("apply", str(each.host.file), "done"),
+        )
+        assert first["images"]["rewritten"] == 1
+        assert {(c["kind"], c["name"]) for c in first["changes"]} == {
+            *(("nocow", str(each.old)), ("images", str(each.old))),
+        }
+        assert second["images"] is None
+        cron = next(c for c in second["changes"] if c["kind"] == "defrag")
+        assert cron["before"] is None
+        assert cron["after"].startswith("# Made by vmtune")
+        assert third["command"] == "revert 2"
+        one = json.loads(each.host.vmtune("history", "2", "--json", user=user).out)
+        assert one["runs"] == [second]
+    unknown = each.host.vmtune("history", "9", "--json")
+    check("error", json.loads(unknown.out))
+    assert unknown.code == 1
+    said = each.host.vmtune("history").out
+    assert f"config {each.host.file}" in said
+    assert f"nocow {each.old}, images {each.old}" in said
+
+
 def test_seeds_change_nothing(each: Each):
     plans = {
         json.dumps({k: v for k, v in json.loads(ran.out).items() if k not in WITHOUT})

@@ -48,7 +48,8 @@ READING = [
     *(["apply"], ["revert"], ["history"], ["validate"], ["validate", "/dev/stdin"], ["init"]),
     *(["explain", "V310"], ["explain", "/"], ["completion", "fish"], ["show", "/nowhere"]),
     *(["defrag", "/"], ["measure", "/"], ["measure", "--help"], ["--help"], ["--version"]),
-    *(["plan", "--no"], ["-v", "plan"], ["schema", "host"], ["--color", "always", "plan"]),
+    *(["schema", "host"], ["help", "plan"], ["version"]),
+    *(["plan", "--no"], ["-v", "plan"], ["--color", "always", "plan"]),
 ]
 
 

@@ -1,5 +1,6 @@
 """The journal: written before and after every effect, kept small, read with suspicion."""
 
+import fcntl
 import json
 import os
 import re
@@ -422,3 +423,18 @@ def test_the_record_is_made_below_folders_of_its_own(host: World):
     assert ran.code == 1, ran
     assert str(RUNS) in ran.err
     assert not (host.area / "new").exists()
+
+
+def test_a_run_that_is_at_work_is_not_called_cut_off(each: Each):
+    """Seen from beside it, by a user who may not read whose lock it is."""
+    record = FIRST
+    each.host.apply()
+    lines = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(b"".join(line for line in lines if b'"finish"' not in line))
+    assert "cut off, 7 of 7" in history(each.host).out
+    with Path("/run/vmtune.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for user in (0, NOBODY):
+            told = each.host.vmtune("history", user=user).out
+            assert "not finished (at work, or cut off), 7 of 7" in told
+    assert "cut off, 7 of 7" in history(each.host).out

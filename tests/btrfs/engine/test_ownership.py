@@ -583,4 +583,4 @@ def test_a_configuration_is_no_saved_plan(host: World):
     for command in (["apply", "--yes"], ["plan"]):
         ran = host.vmtune(*command, str(host.file))
         assert ran.code == 64, ran
-        assert f"name it with --config {host.file}" in ran.err
+        assert f"vmtune {command[0]} --config {host.file}" in ran.err

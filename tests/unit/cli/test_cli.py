@@ -507,7 +507,7 @@ def test_validate_all_hosts_reads_the_folder_of_hosts(write):
     write("hosts/titan.yaml", "paths: [{path: /srv/vm, nocow: true}]\n")
     done = vmtune("validate", "--all-hosts", file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{file}: valid for 3 hosts: (any other), atlas, titan\n"
+    assert done.stdout == f"{file}: valid for atlas, titan, and any other host\n"
     bad = write("hosts/rhea.yaml", "paths: [{path: /srv/vm, nocow: maybe}]\n")
     done = vmtune("validate", "--all-hosts", file)
     assert (done.returncode, done.stdout) == (1, "")
@@ -689,17 +689,6 @@ def test_nor_is_a_configuration_of_ones_own(ordinary, home):
     assert "--config" in hint
 
 
-@pytest.mark.parametrize("command", [["--host", "atlas", "plan"], ["validate", "--all-hosts"]])
-def test_the_misspelt_name_of_a_host_file_is_an_error(write, command):
-    file = write("vmtune.yaml")
-    wrong = write("hosts/atlas.yml", "paths: []\n")
-    done = vmtune("--config", file, *command)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"vmtune: {wrong} is not read\n    call it atlas.yaml\n"
-    write("hosts/atlas.yaml", "paths: []\n")
-    assert vmtune("--config", file, *command).returncode == 0
-
-
 @pytest.mark.parametrize("what", ["a file", "nothing", "a link to nothing"])
 def test_without_a_folder_of_hosts_the_base_holds(write, tmp_path, what):
     file = write("vmtune.yaml")
@@ -708,7 +697,7 @@ def test_without_a_folder_of_hosts_the_base_holds(write, tmp_path, what):
     if what == "a link to nothing":
         (tmp_path / "hosts").symlink_to("nowhere")
     assert "Nothing is declared." in vmtune("--host", "atlas", "--config", file, "plan").stdout
-    assert "valid for 1 hosts" in vmtune("validate", "--all-hosts", file).stdout
+    assert "valid for any host" in vmtune("validate", "--all-hosts", file).stdout
 
 
 # --- Where it was started ---
@@ -812,13 +801,13 @@ def test_an_entry_is_explained(subject, write):
     [
         ("nocow[/proc/vn]", "declares nothing at /proc/vn\n    did you mean /proc/vm?"),
         ("mount[/proc/vm]", "declares no mount at /proc/vm\n    did you mean nocow /proc/vm?"),
-        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows what is declared"),
+        ("/nothing", "declares nothing at /nothing\n    `vmtune plan` shows the entries"),
         ("/proc/vm/a.raw", "/proc/vm/a.raw is not there\n    `vmtune status` names"),
     ],
 )
 def test_an_entry_that_is_not_there(subject, hint, write):
     done = vmtune("--config", write("vmtune.yaml", ENTRIES), "explain", subject)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (64, "")
     assert hint in done.stderr
 
 
@@ -837,7 +826,7 @@ def test_an_entry_that_is_not_there(subject, hint, write):
 )
 def test_only_what_is_close_is_suggested(subject, hint):
     done = vmtune("explain", subject, COLUMNS="80")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr == f"vmtune: nothing is known of {subject!r}\n    {hint}\n"
 
 

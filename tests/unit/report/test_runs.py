@@ -9,7 +9,7 @@ from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Swap
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report
-from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.images.places import NOCOW, Images, OneImage
 from reconciler.resources.mount.places import FstabOptions
 from reconciler.value import replace
 
@@ -63,9 +63,35 @@ def test_of_more_than_were_seen_it_is_the_largest():
     assert history_report.trend(of) == "of the 2 largest images 1 rewritten, fragments 8 -> 4"
 
 
-def test_a_run_that_rewrites_nothing_only_saw_them():
-    of = run((seen("a", 1, 5),), (seen("a", 1, 5),), TIMER)
-    assert history_report.trend(of) == "1 image seen, fragments 5 as before"
+def test_images_are_told_only_of_a_run_that_was_about_them():
+    of = run((seen("a", 1, 5),), (seen("a", 1, 7),), TIMER)
+    assert history_report.trend(of) == ""
+    assert history_report.plain(of)["images"] is None
+
+
+def test_of_one_image_those_beside_it_are_not_told():
+    one = Swap(OneImage("/srv/vm", NOCOW, file="a"), NameList(1, ("a",)), NONE_LEFT)
+    of = run((seen("a", 1, 50), seen("b", 2, 7)), (seen("a", 3, 1), seen("b", 2, 9)), one)
+    assert history_report.trend(of) == "1 of 1 image rewritten, fragments 50 -> 1"
+
+
+@pytest.mark.parametrize("is_at_work", [False, True])
+def test_a_run_without_an_end_may_be_at_work(is_at_work):
+    of = replace(run(), result="", finished="")
+    said = "\n".join(history_report.listed([run(number=1), of], 200, is_at_work=is_at_work))
+    assert said.count("by ada: done, 1 of 1 change") == 1
+    assert ("not finished (at work, or cut off)" in said) is is_at_work
+    assert ("cut off, 1 of 1" in said) is not is_at_work
+
+
+def test_the_list_names_what_was_changed_and_by_which_file():
+    owners = [f"nocow /srv/{name}" for name in "abcdef"]
+    actions = tuple(replace(REWRITE, owner=owner) for owner in [*owners, owners[0]])
+    outcomes = dict.fromkeys(range(1, 8), "done") | {2: "not done"}
+    of = replace(run(), actions=actions, outcomes=outcomes, begun=frozenset())
+    _, entries, config = list(history_report.listed([of], 200))
+    told = "nocow /srv/a, nocow /srv/c, nocow /srv/d, nocow /srv/e, and 1 more"
+    assert (entries.strip(), config.strip()) == (told, "config /c")
 
 
 WIDTHS = pytest.mark.parametrize("width", [40, 60, 80, 200])

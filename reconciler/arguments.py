@@ -1,0 +1,250 @@
+"""How arguments are read: the options of every command, what a shell completes, what is meant.
+
+cli.py declares the commands with what is here.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from reconciler.console import Terminal
+from reconciler.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+# --- what a shell offers behind a command; click completes commands and options by itself
+def complete_files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
+    """Leave names of files to the shell, which knows them best."""
+    return [CompletionItem(_begun, type="file")]
+
+
+def complete_subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
+    if begun.startswith(("/", "~", ".")):
+        return [CompletionItem(begun, type="file")]
+    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
+
+    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
+    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
+
+
+def complete_runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
+    from reconciler.errors import HostError  # noqa: PLC0415 - as above
+    from reconciler.run import journal  # noqa: PLC0415
+
+    with suppress(HostError, OSError):
+        found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
+        return [
+            CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
+            for run in found
+        ]
+    return []
+
+
+def complete_hosts(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer the hosts that the configuration names; none where it cannot be read."""
+    from reconciler.config import load  # noqa: PLC0415 - as above
+    from reconciler.errors import HostError  # noqa: PLC0415
+    from reconciler.linux import trusted_input  # noqa: PLC0415
+
+    above = context.parent.params if context.parent else {}
+    with suppress(HostError, OSError):
+        found = trusted_input.find(context.params.get("config") or above.get("config"))
+        names = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
+    return []
+
+
+def complete_commands(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer the commands, for ``help``."""
+    commands = context.find_root().command.commands
+    found = ((name, commands[name]) for name in sorted(commands) if name.startswith(begun))
+    return [CompletionItem(name, help=each.get_short_help_str()) for name, each in found]
+
+
+# --- the options of every command
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the options of every command say; None where they are not given."""
+
+    terminal: Terminal
+    config: str | None = None
+    host: str | None = None
+    stands_at: str | None = None
+
+
+_DRAFTS = frozenset({"plan", "validate"})
+"""Commands that read a configuration from standard input: what they read, nobody does."""
+
+SHARED = (
+    click.Option(["--config"], metavar="FILE", shell_complete=complete_files,
+                 help="The configuration to use; - is a draft from standard input."),
+    click.Option(["--as", "stands_at"], metavar="PATH", shell_complete=complete_files,
+                 help="Take the draft of `--config -` as if it stood at PATH."),
+    click.Option(["--host"], metavar="NAME", shell_complete=complete_hosts,
+                 help="Read the configuration as on another host."),
+    click.Option(["--color"], type=click.Choice(["auto", "always", "never"]),
+                 help="When to colour the output."),
+    click.Option(["-v", "--verbose"], is_flag=True,
+                 help="Show whole texts of files that would change."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Print no progress, and `status` nothing."),
+)  # fmt: skip
+"""Options that every command takes, before its name and behind it."""
+
+
+def choose(before: Chosen | None, given: dict[str, Any]) -> Chosen:
+    """Take the options of SHARED out of ``given``; where one stands twice, the later one counts."""
+    name, at, host, color, verbose, quiet = (given.pop(str(option.name)) for option in SHARED)
+    was = before or Chosen(Terminal())
+    return Chosen(
+        Terminal(
+            color or was.terminal.colour,
+            verbose or was.terminal.verbose,
+            quiet or was.terminal.quiet,
+            given.pop("as_json", False),
+        ),
+        was.config if name is None else name,
+        was.host if host is None else host,
+        was.stands_at if at is None else at,
+    )
+
+
+OTHER_OPTIONS = {
+    **dict.fromkeys(("--auto-approve", "--assume-yes", "--noconfirm", "--no-confirm"), "--yes"),
+    **dict.fromkeys(("--format", "--output-format"), "--json"),
+    **dict.fromkeys(("--file", "--config-file", "-c", "-f"), "--config"),
+    **dict.fromkeys(("--limit", "--hostname", "--inventory"), "--host"),
+    **dict.fromkeys(("--out", "--output-file"), "--output"),
+    **dict.fromkeys(("--silent",), "--quiet"),
+    **dict.fromkeys(("--colour", "--colors", "--no-color"), "--color"),
+}
+"""Names that other programs have for an option."""
+
+OTHER_COMMANDS = {
+    **dict.fromkeys(("diff", "preview", "dry-run", "whatif"), "plan"),
+    **dict.fromkeys(("up", "sync", "run", "deploy", "install"), "apply"),
+    **dict.fromkeys(("undo", "rollback", "destroy", "restore"), "revert"),
+    **dict.fromkeys(("log", "logs", "runs"), "history"),
+    **dict.fromkeys(("lint", "check-config"), "validate"),
+    **dict.fromkeys(("check", "health", "diagnose"), "doctor"),
+    **dict.fromkeys(("ls", "list", "state"), "status"),
+    **dict.fromkeys(("new", "generate", "import", "discover"), "init"),
+    **dict.fromkeys(("bench", "benchmark", "test"), "measure"),
+    **dict.fromkeys(("man", "usage"), "help"),
+    **dict.fromkeys(("completions",), "completion"),
+}
+"""Names that other programs have for a command."""
+
+NO_OPTIONS = {
+    **dict.fromkeys(
+        ("--force",), "There is no --force: `--allow RISK` takes one risk, by its name."
+    ),
+    **dict.fromkeys(
+        ("--dry-run", "--check", "--noop", "-n"), "`vmtune plan` shows what would change."
+    ),
+    **dict.fromkeys(
+        ("--target", "--only", "--tags", "-t"), "Name the entries themselves: vmtune plan ENTRY."
+    ),
+    **dict.fromkeys(("--debug", "--trace"), "VMTUNE_DEBUG=1 in the environment shows faults."),
+}
+"""What other programs have an option for, and vmtune has not."""
+
+
+def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
+    """Say which name is meant by one that is unknown: one of ``names``; "" where none is near."""
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    if other.get(word) in names:
+        return f" Did you mean '{other[word]}'?"
+    if word in NO_OPTIONS:
+        return f" {NO_OPTIONS[word]}"
+    begun = [name for name in names if name.startswith(word)] if len(word) > len("--x") else []
+    close = [f"'{name}'" for name in begun or difflib.get_close_matches(word, names, 2, 0.7)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
+    """The error without the names of hidden options, and with those that others have."""
+    options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
+    names = [name for each in options_here if not each.hidden for name in each.opts]
+    meant = _meant(error.option_name, names, OTHER_OPTIONS)
+    return click.UsageError(f"No such option '{error.option_name}'.{meant}", ctx)
+
+
+class Command(click.Command):
+    """A command that takes the options of SHARED behind its name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; of an option that there is not, say which one is meant."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _unknown_option(error, ctx) from None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """Add the options, but those of which the command has one of its own."""
+        super().__init__(*given, **named)
+        own = {parameter.name for parameter in self.params}
+        self.params += [option for option in SHARED if option.name not in own]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command with what all options say, before its name and behind it."""
+        ctx.obj = choose(ctx.obj, ctx.params)
+        _refuse_draft(str(self.name), ctx.obj)
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the command's own options first."""
+        of_all = [option for option in self.params if option in SHARED]
+        options_here = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        own = [option for option in options_here if option not in of_all]
+        for title, options in (("Options", own), ("Options of every command", of_all)):
+            if rows := [row for option in options if (row := option.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _refuse_draft(command: str, chosen: Chosen) -> None:
+    """Raise UsageError where a draft is given to a command that reads none."""
+    if command in _DRAFTS or (chosen.config is None and chosen.stands_at is None):
+        return
+    from reconciler.linux import trusted_input  # noqa: PLC0415 - a command is loaded when called
+
+    if chosen.stands_at is not None or chosen.config in trusted_input.STANDARD_INPUT:
+        raise click.UsageError(
+            f"{command} reads no draft from standard input: plan and validate do.\n"
+            "Save the draft as a file, and name that one with --config."
+        )
+
+
+class Group(click.Group):
+    """The program: its commands are of the class above."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments before the command, as a command reads its own."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _unknown_option(error, ctx) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of one that there is not, say which one is meant."""
+        if self.get_command(ctx, args[0]) or args[0][:1] == "-" or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise unknown_command(args[0], ctx)
+
+
+def unknown_command(name: str, ctx: click.Context) -> click.UsageError:
+    meant = _meant(name, sorted(getattr(ctx.find_root().command, "commands", ())), OTHER_COMMANDS)
+    return click.UsageError(f"No such command '{name}'.{meant}", ctx)

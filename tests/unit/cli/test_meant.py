@@ -1,0 +1,137 @@
+"""What is meant by a word that vmtune does not know; help and version; what a shell is offered."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from reconciler.arguments import NO_OPTIONS, OTHER_COMMANDS, OTHER_OPTIONS
+from reconciler.cli import cli
+from tests.unit.cli.inside import vmtune
+
+ROOT = Path(__file__).parents[3]
+
+MEANT = [
+    (["apply", "--auto-approve"], "No such option '--auto-approve'. Did you mean '--yes'?"),
+    (["apply", "--assume-yes"], "Did you mean '--yes'?"),
+    (["plan", "--out", "x"], "Did you mean '--output'?"),
+    (["plan", "--detailed"], "Did you mean '--detailed-exitcode'?"),
+    (["plan", "--hots", "x"], "Did you mean '--host'?"),
+    (["--hots", "x", "plan"], "Did you mean '--host'?"),
+    (["apply", "--force"], "There is no --force: `--allow RISK` takes one risk, by its name."),
+    (["apply", "--dry-run"], "`vmtune plan` shows what would change."),
+    (["aply"], "No such command 'aply'. Did you mean 'apply'?"),
+    (["diff"], "No such command 'diff'. Did you mean 'plan'?"),
+    (["help", "rollback"], "No such command 'rollback'. Did you mean 'revert'?"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), MEANT, ids=lambda value: " ".join(value)[:30])
+def test_what_is_meant_is_said(words, says):
+    done = vmtune(*words)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.splitlines()[-1].endswith(says)
+
+
+def test_what_is_far_from_everything_is_not_guessed():
+    assert vmtune("plan", "--xyzzy").stderr.endswith("No such option '--xyzzy'.\n")
+    assert vmtune("xyzzy").stderr.endswith("No such command 'xyzzy'.\n")
+    assert vmtune("plan", "--auto-approve").stderr.endswith("No such option '--auto-approve'.\n")
+
+
+HIDDEN = [
+    (name, option)
+    for name, command in cli.commands.items()
+    for each in command.params
+    if isinstance(each, click.Option) and each.hidden
+    for option in each.opts
+]
+
+
+@pytest.mark.parametrize(("name", "option"), HIDDEN)
+def test_no_hidden_option_is_ever_suggested(name, option):
+    for near in (option[:-1], option[:-2], f"{option}x", option.replace("p", "", 1)):
+        assert option not in vmtune(name, near).stderr.replace(f"'{near}'", "")
+
+
+def test_second_names_lead_to_what_is_there():
+    names = {o for command in cli.commands.values() for each in command.params for o in each.opts}
+    assert set(OTHER_OPTIONS.values()) <= names
+    assert set(OTHER_COMMANDS.values()) <= set(cli.commands)
+    assert not set(OTHER_COMMANDS) & set(cli.commands)
+    assert not (set(OTHER_OPTIONS) | set(NO_OPTIONS)) & (names - {"-n", "-t", "-c", "-f"})
+
+
+# --- help, version
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_help_of_a_command(name):
+    done = vmtune("help", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == vmtune(name, "--help").stdout
+
+
+def test_help_alone_and_nothing_at_all():
+    assert vmtune("help").stdout == vmtune("--help").stdout == vmtune().stdout
+    assert "vmtune init -o ~/.config/vmtune/vmtune.yaml\n" in vmtune().stdout
+
+
+def test_version():
+    assert vmtune("version").stdout == vmtune("--version").stdout
+    assert vmtune("version").returncode == 0
+
+
+# --- what a shell offers
+
+
+def offered(typed: str, cwd: Path) -> list[str]:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **words, "_VMTUNE_COMPLETE": "bash_complete"}
+    argv = [sys.executable, "-m", "reconciler"]
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_hosts_are_offered(tmp_path):
+    file = tmp_path / "vmtune.yaml"
+    file.write_text("version: 1\nhosts: {atlas: {paths: []}, titan: {paths: []}}\n")
+    file.chmod(0o644)
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts" / "ananke.yaml").write_text("paths: []\n")
+    for typed in (f"vmtune --config {file} --host ", f"vmtune plan --config {file} --host "):
+        assert offered(typed, tmp_path) == ["plain,ananke", "plain,atlas", "plain,titan"]
+    assert offered(f"vmtune --config {file} plan --host at", tmp_path) == ["plain,atlas"]
+    assert offered(f"vmtune --config {tmp_path}/none --host ", tmp_path) == []
+    assert offered("vmtune help hi", tmp_path) == ["plain,history"]
+    assert offered("vmtune plan --a", tmp_path) == ["plain,--allow", "plain,--as"]
+
+
+KEPT = {
+    "bash": "d=~/.local/share/bash-completion/completions",
+    "zsh": "d=~/.local/share/zsh/site-functions",
+    "fish": "d=~/.config/fish/completions",
+}
+
+
+@pytest.mark.parametrize("shell", KEPT)
+def test_completion_is_kept_as_its_help_says(shell, tmp_path):
+    """The two lines of the help, typed: the file is there, and is code for that shell."""
+    command = tmp_path / "bin" / "vmtune"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconciler "$@"\n')
+    command.chmod(0o755)
+    lines = [line.strip() for line in vmtune("completion", "--help").stdout.splitlines()]
+    first = lines.index(KEPT[shell])
+    path = f"{command.parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": path}
+    subprocess.run(["sh", "-euc", "\n".join(lines[first : first + 2])], env=env, check=True)
+    (script,) = [p for p in tmp_path.rglob("*vmtune*") if p.is_file() and p != command]
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n", script], check=True)
