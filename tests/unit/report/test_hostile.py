@@ -13,7 +13,7 @@ from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.document import Document, World
 from reconciler.engine.managed_files import TextFile, Timer
 from reconciler.engine.model import Change, Plan, Swap
-from reconciler.engine.preconditions import Fact
+from reconciler.engine.preconditions import Precondition
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import NONE_LEFT, NameList
@@ -41,7 +41,7 @@ SAVED = document.plain(
         World("atlas", "0" * 64, "6.18", "/home/a/vmtune.yaml", "0" * 64, ("raid",)),
         "2026-11-23T12:00:00+00:00",
         "1.0",
-        (Fact("directory", "/srv/vm", "inode 5"),),
+        (Precondition("directory", "/srv/vm", "inode 5"),),
     )
 )
 
