@@ -33,6 +33,9 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session")
 def _sandbox() -> sandbox.Sandbox:
+    # mount(8) believes the machine's cache of UUIDs for two seconds after another process wrote
+    # it: a loop device that was made since is "can't find UUID=...". blkid(8), ENVIRONMENT.
+    os.environ["BLKID_FILE"] = os.devnull
     return sandbox.Sandbox()
 
 

@@ -88,7 +88,7 @@ change = st.builds(
 plan = st.builds(
     Plan, st.lists(change, max_size=3).map(tuple), st.lists(action, max_size=3).map(tuple)
 )
-fact = st.builds(preconditions.Fact, st.sampled_from(sorted(preconditions.ASK)), name, text)
+fact = st.builds(preconditions.Precondition, st.sampled_from(sorted(preconditions.ASK)), name, text)
 facts = st.none() | st.lists(fact, max_size=3).map(tuple)
 documents = st.builds(
     Document,
