@@ -128,7 +128,7 @@ def _locked(
     _tell_less(terminal, then, now)
     _note(now)
     if not now.actions:
-        terminal.say("nothing is left to do")
+        terminal.say("Nothing is left to do.")
         return remaining(terminal, now)
     command = " ".join(["apply", *loaded.allow_words, *loaded.entry_words])
     after = lambda: _left(terminal, loaded)  # noqa: E731
