@@ -93,8 +93,9 @@ SHARED = (
     click.Option(["--color"], type=click.Choice(["auto", "always", "never"]),
                  help="When to colour the output."),
     click.Option(["-v", "--verbose"], is_flag=True,
-                 help="Show whole texts of files that would change."),
-    click.Option(["-q", "--quiet"], is_flag=True, help="Print no progress, and `status` nothing."),
+                 help="Show whole texts of files that would change, and all that is in sync."),
+    click.Option(["-q", "--quiet"], is_flag=True,
+                 help="Print no progress, `status` nothing, `apply --yes` only what is wrong."),
 )  # fmt: skip
 """Options that every command takes, before its name and behind it."""
 

@@ -78,7 +78,7 @@ def story(folder: Path) -> int:
     code = vmtune("--config", str(config), "plan", "--detailed-exitcode", shown="vmtune plan")
     if code := code or proof(folder, before):
         return code
-    return vmtune("--config", str(config), "status", shown="vmtune status", quiet=False)
+    return vmtune("--config", str(config), "status", shown="vmtune status")
 
 
 def own_mounts() -> None:
@@ -171,9 +171,9 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-def vmtune(*arguments: str, shown: str = "", quiet: bool = True) -> int:
+def vmtune(*arguments: str, shown: str = "") -> int:
     print(f"$ {shown or shlex.join(['vmtune', *arguments])}", flush=True)
-    command = [sys.executable, "-m", "reconciler", *["-q"] * quiet, *arguments]
+    command = [sys.executable, "-m", "reconciler", *arguments]
     done = subprocess.run(command, check=False, cwd=CHECKOUT)
     print(flush=True)
     return done.returncode

@@ -130,7 +130,7 @@ def _locked(
     _tell_less(terminal, then, now)
     _note(now)
     if not now.actions:
-        terminal.say("nothing is left to do")
+        terminal.say("Nothing is left to do.")
         return remaining(terminal, now)
     entries = loaded.choice.for_all if loaded.choice else []
     command = " ".join(["apply", *loaded.allow_words, *entries])

@@ -76,8 +76,8 @@ def granted(  # noqa: PLR0913 - what is asked, and whether
         return True
     if not terminal.can_ask:
         terminal.complain(
-            "nobody to ask here, and nothing was changed",
-            "run it on a terminal, or give --yes to go on without being asked",
+            "there is no terminal to ask on; nothing was changed",
+            "run it on a terminal, or add --yes to go on without a question",
         )
         return False
     steps = len(plan.steps) if plan else len(actions)

@@ -42,7 +42,9 @@ _RESULTS = {
     exit_codes.INTERRUPTED: "interrupted",
 }
 
-_UNVERIFIED = "`findmnt --verify` tells of the file; /var/lib/vmtune/fstab.before is what was there"
+_UNVERIFIED = (
+    "`findmnt --verify` says what is wrong; /var/lib/vmtune/fstab.before is the file as it was"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> 
     told = [f"{done} of {counted(total, 'change')} done"]
     told += [f"{len(bad)} failed"] * bool(bad) + [f"{left} left"] * (left > 0)
     stays = "what was done stays; " if good else ""
-    terminal.complain(", ".join(told), f"{stays}running it again does the rest, where it can be")
+    terminal.complain(", ".join(told), f"{stays}run it again to do the rest")
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
@@ -246,7 +248,7 @@ def _read_back(terminal: Terminal, steps: Steps, results: Sequence[Result], host
     terminal.say(f"verified: {held} of {len(steps.rows)} read back as planned")
     terminal.event("verified", held=held, of=len(steps.rows))
     for action in lost:
-        terminal.report(f"  is not so any more: {text.action(action)}")
+        terminal.report(f"  no longer as planned: {text.action(action)}")
     for result in untold:
         words = f"written and read back, but not verified: {result.unverified}"
         terminal.complain(f"{text.where(result.action)}: {words}", _UNVERIFIED)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler import exit_codes
 from reconciler.engine import codec, preconditions
 from reconciler.engine.model import Change, Notify, Plan, Swap
-from reconciler.engine.order import in_turn
 from reconciler.engine.place import numbered
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
@@ -138,7 +137,13 @@ def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
         "applicable": change.applicable,
         "origin": str(change.origin) if change.origin else None,
         "notes": [
-            {"text": note.text, "code": note.code, "label": note.label} for note in change.notes
+            {
+                "text": note.text,
+                "code": note.code,
+                "label": note.label,
+                "of_host": note.is_of_host,
+            }
+            for note in change.notes
         ],
         "before": {swap.place.full: _both(swap, who)[0] for swap in change.swaps},
         "after": {swap.place.full: _both(swap, who)[1] for swap in change.swaps},
@@ -164,8 +169,7 @@ def read_document(data: Any) -> Document:
         made = jsondata.text(data["created"]), jsondata.text(data["version"])
         facts = jsondata.items(data["facts"]) if "facts" in data else None
         rested = None if facts is None else tuple(map(preconditions.fact, facts))
-        plan = Plan(in_turn(changes, actions), actions)
-        return Document(plan, _world(data), *made, rested)
+        return Document(Plan(changes, actions), _world(data), *made, rested)
     except KeyError as missing:
         raise FormatError(f"a damaged plan: without {missing}") from None
     except ValueError as error:
@@ -214,7 +218,8 @@ def _note(data: Any) -> Note:
     label = jsondata.text(fields.get("label", ALSO))
     if label not in LABELS:
         raise ValueError(f"unknown label {label!r:.60}")
-    return Note(jsondata.text(fields["text"]), jsondata.text(fields["code"]), label)
+    of_host = jsondata.flag(fields.get("of_host", False))
+    return Note(jsondata.text(fields["text"]), jsondata.text(fields["code"]), label, of_host)
 
 
 def _origin(text: str) -> SourceLocation:

@@ -263,7 +263,7 @@ def test_six_at_once(fresh):
 @pytest.mark.parametrize(
     ("meanwhile", "code", "words"),
     [
-        ("vmtune apply --yes", 0, "nothing is left to do"),
+        ("vmtune apply --yes", 0, "Nothing is left to do."),
         ("mkdir /srv/vm", 5, "the host changed since the plan was shown"),
         ("sed -i s/subvol/noatime,subvol/ /etc/fstab", 5, "noatime"),
         ("true", 0, "verified"),

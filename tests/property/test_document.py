@@ -30,7 +30,7 @@ from reconciler.engine.last_applied import LastApplied, Run, fold
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.order import DAEMON_RELOAD
 from reconciler.errors import SourceLocation
-from reconciler.facts.diagnostics import Note, Op
+from reconciler.facts.diagnostics import LABELS, Note, Op
 from reconciler.facts.tree import MOST, NONE_LEFT, NameList
 from reconciler.formats.jsondata import FormatError
 from reconciler.resources.compression import places as compression_places
@@ -80,10 +80,14 @@ change = st.builds(
     st.sampled_from(Op),
     *[text] * 3,
     st.lists(swap, max_size=2).map(tuple),
-    st.lists(st.builds(Note, text, text), max_size=2).map(tuple),
+    st.lists(
+        st.builds(Note, text, text, st.sampled_from(sorted(LABELS)), st.booleans()), max_size=2
+    ).map(tuple),
     *[text] * 2,
     st.booleans(),
     st.none() | st.builds(SourceLocation, text, st.integers(1, 99), st.integers(1, 99)),
+    text,
+    st.none() | st.just(DAEMON_RELOAD),
 )
 plan = st.builds(
     Plan, st.lists(change, max_size=3).map(tuple), st.lists(action, max_size=3).map(tuple)

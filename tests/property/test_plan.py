@@ -90,6 +90,10 @@ class Host:
     def _KernelCommandLine(self, _query):  # noqa: N802
         return "ro quiet"
 
+    def _EntriesOf(self, query):  # noqa: N802
+        inside = (path.rpartition("/") for path in self.folders)
+        return tuple(sorted(name for above, _, name in inside if above == query.path.rstrip("/")))
+
     def _SubvolumeAt(self, _query):  # noqa: N802
         return facts.SystemSubvolume(256, is_snapshot=False)
 
@@ -371,15 +375,16 @@ def test_order(host, first, second):
 @given(hosts(), configs())
 def test_the_printed_plan_counts_what_it_shows(host, config):
     plan = planned(host, config)
-    lines = list(text.plan(plan))
-    assert lines == list(text.plan(plan))
+    lines = list(text.plan(plan, verbose=True))
+    assert lines == list(text.plan(plan, verbose=True))
     for op in Op:
-        rows = [line for line in lines if line.startswith(f"  {op.value} ")]
+        rows = [line for line in lines if line.startswith(f"{op.value} ")]
         apart = sum(change.op is op and not change.applicable for change in plan.changes)
         assert len(rows) == plan.count(op) + apart
     shown = "\n".join(lines)
     for swap in (action for action in plan.actions if isinstance(action, Swap)):
-        assert swap.place.label in shown
+        assert swap.place.label in shown or swap.place.word in shown
+    assert f"{len(plan.steps)} to change" in lines[-1] or not plan.steps
 
 
 # Names of files are bytes: what is not UTF-8 in them is a surrogate (PEP 383).

@@ -77,7 +77,7 @@ def test_a_program_that_holds_them_is_named(host: World, images: list[Path]):
         plan = host.plan(expect=2)
         assert 1 <= time.monotonic() - since < 4, "asked again for a second, once for all of them"
         for image in images:
-            assert f"{who}   V720" in plan.row(f"? nocow {image}")
+            assert f"V720   why {who}" in plan.row(f"? nocow {image}")
             assert who in host.plan(expect=2, user=NOBODY).row(f"? nocow {image}")
         assert who in host.vmtune("status").row(f"? nocow {images[0]}")
         defrag = host.vmtune("defrag", *map(str, (images[0].parent, images[1])))
@@ -99,7 +99,8 @@ def test_a_run_of_vmtune_is_named_by_its_number(host: World, images: list[Path])
     with held(images[0], lock="/run/vmtune.lock") as pid:
         for user in (0, NOBODY):
             row = host.plan(expect=6, user=user).row(f"? nocow {images[0]}")
-            assert f"being rewritten by run 1 (pid {pid})   V720" in row
+            assert f"being rewritten by run 1 (pid {pid})" in row
+            assert "V720" in row
 
 
 def test_readers_of_a_read_lease_are_let_in(host: World, images: list[Path]):

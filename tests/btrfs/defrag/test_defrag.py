@@ -337,7 +337,7 @@ def test_a_link_is_followed_since_btrfs_would_not(host: World):
     real.mkdir()
     link.symlink_to(real)
     declare(host, link)
-    assert f"is {real}" in host.plan(expect=2).out
+    assert f"the path leads to {real}" in host.plan(expect=2).out
     host.apply()
     (file,) = own_files()
     assert command(file).startswith(f"p={real}; ")
@@ -484,7 +484,7 @@ def test_a_user_whom_no_passwd_knows(host: World):
 
 def test_a_directory_that_is_not_there_yet_is_noted(host: World):
     declare(host, host.area / "later")
-    assert "not there yet" in host.plan(expect=2).out
+    assert "there is no such directory yet" in host.plan(expect=2).out
 
 
 def test_other_filesystems_are_no_failure(host: World):

@@ -40,7 +40,7 @@ def test_everything_is_as_before_byte_for_byte(each: Each):
     assert contents(ETC, each.host.area) != before
     assert FSTAB.read_bytes() == text.replace("=zstd", "=no").encode()
     ran = revert(each)
-    assert "verified: 7 of 7" in ran.out
+    assert "verified: 4 of 4" in ran.out
     assert contents(ETC, each.host.area) == before
     assert run("lsattr", "-R", each.host.area) == letters
     assert compression(each.image.path) == ["compress=zstd:3"]

@@ -236,6 +236,6 @@ def test_what_another_run_did_meanwhile_counts_as_done(each: Each):
         each.host.apply()
         typed.type("yes\n")
         assert typed.end() == 0, typed.screen
-    assert "nothing is left to do" in typed.screen
+    assert "Nothing is left to do." in typed.screen
     assert typed.screen.count("done meanwhile") == 7
     assert len(records()) == 1

@@ -45,7 +45,8 @@ def test_the_second_copy_is_named_until_somebody_decides(host: World, name: str)
     for code in (2, 7):  # the image itself is rewritten by the first of the two
         row = host.plan(expect=code).row(f"! images {kept}")
         assert f"a second copy of {name[:60]}" in row
-        assert row.endswith("both were opened as it was rewritten   V711")
+        assert "V711" in row
+        assert "both were opened as it was rewritten" in row
         assert host.vmtune("status").code == code
         host.apply(expect=7)
     assert kept.read_bytes().startswith(b"<late>")
@@ -84,7 +85,8 @@ def test_a_stray_that_was_written_to_is_named_until_somebody_decides(host: World
     host.apply(expect=7)
     for _ in range(2):
         row = host.plan(expect=7).row(f"! images {stray}")
-        assert "it was written to since it was copied   V710" in row
+        assert "V710" in row
+        assert "it was written to since it was copied" in row
         assert "compare it with the image; keep what you need" in host.plan(expect=7).out
         host.apply(expect=7)
     assert stray.read_bytes()[:6] == b"theirs"

@@ -165,7 +165,7 @@ def test_what_is_no_regular_file_is_named_and_left(host: World, images: list[Pat
     before = [_shape(folder / name) for name in names]
     note = host.plan(expect=2).row("no regular file")
     assert note.endswith(
-        "a-link (symbolic link), b-own-link (symbolic link), c-fifo (FIFO) and 3 more   V712"
+        "a-link (symbolic link), b-own-link (symbolic link), c-fifo (FIFO) and 3 more (V712)"
     )
     with untouched(elsewhere):
         began = time.monotonic()

@@ -174,7 +174,7 @@ def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared
     host.fstab(image.line(live))
     host.mounts(image.path, **declared)
     waits = "user_subvol_rm_allowed" in declared
-    assert ("One option waits for a fresh mount." in host.plan(expect=2).out) == waits
+    assert ("One option waits for a reboot." in host.plan(expect=2).out) == waits
     host.apply()
     plan, status = host.plan(expect=0), host.vmtune("status")
     assert status.code == host.apply().code == 0
@@ -261,7 +261,7 @@ def test_other_mounts_and_lines_of_the_filesystem_are_named(host: World):
     host.fstab("".join(lines))
     host.mounts(image.path, compress="no")
     plan = host.plan(expect=2)
-    assert f"also mounted at {home}" in plan.out
+    assert f"{home}: one compression setting for the whole filesystem" in plan.out
     assert "/ (line 1): compress=zstd" in plan.out
     assert f"{home} (line 3): compress=lzo" in plan.out
     assert "zstd:3, decided by /etc/fstab:1, the line of /, not by this line" in plan.out

@@ -304,7 +304,7 @@ def test_no_property_compresses_on_a_filesystem_mounted_so(host: World, image: I
     host.declare(paths=[{"path": str(folder), "compression": "zstd"}])
     host.apply()
     row = host.plan(expect=0).row(f"= compression {folder}")
-    assert f"mounted {option}: nothing new on it is compressed" in row
+    assert f"no new data is compressed: the filesystem is mounted {option}" in row
     assert not is_compressed(folder)
     mount(image, "defaults")
     assert is_compressed(folder)

@@ -40,6 +40,6 @@ def test_a_line_that_moved_is_named_where_it_is(host: World):
     host.apply()
     host.fstab("# moved\n\n" + image.line("compress=zstd:2"))
     host.config("")
-    assert planned(host, expect=2).row("/etc/fstab:3").startswith("/etc/fstab:3")
+    assert planned(host, expect=2).line("/etc/fstab:3").startswith("/etc/fstab:3 ")
     host.apply()
     assert FSTAB.read_text() == "# moved\n\n" + image.line("compress=zstd:1")
