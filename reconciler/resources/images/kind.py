@@ -241,7 +241,8 @@ def _figures(files: Sequence[CowFile]) -> str:
         for name in ("size", "allocated", "shared", "encoded")
     )
     extents = sum(file.extents or 0 for file in files)
-    words = [binary(size), f"{binary(allocated)} on disk" if allocated < size else ""]
+    is_less = allocated < size and binary(allocated) != binary(size)
+    words = [binary(size), f"{binary(allocated)} on disk" if is_less else ""]
     words += [counted(extents, "extent")]
     words += [f"{binary(shared)} shared" if shared else ""]
     words += [f"{binary(encoded)} compressed" if encoded else ""]
