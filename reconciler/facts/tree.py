@@ -71,8 +71,8 @@ class CowFile:
     """A file with data that is copy-on-write; sizes in bytes, path relative to the scan.
 
     ``allocated`` is st_blocks: a compressed extent counts as long as it is
-    uncompressed. ``extents``, ``shared`` and ``encoded`` (compressed) are
-    FIEMAP's; None and 0 where it would not say.
+    uncompressed. ``extents`` are fragments as filefrag(8) counts them; ``shared`` and ``encoded``
+    (compressed) are FIEMAP's. None and 0 where the kernel would not say.
     """
 
     path: str

@@ -31,5 +31,5 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, one: str, more: str = "") -> str:
-    """1 file, 2 files; thousands grouped: 48,211 extents."""
+    """1 file, 2 files; thousands grouped: 48,211 fragments."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -93,15 +93,19 @@ def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
     return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in set(flags)}
 
 
+_NOWHERE = 0, -1
+"""Before the first extent: no extent lies there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What is listed of a file: ``count`` extents; bytes in those that are shared, compressed.
+    """What is listed of a file: its fragments; bytes in extents that are shared, compressed.
 
-    Shared ones another file or snapshot also uses. Neighbours on disk count
-    apart, as they do for the kernel; filefrag(8) counts them as one.
+    Shared ones another file or snapshot also uses. Neighbours on disk are one fragment, as
+    filefrag(8) counts them, though the kernel lists them apart.
     """
 
-    count: int
+    fragments: int
     shared: int
     encoded: int
     either: int
@@ -110,14 +114,16 @@ class Sums:
 
 def sums(fd: int) -> Sums:
     """One pass, without SYNC."""
-    number = shared = encoded = either = 0
+    fragments = shared = encoded = either = 0
+    after = _NOWHERE
     for batch in batches(fd):
-        number += len(batch.flags)
+        fragments += _jumps(batch, after)
+        after = batch.end, batch.physical[-1] + batch.length[-1]
         for kind, size in by_flags(batch.flags, batch.length).items():
             shared += size * bool(kind & SHARED)
             encoded += size * bool(kind & ENCODED)
             either += size * bool(kind & (SHARED | ENCODED))
-    return Sums(number, shared, encoded, either)
+    return Sums(fragments, shared, encoded, either)
 
 
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
@@ -140,9 +146,6 @@ def _unwritten(fd: int) -> Iterator[tuple[int, int]]:
 
 
 _BOTH = ENCODED | SHARED
-
-_NOWHERE = 0, -1
-"""Before the first extent: no extent lies there."""
 
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""

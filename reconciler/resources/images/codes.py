@@ -8,7 +8,7 @@ empty file: on one with data `chattr +C` exits with 0 and changes nothing. Its d
 written anew, into a new file that is nocow, while nothing has it open. `existing: rewrite` in the
 entry, or `--allow rewrite-images` for once, does that; `existing: keep` accepts the file as it is.
 
-V701 The file has compressed extents although its directory now has compression `none`. A property
+V701 The file has compressed data although its directory now has compression `none`. A property
 counts for what is written from then on: what is compressed stays so, through compress=no, reads and
 plain defragmentation, until it is written anew. `existing: rewrite` does that.
 

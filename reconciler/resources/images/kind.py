@@ -155,9 +155,9 @@ def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
 
 
 def _sizes(spec: Spec, file: CowFile) -> str:
-    extents = "" if file.extents is None else f", {counted(file.extents, 'extent')}"
+    pieces = "" if file.extents is None else f", {counted(file.extents, 'fragment')}"
     if spec.aim == NOCOW:
-        return f"{binary(file.size)}{extents}: +C cannot take on a file that has data"
+        return f"{binary(file.size)}{pieces}: +C cannot take on a file that has data"
     return f"{binary(file.size)}, {binary(file.encoded)} of it compressed, which stays so"
 
 
@@ -240,10 +240,10 @@ def _figures(files: Sequence[CowFile]) -> str:
         sum(getattr(file, name) for file in files)
         for name in ("size", "allocated", "shared", "encoded")
     )
-    extents = sum(file.extents or 0 for file in files)
+    pieces = sum(file.extents or 0 for file in files)
     is_less = allocated < size and binary(allocated) != binary(size)
     words = [binary(size), f"{binary(allocated)} on disk" if is_less else ""]
-    words += [counted(extents, "extent")]
+    words += [counted(pieces, "fragment")]
     words += [f"{binary(shared)} shared" if shared else ""]
     words += [f"{binary(encoded)} compressed" if encoded else ""]
     return ", ".join(word for word in words if word)

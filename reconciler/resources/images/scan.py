@@ -85,7 +85,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
 
 
 def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
-    """The largest, with the number of their extents where the kernel tells it."""
+    """The largest, with the number of their fragments where the kernel tells it."""
     if not found.cow_largest:
         return ()
     ordered = sorted(found.cow_largest, key=lambda row: (-row[0], -row[1], row[3]))
@@ -98,7 +98,7 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 def _extents(top: int, name: str) -> int | None:
     with suppress(OSError), proc_locks.opened(name, top) as fd:
-        return fiemap.count(fd)
+        return fiemap.sums(fd).fragments
     return None
 
 
@@ -287,7 +287,7 @@ def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
         found = fiemap.sums(fd)
     except OSError:
         return allocated, status.st_size, path, None, 0, 0, 0, _obstacle(status, value)
-    figures = (found.count, found.shared, found.encoded, found.either)
+    figures = (found.fragments, found.shared, found.encoded, found.either)
     return allocated, status.st_size, path, *figures, _obstacle(status, value)
 
 

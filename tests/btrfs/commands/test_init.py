@@ -127,7 +127,7 @@ def test_what_it_says_of_files_is_what_lsattr_and_filefrag_say(clean: World):
     assert "a nocow directory suggest: keep it so" in said_of(ran, str(nocow))
     of_cow = said_of(ran, str(cow))
     assert "a copy-on-write directory; 1 file with data is copy-on-write" in of_cow
-    assert f"the worst in {fragments(scattered)} extents" in of_cow
+    assert f"the worst in {fragments(scattered):,} fragments" in of_cow
     assert "existing: rewrite # 1 file anew" in of_cow
     assert "existing" not in said_of(ran, str(nocow))
 

@@ -286,7 +286,7 @@ def test_it_works_as_the_caller(host: World):
     ran = defrag(host, folder, user=NOBODY, expect=1)
     assert fragments(mine) <= 2
     assert "others.raw: left as it is: you may not write to it; root may" in ran.out
-    assert "closed.raw: not to be opened by you" in ran.out
+    assert "closed.raw: you may not open it" in ran.out
     assert (where(others), where(closed)) == lies
     others.unlink()
     assert "nothing to do; 1 file" in defrag(host, folder, user=NOBODY, expect=6).out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run, sync
+from tests.btrfs.outside import fragments, is_nocow, run, sync
 from tests.btrfs.world import NOBODY, Ran, World
 
 MIB = 1 << 20
@@ -61,13 +61,17 @@ def holding(*argv: str | Path) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def test_extents_are_those_that_filefrag_lists(host: World):
-    """More than fit one question to the kernel."""
+def test_fragments_are_those_that_filefrag_counts(host: World):
+    """More than fit one question to the kernel; plan, status and init tell one number."""
     image = fragmented(host.area / "disk.raw", 9000)
     host.nocow(host.area, existing="rewrite")
-    extents = len(listed(image))
-    assert extents > 4200
-    assert f"{extents:,} extents" in row(host.plan(expect=2), "disk.raw")
+    count = fragments(image)
+    assert count > 4200
+    assert f"{count:,} fragments" in row(host.plan(expect=2), "disk.raw")
+    host.nocow(host.area)
+    assert f", {count:,} fragments" in host.plan(expect=2).row("disk.raw")
+    (path,) = json.loads(host.vmtune("status", "--json").out)["effect"]["paths"]
+    assert [each["fragments"] for each in path["images"]] == [count]
 
 
 def test_shared_and_compressed_bytes(host: World):
