@@ -14,7 +14,7 @@ def states: {
 
 def family(name; help): "# HELP \(name) \(help)", "# TYPE \(name) gauge";
 
-def failed: .result | IN("", "success", "running", "skipped") | not;
+def failed: .result | IN("", "success", "running", "skipped", "exec-condition") | not;
 
 (.changes // []) as $changes | (.effect.schedules // []) as $schedules |
 

@@ -71,7 +71,7 @@ def test_a_run_that_went_well(root, service):
     began = installed.shown(root.container, service, "ExecMainStartTimestamp")
     assert told["last"]
     assert began.startswith(told["last"])
-    assert (told["result"], told["status"]) == ("success", 0)
+    assert (told["result"], told["status"], told["failed"]) == ("success", 0, False)
     assert 0 <= told["seconds"] < 60
     assert "went well in" in told_in_words(root)
 
@@ -81,8 +81,18 @@ def test_a_run_that_failed(root, service):
     root.container.run(["systemctl", "start", service], check=False)
     root.container.run(["mv", f"{PATH}.away", PATH])
     told = schedule(root)
-    assert (told["result"], told["status"]) == ("exit-code", 1)
-    assert "with exit code 1" in told_in_words(root)
+    assert (told["result"], told["status"], told["failed"]) == ("exit-code", 1, True)
+    assert told["unit"] == service
+    ran = root.vmtune("status", check=True)  # nothing of what is declared differs
+    above = " ".join(ran.stdout.partition("\n\n= ")[0].split())
+    assert f"defrag {PATH}: the last run of {told['last']} failed with exit code 1" in above
+    assert f"`journalctl --unit {service}` says why" in above
+    document = json.loads(root.vmtune("status", "--json").stdout)
+    assert [step["do"] for step in document["next"]] == [f"`journalctl --unit {service}` says why"]
+    log = root.container.run(["journalctl", "--unit", service, "--output", "cat"]).stdout
+    assert f"{PATH}" in log, "the log that is named does say why"
+    short = root.vmtune("status", "--short").stdout
+    assert short == "vmtune: 1 schedule failed; `vmtune status` says what to do\n"
 
 
 def test_a_run_that_was_skipped(root, service):

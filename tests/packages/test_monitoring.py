@@ -50,6 +50,7 @@ CASES = {
     "differs": status(2, row("~", name=AWKWARD), row("+"), row("="), row("R")),
     "refused": status(7, row("!", code="V101"), row("!", code="V102")),
     "only root sees": status(6, row("?"), row("=")),
+    "a run was skipped": status(0, row("="), schedules=(schedule("exec-condition"),)),
     "a run failed": status(0, row("="), schedules=(schedule("exit-code", seconds=1.5),)),
     "nothing declared": status(0),
     "a mistake": json.loads((DOCUMENTS / "error.json").read_text()),
@@ -89,7 +90,8 @@ def test_a_schedule_that_failed_shows():
     text = metrics(CASES["a run failed"])
     assert 'vmtune_schedule_last_run_failed{name="/srv/vm"} 1' in text
     assert 'vmtune_schedule_last_run_seconds{name="/srv/vm"} 1.5' in text
-    assert 'vmtune_schedule_last_run_failed{name="/srv/vm"} 0' in metrics(CASES["as declared"])
+    for name in ("as declared", "a run was skipped"):
+        assert 'vmtune_schedule_last_run_failed{name="/srv/vm"} 0' in metrics(CASES[name])
 
 
 def test_the_collector_of_node_exporter_takes_it(tmp_path):
@@ -147,6 +149,7 @@ MAPPED = {
     "differs": (1, "WARNING"),
     "refused": (1, "WARNING"),
     "only root sees": (3, "UNKNOWN"),
+    "a run was skipped": (0, "OK"),
     "a run failed": (2, "CRITICAL"),
     "a mistake": (3, "UNKNOWN"),
 }

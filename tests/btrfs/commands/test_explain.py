@@ -62,7 +62,7 @@ def test_a_file_that_is_as_declared(host: World, vm: Path):
         assert " MiB, nocow, " in said
         assert f"= nocow {vm} " in said
         assert "!" not in said
-    assert ", was " in explained(host, vm / "sub" / "packed.raw")
+    assert " before vmtune" in explained(host, vm / "sub" / "packed.raw")
 
 
 def test_as_a_row_of_the_plan_names_it(host: World, vm: Path):
