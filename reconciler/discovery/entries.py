@@ -176,12 +176,13 @@ def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Ent
         remarks.append(Remark("suggest", "keep it so: `vmtune status` then says when it is not"))
     else:
         remarks += [Remark("suggest", _suggested(of)), Remark("why", _why(of))]
-        remarks.append(Remark("price", _PRICE + _SNAPSHOT_PRICE * bool(of.snapshots)))
+        price = _PRICE + _FOR_GOOD * bool(of.cow_count) + _SNAPSHOT_PRICE * bool(of.snapshots)
+        remarks.append(Remark("price", price))
     if of.redundant:
         remarks.append(Remark("price", _raid_price(of)))
     choices = () if of.is_subvolume or "subvolume" in keys else (_APART,)
     return Entry(
-        "paths", keys, tuple(remarks), _rewrite(of) + choices, is_right=is_right and _is_seen(of)
+        "paths", keys, tuple(remarks), _rewritten(of) + choices, is_right=is_right and _is_seen(of)
     )
 
 
@@ -200,6 +201,8 @@ _MIXED = (
 
 _PRICE = "no checksums, no compression: damage on the disk is not noticed"
 
+_FOR_GOOD = "; a rewrite cannot be taken back"
+
 _SNAPSHOT_PRICE = (
     "; snapshots of what is around it no longer hold the images: back them up in another way"
 )
@@ -210,8 +213,12 @@ _RAID = "nothing by itself: choose. nocow is faster, copy-on-write heals itself 
 def _suggested(of: State) -> str:
     nocow = "new files are written in place" if of.is_nocow else "new files written in place (+C)"
     own = ", in a subvolume of its own" if of.snapshots else ""
-    later = "; files that have data stay copy-on-write until they are rewritten"
-    return f"{nocow}{own}{later if of.cow_count else ''}"
+    if not of.cow_count:
+        return f"{nocow}{own}"
+    it = "it" if of.cow_count == 1 else "them"
+    files = counted(of.cow_count, "file")
+    are = "is" if of.cow_count == 1 else "are"
+    return f"{nocow}{own}; {files} with data {are} rewritten, while nothing has {it} open"
 
 
 def _why(of: State) -> str:
@@ -228,6 +235,14 @@ def _raid_price(of: State) -> str:
         f"data is kept as {of.redundant}: without checksums a bad copy is read as often as the "
         "good one, and scrub repairs nothing (vmtune explain V102)"
     )
+
+
+def _rewritten(of: State) -> tuple[Choice, ...]:
+    """The images that are there already, made nocow: suggested with the directory."""
+    if not of.cow_count:
+        return ()
+    it = "it stays" if of.cow_count == 1 else "they stay"
+    return (Choice("existing", "rewrite", f"or keep: {it} copy-on-write", chosen=True),)
 
 
 def _rewrite(of: State) -> tuple[Choice, ...]:
