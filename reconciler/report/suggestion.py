@@ -28,7 +28,7 @@ _WORDS_NOT_TEXT = frozenset({"true", "false"})
 
 _HEAD = (
     "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
-    "begin with # declare nothing: take the # away from what you want, take out what you do not."
+    "begin with # declare nothing. Remove the # where you want a line; delete what you do not want."
 )
 
 _NEXT = {
@@ -45,7 +45,7 @@ _RULE = 78
 
 _RIGHT = "All is right already: nothing that is declared here would change."
 
-_NOTHING = "No images of virtual machines were found. Once you know where they will lie:"
+_NOTHING = "No images of virtual machines were found. When you know where they will be:"
 
 
 def lines(of: Suggestion, width: int, *, has_schema: bool = False) -> Iterator[str]:
@@ -67,7 +67,7 @@ def lines(of: Suggestion, width: int, *, has_schema: bool = False) -> Iterator[s
         yield from _comment(_RIGHT, width)
     if of.unseen:
         yield "#"
-        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
+        yield from _comment("Not seen:" if of.is_root else "Not seen (root sees more):", width)
         for text in of.unseen:
             yield from _comment(text, width, "#   ")
     yield ""
