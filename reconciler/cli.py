@@ -63,15 +63,16 @@ def cli(context: click.Context, /, **given: Any) -> None:
     "--output",
     metavar="FILE",
     shell_complete=complete_files,
-    help="Write it to FILE, which must not be there.",
+    help="Write it to FILE. No file is overwritten.",
 )
 @click.pass_obj
 def init(chosen: Chosen, output: str | None) -> int:
-    """Print a vmtune.yaml for what this host has.
+    """Print a vmtune.yaml for this host.
 
-    Finds Btrfs filesystems, libvirt pools and domains, GNOME Boxes, quickemu,
-    image files in the usual places, snapshot tools and other jobs that defragment.
-    Says for each what was found, what is suggested, why, and at what price.
+    Finds Btrfs filesystems, libvirt pools and domains, GNOME Boxes, quickemu, image
+    files in the usual places, programs that take snapshots, and jobs that defragment.
+    Says of each what was found, what is suggested, why, and at what price. With -o it
+    also writes vmtune.schema.json beside FILE, for editors.
     """
     from reconciler.commands import init  # noqa: PLC0415
 
@@ -89,7 +90,7 @@ SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "m
     "--output",
     metavar="FILE",
     shell_complete=complete_files,
-    help="Write it to FILE, which must not be there.",
+    help="Write it to FILE. No file is overwritten.",
 )
 @click.pass_obj
 def schema(chosen: Chosen, name: str, output: str | None) -> int:
@@ -110,7 +111,7 @@ _allow = click.option(
     metavar="RISK",
     multiple=True,
     type=click.Choice(RISKS),
-    help=f"Take a risk for once, as `allow:` in the file does for good: {', '.join(RISKS)}.",
+    help=f"Accept a risk in this run (`allow:` in the file: in each run): {', '.join(RISKS)}.",
 )
 
 
@@ -119,11 +120,11 @@ _allow = click.option(
 @click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
 @click.pass_obj
 def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
-    """Check configurations; look at no host.
+    """Check configurations, without a look at any host.
 
-    Without FILE it is the configuration that plan would use; - or /dev/stdin is
-    standard input. A file in hosts/ beside a vmtune.yaml is checked as what that
-    host changes. All problems are printed at once as file:line:column.
+    Without FILE, the configuration that `vmtune plan` would use is checked. - and
+    /dev/stdin are standard input. A file in hosts/ beside a vmtune.yaml is checked as
+    what that host changes. All problems are printed at once, as file:line:column.
     """
     from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
 
@@ -159,12 +160,16 @@ def plan(
 ) -> int:
     """Show what would change and why; change nothing.
 
-    With ENTRY, a path, a mount point or a kind such as nocow, it is about those
-    entries only; a path may name what is no longer declared. Needs no root: what may
-    not be seen is shown as `?`. Exits with 0, also when something differs or is
-    refused, and with 6 when nothing does but something could not be seen. With
-    --detailed-exitcode it exits with 2 when something differs, and with 7 when nothing
-    does that could be changed but something declared is refused.
+    Plan needs no root. What you may not see is shown as `?`.
+
+    ENTRY is a path, a mount point, or a kind such as nocow. With ENTRY, the plan is
+    about these entries only, and says how many others there are. An image below a
+    declared path is an ENTRY too: that image alone. A path that is no longer declared
+    is an ENTRY: the plan takes back what was done for it.
+
+    The exit code is 0, also when something differs or is refused, and 6 when nothing
+    differs but something could not be seen. With --detailed-exitcode it is 2 when
+    something differs, and 7 when nothing can be changed but something is refused.
     """
     from reconciler.commands import plan as planning  # noqa: PLC0415
 
@@ -208,11 +213,12 @@ def apply(
 ) -> int:
     """Show the plan, ask, do it, and read every change back.
 
-    With PLAN it does exactly that saved plan, or nothing when the host is no
-    longer as it was; it asks only about what revert could not take back, as
-    images that are rewritten. With ENTRY, a path, a mount point or a kind such as
-    nocow, it is about those entries only; a path may name what is no longer
-    declared, which is then taken back. Becomes root through sudo, doas or run0
+    With PLAN, apply does exactly what that saved plan says, or nothing if the host has
+    changed since. It asks only about what revert cannot take back, such as images that
+    are rewritten. With ENTRY, it is about these entries only: `vmtune help plan` says
+    what an ENTRY is.
+
+    Becomes root through sudo, doas or run0
     (VMTUNE_SUDO says which), and waits for another run for up to a minute. Where a
     change fails, those that need it are not made, and all others are. Running it
     again does the rest.
@@ -254,7 +260,7 @@ def status(chosen: Chosen, html: str | None, short: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
 @click.pass_obj
 def doctor(chosen: Chosen) -> int:
-    """Say what this host lacks, and the remedy.
+    """Check this host, and say what to do about each problem.
 
     Each check ends in ok, warn or fail, or in ? when only root sees it. Without a
     configuration it looks at the images that `vmtune init` finds. Exits with 1 when
@@ -272,10 +278,10 @@ def doctor(chosen: Chosen) -> int:
               help="What was said yes to before root was asked for.")  # fmt: skip
 @click.pass_obj
 def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
-    """Take a run back: the last one, or RUN of `vmtune history`.
+    """Take back the last run, or run RUN of `vmtune history`.
 
-    Shown and asked like any other plan. What someone else changed since is
-    left alone, and said.
+    Revert shows a plan and asks, as apply does. What someone else has changed since
+    then is left alone, and is named.
     """
     from reconciler.commands import revert  # noqa: PLC0415
 
@@ -287,11 +293,12 @@ def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
 @click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
 @click.pass_obj
 def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
-    """Say what a code (V101), a kind (nocow) or a path is about.
+    """Explain a code (V101), a kind (nocow) or a path.
 
-    PATH is that of an entry, or of a file below one: how it lies on disk, and
-    what the plan says of it, with each code explained. A row of the plan can be
-    named as it begins: `images ~/images/win11.raw`.
+    PATH is the path of an entry, or of a file below one. Explain says where it is
+    declared, how the file lies on disk, and what the plan says about it, and explains
+    each code. The beginning of a row of the plan is fine as well:
+    `images ~/images/win11.raw`.
     """
     from reconciler.commands import explain  # noqa: PLC0415
 
@@ -351,14 +358,15 @@ def defrag(
 ) -> int:
     """Defragment the files below PATH, or one image, now.
 
-    As `btrfs filesystem defragment -r` does, also while a machine runs, but with
-    progress; and what lies well, or what snapshots or clones share, is left as it
-    is, so that a second run writes nothing. Ctrl-C ends it after the running step.
+    Defrag works as `btrfs filesystem defragment -r` does, also while a machine runs,
+    and shows its progress. It leaves files that are whole already, and files that
+    snapshots or clones share, so a second run writes nothing. Ctrl-C ends it after the
+    running step.
 
-    Works as you: what only root may write to is named. Nothing is journalled,
-    since there is nothing to take back. What is scheduled under `defrag:` is done
-    by this command where root owns the installation of vmtune, else by btrfs-progs:
-    root's timer runs no program out of a home.
+    Defrag runs as you, and names files that only root may write to. Nothing is
+    journalled, because there is nothing to take back. A schedule under `defrag:` runs
+    this command where root owns the installation of vmtune, else btrfs-progs: root's
+    timer runs no program out of a home.
     """
     from reconciler.commands import defrag  # noqa: PLC0415 - each pays for itself
 
@@ -377,10 +385,10 @@ def defrag(
 def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int:
     """Try in the directory PATH what nocow would bring there.
 
-    Writes random blocks into temporary images, copy-on-write and nocow in
-    turn, and compares what the disk had to write, fragments, writes a second
-    and reading afterwards. Says first what it will write; needs no root where
-    you may write, and leaves nothing behind.
+    Measure writes random blocks into temporary images, copy-on-write and nocow in
+    turn. It compares how much the disk had to write, the fragments, the writes a
+    second, and how fast the image is read afterwards. It says first what it will
+    write. It needs no root where you may write, and leaves nothing behind.
     """
     from reconciler.commands import measure  # noqa: PLC0415
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import host_view
+from reconciler.commands import host_view, schema
 from reconciler.commands.load import guarded
 from reconciler.discovery.suggest import suggest
 from reconciler.errors import HostError
-from reconciler.linux import output_file, trusted_input, users
+from reconciler.linux import files, output_file, trusted_input, users
 from reconciler.report import suggestion
 
 if TYPE_CHECKING:
@@ -30,16 +31,33 @@ def run(terminal: Terminal, host: str | None, output: str | None) -> int:
         path = output_file.checked(output) if output is not None else ""
         found = suggest(host or trusted_input.short_hostname(), host_view.look(terminal))
         width = _WIDEST if path else min(_WIDEST, terminal.width)
-        text = "".join(f"{line}\n" for line in suggestion.lines(found, width))
+        text = "".join(
+            f"{line}\n" for line in suggestion.lines(found, width, has_schema=bool(path))
+        )
         if not path:
             terminal.say(text.removesuffix("\n"), as_is=True)
             return exit_codes.DONE
         output_file.write(path, text.encode())
-        for line in _written(path, found):
+        for line in (*_written(path, found), *_schema_beside(path), _next(path, found)):
             terminal.say(line)
         return exit_codes.DONE
 
     return guarded(terminal, command)
+
+
+def _schema_beside(path: str) -> list[str]:
+    """Write the schema that the first line names, and say what became of it."""
+    file = os.path.join(os.path.dirname(path), suggestion.SCHEMA)
+    text = schema.text_of("vmtune").encode()
+    try:
+        output_file.write(file, text)
+    except HostError as error:
+        is_same = False
+        with suppress(OSError):
+            is_same = files.read(file) == text
+        if not is_same:
+            return [f"{error.message}: the schema for editors was not written"]
+    return [f"{file}: the schema, for editors"]
 
 
 def _written(path: str, found: Suggestion) -> list[str]:
@@ -48,9 +66,13 @@ def _written(path: str, found: Suggestion) -> list[str]:
     head = f"{path}: {active} declared, {offered} more as comments"
     if found.unseen and not users.is_root():
         head += "; not all could be seen without root"
+    return [head]
+
+
+def _next(path: str, found: Suggestion) -> str:
     if found.is_right:
-        return [head, "All is right already: nothing that is declared would change."]
-    return [head, f"Next: {shlex.join(['vmtune', 'plan', *_named(path)])}"]
+        return "All is right already: nothing that is declared would change."
+    return f"Next: {shlex.join(['vmtune', 'plan', *_named(path)])}"
 
 
 def _named(path: str) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import Tree
 
 
-_APART = Choice("subvolume", value=True, why="keeps it out of snapshots of what is around it")
+_APART = Choice("subvolume", value=True, why="snapshots of what is around do not contain it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +144,12 @@ def _entry(of: State, shown: str, host: HostView) -> Entry:
         rest = (Remark("suggest", _MIXED.format(others)), Remark("price", _PRICE))
         return Entry("paths", keys, found + rest, active=False)
     if of.candidate.cow == "yes":
-        text = "nothing while its pool says <cow state='yes'/>; take that out (virsh pool-edit)"
+        text = (
+            "nothing, while its pool says <cow state='yes'/>: remove that (virsh pool-edit) first"
+        )
         return Entry("paths", keys, (*found, Remark("suggest", text)), active=False)
     if of.snapshots and of.is_subvolume:
-        text = (
-            "leave this subvolume out of the snapshots; with them nocow does not keep files whole"
-        )
+        text = "leave this subvolume out of the snapshots; with them, nocow files get fragments too"
         rest = (Remark("suggest", text), Remark("price", _PRICE))
         return Entry(
             "paths", {**keys, "allow": ["snapshots"]}, found + rest, _rewrite(of), active=False
@@ -173,15 +173,18 @@ def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Ent
     is_right = of.is_nocow and not of.cow_count and not of.snapshots and not of.redundant
     remarks = [*found]
     if is_right:
-        remarks.append(Remark("suggest", "keep it so: `vmtune status` then says when it is not"))
+        remarks.append(
+            Remark("suggest", "keep it so: `vmtune status` says when it is no longer so")
+        )
     else:
         remarks += [Remark("suggest", _suggested(of)), Remark("why", _why(of))]
-        remarks.append(Remark("price", _PRICE + _SNAPSHOT_PRICE * bool(of.snapshots)))
+        price = _PRICE + _FOR_GOOD * bool(of.cow_count) + _SNAPSHOT_PRICE * bool(of.snapshots)
+        remarks.append(Remark("price", price))
     if of.redundant:
         remarks.append(Remark("price", _raid_price(of)))
     choices = () if of.is_subvolume or "subvolume" in keys else (_APART,)
     return Entry(
-        "paths", keys, tuple(remarks), _rewrite(of) + choices, is_right=is_right and _is_seen(of)
+        "paths", keys, tuple(remarks), _rewritten(of) + choices, is_right=is_right and _is_seen(of)
     )
 
 
@@ -200,27 +203,33 @@ _MIXED = (
 
 _PRICE = "no checksums, no compression: damage on the disk is not noticed"
 
+_FOR_GOOD = "; a rewrite cannot be taken back"
+
 _SNAPSHOT_PRICE = (
-    "; snapshots of what is around it no longer hold the images: back them up in another way"
+    "; snapshots of what is around do not contain the images: back them up in another way"
 )
 
-_RAID = "nothing by itself: choose. nocow is faster, copy-on-write heals itself from the other copy"
+_RAID = "choose yourself: nocow is faster; copy-on-write repairs a bad copy from the good one"
 
 
 def _suggested(of: State) -> str:
     nocow = "new files are written in place" if of.is_nocow else "new files written in place (+C)"
     own = ", in a subvolume of its own" if of.snapshots else ""
-    later = "; files that have data stay copy-on-write until they are rewritten"
-    return f"{nocow}{own}{later if of.cow_count else ''}"
+    if not of.cow_count:
+        return f"{nocow}{own}"
+    it = "it" if of.cow_count == 1 else "them"
+    files = counted(of.cow_count, "file")
+    are = "is" if of.cow_count == 1 else "are"
+    return f"{nocow}{own}; {files} with data {are} rewritten, while nothing has {it} open"
 
 
 def _why(of: State) -> str:
     if of.snapshots:
         return (
-            "after a snapshot the first write to each block is copied all the same, so nocow "
-            "alone would not help"
+            "after a snapshot, the first write to each block is copied all the same, so nocow "
+            "alone does not help"
         )
-    return "guests rewrite blocks at random; copy-on-write scatters them"
+    return "guests rewrite blocks at random, and copy-on-write scatters these over the disk"
 
 
 def _raid_price(of: State) -> str:
@@ -228,6 +237,14 @@ def _raid_price(of: State) -> str:
         f"data is kept as {of.redundant}: without checksums a bad copy is read as often as the "
         "good one, and scrub repairs nothing (vmtune explain V102)"
     )
+
+
+def _rewritten(of: State) -> tuple[Choice, ...]:
+    """The images that are there already, made nocow: suggested with the directory."""
+    if not of.cow_count:
+        return ()
+    it = "it stays" if of.cow_count == 1 else "they stay"
+    return (Choice("existing", "rewrite", f"or keep: {it} copy-on-write", chosen=True),)
 
 
 def _rewrite(of: State) -> tuple[Choice, ...]:
@@ -270,4 +287,4 @@ def _not_seen(of: State, host: HostView) -> Iterator[Remark]:
         unread = counted(of.tree.unseen.count, "entry", "entries")
         yield Remark("unseen", f"{unread} below not readable as {who}")
     if of.snapshots is None:
-        yield Remark("unseen", "whether it is snapshotted: only root can see that")
+        yield Remark("unseen", "only root can see whether there are snapshots of it")

@@ -111,7 +111,7 @@ def suggest(of: Btrfs, host: HostView) -> Entry | Remark:
         return Remark("apart", f"{text}: boot the system itself first")
     line, boot = _line(of, layout)
     if line is None:
-        text = f"{of.name}: {found}; no line in /etc/fstab, so no options to declare"
+        text = f"{of.name}: {found}; /etc/fstab has no line for it, so no options can be declared"
         way = (
             f"; instead, {no_line.root_option([*filter(None, [_token(of)])], host)}"
             if layout.root
@@ -180,7 +180,7 @@ def _found(of: Btrfs, host: HostView) -> Iterator[str]:
 
 def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
     """What could be set, and what for: never needed for nocow files."""
-    everywhere = f"holds for the whole filesystem ({', '.join(of.targets)})"
+    everywhere = f"it is for the whole filesystem ({', '.join(of.targets)})"
     force = of.compress.startswith("compress-force=")
     if force:
         level = of.compress.partition("=")[2]
@@ -193,8 +193,8 @@ def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
         why = "autodefrag rewrites data around every small write, which images are full of"
         return {"autodefrag": False}, (Remark("why", why), Remark("price", everywhere))
     if of.compress:
-        why = "not for the images: nocow files are never compressed as it is"
-        price = f"{everywhere}: all that is written from then on takes its full room"
+        why = "the images do not need it: nocow files are never compressed"
+        price = f"{everywhere}: what is written from then on takes its full space"
         return {"compress": "no"}, (Remark("why", why), Remark("price", price))
-    why = "nothing is compressed as it is: this only writes it down"
+    why = "nothing is compressed here now: with this line it stays so"
     return {"compress": "no"}, (Remark("why", why),)

@@ -73,16 +73,16 @@ def _unread(host: HostView) -> Iterator[str]:
 _WEEKLY = "Sun 03:00"
 
 _USELESS = (
-    "nocow files that no snapshot shares stay in one piece, so there is nothing for it to do "
+    "nocow files that no snapshot shares stay in one piece, so the job has nothing to do "
     "(vmtune explain V309)"
 )
 
 _MOVE = (
-    "a run of vmtune's leaves what snapshots share, is on idle priority and on mains power, and "
-    "catches up on what was missed"
+    "vmtune leaves data that snapshots share, works with idle priority and on mains power, and "
+    "catches up on a run that was missed"
 )
 
-_PRICE = "guests write slower while a run goes on"
+_PRICE = "guests write more slowly while it runs"
 
 
 def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry | Remark]:
@@ -91,7 +91,7 @@ def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry 
     home = host(WhoAsks()).home
     for job in host.maybe(ForeignJobs()) or ():
         if not job.paths:
-            yield Remark("apart", f"{_line(job)}: what it defragments only its shell can tell")
+            yield Remark("apart", f"{_line(job)}: only its shell can tell what it defragments")
         for path in job.paths:
             where, filesystem = host.maybe(Locate(path)), host.maybe(FilesystemOf(path))
             real = where.path if where else path
@@ -113,7 +113,7 @@ def _entry(job: ForeignJob, shown: str, host: HostView) -> Entry:
     schedule = job.schedule if _is_schedule(job.schedule, host) else _WEEKLY
     remarks = (
         Remark("found", _line(job)),
-        Remark("suggest", f"to have vmtune do it, {job.stop}, and put this in: {_MOVE}"),
+        Remark("suggest", f"to let vmtune do this, {job.stop}, and use this entry: {_MOVE}"),
         Remark("price", _PRICE),
     )
     return Entry("defrag", {"path": shown, "schedule": schedule}, remarks, active=False)

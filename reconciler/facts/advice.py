@@ -21,11 +21,15 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A key that is offered beside the suggested ones, as a comment."""
+    """A key beside those that tell what an entry is about: offered as a comment, or ``chosen``.
+
+    A chosen one is suggested with the entry, and ``why`` names what may stand in its place.
+    """
 
     key: str
     value: Any
     why: str
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

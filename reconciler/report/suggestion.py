@@ -28,7 +28,7 @@ _WORDS_NOT_TEXT = frozenset({"true", "false"})
 
 _HEAD = (
     "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
-    "begin with # declare nothing: take the # away from what you want, take out what you do not."
+    "begin with # declare nothing. Remove the # where you want a line; delete what you do not want."
 )
 
 _NEXT = {
@@ -36,26 +36,38 @@ _NEXT = {
     "vmtune apply": "shows the plan again, asks, does it, reads it back",
 }
 
+SCHEMA = "vmtune.schema.json"
+"""The file that editors look for beside a vmtune.yaml: its first line names it."""
+
+_EDITORS = "For an editor that knows YAML, put the schema beside this file:"
+
 _RULE = 78
 
 _RIGHT = "All is right already: nothing that is declared here would change."
 
-_NOTHING = "No images of virtual machines were found. Once you know where they will lie:"
+_NOTHING = "No images of virtual machines were found. When you know where they will be:"
 
 
-def lines(of: Suggestion, width: int) -> Iterator[str]:
-    """The whole file, line by line."""
+def lines(of: Suggestion, width: int, *, has_schema: bool = False) -> Iterator[str]:
+    """The whole file, line by line; ``has_schema``: the schema for editors lies beside it."""
+    yield f"# yaml-language-server: $schema={SCHEMA}"
+    yield "#"
     yield from _comment(_HEAD.format(host=of.host), width)
     yield "#"
     for command, text in _NEXT.items():
         head = f"#     {command:<19}"
         yield from _comment(text, width, head, "#".ljust(len(head)))
+    if not has_schema:
+        yield "#"
+        yield from _comment(_EDITORS, width)
+        yield "#"
+        yield f"#   vmtune schema -o {SCHEMA}"
     if of.is_right:
         yield "#"
         yield from _comment(_RIGHT, width)
     if of.unseen:
         yield "#"
-        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
+        yield from _comment("Not seen:" if of.is_root else "Not seen (root sees more):", width)
         for text in of.unseen:
             yield from _comment(text, width, "#   ")
     yield ""
@@ -115,7 +127,8 @@ def _remark(remark: Remark, width: int) -> Iterator[str]:
 
 def _choice(choice: Choice, width: int) -> Iterator[str]:
     (line,) = _pair(choice.key, choice.value)
-    head = f"    # {line}".ljust(30)
+    head = f"    {line}" if choice.chosen else f"    # {line}"
+    head = head.ljust(30)
     yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
 
 

@@ -50,17 +50,21 @@ def test_ext4_needs_nothing(ext4):
 
 
 def test_the_how_to_from_nothing_to_in_sync(how_to):
-    """Written by init, applied, and what is then left is the image that has data."""
+    """Written by init and applied as it stands: also the image that has data is nocow then."""
     told = how_to.run(f"sudo {ALICES} init -o ~/.config/vmtune/vmtune.yaml", user="alice").stdout
     assert "1 declared" in told
     text = how_to.read("/home/alice/.config/vmtune/vmtune.yaml").decode()
-    assert yaml.safe_load(text)["paths"] == [{"path": "~/libvirt/images", "nocow": True}]
+    assert yaml.safe_load(text)["paths"] == [
+        {"path": "~/libvirt/images", "nocow": True, "existing": "rewrite"}
+    ]
     assert "compress: no" not in yaml.dump(yaml.safe_load(text))
     again = how_to.run(f"{ALICES} init -o ~/.config/vmtune/vmtune.yaml", user="alice", check=False)
     assert again.returncode == 1
     assert "is there already" in again.stderr
     applied = how_to.run(f"{ALICES} apply --yes", user="alice", check=False)
-    assert applied.returncode == 7, applied.stdout + applied.stderr
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    image = "/home/alice/libvirt/images/a.qcow2"
+    assert "C" in how_to.run(["lsattr", image]).stdout.split()[0]
     how_to.run("rm ~/libvirt/images/a.qcow2; touch ~/libvirt/images/b.raw", user="alice")
     how_to.run("echo data >~/libvirt/images/b.raw", user="alice")
     assert "C" in how_to.run(["lsattr", "/home/alice/libvirt/images/b.raw"]).stdout.split()[0]

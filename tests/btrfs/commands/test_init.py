@@ -128,7 +128,7 @@ def test_what_it_says_of_files_is_what_lsattr_and_filefrag_say(clean: World):
     of_cow = said_of(ran, str(cow))
     assert "a copy-on-write directory; 1 file with data is copy-on-write" in of_cow
     assert f"the worst in {fragments(scattered):,} fragments" in of_cow
-    assert "existing: rewrite # 1 file anew" in of_cow
+    assert "existing: rewrite # or keep: it stays copy-on-write" in of_cow
     assert "existing" not in said_of(ran, str(nocow))
 
 
@@ -342,11 +342,16 @@ def test_it_writes_a_file_once_and_in_the_name_of_who_called(clean: World):
     home = clean.alice()
     file = home / ".config/vmtune/vmtune.yaml"
     ran = init(clean, "-o", "~/.config/vmtune/vmtune.yaml")
-    assert f"Next: vmtune --config {file} plan" in ran.out
+    assert ran.out.endswith("\nNext: vmtune plan\n"), "it is found without --config"
     for path in (file, file.parent):
         assert (path.stat().st_uid, path.stat().st_gid) == (ALICE, ALICE)
     assert file.stat().st_mode & 0o777 == 0o644
-    assert os.listdir(file.parent) == ["vmtune.yaml"]
+    schema = file.with_name("vmtune.schema.json")
+    assert f"{schema}: the schema, for editors" in ran.out
+    assert sorted(os.listdir(file.parent)) == [schema.name, file.name]
+    assert schema.stat().st_uid == ALICE
+    assert schema.read_text() == clean.vmtune("schema").out
+    assert file.read_text().startswith(f"# yaml-language-server: $schema={schema.name}\n")
     before = identity(file)
     for path in (file, Path("/etc/fstab")):
         again = clean.vmtune("init", "-o", str(path), env={"SUDO_USER": "alice"})
@@ -354,6 +359,19 @@ def test_it_writes_a_file_once_and_in_the_name_of_who_called(clean: World):
         assert again.out == ""
         assert f"{path} is there already, and stays as it is" in again.err
     assert identity(file) == before
+
+
+def test_it_writes_over_no_schema(clean: World):
+    schema = clean.area / "vmtune.schema.json"
+    ran = init(clean, "-o", str(clean.area / "one.yaml"))
+    assert f"Next: vmtune plan --config {clean.area}/one.yaml" in ran.out
+    before = identity(schema)
+    assert f"{schema}: the schema" in init(clean, "-o", str(clean.area / "two.yaml")).out
+    assert identity(schema) == before
+    schema.write_text("{}")
+    ran = init(clean, "-o", str(clean.area / "three.yaml"))
+    assert f"{schema} is there already, and stays as it is" in ran.out
+    assert schema.read_text() == "{}"
 
 
 def test_a_link_that_leads_nowhere_is_not_followed(clean: World):
