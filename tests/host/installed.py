@@ -11,6 +11,20 @@ from tests.host.container import Container
 ALICES = "~/.local/bin/vmtune"
 ROOTS = "/usr/local/bin/vmtune"
 CONFIG = "/root/vmtune.yaml"
+HOW_TO = b"""\
+version: 1
+paths:
+  - path: ~/libvirt/images
+    nocow: true
+mounts:
+  - target: /
+    options:
+      compress: no
+defrag:
+  - path: ~/libvirt/images
+    schedule: "0 12 * * *"
+"""
+"""The steps of the how-to."""
 
 _SUDOERS = b"alice ALL=(ALL) NOPASSWD: ALL\n"
 # All that tells one state of a tree from another: names, kinds, inodes, modes, times, contents.

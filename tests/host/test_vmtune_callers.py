@@ -6,11 +6,9 @@ import time
 
 import pytest
 
-from tests import example
 from tests.host import installed, wheels
 from tests.host.installed import ALICES, ROOTS
 
-EXAMPLE = example.whole(example.ENGLISH.read_text()).encode()
 POOL = "/var/lib/libvirt/images"
 HERS = "/home/alice/Bilder für VMs"
 
@@ -164,10 +162,10 @@ defrg: []
 
 @pytest.fixture(scope="module")
 def both(host, wheelhouse):
-    """Newest libraries for alice, Debian's own for all others; nothing of the example is done."""
+    """Newest libraries for alice, Debian's own for all others; nothing of the how-to is done."""
     installed.for_alice(host, wheelhouse)
     host.write("/home/alice/bad.yaml", BAD, user="alice")
-    host.write("/home/alice/.config/vmtune/vmtune.yaml", EXAMPLE, user="alice")
+    host.write("/home/alice/.config/vmtune/vmtune.yaml", installed.HOW_TO, user="alice")
     return host
 
 

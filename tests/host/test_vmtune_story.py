@@ -9,19 +9,6 @@ from tests.host import installed
 from tests.host.container import EXT4_FSTAB, HOW_TO_FSTAB, ZSTD_FSTAB, Container
 from tests.host.installed import ALICES, Done
 
-HOW_TO = b"""\
-version: 1
-paths:
-  - path: ~/libvirt/images
-    nocow: true
-mounts:
-  - target: /
-    options:
-      compress: no
-defrag:
-  - path: ~/libvirt/images
-    schedule: "0 12 * * *"
-"""
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
 IMAGES = "/home/alice/libvirt/images"
 APPLY = f"sudo {ALICES} --config ~/.config/vmtune/vmtune.yaml apply"
@@ -31,7 +18,7 @@ def new_host(make_container, wheelhouse, fstab):
     """A host on which alice has installed vmtune and written down the how-to."""
     container = make_container(fstab=fstab)
     installed.for_alice(container, wheelhouse)
-    container.write(CONFIG, HOW_TO, user="alice")
+    container.write(CONFIG, installed.HOW_TO, user="alice")
     return container
 
 
