@@ -69,10 +69,9 @@ def run(
         made = replace(made, steps=tuple(verdict.steps(plan, made.effect.schedules, commands)))
         if page:  # before the answer: where it cannot be, that is the only one
             _write(loaded, made, page)
-        if brief and not terminal.quiet:
-            terminal.say(verdict.short(plan, made.effect.schedules, commands))
-        elif not terminal.quiet:
-            _show(terminal, loaded, made, code)
+        if not terminal.quiet:
+            one_line = verdict.short(plan, made.effect.schedules, commands)
+            terminal.say(one_line) if brief else _show(terminal, loaded, made, code)
         terminal.data(_plain(loaded, made, code))
         if page and not terminal.quiet:
             terminal.report(f"written to {page}")

@@ -103,8 +103,7 @@ def make_plan(
         specs = [d.spec for d in declared if d.kind is kind]
         changes += _leftovers(kind, specs, host, ownership)
     taken = [swap.place for change in changes for swap in change.swaps]
-    undeclared = list(ownership.undeclared(said, taken, chosen))
-    changes += undeclared
+    changes += ownership.undeclared(said, taken, chosen)
     kept = [change for change in changes if chosen is None or chosen(change)]
     behind = any(isinstance(w, Reload) for d, words in said if is_chosen(d) for w in words)
     actions = in_order(kept, host, reload=behind)

@@ -61,6 +61,10 @@ PLACES = {
     managed_files.Timer: (st.builds(managed_files.Timer, name), name),
     managed_files.UnitFile: (st.builds(managed_files.UnitFile, name), st.none() | text),
     images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
+    images_places.OneImage: (
+        st.builds(images_places.OneImage, name, name, names, names, name),
+        standing,
+    ),
     compression_places.PropertyBelow: (
         st.builds(compression_places.PropertyBelow, name, name, names),
         standing,

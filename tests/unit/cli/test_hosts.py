@@ -158,10 +158,10 @@ def test_whose_facts_are_shown_is_said(write):
     write("hosts/atlas.yaml", "paths: [{path: /proc/two, nocow: true}]\n")
     for command in ("plan", "status", "doctor"):
         done = vmtune(command, "--config", file, "--host", "Atlas.lan")
-        assert done.stdout.startswith(f"host atlas (the facts are those of {HERE})   config ")
+        assert done.stdout.startswith(f"host atlas (the facts are those of {HERE}) · config ")
         assert done.stderr == ""
         own = vmtune(command, "--config", file, "--host", HERE)
-        assert own.stdout.startswith(f"host {HERE}   config ")
+        assert own.stdout.startswith(f"host {HERE} · config ")
 
 
 def test_a_host_that_nobody_names_is_told(write):

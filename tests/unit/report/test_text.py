@@ -54,8 +54,8 @@ def test_a_name_that_is_longer_than_the_column_leaves_its_text_the_line():
     short = Change(Op.SAME, "nocow", "/srv", "new files are written in place")
     assert list(text.rows((short, change), 60)) == [
         f"! images {name}  V703",
-        "    why            not rewritten: it has more than one name (hard",
-        "                   links)",
+        "    why            not rewritten: it has more than one name",
+        "                   (hard links)",
         "    do             keep one name",
         "",
         "= nocow /srv                  new files are written in place",

@@ -79,7 +79,7 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "M", "-1M", "1.5G", "1T", "0x10", "1 M", "9" * 16])
 def test_no_sizes(text):
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         sizes.parsed(text)
 
 
