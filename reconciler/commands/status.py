@@ -104,8 +104,8 @@ def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.C
 
 
 def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None:
-    head = f"host {loaded.host_title}   config {loaded.shown}"
-    for line in text.header(head, "read only: nothing was changed", terminal.width):
+    parts = (f"host {loaded.host_title}", f"config {loaded.shown}", "read only")
+    for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
     terminal.say()
     style = bars.style(terminal.tint, unicode=terminal.unicode)

@@ -395,18 +395,6 @@ def heading(parts: Iterable[str], width: int, dot: str) -> Iterator[str]:
     yield from wrapped(f" {dot} ".join(shown), width, 0, 2)
 
 
-def header(head: str, remark: str, width: int) -> Iterator[str]:
-    """The first line; what does not fit goes below."""
-    head, remark = printable(head), printable(remark)
-    whole = f"{head}   {remark}" if remark else head
-    if len(whole) <= width:
-        yield whole
-        return
-    yield from wrapped(head, width, 0, 2)
-    if remark:
-        yield from wrapped(remark, width, 0, 2)
-
-
 MOST_PROBLEMS = 20
 
 

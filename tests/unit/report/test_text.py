@@ -151,7 +151,7 @@ def test_no_name_reaches_the_terminal_raw(plan, width):
 @QUICK
 @given(anything, anything)
 def test_no_header_or_problem_does_either(one, other):
-    lines = [*text.header(f"host {one}   config {other}", "read only", 80)]
+    lines = [*text.heading((f"host {one}", f"config {other}", "read only"), 80, "·")]
     lines += text.problems([ConfigError(SourceLocation(one, 1, 1), other, one)]).split("\n")
     for line in lines:
         assert line == wrap.printable(line)
