@@ -11,9 +11,9 @@ from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import guarded, load, load_chosen
-from reconciler.engine import document, preconditions, restore, shown
+from reconciler.engine import document, preconditions, restore, shown, waiting
 from reconciler.engine.model import Swap
-from reconciler.errors import ConfigErrors, HostError
+from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.linux import lock, trusted_input, users
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.commands.wait import Course, Patience
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Plan
     from reconciler.engine.preconditions import Fact
@@ -44,8 +45,13 @@ def run(  # noqa: PLR0913 - one per option
     allow: Sequence[str] = (),
     yes: bool,
     approved: str,
+    wait: str | None = None,
 ) -> int:
-    """The exit code as in exits; ``approved`` is the token of a plan that was said yes to."""
+    """The exit code as in exits; ``approved`` is the token of a plan that was said yes to.
+
+    ``wait`` is for how long changes are waited for that only a use hinders: "2h", "" without
+    end, None not at all.
+    """
 
     def command() -> int:
         if host and host.lower() != trusted_input.short_hostname():
@@ -56,17 +62,25 @@ def run(  # noqa: PLR0913 - one per option
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
+        if file and wait is not None:
+            raise Misused(
+                "--wait plans again, and a saved plan is done as it was made",
+                "leave PLAN out, or leave --wait out",
+            )
         if file:
             return _saved(terminal, file, yes=yes, approved=approved)
+        patience = None if wait is None else _patience(wait)
         loaded = load_chosen(config, host, allow, words)
-        return _fresh(terminal, loaded, yes=yes, approved=approved)
+        return _fresh(terminal, loaded, yes=yes, approved=approved, patience=patience)
 
     return guarded(terminal, command)
 
 
-def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
+def _fresh(
+    terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str, patience: Patience | None
+) -> int:
     host = host_view.look(terminal)
-    plan = planning.make(loaded, host)
+    plan = _whole(planning.make(loaded, host), patience)
     seen, token = approval.given(approved), approval.token(plan)
     if token != seen:
         if terminal.json:
@@ -74,8 +88,9 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
             terminal.event("plan", document=document.plain(made))
         planning.show(terminal, loaded, plan, "")
     facts = preconditions.by_action(plan.actions, host)
-    if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
-        is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+    is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+    is_awaited = patience and is_passing
+    if not plan.actions and not is_awaited and not approval.worth_root(terminal, plan, yes=yes):
         if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
             with lock.held(telling(terminal)):
                 now = planning.make(loaded, host_view.look(terminal))
@@ -88,9 +103,28 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
         return exit_codes.ERROR
     if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
+        words += patience.words if patience else []
         return _as_root(terminal, loaded, [*words, *loaded.entry_words])
+    if not patience:
+        with lock.held(telling(terminal)):
+            return _locked(terminal, loaded, plan, facts, yes=yes)
+    from reconciler.commands.wait import Course  # noqa: PLC0415 - most runs wait for nothing
+
+    course = Course(terminal, loaded, patience)
     with lock.held(telling(terminal)):
-        return _locked(terminal, loaded, plan, facts, yes=yes)
+        course.code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
+    return course.run()
+
+
+def _patience(text: str) -> Patience:
+    from reconciler.commands.wait import Patience  # noqa: PLC0415 - most runs wait for nothing
+
+    return Patience.read(text)
+
+
+def _whole(plan: Plan, patience: Patience | None) -> Plan:
+    """Return the plan with what is waited for, where something is."""
+    return waiting.expected(plan) if patience else plan
 
 
 def _note(plan: Plan) -> None:
@@ -99,16 +133,21 @@ def _note(plan: Plan) -> None:
         claims.note(plan.claims)
 
 
-def _locked(
+def _locked(  # noqa: PLR0913 - what was shown, and what is to come
     terminal: Terminal,
     loaded: Loaded,
     then: Plan,
     facts: Mapping[Action, Sequence[Fact]],
     *,
     yes: bool,
+    course: Course | None = None,
 ) -> int:
-    """The person may have thought for an hour: nothing is done that was not shown."""
-    now, host = settled(terminal, loaded, then)
+    """The person may have thought for an hour: nothing is done that was not shown.
+
+    With a ``course`` what is waited for is left to that.
+    """
+    found, host = settled(terminal, loaded, then)
+    now = waiting.expected(found) if course else found
     # What another run has done meanwhile may rest on other facts since.
     left = [
         each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, host)
@@ -129,6 +168,8 @@ def _locked(
         terminal.say("nothing is left to do")
         return remaining(terminal, now)
     command = " ".join(["apply", *loaded.allow_words, *loaded.entry_words])
+    if course:
+        return course.begin(found, now)
     after = lambda: _left(terminal, loaded)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
@@ -137,7 +178,7 @@ def _tell_less(terminal: Terminal, then: Plan, now: Plan) -> None:
     """Say why less is to be done than was shown: it is done, or it is refused by now."""
     kept_back = shown.kept_back(then, now)
     for action in then.actions:
-        gone = not shown.twin(action, now.actions)
+        gone = not shown.is_among(action, now.actions)
         if gone and not any(shown.is_about(row, action) for row in kept_back):
             terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
     for row in kept_back:

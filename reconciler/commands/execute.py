@@ -19,14 +19,14 @@ from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
 from reconciler.resources import writes
-from reconciler.resources.images.places import Images
+from reconciler.resources.images.places import Image, Images
 from reconciler.run import apply as running
 from reconciler.run import journal
 from reconciler.run.record import Recorder
-from reconciler.value import dataclass, replace
+from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Change
@@ -43,14 +43,33 @@ _RESULTS = {
 _UNVERIFIED = "`findmnt --verify` tells of the file; /var/lib/vmtune/fstab.before is what was there"
 
 
+@dataclass(slots=True)
+class Tally:
+    """How far a command is that does its changes in several runs: ``total`` is its one count."""
+
+    total: int
+    swaps: int
+    """How many of them are read back at the end."""
+    is_of_more: bool = False
+    """Whether further runs follow: then what was read back is told only behind the last."""
+    begun: int = 0
+    held: int = 0
+    results: list[Result] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: the actions, the rows that they are of, and for whom."""
+    """What is to be done: the actions, the rows that they are of, and for whom.
+
+    With a ``tally`` it is a part of more: numbers go on from there, and what was read back is
+    added to it and not told.
+    """
 
     actions: Sequence[Action]
     changes: Sequence[Change]
     command: str
     config: str
+    tally: Tally | None = None
 
 
 def execute(
@@ -74,8 +93,9 @@ def execute(
 class _Telling:
     """Tell the terminal and the journal of each action as it begins and as it ends."""
 
-    def __init__(self, terminal: Terminal, recorder: Recorder, total: int) -> None:
+    def __init__(self, terminal: Terminal, recorder: Recorder, total: int, before: int = 0) -> None:
         self._terminal, self._recorder, self._total = terminal, recorder, total
+        self._before = before
         self.going = ProgressView(terminal)
         self.begun = 0
         """How many were begun."""
@@ -86,6 +106,7 @@ class _Telling:
     def started(self, number: int, action: Action) -> None:
         self._recorder.begin(number)
         self.begun, self.under_way = self.begun + 1, number
+        number += self._before
         self._terminal.progress(f"  [{number}/{self._total}] {text.action(action)}")
         self._terminal.event("begin", number=number, action=codec.plain_action(action))
         self.going.begin(number)
@@ -95,13 +116,14 @@ class _Telling:
         self._recorder.end(number, result.outcome.value, result.why)
         self.under_way = 0
         self.going.end()
+        number += self._before
         self._terminal.say(text.result(result.outcome.value, result.action, number, self._total))
         self._terminal.event("end", number=number, outcome=result.outcome.value, why=result.why)
 
 
 def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: Interrupt) -> int:
-    actions = work.actions
-    telling = _Telling(terminal, recorder, len(actions))
+    actions, tally = work.actions, work.tally or counted_in_one(work.actions)
+    telling = _Telling(terminal, recorder, tally.total, tally.begun)
     terminal.say()
     try:
         recorder.images("before", running.seen(actions))
@@ -114,10 +136,12 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             going=telling.going,
         )
         host = host_view.look(terminal)
-        code = _judged(terminal, results, interrupt, host)
+        code = _judged(terminal, results, interrupt, host, tally)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
-        if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
+        if any(
+            isinstance(each, Swap) and isinstance(each.place, Images | Image) for each in actions
+        ):
             _tell_images(terminal, recorder.number)
     except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
@@ -149,15 +173,45 @@ def _broken_off(
     return exit_codes.PART_WAY
 
 
+def counted_in_one(actions: Sequence[Action]) -> Tally:
+    """Return the count of actions that are all done in one run."""
+    return Tally(len(actions), sum(isinstance(action, Swap) for action in actions))
+
+
+def tell_verified(terminal: Terminal, tally: Tally) -> None:
+    """Say how many were read back as planned, unless nothing was done."""
+    if tally.swaps and not _put(tally.results):
+        return
+    terminal.say()
+    terminal.say(f"verified: {tally.held} of {tally.swaps} read back as planned")
+    terminal.event("verified", held=tally.held, of=tally.swaps)
+
+
+def _put(results: Iterable[Result]) -> list[Swap]:
+    """Return the places that were put, or held already what was wanted."""
+    return [
+        result.action
+        for result in results
+        if isinstance(result.action, Swap) and result.outcome in running.GOOD
+    ]
+
+
 def _judged(
-    terminal: Terminal, results: Sequence[Result], interrupt: Interrupt, host: HostView
+    terminal: Terminal,
+    results: Sequence[Result],
+    interrupt: Interrupt,
+    host: HostView,
+    tally: Tally,
 ) -> int:
     """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
+    before = tally.begun
+    tally.begun += len(results)
+    tally.results += results
     bad = [result for result in results if result.outcome in running.BAD]
     undone = [result for result in results if result.outcome is running.Outcome.SKIPPED]
     for result in bad:
         terminal.complain(f"{text.action(result.action)}: {result.why}", result.hint)
-    for number, result in enumerate(results, 1):
+    for number, result in enumerate(results, before + 1):
         if result.outcome is not running.Outcome.SKIPPED:
             continue
         because = ""
@@ -167,7 +221,7 @@ def _judged(
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
-    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host)
+    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host, tally)
     if not bad and not undone:
         return held
     told = [f"{len(results) - len(bad) - len(undone)} of {counted(len(results), 'change')} done"]
@@ -184,14 +238,9 @@ def _tell_images(terminal: Terminal, number: int) -> None:
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView) -> int:
+def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, tally: Tally) -> int:
     """Look at every place that was put afresh, once all of it is on disk."""
-    swaps = [result.action for result in results if isinstance(result.action, Swap)]
-    put = [
-        result.action
-        for result in results
-        if isinstance(result.action, Swap) and result.outcome in running.GOOD
-    ]
+    put = _put(results)
     writes.settle(swap.place for swap in put)
     lost = []
     for swap in put:
@@ -201,12 +250,9 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView) ->
         except NotVisible:
             lost.append(swap)
     untold = [r for r in results if r.unverified and r.action not in lost]
-    held = len(put) - len(lost) - len(untold)
-    if swaps and not put:
-        return exit_codes.DONE  # nothing was done, which is told already
-    terminal.say()
-    terminal.say(f"verified: {held} of {len(swaps)} read back as planned")
-    terminal.event("verified", held=held, of=len(swaps))
+    tally.held += len(put) - len(lost) - len(untold)
+    if not tally.is_of_more:
+        tell_verified(terminal, tally)
     for swap in lost:
         terminal.report(f"  is not so any more: {text.action(swap)}")
     for result in untold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.model import Change, Plan, Swap, Wait
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.formats import jsondata
@@ -85,7 +85,20 @@ def plain_change(change: Change) -> dict[str, Any]:
         "origin": str(change.origin) if change.origin else None,
         "notes": [{"text": note.text, "code": note.code} for note in change.notes],
         "swaps": [codec.plain_action(swap) for swap in change.swaps],
+        **({"waits_for": list(map(_plain_wait, change.waits))} if change.waits else {}),
     }
+
+
+def _plain_wait(of: Wait) -> dict[str, Any]:
+    return {"why": of.why, "paths": list(of.paths), "then": codec.plain_action(of.swap)}
+
+
+def _wait(data: Any) -> Wait:
+    fields = jsondata.mapping(data)
+    swap = codec.action(fields["then"])
+    if not isinstance(swap, Swap):
+        raise FormatError("what is waited for is no change of a place")
+    return Wait(swap, jsondata.text(fields["why"]), jsondata.names(fields["paths"]))
 
 
 def read_document(data: Any) -> Document:
@@ -134,6 +147,7 @@ def _change(data: Any) -> Change:
         jsondata.text(fields["code"]),
         jsondata.flag(fields["applicable"]),
         None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
+        waits=tuple(map(_wait, jsondata.items(fields.get("waits_for", [])))),
     )
 
 

@@ -8,7 +8,7 @@ from reconciler.engine.model import Swap
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import hanging, printable, wrapped
-from reconciler.resources.images.places import Images
+from reconciler.resources.images.places import Image, Images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,9 @@ def rewritten(of: Run) -> str:
 
 def _rewritten(of: Run) -> int:
     """How many images it was to rewrite."""
-    return sum(swap.have.count for _, swap in of.done() if isinstance(swap.place, Images))
+    done = [swap for _, swap in of.done()]
+    below = sum(swap.have.count for swap in done if isinstance(swap.place, Images))
+    return below + sum(isinstance(swap.place, Image) for swap in done)
 
 
 def _head(run: Run) -> str:

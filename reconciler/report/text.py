@@ -197,6 +197,15 @@ def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
     yield from wrapped(f"{len(found):,} {what}: {first}{code}{more}", width, 0)
 
 
+_MOST_LEFT = 5
+
+
+def left(names: Sequence[str]) -> str:
+    """Count what is left of a wait, and name the first of it."""
+    more = f"; and {len(names) - _MOST_LEFT:,} more" if len(names) > _MOST_LEFT else ""
+    return printable(f"{len(names):,} left: {'; '.join(names[:_MOST_LEFT])}{more}")
+
+
 def action(of: Action) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Notify):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
 from reconciler.resources.images import scan, stale_copies
-from reconciler.resources.images.places import Images, Strays
+from reconciler.resources.images.places import Image, Images, Strays
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads, Writes
@@ -39,19 +39,27 @@ def _images(query: Images, host: HostView) -> NameList:
     return worklist.images_left(query, host)
 
 
-def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> None:
+def _image(query: Image, _host: HostView) -> str:
+    from reconciler.resources.images import worklist  # noqa: PLC0415 - the same
+
+    return worklist.state(query)
+
+
+def _rewrite(place: Images | Image, have: Any, want: Any, reporter: Reporter) -> None:
     from reconciler.resources.images import worklist  # noqa: PLC0415 - the same
 
     worklist.put(place, have, want, reporter)
 
 
 READS: Reads = {
+    Image: _image,
     Images: _images,
     Strays: lambda q, host: host(TreeOf(q.path, q.apart)).strays,
     TreeOf: _tree,
 }
 
 WRITES: Writes = {
+    Image: _rewrite,
     Images: _rewrite,
     Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),
 }
