@@ -315,7 +315,8 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
         allow=allow,
         yes=yes,
         approved=approved,
-        wait=wait_for if wait_for is not None else "" if wait else None,
+        wait=wait,
+        wait_for=wait_for,
     )
 
 

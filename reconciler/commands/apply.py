@@ -45,12 +45,13 @@ def run(  # noqa: PLR0913 - one per option
     allow: Sequence[str] = (),
     yes: bool,
     approved: str,
-    wait: str | None = None,
+    wait: bool = False,
+    wait_for: str | None = None,
 ) -> int:
     """The exit code as in exits; ``approved`` is the token of a plan that was said yes to.
 
-    ``wait`` is for how long changes are waited for that only a use hinders: "2h", "" without
-    end, None not at all.
+    With ``wait`` changes are waited for that only a use hinders, with ``wait_for`` ("2h") for no
+    longer than that.
     """
 
     def command() -> int:
@@ -62,14 +63,14 @@ def run(  # noqa: PLR0913 - one per option
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
-        if file and wait is not None:
+        patience = _patience(wait_for) if wait or wait_for is not None else None
+        if file and patience:
             raise Misused(
                 "--wait plans again, and a saved plan is done as it was made",
                 "leave PLAN out, or leave --wait out",
             )
         if file:
             return _saved(terminal, file, yes=yes, approved=approved)
-        patience = None if wait is None else _patience(wait)
         loaded = load_chosen(config, host, allow, words)
         return _fresh(terminal, loaded, yes=yes, approved=approved, patience=patience)
 
@@ -116,10 +117,10 @@ def _fresh(
     return course.run()
 
 
-def _patience(text: str) -> Patience:
+def _patience(wait_for: str | None) -> Patience:
     from reconciler.commands.wait import Patience  # noqa: PLC0415 - most runs wait for nothing
 
-    return Patience.read(text)
+    return Patience.read(wait_for)
 
 
 def _whole(plan: Plan, patience: Patience | None) -> Plan:

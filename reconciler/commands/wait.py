@@ -53,12 +53,12 @@ class Patience:
     text: str
 
     @staticmethod
-    def read(text: str) -> Patience:
-        """Return what an option says; raise Misused where that is no time."""
-        if not text:
+    def read(text: str | None) -> Patience:
+        """Return what an option says, None for no end; raise Misused where that is no time."""
+        if text is None:
             return Patience(math.inf, "")
         if not _SPAN.fullmatch(text):
-            raise Misused(f"--wait-for {text}: no time", "write 2h, 90m, 30s or 1h30m")
+            raise Misused(f"--wait-for {text!r} is no time", "write 2h, 90m, 30s or 1h30m")
         parts = re.findall(r"(\d+)([dhms])", text)
         return Patience(float(sum(int(count) * _UNITS[unit] for count, unit in parts)), text)
 

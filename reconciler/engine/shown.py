@@ -75,7 +75,7 @@ def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
     Where it was shown that something is waited for, that may be free by now, and what was free
     may be waited for: then the parts of an action tell whether it was shown.
     """
-    waits = any(row.waits and row.swaps for row in shown.changes)
+    waits = any(row.waits and row.swaps for row in (*shown.changes, *now.changes))
     known = _parts(shown.actions) if waits else frozenset()
     return tuple(
         each

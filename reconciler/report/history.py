@@ -86,7 +86,7 @@ def _rewritten(of: Run) -> int:
     """How many images it was to rewrite."""
     done = [swap for _, swap in of.done()]
     below = sum(swap.have.count for swap in done if isinstance(swap.place, Images))
-    return below + sum(isinstance(swap.place, Image) for swap in done)
+    return int(below) + sum(isinstance(swap.place, Image) for swap in done)
 
 
 def _head(run: Run) -> str:
