@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
-_SPAN = re.compile(r"(?:\d{1,6}[dhms])+")
+_SPAN = re.compile(r"(?:[0-9]{1,6}[dhms])+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,12 @@ class _View:
         if self._terminal.quiet or self._terminal.json:
             return
         first = next((each for each in pending if each.seen), pending[0])
-        line = progress_report.awaited(first.subject, first.why, len(pending))
+        said = first.subject, first.why, len(pending)
         if self._terminal.can_redraw:
             columns = self._terminal.width - 1
-            self._terminal.redraw(progress_report.fitted(line, left, columns))
+            self._terminal.redraw(progress_report.awaited_for(*said, left, columns))
             self._is_drawn = True
-        elif line != self._line:
+        elif (line := progress_report.awaited(*said)) != self._line:
             self._line = line
             self._terminal.progress(line)
 
@@ -295,6 +295,10 @@ class Course:
         if shown.is_among(swap, now.actions):
             return True
         row = next((row for row in now.changes if _is_of(row, swap)), None)
+        if row and row.op is Op.UNKNOWN:  # as by a lease of a file server, which ends
+            each.why = row.text
+            each.later(pause)
+            return False
         self._leave(each, f"left out: {row.text}" if row else "left out: not declared any more")
         return False
 

@@ -59,15 +59,21 @@ def waits_until(time: str) -> str:
 
 def awaited(subject: str, why: str, count: int) -> str:
     """Say what is waited for, and who is in the way; of several the first."""
+    return printable(f"  waiting for {subject}: {_after(why, count, None)}")
+
+
+def awaited_for(subject: str, why: str, count: int, seconds: int | None, width: int) -> str:
+    """Say the same on a line of a terminal, with the time that is left: never wider than it.
+
+    Of a long path the end is kept: it tells images apart, and who is in the way is to be read.
+    """
+    head, tail = "  waiting for ", printable(f": {_after(why, count, seconds)}")
+    return f"{head}{_shortened(printable(subject), width - len(head) - len(tail))}{tail}"[:width]
+
+
+def _after(why: str, count: int, seconds: int | None) -> str:
     more = f"; {count - 1:,} more" if count > 1 else ""
-    return printable(f"  waiting for {subject}: {why}{more}")
-
-
-def fitted(line: str, seconds: int | None, width: int) -> str:
-    """Put the time that is left behind a line: never wider than ``width``."""
-    tail = "" if seconds is None else f"; {_minutes(seconds)} left"
-    room = width - len(tail)
-    return (line if len(line) <= room else f"{line[: room - 3]}...") + tail
+    return why + more + ("" if seconds is None else f"; {_minutes(seconds)} left")
 
 
 def _minutes(seconds: int) -> str:

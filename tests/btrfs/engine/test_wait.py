@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -112,6 +113,9 @@ def test_all_else_first_then_each_image_as_it_is_let_go(host: World, images: Pat
     assert beside(images) == []
     assert "[2/3] done   image" in out
     host.plan()
+    host.config("paths: []\n")  # nobody wants it back
+    assert "nothing is declared" in host.plan().out
+    assert "images" not in host.plan().out
 
 
 def test_while_it_waits_nothing_is_held_and_another_run_works(host: World, images: Path):
@@ -342,6 +346,25 @@ def test_what_nobody_was_shown_is_not_done(host: World, images: Path):
     assert "still differs: images below" in typed.screen
     assert is_nocow(images / "b.raw")
     assert not is_nocow(images / "d.raw")
+
+
+def test_on_a_terminal_one_line_names_image_and_holder(host: World, images: Path):
+    deep = images / ("long" * 20)
+    deep.mkdir()
+    image = (images / "b.raw").rename(deep / "b.raw")
+    with (
+        holding(image) as holder,
+        host.typed("apply", "--yes", "--wait-for", "2h", COLUMNS="80", TERM="xterm") as typed,
+    ):
+        typed.see(" left")
+        line = re.findall(r"\r([^\r]*)\x1b\[K", typed.screen)[-1]
+        assert line.startswith("  waiting for ...")
+        assert line.endswith(f"long/b.raw: in use by python (pid {holder.pid}); 2:00 h left")
+        assert len(line) < 80
+        let_go(holder)
+        assert typed.end() == 0, typed.screen
+    assert "\r\x1b[K" in typed.screen
+    assert "verified: 2 of 2" in typed.screen
 
 
 def test_what_is_let_go_before_the_answer_is_done_at_once(host: World, images: Path):
