@@ -389,6 +389,28 @@ def test_what_is_opened_before_the_answer_is_waited_for(host: World, images: Pat
     assert "left out" not in typed.screen
 
 
+def test_ctrl_c_at_the_terminal(host: World, images: Path):
+    with holding(images / "b.raw"), host.typed("apply", "--wait", "--yes", str(images)) as typed:
+        typed.see("waiting for image")
+        typed.type("\x03")
+        assert typed.end() == 130, typed.screen
+    assert f"interrupted; 1 left: image {images}/b.raw" in typed.screen
+    assert "Traceback" not in typed.screen
+
+
+def test_of_two_that_wait_one_does_it_and_both_end_well(host: World, images: Path):
+    with holding(images / "b.raw") as holder, waiting(host) as one:
+        one.see("waiting for image")
+        with waiting(host, "--wait", str(images)) as other:
+            other.see("waiting for image")
+            let_go(holder)
+            told = [one.end(0), other.end(0)]
+    assert is_nocow(images / "b.raw")
+    assert sum("done meanwhile" in out for out in told) == 1
+    assert sum("image copy-on-write" in out or "done   image" in out for out in told) == 1
+    assert beside(images) == []
+
+
 def test_the_configuration_is_read_again_before_each(host: World, images: Path):
     with holding(images / "b.raw") as holder, waiting(host) as run_:
         run_.see("waiting for image")
