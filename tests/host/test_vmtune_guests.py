@@ -127,7 +127,7 @@ def test_a_run_in_the_background_waits_for_it(host):
     """Alice's, who becomes root by sudo: no terminal, and none to ask for a password."""
     as_alice = "--uid=alice --setenv=HOME=/home/alice"
     ours = f"/home/alice/.local/bin/vmtune --config {CONFIG}"
-    host.run(f"systemd-run --unit=waits --no-block -r {as_alice} {ours} apply --yes --wait")
+    host.run(f"systemd-run --unit=waits --no-block {as_alice} {ours} apply --yes --wait")
     host.run("until journalctl -u waits | grep -q 'waiting for image'; do sleep 0.2; done")
     assert f"waiting for image {BUSY}: in use by qemu-system-x86 (pid" in logged(host)
     assert " apply --yes --approved " in logged(host)
