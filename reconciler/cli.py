@@ -200,15 +200,20 @@ def show(chosen: Chosen, plan: str) -> int:
 @click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_files)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
+@click.option("--wait", is_flag=True,
+              help="Wait for images that are in use; rewrite each once it is free.")  # fmt: skip
+@click.option("--wait-for", metavar="TIME", help="Wait so for that long at most: 2h, 90m, 30s.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
 @click.pass_obj
-def apply(
+def apply(  # noqa: PLR0913, PLR0917 - one per option
     chosen: Chosen,
     words: tuple[str, ...],
     yes: bool,
     allow: tuple[str, ...],
+    wait: bool,
+    wait_for: str | None,
     approved: str,
 ) -> int:
     """Show the plan, ask, do it, and read every change back.
@@ -222,11 +227,23 @@ def apply(
     (VMTUNE_SUDO says which), and waits for another run for up to a minute. Where a
     change fails, those that need it are not made, and all others are. Running it
     again does the rest.
+
+    With --wait, images that are in use count as changes. They are rewritten one by
+    one, each as soon as its machine is off. Other runs may work meanwhile. Ctrl-C
+    ends the wait with 130. With --wait-for, it ends with 7 when the time is up.
     """
     from reconciler.commands import apply  # noqa: PLC0415
 
     return apply.run(
-        chosen.terminal, chosen.config, chosen.host, words, allow=allow, yes=yes, approved=approved
+        chosen.terminal,
+        chosen.config,
+        chosen.host,
+        words,
+        allow=allow,
+        yes=yes,
+        approved=approved,
+        wait=wait,
+        wait_for=wait_for,
     )
 
 

@@ -19,6 +19,10 @@ class HostError(Exception):
         super().__init__(message)
 
 
+class StillUsed(HostError):
+    """What was to be changed is used by somebody, and nothing else is in the way."""
+
+
 class Misused(HostError):
     """The command line names what is not there: a mistake of usage (exit 64)."""
 

@@ -11,9 +11,9 @@ from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import guarded, load_chosen, tell
-from reconciler.engine import document, preconditions, restore, shown
+from reconciler.engine import document, preconditions, restore, shown, waiting
 from reconciler.engine.model import Swap
-from reconciler.errors import ConfigErrors, HostError
+from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.linux import lock, trusted_input, users
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
+    from reconciler.commands.wait import Course, Patience
     from reconciler.console import Terminal
     from reconciler.engine.document import Document
     from reconciler.engine.model import Action, Plan
@@ -45,8 +46,14 @@ def run(  # noqa: PLR0913 - one per option
     allow: Sequence[str] = (),
     yes: bool,
     approved: str,
+    wait: bool = False,
+    wait_for: str | None = None,
 ) -> int:
-    """Apply, and return the exit code; ``approved`` is the token of a plan that was said yes to."""
+    """Apply, and return the exit code; ``approved`` is the token of a plan that was said yes to.
+
+    With ``wait`` changes are waited for that only a use hinders, with ``wait_for`` ("2h") for no
+    longer than that.
+    """
 
     def command() -> int:
         if host and trusted_input.short_name(host) != trusted_input.short_hostname():
@@ -58,19 +65,22 @@ def run(  # noqa: PLR0913 - one per option
                 "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
                 f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
             )
+        patience = _patience(wait_for, file) if wait or wait_for is not None else None
         if file:
             return _saved(told, file, yes=yes, approved=approved)
         loaded = load_chosen(config, host, allow, words, command="apply")
         if not approved:  # else they are told already
             tell(terminal, loaded)
-        return _fresh(told, loaded, yes=yes, approved=approved)
+        return _fresh(told, loaded, yes=yes, approved=approved, patience=patience)
 
     return guarded(terminal, command)
 
 
-def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> int:
+def _fresh(
+    terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str, patience: Patience | None
+) -> int:
     host = host_view.look(terminal)
-    plan = planning.make(loaded, host)
+    plan = _whole(planning.make(loaded, host), patience)
     seen, token = approval.given(approved), approval.token(plan)
     if token != seen:
         if terminal.json:
@@ -78,8 +88,9 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
             terminal.event("plan", document=document.plain(made, users.owner))
         planning.show(terminal, loaded, plan, "")
     facts = preconditions.by_action(plan.actions, host)
-    if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
-        is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+    is_passing = yes and shown.held(plan)  # by another run, maybe, which is waited for
+    is_awaited = patience and is_passing
+    if not plan.actions and not is_awaited and not approval.worth_root(terminal, plan, yes=yes):
         if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
             with lock.held(telling(terminal)):
                 now = planning.make(loaded, host_view.look(terminal))
@@ -92,9 +103,33 @@ def _fresh(terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str) -> i
         return exit_codes.ERROR
     if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
+        words += patience.words if patience else []
         return _as_root(terminal, loaded, [*words, *loaded.entry_words])
+    if not patience:
+        with lock.held(telling(terminal)):
+            return _locked(terminal, loaded, plan, facts, yes=yes)
+    from reconciler.commands.wait import Course  # noqa: PLC0415 - most runs wait for nothing
+
+    course = Course(terminal, loaded, patience)
     with lock.held(telling(terminal)):
-        return _locked(terminal, loaded, plan, facts, yes=yes)
+        course.code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
+    return course.run()
+
+
+def _patience(wait_for: str | None, file: str) -> Patience:
+    if file:
+        raise Misused(
+            "--wait plans again, and a saved plan is done as it was made",
+            "leave PLAN out, or leave --wait out",
+        )
+    from reconciler.commands.wait import Patience  # noqa: PLC0415 - most runs wait for nothing
+
+    return Patience.read(wait_for)
+
+
+def _whole(plan: Plan, patience: Patience | None) -> Plan:
+    """Return the plan with what is waited for, where something is."""
+    return waiting.expected(plan) if patience else plan
 
 
 def _note(plan: Plan) -> None:
@@ -103,16 +138,21 @@ def _note(plan: Plan) -> None:
         claims.note(plan.claims)
 
 
-def _locked(
+def _locked(  # noqa: PLR0913 - what was shown, and what is to come
     terminal: Terminal,
     loaded: Loaded,
     then: Plan,
     facts: Mapping[Action, Sequence[Precondition]],
     *,
     yes: bool,
+    course: Course | None = None,
 ) -> int:
-    """The person may have thought for an hour: nothing is done that was not shown."""
-    now, host = settled(terminal, loaded, then)
+    """The person may have thought for an hour: nothing is done that was not shown.
+
+    With a ``course`` what is waited for is left to that.
+    """
+    found, host = settled(terminal, loaded, then)
+    now = waiting.expected(found) if course else found
     # What another run has done meanwhile may rest on other facts since.
     left = [
         each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, host)
@@ -132,8 +172,9 @@ def _locked(
     if not now.actions:
         terminal.say("Nothing is left to do.")
         return remaining(terminal, now)
-    entries = loaded.choice.for_all if loaded.choice else []
-    command = " ".join(["apply", *loaded.allow_words, *entries])
+    if course:
+        return course.begin(found, now)
+    command = " ".join(["apply", *loaded.allow_words, *loaded.noted_words])
     after = lambda: _left(terminal, loaded)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
@@ -142,7 +183,7 @@ def _tell_less(terminal: Terminal, then: Plan, now: Plan) -> None:
     """Say why less is to be done than was shown: it is done, or it is refused by now."""
     kept_back = shown.kept_back(then, now)
     for action in then.actions:
-        gone = not shown.twin(action, now.actions)
+        gone = not shown.is_among(action, now.actions)
         if gone and not any(shown.is_about(row, action) for row in kept_back):
             terminal.say(f"done meanwhile, or not needed any more: {text.where(action)}")
     for row in kept_back:

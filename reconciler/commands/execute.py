@@ -21,14 +21,14 @@ from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
 from reconciler.resources import writes
-from reconciler.resources.images.places import Images
+from reconciler.resources.images.places import Image, Images
 from reconciler.run import apply as running
 from reconciler.run import journal
 from reconciler.run.record import Recorder
-from reconciler.value import dataclass, replace
+from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Change
@@ -47,14 +47,33 @@ _UNVERIFIED = (
 )
 
 
+@dataclass(slots=True)
+class Tally:
+    """How far a command is, also one that does its changes in several runs: it has one count."""
+
+    steps: Steps
+    is_of_more: bool = False
+    """Whether further runs follow: then what was read back is told only behind the last."""
+    begun: int = 0
+    """Actions that were begun in the runs before."""
+    results: list[Result] = field(default_factory=list)
+    sure: list[Action] = field(default_factory=list)
+    """Actions of which what they were to bring was read back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: the actions, the rows that they are of, and for whom."""
+    """What is to be done: the actions, the rows that they are of, and for whom.
+
+    With a ``tally`` it is a part of more: numbers go on from there, and what was read back is
+    added to it and not told.
+    """
 
     actions: Sequence[Action]
     changes: Sequence[Change]
     command: str
     config: str
+    tally: Tally | None = None
 
 
 def execute(
@@ -82,9 +101,9 @@ class _Telling:
     journal, the number of the action.
     """
 
-    def __init__(self, terminal: Terminal, recorder: Recorder, steps: Steps) -> None:
-        self._terminal, self._recorder, self._steps = terminal, recorder, steps
-        self._total = len(steps.rows)
+    def __init__(self, terminal: Terminal, recorder: Recorder, tally: Tally) -> None:
+        self._terminal, self._recorder, self._steps = terminal, recorder, tally.steps
+        self._total, self._before = len(tally.steps.rows), tally.begun
         self.going = ProgressView(terminal)
         self.begun = 0
         """How many were begun."""
@@ -98,7 +117,10 @@ class _Telling:
         which = f"[{self._steps.number(action)}/{self._total}]"
         self._terminal.progress(f"  {which} {text.action(action, users.owner)}")
         self._terminal.event(
-            "begin", number=number, action=codec.plain_action(action), **self._of(action)
+            "begin",
+            number=number + self._before,
+            action=codec.plain_action(action),
+            **self._of(action),
         )
         self.going.begin(number)
 
@@ -110,6 +132,7 @@ class _Telling:
         self.going.end()
         step = self._steps.number(action)
         self._terminal.say(text.result(outcome, action, step, self._total, users.owner))
+        number += self._before
         self._terminal.event(
             "end", number=number, outcome=outcome, why=result.why, **self._of(action)
         )
@@ -127,8 +150,8 @@ class _Telling:
 
 
 def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: Interrupt) -> int:
-    actions, steps = work.actions, Steps(work.changes, work.actions)
-    telling = _Telling(terminal, recorder, steps)
+    actions, tally = work.actions, work.tally or Tally(Steps(work.changes, work.actions))
+    telling = _Telling(terminal, recorder, tally)
     terminal.say()
     try:
         recorder.images("before", running.seen(actions))
@@ -141,10 +164,12 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             going=telling.going,
         )
         host = host_view.look(terminal)
-        code = _judged(terminal, steps, results, interrupt, host)
+        code = _judged(terminal, results, interrupt, host, tally)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
-        if any(isinstance(action, Swap) and isinstance(action.place, Images) for action in actions):
+        if any(
+            isinstance(each, Swap) and isinstance(each.place, Images | Image) for each in actions
+        ):
             _tell_images(terminal, recorder.number)
     except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint)
@@ -176,19 +201,49 @@ def _broken_off(
     return exit_codes.PART_WAY
 
 
+def tell_verified(terminal: Terminal, tally: Tally) -> None:
+    """Say how many rows were read back as planned, unless nothing was done, which is told."""
+    swaps = any(isinstance(result.action, Swap) for result in tally.results)
+    if swaps and not _put(tally.results):
+        return
+    held, total = tally.steps.count(tally.sure), len(tally.steps.rows)
+    terminal.say()
+    terminal.say(f"verified: {held} of {total} read back as planned")
+    terminal.event("verified", held=held, of=total)
+
+
+def read_again(tally: Tally, host: HostView) -> None:
+    """Look at all that the count is of as it is by now: several runs did it, or somebody else."""
+    swaps = [swap for row in tally.steps.rows for swap in row.swaps]
+    notified = [row.notify for row in tally.steps.rows if row.notify and _is_loaded(swaps, host)]
+    tally.sure = [*(swap for swap in swaps if _holds(swap, host)), *notified]
+
+
+def _put(results: Iterable[Result]) -> list[Swap]:
+    """Return the places that were put, or held already what was wanted."""
+    return [
+        result.action
+        for result in results
+        if isinstance(result.action, Swap) and result.outcome in running.GOOD
+    ]
+
+
 def _judged(
     terminal: Terminal,
-    steps: Steps,
     results: Sequence[Result],
     interrupt: Interrupt,
     host: HostView,
+    tally: Tally,
 ) -> int:
     """Tell what failed, what was left out and why; read back the rest. Return 0, 3 or 130."""
+    before = tally.begun
+    tally.begun += len(results)
+    tally.results += results
     bad = [result for result in results if result.outcome in running.BAD]
     undone = [result for result in results if result.outcome is running.Outcome.SKIPPED]
     for result in bad:
         terminal.complain(f"{text.action(result.action)}: {result.why}", result.hint)
-    for number, result in enumerate(results, 1):
+    for number, result in enumerate(results, before + 1):
         if result.outcome is not running.Outcome.SKIPPED:
             continue
         because = ""
@@ -198,22 +253,22 @@ def _judged(
             terminal.event("skipped", number=number, why=why)
         terminal.report(f"  not done{because}: {text.action(result.action)}")
     is_stopped = interrupt.asked and any(not result.because for result in undone)
-    held = exit_codes.DONE if is_stopped else _read_back(terminal, steps, results, host)
+    held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host, tally)
     if not bad and not undone:
         return held
-    _tell_count(terminal, steps, results)
+    _tell_count(terminal, tally.steps, results)
     return exit_codes.INTERRUPTED if is_stopped else exit_codes.PART_WAY
 
 
 def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> None:
     """Say of how many rows all was done, of how many something failed, and how many are left."""
-    good = [result.action for result in results if result.outcome in running.GOOD]
-    bad = {steps.number(r.action) for r in results if r.outcome in running.BAD}
-    done, total = steps.count(good), len(steps.rows)
-    left = total - done - len(bad)
-    told = [f"{done} of {counted(total, 'change')} done"]
-    told += [f"{len(bad)} failed"] * bool(bad) + [f"{left} left"] * (left > 0)
-    stays = "what was done stays; " if good else ""
+    rows = [(steps.number(result.action), result.outcome) for result in results]
+    bad = {number for number, outcome in rows if outcome in running.BAD}
+    left = {number for number, outcome in rows if outcome is running.Outcome.SKIPPED} - bad
+    total = len({number for number, _ in rows})
+    told = [f"{total - len(bad) - len(left)} of {counted(total, 'change')} done"]
+    told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(left)} left"] * bool(left)
+    stays = "what was done stays; " if any(end in running.GOOD for _, end in rows) else ""
     terminal.complain(", ".join(told), f"{stays}run it again to do the rest")
 
 
@@ -224,29 +279,21 @@ def _tell_images(terminal: Terminal, number: int) -> None:
             terminal.say(line)
 
 
-def _read_back(terminal: Terminal, steps: Steps, results: Sequence[Result], host: HostView) -> int:
+def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, tally: Tally) -> int:
     """Look at every place that was put afresh, once all of it is on disk.
 
     systemd is asked whether it has read the unit files of these places again.
     """
-    swaps = [result.action for result in results if isinstance(result.action, Swap)]
-    put = [
-        result.action
-        for result in results
-        if isinstance(result.action, Swap) and result.outcome in running.GOOD
-    ]
+    put = _put(results)
     writes.settle(swap.place for swap in put)
     notified = [r.action for r in results if _is_notified(r)]
     lost: list[Action] = [swap for swap in put if not _holds(swap, host)]
     lost += [each for each in notified if not _is_loaded(put, host)]
     untold = [r for r in results if r.unverified and r.action not in lost]
     unsure = [*lost, *(result.action for result in untold)]
-    held = steps.count(each for each in (*put, *notified) if each not in unsure)
-    if swaps and not put:
-        return exit_codes.DONE  # nothing was done, which is told already
-    terminal.say()
-    terminal.say(f"verified: {held} of {len(steps.rows)} read back as planned")
-    terminal.event("verified", held=held, of=len(steps.rows))
+    tally.sure += [each for each in (*put, *notified) if each not in unsure]
+    if not tally.is_of_more:
+        tell_verified(terminal, tally)
     for action in lost:
         terminal.report(f"  no longer as planned: {text.action(action)}")
     for result in untold:

@@ -47,6 +47,11 @@ class Loaded:
         return self.choice.as_words if self.choice else []
 
     @property
+    def noted_words(self) -> list[str]:
+        """Return the chosen entries as the journal names them."""
+        return self.choice.for_all if self.choice else []
+
+    @property
     def allow_words(self) -> list[str]:
         """The same as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Notify, Plan, Swap
+from reconciler.engine.model import Change, Notify, Plan, Swap, Wait
 from reconciler.engine.place import numbered
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
@@ -149,11 +149,24 @@ def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
         "after": {swap.place.full: _both(swap, who)[1] for swap in change.swaps},
         "swaps": [codec.plain_action(swap) for swap in change.swaps],
         **({"poke": change.notify.name} if change.notify else {}),
+        **({"waits_for": list(map(_plain_wait, change.waits))} if change.waits else {}),
     }
 
 
 def _both(swap: Swap, who: Who) -> tuple[str | None, str | None]:
     return swap.place.in_full(swap.have, swap.want, who)
+
+
+def _plain_wait(of: Wait) -> dict[str, Any]:
+    return {"why": of.why, "paths": list(of.paths), "then": codec.plain_action(of.swap)}
+
+
+def _wait(data: Any) -> Wait:
+    fields = jsondata.mapping(data)
+    swap = codec.action(fields["then"])
+    if not isinstance(swap, Swap):
+        raise FormatError("what is waited for is no change of a place")
+    return Wait(swap, jsondata.text(fields["why"]), jsondata.names(fields["paths"]))
 
 
 def read_document(data: Any) -> Document:
@@ -205,6 +218,7 @@ def _change(data: Any) -> Change:
         None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
         jsondata.optional(fields.get("path")) or "",
         _notified(fields),
+        tuple(map(_wait, jsondata.items(fields.get("waits_for", [])))),
     )
 
 

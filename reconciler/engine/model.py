@@ -42,12 +42,28 @@ class Desired(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """A goal that only a use of something hinders: it can be followed once that use ends.
+
+    Said beside the row that refuses the goal: ``subject`` is that of the finding, "" for the
+    entry itself. ``have`` is what the place holds now. ``paths`` are the files and directories
+    that are used, absolute; ``why`` says how: "in use by qemu-system-x86 (pid 7)".
+    """
+
+    goal: Desired[Any]
+    have: Any
+    why: str
+    paths: tuple[str, ...] = ()
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
 
 if TYPE_CHECKING:
-    Said = Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload
+    Said = Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload | Awaited
 
 
 def is_end(word: Said) -> bool:
@@ -79,6 +95,15 @@ Action = Swap | Notify
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What a refused row comes to once a use ends: the action, how it is used, and which paths."""
+
+    swap: Swap
+    why: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One row of the plan: a resource, or a finding beside it."""
 
@@ -96,6 +121,8 @@ class Change:
     """The absolute path or mount point that the row is about; "" where only its name tells."""
     notify: Notify | None = None
     """What is notified, in the row of its own that a notification has."""
+    waits: tuple[Wait, ...] = ()
+    """What can be done once whoever is in the way lets go; none where that would not help."""
 
     @property
     def is_done(self) -> bool:

@@ -14,6 +14,7 @@ An action that failed keeps back what needs it, and nothing else. Three rules sa
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import WAITS, Change, Notify
@@ -92,7 +93,8 @@ class Steps:
         self.rows = tuple(row for row in rows if not self._done.isdisjoint(_whats(row)))
         self._numbers: dict[Place[Any] | Notify, int] = {}
         for number, row in enumerate(self.rows, 1):
-            for what in _whats(row):
+            parts = (swap.place.parts(swap.have) or () for swap in row.swaps)
+            for what in chain(_whats(row), *parts):
                 self._numbers.setdefault(what, number)
 
     def number(self, action: Action) -> int:
@@ -112,11 +114,11 @@ class Steps:
 
 def _what(action: Action) -> Place[Any] | Notify:
     """Return what an action is about: one action may be in two rows, with another reason."""
-    return action if isinstance(action, Notify) else action.place
+    return action if isinstance(action, Notify) else action.place.without_left_out()
 
 
 def _whats(row: Change) -> list[Place[Any] | Notify]:
-    found: list[Place[Any] | Notify] = [swap.place for swap in row.swaps]
+    found = list(map(_what, row.swaps))
     return [*found, row.notify] if row.notify else found
 
 

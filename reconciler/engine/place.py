@@ -99,6 +99,14 @@ class Place(Fact[V], ABC):
         """Return the place whatever is left out of it: the same for each run."""
         return self
 
+    def parts(self, have: V) -> frozenset[Place[Any]] | None:
+        """Return the places that a put changes one after the other where ``have`` is.
+
+        Most places are one whole. None where they are more than are named.
+        """
+        del have
+        return frozenset({self})
+
     def redacted(self) -> Place[V]:
         """Return the place without the names of files that were found."""
         return self

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
 from reconciler.engine.last_applied import latest
-from reconciler.engine.model import Change, Desired, Plan, Reload, Swap, is_end
+from reconciler.engine.model import Awaited, Change, Desired, Plan, Reload, Swap, Wait, is_end
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.planned_state import weighed
@@ -98,7 +98,7 @@ def make_plan(
     said = _agreed(list(spoken), host, is_chosen if chosen else None)
     changes: list[Change] = []
     for d, words in said:
-        changes += _changes(d, words, host, last)
+        changes += _with_waits(d, words, _changes(d, words, host, last))
     for kind in kinds:
         specs = [d.spec for d in declared if d.kind is kind]
         changes += _leftovers(kind, specs, host, ownership)
@@ -161,6 +161,22 @@ def _said(declared: Declared, host: HostView) -> tuple[Said, ...]:
     return words
 
 
+def _with_waits(
+    declared: Declared, words: Iterable[Said], rows: Iterable[Change]
+) -> Iterator[Change]:
+    """Yield the rows of an entry, each with what it comes to once whoever is in the way lets go."""
+    waits: dict[str, list[Wait]] = {}
+    for word in words:
+        if isinstance(word, Awaited):
+            goal = word.goal
+            swap = Swap(goal.place, word.have, goal.want, goal.why, declared.owner)
+            name = word.subject or declared.item.name
+            waits.setdefault(name, []).append(Wait(swap, word.why, word.paths))
+    for row in rows:
+        is_it = row.op is Op.BLOCKED and row.name in waits
+        yield replace(row, waits=tuple(waits[row.name])) if is_it else row
+
+
 def _changes(
     declared: Declared,
     words: tuple[Said, ...],
@@ -182,7 +198,7 @@ def _changes(
         yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
     elif refusal:
         yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
-    elif any(not isinstance(w, Finding) for w in words):  # else it says nothing of the entry itself
+    elif any(not isinstance(w, Finding | Awaited) for w in words):  # else none is of the entry
         goals = [w for w in words if isinstance(w, Desired)]
         swaps = tuple(_drift(goals, declared.owner, host, written))
         if no := obstacles.obstacle(swaps, host):

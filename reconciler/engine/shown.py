@@ -16,7 +16,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.formats.paths import is_at_or_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.engine.model import Action, Change, Plan
     from reconciler.engine.place import Place
@@ -41,6 +41,20 @@ def twin(action: Action, among: Iterable[Action]) -> Action | None:
     return next((each for each in places if same_place(each.place, action.place)), None)
 
 
+def is_among(action: Action, among: Sequence[Action]) -> bool:
+    """Tell whether other actions do what an action does, perhaps one of its parts each."""
+    if twin(action, among):
+        return True
+    parts = action.place.parts(action.have) if isinstance(action, Swap) else None
+    return parts is not None and parts <= _parts(among)
+
+
+def _parts(of: Iterable[Action]) -> frozenset[Place[Any]]:
+    swaps = (each for each in of if isinstance(each, Swap))
+    found = (swap.place.parts(swap.have) for swap in swaps)
+    return frozenset().union(*(parts for parts in found if parts is not None))
+
+
 def is_no_more(now: Action, then: Action | None) -> bool:
     """Tell whether ``now`` does what ``then`` was to do, or what is left of that.
 
@@ -56,13 +70,34 @@ def is_no_more(now: Action, then: Action | None) -> bool:
 
 
 def unseen(shown: Plan, now: Plan) -> tuple[Action, ...]:
-    """Find the actions of the plan ``now`` that nobody was shown."""
-    return tuple(each for each in now.actions if not is_no_more(each, twin(each, shown.actions)))
+    """Find the actions of the plan ``now`` that nobody was shown.
+
+    Where it was shown that something is waited for, that may be free by now, and what was free
+    may be waited for: then the parts of an action tell whether it was shown.
+    """
+    waits = any(row.waits and row.swaps for row in (*shown.changes, *now.changes))
+    known = _parts(shown.actions) if waits else frozenset()
+    return tuple(
+        each
+        for each in now.actions
+        if not is_no_more(each, twin(each, shown.actions))
+        and not _is_in_parts(each, shown.actions, known)
+    )
+
+
+def _is_in_parts(action: Action, shown: Sequence[Action], known: frozenset[Place[Any]]) -> bool:
+    """Tell whether an action only does what others, or parts of others, were shown to do."""
+    if not known or not isinstance(action, Swap):
+        return False
+    parts = action.place.parts(action.have)
+    if parts is None or (action.place in parts and twin(action, shown)):
+        return False  # of one whole that was shown the values tell
+    return parts <= known
 
 
 def refused(shown: Plan, now: Plan) -> tuple[Change, ...]:
     """Find the rows that are refused now, and were not when the plan was shown."""
-    known = {(row.kind, row.name) for row in shown.changes if row.op is Op.BLOCKED}
+    known = {(row.kind, row.name) for row in shown.changes if row.op is Op.BLOCKED or row.waits}
     return tuple(
         row for row in now.changes if row.op is Op.BLOCKED and (row.kind, row.name) not in known
     )

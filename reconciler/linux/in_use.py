@@ -8,6 +8,7 @@ table "In use" in docs/design.md.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from reconciler.linux.proc import named
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from reconciler.linux.open_files import Opened
 
@@ -128,6 +129,36 @@ def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
     nothing = Mounted()
     kernel = dict(open_files.look_at_kernel())
     return Look(0.0, open_files.look_at_processes(maps=True), kernel, nothing, nothing).who(inodes)
+
+
+def used(paths: Iterable[str]) -> Mapping[str, str]:
+    """Say how some files and directories are used, in words; what is free, or gone, is left out.
+
+    Nothing is opened but the directory that each lies in. What an open file in a directory makes
+    of the directory is not asked.
+    """
+    found: dict[str, str] = {}
+    seen = look()
+    for path in paths:
+        with suppress(OSError):
+            if words := _used(path, seen):
+                found[path] = words
+    return found
+
+
+def _used(path: str, seen: Look) -> str:
+    status = os.stat(path, follow_symlinks=False)
+    it, folder = inode_of(status), stat.S_ISDIR(status.st_mode)
+    if who := seen.who({it}).get(it, ()):
+        return f"in use by {' and '.join(who)}"
+    within, _, name = path.rpartition("/")
+    with inode.directory(path if folder else within or "/") as fd:
+        mounts, shared = seen.subject(fd), seen.exported(fd)
+        shown = mounts.anywhere() if folder else mounts.used(name)
+        exported = shared.anywhere() if folder else shared.used(name)
+    if shown:
+        return f"it is {shown[0]}"
+    return f"{exported[0]} is exported by NFS" if exported else ""
 
 
 def users_named(status: os.stat_result) -> str:

@@ -10,7 +10,7 @@ from reconciler.engine.model import Swap
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import hanging, printable, wrapped
-from reconciler.resources.images.places import Images, OneImage
+from reconciler.resources.images.places import Image, Images, OneImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +118,9 @@ def trend(of: Run) -> str:
 
 def _rewritten(of: Run) -> int:
     """How many images it was to rewrite."""
-    return sum(swap.have.count for _, swap in of.done() if isinstance(swap.place, Images))
+    done = [swap for _, swap in of.done()]
+    below = sum(swap.have.count for swap in done if isinstance(swap.place, Images))
+    return int(below) + sum(isinstance(swap.place, Image) for swap in done)
 
 
 def plain(run: Run, *, is_at_work: bool = False) -> dict[str, Any]:

@@ -51,6 +51,39 @@ def looking(path: str, seconds: float, width: int) -> str:
     return f"{head}{_shortened(printable(path), width - len(head) - len(tail))}{tail}"
 
 
+def waits_until(time: str) -> str:
+    """Say how a wait ends, once at its beginning."""
+    ends = f"for up to {time}" if time else "until all is done"
+    return f"waits for what is in use, {ends}; Ctrl-C ends the wait, and what was done stays"
+
+
+def awaited(subject: str, why: str, count: int) -> str:
+    """Say what is waited for, and who is in the way; of several the first."""
+    return printable(f"  waiting for {subject}: {_after(why, count, None)}")
+
+
+def awaited_for(subject: str, why: str, count: int, seconds: int | None, width: int) -> str:
+    """Say the same on a line of a terminal, with the time that is left: never wider than it.
+
+    Of a long path the end is kept: it tells images apart, and who is in the way is to be read.
+    """
+    head, tail = "  waiting for ", printable(f": {_after(why, count, seconds)}")
+    return f"{head}{_shortened(printable(subject), width - len(head) - len(tail))}{tail}"[:width]
+
+
+def _after(why: str, count: int, seconds: int | None) -> str:
+    more = f"; {count - 1:,} more" if count > 1 else ""
+    return why + more + ("" if seconds is None else f"; {_minutes(seconds)} left")
+
+
+def _minutes(seconds: int) -> str:
+    """1:58 h, 12 min, 40 s: who waits for hours reads no seconds."""
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"  # noqa: PLR2004
+
+
 def duration(seconds: float) -> str:
     """0:05, 12:30, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)

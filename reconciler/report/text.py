@@ -360,6 +360,15 @@ def left(of: Plan, what: str) -> Iterator[str]:
         yield f"{what}: {found}."
 
 
+_MOST_LEFT = 5
+
+
+def awaited(names: Sequence[str]) -> str:
+    """Count what is left of a wait, and name the first of it."""
+    more = f"; and {len(names) - _MOST_LEFT:,} more" if len(names) > _MOST_LEFT else ""
+    return printable(f"{len(names):,} left: {'; '.join(names[:_MOST_LEFT])}{more}")
+
+
 def action(of: Action, who: Who = numbered) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Notify):

@@ -13,7 +13,7 @@ from reconciler.engine.diff import found_instead
 from reconciler.engine.last_applied import Seen
 from reconciler.engine.model import Swap
 from reconciler.engine.reporter import Cancelled, Reporter
-from reconciler.errors import HostError
+from reconciler.errors import HostError, StillUsed
 from reconciler.facts.host import LayoutsOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
@@ -56,6 +56,8 @@ class Result:
     lost: bool = False
     unverified: str = ""
     """Why what was done could not be verified by the program that is asked for that."""
+    used: bool = False
+    """Whether it failed only because something is used by somebody."""
 
 
 BAD = frozenset({Outcome.STALE, Outcome.FAILED})
@@ -103,7 +105,8 @@ def _do(action: Action, watch: Reporter) -> Result:
     try:
         return _swap(action, watch) if isinstance(action, Swap) else _poke(action)
     except HostError as refused:
-        return Result(action, Outcome.FAILED, refused.message, refused.hint)
+        used = isinstance(refused, StillUsed)
+        return Result(action, Outcome.FAILED, refused.message, refused.hint, used=used)
     except NotVisible as hidden:
         return Result(action, Outcome.FAILED, hidden.why)
     except Cancelled as stopped:

@@ -122,11 +122,30 @@ def test_status_and_doctor_tell_of_what_is_left(host):
     assert "compression zstd:3, now and at boot" in vmtune(host, "status", code=7)
 
 
+def test_a_run_in_the_background_waits_for_it(host):
+    """Alice's, who becomes root by sudo: no terminal, and none to ask for a password."""
+    as_alice = "--uid=alice --setenv=HOME=/home/alice"
+    ours = f"/home/alice/.local/bin/vmtune --config {CONFIG}"
+    host.run(f"systemd-run --unit=waits --no-block {as_alice} {ours} apply --yes --wait")
+    host.run("until journalctl -u waits | grep -q 'waiting for image'; do sleep 0.2; done")
+    assert f"waiting for image {BUSY}: in use by qemu-system-x86 (pid" in logged(host)
+    assert " apply --yes --approved " in logged(host)
+    assert " --wait" in logged(host)
+    assert not installed.is_nocow(host, BUSY)
+    assert domstate(host, "busy") == "running"
+
+
+def logged(host: Container) -> str:
+    return host.run(["journalctl", "-o", "cat", "-u", "waits"]).stdout
+
+
 def test_shut_down_it_is_rewritten_too_and_both_start(host):
-    host.run([*VIRSH, "destroy", "busy"])
     was = installed.digest(host, BUSY)
     assert installed.fragments(host, BUSY) > 100
-    vmtune(host, "apply --yes")
+    host.run([*VIRSH, "destroy", "busy"])
+    host.run("while systemctl is-active -q waits; do sleep 0.1; done")
+    assert "verified: 1 of 1 read back as planned" in logged(host)
+    assert installed.failed(host) == ""
     assert installed.is_nocow(host, BUSY)
     assert installed.fragments(host, BUSY) < 4
     assert installed.digest(host, BUSY) == was

@@ -61,6 +61,7 @@ PLACES = {
     managed_files.Timer: (st.builds(managed_files.Timer, name), name),
     managed_files.UnitFile: (st.builds(managed_files.UnitFile, name), st.none() | text),
     images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
+    images_places.Image: (st.builds(images_places.Image, name, name, name), text),
     images_places.OneImage: (
         st.builds(images_places.OneImage, name, name, names, names, name),
         standing,

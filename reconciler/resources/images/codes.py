@@ -20,7 +20,7 @@ the image was rewritten: then that rewrite is cancelled, and the program has the
 for. Programs that come later and only read (a backup, lsattr, libvirt as it refreshes a pool)
 cancel nothing and do not wait. A program that opens for writing waits, for less than a second as a
 rule; with O_NONBLOCK it gets EWOULDBLOCK (Resource temporarily unavailable) instead, and may try
-again.
+again. `vmtune apply --wait` does all else, and rewrites the image as soon as it is let go.
 
 V703 The file has more than one name. A rewritten image is a new file that takes one name over; the
 others would go on naming the old data, and the two would drift apart.

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import Desired
+from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Summary
@@ -36,6 +36,7 @@ from reconciler.resources.images.places import (
     ELSEWHERE,
     NOCOW,
     PLAIN,
+    Image,
     Images,
     OneImage,
     Strays,
@@ -77,11 +78,15 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class _Why:
-    """Why an image is left as it is, and what to do about it."""
+    """Why an image is left as it is, and what to do about it.
+
+    ``used`` is the file whose use is all that stands in the way, relative; "" for another reason.
+    """
 
     text: str
     hint: str
     code: str
+    used: str = ""
 
 
 def parse(item: Item, items: Items) -> Spec | None:
@@ -230,6 +235,7 @@ def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem
     if lot.count and tree.special:
         yield Note(_special(tree), "V712")
     yield from _spared(spec, left)
+    yield from _awaited(spec, path, left)
 
 
 def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
@@ -328,6 +334,16 @@ def _spared(spec: Spec, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Findin
         yield _blocked(f"{spec.name}/...", _Why(text, "", "V708"))
 
 
+def _awaited(spec: Spec, path: str, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Awaited]:
+    """Say which of them are left only because something uses them, of the row of each."""
+    for number, (file, why) in enumerate(left):
+        if why.used and not file.obstacle:
+            goal = Desired(Image(path, file.path, spec.aim), Image.ALIKE)
+            row = file.path if number < NAMED else "..."
+            used = (f"{path}/{why.used}",)
+            yield Awaited(goal, Image.UNLIKE, why.text, used, f"{spec.name}/{row}")
+
+
 def _blocked(subject: str, why: _Why) -> Finding:
     return Finding(Op.BLOCKED, subject, f"not rewritten: {why.text}", why.hint, why.code)
 
@@ -346,23 +362,24 @@ def _why(file: CowFile) -> _Why:
         return _in_use(file)
     if file.shown:
         more = f" and {n:,} more" if (n := len(file.shown) - 1) else ""
-        return _Why(f"it is {file.shown[0]}{more}", ELSEWHERE["mounted"], "V713")
+        return _Why(f"it is {file.shown[0]}{more}", ELSEWHERE["mounted"], "V713", file.path)
     if file.exported:
         text = f"{file.exported} is exported by NFS, and what a client has open cannot be seen here"
-        return _Why(text, ELSEWHERE["exported"], "V714")
+        return _Why(text, ELSEWHERE["exported"], "V714", file.path)
     return _protected(file)
 
 
 def _in_use(file: CowFile) -> _Why:
     who = " and ".join(file.holders)
     hint = "shut the machine down" if "qemu" in who else "have it closed"
-    return _Why(f"in use by {who}", f"{hint}, then apply again", "V702")
+    hint = f"{hint}, then apply again; `apply --wait` waits for that"
+    return _Why(f"in use by {who}", hint, "V702", file.path)
 
 
 def _part(of: CowFile) -> _Why:
     who = " and ".join(of.holders)
     text = f"it is a part of the image {of.path}, which is in use by {who}"
-    return _Why(text, "shut the machine down, then apply again", "V705")
+    return _Why(text, "shut the machine down, then apply again", "V705", of.path)
 
 
 def _protected(file: CowFile) -> _Why:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
 from reconciler.resources.images import scan, stale_copies
-from reconciler.resources.images.places import Images, OneImage, Strays
+from reconciler.resources.images.places import Image, Images, OneImage, Strays
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads, Writes
@@ -41,13 +41,20 @@ def _images(query: Images, host: HostView) -> NameList:
     return worklist.images_left(query, host)
 
 
-def _rewrite(place: Images, have: NameList, want: Any, reporter: Reporter) -> None:
+def _image(query: Image, _host: HostView) -> str:
+    from reconciler.resources.images import worklist  # noqa: PLC0415 - the same
+
+    return worklist.state(query)
+
+
+def _rewrite(place: Images | Image, have: Any, want: Any, reporter: Reporter) -> None:
     from reconciler.resources.images import worklist  # noqa: PLC0415 - the same
 
     worklist.put(place, have, want, reporter)
 
 
 READS: Reads = {
+    Image: _image,
     Images: _images,
     OneImage: _images,
     Strays: lambda q, host: host(TreeOf(q.path, q.apart)).strays,
@@ -55,6 +62,7 @@ READS: Reads = {
 }
 
 WRITES: Writes = {
+    Image: _rewrite,
     Images: _rewrite,
     OneImage: _rewrite,
     Strays: lambda place, have, want, _: stale_copies.put(place.path, have, want),

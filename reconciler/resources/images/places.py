@@ -112,6 +112,12 @@ class Images(Place[NameList]):
     def without_left_out(self) -> Images:
         return replace(self, spared=())
 
+    def parts(self, have: NameList) -> frozenset[Place[Any]] | None:
+        """Return each image as a place of its own."""
+        if not have.is_whole:
+            return None
+        return frozenset(Image(self.path, name, self.aim) for name in have.named)
+
     def redacted(self) -> Images:
         """Images that are spared were found, too."""
         return replace(self, spared=tuple(REDACTED for _ in self.spared))
@@ -164,6 +170,69 @@ class Images(Place[NameList]):
         return (*directory_thing(self, self.path, host), self.aim)
 
     def stays(self, original: NameList) -> bool:
+        """Written in place is written in place."""
+        del original
+        return True
+
+
+_AS_IT_IS, _AS_WANTED, _GONE = "as it is", "as wanted", "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Image(Place[str]):
+    """One image below a directory (``name``, relative): how its data lies, as ``words`` says.
+
+    The value is UNLIKE while the image is not ``aim`` (NOCOW or PLAIN) yet, ALIKE once it is, and
+    GONE where there is no such file. Putting ALIKE rewrites the image.
+    """
+
+    path: str
+    name: str
+    aim: str
+    rank: ClassVar[int] = 12
+    in_a_tree: ClassVar[bool] = True
+    is_claimed: ClassVar[bool] = False
+    UNLIKE: ClassVar[str] = _AS_IT_IS
+    ALIKE: ClassVar[str] = _AS_WANTED
+    GONE: ClassVar[str] = _GONE
+
+    @property
+    def label(self) -> str:
+        return "image"
+
+    @property
+    def full(self) -> str:
+        return f"image {self.path}/{self.name}"
+
+    def words(self, value: str) -> str:
+        """Say how the data lies."""
+        if value == self.UNLIKE:
+            return "copy-on-write" if self.aim == NOCOW else "compressed"
+        if value == self.ALIKE:
+            return "nocow" if self.aim == NOCOW else "uncompressed"
+        return value
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.text(data)
+
+    def redacted(self) -> Image:
+        """Its name was found."""
+        return replace(self, name=REDACTED)
+
+    def lasting(self, want: str) -> Note | None:
+        del want
+        return Note("images stay as they were rewritten")
+
+    def written_paths(self, have: str, want: str) -> Iterator[str]:
+        del have, want
+        yield self.path
+
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        """Return what the images of the directory are, of which this is one."""
+        return Images(self.path, self.aim).thing(host)
+
+    def stays(self, original: str) -> bool:
         """Written in place is written in place."""
         del original
         return True

@@ -10,19 +10,20 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.engine.reporter import Cancelled, Progress
-from reconciler.errors import HostError
+from reconciler.errors import HostError, StillUsed
 from reconciler.facts import limits
+from reconciler.facts.host_view import NotVisible
 from reconciler.facts.stale_copies import is_stray
-from reconciler.facts.tree import MOST, NameList
+from reconciler.facts.tree import MOST, REDACTED, NameList
 from reconciler.formats.sizes import counted
 from reconciler.linux import btrfs, fiemap, files, filesystems, in_use, inode, lease, proc_locks
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import rewrite
-from reconciler.resources.images.places import NOCOW, OneImage
+from reconciler.resources.images.places import NOCOW, Image, OneImage
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _WHOLE = 1.0
 """Seconds for which the filesystem counts as whole once it was seen to be."""
 
 
-def put(place: Images, have: NameList, want: NameList, watch: Reporter) -> None:
+def put(place: Images | Image, have: Any, want: Any, watch: Reporter) -> None:
     """Rewrite each image that is not as wanted; HostError names those that had to be left.
 
     Cancelled once asked to end: the image that was under way is as it was.
@@ -71,7 +72,7 @@ def put(place: Images, have: NameList, want: NameList, watch: Reporter) -> None:
 class _Work:
     """One rewrite after the other; ``of`` images with ``all_size`` bytes in all."""
 
-    place: Images
+    place: Images | Image
     watch: Reporter
     copier: images_copy.Copier
     of: int
@@ -92,6 +93,8 @@ class _Work:
     """What to do, each with the code of its reason."""
     all_as_before: bool = True
     """Whether each of those that are left is as it was."""
+    all_in_use: bool = True
+    """Whether each of those that are left is so only because somebody uses it."""
     is_halted: bool = False
 
     def one(self, entry: Entry) -> None:
@@ -203,6 +206,7 @@ class _Work:
     def _leave(self, entry: Entry, why: images_copy.Left) -> None:
         self.left_count += 1
         self.all_as_before &= why.is_as_it_was
+        self.all_in_use &= isinstance(why, images_copy.InUse)
         if why.hint:
             self.remedies[why.hint] = why.code
         if len(self.left) >= _TOLD:
@@ -211,7 +215,7 @@ class _Work:
         self.left.append(f"{entry.path}: {text}{f'   {why.code}' if why.code else ''}")
 
     def report(self) -> None:
-        """HostError where some were left."""
+        """HostError where some were left; StillUsed where nothing but a use was in the way."""
         if not self.left:
             return
         more = self.left_count - len(self.left)
@@ -220,7 +224,8 @@ class _Work:
             lines.append("no further file was begun")
         state = "left as it was" if self.all_as_before else "not done as planned"
         first = f"{self.left_count} of {counted(self.of, 'file')} {state}:"
-        raise HostError("\n  ".join([first, *lines]), self._hint())
+        error = StillUsed if self.all_in_use else HostError
+        raise error("\n  ".join([first, *lines]), self._hint())
 
     def _hint(self) -> str:
         """Each reason that there was has its own remedy."""
@@ -260,10 +265,11 @@ class Todo:
     While an image waits to be given up, no walk over a million others may keep its opener.
     """
 
-    def __init__(self, place: Images, names: Sequence[str] | None = None) -> None:
+    def __init__(self, place: Images | Image, names: Sequence[str] | None = None) -> None:
         """Prepare the list; ``names`` are the only files, relative, that may be on it."""
-        self._place, self._only = place, names
-        self._spared = frozenset(place.spared)
+        self._place = place
+        self._only = (place.name,) if isinstance(place, Image) else names
+        self._spared = frozenset(() if isinstance(place, Image) else place.spared)
         self._mounted = frozenset(mount.target for mount in filesystems.mounts())
         self.count = self.size = 0
         """How many, and the bytes that they have on disk."""
@@ -293,7 +299,8 @@ class Todo:
         return filter(self._is_one, named(self._place.path, names(), self._walk()))
 
     def _walk(self) -> Walk:
-        return Walk(frozenset(self._place.apart), self._mounted)
+        apart = () if isinstance(self._place, Image) else self._place.apart
+        return Walk(frozenset(apart), self._mounted)
 
     def _is_one(self, entry: Entry) -> bool:
         if is_stray(os.path.basename(entry.path)) or entry.path in self._spared:
@@ -308,6 +315,19 @@ def images_left(place: Images, host: HostView) -> NameList:
     spared = set(place.spared)
     count = lot.count - (_still(place, spared) if spared else 0)
     return NameList(count, tuple(name for name in lot.first if name not in spared)[:MOST])
+
+
+def state(place: Image) -> str:
+    """How the data of one image lies, as of the place; NotVisible where that cannot be told."""
+    if place.name == REDACTED:
+        raise NotVisible("which image it was only root can see")
+    try:
+        with inode.directory(place.path) as top, proc_locks.opened(place.name, top) as fd:
+            return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE
+    except (FileNotFoundError, NotADirectoryError):
+        return place.GONE
+    except OSError as error:
+        raise NotVisible(f"{place.path}/{place.name}: {error.strerror}") from None
 
 
 def _still(place: Images, names: set[str]) -> int:

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
-from reconciler.engine.model import Desired
+from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
 from reconciler.facts import limits, locate, stub
@@ -118,6 +118,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield from _not_asked_for(have)
         return
     if have != SUBVOLUME and (refusal := _refused(spec, where, filesystem, have, host)):
+        yield from _awaited(where, place, refusal, host)
         yield refusal
         return
     if have == DIRECTORY and (hidden := host(ContentsOf(where.path)).unseen):
@@ -253,6 +254,18 @@ def _refused(
         or _in_use(inside)
         or _as_they_are(spec, inside)
     )
+
+
+_OF_USE = frozenset({"V607", "V613", "V615", "V616"})
+"""The codes of refusals that end once somebody lets go of the directory, or of what is in it."""
+
+
+def _awaited(
+    where: Location, place: Subvolume, refusal: Refusal, host: HostView
+) -> Iterator[Awaited]:
+    """Say that only a use is in the way, where that is so; a mount point is no use."""
+    if refusal.code in _OF_USE and not host(ContentsOf(where.path)).mounted:
+        yield Awaited(Desired(place, SUBVOLUME), DIRECTORY, refusal.text, (where.path,))
 
 
 def _left(where: Location, inside: Contents) -> Refusal | None:
