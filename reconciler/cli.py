@@ -14,8 +14,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler import __version__, exit_codes
-from reconciler.console import Terminal, Unheard, unheard
-from reconciler.value import dataclass
+from reconciler.console import Terminal, Unheard, for_journal, unheard
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,9 @@ _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 _TELLING = frozenset({"apply", "defrag"})
 """Commands that print lines of JSON with --json; the last line is the exit code."""
+
+_JOURNALLED = _TELLING | {"status"}
+"""Commands that tell the journal of systemd in entries with fields, where it is their output."""
 
 
 # --- what a shell offers behind a command; click completes commands and options by itself
@@ -109,6 +112,8 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command with what all options say, before its name and behind it."""
         ctx.obj = _choose(ctx.obj, ctx.params)
+        if self.name in _JOURNALLED:
+            ctx.obj = replace(ctx.obj, terminal=for_journal(ctx.obj.terminal))
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
