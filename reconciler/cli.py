@@ -69,11 +69,17 @@ class Chosen:
     terminal: Terminal
     config: str | None = None
     host: str | None = None
+    stands_at: str | None = None
 
+
+_DRAFTS = frozenset({"plan", "validate"})
+"""Commands that read a configuration from standard input: what they read, nobody does."""
 
 SHARED = (
     click.Option(["--config"], metavar="FILE", shell_complete=_files,
-                 help="The configuration to use."),
+                 help="The configuration to use; - is a draft from standard input."),
+    click.Option(["--as", "stands_at"], metavar="PATH", shell_complete=_files,
+                 help="Take the draft of `--config -` as if it stood at PATH."),
     click.Option(["--host"], metavar="NAME", help="Read the configuration as on another host."),
     click.Option(["--color"], type=click.Choice(["auto", "always", "never"]),
                  help="When to colour the output."),
@@ -86,7 +92,7 @@ SHARED = (
 
 def _choose(before: Chosen | None, given: dict[str, Any]) -> Chosen:
     """Take the options of SHARED out of ``given``; where one stands twice, the later one counts."""
-    name, host, color, verbose, quiet = (given.pop(str(option.name)) for option in SHARED)
+    name, at, host, color, verbose, quiet = (given.pop(str(option.name)) for option in SHARED)
     was = before or Chosen(Terminal())
     return Chosen(
         Terminal(
@@ -97,6 +103,7 @@ def _choose(before: Chosen | None, given: dict[str, Any]) -> Chosen:
         ),
         was.config if name is None else name,
         was.host if host is None else host,
+        was.stands_at if at is None else at,
     )
 
 
@@ -112,6 +119,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command with what all options say, before its name and behind it."""
         ctx.obj = _choose(ctx.obj, ctx.params)
+        _refuse_draft(str(self.name), ctx.obj)
         if self.name in _JOURNALLED:
             ctx.obj = replace(ctx.obj, terminal=for_journal(ctx.obj.terminal))
         return super().invoke(ctx)
@@ -125,6 +133,19 @@ class Command(click.Command):
             if rows := [row for option in options if (row := option.get_help_record(ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def _refuse_draft(command: str, chosen: Chosen) -> None:
+    """Raise UsageError where a draft is given to a command that reads none."""
+    if command in _DRAFTS or (chosen.config is None and chosen.stands_at is None):
+        return
+    from reconciler.linux import trusted_input  # noqa: PLC0415 - a command is loaded when called
+
+    if chosen.stands_at is not None or chosen.config in trusted_input.STANDARD_INPUT:
+        raise click.UsageError(
+            f"{command} reads no draft from standard input: plan and validate do.\n"
+            "Save the draft as a file, and name that one with --config."
+        )
 
 
 class Group(click.Group):
@@ -219,7 +240,8 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
     """
     from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
 
-    return validate.run(chosen.terminal, files or (chosen.config,), chosen.host, all_hosts)
+    named = files or (chosen.config,)
+    return validate.run(chosen.terminal, named, chosen.host, chosen.stands_at, all_hosts=all_hosts)
 
 
 @cli.command()
@@ -260,6 +282,7 @@ def plan(
         output,
         allow=allow,
         entries=entries,
+        stands_at=chosen.stands_at,
         detailed=detailed_exitcode,
     )
 

@@ -27,7 +27,7 @@ class Loaded:
     items: tuple[Item, ...]
     shown: str
     path: str
-    """Its absolute path as it was named; "" for no configuration at all."""
+    """Its absolute path as it was named; "" for none, and for a draft that stands nowhere."""
     host: str
     text: bytes
     """All that was read."""
@@ -35,6 +35,8 @@ class Loaded:
     """Risks that are allowed for once, on the command line."""
     choice: Choice | None = None
     """Which entries the command line names; None: it is about all of them."""
+    draft: str = ""
+    """How a draft from standard input was named: `-`; "" for a file."""
 
     @property
     def entry_words(self) -> list[str]:
@@ -45,6 +47,13 @@ class Loaded:
     def allow_words(self) -> list[str]:
         """The same as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]
+
+    @property
+    def config_words(self) -> list[str]:
+        """Return what names the configuration, as options of a command line."""
+        if self.draft:
+            return ["--config", self.draft, *(["--as", self.path] if self.path else [])]
+        return ["--config", self.path] if self.path else []
 
     @property
     def file(self) -> str:
@@ -60,15 +69,20 @@ class Loaded:
 
 
 def load(
-    config: str | None, host: str | None, allow: Sequence[str] = (), *, piped: bool = False
+    config: str | None,
+    host: str | None,
+    allow: Sequence[str] = (),
+    stands_at: str | None = None,
+    *,
+    drafts: bool = False,
 ) -> Loaded:
     """Find, read and check; HostError or ConfigErrors when that fails.
 
-    ``allow`` counts as if every entry said so; ``piped`` as in trusted_input.
+    ``allow`` counts as if every entry said so; ``stands_at`` and ``drafts`` as in trusted_input.
     """
     from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
 
-    found = trusted_input.find(config, piped=piped)
+    found = trusted_input.find(config, stands_at, drafts=drafts)
     name = host or trusted_input.short_hostname()
     overlay = trusted_input.overlay(found, name)
     items = load.load(
@@ -82,11 +96,19 @@ def load(
     allowed = tuple(dict.fromkeys(allow))
     if allowed:
         items = tuple(replace(item, data=_allowing(item.data, allowed)) for item in items)
-    return Loaded(items, found.shown, found.path, name, text_read, allowed)
+    shown = f"{found.shown} (draft)" if found.is_draft else found.shown
+    draft = str(config) if found.is_draft else ""
+    return Loaded(items, shown, found.path, name, text_read, allowed, draft=draft)
 
 
-def load_chosen(
-    config: str | None, host: str | None, allow: Sequence[str], words: Sequence[str]
+def load_chosen(  # noqa: PLR0913 - one per option
+    config: str | None,
+    host: str | None,
+    allow: Sequence[str],
+    words: Sequence[str],
+    stands_at: str | None = None,
+    *,
+    drafts: bool = False,
 ) -> Loaded:
     """Return the configuration with the entries that the command line names, or all of it.
 
@@ -97,7 +119,8 @@ def load_chosen(
 
     choice = choose.choice(words)
     try:
-        return replace(load(config, host, allow), choice=choice)
+        found = load(config, host, allow, stands_at, drafts=drafts)
+        return replace(found, choice=choice)
     except trusted_input.NoneFound:
         if choice is None:
             raise

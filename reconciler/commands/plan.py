@@ -8,9 +8,10 @@ from reconciler import __version__, exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.load import guarded, load_chosen
 from reconciler.engine.plan import declare, make_plan
+from reconciler.errors import Misused
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import users
+from reconciler.linux import trusted_input, users
 from reconciler.report import text
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
@@ -33,13 +34,18 @@ def run(  # noqa: PLR0913 - one per option
     *,
     allow: Sequence[str] = (),
     entries: Sequence[str] = (),
+    stands_at: str | None = None,
     detailed: bool,
 ) -> int:
     """Print the plan, save it where asked to; the exit code as in exits."""
 
     def command() -> int:
+        if output is not None and config in trusted_input.STANDARD_INPUT:
+            raise Misused(
+                "-o saves no plan of a draft", "save the draft as a file, and name it with --config"
+            )
         saved = None if output is None else _free(output)
-        loaded = load_chosen(config, host, allow, entries)
+        loaded = load_chosen(config, host, allow, entries, stands_at, drafts=True)
         view = host_view.look(terminal)
         plan = make(loaded, view)
         show(terminal, loaded, plan, "read only: nothing was changed")
@@ -121,8 +127,9 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str) -> None:
     if any(_root_sees(change) for change in plan.changes) and not users.is_root():
         from reconciler.commands import root  # noqa: PLC0415
 
-        line = root.line(loaded, "plan", *loaded.allow_words)
-        terminal.say(f"To see what is `?` here: {line}")
+        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
+        also = ", with the draft on standard input again" if loaded.draft else ""
+        terminal.say(f"To see what is `?` here: {line}{also}")
 
 
 def _root_sees(change: Change) -> bool:

@@ -28,7 +28,7 @@ def line(loaded: Loaded, *words: str) -> str:
         program = _program()
     except HostError:
         program = ""
-    return shlex.join(_whole(program or "sudo", [], _command(loaded.path, loaded.host, words)))
+    return shlex.join(_whole(program or "sudo", [], _command(loaded, words)))
 
 
 def become_root(
@@ -41,7 +41,7 @@ def become_root(
     """
     program = _program()
     words = [*_look(terminal), command_name, *options, *["--json"] * terminal.json]
-    command = _command(loaded.path, loaded.host, words)
+    command = _command(loaded, words)
     if not program:
         raise HostError(
             f"{command_name} needs root, and there is {_none()}; nothing was changed",
@@ -122,8 +122,7 @@ def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[s
     return [*[program] * bool(program), *quiet, *who, *command]
 
 
-def _command(path: str, host: str, words: Sequence[str]) -> list[str]:
+def _command(loaded: Loaded, words: Sequence[str]) -> list[str]:
     """Call the same vmtune again, with the configuration and the host of this one."""
-    here = [] if host == trusted_input.short_hostname() else ["--host", host]
-    named = ["--config", path] if path else []
-    return [*installation.command(), *named, *here, *words]
+    here = [] if loaded.host == trusted_input.short_hostname() else ["--host", loaded.host]
+    return [*installation.command(), *loaded.config_words, *here, *words]

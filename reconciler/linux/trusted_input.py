@@ -8,7 +8,7 @@ import pwd
 import stat
 from shlex import quote
 
-from reconciler.errors import HostError
+from reconciler.errors import HostError, Misused
 from reconciler.linux import users
 from reconciler.value import dataclass
 
@@ -93,7 +93,8 @@ def _private(at: str, gid: int) -> bool:
     return members <= {"root", users.caller().name}
 
 
-_STDIN = "/dev/stdin"
+STANDARD_INPUT = ("-", "/dev/stdin")
+"""Names of a configuration that is a draft: who reads it does nothing to the host."""
 
 _LARGEST = 1 << 20
 """More than a person writes: a device or a log given by mistake must not fill the memory."""
@@ -101,11 +102,15 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The text of a configuration; ``shown`` is its name as messages print it."""
+    """The text of a configuration; ``shown`` is its name as messages print it.
+
+    ``path`` is "" for a draft that stands nowhere.
+    """
 
     path: str
     shown: str
     text: bytes
+    is_draft: bool = False
 
 
 def short_hostname() -> str:
@@ -117,15 +122,18 @@ class NoneFound(HostError):
     """There is no configuration anywhere, and none was named."""
 
 
-def find(named: str | None, *, piped: bool = False) -> Found:
+def find(named: str | None, stands_at: str | None = None, *, drafts: bool = False) -> Found:
     """--config, $VMTUNE_CONFIG, ./vmtune.yaml, the caller's own, /etc: the first that is there.
 
-    ``piped``: standard input may be named, for those who read it once and obey none of it.
+    ``drafts``: standard input may be named, for those who read it once and obey none of it.
+    It is taken as if it stood at the path ``stands_at``, which need not be there.
     """
     if named == "":
         raise HostError("--config names no file", "is the variable empty that should name it?")
-    if piped and named in {"-", _STDIN}:
-        return _standard_input()
+    if drafts and named in STANDARD_INPUT:
+        return _draft(named, stands_at)
+    if stands_at is not None:
+        raise Misused("--as PATH says where a draft stands", "name the draft: --config - --as PATH")
     if chosen := named or os.environ.get("VMTUNE_CONFIG"):
         return read(users.absolute(_home(chosen)))
     looked = list(_candidates())
@@ -138,12 +146,28 @@ def find(named: str | None, *, piped: bool = False) -> Found:
     )
 
 
-def _standard_input() -> Found:
+def _draft(named: str, stands_at: str | None) -> Found:
+    path = "" if stands_at is None else _place(stands_at)
     try:
         with open(0, "rb", closefd=False) as file:
-            return Found(_STDIN, _STDIN, file.read(_LARGEST + 1))
+            text = file.read(_LARGEST + 1)
     except OSError as error:
-        raise HostError(f"{_STDIN}: {error.strerror}") from None
+        raise HostError(f"standard input: {error.strerror}") from None
+    return Found(path, _tilde(path) or named, text, is_draft=True)
+
+
+def _place(stands_at: str) -> str:
+    """Return the absolute path of a draft; HostError where no configuration can be."""
+    if not stands_at:
+        raise HostError("--as names no file", "is the variable empty that should name it?")
+    path = users.absolute(_home(stands_at))
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:  # it need not be there, nor be for this user to see
+        return path
+    if not is_file:
+        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
+    return path
 
 
 def _home(path: str) -> str:
@@ -184,7 +208,12 @@ def overlay(found: Found, host: str) -> Found | None:
 
 
 def _configfile_folders(found: Found) -> tuple[str, ...]:
-    """The folders of overlays: one file has one answer, whichever of its names is used."""
+    """The folders of overlays: one file has one answer, whichever of its names is used.
+
+    There is none for a draft that stands nowhere.
+    """
+    if not found.path:
+        return ()
     named = os.path.dirname(found.path)
     linked = os.path.dirname(os.path.realpath(found.path))
     return tuple(dict.fromkeys(os.path.join(each, "hosts") for each in (named, linked)))
@@ -214,7 +243,10 @@ def _exists(path: str) -> bool:
 
 def overlays(found: Found) -> dict[str, Found]:
     """Every hosts/*.yaml beside the file, by host name."""
-    folder = next(filter(os.path.isdir, _configfile_folders(found)), _configfile_folders(found)[0])
+    folders = _configfile_folders(found)
+    if not folders:
+        return {}
+    folder = next(filter(os.path.isdir, folders), folders[0])
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
