@@ -1,15 +1,12 @@
 """The collection on two booted hosts, by Ansible over ssh; one story, in the order of the tests."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.fleet.playing import COLLECTION, Ansible
-from tests.host import installed
+from tests.fleet.playing import Ansible
+from tests.host import installed, sandbox
 from tests.packages import debs
-from tests.host import sandbox
 
 CONFIG = "/etc/vmtune/vmtune.yaml"
 PLAN = "/root/vmtune.plan"
@@ -203,7 +200,7 @@ def test_what_is_refused_is_a_failure_after_the_rest_is_done(ansible, hosts):
 def declare_more(ansible, *names):
     paths = [{"path": f"/srv/{name}", "nocow": True} for name in names]
     config = {"version": 1, "paths": paths}
-    ansible.inventory(dict.fromkeys(BOTH, {"vmtune_config": config}))
+    ansible.inventory({name: {"vmtune_config": config} for name in BOTH})
     return config
 
 
@@ -234,14 +231,16 @@ def moved(hosts):
     hosts["bookworm"].run("rm -rf /srv/approved")
 
 
-def test_a_check_says_that_a_plan_is_stale(ansible, moved):
+@pytest.mark.usefixtures("moved")
+def test_a_check_says_that_a_plan_is_stale(ansible):
     played = ansible.play(SERIAL[0], "--check")
     assert played.states == {"bookworm": "failed", "trixie": "ok"}
     assert played.results["bookworm"]["stale"]
     assert played.results["trixie"]["changed"]
 
 
-def test_a_stale_plan_stops_the_roll_out(ansible, hosts, moved):
+@pytest.mark.usefixtures("moved")
+def test_a_stale_plan_stops_the_roll_out(ansible, hosts):
     """Host after host: where the first moved, nothing is done to it nor to those behind it."""
     before = installed.state(hosts["bookworm"], "/srv")
     played = ansible.play(*SERIAL)

@@ -41,7 +41,6 @@ options:
     description: Risks that are taken for this run, as C(vmtune apply --allow) takes them.
     type: list
     elements: str
-    default: []
   save:
     description:
       - Change nothing but the configuration. Save the plan to this file on the managed node.
@@ -66,7 +65,8 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Can run in check_mode and return changed status prediction without modifying target.
+    description: Can run in check_mode and return changed status prediction without modifying
+      target.
   diff_mode:
     support: full
     description: Will return details on what has changed (or possibly needs changing in check_mode),
@@ -154,12 +154,11 @@ shown:
 
 import json
 import os
-import re
 import tempfile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.vmtune.vmtune.plugins.module_utils.declared import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +167,7 @@ OPTIONS = {
     "config": {"type": "dict"},
     "content": {"type": "str"},
     "path": {"type": "path", "default": "/etc/vmtune/vmtune.yaml"},
-    "allow": {"type": "list", "elements": "str", "default": []},
+    "allow": {"type": "list", "elements": "str"},
     "save": {"type": "path"},
     "plan": {"type": "path"},
     "refused": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
@@ -176,69 +175,7 @@ OPTIONS = {
 }
 APART = [("config", "content", "plan"), ("save", "plan"), ("plan", "allow")]
 
-HEAD = "# Written by Ansible: a change made here is undone by the next run.\n"
-
 DONE, DIFFERENCES, STALE, UNSEEN, REFUSED = 0, 2, 5, 6, 7
-
-# The keys of vmtune.yaml whose values YAML 1.1 or a template turns into something else.
-NO_IS_A_WORD = {"compress", "discard"}
-BOOLEANS = {
-    *("nocow", "subvolume", "remove", "noatime", "relatime", "nodiratime", "lazytime", "nodev"),
-    *("nosuid", "noexec", "autodefrag", "ssd", "flushoncommit", "user_subvol_rm_allowed"),
-}
-INTEGERS = {"version", "commit"}
-
-# What every reader of YAML takes for a text, without quotes.
-PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z/][A-Za-z0-9_./-]*", re.I)
-
-
-def as_declared(data: Any, key: str = "") -> Any:
-    """Return the data of an inventory with the types that vmtune.yaml has."""
-    if isinstance(data, dict):
-        return {name: as_declared(value, name) for name, value in data.items()}
-    if isinstance(data, list):
-        return [as_declared(value, key) for value in data]
-    if key in NO_IS_A_WORD and data is False:
-        return "no"
-    if key in BOOLEANS and isinstance(data, str):
-        try:
-            return boolean(data)
-        except TypeError:
-            return data
-    if key in INTEGERS and isinstance(data, str) and re.fullmatch("[0-9]{1,9}", data):
-        return int(data)
-    return data
-
-
-def as_yaml(data: Any, indent: str = "") -> Iterator[str]:
-    """Yield the lines of a YAML document that strict and lenient readers read alike."""
-    if isinstance(data, dict):
-        for name, value in data.items():
-            yield from _under(f"{indent}{scalar(name)}:", value, indent)
-    else:
-        for value in data:
-            if isinstance(value, dict) and value:
-                first, *others = as_yaml(value, f"{indent}  ")
-                yield f"{indent}- {first[len(indent) + 2 :]}"
-                yield from others
-            else:
-                yield from _under(f"{indent}-", value, indent)
-
-
-def _under(begun: str, value: Any, indent: str) -> Iterator[str]:
-    """Yield a value behind its key, or below the key where it has several lines."""
-    if isinstance(value, (dict, list)) and value:
-        yield begun
-        yield from as_yaml(value, f"{indent}  ")
-    else:
-        yield f"{begun} {scalar(value)}"
-
-
-def scalar(value: Any) -> str:
-    """Return a value of one line; JSON is YAML."""
-    if isinstance(value, str) and PLAIN.fullmatch(value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def readable(data: Any) -> Any:
@@ -305,7 +242,7 @@ class Host:
         """Take the parameters of the task."""
         self.module, self.asked = module, module.params
         self.path = os.path.realpath(self.asked["path"])
-        self.allow = [word for risk in self.asked["allow"] for word in ("--allow", risk)]
+        self.allow = [word for risk in self.asked["allow"] or [] for word in ("--allow", risk)]
         self.result: dict[str, Any] = {"changed": False}
         self.before = self.current()
         self.wanted = self.declared()
@@ -331,9 +268,7 @@ class Host:
         if self.asked["content"] is not None:
             return self.asked["content"].rstrip("\n") + "\n"
         if self.asked["config"] is not None:
-            return HEAD + "".join(
-                f"{each}\n" for each in as_yaml(as_declared(self.asked["config"]))
-            )
+            return as_text(self.asked["config"])
         return None
 
     def fail(self, message: str) -> NoReturn:
@@ -365,7 +300,7 @@ class Host:
         handle, draft = tempfile.mkstemp(dir=self.module.tmpdir, suffix=".yaml")
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(self.wanted)
-        os.chmod(draft, 0o644)  # noqa: S103 - `vmtune plan` needs no root
+        os.chmod(draft, 0o644)  # `vmtune plan` needs no root
         self.module.atomic_move(draft, self.path)
         self.result["changed"] = True
 
@@ -403,7 +338,9 @@ class Host:
     def check(self) -> NoReturn:
         """Say what would change, and change nothing."""
         plan = self.planned(draft=self.differs)
-        self.result["changed"] = bool(plan["actions"]) or self.differs
+        to = self.asked["save"]
+        moves = not same(self.saved(to), plan) if to else bool(plan["actions"])
+        self.result["changed"] = moves or self.differs
         self.end(plan["changes"])
 
     def apply(self) -> NoReturn:
@@ -432,11 +369,12 @@ class Host:
         """Save the plan; keep one that is there and says the same."""
         plan = self.planned(draft=False)
         if not same(self.saved(to), plan):
-            if os.path.lexists(to):
-                os.unlink(to)
-            code, _, err = self.vmtune("plan", "--output", to, *self.allow)
-            if code not in {DONE, UNSEEN}:
-                self.fail(err)
+            with tempfile.TemporaryDirectory(dir=os.path.dirname(to)) as folder:
+                new = os.path.join(folder, "plan")  # vmtune overwrites no file
+                code, _, err = self.vmtune("plan", "--output", new, *self.allow)
+                if code not in {DONE, UNSEEN}:
+                    self.fail(err)
+                os.replace(new, to)
             self.result["changed"] = True
         _, self.result["shown"], _ = self.module.run_command([self.program, "show", to])
         self.end(plan["changes"])
