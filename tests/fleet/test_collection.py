@@ -30,14 +30,13 @@ def installed(tmp_path_factory) -> Path:
 def env(tmp_path_factory) -> dict[str, str]:
     """An environment with Ansible's programs, and a home of its own."""
     home = tmp_path_factory.mktemp("home")
-    path = f"{TOOLS}/ansible/bin:{os.environ['PATH']}"
-    return {
-        **os.environ,
-        "PATH": path,
-        "HOME": str(home),
-        "ANSIBLE_HOME": str(home),
-        "LC_ALL": "C.UTF-8",
-    }
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True)
+    # A script that ansible-test would download: what brings pip into an empty environment.
+    (cache / "get_pip_24_2.py").write_text("import ensurepip\n\nensurepip.bootstrap()\n")
+    path = f"{TOOLS}/ansible/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    own = {"PATH": path, "HOME": str(home), "ANSIBLE_HOME": str(home), "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **own}
 
 
 def run(argv, cwd, env) -> str:
@@ -54,12 +53,11 @@ def test_it_is_of_this_version_and_license():
 
 
 def test_ansible_test_finds_it_sane(installed, env):
-    """All tests but those whose programs cannot be had here, which it names."""
-    said = run(
-        [program("ansible", "ansible-test"), "sanity", "--venv", "--color", "no"], installed, env
-    )
-    print(*re.findall("WARNING: .*", said), sep="\n")
-    assert 'Running sanity test "validate-modules"' in said
+    """All tests, on the Python that is here: they name those that they do not find."""
+    argv = [program("ansible", "ansible-test"), "sanity", "--local", "--requirements"]
+    said = run([*argv, "--color", "no"], installed, env)
+    for name in ("ansible-doc", "import", "pylint", "validate-modules", "yamllint"):
+        assert f'Running sanity test "{name}"' in said
 
 
 def test_ansible_lint_finds_nothing(installed, env):

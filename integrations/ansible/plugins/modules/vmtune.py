@@ -98,7 +98,7 @@ EXAMPLES = r"""
       mounts:
         - target: /
           options:
-            compress: no
+            compress: "no"
   become: true
 
 - name: The configuration is a file of the control node
@@ -175,7 +175,11 @@ OPTIONS = {
 }
 APART = [("config", "content", "plan"), ("save", "plan"), ("plan", "allow")]
 
-DONE, DIFFERENCES, STALE, UNSEEN, REFUSED = 0, 2, 5, 6, 7
+DONE = 0
+DIFFERENCES = 2
+STALE = 5
+UNSEEN = 6
+REFUSED = 7
 
 
 def readable(data: Any) -> Any:
@@ -292,7 +296,7 @@ class Host:
 
     def write(self) -> None:
         """Put the configuration of the task in place, once vmtune takes it."""
-        code, _, err = self.vmtune("validate", draft=True)
+        code, dummy, err = self.vmtune("validate", draft=True)
         if code:
             self.fail(f"the configuration is not valid, and was not written: {err}")
         folder = os.path.dirname(self.path)
@@ -306,7 +310,7 @@ class Host:
 
     def planned(self, *, draft: bool) -> dict[str, Any]:
         """Return the plan as it would be done now."""
-        _, found, err = self.vmtune("plan", "--json", *self.allow, draft=draft)
+        dummy, found, err = self.vmtune("plan", "--json", *self.allow, draft=draft)
         if wrong := problems(found):
             self.fail("; ".join(wrong))
         if not found:
@@ -371,12 +375,12 @@ class Host:
         if not same(self.saved(to), plan):
             with tempfile.TemporaryDirectory(dir=os.path.dirname(to)) as folder:
                 new = os.path.join(folder, "plan")  # vmtune overwrites no file
-                code, _, err = self.vmtune("plan", "--output", new, *self.allow)
+                code, dummy, err = self.vmtune("plan", "--output", new, *self.allow)
                 if code not in {DONE, UNSEEN}:
                     self.fail(err)
                 os.replace(new, to)
             self.result["changed"] = True
-        _, self.result["shown"], _ = self.module.run_command([self.program, "show", to])
+        self.result["shown"] = self.module.run_command([self.program, "show", to])[1]
         self.end(plan["changes"])
 
     def saved(self, file: str) -> dict[str, Any]:
