@@ -296,7 +296,7 @@ class Host:
 
     def write(self) -> None:
         """Put the configuration of the task in place, once vmtune takes it."""
-        code, dummy, err = self.vmtune("validate", draft=True)
+        code, _found, err = self.vmtune("validate", draft=True)
         if code:
             self.fail(f"the configuration is not valid, and was not written: {err}")
         folder = os.path.dirname(self.path)
@@ -310,7 +310,7 @@ class Host:
 
     def planned(self, *, draft: bool) -> dict[str, Any]:
         """Return the plan as it would be done now."""
-        dummy, found, err = self.vmtune("plan", "--json", *self.allow, draft=draft)
+        _code, found, err = self.vmtune("plan", "--json", *self.allow, draft=draft)
         if wrong := problems(found):
             self.fail("; ".join(wrong))
         if not found:
@@ -375,7 +375,7 @@ class Host:
         if not same(self.saved(to), plan):
             with tempfile.TemporaryDirectory(dir=os.path.dirname(to)) as folder:
                 new = os.path.join(folder, "plan")  # vmtune overwrites no file
-                code, dummy, err = self.vmtune("plan", "--output", new, *self.allow)
+                code, _found, err = self.vmtune("plan", "--output", new, *self.allow)
                 if code not in {DONE, UNSEEN}:
                     self.fail(err)
                 os.replace(new, to)
