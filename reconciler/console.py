@@ -202,7 +202,7 @@ class JournalTerminal(Terminal):
     begun: dict[int, Any] = field(default_factory=dict)
     """Actions that are under way, by their number."""
 
-    def say(self, text: str = "") -> None:
+    def say(self, text: str = "", **_how: bool) -> None:
         """Print nothing: the events say the same."""
 
     def progress(self, text: str) -> None:

@@ -215,28 +215,37 @@ def line(row: dict[str, Any]) -> str:
     return f"{text} ({row['hint']})" if row["hint"] else text
 
 
-def value(swap: dict[str, Any], which: str) -> str:
-    """Return what a place holds, or shall hold, as text."""
-    held = swap[which]
-    return held if isinstance(held, str) else json.dumps(held, sort_keys=True)
-
-
 def diffs(changes: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    """Yield before and after of each row that changes, as text."""
+    """Yield before and after of each place that changes, as text."""
     for row in changes:
-        if not row["swaps"]:
-            continue
-        header = f"{row['kind']} {row['name']}"
-        before, after = (
-            row.get(name) or "\n".join(value(swap, which) for swap in row["swaps"])
-            for name, which in (("before", "have"), ("after", "want"))
-        )
-        yield {
-            "before_header": header,
-            "after_header": header,
-            "before": f"{before}\n",
-            "after": f"{after}\n",
-        }
+        before, after = (texts(row, *names) for names in (("before", "have"), ("after", "want")))
+        for place in before:
+            header = f"{row['kind']} {row['name']}: {place}"
+            yield {
+                "before_header": header,
+                "after_header": header,
+                "before": before[place],
+                "after": after[place],
+            }
+
+
+def texts(row: dict[str, Any], words: str, which: str) -> dict[str, str]:
+    """Return what each place of a row holds, or shall hold: in words where vmtune has them."""
+    if words in row:
+        return {place: as_lines(text or "") for place, text in row[words].items()}
+    return {name(swap): as_lines(swap[which]) for swap in row["swaps"]}
+
+
+def name(swap: dict[str, Any]) -> str:
+    """Return what tells a place from the others of its row."""
+    about = [swap[key] for key in ("path", "target", "unit", "name") if swap.get(key)]
+    return " ".join([swap["place"], *about])
+
+
+def as_lines(held: Any) -> str:
+    """Return a value as whole lines of text."""
+    text = held if isinstance(held, str) else json.dumps(held, sort_keys=True)
+    return text if text.endswith("\n") or not text else f"{text}\n"
 
 
 class Host:
