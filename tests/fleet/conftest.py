@@ -28,9 +28,9 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheels.wheelhouse(sandbox.cache_folder(), CHECKOUT, tmp_path_factory.mktemp("wheels"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def node(wheelhouse: Path) -> Iterator[Node]:
-    """One booted Debian 12 on which root's vmtune is installed."""
+    """One booted Debian 12 on which root's vmtune is installed; each test takes away what it did."""
     with Node("bookworm") as host:
         wheels.install(host, wheelhouse)
         yield host

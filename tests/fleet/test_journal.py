@@ -39,13 +39,14 @@ def ours(entries: list[dict[str, str]]) -> list[dict[str, str]]:
 def host(node):
     node.write(CONFIG, DECLARED.replace("two\\nlines", "two lines").encode())
     node.run("mkdir -p /srv/old; head -c 1M /dev/urandom >/srv/old/disk.raw; sync")
-    return node
+    yield node
+    node.run("rm -rf /etc/vmtune /var/lib/vmtune /srv/*")
 
 
 def test_apply_tells_each_action_and_what_is_refused(host):
     code, entries = runs(host, "/usr/local/bin/vmtune", "apply", "--yes")
     told = ours(entries)
-    assert code == 7, entries
+    assert code == 7, [each["MESSAGE"] for each in entries]
     assert installed.is_nocow(host, f"/srv/{LONG}")
     ends = {each["VMTUNE_ENTRY"]: each for each in told if each["VMTUNE_EVENT"] == "end"}
     assert {*ends} == {f"nocow /srv/{LONG}", "nocow /srv/old", "nocow /srv/two lines"}
