@@ -30,7 +30,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def node(wheelhouse: Path) -> Iterator[Node]:
-    """One booted Debian 12 on which root's vmtune is installed; each test takes away what it did."""
+    """One booted Debian 12 with root's vmtune; each test takes away what it did."""
     with Node("bookworm") as host:
         wheels.install(host, wheelhouse)
         yield host

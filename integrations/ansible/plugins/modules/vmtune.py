@@ -50,6 +50,7 @@ options:
     description:
       - Do exactly the plan that O(save) wrote to this file. The task fails, and nothing is
         changed, where the host is no longer as it was then.
+      - In check mode a plan that is done in part counts as one that can no longer be done.
     type: path
   refused:
     description: What an entry is that vmtune refuses, or that it could not see.
@@ -447,11 +448,13 @@ def stale(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
     if saved["config"]["sha256"] != now["config"]["sha256"]:
         moved.append(f"{saved['config']['path']} was changed")
-    known = {key(action) for action in saved["actions"]}
-    moved += [
-        f"{action.get('owner', '')} differs in another way" for action in now["actions"]
-        if key(action) not in known
-    ]  # fmt: skip
+    then, left = ({key(each): each for each in plan["actions"]} for plan in (saved, now))
+    if left:  # else all is done, or it is for vmtune to say why it is not
+        moved += [
+            f"{each.get('owner') or each.get('poke')}: done already, or another change by now"
+            for what, each in {**then, **left}.items()
+            if what not in then or what not in left
+        ]
     facts = {(fact["about"], fact["name"]): fact["is"] for fact in now.get("facts", [])}
     moved += [
         f"the {fact['about']} {fact['name']} is another one"
