@@ -58,9 +58,21 @@ def _row(row: Mapping[str, Any]) -> Fields:
     """Return the entry for one row of a plan."""
     name = f"{row['kind']} {row['name']}"
     hint = f". {row['hint']}" if row["hint"] else ""
-    message = f"{row['op']} {name}: {row['text'] or 'in sync'}{hint} {row['code']}"
+    message = f"{row['op']} {name}: {_words(row)}{hint} {row['code']}"
     priority = _PRIORITIES.get(Op(row["op"]), WARNING) if row["applicable"] else INFO
     return _entry("entry", priority, message, **_names(name), op=row["op"], code=row["code"])
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """Return what a row says, or what changes: of a file that there is another text."""
+    if row["text"]:
+        return str(row["text"])
+    changes = []
+    for place, before in row.get("before", {}).items():
+        was, will_be = (text or "missing" for text in (before, row["after"][place]))
+        is_file = "\n" in was + will_be
+        changes.append(f"{place}: another text" if is_file else f"{was} -> {will_be}")
+    return ", ".join(changes) or ("in sync" if row["op"] == Op.SAME.value else "differs")
 
 
 def _names(owner: str) -> Fields:

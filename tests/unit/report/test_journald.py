@@ -52,3 +52,26 @@ def test_a_schedule_that_failed_is_an_error():
     [failed] = [x for x in journald.entries(document, {}) if x["VMTUNE_EVENT"] == "schedule"]
     assert failed["PRIORITY"] == journald.ERROR
     assert failed["VMTUNE_ENTRY"] == "defrag /srv/vm"
+
+
+CHANGES = {
+    "text": (
+        {"text": "no longer declared", "before": {"a": "x"}, "after": {"a": None}},
+        "no longer declared",
+    ),
+    "values": (
+        {"before": {"/srv/vm": "missing"}, "after": {"/srv/vm": "nocow"}},
+        "missing -> nocow",
+    ),
+    "file": ({"before": {"/etc/x": None}, "after": {"/etc/x": "a\nb\n"}}, "/etc/x: another text"),
+    "older": ({}, "differs"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_row_says_what_changes(name):
+    given, words = CHANGES[name]
+    row = {"op": "~", "kind": "nocow", "name": "/srv/vm", "text": "", "code": "", "hint": ""}
+    event = {"event": "left", "changes": [{**row, "applicable": True, **given}]}
+    [told] = journald.entries(event, {})
+    assert told["MESSAGE"] == f"~ nocow /srv/vm: {words}"

@@ -221,7 +221,7 @@ def diffs(changes: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
     for row in changes:
         before, after = (texts(row, *names) for names in (("before", "have"), ("after", "want")))
         for place in before:
-            header = f"{row['kind']} {row['name']}: {place}"
+            header = f"{row['kind']} {row['name']}" + f": {place}" * (place != row["name"])
             yield {
                 "before_header": header,
                 "after_header": header,
