@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fleet.recipes import recipes
 from tests.host import installed
 
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
@@ -41,19 +42,15 @@ def needs(host, program: str) -> None:
         pytest.skip(f"NOT CHECKED: {program} cannot be had for this release")
 
 
-ADOPT = """
-set -eu
-cd
-mkdir -p dotfiles/vmtune/.config/vmtune
-stow --dir=dotfiles --adopt vmtune
-mv .config/vmtune/vmtune.yaml dotfiles/vmtune/.config/vmtune/
-stow --dir=dotfiles vmtune
-"""
+def recipe(host, name: str) -> str:
+    """Run a recipe of the page as alice, once its program is there; return what it prints."""
+    needs(host, name.partition(".")[0])
+    return host.run(["sh", "-c", recipes("dotfiles.md")[name]], user="alice").stdout
 
 
 def test_stow_links_a_file_that_was_applied(host):
-    needs(host, "stow")
-    host.run(["sh", "-c", ADOPT], user="alice")
+    said = recipe(host, "stow.sh")
+    assert "in sync" in said
     found = host.run(["find", "/home/alice/.config/vmtune", "-type", "l"]).stdout
     assert found.strip() == CONFIG
     assert as_declared(host)
@@ -61,46 +58,45 @@ def test_stow_links_a_file_that_was_applied(host):
 
 def test_a_file_that_is_unlinked_takes_nothing_back(host):
     """It still lies in the repository: what it set stays until a person decides."""
-    needs(host, "stow")
-    host.run(["sh", "-c", ADOPT], user="alice")
+    recipe(host, "stow.sh")
     assert as_declared(host)
     host.run(["stow", "--dir=dotfiles", "-D", "vmtune"], user="alice")
     done = vmtune(host, "plan")
     assert done.returncode == 1
     assert "no vmtune.yaml" in done.stderr
     assert installed.is_nocow(host, VMS)
-    host.run(["stow", "--dir=dotfiles", "vmtune"], user="alice")
+    host.run(["stow", "--dir=dotfiles", "--no-folding", "vmtune"], user="alice")
     assert as_declared(host)
 
 
 def test_an_entry_taken_out_in_the_repository_is_taken_back(host):
-    needs(host, "stow")
-    host.run(["sh", "-c", ADOPT], user="alice")
+    recipe(host, "stow.sh")
     assert as_declared(host)
-    host.write(
-        "/home/alice/dotfiles/vmtune/.config/vmtune/vmtune.yaml", b"version: 1\n", user="alice"
-    )
+    at = "/home/alice/dotfiles/vmtune/.config/vmtune/vmtune.yaml"
+    host.write(at, b"version: 1\n", user="alice")
     done = vmtune(host, "apply", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert host.run(["ls", VMS], check=False).returncode or not installed.is_nocow(host, VMS)
+    assert host.run(["ls", VMS], check=False).returncode
 
 
 def test_yadm_keeps_the_file_where_it_is(host):
-    needs(host, "yadm")
-    host.run(
-        "yadm init && yadm add ~/.config/vmtune/vmtune.yaml && yadm commit -m vmtune", user="alice"
-    )
+    said = recipe(host, "yadm.sh")
+    assert "in sync" in said
     assert as_declared(host)
 
 
-def test_yadm_alternates_are_other_files(host):
-    """Each is a configuration of its own: vmtune's own `hosts:` is for what differs by host."""
-    needs(host, "yadm")
-    mine = f"{CONFIG}##hostname.{host.run('hostname -s').stdout.strip()}"
-    host.run(f"yadm init && mv {CONFIG} '{mine}' && yadm add '{mine}'", user="alice")
-    host.run("yadm alt", user="alice")
+def test_what_an_alternate_of_yadm_declares_outlives_the_link(host):
+    """Each alternate is a file of its own: the first one is there still, and declares."""
+    recipe(host, "yadm.sh")
+    here = host.run("hostname -s").stdout.strip()
+    mine, other = f"{CONFIG}##hostname.{here}", f"{CONFIG}##default"
+    host.write(other, b"version: 1\n", user="alice")
+    host.run(f"yadm mv {CONFIG} '{mine}' && yadm add '{other}' && yadm alt", user="alice")
     assert host.run(["readlink", "-f", CONFIG]).stdout.strip() == mine
     assert as_declared(host)
+    host.run(["ln", "-sf", other, CONFIG], user="alice")
+    assert vmtune(host, "apply", "--yes").returncode == 0
+    assert installed.is_nocow(host, VMS)
 
 
 CHEZMOI = f"""
@@ -119,18 +115,35 @@ def test_chezmoi_writes_a_file_of_the_same_name(host):
 
 GENERATION = """
 set -eu
-mkdir -p /nix/store/$1-home/.config/vmtune
+at=/nix/store/$1-home/.config/vmtune/vmtune.yaml
+mkdir -p "${at%/*}"
 chmod 1775 /nix/store
-cp $2 /nix/store/$1-home/.config/vmtune/vmtune.yaml
-chmod 444 /nix/store/$1-home/.config/vmtune/vmtune.yaml
-ln -sfn /nix/store/$1-home/.config/vmtune/vmtune.yaml $2.new
-mv $2.new $2
+cat >"$at"
+chmod 444 "$at"
+ln -sfn "$at" "$2"
 """
 
 
-def test_each_generation_of_a_store_is_another_file(host):
-    """As home-manager links them: the first one goes on declaring until it is collected."""
-    host.run(["sh", "-c", GENERATION, "sh", "aaa", CONFIG])
+@pytest.fixture
+def store(host):
+    """Links a text as the next generation of home-manager does."""
+
+    def link(generation: str, text: str) -> None:
+        host.run(["sh", "-c", GENERATION, "sh", generation, CONFIG], input=text)
+
+    yield link
+    host.run("rm -rf /nix")
+
+
+def test_what_a_generation_of_a_store_declares_outlives_it(host, store):
+    store("aaa", DECLARED)
     assert as_declared(host)
-    host.run(["sh", "-c", GENERATION, "sh", "bbb", CONFIG])
-    assert as_declared(host)
+    store("bbb", "version: 1\n")
+    assert vmtune(host, "apply", "--yes").returncode == 0
+    assert installed.is_nocow(host, VMS)
+    host.run("rm -r /nix/store/aaa-home")
+    done = vmtune(host, "status")
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert "V405" in done.stdout
+    assert vmtune(host, "apply", "--yes", VMS).returncode == 0
+    assert host.run(["ls", VMS], check=False).returncode
