@@ -25,16 +25,21 @@ def as_declared(host) -> bool:
 
 
 @pytest.fixture
-def host(node):
-    """Alice's home with an applied configuration, and no keeper of it yet."""
+def home(node):
+    """Alice's home with a configuration that was never applied, and no keeper of it yet."""
     node.write(CONFIG, DECLARED.encode(), user="alice")
     node.run(["git", "config", "--global", "user.email", "alice@example.org"], user="alice")
     node.run(["git", "config", "--global", "user.name", "alice"], user="alice")
-    done = vmtune(node, "apply", "--yes")
-    assert done.returncode == 0, done.stdout + done.stderr
     yield node
-    node.run("rm -rf /home/alice/.config/vmtune /home/alice/dotfiles /home/alice/.local/share/yadm")
-    node.run("rm -rf /home/alice/.config/yadm /home/alice/vms /var/lib/vmtune /home/alice/other")
+    node.run("cd /home/alice; rm -rf .config .local/share/yadm dotfiles vms /var/lib/vmtune /nix")
+
+
+@pytest.fixture
+def host(home):
+    """The same, applied."""
+    done = vmtune(home, "apply", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
 
 
 def needs(host, program: str) -> None:
@@ -85,18 +90,33 @@ def test_yadm_keeps_the_file_where_it_is(host):
     assert as_declared(host)
 
 
-def test_what_an_alternate_of_yadm_declares_outlives_the_link(host):
-    """Each alternate is a file of its own: the first one is there still, and declares."""
+def alternates(host) -> tuple[str, str]:
+    """Two alternates, of which the first is this host's and declares; their paths."""
     recipe(host, "yadm.sh")
     here = host.run("hostname -s").stdout.strip()
     mine, other = f"{CONFIG}##hostname.{here}", f"{CONFIG}##default"
     host.write(other, b"version: 1\n", user="alice")
     host.run(f"yadm mv {CONFIG} '{mine}' && yadm add '{other}' && yadm alt", user="alice")
     assert host.run(["readlink", "-f", CONFIG]).stdout.strip() == mine
+    return mine, other
+
+
+def test_what_an_alternate_of_yadm_declares_outlives_the_link(home):
+    """Each alternate is a file of its own: the first one is there still, and declares."""
+    _, other = alternates(home)
+    assert vmtune(home, "apply", "--yes").returncode == 0
+    assert as_declared(home)
+    home.run(["ln", "-sf", other, CONFIG], user="alice")
+    assert vmtune(home, "apply", "--yes").returncode == 0
+    assert installed.is_nocow(home, VMS)
+
+
+def test_what_was_applied_as_a_plain_file_goes_with_its_name(host):
+    _, other = alternates(host)
     assert as_declared(host)
     host.run(["ln", "-sf", other, CONFIG], user="alice")
     assert vmtune(host, "apply", "--yes").returncode == 0
-    assert installed.is_nocow(host, VMS)
+    assert host.run(["ls", VMS], check=False).returncode
 
 
 CHEZMOI = f"""
@@ -124,26 +144,20 @@ ln -sfn "$at" "$2"
 """
 
 
-@pytest.fixture
-def store(host):
-    """Links a text as the next generation of home-manager does."""
-
-    def link(generation: str, text: str) -> None:
-        host.run(["sh", "-c", GENERATION, "sh", generation, CONFIG], input=text)
-
-    yield link
-    host.run("rm -rf /nix")
+def generation(host, name: str, text: str) -> None:
+    """Link a text as home-manager does at each change."""
+    host.run(["sh", "-c", GENERATION, "sh", name, CONFIG], input=text)
 
 
-def test_what_a_generation_of_a_store_declares_outlives_it(host, store):
-    store("aaa", DECLARED)
-    assert as_declared(host)
-    store("bbb", "version: 1\n")
-    assert vmtune(host, "apply", "--yes").returncode == 0
-    assert installed.is_nocow(host, VMS)
-    host.run("rm -r /nix/store/aaa-home")
-    done = vmtune(host, "status")
+def test_what_a_generation_of_a_store_declares_outlives_it(home):
+    generation(home, "aaa", DECLARED)
+    assert vmtune(home, "apply", "--yes").returncode == 0
+    generation(home, "bbb", "version: 1\n")
+    assert vmtune(home, "apply", "--yes").returncode == 0
+    assert installed.is_nocow(home, VMS)
+    home.run("rm -r /nix/store/aaa-home")
+    done = vmtune(home, "status")
     assert done.returncode == 7, done.stdout + done.stderr
     assert "V405" in done.stdout
-    assert vmtune(host, "apply", "--yes", VMS).returncode == 0
-    assert host.run(["ls", VMS], check=False).returncode
+    assert vmtune(home, "apply", "--yes", VMS).returncode == 0
+    assert home.run(["ls", VMS], check=False).returncode

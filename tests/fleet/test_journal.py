@@ -24,10 +24,12 @@ def runs(host, *words: str) -> tuple[int, list[dict[str, str]]]:
     """Run vmtune as a service; return its exit code and the entries of the journal."""
     argv = ["systemd-run", "--wait", "--quiet", "--collect", "--property=Type=oneshot"]
     since = host.run("date '+%s.%N'").stdout.strip()
-    done = host.run([*argv, "--unit=asked", *words], check=False)
-    log = host.run(f"journalctl --sync; journalctl -u asked -o json --since=@{since}").stdout
+    host.run([*argv, "--unit=asked", *words], check=False)
+    log = host.run(f"journalctl --sync; journalctl -u asked -a -o json --since=@{since}").stdout
     entries = [json.loads(line) for line in log.splitlines()]
-    return done.returncode, [each for each in entries if each.get("_TRANSPORT") != "kernel"]
+    # systemd-run itself has no other exit code than 1.
+    code = next((each["EXIT_STATUS"] for each in entries if "EXIT_STATUS" in each), "0")
+    return int(code), entries
 
 
 def ours(entries: list[dict[str, str]]) -> list[dict[str, str]]:
