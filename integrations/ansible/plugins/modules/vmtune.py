@@ -255,14 +255,15 @@ class Host:
     def __init__(self, module: AnsibleModule) -> None:
         """Take the parameters of the task."""
         self.module, self.asked = module, module.params
-        self.path = os.path.realpath(self.asked["path"])
+        self.named = os.path.abspath(self.asked["path"])
+        self.path = os.path.realpath(self.named)
         self.allow = [word for risk in self.asked["allow"] or [] for word in ("--allow", risk)]
         self.result: dict[str, Any] = {"changed": False}
         self.before = self.current()
         self.wanted = self.declared()
         self.differs = self.wanted is not None and self.wanted != self.before
         if self.differs and module._diff:  # noqa: SLF001 - where Ansible has it
-            names = dict.fromkeys(("before_header", "after_header"), self.asked["path"])
+            names = dict.fromkeys(("before_header", "after_header"), self.named)
             texts = {"before": self.before or "", "after": self.wanted}
             self.result["diff"] = [{**names, **texts}]
         self.program = module.get_bin_path(self.asked["executable"])
@@ -294,7 +295,7 @@ class Host:
 
         ``draft``: with the text of the task, taken as if it stood in its place.
         """
-        where = ["--config", "-", "--as", self.path] if draft else ["--config", self.path]
+        where = ["--config", "-", "--as", self.named] if draft else ["--config", self.named]
         data = self.wanted if draft else None
         argv = [self.program, *where, *words]
         code, out, err = self.module.run_command(argv, data=data, binary_data=True)
@@ -407,7 +408,7 @@ class Host:
         plan = self.saved(file)
         if not plan:
             self.fail(f"there is no saved plan {file}")
-        self.path = plan["config"]["path"]
+        self.named = plan["config"]["path"]
         if self.module.check_mode:
             now = self.planned(draft=False)
             if moved := stale(plan, now):
