@@ -52,6 +52,10 @@ packages: setup ## every package, built, judged and installed on Debian 12 and 1
 	$(PYTEST) tests/packages
 	VMTUNE_TEST_SUITE=trixie $(PYTEST) tests/packages/test_deb.py
 
+fleet: setup ## Ansible, pyinfra, Salt and dotfiles on booted hosts of two releases (root)
+	@sh .ci/setup fleet
+	$(PYTEST) tests/fleet
+
 man: setup ## the manual pages, anew from help texts and schema; `man -l man/vmtune.1` shows one
 	$(PYTHON) .ci/man > man/vmtune.1
 	$(PYTHON) .ci/man vmtune.yaml > man/vmtune.yaml.5
@@ -76,5 +80,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host deb dist packages man codes pictures validator floor bench \
+.PHONY: help demo test setup lint unit btrfs host deb dist packages fleet man codes pictures validator floor bench \
 	clean

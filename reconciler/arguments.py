@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.console import Terminal
-from reconciler.value import dataclass
+from reconciler.console import Terminal, for_journal
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +79,9 @@ class Chosen:
     host: str | None = None
     stands_at: str | None = None
 
+
+_JOURNALLED = frozenset({"apply", "defrag", "status"})
+"""Commands that tell the journal of systemd in entries with fields, where it is their output."""
 
 _DRAFTS = frozenset({"plan", "validate"})
 """Commands that read a configuration from standard input: what they read, nobody does."""
@@ -199,6 +202,8 @@ class Command(click.Command):
         """Call the command with what all options say, before its name and behind it."""
         ctx.obj = choose(ctx.obj, ctx.params)
         _refuse_draft(str(self.name), ctx.obj)
+        if self.name in _JOURNALLED:
+            ctx.obj = replace(ctx.obj, terminal=for_journal(ctx.obj.terminal))
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.facts.diagnostics import Op
 from reconciler.report.wrap import DIM, ENDLESS, GONE, NAME, NEW, fitted, printable
-from reconciler.value import dataclass
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -225,3 +225,48 @@ class Terminal:
             failure = unheard(stream, error)
             if not self.lenient and stream is sys.stdout:
                 raise failure from None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalTerminal(Terminal):
+    """The journal in place of a terminal: one entry for each event, with fields, and no text."""
+
+    begun: dict[int, Any] = field(default_factory=dict)
+    """Actions that are under way, by their number."""
+
+    def say(self, text: str = "", **_how: bool) -> None:
+        """Print nothing: the events say the same."""
+
+    def progress(self, text: str) -> None:
+        """Print nothing: an entry says when an action begins, and when it ends."""
+
+    def complain(self, text: str, hint: str = "") -> None:
+        """Tell a problem, and what to do about it, in one entry."""
+        from reconciler.report import journald as entries  # noqa: PLC0415 - as below
+
+        self._tell(entries.problem(text, hint))
+
+    def data(self, document: Mapping[str, Any]) -> None:
+        """Tell what a document or an event says."""
+        from reconciler.report import journald as entries  # noqa: PLC0415 - most runs have no use
+
+        for fields in entries.entries(document, self.begun):
+            self._tell(fields)
+
+    def _tell(self, fields: Mapping[str, str]) -> None:
+        """Send an entry; print its text where the journal does not take it."""
+        from reconciler.linux import journald  # noqa: PLC0415 - as above
+
+        if not journald.send(fields):
+            self._write(sys.stdout, f"{fields['MESSAGE']}\n")
+
+
+def for_journal(terminal: Terminal) -> Terminal:
+    """Return a terminal that tells the journal, where standard output is the journal's."""
+    if terminal.json or "JOURNAL_STREAM" not in os.environ:
+        return terminal
+    from reconciler.linux import journald  # noqa: PLC0415 - as above
+
+    if not journald.is_standard_output():
+        return terminal
+    return JournalTerminal(terminal.colour, terminal.verbose, terminal.quiet, lenient=True)

@@ -75,7 +75,7 @@ class Container:
     ``fstab`` is the whole file, "@UUID@" standing for the disk's UUID. ``rootflags`` are options
     that the root is mounted with before systemd applies fstab, as on a kernel command line.
     ``packages`` are installed beside those that every container has. With two ``disks`` Btrfs
-    keeps all data on both (RAID1).
+    keeps all data on both (RAID1). ``suite`` is the release of Debian.
     """
 
     def __init__(  # noqa: PLR0913 - what a host is made of
@@ -87,6 +87,7 @@ class Container:
         size: str = "3G",
         packages: Sequence[str] = (),
         disks: int = 1,
+        suite: str = sandbox.SUITE,
     ) -> None:
         self.uuid = str(uuid.uuid4())
         self.fstab = fstab.replace("@UUID@", self.uuid)
@@ -94,7 +95,7 @@ class Container:
         subvol = ["subvol=@rootfs"] if self.fs == "btrfs" else []
         self._flags = "".join(f",{flag}" for flag in (*subvol, *rootflags))
         self._cache, self._size, self._packages = cache, size, packages
-        self._disks = disks
+        self._disks, self._suite = disks, suite
         self._stack = contextlib.ExitStack()
         self._outer: subprocess.Popen[bytes] | None = None
         self._leader = 0
@@ -113,7 +114,7 @@ class Container:
 
     def _make(self) -> None:
         """Makes the disk, and the cgroups in which nspawn keeps its books."""
-        base = sandbox.base_tree(self._cache, self._packages)
+        base = sandbox.base_tree(self._cache, self._packages, self._suite)
         runs = self._cache / "runs"
         runs.mkdir(exist_ok=True)
         cgroups = sandbox.own_cgroups()

@@ -150,14 +150,14 @@ def proxy() -> dict[str, str]:
     return {"http_proxy": value[0]} if value else {}
 
 
-def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
+def base_tree(cache: Path, more: Sequence[str] = (), suite: str = SUITE) -> Path:
     """Builds the tree all containers are copied from, once for a given recipe.
 
     ``more`` are packages beside INCLUDE. It is built aside and renamed, so that an interrupted
     build is never taken for a finished one.
     """
     include = [*INCLUDE, *more]
-    recipe = hashlib.sha256(f"{SUITE} {include} {_BUILD}".encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(f"{suite} {include} {_BUILD}".encode()).hexdigest()[:12]
     tree = cache / f"base-{recipe}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -165,7 +165,7 @@ def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
         if not tree.exists():
             part = cache / "base.part"
             shutil.rmtree(part, ignore_errors=True)
-            argv = sandbox(_BUILD, str(part), SUITE, ",".join(include), mirror())
+            argv = sandbox(_BUILD, str(part), suite, ",".join(include), mirror())
             checked(argv, env=os.environ | proxy())
             part.rename(tree)
     return tree
