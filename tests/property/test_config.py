@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.config.check import load_schema
 from reconciler.config.hosts import PathError, expand
 from reconciler.config.load import load, load_all_hosts
 from reconciler.config.parse import read
@@ -58,7 +59,8 @@ names = st.text("ab.~ -_\u00fc", min_size=1, max_size=4).filter(
     lambda name: name not in (".", "..")
 )
 paths = st.lists(names, max_size=3).map(lambda parts: "/" + "/".join(parts))
-risks = st.lists(st.sampled_from(["raid", "snapshots", "rewrite-images"]), unique=True)
+RISKS = load_schema()["$defs"]["allow"]["items"]["enum"]
+risks = st.lists(st.sampled_from(RISKS), unique=True)
 path_keys = {
     "existing": st.sampled_from(["report", "keep", "rewrite"]),
     "subvolume": st.booleans(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler import cli
 from reconciler.config.check import load_schema
 from reconciler.config.load import load
 from reconciler.errors import ConfigErrors
@@ -290,6 +291,10 @@ def test_every_keyword_has_words() -> None:
     for part in schemas(load_schema()):
         names |= {*part.get("properties", {})}
     assert {key for part in schemas(load_schema()) for key in part} <= known | names
+
+
+def test_the_command_line_accepts_the_risks_of_the_file() -> None:
+    assert list(cli.RISKS) == load_schema()["$defs"]["allow"]["items"]["enum"]
 
 
 @pytest.mark.parametrize("section", DEFAULTS)
