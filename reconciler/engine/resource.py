@@ -101,6 +101,13 @@ class ScheduleRuns:
     run: ServiceRun
     hidden: str = ""
     unit: str = ""
+    kind: str = ""
+    """The name of the kind of the entry; whoever asks a kind writes it here."""
+
+    @property
+    def entry(self) -> str:
+        """Name the entry as the rows of a plan do."""
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

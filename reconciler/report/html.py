@@ -307,7 +307,7 @@ def _schedules(of: Sequence[ScheduleRuns]) -> Iterator[str]:
             ("Next run", each.run.next or "-"),
         )
         tds = "".join(f'<td data-name="{name}">{_text(cell)}</td>' for name, cell in cells)
-        yield f'<tr{look}><th scope="row">{_text(f"defrag {each.name}")}</th>{tds}</tr>'
+        yield f'<tr{look}><th scope="row">{_text(each.entry)}</th>{tds}</tr>'
     yield "</tbody></table>"
 
 

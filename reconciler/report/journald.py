@@ -22,9 +22,6 @@ Fields = dict[str, str]
 ERROR, WARNING, NOTICE, INFO = "3", "4", "5", "6"
 """Priorities of syslog(3)."""
 
-_FINE = frozenset({"", "success", "running", "skipped", "exec-condition"})
-"""Results of a schedule's last run that are no failure."""
-
 _GOOD = frozenset({"done", "already so"})
 """Outcomes of an action after which its place holds what it should."""
 
@@ -84,8 +81,8 @@ def _status(document: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     rows = document["changes"]
     yield from map(_row, rows)
     for each in document["effect"]["schedules"]:
-        if each["result"] not in _FINE:
-            name = f"defrag {each['name']}"
+        if each["failed"]:
+            name = f"{each['kind']} {each['name']}"
             message = f"{name}: the last run ended with {each['result']}"
             yield _entry("schedule", ERROR, message, **_names(name), result=each["result"])
     differ = sum(row["op"] != Op.SAME.value for row in rows)
@@ -124,6 +121,17 @@ def _waiting(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield _entry("waiting", NOTICE, message)
 
 
+def _awaits(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    subject, why = event["subject"], event["why"]
+    yield _entry("awaits", NOTICE, f"waiting for {subject}: {why}", subject=subject)
+
+
+def _time_up(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    for each in event["left"]:
+        message = f"time is up; left: {each['subject']}, {each['why']}"
+        yield _entry("time_up", WARNING, message, subject=each["subject"])
+
+
 def _result(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     for path in event["document"]["paths"]:
         names = _names(f"defrag {path['path']}")
@@ -146,5 +154,7 @@ _TELLS: dict[str, Callable[[Mapping[str, Any], dict[int, Any]], Iterator[Fields]
     "verified": _verified,
     "left": _left,
     "waiting": _waiting,
+    "awaits": _awaits,
+    "time_up": _time_up,
     "result": _result,
 }

@@ -14,7 +14,7 @@ from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.report.verdict import has_failed
-from reconciler.value import dataclass
+from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -183,7 +183,8 @@ def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compr
 def schedules(declared: Sequence[Declared], host: HostView) -> Iterator[ScheduleRuns]:
     """What is known of all that was set up to run by itself."""
     for kind in {d.kind.name: d.kind for d in declared}.values():
-        yield from kind.schedules([d.item for d in declared if d.kind is kind], host)
+        items = [d.item for d in declared if d.kind is kind]
+        yield from (replace(each, kind=kind.name) for each in kind.schedules(items, host))
 
 
 def plain(of: Effect) -> dict[str, Any]:
@@ -194,6 +195,7 @@ def plain(of: Effect) -> dict[str, Any]:
         "before_hidden": of.before.is_hidden,
         "schedules": [
             {
+                "kind": each.kind,
                 "name": each.name,
                 "scheduler": each.scheduler,
                 "hidden": each.hidden,

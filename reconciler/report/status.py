@@ -479,7 +479,7 @@ _SKIPPED = {
 
 def scheduled(of: ScheduleRuns) -> str:
     """What is known of a schedule's last run, and when the next one is."""
-    name, run = f"defrag {of.name}", of.run
+    name, run = of.entry, of.run
     if of.hidden:
         return f"{name}: ? {of.hidden}"
     if not of.scheduler:

@@ -92,7 +92,7 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
         )
     for each in schedules:
         if has_failed(each):
-            yield Step(f"defrag {printable(each.name)}: {failure(each)}", _look_up(each))
+            yield Step(f"{printable(each.entry)}: {failure(each)}", _look_up(each))
     yield from _of_rows(plan.changes)
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
     if unseen and commands.as_root:

@@ -152,6 +152,7 @@ def test_a_kind_is_one_folder_and_one_name(host: World, copy: Path):
     assert "Nothing to do" in vmtune(copy, host, "plan")
     status = json.loads(vmtune(copy, host, "status", "--json").splitlines()[-1])
     assert [row["scheduler"] for row in status["effect"]["schedules"]] == ["cron"]
+    assert f"scrub {host.area}: by cron" in vmtune(copy, host, "status")
     assert "regularly" in vmtune(copy, host, "explain", "scrub")
     assert "A scrub reads all data." in vmtune(copy, host, "explain", "V902")
 

@@ -15,7 +15,15 @@ def told(*names: str) -> list[dict[str, str]]:
     """The entries for each line of documents that an older vmtune printed."""
     begun: dict = {}
     lines = [line for name in names for line in (DOCUMENTS / name).read_text().splitlines()]
-    return [each for line in lines for each in journald.entries(json.loads(line), begun)]
+    return [each for line in lines for each in journald.entries(of_today(line), begun)]
+
+
+def of_today(line: str) -> dict:
+    """Add what today's vmtune says of schedules beside what that version said."""
+    document = json.loads(line)
+    for each in document.get("effect", {}).get("schedules", ()):
+        each |= {"kind": "defrag", "failed": False}
+    return document
 
 
 @pytest.mark.parametrize("name", [path.name for path in DOCUMENTS.iterdir()])
@@ -46,12 +54,19 @@ def test_a_status_ends_with_its_exit_code():
 
 def test_a_schedule_that_failed_is_an_error():
     document = json.loads((DOCUMENTS / "status-after.json").read_text())
-    keys = ("name", "result", "seconds", "scheduler", "hidden", "last", "next", "status")
-    values = ("/srv/vm", "exit-code", 1.5, "systemd", "", "", "", 1)
-    document["effect"]["schedules"] = [dict(zip(keys, values, strict=True))]
+    schedule = {"kind": "defrag", "name": "/srv/vm", "result": "exit-code", "failed": True}
+    document["effect"]["schedules"] = [schedule]
     [failed] = [x for x in journald.entries(document, {}) if x["VMTUNE_EVENT"] == "schedule"]
     assert failed["PRIORITY"] == journald.ERROR
     assert failed["VMTUNE_ENTRY"] == "defrag /srv/vm"
+
+
+def test_what_is_waited_for_is_told():
+    used = {"subject": "image /srv/vm/a.raw", "why": "in use by qemu-system-x86 (pid 7)"}
+    [told] = journald.entries({"event": "awaits", **used, "left": 1, "seconds": None}, {})
+    assert told["MESSAGE"] == "waiting for image /srv/vm/a.raw: in use by qemu-system-x86 (pid 7)"
+    [told] = journald.entries({"event": "time_up", "left": [used]}, {})
+    assert (told["VMTUNE_SUBJECT"], told["PRIORITY"]) == (used["subject"], journald.WARNING)
 
 
 CHANGES = {

@@ -43,7 +43,7 @@ def effect_of(case: dict[str, Any]) -> Effect:
             for data in case.get("filesystems", ())
         ),
         tuple(
-            ScheduleRuns(**{**data, "run": ServiceRun(**data.get("run", {}))})
+            ScheduleRuns(**{"kind": "defrag", **data, "run": ServiceRun(**data.get("run", {}))})
             for data in case.get("schedules", ())
         ),
         Before(

@@ -26,9 +26,13 @@ ROWS = {
 }
 AS_ROOT = "sudo vmtune status"
 FAILED = ScheduleRuns(
-    "~/a", "systemd", ServiceRun("Sun 2026-11-22 12:00", "exit-code", 1), unit="vmtune-a.service"
+    "~/a",
+    "systemd",
+    ServiceRun("Sun 2026-11-22 12:00", "exit-code", 1),
+    unit="vmtune-a.service",
+    kind="defrag",
 )
-WELL = ScheduleRuns("~/b", "systemd", ServiceRun("Sun 2026-11-22 12:00", "success"))
+WELL = ScheduleRuns("~/b", "systemd", ServiceRun("Sun 2026-11-22 12:00", "success"), kind="defrag")
 
 
 def plan(*names):
