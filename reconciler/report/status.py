@@ -154,7 +154,10 @@ def differing(of: Swap) -> str:
 
 
 def _pairs(of: Swap) -> Iterator[tuple[str, str]]:
-    differing = () if of.place.in_words else compare(of.have, of.want)
+    if of.place.in_words:
+        yield _value(of.place, of.have), _value(of.place, of.want)
+        return
+    differing = compare(of.have, of.want)
     if not all(each.name for each in differing):
         yield _value(of.place, of.have), _value(of.place, of.want)
         return
@@ -195,7 +198,7 @@ def _of_file(have: str | None, want: str | None) -> str:
 def _value(place: Place[Any], value: Any) -> str:
     if isinstance(place, TextFile) and value is not None:
         return f"vmtune's text, {counted(len(value.splitlines()), 'line')}"
-    return printable(place.words(value))
+    return printable(place.shown(value))
 
 
 BEFORE_IS_ROOTS = "Only root can see how the images lay before vmtune's runs."

@@ -30,7 +30,7 @@ def test_a_name_beyond_ascii_is_the_same_name_in_every_locale(host: World, env: 
     assert planned.code == 2, planned
     done = host.vmtune("apply", "--yes", env=env)
     assert done.code == 0, done
-    assert "verified: 2 of 2" in done.out
+    assert "verified: 1 of 1" in done.out
     assert is_nocow(top)
     assert is_nocow(top / "größer")
     assert "C" in run("lsattr", "-d", os.fsdecode(odd), errors="replace").split()[0]

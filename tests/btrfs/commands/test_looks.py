@@ -77,7 +77,7 @@ def test_a_program_that_holds_them_is_named(host: World, images: list[Path]):
         plan = host.plan(expect=2)
         assert 1 <= time.monotonic() - since < 4, "asked again for a second, once for all of them"
         for image in images:
-            assert f"V720   why {who}" in plan.row(f"? nocow {image}")
+            assert f"V720   why python {who}" in plan.row(f"? nocow {image}")
             assert who in host.plan(expect=2, user=NOBODY).row(f"? nocow {image}")
         assert who in host.vmtune("status").row(f"? nocow {images[0]}")
         defrag = host.vmtune("defrag", *map(str, (images[0].parent, images[1])))

@@ -127,7 +127,7 @@ def test_both_samples_of_a_round_write_the_same_blocks(host: World, place: Path)
         (["--size", "150M", "--rounds", "3"], 1, "more than are written without asking"),
         (["--size", "17"], 64, "name whole MiB"),
         (["--size", "0M"], 64, "name whole MiB"),
-        (["--size", "much"], 64, "is no size"),
+        (["--size", "much"], 64, "is not a size"),
         (["--rounds", "0"], 64, "--rounds"),
     ],
 )

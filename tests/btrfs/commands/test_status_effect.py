@@ -249,7 +249,7 @@ def test_without_root_what_is_closed_is_a_question_mark(host: World, fs: Image):
     closed = fs.path / "vm" / "cow.raw"
     closed.chmod(0o600)
     ran = host.vmtune("status", user=NOBODY, env={"COLUMNS": "120"})
-    row = ran.row("  cow.raw")
+    row = ran.line("  cow.raw ")
     assert row.endswith("?????")
     assert "24.0 MiB" in row
     [path] = effect(host, user=NOBODY)["paths"]
@@ -299,7 +299,7 @@ def test_a_run_keeps_how_the_images_lay(host: World, fs: Image):
     assert told["nocow"]
     assert (told["fragments_before"], told["fragments"]) == (before, fragments(vm / "cow.raw"))
     assert told["fragments"] < before
-    row = host.vmtune("status", env={"COLUMNS": "120"}).row("  cow.raw")
+    row = host.vmtune("status", env={"COLUMNS": "120"}).line("  cow.raw ")
     assert f"{before:,}" in row
     record = Path("/var/lib/vmtune/runs/00000001.jsonl").read_text(encoding="ascii")
     assert "cow.raw" not in record.partition('"images": "before"')[2], "names are not for all"

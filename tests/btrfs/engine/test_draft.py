@@ -99,7 +99,5 @@ def test_what_only_root_sees_is_shown_with_the_draft_again(host: World):
     folder.mkdir(mode=0o700)
     os.chown(folder, 0, 0)
     ran = at(host, user=NOBODY, paths=[{"path": str(folder / "in"), "nocow": True}])
-    line = ran.row("To see what is `?` here: ")
-    assert line.endswith(
-        f"--config - --as {host.file} plan, with the draft on standard input again"
-    )
+    line = ran.line("To see what is `?` here, with the draft on standard input again: ")
+    assert line.endswith(f"--config - --as {host.file} plan")

@@ -529,7 +529,7 @@ def test_two_files_that_want_different_values_neither_undoes_the_other(host: Wor
 
 
 def test_revert_says_which_file_sets_it_again(host: World, vms: Path):
-    words = f"{host.file} declared this at its last `apply`: as long as it does, its next"
+    words = f"{host.file} declared this at its last `apply`. As long as the file declares it"
     ran = host.vmtune("revert", "--yes")
     assert words in ran.out, ran
     assert not is_nocow(vms)

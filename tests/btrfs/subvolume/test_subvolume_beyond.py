@@ -24,7 +24,7 @@ def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
     (images / "a.raw").write_bytes(b"image")
     host.declare(paths=[{"path": str(images), "subvolume": True}])
     assert "vm/a.raw" in in_archive(host)
-    assert "name it to them" in host.plan(expect=2).row("V623")
+    assert "Name it to these" in host.plan(expect=2).row("V623")
     host.apply()
     assert "vm/a.raw" not in in_archive(host), "the oracle: what the sentence says is so"
     assert "V623" not in host.plan().out
@@ -76,7 +76,7 @@ def test_below_one_that_is_made_nothing_is_inherited_and_a_cut_off_run_ends_alik
     host.declare(paths=entries)
     shown = host.plan(expect=2).out
     host.vmtune("apply", "--yes", str(top))
-    assert f"{deep.parent}   missing  ->  directory, mode 0755" in shown
+    assert f"{deep.parent}   missing  ->  copy-on-write, owner root, mode 0755" in shown
     host.apply()
     assert not inherits(deep.parent, "nocow")
     assert inherits(deep, "nocow")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import ServiceRun
+from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, Report
 from reconciler.report.verdict import Commands, headline, short, steps, verdict
+from reconciler.resources.images.places import NOCOW, Images
+from reconciler.resources.mount.places import LiveOption
+from reconciler.resources.nocow.places import Below
 from tests.unit.status.cases_lib import effect_of
 
 SWAP = Swap(Timer("x.timer"), "off", "on")
@@ -132,6 +137,25 @@ def test_what_is_in_sync_is_one_line():
     assert "-v shows" not in whole
     assert whole.count("nocow ~/a") == 2
     assert "nothing to do (V309)" in whole
+
+
+PLACES = {
+    "directory": (
+        Directory("/v"),
+        Folder(nocow=False, compression="", mode=0o755, uid=0, gid=0),
+        Folder(nocow=True, compression="", mode=0o755, uid=0, gid=0),
+        "should be nocow; is copy-on-write",
+    ),
+    "below": (Below("/v"), NameList(2, ("a", "b")), NONE_LEFT, "should be nocow; is 2"),
+    "images": (Images("/v", NOCOW), NameList(1, ("a",)), NONE_LEFT, "should be nocow; is 1 file"),
+    "option": (LiveOption("/v", "compress"), "compress=zstd:3", "", "should be off; is compress=zstd:3"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_place_says_what_it_should_be_and_what_it_is(name):
+    place, have, want, said = PLACES[name]
+    assert status_report.differing(Swap(place, have, want)).startswith(said)
 
 
 def test_a_timer_says_what_it_should_be():
