@@ -91,7 +91,7 @@ def _whole(declared: Sequence[Declared], view: HostView, history: History, plan:
     tried = tries.last(runs, journal.whys)
     found = place_statuses(declared, view, latest(history.written), tried)
     effect = standing.effect(declared, view, journal.seen())
-    return Report(plan, found, effect, runs=tuple(runs))
+    return Report(plan, found, effect, runs=tuple(runs), who=users.owner)
 
 
 def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.Commands:

@@ -220,10 +220,10 @@ def _body(  # noqa: PLR0913 - how it looks
 
 def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
     """Before and after: on one line where they fit, else one below the other."""
-    label = printable(_label(swap, change))
-    for before, after in _values(swap, who):
+    name = printable(label(swap, change))
+    for before, after in values(swap, who):
         gone, new = _tinted(before, after, paint)
-        head = f"{'':{_INDENT}}{label}".ljust(_VALUE - 1) + " "
+        head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
         is_long = len(head) > _VALUE
         head += "  " * is_long
         if len(head) + len(before) + len(after) + len("  ->  ") <= width:
@@ -239,7 +239,8 @@ def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Ite
         yield from _value("->  ".rjust(_VALUE), after, new, width, paint, NEW)
 
 
-def _label(swap: Swap, change: Change) -> str:
+def label(swap: Swap, change: Change) -> str:
+    """Name what a swap changes within its row: "directory", where the row's path is its own."""
     place = swap.place
     is_own = place.word and getattr(place, "path", "") == change.about
     return place.word if is_own else place.label
@@ -265,7 +266,7 @@ def _tinted(before: str, after: str, paint: Paint) -> tuple[str, str]:
     return gone, come
 
 
-def _values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
+def values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
     """Before and after, of the attributes that differ only where a value has several."""
     place = swap.place
     differing = () if place.in_words else compare(swap.have, swap.want)
@@ -373,7 +374,7 @@ def action(of: Action, who: Who = numbered) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Notify):
         return of.name
-    before = ", ".join(value for value, _ in _values(of))
+    before = ", ".join(value for value, _ in values(of))
     return f"{where(of)}  {before}{_after(of, who)}"
 
 
@@ -385,7 +386,7 @@ def where(of: Action) -> str:
 def _after(of: Action, who: Who) -> str:
     if isinstance(of, Notify):
         return ""
-    return " -> " + ", ".join(value for _, value in _values(of, who))
+    return " -> " + ", ".join(value for _, value in values(of, who))
 
 
 def result(outcome: str, of: Action, number: int, total: int, who: Who = numbered) -> str:

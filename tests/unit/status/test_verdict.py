@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Change, Plan, Swap
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import ServiceRun
+from reconciler.report import html
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, Report
 from reconciler.report.verdict import Commands, headline, short, steps, verdict
+from reconciler.resources.mount.places import LiveOption
 from tests.unit.status.cases_lib import effect_of
 
 SWAP = Swap(Timer("x.timer"), "off", "on")
@@ -132,6 +135,25 @@ def test_what_is_in_sync_is_one_line():
 
 def test_a_timer_says_what_it_should_be():
     assert "    x.timer        should be enabled, active; is off" in shown(plan("add"))
+
+
+_COW, _NOCOW = (Folder(nocow, "", 0o755, 0, 0) for nocow in (False, True))
+VALUES = [
+    (Swap(Directory("/v"), _COW, _NOCOW), "directory", "should be nocow; is copy-on-write"),
+    (Swap(Directory("/v"), None, _NOCOW), "directory",
+     "should be nocow, owner 0:0, mode 0755; is missing"),
+    (Swap(Directory("/v/b"), _COW, _NOCOW), "/v/b", "should be nocow; is copy-on-write"),
+    (Swap(LiveOption("/v", "compress"), "", "compress=zstd:1"), "live",
+     "should be compress=zstd:1; is off"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("swap", "label", "words"), VALUES)
+def test_a_place_says_what_it_should_be_and_is_in_the_words_of_a_plan(swap, label, words):
+    made = Plan((Change(Op.CHANGE, "nocow", "~/v", about="/v", swaps=(swap,)),), (swap,))
+    assert f"    {label:14} {words}" in shown(made)
+    page = html.page(Report(made, (), Effect()), "h", "c", "2026-11-22T12:00:00")
+    assert f"<p>{label}: {words}</p>" in page
 
 
 def effect(*images, before=None, **more):
