@@ -224,6 +224,7 @@ def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem
         return
     if spec.only and not todo:
         yield from _spared(spec, left)
+        yield from _awaited(spec, path, left)
         return
     of_all = Images(path, spec.aim, spec.apart, spared)
     one = OneImage(path, spec.aim, spec.apart, spared, spec.only)

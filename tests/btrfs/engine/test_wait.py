@@ -118,6 +118,23 @@ def test_all_else_first_then_each_image_as_it_is_let_go(host: World, images: Pat
     assert "images" not in host.plan().out
 
 
+def test_one_image_that_is_chosen_is_waited_for(host: World, images: Path):
+    """With an argument, too; its neighbour is neither waited for nor rewritten."""
+    chosen = str(images / "b.raw")
+    with (
+        holding(images / "b.raw") as one,
+        holding(images / "c.raw"),
+        waiting(host, "--wait", chosen) as run_,
+    ):
+        run_.see(f"waiting for image {chosen}: in use by python")
+        assert "more" not in run_.seen.partition("waiting for image")[2]
+        let_go(one)
+        out = run_.end(0)
+    assert "1 to change" in out
+    assert "1 of 1 read back as planned" in out
+    assert list(map(is_nocow, sorted(images.iterdir()))) == [False, True, False]
+
+
 def test_while_it_waits_nothing_is_held_and_another_run_works(host: World, images: Path):
     other = host.area / "other.yaml"
     other.write_text(f"version: 1\npaths: [{{path: {host.area}/more, nocow: true}}]\n")
