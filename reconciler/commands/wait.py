@@ -214,12 +214,13 @@ class Course:
 
         What failed only because somebody came in between is tried again, too.
         """
-        now, _ = self._planned()
-        found = [
-            _Pending(wait.swap, wait.why, wait.paths)
-            for wait in waiting.awaited(now)
-            if shown.is_among(wait.swap, whole.actions)
-        ]
+        now, host = self._planned()
+        still = {wait.swap.place: wait for wait in waiting.awaited(now)}
+        found = []
+        for then in waiting.awaited(whole):  # also what is free by now, which is done at once
+            wait = still.get(then.swap.place, then)
+            if host.maybe(wait.swap.place) != wait.swap.want:
+                found.append(_Pending(wait.swap, wait.why, wait.paths))
         used = [result for result in self._tally.results if result.used]
         for action in now.actions:
             failed = next((each for each in used if shown.twin(each.action, [action])), None)
@@ -298,12 +299,18 @@ class Course:
             each.why = row.text
             each.later(pause)
             return False
-        self._leave(each, f"left out: {row.text}" if row else "left out: not declared any more")
+        if row:
+            self._leave(each, f"left out: {row.text}")
+        elif host.maybe(swap.place) == swap.place.nothing != swap.have:
+            self._leave(each, "left out: it is gone")
+        else:
+            self._leave(each, "left out: not declared any more")
         return False
 
     def _leave(self, each: _Pending, why: str) -> None:
         self._pending.remove(each)
         self._tally.begun += 1
+        self._terminal.event("left_out", subject=each.subject, why=why.removeprefix("left out: "))
         self._terminal.say(f"  {why}: {each.subject}")
 
     def _do(self, each: _Pending, now: Plan, host: HostView) -> None:

@@ -135,6 +135,34 @@ def test_one_image_that_is_chosen_is_waited_for(host: World, images: Path):
     assert list(map(is_nocow, sorted(images.iterdir()))) == [False, True, False]
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+def test_an_image_that_goes_is_left_out(host: World, images: Path, *, chosen: bool):
+    image = images / "b.raw"
+    options = ("--wait", "--json", *([str(image)] if chosen else []))
+    with holding(image) as one, waiting(host, *options) as run_:
+        run_.see("waits for what is in use")
+        until("the others are done", lambda: chosen or is_nocow(images / "c.raw"))
+        image.rename(host.area / "elsewhere.raw")
+        let_go(one)
+        events = [json.loads(line) for line in run_.end(0).splitlines()]
+    for event in events:
+        check("events", event)
+    left_out = [event for event in events if event["event"] == "left_out"]
+    assert left_out == [{"event": "left_out", "subject": f"image {image}", "why": "it is gone"}]
+    assert not is_nocow(host.area / "elsewhere.raw")
+
+
+def test_what_is_let_go_while_the_others_are_rewritten_is_done_too(host: World, images: Path):
+    with holding(images / "b.raw") as one, waiting(host) as run_:
+        run_.see("[1/2] images below")
+        run_.process.send_signal(signal.SIGSTOP)
+        let_go(one)
+        run_.process.send_signal(signal.SIGCONT)
+        out = run_.end(0)
+    assert "verified: 2 of 2 read back as planned" in out
+    assert all(map(is_nocow, images.iterdir()))
+
+
 def test_while_it_waits_nothing_is_held_and_another_run_works(host: World, images: Path):
     other = host.area / "other.yaml"
     other.write_text(f"version: 1\npaths: [{{path: {host.area}/more, nocow: true}}]\n")
