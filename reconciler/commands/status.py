@@ -71,7 +71,7 @@ def run(
             _write(loaded, made, page)
         if not terminal.quiet:
             one_line = verdict.short(plan, made.effect.schedules, commands)
-            terminal.say(one_line) if brief else _show(terminal, loaded, made, code)
+            terminal.say(one_line, as_is=True) if brief else _show(terminal, loaded, made, code)
         terminal.data(_plain(loaded, made, code))
         if page and not terminal.quiet:
             terminal.report(f"written to {page}")

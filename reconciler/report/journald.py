@@ -124,6 +124,19 @@ def _waiting(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield _entry("waiting", NOTICE, message)
 
 
+def _awaits(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    yield _entry("awaits", NOTICE, f"waits for {event['subject']}: {event['why']}")
+
+
+def _left_out(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    yield _entry("left_out", WARNING, f"no longer waits for {event['subject']}: {event['why']}")
+
+
+def _time_up(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    for each in event["left"]:
+        yield _entry("time_up", WARNING, f"time is up: {each['subject']}: {each['why']}")
+
+
 def _result(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     for path in event["document"]["paths"]:
         names = _names(f"defrag {path['path']}")
@@ -146,5 +159,8 @@ _TELLS: dict[str, Callable[[Mapping[str, Any], dict[int, Any]], Iterator[Fields]
     "verified": _verified,
     "left": _left,
     "waiting": _waiting,
+    "awaits": _awaits,
+    "left_out": _left_out,
+    "time_up": _time_up,
     "result": _result,
 }

@@ -401,7 +401,7 @@ def test_on_a_terminal_one_line_names_image_and_holder(host: World, images: Path
         holding(image) as holder,
         host.typed("apply", "--yes", "--wait-for", "2h", COLUMNS="80", TERM="xterm") as typed,
     ):
-        typed.see(" left")
+        typed.see("2:00 h left")
         line = re.findall(r"\r([^\r]*)\x1b\[K", typed.screen)[-1]
         assert line.startswith("  waiting for ...")
         assert line.endswith(f"long/b.raw: in use by python (pid {holder.pid}); 2:00 h left")
