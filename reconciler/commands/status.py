@@ -99,6 +99,7 @@ def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.C
     named = (*(("--config", config) if config else ()), *(("--host", host) if host else ()))
     return verdict.Commands(
         shlex.join(("vmtune", *named, "apply")),
+        shlex.join(("vmtune", *named, "status")),
         "" if users.is_root() else root.line(loaded, "status"),
     )
 

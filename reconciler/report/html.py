@@ -282,7 +282,7 @@ def _rows(of: Sequence[Change], who: Who) -> Iterator[str]:
 def _row(change: Change, who: Who) -> str:
     look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
     below = [
-        _sentence(f"{label(swap, change)}: {status_report.differing(swap, who)}")
+        _sentence(f"{label(swap.place, change)}: {status_report.differing(swap, who)}")
         for swap in change.swaps
     ]
     below += [_sentence(note.text, note.code) for note in change.notes]

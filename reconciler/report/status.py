@@ -117,11 +117,14 @@ def _places(of: Change, report: Report, width: int, *, verbose: bool) -> Iterato
     for swap in of.swaps:
         known = mine.pop(swap.place, None)
         since = f" ({_since(known)})" if known else ""
-        yield from _labelled(text.label(swap, of), f"{differing(swap, report.who)}{since}", width)
+        yield from _labelled(
+            text.label(swap.place, of), f"{differing(swap, report.who)}{since}", width
+        )
     for each in mine.values() if verbose else ():
         if each.is_as_wanted and not _idle(each):
             by = f", set by run {each.written.run}" if _is_vmtunes(each) and each.written else ""
-            yield from _labelled(each.place.label, f"{_value(each.place, each.wanted)}{by}", width)
+            said = f"{_value(each.place, each.wanted)}{by}"
+            yield from _labelled(text.label(each.place, of), said, width)
 
 
 def _labelled(label: str, said: str, width: int) -> Iterator[str]:
@@ -177,7 +180,7 @@ def _of_file(have: str | None, want: str | None) -> str:
 def _value(place: Place[Any], value: Any) -> str:
     if isinstance(place, TextFile) and value is not None:
         return f"vmtune's text, {counted(len(value.splitlines()), 'line')}"
-    return printable(place.words(value))
+    return printable(place.shown(value))
 
 
 BEFORE_IS_ROOTS = "Only root can see how the images lay before vmtune's runs."

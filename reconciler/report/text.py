@@ -6,7 +6,7 @@ empty line stands between rows; what is in sync is one line each, and the last l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
-    from reconciler.engine.place import Who
+    from reconciler.engine.place import Place, Who
     from reconciler.report.wrap import Paint
 
 
@@ -220,7 +220,7 @@ def _body(  # noqa: PLR0913 - how it looks
 
 def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
     """Before and after: on one line where they fit, else one below the other."""
-    name = printable(label(swap, change))
+    name = printable(label(swap.place, change))
     for before, after in values(swap, who):
         gone, new = _tinted(before, after, paint)
         head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
@@ -239,9 +239,8 @@ def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Ite
         yield from _value("->  ".rjust(_VALUE), after, new, width, paint, NEW)
 
 
-def label(swap: Swap, change: Change) -> str:
-    """Name what a swap changes within its row: "directory", where the row's path is its own."""
-    place = swap.place
+def label(place: Place[Any], change: Change) -> str:
+    """Name a place within a row: "directory", where the row's path is its own."""
     is_own = place.word and getattr(place, "path", "") == change.about
     return place.word if is_own else place.label
 

@@ -40,12 +40,12 @@ def plan(*names):
 
 
 def said(made, schedules=(), root=AS_ROOT):
-    commands = Commands("vmtune apply", root)
+    commands = Commands("vmtune apply", as_root=root)
     return [f"{step.what}: {step.do}" for step in steps(made, schedules, commands)]
 
 
 def shown(made, schedules=(), *, verbose=False):
-    found = tuple(steps(made, schedules, Commands("vmtune apply", AS_ROOT)))
+    found = tuple(steps(made, schedules, Commands("vmtune apply", as_root=AS_ROOT)))
     report = Report(made, (), Effect(schedules=tuple(schedules)), found)
     return list(status_report.status(report, 80, verbose=verbose))
 
