@@ -269,7 +269,8 @@ def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> 
     told = [f"{total - len(bad) - len(left)} of {counted(total, 'change')} done"]
     told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(left)} left"] * bool(left)
     stays = "what was done stays; " if any(end in running.GOOD for _, end in rows) else ""
-    terminal.complain(", ".join(told), f"{stays}run it again to do the rest")
+    first = "see to what failed, then " if bad else ""
+    terminal.complain(", ".join(told), f"{stays}{first}run it again to do the rest")
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:
