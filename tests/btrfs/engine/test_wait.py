@@ -240,14 +240,30 @@ def test_a_signal_while_it_rewrites_finishes_or_undoes_that_first(host: World, i
     with holding(big) as holder, waiting(host) as run_:
         run_.see("waiting for image")
         let_go(holder)
-        run_.see("copy-on-write -> nocow")
+        run_.see("[2/2] image")
         run_.process.send_signal(signal.SIGINT)
         run_.end(130)
+    told = f"interrupted; 1 left: image {images}/b.raw\n    what was done stays; running it again"
+    assert told in run_.seen
+    assert "run it again" not in run_.seen, "told once"
     assert digest(big) == before
     assert beside(images) == []
     host.apply()
     assert digest(big) == before
     assert is_nocow(big)
+
+
+def test_a_signal_while_the_others_are_rewritten_counts_what_is_waited_for(
+    host: World, images: Path
+):
+    written(images.parent / "big", 200 * MIB).rename(images / "c.raw")
+    with holding(images / "b.raw"), waiting(host) as run_:
+        run_.see("[1/2] images below")
+        run_.process.send_signal(signal.SIGINT)
+        out = run_.end(130)
+    assert "verified" not in out, "nothing was done"
+    assert "vmtune: interrupted\n    running it again does the rest\n" in run_.seen
+    assert "1 change" not in run_.seen
 
 
 def test_time_up_is_7_and_the_last_line_says_what_is_left(host: World, images: Path):
@@ -452,7 +468,7 @@ def test_of_two_that_wait_one_does_it_and_both_end_well(host: World, images: Pat
             told = [one.end(0), other.end(0)]
     assert is_nocow(images / "b.raw")
     assert sum("done meanwhile" in out for out in told) == 1
-    assert sum("image copy-on-write" in out or "done   image" in out for out in told) == 1
+    assert sum(f"done   image {images}/b.raw" in out for out in told) == 1
     assert beside(images) == []
 
 
