@@ -115,6 +115,11 @@ def _verified(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield _entry("verified", INFO if event["held"] == event["of"] else ERROR, message)
 
 
+def _left_out(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    subject, why = event["subject"], event["why"]
+    yield _entry("left_out", WARNING, f"no longer waits for {subject}: {why}", subject=subject)
+
+
 def _left(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield from map(_row, event["changes"])
 
@@ -125,16 +130,14 @@ def _waiting(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
 
 
 def _awaits(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    yield _entry("awaits", NOTICE, f"waits for {event['subject']}: {event['why']}")
-
-
-def _left_out(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    yield _entry("left_out", WARNING, f"no longer waits for {event['subject']}: {event['why']}")
+    subject, why = event["subject"], event["why"]
+    yield _entry("awaits", NOTICE, f"waiting for {subject}: {why}", subject=subject)
 
 
 def _time_up(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     for each in event["left"]:
-        yield _entry("time_up", WARNING, f"time is up: {each['subject']}: {each['why']}")
+        message = f"time is up; left: {each['subject']}, {each['why']}"
+        yield _entry("time_up", WARNING, message, subject=each["subject"])
 
 
 def _result(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
@@ -157,10 +160,10 @@ _TELLS: dict[str, Callable[[Mapping[str, Any], dict[int, Any]], Iterator[Fields]
     "begin": _begin,
     "end": _end,
     "verified": _verified,
+    "left_out": _left_out,
     "left": _left,
     "waiting": _waiting,
     "awaits": _awaits,
-    "left_out": _left_out,
     "time_up": _time_up,
     "result": _result,
 }

@@ -85,7 +85,7 @@ def test_a_fault_of_one_writer_is_the_failure_of_that_action(each: Each):
     ran = each.host.prepared(FAULT.format("LiveOption"), "apply", "--yes")
     assert ran.code == 3, ran
     assert "a fault of vmtune: ZeroDivisionError: odd" in ran.err
-    assert "3 of 4 changes done, 1 failed" in ran.err, "rows: two actions are of one"
+    assert "3 of 4 changes done, 1 failed" in ran.err
     assert "  not done, because compress live on" in ran.err
     assert "verified: 3 of 4" in ran.out
     assert is_nocow(each.new)
@@ -103,12 +103,12 @@ def test_an_unwritable_fstab_keeps_the_rest_going(each: Each):
     ran = each.host.apply(expect=7)
     assert is_nocow(each.new)
     assert compression(each.image.path) == ["compress=zstd:3"]
-    refused = f"1 refused: mount {each.image.path} (V210)"
-    assert ran.out.strip().splitlines()[-1] == f"Not all is as declared: {refused}."
+    last = ran.out.strip().splitlines()[-1]
+    assert last == f"Not all is as declared: 1 refused: mount {each.image.path} (V210)."
     each.host.plan(expect=7)
     status = each.host.vmtune("status")
     assert status.code == 7, status
-    assert status.out.strip().splitlines()[-1] == refused
+    assert last.endswith(f": {status.out.strip().splitlines()[-1]}.")
 
 
 def test_a_saved_plan_ends_as_apply_does(host: World):
@@ -121,13 +121,10 @@ def test_a_saved_plan_ends_as_apply_does(host: World):
     first = host.vmtune("apply", saved)
     again = host.vmtune("apply", saved)
     plain = host.apply(expect=7)
-    refused = f"1 refused: nocow {images}/a.raw (V101)"
-    lasts = [f"Not all is as declared: {refused}."] * 2 + [
-        f"Nothing to change; {refused}; 1 in sync."
-    ]
-    for ran, last in zip((first, again, plain), lasts, strict=True):
+    for ran in (first, again, plain):
         assert ran.code == 7, ran
-        assert ran.out.strip().splitlines()[-1] == last
+        last = ran.out.strip().splitlines()[-1]
+        assert f"1 refused: nocow {images}/a.raw (V101)" in last
     lines = [json.loads(line) for line in host.vmtune("apply", "-y", "--json").out.splitlines()]
     assert [row["code"] for row in lines[-2]["changes"]] == ["V101"]
     assert lines[-1] == {"event": "exit", "code": 7}
@@ -214,7 +211,7 @@ def test_a_subvolume_that_cannot_be_is_no_reason_to_leave_the_rest(host: World, 
     (host.area / "other name").hardlink_to(images / "a.raw")
     host.nocow(images, subvolume=True, existing="rewrite")
     planned = host.plan(expect=2)
-    assert " V609 " in planned.row("! subvolume")
+    assert "   V609   why " in planned.row("! subvolume")
     ran = host.apply(expect=7)
     assert "2 refused: subvolume" in ran.out
     assert is_nocow(images)

@@ -39,11 +39,11 @@ def test_an_apply_tells_where_each_action_ends():
 
 WAITED = [
     ({"event": "awaits", "subject": "image /v/a", "why": "in use by x", "left": 1, "seconds": 9},
-     "waits for image /v/a: in use by x"),
+     "waiting for image /v/a: in use by x"),
     ({"event": "left_out", "subject": "image /v/a", "why": "it is gone"},
      "no longer waits for image /v/a: it is gone"),
     ({"event": "time_up", "left": [{"subject": "image /v/a", "why": "in use by x"}]},
-     "time is up: image /v/a: in use by x"),
+     "time is up; left: image /v/a, in use by x"),
 ]  # fmt: skip
 
 
