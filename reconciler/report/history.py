@@ -91,12 +91,12 @@ def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
 
     A run that was about one image saw those beside it as well.
     """
-    rewrites = [swap.place for _, swap in of.done() if isinstance(swap.place, Images)]
+    rewrites = [swap.place for _, swap in of.done() if isinstance(swap.place, Images | Image)]
     if not rewrites:
         return []
     then = {each.key: each for each in of.before}
     pairs = [(then[each.key], each) for each in of.after if each.key in then]
-    if all(isinstance(place, OneImage) for place in rewrites):
+    if all(isinstance(place, OneImage | Image) for place in rewrites):
         return [(was, now) for was, now in pairs if was.inode != now.inode]
     return pairs
 

@@ -131,6 +131,8 @@ def test_one_image_that_is_chosen_is_waited_for(host: World, images: Path):
         let_go(one)
         out = run_.end(0)
     assert "1 to change" in out
+    assert "1 of 1 image rewritten, fragments" in out
+    assert "`revert` cannot take this back" in out
     assert "1 of 1 read back as planned" in out
     assert list(map(is_nocow, sorted(images.iterdir()))) == [False, True, False]
 
