@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _BAR = 20
 
-_NAME = 16
+_NAME = 14
 """Columns that a name takes at least: fewer tell no images apart."""
 
 _FROM = 100
