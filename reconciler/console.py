@@ -123,7 +123,8 @@ class Terminal:
     def say(self, text: str = "", *, as_is: bool = False, wrong: bool = False) -> None:
         """Print lines of the answer, which fit the terminal; none where the answer is JSON.
 
-        ``as_is``: what is a file in itself, as a suggested vmtune.yaml, is not wrapped.
+        ``as_is``: what is a file in itself, as a suggested vmtune.yaml, or one line by its name
+        (``--short``), is not wrapped.
         ``wrong``: it is said also where only what is wrong shall be.
         """
         if not self.json and (wrong or not self.hushed):

@@ -106,7 +106,8 @@ class Choice:
         """
         for word in self.words:
             if word.typed not in self.matched:
-                if self.command == "apply" and len(self.words) == 1 and _is_file(word.typed):
+                alone = self.command == "apply" and len(self.words) == 1
+                if alone and _sort_of(word.typed) == planfile.OTHER:
                     planfile.load(absolute(word.typed))  # a file of no entry was to be a plan
                 raise unmatched(word, tuple(filter(None, self.names)))
         return made

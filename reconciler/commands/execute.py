@@ -256,20 +256,28 @@ def _judged(
     held = exit_codes.DONE if is_stopped else _read_back(terminal, results, host, tally)
     if not bad and not undone:
         return held
-    _tell_count(terminal, tally.steps, results)
+    # Of more runs the caller tells of an end, and tries again what only somebody's use stopped.
+    is_over = not is_stopped and (undone or not all(result.used for result in bad))
+    if is_over or not tally.is_of_more:
+        _tell_count(terminal, tally)
     return exit_codes.INTERRUPTED if is_stopped else exit_codes.PART_WAY
 
 
-def _tell_count(terminal: Terminal, steps: Steps, results: Sequence[Result]) -> None:
-    """Say of how many rows all was done, of how many something failed, and how many are left."""
-    rows = [(steps.number(result.action), result.outcome) for result in results]
+def _tell_count(terminal: Terminal, tally: Tally) -> None:
+    """Say of how many rows all was done, of how many something failed, and how many are left.
+
+    What is waited for is among what is left.
+    """
+    steps, total = tally.steps, len(tally.steps.rows)
+    rows = [(steps.number(result.action), result.outcome) for result in tally.results]
     bad = {number for number, outcome in rows if outcome in running.BAD}
-    left = {number for number, outcome in rows if outcome is running.Outcome.SKIPPED} - bad
-    total = len({number for number, _ in rows})
+    skipped = {number for number, outcome in rows if outcome is running.Outcome.SKIPPED}
+    left = (skipped | set(range(1, total + 1)) - {number for number, _ in rows}) - bad
     told = [f"{total - len(bad) - len(left)} of {counted(total, 'change')} done"]
     told += [f"{len(bad)} failed"] * bool(bad) + [f"{len(left)} left"] * bool(left)
     stays = "what was done stays; " if any(end in running.GOOD for _, end in rows) else ""
-    terminal.complain(", ".join(told), f"{stays}run it again to do the rest")
+    first = "see to what failed, then " if bad else ""
+    terminal.complain(", ".join(told), f"{stays}{first}run it again to do the rest")
 
 
 def _tell_images(terminal: Terminal, number: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
-from reconciler.linux import lock, machine
+from reconciler.linux import lock, machine, users
 from reconciler.report import history as history_report
 from reconciler.run import journal
 
@@ -24,7 +24,9 @@ def run(terminal: Terminal, number: int | None) -> int:
         if number is not None:
             runs = (journal.run(number),)
         told = [
-            history_report.plain(each, is_at_work=is_at_work and each.number == last)
+            history_report.plain(
+                each, is_at_work=is_at_work and each.number == last, who=users.owner
+            )
             for each in runs
         ]
         terminal.data(history_report.document(told, __version__, machine.now()))
@@ -32,7 +34,10 @@ def run(terminal: Terminal, number: int | None) -> int:
             history_report.listed(runs, terminal.width, is_at_work=is_at_work)
             if number is None
             else history_report.whole(
-                runs[0], terminal.width, is_at_work=is_at_work and number == last
+                runs[0],
+                terminal.width,
+                is_at_work=is_at_work and number == last,
+                who=users.owner,
             )
         )
         for line in lines:

@@ -60,7 +60,13 @@ class Loaded:
     def host_title(self) -> str:
         """The host, and whose facts are seen where that is another one."""
         here = trusted_input.short_hostname()
-        return self.host if self.host == here else f"{self.host} (the facts are those of {here})"
+        another = self.is_of_another_host
+        return f"{self.host} (the facts are those of {here})" if another else self.host
+
+    @property
+    def is_of_another_host(self) -> bool:
+        """Tell whether it is what the configuration says for another host than this one."""
+        return self.host != trusted_input.short_hostname()
 
     @property
     def config_words(self) -> list[str]:

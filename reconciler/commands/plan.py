@@ -135,7 +135,7 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
         lead = f"To see what is `?` here{also}: "
         beside += wrap.command(line, terminal.width, 0, lead)
     if saved:
-        beside.append(f"Saved: `{shlex.join(['vmtune', 'apply', saved])}` does exactly this.")
+        beside.append(_saved_as(loaded, saved))
     told = text.plan(
         plan,
         terminal.width,
@@ -146,6 +146,15 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
         needs_root=is_user,
     )
     terminal.say("\n".join(told))
+
+
+def _saved_as(loaded: Loaded, file: str) -> str:
+    """Say what a saved plan is good for: that of another host rests on what is seen on this one."""
+    if loaded.is_of_another_host:
+        return (
+            f"Saved, to be looked at: `{shlex.join(['vmtune', 'show', file])}`. No host applies it."
+        )
+    return f"Saved: `{shlex.join(['vmtune', 'apply', file])}` does exactly this."
 
 
 def heading(terminal: Terminal, loaded: Loaded, remark: str) -> None:

@@ -71,7 +71,7 @@ def run(
             _write(loaded, made, page)
         if not terminal.quiet:
             one_line = verdict.short(plan, made.effect.schedules, commands)
-            terminal.say(one_line) if brief else _show(terminal, loaded, made, code)
+            terminal.say(one_line, as_is=True) if brief else _show(terminal, loaded, made, code)
         terminal.data(_plain(loaded, made, code))
         if page and not terminal.quiet:
             terminal.report(f"written to {page}")
@@ -91,7 +91,7 @@ def _whole(declared: Sequence[Declared], view: HostView, history: History, plan:
     tried = tries.last(runs, journal.whys)
     found = place_statuses(declared, view, latest(history.written), tried)
     effect = standing.effect(declared, view, journal.seen())
-    return Report(plan, found, effect, runs=tuple(runs))
+    return Report(plan, found, effect, runs=tuple(runs), who=users.owner)
 
 
 def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.Commands:
@@ -99,6 +99,7 @@ def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.C
     named = (*(("--config", config) if config else ()), *(("--host", host) if host else ()))
     return verdict.Commands(
         shlex.join(("vmtune", *named, "apply")),
+        shlex.join(("vmtune", *named, "status")),
         "" if users.is_root() else root.line(loaded, "status"),
     )
 

@@ -98,6 +98,11 @@ class _Pending:
     def subject(self) -> str:
         return text.where(self.swap)
 
+    @property
+    def words(self) -> str:
+        """Name it, and how it is used as far as it is: by now it may be free."""
+        return self.subject if self.seen == "" else f"{self.subject}, {self.why}"
+
     def look(self, used: Mapping[str, str]) -> None:
         """Note how it is used; why it waits is told anew only where that changed."""
         words = next((used[path] for path in self.paths if path in used), "")
@@ -175,25 +180,30 @@ class Course:
     def run(self) -> int:
         """Wait until all is done, the time is up or somebody ends it; return the exit code."""
         if self._shown is None or self.code not in _GOES_ON:
-            return self.code
+            return self._interrupted() if self.code == exit_codes.INTERRUPTED else self.code
         try:
             with _interruptible():
                 self._pending = self._awaited(self._shown)
                 is_over = self._wait()
                 return self._ended(is_over=is_over)
         except KeyboardInterrupt:
-            self._view.end()
-            self._verified(host_view.look(self._terminal))
-            left = f"; {self._left()}" if self._pending else ""
-            self._terminal.complain(
-                f"interrupted{left}", "what was done stays; running it again does the rest"
-            )
-            return exit_codes.INTERRUPTED
+            return self._interrupted()
         except (HostError, ConfigErrors):
             self._view.end()
             if self._pending:
                 self._terminal.report(f"no longer waiting; {self._left()}")
             raise
+
+    def _interrupted(self) -> int:
+        """Say what was read back of all that was asked for, and what is left."""
+        self._view.end()
+        self._look()
+        self._verified(host_view.look(self._terminal))
+        left = f"; {self._left()}" if self._pending else ""
+        is_some = any(result.outcome in running.GOOD for result in self._tally.results)
+        stays = "what was done stays; " if is_some else ""
+        self._terminal.complain(f"interrupted{left}", f"{stays}running it again does the rest")
+        return exit_codes.INTERRUPTED
 
     def _work(self, actions: Sequence[Action], changes: Sequence[Change]) -> Work:
         loaded = self._loaded
@@ -214,12 +224,13 @@ class Course:
 
         What failed only because somebody came in between is tried again, too.
         """
-        now, _ = self._planned()
-        found = [
-            _Pending(wait.swap, wait.why, wait.paths)
-            for wait in waiting.awaited(now)
-            if shown.is_among(wait.swap, whole.actions)
-        ]
+        now, host = self._planned()
+        still = {wait.swap.place: wait for wait in waiting.awaited(now)}
+        found = []
+        for then in waiting.awaited(whole):  # also what is free by now, which is done at once
+            wait = still.get(then.swap.place, then)
+            if host.maybe(wait.swap.place) != wait.swap.want:
+                found.append(_Pending(wait.swap, wait.why, wait.paths))
         used = [result for result in self._tally.results if result.used]
         for action in now.actions:
             failed = next((each for each in used if shown.twin(each.action, [action])), None)
@@ -248,9 +259,7 @@ class Course:
         with inotify.Watch(path for each in self._pending for path in each.paths) as watch:
             while True:
                 begun = time.process_time()
-                used = in_use.used(path for each in self._pending for path in each.paths)
-                for each in self._pending:
-                    each.look(used)
+                self._look()
                 cost = time.process_time() - begun
                 if any(each.is_due for each in self._pending):
                     return True
@@ -261,6 +270,11 @@ class Course:
                 free = [each.not_before - now for each in self._pending if not each.seen]
                 most = min(_pause(cost), end - now, *free)
                 watch.wait(cost * _SHARE / 10, most)
+
+    def _look(self) -> None:
+        used = in_use.used(path for each in self._pending for path in each.paths)
+        for each in self._pending:
+            each.look(used)
 
     def _one(self) -> None:
         """Do one change that is due, under the lock, unless the host says otherwise by now."""
@@ -298,12 +312,18 @@ class Course:
             each.why = row.text
             each.later(pause)
             return False
-        self._leave(each, f"left out: {row.text}" if row else "left out: not declared any more")
+        if row:
+            self._leave(each, f"left out: {row.text}")
+        elif host.maybe(swap.place) == swap.place.nothing != swap.have:
+            self._leave(each, "left out: it is gone")
+        else:
+            self._leave(each, "left out: not declared any more")
         return False
 
     def _leave(self, each: _Pending, why: str) -> None:
         self._pending.remove(each)
         self._tally.begun += 1
+        self._terminal.event("left_out", subject=each.subject, why=why.removeprefix("left out: "))
         self._terminal.say(f"  {why}: {each.subject}")
 
     def _do(self, each: _Pending, now: Plan, host: HostView) -> None:
@@ -350,7 +370,7 @@ class Course:
         tell_verified(self._terminal, self._tally)
 
     def _left(self) -> str:
-        return text.awaited([f"{each.subject}, {each.why}" for each in self._pending])
+        return text.awaited([each.words for each in self._pending])
 
 
 _GOES_ON = frozenset({exit_codes.DONE, exit_codes.UNSEEN, exit_codes.PART_WAY})

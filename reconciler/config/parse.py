@@ -343,9 +343,12 @@ def explain(error: yaml.MarkedYAMLError, text: str, file: str) -> ConfigError:
     return ConfigError(origin, *_message(str(error.problem), rest, line))
 
 
-def quote_hint(rest: str) -> str:
-    """Show the text that begins an unquoted value, quoted."""
+def quote_hint(rest: str, line: str = "") -> str:
+    """Show the text that begins an unquoted value, quoted: without the bracket that it is in."""
     value = re.split(r"\s#", rest, maxsplit=1)[0].strip()
+    before = line.removesuffix(rest)
+    if sum(map(before.count, "{[")) > sum(map(before.count, "}]")):
+        value = re.split(r"[,\]}]", value, maxsplit=1)[0].strip()
     if len(value) > _SHOWN:
         return "put quotes around it"
     quote = "'" if '"' in value or "\\" in value else '"'
@@ -359,7 +362,7 @@ def _message(problem: str, rest: str, line: str) -> tuple[str, str]:
         return "a tab where YAML wants spaces", "indent and separate with spaces"
     if rest[:1] and rest[0] in _INDICATORS and not problem.startswith("expected ',' or"):
         return f"a text that begins with `{rest[0]}` means something else to YAML: {QUOTE}", (
-            quote_hint(rest)
+            quote_hint(rest, line)
         )
     for known, words in _WORDS:
         if known in problem:

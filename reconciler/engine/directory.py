@@ -193,8 +193,7 @@ class Directory(Place[Folder | None]):
         return removal_turn(self.path) if want is None else self.order
 
     def not_undone(self, have: Folder | None, want: Folder | None) -> Iterator[str]:
-        del have
-        if want and want.nocow:
+        if have and want and want.nocow:  # what was made is removed only where it is empty
             yield "files written since stay nocow, and without checksums"
 
     def written_paths(self, have: Folder | None, want: Folder | None) -> Iterator[str]:

@@ -416,8 +416,8 @@ def _differing(one: Part, other: Part) -> Part:
 
 def _contest(goal: Desired[Any], differing: Part, config: str) -> Refusal:
     words = ", ".join(
-        f"{name} {_word(value)}" if name != "is" else _word(value)
-        for name, value in sorted(differing.items())
+        word if name == "is" or word.startswith(f"{name}=") else f"{name} {word}"
+        for name, word in sorted((name, _word(value)) for name, value in differing.items())
     )
     return Refusal(
         f"{config} declares it otherwise: {goal.place.full}: {words}",

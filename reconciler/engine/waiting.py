@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.engine import restore
 from reconciler.engine.order import in_turn
-from reconciler.facts.diagnostics import WHY, Note, Op
+from reconciler.facts.diagnostics import COST, WHY, Note, Op
 from reconciler.value import replace
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _WAITS = "done as soon as it is let go"
+
+_FINAL = "`revert` cannot take this back"
 
 
 def awaited(plan: Plan) -> tuple[Wait, ...]:
@@ -35,6 +38,7 @@ def _changed(row: Change) -> Change:
     why = row.waits[0].why
     if more := len(row.waits) - 1:
         why = f"{why} (and {more:,} more)"
-    notes = (Note(why, label=WHY), *row.notes)
     swaps = tuple(wait.swap for wait in row.waits)
+    cost = [Note(_FINAL, label=COST)] * any(map(restore.is_final, swaps))
+    notes = (Note(why, label=WHY), *row.notes, *cost)
     return replace(row, op=Op.CHANGE, text=_WAITS, hint="", swaps=swaps, notes=notes)

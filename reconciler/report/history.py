@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Swap
+from reconciler.engine.place import numbered
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import hanging, printable, wrapped
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.last_applied import Run, Seen
     from reconciler.engine.model import Action
+    from reconciler.engine.place import Who
 
 
 FORMAT = "vmtune.history/1"
@@ -63,8 +64,10 @@ def _entries(run: Run) -> str:
     return ", ".join([*found[:_ENTRIES], *more])
 
 
-def whole(run: Run, width: int = 80, *, is_at_work: bool = False) -> Iterator[str]:
-    """One run with its actions and what became of each."""
+def whole(
+    run: Run, width: int = 80, *, is_at_work: bool = False, who: Who = numbered
+) -> Iterator[str]:
+    """One run with its actions and what became of each; ``who`` names owners."""
     yield from _fitted(f"run {run.number}   ", _head(run, is_at_work=is_at_work), width)
     ended = f"ended {_when(run.finished) if run.finished else '-'}"
     yield from _fitted(f"started {_when(run.started)}   ", ended, width)
@@ -73,7 +76,7 @@ def whole(run: Run, width: int = 80, *, is_at_work: bool = False) -> Iterator[st
         yield from _fitted("images ", brought, width)
     yield ""
     for number, action in enumerate(run.actions, 1):
-        yield from _fitted(f"  {_outcome(run, number):<12} ", text.action(action), width)
+        yield from _fitted(f"  {_outcome(run, number):<12} ", text.action(action, who), width)
 
 
 def _fitted(head: str, words: str, width: int) -> Iterator[str]:
@@ -88,12 +91,12 @@ def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
 
     A run that was about one image saw those beside it as well.
     """
-    rewrites = [swap.place for _, swap in of.done() if isinstance(swap.place, Images)]
+    rewrites = [swap.place for _, swap in of.done() if isinstance(swap.place, Images | Image)]
     if not rewrites:
         return []
     then = {each.key: each for each in of.before}
     pairs = [(then[each.key], each) for each in of.after if each.key in then]
-    if all(isinstance(place, OneImage) for place in rewrites):
+    if all(isinstance(place, OneImage | Image) for place in rewrites):
         return [(was, now) for was, now in pairs if was.inode != now.inode]
     return pairs
 
@@ -123,7 +126,7 @@ def _rewritten(of: Run) -> int:
     return int(below) + sum(isinstance(swap.place, Image) for swap in done)
 
 
-def plain(run: Run, *, is_at_work: bool = False) -> dict[str, Any]:
+def plain(run: Run, *, is_at_work: bool = False, who: Who = numbered) -> dict[str, Any]:
     """A run as JSON data."""
     pairs = _pairs(run)
     return {
@@ -134,7 +137,7 @@ def plain(run: Run, *, is_at_work: bool = False) -> dict[str, Any]:
         "command": run.command,
         "config": run.config or None,
         "result": run.result or ("not finished" if is_at_work else CUT_OFF),
-        "changes": [_plain(run, n, action) for n, action in enumerate(run.actions, 1)],
+        "changes": [_plain(run, n, action, who) for n, action in enumerate(run.actions, 1)],
         "images": {
             "seen": len(pairs),
             "rewritten": sum(was.inode != now.inode for was, now in pairs),
@@ -148,21 +151,14 @@ def plain(run: Run, *, is_at_work: bool = False) -> dict[str, Any]:
     }
 
 
-def _plain(run: Run, number: int, action: Action) -> dict[str, Any]:
+def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
     found = {"number": number, "outcome": _outcome(run, number), "what": text.where(action)}
     if not isinstance(action, Swap):
         return {**found, "kind": None, "name": None, "place": None, "before": None, "after": None}
     kind, _, name = action.owner.partition(" ")
     place = codec.plain_place(action.place)
-    before, after = (_words(action, value) for value in (action.have, action.want))
+    before, after = action.place.in_full(action.have, action.want, who)
     return {**found, "kind": kind, "name": name, "place": place, "before": before, "after": after}
-
-
-def _words(swap: Swap, value: Any) -> str | None:
-    """A value as a person reads it: of a file the whole text, None where there is none."""
-    if isinstance(swap.place, TextFile):
-        return value if isinstance(value, str) else None
-    return swap.place.words(value)
 
 
 def document(runs: Sequence[Mapping[str, Any]], version: str, created: str) -> dict[str, Any]:
@@ -171,11 +167,28 @@ def document(runs: Sequence[Mapping[str, Any]], version: str, created: str) -> d
 
 
 def _head(run: Run, *, is_at_work: bool = False) -> str:
-    swaps = [n for n, action in enumerate(run.actions, 1) if isinstance(action, Swap)]
-    done = sum(run.outcomes.get(number) == "done" for number in swaps)
-    many = counted(len(swaps), "change")
+    rows = _rows(run)
+    done = sum(all(run.outcomes.get(number) == "done" for number in row) for row in rows)
     result = run.result or (UNFINISHED if is_at_work else CUT_OFF)
-    return f"{printable(run.command)} by {printable(run.user)}: {result}, {done} of {many}"
+    said = f"{result}, {done} of {counted(len(rows), 'change')}"
+    return f"{printable(run.command)} by {printable(run.user)}: {said}"
+
+
+def _rows(run: Run) -> list[list[int]]:
+    """The actions by the row of the plan that they were of: what the person was asked about.
+
+    Old records do not say whose an action was: each is one of its own.
+    """
+    rows: dict[object, list[int]] = {}
+    for number, action in enumerate(run.actions, 1):
+        row: object = number
+        if not isinstance(action, Swap):
+            row = action.name
+        elif action.owner:
+            is_one = isinstance(action.place, Image | OneImage)
+            row = (action.owner, action.place.full if is_one else "")
+        rows.setdefault(row, []).append(number)
+    return list(rows.values())
 
 
 def _outcome(run: Run, number: int) -> str:

@@ -17,7 +17,7 @@ from reconciler.report import bar as bars
 from reconciler.report import history as history_report
 from reconciler.report import status as status_report
 from reconciler.report.page_style import CSS, ICONS
-from reconciler.report.text import COUNTED, WAITING
+from reconciler.report.text import COUNTED, WAITING, label
 from reconciler.report.verdict import brought, has_failed, verdict
 from reconciler.report.wrap import printable
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Change, Plan
+    from reconciler.engine.place import Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout
@@ -86,7 +87,7 @@ def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
     yield _hero(of)
     yield from _steps(of.steps)
     yield from _images(of.effect)
-    yield from _rows(of.plan.changes)
+    yield from _rows(of.plan.changes, of.who)
     yield from _schedules(of.effect.schedules)
     yield from _runs(of.runs)
     yield from _filesystems(of.effect)
@@ -264,7 +265,7 @@ def _fragment_row(image: Layout, name: str, of: Effect, top: int) -> str:
 # --- what is declared, and what ran
 
 
-def _rows(of: Sequence[Change]) -> Iterator[str]:
+def _rows(of: Sequence[Change], who: Who) -> Iterator[str]:
     """What is not in sync; what is, folded away."""
     if not of:
         return
@@ -272,16 +273,17 @@ def _rows(of: Sequence[Change]) -> Iterator[str]:
     quiet = [each for each in of if status_report.is_quiet(each)]
     rest = sorted((each for each in of if each not in quiet), key=status_report.rank)
     if rest:
-        yield f'<ul class="rows">{"".join(map(_row, rest))}</ul>'
+        yield f'<ul class="rows">{"".join(_row(each, who) for each in rest)}</ul>'
     if quiet:
         yield f"<details><summary>{status_report.counted_quiet(quiet)}</summary>"
-        yield f'<ul class="rows">{"".join(map(_row, quiet))}</ul></details>'
+        yield f'<ul class="rows">{"".join(_row(each, who) for each in quiet)}</ul></details>'
 
 
-def _row(change: Change) -> str:
+def _row(change: Change, who: Who) -> str:
     look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
     below = [
-        _sentence(f"{swap.place.label}: {status_report.differing(swap)}") for swap in change.swaps
+        _sentence(f"{label(swap.place, change)}: {status_report.differing(swap, who)}")
+        for swap in change.swaps
     ]
     below += [_sentence(note.text, note.code) for note in change.notes]
     if change.hint:

@@ -112,6 +112,11 @@ def _verified(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield _entry("verified", INFO if event["held"] == event["of"] else ERROR, message)
 
 
+def _left_out(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+    subject, why = event["subject"], event["why"]
+    yield _entry("left_out", WARNING, f"no longer waits for {subject}: {why}", subject=subject)
+
+
 def _left(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
     yield from map(_row, event["changes"])
 
@@ -152,6 +157,7 @@ _TELLS: dict[str, Callable[[Mapping[str, Any], dict[int, Any]], Iterator[Fields]
     "begin": _begin,
     "end": _end,
     "verified": _verified,
+    "left_out": _left_out,
     "left": _left,
     "waiting": _waiting,
     "awaits": _awaits,

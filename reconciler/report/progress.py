@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _BAR = 20
 
+_NAME = 14
+"""Columns that a name takes at least: fewer tell no images apart."""
+
 _FROM = 100
 """Columns from which there is room for a bar."""
 
@@ -66,9 +69,15 @@ def awaited_for(subject: str, why: str, count: int, seconds: int | None, width: 
     """Say the same on a line of a terminal, with the time that is left: never wider than it.
 
     Of a long path the end is kept: it tells images apart, and who is in the way is to be read.
+    Where there is no room for both, the time goes first, then the others, then who it is.
     """
-    head, tail = "  waiting for ", printable(f": {_after(why, count, seconds)}")
-    return f"{head}{_shortened(printable(subject), width - len(head) - len(tail))}{tail}"[:width]
+    head, name = "  waiting for ", printable(subject)
+    for said in (_after(why, count, seconds), _after(why, count, None), why, ""):
+        tail = printable(f": {said}") if said else ""
+        room = width - len(head) - len(tail)
+        if room >= min(len(name), _NAME):
+            break
+    return f"{head}{_shortened(name, room)}{tail}"[:width]
 
 
 def _after(why: str, count: int, seconds: int | None) -> str:

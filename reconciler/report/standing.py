@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import codec, tries
 from reconciler.engine.last_applied import Before
 from reconciler.engine.model import Desired
+from reconciler.engine.place import numbered
 from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.last_applied import LastApplied, Run
     from reconciler.engine.model import Plan, Said
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Who
     from reconciler.engine.plan import Declared
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
@@ -66,6 +67,8 @@ class Report:
     """What to do next."""
     runs: tuple[Run, ...] = ()
     """What vmtune did here before, as far as runs are kept one by one, oldest first."""
+    who: Who = numbered
+    """Names the owner of what is made."""
 
 
 def place_statuses(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import tries
-from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
+from reconciler.engine.place import numbered
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import GIB, OFF
 from reconciler.formats.sizes import binary, counted, span
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.engine.model import Change, Plan, Swap
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Layout, Layouts, ServiceRun
@@ -54,7 +54,7 @@ def status(
     for change in shown:
         yield ""
         yield from text.row(change, width, column, paint)
-        yield from _places(change, of.standings, width, verbose=verbose)
+        yield from _places(change, of, width, verbose=verbose)
         yield from text.remarks(change, width)
     yield from _in_sync([each for each in of.plan.changes if each not in shown], width)
     yield from effect(of.effect, width, style)
@@ -108,22 +108,23 @@ def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
         yield from _labelled("also", f"{each.kind} {each.name}: {said} ({code})", width)
 
 
-def _places(
-    of: Change, standings: Sequence[PlaceStatus], width: int, *, verbose: bool
-) -> Iterator[str]:
+def _places(of: Change, report: Report, width: int, *, verbose: bool) -> Iterator[str]:
     """What a row's places should hold and do hold, and what vmtune did to them before.
 
     ``verbose`` also tells of places that hold what they should.
     """
-    mine = {each.place: each for each in standings if each.owner == f"{of.kind} {of.name}"}
+    mine = {each.place: each for each in report.standings if each.owner == f"{of.kind} {of.name}"}
     for swap in of.swaps:
         known = mine.pop(swap.place, None)
         since = f" ({_since(known)})" if known else ""
-        yield from _labelled(swap.place.label, f"{differing(swap)}{since}", width)
+        yield from _labelled(
+            text.label(swap.place, of), f"{differing(swap, report.who)}{since}", width
+        )
     for each in mine.values() if verbose else ():
         if each.is_as_wanted and not _idle(each):
             by = f", set by run {each.written.run}" if _is_vmtunes(each) and each.written else ""
-            yield from _labelled(each.place.label, f"{_value(each.place, each.wanted)}{by}", width)
+            said = f"{_value(each.place, each.wanted)}{by}"
+            yield from _labelled(text.label(each.place, of), said, width)
 
 
 def _labelled(label: str, said: str, width: int) -> Iterator[str]:
@@ -144,32 +145,13 @@ def _is_vmtunes(of: PlaceStatus) -> bool:
     return bool(of.written and tries.is_set(of.written, of.wanted))
 
 
-def differing(of: Swap) -> str:
-    """Say what a place should hold, and what it holds: only the attributes that differ."""
+def differing(of: Swap, who: Who = numbered) -> str:
+    """Say what a place should hold, and what it holds, in the words of a plan's row."""
     if isinstance(of.place, TextFile):
         return _of_file(of.have, of.want)
-    pairs = list(_pairs(of))
+    pairs = list(text.values(of, who))
     should, are = (", ".join(pair[side] for pair in pairs) for side in (1, 0))
     return f"should be {should}; is {are}"
-
-
-def _pairs(of: Swap) -> Iterator[tuple[str, str]]:
-    if of.place.in_words:
-        yield _value(of.place, of.have), _value(of.place, of.want)
-        return
-    differing = compare(of.have, of.want)
-    if not all(each.name for each in differing):
-        yield _value(of.place, of.have), _value(of.place, of.want)
-        return
-    for each in differing:
-        if each.name == "nocow":
-            yield _SORT[bool(each.before)], _SORT[bool(each.after)]
-        else:
-            was, now = (printable(str(side or "none")) for side in (each.before, each.after))
-            yield f"{each.name} {was}", f"{each.name} {now}"
-
-
-_SORT = ("copy-on-write", "nocow")
 
 
 def _since(of: PlaceStatus) -> str:

@@ -6,7 +6,7 @@ empty line stands between rows; what is in sync is one line each, and the last l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
-    from reconciler.engine.place import Who
+    from reconciler.engine.place import Place, Who
     from reconciler.report.wrap import Paint
 
 
@@ -220,10 +220,10 @@ def _body(  # noqa: PLR0913 - how it looks
 
 def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
     """Before and after: on one line where they fit, else one below the other."""
-    label = printable(_label(swap, change))
-    for before, after in _values(swap, who):
+    name = printable(label(swap.place, change))
+    for before, after in values(swap, who):
         gone, new = _tinted(before, after, paint)
-        head = f"{'':{_INDENT}}{label}".ljust(_VALUE - 1) + " "
+        head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
         is_long = len(head) > _VALUE
         head += "  " * is_long
         if len(head) + len(before) + len(after) + len("  ->  ") <= width:
@@ -239,8 +239,8 @@ def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Ite
         yield from _value("->  ".rjust(_VALUE), after, new, width, paint, NEW)
 
 
-def _label(swap: Swap, change: Change) -> str:
-    place = swap.place
+def label(place: Place[Any], change: Change) -> str:
+    """Name a place within a row: "directory", where the row's path is its own."""
     is_own = place.word and getattr(place, "path", "") == change.about
     return place.word if is_own else place.label
 
@@ -265,7 +265,7 @@ def _tinted(before: str, after: str, paint: Paint) -> tuple[str, str]:
     return gone, come
 
 
-def _values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
+def values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
     """Before and after, of the attributes that differ only where a value has several."""
     place = swap.place
     differing = () if place.in_words else compare(swap.have, swap.want)
@@ -373,7 +373,7 @@ def action(of: Action, who: Who = numbered) -> str:
     """An action on one line, short enough to be followed while it happens."""
     if isinstance(of, Notify):
         return of.name
-    before = ", ".join(value for value, _ in _values(of))
+    before = ", ".join(value for value, _ in values(of))
     return f"{where(of)}  {before}{_after(of, who)}"
 
 
@@ -385,7 +385,7 @@ def where(of: Action) -> str:
 def _after(of: Action, who: Who) -> str:
     if isinstance(of, Notify):
         return ""
-    return " -> " + ", ".join(value for _, value in _values(of, who))
+    return " -> " + ", ".join(value for _, value in values(of, who))
 
 
 def result(outcome: str, of: Action, number: int, total: int, who: Who = numbered) -> str:

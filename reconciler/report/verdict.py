@@ -38,6 +38,7 @@ class Commands:
     """What to type on this host: ``apply`` elevates itself, ``as_root`` asks status again."""
 
     apply: str = "vmtune apply"
+    status: str = "vmtune status"
     as_root: str = ""
     """Empty for root, who sees all that can be seen."""
 
@@ -153,7 +154,7 @@ def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
     if plan.actions:
         return f"{line}; `{commands.apply}`"
     if plan.count(Op.BLOCKED) or failed:
-        return f"{line}; `vmtune status` says what to do"
+        return f"{line}; `{commands.status}` says what to do"
     return line
 
 

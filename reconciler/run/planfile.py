@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -46,15 +47,16 @@ def save(path: str, of: Document) -> None:
     output_file.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
 
 
-PLAN, CONFIGURATION, OTHER = "plan", "configuration", "other"
+PLAN, CONFIGURATION, DATA, OTHER = "plan", "configuration", "data", "other"
 
 _HEAD = 64 << 10
 """Bytes of a file that are read to see what it is: an image may have hundreds of GiB."""
 
 
 def sort_of(path: str) -> str:
-    """Tell what a regular file is, by its name and how it begins: PLAN, CONFIGURATION or OTHER.
+    """Tell what a regular file is, by its name and how it begins.
 
+    PLAN, CONFIGURATION, DATA (no text, as an image) or OTHER.
     Any JSON object counts as a plan: what is wrong with it, ``load`` says. HostError where the file
     cannot be read.
     """
@@ -66,9 +68,20 @@ def sort_of(path: str) -> str:
             head = file.read(_HEAD)
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from None
+    if not _is_text(head):
+        return DATA
     if head.lstrip().startswith(b"{"):
         return PLAN
     return CONFIGURATION if re.search(rb"^(\xef\xbb\xbf)?version:", head, re.MULTILINE) else OTHER
+
+
+def _is_text(head: bytes) -> bool:
+    """Tell whether a file that begins so can be text; its last character may be cut off."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
 
 
 def load(path: str) -> Document:

@@ -224,6 +224,7 @@ def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem
         return
     if spec.only and not todo:
         yield from _spared(spec, left)
+        yield from _awaited(spec, path, left)
         return
     of_all = Images(path, spec.aim, spec.apart, spared)
     one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
@@ -378,8 +379,13 @@ def _in_use(file: CowFile) -> _Why:
 
 def _part(of: CowFile) -> _Why:
     who = " and ".join(of.holders)
-    text = f"it is a part of the image {of.path}, which is in use by {who}"
-    return _Why(text, "shut the machine down, then apply again", "V705", of.path)
+    text = f"it is one image together with {of.path}, which is in use by {who}"
+    return _Why(
+        text,
+        "shut the machine down, then apply again; `apply --wait` waits for that",
+        "V705",
+        of.path,
+    )
 
 
 def _protected(file: CowFile) -> _Why:

@@ -195,6 +195,7 @@ class Image(Place[str]):
     UNLIKE: ClassVar[str] = _AS_IT_IS
     ALIKE: ClassVar[str] = _AS_WANTED
     GONE: ClassVar[str] = _GONE
+    nothing: ClassVar[str] = _GONE
 
     @property
     def label(self) -> str:

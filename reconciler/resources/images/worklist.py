@@ -313,8 +313,10 @@ def images_left(place: Images, host: HostView) -> NameList:
     tree = host(place.tree)
     lot = tree.cow if place.aim == NOCOW else tree.compressed
     spared = set(place.spared)
-    count = lot.count - (_still(place, spared) if spared else 0)
-    return NameList(count, tuple(name for name in lot.first if name not in spared)[:MOST])
+    names = tuple(name for name in lot.first if name not in spared)
+    # Where all are named the walk has the answer: a file that goes afterwards is no change.
+    count = len(names) if len(lot.first) == lot.count else lot.count - _still(place, spared)
+    return NameList(count, names[:MOST])
 
 
 def state(place: Image) -> str:

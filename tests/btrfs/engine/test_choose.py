@@ -167,6 +167,9 @@ def test_a_file_of_no_entry(host: World, images: Path):
         for words in (["plan", file], ["apply", file, images]):
             assert "is no entry and no saved plan" in ran(host, *words, expect=64).err
         assert f"{file} is no saved plan: " in ran(host, "apply", file, expect=1).err
+    for data in (b"QFI\xfb\0\0\0\3", b"version: 1\0"):  # what is no text was to be no plan
+        elsewhere.write_bytes(data)
+        assert "is no entry and no saved plan" in ran(host, "apply", elsewhere, expect=64).err
     assert "did you mean" in ran(host, "plan", images / "on.raw", expect=64).err
 
 

@@ -56,7 +56,7 @@ def test_apply_does_its_work(each: Each, closed: str):
     ran = without(each, closed, "apply", "--yes")
     assert ran.code == 0, ran
     assert each.is_done()
-    assert "done, 7 of 7" in history(each.host).out
+    assert "done, 4 of 4" in history(each.host).out
     told = ran.out + ran.err + FSTAB.read_text() + "".join(p.read_text() for p in CRON_D.iterdir())
     assert told.count("[1/") == {"<&-": 4, ">&-": 2, "2>&-": 2}.get(closed, 0)
 

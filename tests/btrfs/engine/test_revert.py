@@ -50,7 +50,8 @@ def test_everything_is_as_before_byte_for_byte(each: Each):
 def test_what_it_cannot_undo_is_said(each: Each):
     each.host.apply()
     out = each.host.vmtune("revert").out
-    assert "files written since stay nocow" in out
+    # Not of the directory that was made: where it has files it is not removed.
+    assert out.count("files written since stay nocow") == 1
     assert "have data by now stay nocow" in out
 
 

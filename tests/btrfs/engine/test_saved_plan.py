@@ -503,6 +503,8 @@ def test_a_plan_that_does_not_say_what_it_rests_on_is_shown_but_not_done(each: E
 def test_another_hosts_plan_is_refused_here(each: Each):
     ran = each.host.vmtune("--host", "atlas", "plan", "-o", str(PLAN))
     assert ran.code == 0, ran
+    assert f"Saved, to be looked at: `vmtune show {PLAN}`. No host applies it." in ran.out
+    assert "does exactly this" not in ran.out
     refused(each, "stale", "atlas", expect=5)
 
 

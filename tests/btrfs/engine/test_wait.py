@@ -118,6 +118,53 @@ def test_all_else_first_then_each_image_as_it_is_let_go(host: World, images: Pat
     assert "images" not in host.plan().out
 
 
+def test_one_image_that_is_chosen_is_waited_for(host: World, images: Path):
+    """With an argument, too; its neighbour is neither waited for nor rewritten."""
+    chosen = str(images / "b.raw")
+    with (
+        holding(images / "b.raw") as one,
+        holding(images / "c.raw"),
+        waiting(host, "--wait", chosen) as run_,
+    ):
+        run_.see(f"waiting for image {chosen}: in use by python")
+        assert "more" not in run_.seen.partition("waiting for image")[2]
+        let_go(one)
+        out = run_.end(0)
+    assert "1 to change" in out
+    assert "1 of 1 image rewritten, fragments" in out
+    assert "`revert` cannot take this back" in out
+    assert "1 of 1 read back as planned" in out
+    assert list(map(is_nocow, sorted(images.iterdir()))) == [False, True, False]
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_an_image_that_goes_is_left_out(host: World, images: Path, *, chosen: bool):
+    image = images / "b.raw"
+    options = ("--wait", "--json", *([str(image)] if chosen else []))
+    with holding(image) as one, waiting(host, *options) as run_:
+        run_.see("waits for what is in use")
+        until("the others are done", lambda: chosen or is_nocow(images / "c.raw"))
+        image.rename(host.area / "elsewhere.raw")
+        let_go(one)
+        events = [json.loads(line) for line in run_.end(0).splitlines()]
+    for event in events:
+        check("events", event)
+    left_out = [event for event in events if event["event"] == "left_out"]
+    assert left_out == [{"event": "left_out", "subject": f"image {image}", "why": "it is gone"}]
+    assert not is_nocow(host.area / "elsewhere.raw")
+
+
+def test_what_is_let_go_while_the_others_are_rewritten_is_done_too(host: World, images: Path):
+    with holding(images / "b.raw") as one, waiting(host) as run_:
+        run_.see("[1/2] images below")
+        run_.process.send_signal(signal.SIGSTOP)
+        let_go(one)
+        run_.process.send_signal(signal.SIGCONT)
+        out = run_.end(0)
+    assert "verified: 2 of 2 read back as planned" in out
+    assert all(map(is_nocow, images.iterdir()))
+
+
 def test_while_it_waits_nothing_is_held_and_another_run_works(host: World, images: Path):
     other = host.area / "other.yaml"
     other.write_text(f"version: 1\npaths: [{{path: {host.area}/more, nocow: true}}]\n")
@@ -195,14 +242,30 @@ def test_a_signal_while_it_rewrites_finishes_or_undoes_that_first(host: World, i
     with holding(big) as holder, waiting(host) as run_:
         run_.see("waiting for image")
         let_go(holder)
-        run_.see("copy-on-write -> nocow")
+        run_.see("[2/2] image")
         run_.process.send_signal(signal.SIGINT)
         run_.end(130)
+    told = f"interrupted; 1 left: image {images}/b.raw\n    what was done stays; running it again"
+    assert told in run_.seen
+    assert "run it again" not in run_.seen, "told once"
     assert digest(big) == before
     assert beside(images) == []
     host.apply()
     assert digest(big) == before
     assert is_nocow(big)
+
+
+def test_a_signal_while_the_others_are_rewritten_counts_what_is_waited_for(
+    host: World, images: Path
+):
+    written(images.parent / "big", 200 * MIB).rename(images / "c.raw")
+    with holding(images / "b.raw"), waiting(host) as run_:
+        run_.see("[1/2] images below")
+        run_.process.send_signal(signal.SIGINT)
+        out = run_.end(130)
+    assert "verified" not in out, "nothing was done"
+    assert "vmtune: interrupted\n    running it again does the rest\n" in run_.seen
+    assert "1 change" not in run_.seen
 
 
 def test_time_up_is_7_and_the_last_line_says_what_is_left(host: World, images: Path):
@@ -356,7 +419,7 @@ def test_on_a_terminal_one_line_names_image_and_holder(host: World, images: Path
         holding(image) as holder,
         host.typed("apply", "--yes", "--wait-for", "2h", COLUMNS="80", TERM="xterm") as typed,
     ):
-        typed.see(" left")
+        typed.see("2:00 h left")
         line = re.findall(r"\r([^\r]*)\x1b\[K", typed.screen)[-1]
         assert line.startswith("  waiting for ...")
         assert line.endswith(f"long/b.raw: in use by python (pid {holder.pid}); 2:00 h left")
@@ -407,7 +470,7 @@ def test_of_two_that_wait_one_does_it_and_both_end_well(host: World, images: Pat
             told = [one.end(0), other.end(0)]
     assert is_nocow(images / "b.raw")
     assert sum("done meanwhile" in out for out in told) == 1
-    assert sum("image copy-on-write" in out or "done   image" in out for out in told) == 1
+    assert sum(f"done   image {images}/b.raw" in out for out in told) == 1
     assert beside(images) == []
 
 

@@ -124,7 +124,9 @@ def test_what_qemu_follows_is_one_image(host: World):
     with contextlib.ExitStack() as open_ones:
         for name, (_, last, kind) in made.items():
             user = f"in use by qemu-nbd (pid {open_ones.enter_context(served(last, kind))})"
-            one = f"it is a part of the image {last.relative_to(folder / name)}, which is {user}"
+            one = (
+                f"it is one image together with {last.relative_to(folder / name)}, which is {user}"
+            )
             expected |= {str(file): user if file == last else one for file in files[name]}
         plan = host.plan(expect=2)
         rows = (
@@ -202,5 +204,5 @@ def test_a_vmdk_in_one_file_is_not_what_it_was_called_before(host: World):
     with first.open("rb"):
         plan = host.plan(expect=2)
     assert " second.vmdk: " in plan.out
-    assert "a part of the image" not in plan.out
+    assert "one image together with" not in plan.out
     run("qemu-img", "check", second)

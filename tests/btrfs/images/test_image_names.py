@@ -64,7 +64,7 @@ def test_what_qemu_opens_by_a_name(host: World, folder: Path, spelled: str, coun
     for file in files:
         with file.open("rb"):
             row = host.plan(expect=2).row(f"! images {top} ")
-        assert f"part of the image {file.relative_to(folder)}, which is in use by" in row
+        assert f"one image together with {file.relative_to(folder)}, which is in use by" in row
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_link_means_the_file_it_leads_to(host: World, folder: Path):
     assert opened(top) == {three}
     with three.open("rb"):
         row = host.plan(expect=2).row(f"! images {top} ")
-        assert "part of the image sub/three.qcow2, which is in use by" in row
+        assert "one image together with sub/three.qcow2, which is in use by" in row
         host.apply(expect=7)
         assert not is_nocow(top)
     assert " top.qcow2 and 1 backing file: " in host.plan(expect=2).out

@@ -46,7 +46,9 @@ def test_none_of_its_files_is_rewritten_while_one_is_open(host: World, images: P
         for name in names[:3]:
             assert f"in use by qemu-nbd (pid {pid})" in plan.row(f"! images {images}/{name}")
         part = plan.row(f"! images {images}/other.qcow2")
-        assert f"part of the image base.qcow2, which is in use by qemu-nbd (pid {pid})" in part
+        assert (
+            f"one image together with base.qcow2, which is in use by qemu-nbd (pid {pid})" in part
+        )
         host.apply(expect=7)
         assert [is_nocow(images / name) for name in (*names, "alone.raw")] == [False] * 4 + [True]
     host.apply()

@@ -221,6 +221,8 @@ def test_hostile_text_ends_in_problems(name: str) -> None:
     [
         ("s: * 12 * * *  # noon", 'write "* 12 * * *"'),
         ("s: @daily", 'write "@daily"'),
+        ("o: {a: no, s: @x}", 'write "@x"'),
+        ("o: [@x, y]", 'write "@x"'),
         ('s: @a "b"', "write '@a \"b\"'"),
         ("", "the first line to write is `version: 1`"),
         ('a: "C:\\Users"', "use single quotes"),

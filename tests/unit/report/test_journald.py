@@ -45,6 +45,23 @@ def test_an_apply_tells_where_each_action_ends():
     assert {each.get("VMTUNE_ENTRY", "") for each in ends} >= {"nocow /srv/vm", "images /srv/vm"}
 
 
+WAITED = [
+    ({"event": "awaits", "subject": "image /v/a", "why": "in use by x", "left": 1, "seconds": 9},
+     "waiting for image /v/a: in use by x"),
+    ({"event": "left_out", "subject": "image /v/a", "why": "it is gone"},
+     "no longer waits for image /v/a: it is gone"),
+    ({"event": "time_up", "left": [{"subject": "image /v/a", "why": "in use by x"}]},
+     "time is up; left: image /v/a, in use by x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "message"), WAITED)
+def test_a_run_that_waits_says_for_what(event, message):
+    [fields] = journald.entries(event, {})
+    assert fields["MESSAGE"] == message
+    assert fields["VMTUNE_EVENT"] == event["event"]
+
+
 def test_a_status_ends_with_its_exit_code():
     document = json.loads((DOCUMENTS / "status-before.json").read_text())
     *rows, last = told("status-before.json")

@@ -47,3 +47,12 @@ def test_nothing_done_yet_has_no_rate():
 )
 def test_durations(seconds: float, text: str):
     assert progress_report.duration(seconds) == text
+
+
+@pytest.mark.parametrize("width", [40, 59, 79, 119])
+def test_what_is_waited_for_is_named_at_each_width(width: int):
+    for why in ("in use by x (pid 1)", "in use by qemu-system-x86_64 (pid 1234567)"):
+        line = progress_report.awaited_for("image /srv/vm/win 11.qcow2", why, 3, 3600, width)
+        assert len(line) <= width
+        assert "11.qcow2" in line
+        assert ("(pid" in line) == (why in line), "whole or not at all"

@@ -11,6 +11,7 @@ from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import ServiceRun
 from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.report import html
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, Report
 from reconciler.report.verdict import Commands, headline, short, steps, verdict
@@ -46,12 +47,12 @@ def plan(*names):
 
 
 def said(made, schedules=(), root=AS_ROOT):
-    commands = Commands("vmtune apply", root)
+    commands = Commands("vmtune apply", as_root=root)
     return [f"{step.what}: {step.do}" for step in steps(made, schedules, commands)]
 
 
 def shown(made, schedules=(), *, verbose=False):
-    found = tuple(steps(made, schedules, Commands("vmtune apply", AS_ROOT)))
+    found = tuple(steps(made, schedules, Commands("vmtune apply", as_root=AS_ROOT)))
     report = Report(made, (), Effect(schedules=tuple(schedules)), found)
     return list(status_report.status(report, 80, verbose=verbose))
 
@@ -148,7 +149,12 @@ PLACES = {
     ),
     "below": (Below("/v"), NameList(2, ("a", "b")), NONE_LEFT, "should be nocow; is 2"),
     "images": (Images("/v", NOCOW), NameList(1, ("a",)), NONE_LEFT, "should be nocow; is 1 file"),
-    "option": (LiveOption("/v", "compress"), "compress=zstd:3", "", "should be off; is compress=zstd:3"),
+    "option": (
+        LiveOption("/v", "compress"),
+        "compress=zstd:3",
+        "",
+        "should be off; is compress=zstd:3",
+    ),
 }
 
 
@@ -160,6 +166,25 @@ def test_a_place_says_what_it_should_be_and_what_it_is(name):
 
 def test_a_timer_says_what_it_should_be():
     assert "    x.timer        should be enabled, active; is off" in shown(plan("add"))
+
+
+_COW, _NOCOW = (Folder(nocow, "", 0o755, 0, 0) for nocow in (False, True))
+VALUES = [
+    (Swap(Directory("/v"), _COW, _NOCOW), "directory", "should be nocow; is copy-on-write"),
+    (Swap(Directory("/v"), None, _NOCOW), "directory",
+     "should be nocow, owner 0:0, mode 0755; is missing"),
+    (Swap(Directory("/v/b"), _COW, _NOCOW), "/v/b", "should be nocow; is copy-on-write"),
+    (Swap(LiveOption("/v", "compress"), "", "compress=zstd:1"), "live",
+     "should be compress=zstd:1; is off"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("swap", "label", "words"), VALUES)
+def test_a_place_says_what_it_should_be_and_is_in_the_words_of_a_plan(swap, label, words):
+    made = Plan((Change(Op.CHANGE, "nocow", "~/v", about="/v", swaps=(swap,)),), (swap,))
+    assert f"    {label:14} {words}" in shown(made)
+    page = html.page(Report(made, (), Effect()), "h", "c", "2026-11-22T12:00:00")
+    assert f"<p>{label}: {words}</p>" in page
 
 
 def effect(*images, before=None, **more):
