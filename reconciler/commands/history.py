@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
 from reconciler.commands.load import guarded
-from reconciler.linux import lock, machine
+from reconciler.linux import lock, machine, users
 from reconciler.report import history as history_report
 from reconciler.run import journal
 
@@ -29,10 +29,13 @@ def run(terminal: Terminal, number: int | None) -> int:
         ]
         terminal.data(history_report.document(told, __version__, machine.now()))
         lines = (
-            history_report.listed(runs, terminal.width, is_at_work=is_at_work)
+            history_report.listed(runs, terminal.width, is_at_work=is_at_work, tilde=users.tilde)
             if number is None
             else history_report.whole(
-                runs[0], terminal.width, is_at_work=is_at_work and number == last
+                runs[0],
+                terminal.width,
+                is_at_work=is_at_work and number == last,
+                tilde=users.tilde,
             )
         )
         for line in lines:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import apply, approval, host_view, root
+from reconciler.commands import plan as planning
 from reconciler.commands.apply import remaining
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import Loaded, guarded
@@ -15,6 +16,7 @@ from reconciler.engine.model import Swap
 from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
 from reconciler.linux import lock, trusted_input, users
+from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
@@ -36,7 +38,7 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
     def command() -> int:
         of = _chosen(number)
         host = host_view.look(terminal)
-        plan = inverse(of, host, latest(journal.written()))
+        plan = planning.at_home(inverse(of, host, latest(journal.written())))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
         seen, token = approval.given(approved), approval.token(asked)
@@ -58,7 +60,7 @@ def _show(terminal: Terminal, of: Run, plan: Plan, beside: Sequence[str]) -> Non
     parts = (
         f"host {trusted_input.short_hostname()}",
         f"what takes run {of.number} back",
-        f"{of.command} by {of.user}, {of.started}",
+        f"{of.command} by {of.user}, {history_report.when(of.started)}",
     )
     for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
@@ -94,7 +96,8 @@ def _loaded(of: Run) -> Loaded:
 
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
     with lock.held(apply.telling(terminal)):
-        now = inverse(of, host_view.look(terminal), latest(journal.written()))
+        host = host_view.look(terminal)
+        now = planning.at_home(inverse(of, host, latest(journal.written())))
         if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in shown.moved(then, now):

@@ -59,7 +59,7 @@ def run(
         view = host_view.look(terminal)
         history = claims.history(loaded.file, view)
         declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
-        plan = make_plan(declared, KINDS, view, history)
+        plan = planning.at_home(make_plan(declared, KINDS, view, history))
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code

@@ -24,6 +24,7 @@ from reconciler.report.wrap import (
     printable,
     wrapped,
 )
+from reconciler.report.wrap import beside as beside_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -388,9 +389,14 @@ def _after(of: Action, who: Who) -> str:
     return " -> " + ", ".join(value for _, value in _values(of, who))
 
 
-def result(outcome: str, of: Action, number: int, total: int, who: Who = numbered) -> str:
+def begun(of: Action, which: str, width: int, who: Who = numbered) -> Iterator[str]:
+    """An action that begins, behind ``which`` of how many: its place, and what it will hold."""
+    return beside_words(f"  {which} ", action(of, who), width)
+
+
+def result(outcome: str, of: Action, which: str, width: int, who: Who = numbered) -> Iterator[str]:
     """What became of an action: the number of its row, the outcome, its place, what it holds."""
-    return f"  [{number}/{total}] {outcome}   {where(of)}{_after(of, who)}"
+    return beside_words(f"  {which} {outcome}   ", f"{where(of)}{_after(of, who)}", width)
 
 
 def allowed(risks: Sequence[str]) -> str:

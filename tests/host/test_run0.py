@@ -72,4 +72,4 @@ def test_with_and_without_a_terminal(host):
     assert last == {"event": "exit", "code": 0}
     assert host.run(f"{ALICES} plan --detailed-exitcode", user="alice", check=False).returncode == 0
     history = host.run(f"{ALICES} history", user="alice").stdout
-    assert history.count("by alice: done, 5 of 5 changes") == 3, history
+    assert history.count("by alice: done, 4 of 4 changes") == 3, history
