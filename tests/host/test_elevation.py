@@ -93,9 +93,10 @@ def test_asked_once_then_the_password(host, program):
         at.type("secret\n")
         assert at.end() == 0, at.seen
     assert plan.startswith("host vmtune-test \u00b7 config ~/.config/vmtune/vmtune.yaml\n")
-    assert "+ nocow ~/vm " in plan
+    assert "\n+ nocow ~/vm\n" in plan
     python = f"{installed.alices_python(host)} -IB -m reconciler"
-    assert f"needs root: /usr/bin/{program} {python} --config {CONFIG} " in command
+    whole = command.replace(" \\\n  ", " ")  # broken between words, to be copied
+    assert f"needs root: /usr/bin/{program} {python} --config {CONFIG} " in whole
     assert at.seen.count(QUESTION) == 1
     assert at.seen.count("host vmtune-test ") == 1
     assert "verified: 4 of 4 read back as planned" in at.seen
@@ -169,7 +170,7 @@ def test_root_sees_more_and_asks_again(host):
         at.type("yes\n")
         again = at.until(QUESTION)
         assert f"+ nocow {POOL} " in again.replace("~ nocow", "+ nocow")
-        assert "+ nocow ~/vm " in again
+        assert "\n+ nocow ~/vm\n" in again
         before = untouched(host)
         at.type("no\n")
         assert at.end() == 1
