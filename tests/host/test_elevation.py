@@ -166,10 +166,10 @@ def test_root_sees_more_and_asks_again(host):
     host.write(CONFIG, WITH_POOL.encode(), user="alice")
     make_pool(host)
     with typed(host, f"{ALICES} apply") as at:
-        assert f"? nocow {POOL} " in at.until(QUESTION)
+        assert f"\n? nocow {POOL}" in at.until(QUESTION)
         at.type("yes\n")
         again = at.until(QUESTION)
-        assert f"+ nocow {POOL} " in again.replace("~ nocow", "+ nocow")
+        assert f"\n+ nocow {POOL}" in again.replace("~ nocow", "+ nocow")
         assert "\n+ nocow ~/vm\n" in again
         before = untouched(host)
         at.type("no\n")
@@ -189,7 +189,7 @@ def test_root_sees_that_the_rest_is_in_sync(host):
     host.write(CONFIG, WITH_POOL.encode(), user="alice")
     make_pool(host, f"&& chattr +C {POOL}")
     with typed(host, f"{ALICES} apply") as at:
-        assert f"? nocow {POOL} " in at.until(QUESTION)
+        assert f"\n? nocow {POOL}" in at.until(QUESTION)
         at.type("yes\n")
         assert at.end() == 0, at.seen
     assert at.seen.count(QUESTION) == 1
