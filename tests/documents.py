@@ -80,7 +80,7 @@ def is_synopsis(line: str) -> bool:
     """Tell a command with a placeholder, or a bare name within a sentence, from one to type."""
     if re.search(r"\[|\b(?:PATH|PLAN|RUN|FILE|ENTRY|CODE|SHELL|SIZE|NAME)\b", line):
         return True
-    return line in {"vmtune defrag", "pipx install", "pipx run", "uv tool"}
+    return line in {"vmtune defrag", "pipx install", "pipx run", "uv tool", "sudo -n"}
 
 
 def in_container(page: Path) -> list[str]:
@@ -115,6 +115,10 @@ ELSEWHERE = {
     "make deb": ("tests/packages/debs.py", ".ci/deb"),
     "make dist": ("tests/packages/test_dist.py", ".ci/dist"),
     "apt-get install make git": (".ci/run", "apt-get install -y"),
+    'sudo systemd-run "$(command -v vmtune)" --config /etc/vmtune/vmtune.yaml apply --yes --wait': (
+        "tests/host/test_vmtune_guests.py",
+        "systemd-run --unit=waits --no-block",
+    ),
     "sudo apt purge vmtune": ("tests/packages/test_deb.py", "purge"),
     "sudo systemctl enable --now vmtune-status.timer": (
         "tests/packages/test_deb.py",

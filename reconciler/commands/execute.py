@@ -114,8 +114,9 @@ class _Telling:
     def started(self, number: int, action: Action) -> None:
         self._recorder.begin(number)
         self.begun, self.under_way = self.begun + 1, number
-        which = f"[{self._steps.number(action)}/{self._total}]"
-        self._terminal.progress(f"  {which} {text.action(action, users.owner)}")
+        width = self._terminal.width_beside
+        told = text.begun(action, self._which(action), width, users.owner)
+        self._terminal.progress("\n".join(told))
         self._terminal.event(
             "begin",
             number=number + self._before,
@@ -130,12 +131,17 @@ class _Telling:
         self._recorder.end(number, outcome, result.why)
         self.under_way = 0
         self.going.end()
-        step = self._steps.number(action)
-        self._terminal.say(text.result(outcome, action, step, self._total, users.owner))
+        width = self._terminal.width
+        told = text.result(outcome, action, self._which(action), width, users.owner)
+        self._terminal.say("\n".join(told))
         number += self._before
         self._terminal.event(
             "end", number=number, outcome=outcome, why=result.why, **self._of(action)
         )
+
+    def _which(self, action: Action) -> str:
+        """Say the number of the row that an action is of, and of how many."""
+        return f"[{self._steps.number(action)}/{self._total}]"
 
     def _of(self, action: Action) -> dict[str, Any]:
         """The row that an action is of: its number of how many, its kind, name and path."""

@@ -31,13 +31,14 @@ def run(terminal: Terminal, number: int | None) -> int:
         ]
         terminal.data(history_report.document(told, __version__, machine.now()))
         lines = (
-            history_report.listed(runs, terminal.width, is_at_work=is_at_work)
+            history_report.listed(runs, terminal.width, is_at_work=is_at_work, tilde=users.tilde)
             if number is None
             else history_report.whole(
                 runs[0],
                 terminal.width,
                 is_at_work=is_at_work and number == last,
                 who=users.owner,
+                tilde=users.tilde,
             )
         )
         for line in lines:

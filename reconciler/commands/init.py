@@ -65,7 +65,7 @@ def _written(path: str, found: Suggestion) -> list[str]:
     offered = len(found.entries) - active
     head = f"{path}: {active} declared, {offered} more as comments"
     if found.unseen and not users.is_root():
-        head += "; not all could be seen without root"
+        head += "; the file says what only root could see"
     return [head]
 
 

@@ -91,15 +91,13 @@ def make(loaded: Loaded, host: HostView) -> Plan:
         declared = loaded.choice.narrowed(declared)
     made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
     made = loaded.choice.check(made) if loaded.choice else made
-    return replace(made, changes=tuple(map(_at_home, made.changes)))
+    return at_home(made)
 
 
-def _at_home(change: Change) -> Change:
+def at_home(of: Plan) -> Plan:
     """Name what lies in the caller's home as they do, where no configuration names it any more."""
-    home = users.caller().home
-    if change.origin or not change.name.startswith(f"{home}/"):
-        return change
-    return replace(change, name=f"~{change.name.removeprefix(home)}")
+    rows = (row if row.origin else replace(row, name=users.tilde(row.name)) for row in of.changes)
+    return replace(of, changes=tuple(rows))
 
 
 def world(loaded: Loaded) -> World:

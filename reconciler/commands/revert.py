@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import apply, approval, host_view, root
+from reconciler.commands import plan as planning
 from reconciler.commands.apply import remaining
 from reconciler.commands.execute import Work, execute
 from reconciler.commands.load import Loaded, guarded
@@ -14,7 +15,9 @@ from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Swap
 from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
+from reconciler.facts.diagnostics import Op
 from reconciler.linux import lock, trusted_input, users
+from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
@@ -36,12 +39,12 @@ def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> 
     def command() -> int:
         of = _chosen(number)
         host = host_view.look(terminal)
-        plan = inverse(of, host, latest(journal.written()))
+        plan = planning.at_home(inverse(of, host, latest(journal.written())))
         # A user may not read the names that root takes back: the yes is to as many of them.
         asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
         seen, token = approval.given(approved), approval.token(asked)
         if token != seen:
-            _show(told, of, plan, _declared(plan, claims.history("", host)))
+            _show(told, of, plan, _beside(of, plan, claims.history("", host)))
         if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
             return _remaining(told, plan, is_told=True)
         if not approval.granted(told, plan, asked.actions, seen, yes=yes):
@@ -58,7 +61,7 @@ def _show(terminal: Terminal, of: Run, plan: Plan, beside: Sequence[str]) -> Non
     parts = (
         f"host {trusted_input.short_hostname()}",
         f"what takes run {of.number} back",
-        f"{of.command} by {of.user}, {of.started}",
+        f"{of.command} by {of.user}, {history_report.when(of.started)}",
     )
     for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
@@ -76,15 +79,42 @@ def _show(terminal: Terminal, of: Run, plan: Plan, beside: Sequence[str]) -> Non
     terminal.say("\n".join(told))
 
 
+def _beside(of: Run, plan: Plan, history: History) -> list[str]:
+    """Say what the next ``apply`` makes of it, and how to go further back."""
+    return [*_declared(plan, history), *_undeclared(of, plan, history), *_earlier(of, plan)]
+
+
 def _declared(plan: Plan, history: History) -> list[str]:
     """Say which file sets again what is taken back: it declared that when it was applied last."""
     places = {action.place for action in plan.actions if isinstance(action, Swap)}
     return [
-        f"{printable(known.config)} declared this at its last `apply`. As long as the file "
-        "declares it, the next `apply` sets it again."
+        f"{printable(users.tilde(known.config))} declared this at its last `apply`. As long as the "
+        "file declares it, the next `apply` sets it again."
         for known in history.others()
         if not places.isdisjoint(known.wanted)
     ]
+
+
+def _undeclared(of: Run, plan: Plan, history: History) -> list[str]:
+    """Say that what the run had taken back, since nobody declares it, will not last."""
+    claimed = {place for known in history.others() for place in known.wanted}
+    for row in plan.changes:
+        comes = any(swap.want != swap.place.nothing for swap in row.swaps)
+        if comes and claimed.isdisjoint(swap.place for swap in row.swaps):
+            why = f"Run {of.number} took this back because no file declares it"
+            return [f"{why}. Unless a file does, the next `apply` takes it back again."]
+    return []
+
+
+def _earlier(of: Run, plan: Plan) -> list[str]:
+    """Name the run before where all of this one is taken back: one step further is a run more."""
+    if plan.actions or any(row.op is not Op.SAME for row in plan.changes):
+        return []
+    numbers = [run.number for run in _revertible() if run.number < of.number]
+    if not numbers:
+        return []
+    before = f"`vmtune revert {numbers[-1]}` takes back the run before it"
+    return [f"Run {of.number} is taken back already; {before}."]
 
 
 def _loaded(of: Run) -> Loaded:
@@ -94,7 +124,8 @@ def _loaded(of: Run) -> Loaded:
 
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
     with lock.held(apply.telling(terminal)):
-        now = inverse(of, host_view.look(terminal), latest(journal.written()))
+        host = host_view.look(terminal)
+        now = planning.at_home(inverse(of, host, latest(journal.written())))
         if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in shown.moved(then, now):
@@ -114,7 +145,12 @@ def _remaining(terminal: Terminal, plan: Plan, *, is_told: bool = False) -> int:
 def _chosen(number: int | None) -> Run:
     if number is not None:
         return journal.run(number)
-    found = [r for r in journal.runs() if r.changed() and not r.command.startswith("revert")]
+    found = _revertible()
     if not found:
         raise HostError("nothing was done here yet, so there is nothing to take back")
     return found[-1]
+
+
+def _revertible() -> list[Run]:
+    """Return the runs that changed something and were no revert themselves, oldest first."""
+    return [r for r in journal.runs() if r.changed() and not r.command.startswith("revert")]

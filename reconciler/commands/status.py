@@ -13,9 +13,10 @@ from reconciler.engine import codec, document, tries
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.plan import declare, make_plan
+from reconciler.facts.diagnostics import Op
 from reconciler.linux import machine, users
 from reconciler.report import bar as bars
-from reconciler.report import standing, text, verdict
+from reconciler.report import standing, text, verdict, wrap
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, Report, place_statuses
 from reconciler.resources.registry import KINDS
@@ -59,7 +60,7 @@ def run(
         view = host_view.look(terminal)
         history = claims.history(loaded.file, view)
         declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
-        plan = make_plan(declared, KINDS, view, history)
+        plan = planning.at_home(make_plan(declared, KINDS, view, history))
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:
             return code
@@ -114,9 +115,21 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None
         report, terminal.width, terminal.paint, style, verbose=terminal.verbose
     ):
         terminal.say(line)
-    if more := text.more(report.plan):
-        terminal.say(f"\n{more}")
+    more = text.more(report.plan)
+    beside = [more] * bool(more)
+    if not users.is_root() and _root_sees(report):
+        lead = "What only root can see: "
+        beside += wrap.command(root.line(loaded, "status"), terminal.width, 0, lead)
+    if beside:
+        terminal.say()
+        terminal.say("\n".join(beside))
     planning.tell_refused(terminal, report.plan, code)
+
+
+def _root_sees(report: Report) -> bool:
+    """Whether root sees more of what it brought; of a row that is not seen, a step tells it."""
+    seen = any(path.layouts for path in report.effect.paths)
+    return report.effect.before.is_hidden and seen and not report.plan.count(Op.UNKNOWN)
 
 
 def _free(path: str) -> str:

@@ -7,7 +7,8 @@ V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be aske
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
 an option on the live mount before it writes it to /etc/fstab.
 
-V502 btrfs(8), from the package btrfs-progs, defragments. All else vmtune asks of the kernel itself.
+V502 btrfs(8), from the package btrfs-progs, defragments. For everything else vmtune asks the
+kernel itself.
 
 V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
 Where findmnt is missing, or is ended by a signal (that of util-linux 2.41.5 is, by a line that is
@@ -16,8 +17,8 @@ no entry), nothing is verified: `apply` says so, and exits with 6.
 V504 Something has to run what is scheduled: systemd, or a cron daemon.
 
 V505 libvirt 6.6 and later makes the directory of a pool nocow when it builds the pool (virsh
-pool-build), unless the pool says <features><cow state='yes'/></features>. With state='no' it fails
-where that cannot be had. A pool that was only started was never built.
+pool-build), unless the pool says <features><cow state='yes'/></features>. With state='no'
+building fails where nocow is not possible. A pool that was only started was never built.
 
 V506 Nocow files have no checksums. Where the filesystem keeps two or more copies of data, nothing
 tells the good one, and scrub repairs nothing. `allow: [raid]` says that this is accepted.
@@ -75,8 +76,7 @@ V522 With discard=sync freed blocks are discarded within each commit: see V224.
 
 V523 flushoncommit, or a longer commit=: see V225.
 
-V524 Of compress, nodatacow and nodatasum the later one holds. The one before it stands in the line
-for nothing.
+V524 Of compress, nodatacow and nodatasum the later one holds. The one before it has no effect.
 
 V525 The system was booted from a snapshot: see V230 and V208.
 

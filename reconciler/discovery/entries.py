@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import Tree
 
 
-_APART = Choice("subvolume", value=True, why="snapshots of what is around do not contain it")
+_APART = Choice("subvolume", value=True, why="snapshots then leave the images out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ _PRICE = "no checksums, no compression: damage on the disk is not noticed"
 _FOR_GOOD = "; a rewrite cannot be taken back"
 
 _SNAPSHOT_PRICE = (
-    "; snapshots of what is around do not contain the images: back them up in another way"
+    "; snapshots of the subvolume around it do not contain the images: back them up in another way"
 )
 
 _RAID = "choose yourself: nocow is faster; copy-on-write repairs a bad copy from the good one"

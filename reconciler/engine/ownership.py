@@ -263,7 +263,7 @@ class Ownership:
             self._hindered.update(swap.place for swap in swaps)
             yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
             return
-        text = "what was there before is put back" if swaps else "what is left of it stays"
+        text = "what was there before is put back" if swaps else "stays as it is"
         yield replace(row, text=f"no longer declared: {text}", swaps=tuple(reversed(swaps)))
 
     def _one_back(self, left: _Left, going: set[str]) -> Iterator[Swap | Note]:

@@ -6,8 +6,8 @@ TEXT = """\
 V108 The path lies below a mount point of /etc/fstab where nothing is mounted now. What is made
 there would be on the filesystem below, and hidden once the mount is back.
 
-V109 A symbolic link on the way belongs to a user who owns neither the link's target nor root's
-trust: following it would let that user choose what root changes.
+V109 A symbolic link on the way belongs to a user, and what it leads to belongs to somebody else:
+following it would let that user choose what root changes.
 
 V111 A device of the filesystem is missing, or the filesystem is mounted with the option `degraded`.
 Nocow data has no checksums. What is written to it now reaches only the devices that are there; when

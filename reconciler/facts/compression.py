@@ -227,7 +227,7 @@ def _only(found: Outcome, of: BootLayout) -> tuple[str, str]:
 
 
 def _silent(step: Step) -> str:
-    return "" if step.says else " (it names none)"
+    return "" if step.says else " (it names no compression)"
 
 
 def _since(of: BootLayout) -> str:

@@ -82,7 +82,8 @@ def _there(path: str, option: str, sort: Sort | None) -> HostError:
             f"name another file with {option}, or move that one away",
         )
     return HostError(
-        f"{path} is there already, and stays as it is", f"name another file with {option}"
+        f"{path} is there already, and stays as it is",
+        f"name another file with {option}, or remove this one first",
     )
 
 

@@ -141,9 +141,10 @@ def find(named: str | None, stands_at: str | None = None, *, drafts: bool = Fals
     for path in looked:
         if _is_there(path, "have it made readable to you, or name another one with --config"):
             return read(path)
+    shown = [users.tilde(path) for path in looked]
     raise NoneFound(
-        "no vmtune.yaml: looked for " + ", ".join(map(_tilde, looked)),
-        f"`vmtune init -o {_tilde(looked[-2])}` writes one for this host, or name it with --config",
+        f"no vmtune.yaml: looked for {', '.join(shown)}",
+        f"`vmtune init -o {shown[-2]}` writes one for this host, or name it with --config",
     )
 
 
@@ -154,7 +155,7 @@ def _draft(named: str, stands_at: str | None) -> Found:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         raise HostError(f"standard input: {error.strerror}") from None
-    return Found(path, _tilde(path) or named, text, is_draft=True)
+    return Found(path, users.tilde(path) or named, text, is_draft=True)
 
 
 def _place(stands_at: str) -> str:
@@ -192,14 +193,9 @@ def found_by_root() -> str:
     return own if os.path.lexists(own) else "/etc/vmtune/vmtune.yaml"
 
 
-def _tilde(path: str) -> str:
-    home = users.caller().home
-    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
-
-
 def read(path: str) -> Found:
     """The text; HostError where it cannot be read, or (for root) where others may write it."""
-    return Found(path, _tilde(path), read_trusted(path, _LARGEST + 1))
+    return Found(path, users.tilde(path), read_trusted(path, _LARGEST + 1))
 
 
 _FOR_ONE = "it may say what holds for this host: have it made readable to you"
@@ -247,7 +243,7 @@ class Misnamed:
     @property
     def shown(self) -> str:
         """Its name as messages print it."""
-        return _tilde(self.path)
+        return users.tilde(self.path)
 
     @property
     def hint(self) -> str:

@@ -33,6 +33,12 @@ def caller() -> Caller:
     return entry or _by_uid(os.getuid())
 
 
+def tilde(path: str) -> str:
+    """Name a path as the caller does, with ~ for the home; another text stays as it is."""
+    home = caller().home
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
+
+
 def owner(uid: int, gid: int) -> str:
     """Name an owner, and the group where that is not the owner's; numbers for who has no name."""
     try:

@@ -127,9 +127,9 @@ def _pieces(of: Figure) -> str:
 
 
 def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
-    """A line for each figure: the medians, their ratio, and the ratios of single rounds."""
+    """A line for each figure: the medians, the first divided by the second, and that by round."""
     rows = [
-        ["", "copy-on-write", "nocow", "ratio", "of each round"],
+        ["", "copy-on-write", "nocow", "1st/2nd", "of each round"],
         *([_name(of), _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -9,11 +9,11 @@ from reconciler.engine.model import Swap
 from reconciler.engine.place import numbered
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
-from reconciler.report.wrap import hanging, printable, wrapped
+from reconciler.report.wrap import beside, printable, wrapped
 from reconciler.resources.images.places import Image, Images, OneImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import Run, Seen
     from reconciler.engine.model import Action
@@ -27,9 +27,6 @@ _WHEN = 28
 
 _INDENT = 4
 
-_NARROWEST = 20
-"""Columns below which text is no longer read with ease."""
-
 _ENTRIES = 4
 """Entries of a run that the list names; the others are counted, and told of the run itself."""
 
@@ -38,52 +35,58 @@ CUT_OFF = "cut off"
 UNFINISHED = "not finished (at work, or cut off)"
 
 
-def listed(runs: Sequence[Run], width: int = 80, *, is_at_work: bool = False) -> Iterator[str]:
+def listed(
+    runs: Sequence[Run],
+    width: int = 80,
+    *,
+    is_at_work: bool = False,
+    tilde: Callable[[str], str] = str,
+) -> Iterator[str]:
     """What each run changed, oldest first: when, by whom, by which configuration, for what.
 
-    ``is_at_work``: a run holds the lock, so the last one may not be over.
+    ``is_at_work``: a run holds the lock, so the last one may not be over. ``tilde`` names a path
+    as the caller does.
     """
     if not runs:
         yield "nothing was done here yet"
     indent = _WHEN if width >= 2 * _WHEN else _INDENT
     for run in runs:
         head = _head(run, is_at_work=is_at_work and run is runs[-1])
-        yield from _fitted(f"{run.number:>5}  {_when(run.started)}  ", head, width)
-        if entries := _entries(run):
+        yield from beside(f"{run.number:>5}  {when(run.started)}  ", head, width)
+        if entries := _entries(run, tilde):
             yield from wrapped(printable(entries), width, indent)
         if run.config:
-            yield from wrapped(f"config {printable(run.config)}", width, indent)
+            yield from wrapped(f"config {printable(tilde(run.config))}", width, indent)
         if brought := trend(run):
             yield from wrapped(brought, width, indent)
 
 
-def _entries(run: Run) -> str:
+def _entries(run: Run, tilde: Callable[[str], str]) -> str:
     """The entries for which something was changed, or may have been; "" where nothing was."""
-    found = [*dict.fromkeys(swap.owner for _, swap in run.done() if swap.owner)]
+    owners = (swap.owner.partition(" ") for _, swap in run.done() if swap.owner)
+    found = [*dict.fromkeys(f"{kind}{blank}{tilde(name)}" for kind, blank, name in owners)]
     more = [f"and {len(found) - _ENTRIES} more"] if len(found) > _ENTRIES else []
     return ", ".join([*found[:_ENTRIES], *more])
 
 
 def whole(
-    run: Run, width: int = 80, *, is_at_work: bool = False, who: Who = numbered
+    run: Run,
+    width: int = 80,
+    *,
+    is_at_work: bool = False,
+    who: Who = numbered,
+    tilde: Callable[[str], str] = str,
 ) -> Iterator[str]:
     """One run with its actions and what became of each; ``who`` names owners."""
-    yield from _fitted(f"run {run.number}   ", _head(run, is_at_work=is_at_work), width)
-    ended = f"ended {_when(run.finished) if run.finished else '-'}"
-    yield from _fitted(f"started {_when(run.started)}   ", ended, width)
-    yield f"config {printable(run.config) or 'none'}"
+    yield from beside(f"run {run.number}   ", _head(run, is_at_work=is_at_work), width)
+    ended = f"ended {when(run.finished) if run.finished else '-'}"
+    yield from beside(f"started {when(run.started)}   ", ended, width)
+    yield f"config {printable(tilde(run.config)) or 'none'}"
     if brought := trend(run):
-        yield from _fitted("images ", brought, width)
+        yield from beside("images ", brought, width)
     yield ""
     for number, action in enumerate(run.actions, 1):
-        yield from _fitted(f"  {_outcome(run, number):<12} ", text.action(action, who), width)
-
-
-def _fitted(head: str, words: str, width: int) -> Iterator[str]:
-    """Words behind the head; below it where there is no room for the longest beside it."""
-    longest = max((len(word) for word in words.split()), default=0)
-    beside = len(head) + max(longest, _NARROWEST) <= width
-    return hanging(head, words, width, len(head) if beside else _INDENT)
+        yield from beside(f"  {_outcome(run, number):<12} ", text.action(action, who), width)
 
 
 def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
@@ -97,15 +100,26 @@ def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
     then = {each.key: each for each in of.before}
     pairs = [(then[each.key], each) for each in of.after if each.key in then]
     if all(isinstance(place, OneImage | Image) for place in rewrites):
-        return [(was, now) for was, now in pairs if was.inode != now.inode]
+        return [(was, now) for was, now in pairs if _is_rewritten(of, was, now)]
     return pairs
+
+
+def _is_rewritten(of: Run, was: Seen, now: Seen) -> bool:
+    """Whether a run rewrote an image: it is another inode by then.
+
+    Where the run made a subvolume of the directory, every file has another inode. There only
+    what is nocow, or no longer compressed, since then was rewritten.
+    """
+    if not any(swap.place.remakes for _, swap in of.done()):
+        return was.inode != now.inode
+    return was.nocow != now.nocow or bool(was.compressed and not now.compressed)
 
 
 def trend(of: Run) -> str:
     """What it did to the images that it was about; "" where it was about none, or saw none."""
     if not (pairs := _pairs(of)):
         return ""
-    anew = sum(was.inode != now.inode for was, now in pairs)
+    anew = sum(_is_rewritten(of, was, now) for was, now in pairs)
     told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
     if _rewritten(of) > len(of.before):  # only the largest are seen
         told = [f"of the {counted(len(pairs), 'largest image')} {anew} rewritten"]
@@ -140,7 +154,7 @@ def plain(run: Run, *, is_at_work: bool = False, who: Who = numbered) -> dict[st
         "changes": [_plain(run, n, action, who) for n, action in enumerate(run.actions, 1)],
         "images": {
             "seen": len(pairs),
-            "rewritten": sum(was.inode != now.inode for was, now in pairs),
+            "rewritten": sum(_is_rewritten(run, was, now) for was, now in pairs),
             **{
                 name: [sum(getattr(pair[side], name) for pair in pairs) for side in (0, 1)]
                 for name in ("fragments", "compressed", "shared")
@@ -197,5 +211,6 @@ def _outcome(run: Run, number: int) -> str:
     return CUT_OFF if number in run.begun else "not done"
 
 
-def _when(time: str) -> str:
+def when(time: str) -> str:
+    """A time of the journal as people read it: in the zone that it was noted in."""
     return time.replace("T", " ")[:19]

@@ -12,7 +12,7 @@ from reconciler.engine.diff import compare
 from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
 from reconciler.engine.place import numbered
-from reconciler.facts.diagnostics import ALSO, DO, WHY, Note, Op
+from reconciler.facts.diagnostics import ALSO, COST, DO, WHY, Note, Op
 from reconciler.formats.sizes import counted
 from reconciler.report.wrap import (
     DIM,
@@ -24,6 +24,7 @@ from reconciler.report.wrap import (
     printable,
     wrapped,
 )
+from reconciler.report.wrap import beside as beside_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +40,9 @@ _INDENT, _VALUE = 4, 19
 
 _HEADS = 44
 """Columns up to which texts line up behind the names."""
+
+_ORDER = (WHY, ALSO, COST, DO)
+"""The labels in their order: a reason stands before what follows from it, advice comes last."""
 
 _SHOWN = 5
 """Entries in sync that get a line of their own, where they have nothing to say."""
@@ -173,9 +177,7 @@ def remarks(
     if _is_reason(change) and change.text:
         yield from _labelled(WHY, change.text, width, paint)
     notes = _notes(change, verbose=said is None)
-    # A reason stands before what follows from it, and advice comes last.
-    order = {WHY: 0, DO: 2}
-    for note in sorted(notes, key=lambda note: order.get(note.label, 1)):
+    for note in sorted(notes, key=lambda note: _ORDER.index(note.label)):
         if said is not None and note.is_of_host:
             if note in said:
                 continue
@@ -388,9 +390,14 @@ def _after(of: Action, who: Who) -> str:
     return " -> " + ", ".join(value for _, value in values(of, who))
 
 
-def result(outcome: str, of: Action, number: int, total: int, who: Who = numbered) -> str:
+def begun(of: Action, which: str, width: int, who: Who = numbered) -> Iterator[str]:
+    """An action that begins, behind ``which`` of how many: its place, and what it will hold."""
+    return beside_words(f"  {which} ", action(of, who), width)
+
+
+def result(outcome: str, of: Action, which: str, width: int, who: Who = numbered) -> Iterator[str]:
     """What became of an action: the number of its row, the outcome, its place, what it holds."""
-    return f"  [{number}/{total}] {outcome}   {where(of)}{_after(of, who)}"
+    return beside_words(f"  {which} {outcome}   ", f"{where(of)}{_after(of, who)}", width)
 
 
 def allowed(risks: Sequence[str]) -> str:

@@ -19,6 +19,11 @@ DIM, NAME, GONE, NEW = "dim", "name", "gone", "new"
 ENDLESS = 1 << 20
 """The width of a pipe or a file: nothing is wrapped there, so that grep finds it."""
 
+_INDENT = 4
+
+_NARROWEST = 20
+"""Columns below which text is no longer read with ease."""
+
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -75,6 +80,13 @@ def hanging(head: str, text: str, width: int, indent: int) -> Iterator[str]:
     else:
         yield head.rstrip()
         yield from wrapped(text, width, indent)
+
+
+def beside(head: str, words: str, width: int) -> Iterator[str]:
+    """Words behind the head; below it where there is no room for the longest beside it."""
+    longest = max((len(word) for word in words.split()), default=0)
+    has_room = len(head) + max(longest, _NARROWEST) <= width
+    return hanging(head, words, width, len(head) if has_room else _INDENT)
 
 
 def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:

@@ -30,7 +30,7 @@ EXITS = {
     "vmtune apply": {0, 7},  # 7 where the file that init wrote leaves images as they are
     "vmtune doctor": {0, 6},
     "vmtune doctor --json": {0, 6},
-    **{f"vmtune status{x}": {0, 2, 6} for x in ("", " --quiet", " --json")},
+    **{f"vmtune status{x}": {0, 2, 6} for x in ("", " --short", " --quiet", " --json")},
     "vmtune status --html ~/vmtune.html": {0, 2, 6},
 }
 """The page says what the exit codes mean; elsewhere it is 0."""

@@ -93,9 +93,10 @@ def test_asked_once_then_the_password(host, program):
         at.type("secret\n")
         assert at.end() == 0, at.seen
     assert plan.startswith("host vmtune-test \u00b7 config ~/.config/vmtune/vmtune.yaml\n")
-    assert "+ nocow ~/vm " in plan
+    assert "\n+ nocow ~/vm\n" in plan
     python = f"{installed.alices_python(host)} -IB -m reconciler"
-    assert f"needs root: /usr/bin/{program} {python} --config {CONFIG} " in command
+    whole = command.replace(" \\\n  ", " ")  # broken between words, to be copied
+    assert f"needs root: /usr/bin/{program} {python} --config {CONFIG} " in whole
     assert at.seen.count(QUESTION) == 1
     assert at.seen.count("host vmtune-test ") == 1
     assert "verified: 4 of 4 read back as planned" in at.seen
@@ -165,11 +166,11 @@ def test_root_sees_more_and_asks_again(host):
     host.write(CONFIG, WITH_POOL.encode(), user="alice")
     make_pool(host)
     with typed(host, f"{ALICES} apply") as at:
-        assert f"? nocow {POOL} " in at.until(QUESTION)
+        assert f"\n? nocow {POOL}" in at.until(QUESTION)
         at.type("yes\n")
         again = at.until(QUESTION)
-        assert f"+ nocow {POOL} " in again.replace("~ nocow", "+ nocow")
-        assert "+ nocow ~/vm " in again
+        assert f"\n+ nocow {POOL}" in again.replace("~ nocow", "+ nocow")
+        assert "\n+ nocow ~/vm\n" in again
         before = untouched(host)
         at.type("no\n")
         assert at.end() == 1
@@ -188,7 +189,7 @@ def test_root_sees_that_the_rest_is_in_sync(host):
     host.write(CONFIG, WITH_POOL.encode(), user="alice")
     make_pool(host, f"&& chattr +C {POOL}")
     with typed(host, f"{ALICES} apply") as at:
-        assert f"? nocow {POOL} " in at.until(QUESTION)
+        assert f"\n? nocow {POOL}" in at.until(QUESTION)
         at.type("yes\n")
         assert at.end() == 0, at.seen
     assert at.seen.count(QUESTION) == 1

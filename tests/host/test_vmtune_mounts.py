@@ -70,7 +70,10 @@ def test_home_is_told_that_the_line_of_root_decides(root):
     shown = " ".join(root.vmtune("plan").stdout.split())
     assert "also /: one compression setting for the whole filesystem" in shown
     assert "other fstab lines of this filesystem: / (line 1): no compress option" in shown
-    assert "decided by /etc/fstab:1, the line of / (it names none), not by this line" in shown
+    assert (
+        "decided by /etc/fstab:1, the line of / (it names no compression), not by this line"
+        in shown
+    )
 
 
 def test_an_fstab_that_nixos_made_is_left_alone_and_so_is_the_live_mount(root):

@@ -58,7 +58,7 @@ def test_init_suggests_a_subvolume(host, sudo):
     assert SUGGESTED in yaml.safe_load(text)["paths"]
     told = " ".join(text.replace("#", " ").split())
     assert "snapper (/etc/snapper/configs/root) snapshots its subvolume" in told
-    assert "snapshots of what is around it no longer hold the images" in told
+    assert "snapshots of the subvolume around it do not contain the images" in told
     line = f"{sudo}{ALICES} init | {ALICES} validate /dev/stdin"
     assert "valid; " in host.run(line, user="alice").stdout
 
@@ -111,7 +111,8 @@ def test_status_and_doctor_agree(host, sudo):
     assert (image["fragments"], image["nocow"], image["shared"]) == (1, True, 0)
     # The journal keeps images under keys that only root can make.
     assert (image["fragments_before"] or 0) > 100 if sudo else image["fragments_before"] is None
-    assert "left out of snapshots of what is around it" in vmtune(host, "status", sudo=sudo)
+    told = vmtune(host, "status -v", sudo=sudo)
+    assert "snapshots of the subvolume around it leave it out" in told
     assert health(host, "V507")["health"] == "ok"
     assert health(host, "V514")["health"] == "ok"
 

@@ -41,6 +41,6 @@ most. Nocow files are left as they are. `compression: none` for the directory ke
 it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
 filesystem.
 
-V320 Another job defragments something, and what that is only its shell can tell: it stands in a
-variable, or another program finds it. If it is a declared directory, the work is done twice.
+V320 Another job defragments something that only its shell can name: it stands in a variable, or
+another program finds it. If it is a declared directory, the work is done twice.
 """

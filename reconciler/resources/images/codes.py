@@ -40,15 +40,16 @@ qgroups leave, whichever is less: `btrfs qgroup show -pcre PATH` shows them.
 Btrfs frees the space of a removed file only when it commits. So where room is missing, vmtune first
 has that done (syncfs(2)), and tries once more.
 
-V707 The snapshot, or the clone, keeps the old data: after the rewrite both are on disk. It is given
-back when the snapshot is deleted.
+V707 After the rewrite more space is in use, for one or both of two reasons. A snapshot, or a
+clone, keeps the old data: both are on disk until it is deleted. And data that was compressed
+takes its full size, because it is written anew without compression.
 
 V708 vmtune remembers by name at most a thousand files that are to be left as they are. Where more
 cannot be rewritten, the path is probably not the images' own directory.
 
-V709 What a rewritten image was like before is not kept: revert leaves it as it is now. Its content
-is the same to the byte, and was compared before the old one was removed. Before it does that, also
-`apply PLAN` asks on a terminal, and needs --yes where there is none.
+V709 What a rewritten image was like before is not kept: revert leaves it as it is now. Its
+content is the same to the byte, and was compared before the old one was removed. Because of that,
+`apply PLAN` asks as well, and without a terminal it needs --yes.
 
 V710 A rewrite that was killed left a copy beside the image, and somebody may need it: it was
 written to since, by a program that had found the image just before, or the image itself is gone.

@@ -315,7 +315,7 @@ def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterat
     if needed.kept:
         text = f"afterwards up to {binary(needed.kept)} more are in use, because"
         shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
-        encoded = "data that was compressed is so no longer" if lot.encoded else ""
+        encoded = "the data is no longer compressed" if lot.encoded else ""
         why = " and ".join(why for why in (shared, encoded) if why)
         yield Note(f"{text} {why}", "V707", COST)
     yield Note("`revert` cannot take a rewrite back", "V709", COST)

@@ -18,8 +18,8 @@ V204 A mount unit or a drop-in of one takes the place of the line's options: sys
 those in /etc/fstab. A mount unit may also mount what no line names. Options are set in that file.
 The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
 
-V205 The running kernel refuses the option. On the line of / it would boot to a read-only root
-without a shell, on another one fail the mount.
+V205 The running kernel refuses the option. On the line of / the next boot would end in a
+read-only root without a shell; on another line the mount would fail.
 
 V206 The kernel could not be asked whether it takes the option, and / is not mounted here to try
 it on. `allow: [root-options]` accepts the risk.
@@ -48,11 +48,11 @@ would undo it. NixOS makes the file from its configuration: there options are wr
 fileSystems."/".options, and the plan shows the line.
 
 V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
-changed now, and the next mount goes by it. All that can be done is done then, so `R` stands before
-such an entry until that mount, and sets no exit code.
+changed now, and it takes effect at the next mount. Until then nothing more can be done, so `R`
+stands before such an entry until that mount, and sets no exit code.
 
-V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: off is what a
-filesystem is without the option. compress=no there makes sure that it stays so.
+V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: without the option
+a filesystem does not compress. compress=no there makes sure that it stays so.
 
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
 for them. What it does is to end compression for everything else on the filesystem, in all its
@@ -64,8 +64,9 @@ made from then on are written in another way than the line asked for. So vmtune 
 compress= where one of the two is in force, live, in the line, or in rootflags=. Decide for one of
 them. compress=no ends neither.
 
-V221 A compress option that stands behind nodatacow or nodatasum in a line holds them down. To take
-it out, or to write compress=no in its place, would let them loose at the next mount.
+V221 A compress option that stands behind nodatacow or nodatasum in a line switches them off. If
+it were taken out, or compress=no were written in its place, they would be in force from the next
+mount on.
 
 V222 The kernel refuses to mount what the line names: a subvolid= that is not that of the path in
 subvol= (after a rollback the path has a new subvolume, with a new id), a subvolume that is gone, a

@@ -19,7 +19,7 @@ V106 A subvolume inside a nocow directory inherits nothing: its new files are co
 Declare it as a path of its own if it holds images.
 
 V107 The file or directory could not be opened for reading, so whether it is nocow is not known.
-Root sees it; a file on which someone holds a lease nobody does.
+Root sees it. A file on which another process holds a lease is seen by nobody.
 
 V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the order of its zones, so
 no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are

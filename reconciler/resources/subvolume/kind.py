@@ -2,7 +2,7 @@
 
 A snapshot of a subvolume holds none of the subvolumes inside it. Images that
 have one to themselves are left out of the snapshots that snapper, Timeshift
-or btrbk take of what is around them, and so stay written in place: the first
+or btrbk take of the subvolume around them, and so stay written in place: the first
 write to a block that a snapshot shares is always copied. A missing path is
 made as a subvolume; a directory is turned into one, its files sharing their
 data with the old ones until those are removed, so that none is copied.
@@ -16,7 +16,7 @@ images, and add the line.
 
 Backups that stay on one filesystem (borg and restic with --one-file-system, rsync -x, tar
 --one-file-system) take a subvolume for another filesystem, and leave it out without a word. So do
-backups of a snapshot of what is around it. Name the subvolume to them.
+backups of a snapshot of the subvolume around it. Name the subvolume to them.
 
 A new subvolume inherits neither nocow nor a compression property nor a default ACL from the
 directory it is made in. A directory that is turned into one keeps what it had.
@@ -147,11 +147,11 @@ def _not_asked_for(have: str) -> Iterator[Said]:
 
 def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
     if have == SUBVOLUME:
-        yield Summary("left out of snapshots of what is around it")
+        yield Summary("snapshots of the subvolume around it leave it out")
     elif have == UNFINISHED:
         yield Summary("the old directory is removed")
     else:
-        yield Summary("will be left out of snapshots of what is around it")
+        yield Summary("snapshots of the subvolume around it will leave it out")
     if have == DIRECTORY:
         taken = host.maybe(SnapshotsOf(where.path))
         if taken:
@@ -173,13 +173,15 @@ def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
 
 
 _LEFT_BEHIND = (
-    "a rollback of the subvolume around it leaves it behind in the old one, and an empty stub "
-    "here. A subvolume at the top level, with its own line in /etc/fstab (subvol=...), stays"
+    "after a rollback of the subvolume around it the images are in the old one, and an empty stub "
+    "is here. A subvolume at the top level, with its own line in /etc/fstab (subvol=...), is not "
+    "touched by a rollback"
 )
 
 _NOT_BACKED_UP = (
     "backups that stay on one filesystem (borg, restic, rsync -x, tar --one-file-system) and "
-    "backups of snapshots of what is around it will no longer contain it. Name it to these"
+    "backups of snapshots of the subvolume around it will not contain the images. Name this "
+    "directory to these programs"
 )
 
 

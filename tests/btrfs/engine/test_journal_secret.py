@@ -47,7 +47,9 @@ def before(host: World, user: int) -> tuple[list[int | None], bool]:
     jsonschema.validate(data, SCHEMA)
     effect = data["effect"]
     images = [image for path in effect["paths"] for image in path["images"]]
-    told = "Only root can see how" in host.vmtune("status", user=user).out
+    shown = host.vmtune("status", user=user).out
+    told = "Only root can see how" in shown
+    assert told == ("\nWhat only root can see: sudo " in shown)
     assert told == effect["before_hidden"]
     for image in images:
         explained = host.vmtune("explain", image["path"], user=user)

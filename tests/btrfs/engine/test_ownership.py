@@ -530,7 +530,7 @@ def test_two_files_that_want_different_values_neither_undoes_the_other(host: Wor
 
 
 def test_revert_says_which_file_sets_it_again(host: World, vms: Path):
-    words = f"{host.file} declared this at its last `apply`. As long as the file declares it"
+    words = f"{host.file} declared this at its last `apply`. As long as the file declares it, the"
     ran = host.vmtune("revert", "--yes")
     assert words in ran.out, ran
     assert not is_nocow(vms)
@@ -542,6 +542,18 @@ def test_revert_says_which_file_sets_it_again(host: World, vms: Path):
     host.apply()
     host.file.unlink()
     assert words not in host.vmtune("revert", "--yes").out
+
+
+def test_revert_of_a_taking_back_says_that_it_does_not_last(host: World, vms: Path):
+    words = "took this back because no file declares it"
+    assert words not in host.vmtune("revert").out
+    host.config("")
+    host.apply()
+    ran = host.vmtune("revert", "--yes")
+    assert words in ran.out, ran
+    assert is_nocow(vms)
+    host.apply()
+    assert not is_nocow(vms)
 
 
 # --- some entries only

@@ -74,6 +74,16 @@ def test_twice_is_once(each: Each):
     assert [record[0]["command"] for record in records()] == ["apply", "revert 1"]
 
 
+def test_who_goes_on_is_told_the_run_before(each: Each):
+    each.host.apply()
+    each.host.config("")
+    each.host.apply()
+    revert(each)
+    assert "Run 2 is taken back already; `vmtune revert 1` takes back the" in revert(each).out
+    revert(each, "1")
+    assert "takes back the run before" not in revert(each, "1").out
+
+
 def test_it_can_be_done_again(each: Each):
     each.host.apply()
     revert(each)

@@ -6,7 +6,8 @@ import pytest
 
 from reconciler.engine.last_applied import Run, Seen, first_seen
 from reconciler.engine.managed_files import Timer
-from reconciler.engine.model import Swap
+from reconciler.engine.model import Notify, Swap
+from reconciler.engine.subvolume import Subvolume
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report
 from reconciler.resources.images.places import NOCOW, Images, OneImage
@@ -73,6 +74,34 @@ def test_of_one_image_those_beside_it_are_not_told():
     one = Swap(OneImage("/srv/vm", NOCOW, file="a"), NameList(1, ("a",)), NONE_LEFT)
     of = run((seen("a", 1, 50), seen("b", 2, 7)), (seen("a", 3, 1), seen("b", 2, 9)), one)
     assert history_report.trend(of) == "1 of 1 image rewritten, fragments 50 -> 1"
+
+
+def test_a_new_subvolume_is_no_rewrite_of_all_that_is_in_it():
+    """Its files are other inodes; those that were nocow before are as they were."""
+    turned = Swap(Subvolume("/srv/vm", 0o755, 0, 0), "directory", "subvolume")
+    old, new = seen("a", 1, 50), replace(seen("b", 2, 1), nocow=True)
+    after = (replace(old, inode=257, nocow=True, fragments=1), replace(new, inode=258))
+    of = replace(run((old, new), after), actions=(turned, REWRITE), outcomes={1: "done", 2: "done"})
+    assert history_report.trend(of) == "1 of 2 images rewritten, fragments 51 -> 2"
+    images = history_report.plain(of)["images"]
+    assert images
+    assert images["rewritten"] == 1
+
+
+def test_changes_are_counted_as_the_plan_counted_them():
+    """An entry is one change, whatever is done for it; what systemd is told is one of its own."""
+    owned = replace(TIMER, owner="defrag /srv/vm")
+    actions = (replace(owned, place=Timer("y.timer")), Notify("systemctl daemon-reload"), owned)
+    of = replace(run(), actions=actions, outcomes=dict.fromkeys((1, 2, 3), "done"))
+    assert "done, 2 of 2 changes" in next(history_report.listed([of], 200))
+    of = replace(of, outcomes={1: "done", 2: "done"})
+    assert "done, 1 of 2 changes" in next(history_report.listed([of], 200))
+
+
+def test_what_lies_in_the_home_is_named_as_in_the_file():
+    of = replace(run(), config="/h/c", actions=(replace(REWRITE, owner="images /h/vm"),))
+    _, entries, config = history_report.listed([of], 200, tilde=lambda p: p.replace("/h/", "~/"))
+    assert (entries.strip(), config.strip()) == ("images ~/vm", "config ~/c")
 
 
 @pytest.mark.parametrize("is_at_work", [False, True])

@@ -135,7 +135,7 @@ def lines_of(plan, width):
     return [
         *text.plan(plan, width, verbose=True),
         *map(text.action, plan.actions),
-        *(text.result("done", action, 1, 2) for action in plan.actions),
+        *(line for action in plan.actions for line in text.result("done", action, "[1/2]", 500)),
         *text.counted_rows(plan, Op.BLOCKED, width),
         text.summary(plan),
     ]
@@ -254,4 +254,5 @@ def test_what_is_not_applicable_is_counted_apart():
 def test_a_poke_is_its_command():
     poke = Notify("systemctl daemon-reload")
     assert text.action(poke) == "systemctl daemon-reload"
-    assert text.result("done", poke, 2, 3) == "  [2/3] done   systemctl daemon-reload"
+    [told] = text.result("done", poke, "[2/3]", 80)
+    assert told == "  [2/3] done   systemctl daemon-reload"

@@ -42,12 +42,12 @@ BOOTS = [
     ("/", {"/": "subvol=@"}, "quiet rootflags=subvol=@,compress=zstd:2",
      ("zstd:2", "rootflags= on the kernel's command line")),
     ("/", {"/": "subvol=@", "/home": "compress=zstd"}, "quiet",
-     ("off", f"/etc/fstab:1, {ROOT} (it names none)")),
-    ("/", {}, "quiet", ("off", "the kernel's command line (it names none)")),
+     ("off", f"/etc/fstab:1, {ROOT} (it names no compression)")),
+    ("/", {}, "quiet", ("off", "the kernel's command line (it names no compression)")),
     ("/", {"/": "compress=zstd,compress=no"}, "", ("off", f"/etc/fstab:1, {ROOT}")),
     ("/", {"/": "compress=zstd:1,nodatacow"}, "", ("off", f"/etc/fstab:1, {ROOT}")),
     ("/", {"/": "nodatacow"}, "rootflags=compress=zstd",
-     ("off", f"/etc/fstab:1, {ROOT} (it names none)")),
+     ("off", f"/etc/fstab:1, {ROOT} (it names no compression)")),
     ("/", {}, "rootflags=compress=zstd rootflags=subvol=@",
      ("", "the kernel's command line, which has rootflags= more than once")),
     # NixOS: the initramfs has the line of / in it.
@@ -58,10 +58,10 @@ BOOTS = [
      ("lzo", "/etc/fstab:2, which mounts /var writable first, since / is read-only")),
     ("/", {"/": "ro,compress=zstd:1", "/var": "subvol=@var"}, "",
      ("off", ("/etc/fstab:2, which mounts /var writable first, since / is read-only "
-             "(it names none)"))),
+             "(it names no compression)"))),
     ("/", {"/": "ro,compress=zstd:1", "/var": "ro"}, "", ("zstd:1", f"/etc/fstab:1, {ROOT}")),
     ("/", {"/": "ro", "/var": "compress=zstd:1"}, "",
-     ("off", f"/etc/fstab:1, {ROOT} (it names none)")),
+     ("off", f"/etc/fstab:1, {ROOT} (it names no compression)")),
     ("/", {"/": "ro,compress=zstd:1", "/var": "compress=zstd", "/srv": "compress=zstd:3"}, "",
      ("zstd:3", ("/etc/fstab:2 and 3 alike (the one that is mounted writable first, since / is "
                 "read-only)"))),
@@ -75,13 +75,13 @@ BOOTS = [
     # An image at /: the line of / is not for the Btrfs below.
     ("/sysroot", {"/": "compress=zstd:1", "/var": "compress=zstd:1"}, "rw rootflags=subvol=root",
      ("off", ("the kernel's command line, with which it is mounted first, at /sysroot "
-             "(it names none)"))),
+             "(it names no compression)"))),
     ("/sysroot", {"/var": ""}, "rw rootflags=subvol=root,compress=zstd:1",
      ("zstd:1", ("rootflags= on the kernel's command line, with which it is mounted first, "
                 "at /sysroot"))),
     ("/sysroot", {"/var": ""}, "ro rootflags=subvol=root,compress=zstd:1",
      ("off", ("/etc/fstab:1, which mounts /var writable first, since /sysroot is read-only "
-             "(it names none)"))),
+             "(it names no compression)"))),
     # Not the root filesystem.
     ("", {"/srv": "compress=zstd"}, "rootflags=compress=lzo", ("zstd:3", "/etc/fstab:1")),
     ("", {"/srv": "defaults"}, "", ("off", "/etc/fstab:1")),

@@ -84,7 +84,7 @@ notes:
     C(~alice/vms), or write absolute paths.
 seealso:
   - name: vmtune for fleets
-    description: Inventories, plans to approve, and what a thousand hosts cost.
+    description: Inventories, and plans to approve.
     link: https://example.org/vmtune/blob/main/docs/fleets.md
 """
 
