@@ -84,7 +84,7 @@ LIBVIRT = [
 
 # The root tree is trimmed because each container copies it; the apt timers would wake up mid-test,
 # and no container may load a module.
-_BUILD = """
+BUILD = """
 tree=$1 suite=$2 include=$3 mirror=$4
 debootstrap --variant=minbase --include="$include" "$suite" "$tree" "$mirror"
 chroot "$tree" useradd --create-home --uid 1000 --shell /bin/bash alice
@@ -120,10 +120,16 @@ def sandbox(script: str, *args: str) -> list[str]:
     ]
 
 
-def checked(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+def checked(argv: Sequence[str], env: Mapping[str, str] | None = None, given: str = "") -> str:
     """Runs a command; a failure carries what it printed, which pytest then shows."""
     done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env
+        argv,
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=env,
     )
     if done.returncode:
         error = subprocess.CalledProcessError(done.returncode, argv[0], done.stdout)
@@ -150,6 +156,12 @@ def proxy() -> dict[str, str]:
     return {"http_proxy": value[0]} if value else {}
 
 
+def debootstrap(tree: Path, suite: str, include: Sequence[str]) -> None:
+    """Fills a folder with a release of Debian and the user alice."""
+    argv = sandbox(BUILD, str(tree), suite, ",".join(include), mirror())
+    checked(argv, env=os.environ | proxy())
+
+
 def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
     """Builds the tree all containers are copied from, once for a given recipe.
 
@@ -157,7 +169,7 @@ def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
     build is never taken for a finished one.
     """
     include = [*INCLUDE, *more]
-    recipe = hashlib.sha256(f"{SUITE} {include} {_BUILD}".encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(f"{SUITE} {include} {BUILD}".encode()).hexdigest()[:12]
     tree = cache / f"base-{recipe}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -165,8 +177,7 @@ def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
         if not tree.exists():
             part = cache / "base.part"
             shutil.rmtree(part, ignore_errors=True)
-            argv = sandbox(_BUILD, str(part), SUITE, ",".join(include), mirror())
-            checked(argv, env=os.environ | proxy())
+            debootstrap(part, SUITE, include)
             part.rename(tree)
     return tree
 

@@ -1,6 +1,5 @@
 """Schedules that vmtune makes: timers and cron jobs that really run, move, change and go."""
 
-import shlex
 
 import pytest
 
@@ -53,11 +52,7 @@ def dangling(host):
 
 def unit_of(root, path, kind="timer"):
     """The one unit of vmtune's that names a path."""
-    found = root.container.run(
-        f"grep -lF -e {shlex.quote(path.replace('%', '%%'))} /etc/systemd/system/vmtune*.{kind}"
-    )
-    [name] = found.stdout.split()
-    return name.rpartition("/")[2]
+    return installed.unit_of(root.container, path, kind)
 
 
 def fragmented(host, path):
