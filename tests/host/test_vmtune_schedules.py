@@ -245,6 +245,19 @@ def test_a_reload_alone_is_noticed_shown_and_done(clean):
     assert installed.shown(clean.container, timer, "NeedDaemonReload") == "no"
 
 
+def test_a_host_where_no_timer_is_enabled(clean):
+    """systemctl fails where it lists nothing; a plan does not."""
+    host = clean.container
+    listed = "systemctl list-unit-files --type=timer --state=enabled --no-legend --plain"
+    enabled = [line.split()[0] for line in host.run(listed).stdout.splitlines()]
+    host.run(["systemctl", "disable", *enabled])
+    try:
+        assert not host.run(listed, check=False).stdout
+        clean.apply(DAILY)
+    finally:
+        host.run(["systemctl", "enable", *enabled])
+
+
 UNSPEAKABLE = {
     "a newline, by a link": (
         "ln -s '/srv/a\nb' /srv/link && mkdir '/srv/a\nb'",
