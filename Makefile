@@ -44,7 +44,12 @@ host: setup ## a booted container with systemd, fstab and cron (root)
 # Guests without KVM take all of a processor for as long as they live: others go first.
 vm: ## virtual machines with kernels 6.1 and 6.12, and docs/systems.md anew (root; an hour)
 	@sh .ci/setup vm
-	VMTUNE_REQUIRE_TIERS=vm nice -n 15 $(PYTEST) tests/vm
+	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose tests/vm $(ONLY)
+
+guest: ## the shortest walk in one of them: apply, a real reboot, nothing differs (root; two minutes)
+	@sh .ci/setup vm
+	VMTUNE_REQUIRE_TIERS=vm $(PYTEST) tests/vm/test_walk.py \
+		-k "bookworm and (boots or plan or apply or compression or reboot)"
 
 deb: ## the Debian package, into dist/
 	@.ci/deb
@@ -74,5 +79,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host vm deb dist packages man validator floor bench \
+.PHONY: help demo test setup lint unit btrfs host vm guest deb dist packages man validator floor bench \
 	clean

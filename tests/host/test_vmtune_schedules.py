@@ -1,6 +1,5 @@
 """Schedules that vmtune makes: timers and cron jobs that really run, move, change and go."""
 
-
 import pytest
 
 from tests.host import installed, sandbox, wheels
@@ -246,7 +245,7 @@ def test_a_reload_alone_is_noticed_shown_and_done(clean):
 
 
 def test_a_host_where_no_timer_is_enabled(clean):
-    """systemctl fails where it lists nothing; a plan does not."""
+    """A plan has no need of one, though systemctl fails where it lists nothing."""
     host = clean.container
     listed = "systemctl list-unit-files --type=timer --state=enabled --no-legend --plain"
     enabled = [line.split()[0] for line in host.run(listed).stdout.splitlines()]

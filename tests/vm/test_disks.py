@@ -46,7 +46,7 @@ def mkfs(guest: Guest, *options: str) -> None:
 
 
 def rows(guest: Guest, code: int) -> str:
-    """What the plan says of the image or its directory, the same with root and without."""
+    """The codes of all rows of the plan, which must end with ``code``."""
     return " ".join(plan(guest, code).values())
 
 
