@@ -30,6 +30,8 @@ def install(guest: Guest) -> None:
         shutil.copy(CHECKOUT / "packaging/bin/vmtune", Path(made) / "bin")
         guest.push(Path(made), "/usr")
     guest.run(["python3", "-m", "compileall", "-q", "-j2", "/usr/lib/vmtune"])
+    # Else the next boot finds /usr changed, and makes caches in /etc anew, as after an upgrade.
+    guest.run(["/usr/lib/systemd/systemd-update-done"])
     installed.let_alice_sudo(guest)
 
 
