@@ -51,6 +51,8 @@ guest: ## the shortest walk in one of them: apply, a real reboot, nothing differ
 	VMTUNE_REQUIRE_TIERS=vm $(PYTEST) tests/vm/test_walk.py \
 		-k "bookworm and (boots or plan or apply or compression or reboot)"
 
+.PHONY: vm guest
+
 deb: ## the Debian package, into dist/
 	@.ci/deb
 
@@ -79,5 +81,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host vm guest deb dist packages man validator floor bench \
+.PHONY: help demo test setup lint unit btrfs host deb dist packages man validator floor bench \
 	clean

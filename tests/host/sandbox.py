@@ -84,7 +84,7 @@ LIBVIRT = [
 
 # The root tree is trimmed because each container copies it; the apt timers would wake up mid-test,
 # and no container may load a module.
-BUILD = """
+_BUILD = """
 tree=$1 suite=$2 include=$3 mirror=$4
 debootstrap --variant=minbase --include="$include" "$suite" "$tree" "$mirror"
 chroot "$tree" useradd --create-home --uid 1000 --shell /bin/bash alice
@@ -156,12 +156,6 @@ def proxy() -> dict[str, str]:
     return {"http_proxy": value[0]} if value else {}
 
 
-def debootstrap(tree: Path, suite: str, include: Sequence[str]) -> None:
-    """Fills a folder with a release of Debian and the user alice."""
-    argv = sandbox(BUILD, str(tree), suite, ",".join(include), mirror())
-    checked(argv, env=os.environ | proxy())
-
-
 def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
     """Builds the tree all containers are copied from, once for a given recipe.
 
@@ -169,7 +163,7 @@ def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
     build is never taken for a finished one.
     """
     include = [*INCLUDE, *more]
-    recipe = hashlib.sha256(f"{SUITE} {include} {BUILD}".encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(f"{SUITE} {include} {_BUILD}".encode()).hexdigest()[:12]
     tree = cache / f"base-{recipe}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -177,9 +171,21 @@ def base_tree(cache: Path, more: Sequence[str] = ()) -> Path:
         if not tree.exists():
             part = cache / "base.part"
             shutil.rmtree(part, ignore_errors=True)
-            debootstrap(part, SUITE, include)
+            argv = sandbox(_BUILD, str(part), SUITE, ",".join(include), mirror())
+            checked(argv, env=os.environ | proxy())
             part.rename(tree)
     return tree
+
+
+def debootstrap(tree: Path, suite: str, include: Sequence[str]) -> None:
+    """Fills a folder with a release of Debian and the user alice, as base_tree does."""
+    argv = sandbox(_BUILD, str(tree), suite, ",".join(include), mirror())
+    checked(argv, env=os.environ | proxy())
+
+
+def script() -> str:
+    """What debootstrap runs: a part of the recipe of whatever is made by it."""
+    return _BUILD
 
 
 def cgroup(pid: str, hierarchy: str) -> Path:

@@ -159,7 +159,7 @@ def build(suite: str, cache: Path) -> System:
 
     It is built aside and renamed, so that an interrupted build is never taken for a finished one.
     """
-    recipe = [suite, _INCLUDE, _MODULES, _UNIT, _INIT, _FINISH, _DISK, sandbox.BUILD, FSTAB]
+    recipe = [suite, _INCLUDE, _MODULES, _UNIT, _INIT, _FINISH, _DISK, sandbox.script(), FSTAB]
     parts = f"{recipe} {Path(agent.__file__).read_text('utf-8')}"
     folder = cache / f"vm-{suite}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
