@@ -68,6 +68,8 @@ def refused(guest: Guest) -> None:
 
 @pytest.mark.step("block-group-tree: nocow, rewrite; `btrfs check` finds no error")
 def test_block_group_tree(disks):
+    if "block-group-tree" not in disks.run("mkfs.btrfs -O list-all 2>&1").stdout:
+        pytest.skip("these btrfs-progs make none")
     mkfs(disks, "-O", "block-group-tree", "/dev/vdb")
     with mounted(disks, "/dev/vdb"):
         declare(disks, REWRITE)
@@ -149,7 +151,9 @@ def test_zoned(disks):
     told = {"size": 2048, "zoned": 1, "zone_size": 32, "memory_backed": 1, "power": 1}
     for name, value in told.items():
         disks.run(f"echo {value} >{made}/{name}")
-    device = f"/dev/nullb{disks.read(f'{made}/index').decode().strip()}"
+    index = disks.read(f"{made}/index").decode().strip()
+    # Kernels name the disk after the folder since 6.0.
+    device = disks.run(f"ls /dev/z /dev/nullb{index} 2>/dev/null", check=False).stdout.split()[0]
     mkfs(disks, "-O", "zoned", "-d", "single", "-m", "single", device)
     with mounted(disks, device):
         assert disks.run(["chattr", "+C", f"{THERE}/images"], check=False).returncode
@@ -204,7 +208,7 @@ def test_degraded(disks):
     with mounted(disks, "/dev/vdb", "degraded"):
         assert "V111" in rows(disks, REFUSED)
         refused(disks)
-    assert "V11" in lost
+    assert "V111" in lost
 
 
 @pytest.mark.step("disks: afterwards the root is sound")
