@@ -29,8 +29,11 @@ def disks(make_guest) -> Guest:
 
 
 @contextlib.contextmanager
-def mounted(guest: Guest, device: str, options: str = "defaults"):
-    """With an image of 64 MiB, that is copy-on-write, unless the disk holds one already."""
+def mounted(guest: Guest, device: str, options: str = "defaults", *, wipes: bool = True):
+    """With an image of 64 MiB, that is copy-on-write, unless the disk holds one already.
+
+    ``wipes``: afterwards nothing is found on the disk.
+    """
     guest.run(["mount", "-t", "btrfs", "-o", options, device, THERE])
     try:
         if guest.run(["test", "-e", IMAGE], check=False).returncode:
@@ -38,7 +41,8 @@ def mounted(guest: Guest, device: str, options: str = "defaults"):
         yield
     finally:
         guest.run(["umount", THERE])
-        guest.run(["wipefs", "-a", device], check=False)
+        if wipes:
+            guest.run(["wipefs", "-a", device], check=False)
 
 
 def mkfs(guest: Guest, *options: str) -> None:
@@ -199,7 +203,7 @@ def test_raid(disks):
 def test_degraded(disks):
     mkfs(disks, "-d", "raid1", "-m", "raid1", "/dev/vdb", "/dev/vdc")
     declare(disks, REWRITE.replace("rewrite", "rewrite, allow: [raid]"))
-    with mounted(disks, "/dev/vdb"):
+    with mounted(disks, "/dev/vdb", wipes=False):
         disks.monitor("device_del", id="disk2")
         disks.run("while [ -e /dev/vdc ]; do sleep 0.1; done", timeout=120)
         disks.run(f"head -c 1M /dev/urandom >{THERE}/more; sync", check=False)
