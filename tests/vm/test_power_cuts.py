@@ -77,7 +77,9 @@ def moment(built, tmp_path_factory) -> Moment:
     return Moment(built, folder, was, fstab, seconds)
 
 
-@pytest.mark.step(f"{CUTS} power cuts in `apply`: no image is lost, the next one ends the work")
+@pytest.mark.step(
+    "power cuts at random moments of `apply`: no image is lost, the next one ends the work"
+)
 @pytest.mark.parametrize("number", range(CUTS))
 def test_cut(moment, number):
     """No image is lost, the machine boots, the next apply ends what the first began."""
