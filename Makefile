@@ -41,6 +41,18 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(SAYS)
 
+# Guests without KVM take all of a processor for as long as they live: others go first.
+vm: ## virtual machines with kernels 6.1 and 6.12, and docs/systems.md anew (root; an hour)
+	@sh .ci/setup vm
+	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose tests/vm $(ONLY)
+
+guest: ## the shortest walk in one of them: apply, a real reboot, nothing differs (root; two minutes)
+	@sh .ci/setup vm
+	VMTUNE_REQUIRE_TIERS=vm $(PYTEST) tests/vm/test_walk.py \
+		-k "bookworm and (boots or plan or apply or compression or reboot)"
+
+.PHONY: vm guest
+
 deb: ## the Debian package, into dist/
 	@.ci/deb
 

@@ -24,7 +24,7 @@ class Condition:
     """What the kernel says of a mounted filesystem as a whole.
 
     ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
-    mounted. ``degraded`` is the mount option, which stays when a device comes back.
+    mounted, or went since. ``degraded`` is the mount option, which stays when a device comes back.
     ``replacing``: a device is being replaced, or that was interrupted. ``failed``: the kernel
     made it read-only after an error. ``errors`` has a text for each device whose counters of
     errors are not zero: the counters are kept over a reboot (btrfs-device(8), stats).

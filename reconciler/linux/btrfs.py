@@ -202,7 +202,8 @@ def condition(fd: int, super_options: str) -> Condition:
     replacing = _REPLACEMENT in found
     return Condition(
         devices=count,
-        missing=sum(not path for number, path in found.items() if number != _REPLACEMENT),
+        missing=sum(not path for number, path in found.items() if number != _REPLACEMENT)
+        + _vanished(fd),
         degraded="degraded" in options,
         replacing=replacing,
         failed="ro" in options and _has_failed(fd),
@@ -231,6 +232,19 @@ def _devices(fd: int, last: int) -> Iterator[tuple[int, str]]:
                 raise
             continue
         yield number, os.fsdecode(bytes(buffer[_PATH:]).split(b"\0", 1)[0])
+
+
+def _vanished(fd: int) -> int:
+    """Count the devices that went while the filesystem was mounted.
+
+    For Btrfs they are still there (up to 6.18): only their links in sysfs lead nowhere.
+    """
+    folder = f"/sys/fs/btrfs/{filesystem_uuid(fd)}/devices"
+    try:
+        names = os.listdir(folder)
+    except OSError:  # no sysfs here
+        return 0
+    return sum(not os.path.exists(f"{folder}/{name}") for name in names)
 
 
 def _has_failed(fd: int) -> bool:

@@ -1,6 +1,7 @@
 """vmtune on a host, called as its users call it: alice with pipx and sudo, or root."""
 
 import re
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,14 @@ def is_nocow(container: Container, path: str) -> bool:
 
 def digest(container: Container, path: str) -> str:
     return container.run(["sha256sum", path]).stdout.split()[0]
+
+
+def unit_of(container: Container, path: str, kind: str = "timer") -> str:
+    """The one unit of vmtune's that names a path."""
+    named = shlex.quote(path.replace("%", "%%"))
+    found = container.run(f"grep -lF -e {named} /etc/systemd/system/vmtune*.{kind}")
+    [name] = found.stdout.split()
+    return name.rpartition("/")[2]
 
 
 def shown(container: Container, unit: str, name: str) -> str:

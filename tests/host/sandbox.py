@@ -120,10 +120,16 @@ def sandbox(script: str, *args: str) -> list[str]:
     ]
 
 
-def checked(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+def checked(argv: Sequence[str], env: Mapping[str, str] | None = None, given: str = "") -> str:
     """Runs a command; a failure carries what it printed, which pytest then shows."""
     done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env
+        argv,
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=env,
     )
     if done.returncode:
         error = subprocess.CalledProcessError(done.returncode, argv[0], done.stdout)
@@ -169,6 +175,17 @@ def base_tree(cache: Path, more: Sequence[str] = (), suite: str = SUITE) -> Path
             checked(argv, env=os.environ | proxy())
             part.rename(tree)
     return tree
+
+
+def debootstrap(tree: Path, suite: str, include: Sequence[str]) -> None:
+    """Fills a folder with a release of Debian and the user alice, as base_tree does."""
+    argv = sandbox(_BUILD, str(tree), suite, ",".join(include), mirror())
+    checked(argv, env=os.environ | proxy())
+
+
+def script() -> str:
+    """What debootstrap runs: a part of the recipe of whatever is made by it."""
+    return _BUILD
 
 
 def cgroup(pid: str, hierarchy: str) -> Path:

@@ -1,7 +1,5 @@
 """Schedules that vmtune makes: timers and cron jobs that really run, move, change and go."""
 
-import shlex
-
 import pytest
 
 from tests.host import installed, sandbox, wheels
@@ -53,11 +51,7 @@ def dangling(host):
 
 def unit_of(root, path, kind="timer"):
     """The one unit of vmtune's that names a path."""
-    found = root.container.run(
-        f"grep -lF -e {shlex.quote(path.replace('%', '%%'))} /etc/systemd/system/vmtune*.{kind}"
-    )
-    [name] = found.stdout.split()
-    return name.rpartition("/")[2]
+    return installed.unit_of(root.container, path, kind)
 
 
 def fragmented(host, path):
@@ -249,6 +243,19 @@ def test_a_reload_alone_is_noticed_shown_and_done(clean):
     assert "reads its unit files again" in shown.stdout
     clean.apply(DAILY)
     assert installed.shown(clean.container, timer, "NeedDaemonReload") == "no"
+
+
+def test_a_host_where_no_timer_is_enabled(clean):
+    """A plan has no need of one, though systemctl fails where it lists nothing."""
+    host = clean.container
+    listed = "systemctl list-unit-files --type=timer --state=enabled --no-legend --plain"
+    enabled = [line.split()[0] for line in host.run(listed).stdout.splitlines()]
+    host.run(["systemctl", "disable", *enabled])
+    try:
+        assert not host.run(listed, check=False).stdout
+        clean.apply(DAILY)
+    finally:
+        host.run(["systemctl", "enable", *enabled])
 
 
 UNSPEAKABLE = {
