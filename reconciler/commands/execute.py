@@ -210,7 +210,7 @@ def _broken_off(
 def tell_verified(terminal: Terminal, tally: Tally) -> None:
     """Say how many rows were read back as planned, unless nothing was done, which is told."""
     swaps = any(isinstance(result.action, Swap) for result in tally.results)
-    if swaps and not _put(tally.results):
+    if (swaps or not tally.results) and not _put(tally.results):
         return
     held, total = tally.steps.count(tally.sure), len(tally.steps.rows)
     terminal.say()
