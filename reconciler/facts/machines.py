@@ -33,7 +33,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Machines(Fact[tuple[Machine, ...]]):
-    """Every machine of the system's libvirt that is on; none where no libvirt answers."""
+    """Every machine of the system's libvirt that is on; none where no libvirt runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,16 +50,17 @@ _WHOLE = b"LibvirtQemudSave"
 
 
 def machines() -> tuple[Machine, ...]:
-    """Return every machine that is on; none where no libvirt runs, or none answers."""
+    """Return every machine that is on; none where no libvirt runs; HostError where it is mute."""
     if not is_running():
         return ()
     try:
-        known = {uuid: _domain(uuid) for uuid in _asked("list", "--all", "--uuid").split()}
-        networks = frozenset(_asked("net-list", "--name").split())
-        on = _asked("list", "--uuid").split()
-        return tuple(_machine(uuid, known, networks) for uuid in on if uuid in known)
-    except (HostError, ValueError):
-        return ()
+        every, on, nets = _asked_each("list --all --uuid", "list --uuid", "net-list --name")
+        uuids, networks = every.split(), frozenset(nets.split())
+        texts = _asked_each(*(f"dumpxml {uuid}" for uuid in uuids))
+        known = {uuid: domain.parsed(text) for uuid, text in zip(uuids, texts, strict=True)}
+        return tuple(_machine(uuid, known, networks) for uuid in on.split() if uuid in known)
+    except ValueError as error:
+        raise HostError(f"libvirt gave a definition that cannot be read: {error}") from None
 
 
 def machine(uuid: str) -> Machine:
@@ -67,7 +68,7 @@ def machine(uuid: str) -> Machine:
     for each in machines():
         if each.uuid == uuid:
             return each
-    raise HostError("it is not running any more, or libvirt does not answer", "apply again")
+    raise HostError("it is not on any more", "apply again")
 
 
 def is_running() -> bool:
@@ -92,8 +93,11 @@ def pid(name: str) -> int:
 
 def is_busy(uuid: str) -> bool:
     """Tell whether libvirt is at work on a machine: it is being saved, or the like; HostError."""
-    words = _asked("domjobinfo", uuid).split()
-    return words[:3] != ["Job", "type:", "None"]
+    return _is_job(_asked("domjobinfo", uuid))
+
+
+def _is_job(text: str) -> bool:
+    return text.split()[:3] != ["Job", "type:", "None"]
 
 
 def is_being_saved(uuid: str) -> bool:
@@ -118,7 +122,7 @@ def save_of(name: str) -> str:
 
 def has_save(uuid: str) -> bool:
     """Tell whether libvirt says that a machine is saved; HostError."""
-    return _info(uuid).get("Managed save") == "yes"
+    return _info(_asked("dominfo", uuid)).get("Managed save") == "yes"
 
 
 def _save(name: str) -> str:
@@ -130,12 +134,26 @@ def _asked(*words: str) -> str:
     return process.must("virsh", "-r", *_CONNECT, *words, timeout=_QUESTION)
 
 
-def _domain(uuid: str) -> Domain:
-    return domain.parsed(_asked("dumpxml", uuid))
+_END = "--- end of an answer ---"
 
 
-def _info(uuid: str) -> dict[str, str]:
-    rows = (line.partition(":") for line in _asked("dominfo", uuid).splitlines())
+def _asked_each(*commands: str) -> list[str]:
+    """Return the answer to each command of virsh: one process, because each takes a while to start.
+
+    HostError where it complains of any of them.
+    """
+    if not commands:
+        return []
+    script = f"; echo '{_END}'; ".join(commands) + f"; echo '{_END}'"
+    done = process.run("virsh", "-r", *_CONNECT, script, timeout=_QUESTION)
+    answers = done.stdout.split(_END)
+    if done.returncode or done.stderr.strip() or len(answers) != len(commands) + 1:
+        raise HostError(f"virsh: {done.stderr.strip() or 'it gave no answer'}")
+    return answers[:-1]
+
+
+def _info(text: str) -> dict[str, str]:
+    rows = (line.partition(":") for line in text.splitlines())
     return {name.strip(): value.strip() for name, _, value in rows}
 
 
@@ -176,29 +194,51 @@ def _problems(uuid: str, known: Mapping[str, Domain], networks: frozenset[str]) 
 
 def _of_now(uuid: str, its: Domain) -> Iterator[str]:
     """Yield what there is against it at this moment."""
-    info, now = _info(uuid), _asked("domstate", uuid, "--reason").strip()
+    text, now, job, snapshots, checkpoints = _asked_each(
+        f"dominfo {uuid}",
+        f"domstate {uuid} --reason",
+        f"domjobinfo {uuid}",
+        f"snapshot-list {uuid} --internal --name",
+        f"checkpoint-list {uuid} --name",
+    )
+    info, number = _info(text), _pid(its.name)
     if info.get("Persistent") != "yes":
         yield "it is transient: libvirt forgets it once it is off"
     if info.get("Managed save") != "no" or os.path.lexists(_save(its.name)):
         yield "a managed save of it is there already"
-    if not re.fullmatch(
-        rf"{RUNNING} \(.*\)|{PAUSED} \((user|unknown|unpaused|from snapshot)\)", now
-    ):
-        yield f"it is {now}"
-    if is_busy(uuid):
+    if not _STEADY.fullmatch(now.strip()):
+        yield f"it is {now.strip()}"
+    if _is_job(job):
         yield "a job of it runs: a backup, a migration or a save"
-    if not _pid(its.name):
-        yield "its process is not found"
-    if _asked("snapshot-list", uuid, "--internal", "--name").strip():
+    if snapshots.strip():
         yield "it has internal snapshots"
-    if _asked("checkpoint-list", uuid, "--name").strip():
+    if checkpoints.strip():
         yield "it has checkpoints of a backup"
+    if not number:
+        yield "its process is not found"
+    elif not _has_program(number):
+        yield "QEMU was updated since it was started, and the new one may not know its memory"
+
+
+_STEADY = re.compile(rf"{RUNNING} \(.*\)|{PAUSED} \((user|unknown|from snapshot)\)")
+"""How a machine is that does what it should: not one that an error on its disk has paused."""
+
+
+def _has_program(number: int) -> bool:
+    """Tell whether the file that a process was started from is still there (proc_pid_exe(5))."""
+    with suppress(OSError):
+        return not os.readlink(f"/proc/{number}/exe").endswith(" (deleted)")
+    return False
 
 
 def _of_its_disks(uuid: str, known: Mapping[str, Domain]) -> Iterator[str]:
     its = known[uuid]
-    for disk in its.disks:
-        if _asked("blockjob", uuid, disk, "--info").strip():
+    if strange := [disk for disk in its.disks if not re.fullmatch("[A-Za-z0-9]+", disk)]:
+        yield f"its disk {strange[0]!r} has a name that is not known here"
+        return
+    jobs = _asked_each(*(f"blockjob {uuid} {disk} --info" for disk in its.disks))
+    for disk, job in zip(its.disks, jobs, strict=True):
+        if job.strip():
             yield f"a job of its disk {disk} runs"
     mine = set(map(os.path.realpath, its.files))
     for other, domain_ in known.items():

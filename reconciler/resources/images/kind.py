@@ -243,7 +243,7 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
     of_all = Images(path, spec.aim, spec.apart, spared)
     one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
     yield Desired(one if spec.only else of_all, NONE_LEFT)
-    yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left]))
+    yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
     if todo:
         yield from _todo(tree, lot, spared)
         yield from _price(tree, lot, needed, filesystem)
@@ -274,7 +274,11 @@ def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
     )
 
 
-def _summary(spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile]) -> str:
+def _summary(
+    spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile], suspended: Sequence[Guest]
+) -> str:
+    if not todo and suspended:
+        return f"all others that can be rewritten are {_state(spec)}"
     if not todo:
         all_that = "all that can be rewritten" if lot.count else "all"
         return f"{all_that} are {_state(spec)}"
@@ -333,7 +337,7 @@ def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterat
         encoded = "data that was compressed is so no longer" if lot.encoded else ""
         why = " and ".join(why for why in (shared, encoded) if why)
         yield Note(f"{text} {why}", "V707", COST)
-    yield Note("`revert` cannot take a rewrite back", "V709", COST)
+    yield machines.FOR_GOOD
     if not tree.holders_seen:
         text = "only root can see whether a program uses them; `apply` checks before it begins"
         yield Note(text)
@@ -411,6 +415,9 @@ def _guests(
 def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest]) -> _Why:
     """Say of an image that a machine has open which machine that is, and what can be done."""
     guest = next((each for each in guests if file in each.files), None)
+    if guest is None and spec.suspend and why.code == "V702" and machines.is_qemu(file):
+        not_it = "no machine of the system's libvirt has it, or libvirt cannot be asked"
+        return replace(why, text=f"{why.text}: not suspended, because {not_it}")
     if guest is None:
         return why
     name = guest.machine.name
@@ -429,7 +436,7 @@ def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest])
 def _resting(name: str) -> _Why:
     """Say that an image is a machine's that is started first."""
     text = f"it is an image of the machine {name}, which is saved, and started first"
-    return _Why(text, "apply again once the machine is on", "V726")
+    return _Why(text, "apply again once the machine is on", "V702")
 
 
 def _part(of: CowFile) -> _Why:

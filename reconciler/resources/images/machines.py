@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RISK = "suspend-machines"
 
+FOR_GOOD = Note("`revert` cannot take a rewrite back", "V709", COST)
+
 _RATE = 100 << 20
 """Bytes in a second that a plan counts with: a disk that turns does that, and a faster one more."""
 
@@ -68,7 +70,7 @@ def guests(path: str, files: Sequence[CowFile], host: HostView) -> tuple[Guest, 
         return ()
     found: dict[Machine, list[CowFile]] = {}
     for file in files:
-        for machine in host(Machines()):
+        for machine in host.maybe(Machines()) or ():
             if f"{path}/{file.path}" in machine.files and _has_it(machine, file):
                 found.setdefault(machine, []).append(file)
     rows = [Guest(machine, tuple(its), _why(machine, its)) for machine, its in found.items()]
@@ -159,8 +161,7 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     yield Note(
         f"the machine is {machine.state}, and stands still for about {span(seconds(guest))} (at "
         f"{binary(_RATE)}/s): its clock is behind by that, and connections to it may break",
-        "V725",
-        COST,
+        label=COST,
     )
     largest = needed(max(file.allocated for file in guest.files)) + max(guest.kept, 0)
     yield Note(
@@ -168,4 +169,4 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
         f"are free; and up to {binary(largest)} of free space for its images",
         label=COST,
     )
-    yield Note("`revert` cannot take a rewrite back", "V709", COST)
+    yield FOR_GOOD
