@@ -86,9 +86,10 @@ def is_on(name: str) -> bool:
     return bool(_pid(name))
 
 
-def pid(name: str) -> int:
-    """Return the process of a machine, 0 where it has none."""
-    return _pid(name)
+def has_open(name: str, path: str) -> bool:
+    """Tell whether the process of a machine has the file open that a path leads to now."""
+    number = _pid(name)
+    return bool(number) and _has_open(number, path)
 
 
 def is_busy(uuid: str) -> bool:
@@ -216,12 +217,26 @@ def _of_now(uuid: str, its: Domain) -> Iterator[str]:
         yield "it has checkpoints of a backup"
     if not number:
         yield "its process is not found"
+    elif lost := sorted({file for file in its.files if not _has_open(number, file)}):
+        yield f"{lost[0]} is not the file that it has open"
     elif not _has_program(number):
         yield "QEMU was updated since it was started, and the new one may not know its memory"
 
 
 _STEADY = re.compile(rf"{RUNNING} \(.*\)|{PAUSED} \((user|unknown|from snapshot)\)")
 """How a machine is that does what it should: not one that an error on its disk has paused."""
+
+
+def _has_open(number: int, path: str) -> bool:
+    """Tell whether a process has the file open that a path leads to now (proc_pid_fd(5))."""
+    with suppress(OSError):
+        wanted = os.stat(path)
+        for name in os.listdir(f"/proc/{number}/fd"):
+            with suppress(OSError):  # closed since
+                found = os.stat(f"/proc/{number}/fd/{name}")
+                if os.path.samestat(found, wanted):
+                    return True
+    return False
 
 
 def _has_program(number: int) -> bool:

@@ -55,6 +55,14 @@ def is_any() -> bool:
     return bool(files.listed(FOLDER))
 
 
+def since(uuid: str) -> float:
+    """Return when a machine was put on record, or the record was changed last; 0 where it is not."""
+    try:
+        return os.stat(_path(uuid)).st_mtime
+    except OSError:
+        return 0.0
+
+
 def every() -> tuple[Saved, ...]:
     """Return all that is on record; HostError where one is damaged."""
     return tuple(_read())

@@ -133,18 +133,8 @@ def _start(saved: Saved) -> None:
 
 def _not_new(place: MachineImages, saved: Saved) -> list[str]:
     """Name the images that the machine's process does not have open as they are now."""
-    number = libvirt.pid(saved.name)
     paths = [f"{place.path}/{name}" for name in place.files]
-    opened = set()
-    try:
-        names = os.listdir(f"/proc/{number}/fd")
-    except OSError:  # it ended just now
-        return paths
-    for name in names:
-        with suppress(OSError):  # closed since
-            status = os.stat(f"/proc/{number}/fd/{name}")
-            opened.add((status.st_dev, status.st_ino))
-    return [path for path in paths if (os.stat(path).st_dev, os.stat(path).st_ino) not in opened]
+    return [path for path in paths if not libvirt.has_open(saved.name, path)]
 
 
 # --- what a run that was killed left
@@ -169,8 +159,20 @@ def _is_off(saved: Saved) -> bool:
             return False
     except HostError:  # it is not defined any more
         return False
-    found = libvirt.save_of(saved.name) if os.geteuid() == 0 else ""
-    return not saved.save or not found or found == saved.save
+    if os.geteuid():  # libvirt keeps saves from others
+        return True
+    found = libvirt.save_of(saved.name)
+    return found == saved.save if saved.save else _is_of_then(saved, found)
+
+
+_AT_MOST = 3600.0
+"""Seconds from the record to the end of the save, where a kill left it open which save it is."""
+
+
+def _is_of_then(saved: Saved, found: str) -> bool:
+    """Tell whether a save was made right behind a record that does not know its save yet."""
+    ended = int(found.split()[1]) / 1e9 if found else 0.0
+    return 0 <= ended - saved_machines.since(saved.uuid) <= _AT_MOST
 
 
 def saved(place: SavedMachine) -> str:
