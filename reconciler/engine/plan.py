@@ -116,15 +116,11 @@ def make_plan(
     changes += ownership.undeclared(said, taken, chosen)
     kept = [change for change in changes if chosen is None or chosen(change)]
     left_out = len(changes) - len(kept)
-    kept += (row for kind in kinds for row in _unfinished(kind, host))
+    kept += _unfinished(kinds, host)
     behind = any(isinstance(w, Reload) for d, words in said if is_chosen(d) for w in words)
     actions = in_order(kept, host, reload=behind)
-    return Plan(
-        in_turn(kept, actions, behind=behind),
-        actions,
-        ownership.claims(said, kept, chosen),
-        left_out,
-    )
+    claims = ownership.claims(said, kept, chosen)
+    return Plan(in_turn(kept, actions, behind=behind), actions, claims, left_out)
 
 
 def _agreed(
@@ -235,14 +231,15 @@ def _apart(of: Apart, base: Change, owner: str, host: HostView) -> Iterator[Chan
         yield replace(row, op=Op.CHANGE, swaps=swaps, notes=of.notes, code=of.code)
 
 
-def _unfinished(kind: Kind, host: HostView) -> Iterator[Change]:
+def _unfinished(kinds: Sequence[Kind], host: HostView) -> Iterator[Change]:
     """Yield a row for all that a run began and did not end, whatever is declared by now."""
-    try:
-        for apart in kind.unfinished(host):
-            base = Change(Op.SAME, kind.name, apart.subject)
-            yield from _apart(apart, base, f"{kind.name} {apart.subject}", host)
-    except NotVisible as hidden:
-        yield Change(Op.UNKNOWN, kind.name, "...", text=f"what a run left: {hidden.why}")
+    for kind in kinds:
+        try:
+            for apart in kind.unfinished(host):
+                base = Change(Op.SAME, kind.name, apart.subject)
+                yield from _apart(apart, base, f"{kind.name} {apart.subject}", host)
+        except NotVisible as hidden:
+            yield Change(Op.UNKNOWN, kind.name, "...", text=f"what a run left: {hidden.why}")
 
 
 def _drift(

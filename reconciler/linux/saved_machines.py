@@ -56,7 +56,7 @@ def is_any() -> bool:
 
 
 def since(uuid: str) -> float:
-    """Return when a machine was put on record, or the record was changed last; 0 where it is not."""
+    """Return when the record of a machine was written last; 0 where there is none."""
     try:
         return os.stat(_path(uuid)).st_mtime
     except OSError:

@@ -217,8 +217,7 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
         yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
         return
     left, free = [*_hindered(tree, lot)], limits.free(filesystem)
-    resting = machines.resting(path, lot.largest, host)
-    left += [(f, _resting(resting[f.path])) for f in lot.largest if f.path in resting]
+    left += _resting(path, lot, [file for file, _ in left], host)
     large = too_large(lot, [file for file, _ in left], free)
     left += [(file, _no_room(file, filesystem)) for file in large]
     needed = room(lot, [file for file, _ in left])
@@ -227,15 +226,11 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
     left = [(file, _with_machine(spec, file, why, guests)) for file, why in left]
     suspended = [guest for guest in guests if spec.suspend and not guest.why]
     todo = lot.count - len(spared)
-    if (
-        lot.hindered_count > len(lot.hindered)
-        or len(spared) > MOST
-        or (todo and needed.free > free)
-    ):
+    is_too_many = lot.hindered_count > len(lot.hindered) or len(spared) > MOST
+    if is_too_many or (todo and needed.free > free):
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
-    all_left, its = left, {file.path for guest in suspended for file in guest.files}
-    left = [(file, why) for file, why in left if file.path not in its]
+    all_left, left = left, _without(left, suspended)
     if spec.only and not todo:
         yield from machines.rows(spec.name, path, spec.aim, suspended)
         yield from _spared(spec, left)
@@ -433,10 +428,23 @@ def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest])
     return replace(why, text=f"{why.text}: machine {name}", hint=hint)
 
 
-def _resting(name: str) -> _Why:
-    """Say that an image is a machine's that is started first."""
-    text = f"it is an image of the machine {name}, which is saved, and started first"
-    return _Why(text, "apply again once the machine is on", "V702")
+def _without(
+    left: Sequence[tuple[CowFile, _Why]], suspended: Sequence[Guest]
+) -> list[tuple[CowFile, _Why]]:
+    """Return what is left without the images of machines that are suspended for them."""
+    its = {file.path for guest in suspended for file in guest.files}
+    return [(file, why) for file, why in left if file.path not in its]
+
+
+def _resting(
+    path: str, lot: Lot, known: Sequence[CowFile], host: HostView
+) -> Iterator[tuple[CowFile, _Why]]:
+    """Yield images of machines that are started first; they are in use from then on."""
+    resting = machines.resting(path, [file for file in lot.largest if file not in known], host)
+    for file in lot.largest:
+        if name := resting.get(file.path):
+            text = f"it is an image of the machine {name}, which is saved, and started first"
+            yield file, _Why(text, "apply again once the machine is on", "V702")
 
 
 def _part(of: CowFile) -> _Why:

@@ -28,7 +28,9 @@ GOOD = """<domain type='kvm' id='7'>
       </backingStore>
       <target dev='vda' bus='virtio'/><alias name='virtio-disk0'/>
     </disk>
-    <disk type='file' device='cdrom'><driver name='qemu'/><target dev='sda' bus='sata'/><readonly/></disk>
+    <disk type='file' device='cdrom'>
+      <driver name='qemu'/><target dev='sda' bus='sata'/><readonly/>
+    </disk>
     <controller type='usb' index='0' model='qemu-xhci'/>
     <controller type='virtio-serial' index='0'/>
     <interface type='network'>
