@@ -82,7 +82,7 @@ def begin(host: Container, *names: str) -> None:
     made["b"] = f"{writer.make(BASE, 'qcow2')}; rm -f {OVERLAY}; "
     made["b"] += f"qemu-img create -q -f qcow2 -b {BASE} -F qcow2 {OVERLAY}"
     for each in DISKS:
-        host.run(f"{VIRSH} destroy {each}", check=False)
+        host.run(f"{VIRSH} destroy {each}; {VIRSH} managedsave-remove {each}", check=False)
     host.run(f"rm -rf /var/lib/vmtune {IMAGES}/*; chattr -C {IMAGES}")
     for each in names:
         host.run(f": >/var/log/{each}.log; {made[each]}; {VIRSH} start {each}")

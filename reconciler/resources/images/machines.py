@@ -15,7 +15,6 @@ from reconciler.facts import limits
 from reconciler.facts.diagnostics import ALSO, COST, Note
 from reconciler.facts.host import FilesystemOf
 from reconciler.facts.machines import PAUSED, RUNNING, SAVES, Machine, Machines, NotStarted
-from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.resources.images.places import NOCOW, MachineImages, SavedMachine, needed
 from reconciler.value import dataclass
@@ -71,9 +70,9 @@ def guests(path: str, files: Sequence[CowFile], host: HostView) -> tuple[Guest, 
     found: dict[Machine, list[CowFile]] = {}
     for file in files:
         for machine in host.maybe(Machines()) or ():
-            if f"{path}/{file.path}" in machine.files and _has_it(machine, file):
+            if _has_it(machine, file):
                 found.setdefault(machine, []).append(file)
-    rows = [Guest(machine, tuple(its), _why(machine, its)) for machine, its in found.items()]
+    rows = [Guest(machine, tuple(its), _why(path, machine, its)) for machine, its in found.items()]
     return tuple(sorted(rows, key=lambda guest: (guest.machine.name, guest.machine.uuid)))
 
 
@@ -129,18 +128,15 @@ def resting(path: str, files: Sequence[CowFile], host: HostView) -> dict[str, st
     return {file: name for file, name in found.items() if name}
 
 
-def others(guest: Guest, path: str) -> int:
-    """Count the images of a machine that do not lie below a directory."""
-    return sum(not is_at_or_below(file, path) for file in guest.machine.files)
-
-
 def _has_it(machine: Machine, file: CowFile) -> bool:
     return bool(machine.pid) and any(f"(pid {machine.pid})" in who for who in file.holders)
 
 
-def _why(machine: Machine, files: Sequence[CowFile]) -> str:
+def _why(path: str, machine: Machine, files: Sequence[CowFile]) -> str:
     """Say why a machine is left alone; "" where nothing is known against it."""
     for file in files:
+        if f"{path}/{file.path}" not in machine.files:
+            return f"its disks do not name {path}/{file.path}, which it has open"
         if len(file.holders) != 1:
             return f"another program has {file.path} open, too"
     if machine.state not in {RUNNING, PAUSED}:
@@ -169,4 +165,10 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
         f"are free; and up to {binary(largest)} of free space for its images",
         label=COST,
     )
+    if guest.kept > 0:
+        yield Note(
+            f"afterwards up to {binary(guest.kept)} more are in use: snapshots and clones keep what "
+            "they share, and what was compressed is so no longer",
+            label=COST,
+        )
     yield FOR_GOOD

@@ -22,7 +22,7 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, Saved
 from reconciler.facts.tree import REDACTED
 from reconciler.formats.sizes import binary
-from reconciler.linux import libvirt, saved_machines
+from reconciler.linux import libvirt, lock, saved_machines
 from reconciler.resources.images import worklist
 from reconciler.resources.images.places import Image, SavedMachine
 from reconciler.value import replace
@@ -122,6 +122,8 @@ def _start(saved: Saved) -> None:
     now = libvirt.settled(saved.uuid)
     if now == OFF:
         found = libvirt.save_of(saved.name)
+        if not found and libvirt.has_save(saved.uuid):
+            raise HostError("libvirt has a save of it that is not whole, or cannot be read")
         if not found or (saved.save and found != saved.save):
             saved_machines.forget(saved.uuid)
             raise HostError(
@@ -141,7 +143,9 @@ def _not_new(place: MachineImages, saved: Saved) -> list[str]:
 
 
 def not_started() -> tuple[Saved, ...]:
-    """Return the machines that a run saved, and that are off."""
+    """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
+    if lock.is_held(by_another=True):
+        raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
     return tuple(saved for saved in saved_machines.every() if _is_off(saved))
 
 
