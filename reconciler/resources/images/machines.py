@@ -167,8 +167,8 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     )
     if guest.kept > 0:
         yield Note(
-            f"afterwards up to {binary(guest.kept)} more are in use: snapshots and clones keep what "
-            "they share, and what was compressed is so no longer",
+            f"afterwards up to {binary(guest.kept)} more are in use: snapshots and clones keep "
+            "what they share, and what was compressed is so no longer",
             label=COST,
         )
     yield FOR_GOOD
