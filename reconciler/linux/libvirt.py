@@ -81,6 +81,11 @@ def state(uuid: str) -> str:
     return _asked("domstate", uuid).strip()
 
 
+def is_defined(uuid: str) -> bool:
+    """Tell whether libvirt knows a machine; HostError where it does not answer."""
+    return uuid in _asked("list", "--all", "--uuid").split()
+
+
 def is_on(name: str) -> bool:
     """Tell whether a machine has a process, also where no libvirt answers."""
     return bool(_pid(name))

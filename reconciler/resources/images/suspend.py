@@ -103,9 +103,8 @@ def _go_on(
     except HostError as error:
         because = f"; before that: {cause}" if cause else ""
         raise HostError(
-            f"machine {saved.name} is off, and is not started again: {error.message}{because}",
-            f"`virsh -c qemu:///system start {saved.uuid}` starts it where it stood, once what is "
-            "in the way is mended; `vmtune apply` does that, too",
+            f"machine {saved.name} is not seen to be {saved.was} again: {error.message}{because}",
+            error.hint or _mend(saved),
         ) from cause
     saved_machines.forget(saved.uuid)
     watch.step(_called(saved), f"{saved.was} again")
@@ -117,18 +116,33 @@ def _go_on(
         )
 
 
+def _command(saved: Saved) -> str:
+    return f"`virsh -c qemu:///system start {saved.uuid}`"
+
+
+def _mend(saved: Saved) -> str:
+    return (
+        f"where it is off, its memory is kept: {_command(saved)} starts it where it stood, once "
+        "what is in the way is mended; `vmtune apply` does that, too"
+    )
+
+
 def _start(saved: Saved) -> None:
     """Start a machine, if it is off and its save is the one that was made for it; HostError."""
     now = libvirt.settled(saved.uuid)
     if now == OFF:
         found = libvirt.save_of(saved.name)
         if not found and libvirt.has_save(saved.uuid):
-            raise HostError("libvirt has a save of it that is not whole, or cannot be read")
+            raise HostError(
+                "libvirt has a save of it that is not whole, or cannot be read",
+                f"{_command(saved)} starts it; that may be a reboot",
+            )
         if not found or (saved.save and found != saved.save):
             saved_machines.forget(saved.uuid)
             raise HostError(
                 "its save is not there any more, or is another one: somebody else started, ended "
-                "or saved it, and a start would be a reboot"
+                "or saved it, and a start would be a reboot",
+                f"{_command(saved)} boots it",
             )
     libvirt.start(saved.uuid, saved.was)
 
@@ -153,15 +167,15 @@ def _is_off(saved: Saved) -> bool:
     """Tell whether a machine is off with the save that was made for it, or is being saved.
 
     Where no libvirt runs, nobody has started it. Another save than that is somebody else's.
+    HostError where libvirt does not answer: nothing may be concluded from that.
     """
     if libvirt.is_on(saved.name):
         return libvirt.is_running() and libvirt.is_being_saved(saved.uuid)
     if not libvirt.is_running():
         return True
-    try:
-        if libvirt.state(saved.uuid) != OFF or not libvirt.has_save(saved.uuid):
-            return False
-    except HostError:  # it is not defined any more
+    if not libvirt.is_defined(saved.uuid):
+        return False
+    if libvirt.state(saved.uuid) != OFF or not libvirt.has_save(saved.uuid):
         return False
     if os.geteuid():  # libvirt keeps saves from others
         return True
@@ -196,10 +210,8 @@ def start(place: SavedMachine, watch: Reporter) -> None:
     try:
         _start(saved)
     except HostError as error:
-        raise HostError(
-            f"machine {saved.name} is not started again: {error.message}",
-            f"`virsh -c qemu:///system start {saved.uuid}` says more; its memory is kept",
-        ) from None
+        text = f"machine {saved.name} is not seen to be {saved.was} again: {error.message}"
+        raise HostError(text, error.hint or _mend(saved)) from None
     saved_machines.forget(saved.uuid)
     watch.step(_called(saved), f"{saved.was} again")
 
