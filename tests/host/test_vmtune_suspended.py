@@ -316,9 +316,9 @@ def test_somebody_else_drops_its_save(host):
 
 def test_another_file_in_the_place_of_its_image(host):
     begin(host, "a")
-    host.run(f"cp {RAW} {IMAGES}/other; mv {RAW} /srv/away; mv {IMAGES}/other {RAW}")
+    host.run(f"cp {RAW} {IMAGES}/other; mv {RAW} {IMAGES}/away; mv {IMAGES}/other {RAW}")
     assert "V725" not in said(host, "plan")
-    host.run(f"mv /srv/away {RAW}")
+    host.run(f"mv {IMAGES}/away {RAW}")
     assert whole(host, "a") > 20
 
 
