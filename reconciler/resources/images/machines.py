@@ -166,9 +166,10 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
         label=COST,
     )
     if guest.kept > 0:
-        yield Note(
-            f"afterwards up to {binary(guest.kept)} more are in use: snapshots and clones keep "
-            "what they share, and what was compressed is so no longer",
-            label=COST,
-        )
+        shared = "snapshots and clones keep the old data that they share"
+        encoded = "data that was compressed is so no longer"
+        whys = [shared] * any(f.shared for f in guest.files)
+        whys += [encoded] * any(f.encoded for f in guest.files)
+        text = f"afterwards up to {binary(guest.kept)} more are in use, because"
+        yield Note(f"{text} {' and '.join(whys)}", label=COST)
     yield FOR_GOOD
