@@ -5,8 +5,11 @@ every block on the disk that it was told is on the disk?
 """
 
 import json
+from pathlib import Path
 
+import jsonschema
 import pytest
+from referencing import Registry, Resource
 
 from tests.host import installed, wheels, writer
 from tests.host.container import ZSTD_FSTAB, Container
@@ -16,6 +19,7 @@ from tests.host.sandbox import LIBVIRT
 IMAGES = "/var/lib/libvirt/images"
 RAW, BASE, OVERLAY, HALTED = (f"{IMAGES}/{n}" for n in ("a.raw", "base.qcow2", "b.qcow2", "c.raw"))
 ISO = "/srv/a.iso"
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 DISKS = {"a": (RAW, "raw"), "b": (OVERLAY, "qcow2"), "c": (HALTED, "raw")}
 VIRSH = "virsh -q -c qemu:///system"
 DECLARED = f"""version: 1
@@ -121,6 +125,16 @@ def domstate(host: Container, name: str) -> str:
     return host.run(f"{VIRSH} domstate {name}").stdout.strip()
 
 
+def valid(event: dict[str, object]) -> None:
+    """Against schemas/events.schema.json, which names others."""
+    read = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    known = Registry().with_resources(
+        (name, Resource.from_contents(schema)) for name, schema in read.items()
+    )
+    schema = read["events.schema.json"]
+    jsonschema.Draft202012Validator(schema, registry=known).validate(event)
+
+
 def whole(host: Container, name: str) -> int:
     """How many blocks were acknowledged, all of which are there; and it writes further ones."""
     grows(host, name)
@@ -157,6 +171,8 @@ def test_machines_go_on_with_all_that_they_wrote(host):
     assert "the machine is paused, and stands still for about" in told
     done = host.run([ROOTS, "--config", CONFIG, "apply", "--yes", "--json"])
     events = [json.loads(line) for line in done.stdout.splitlines()]
+    for each in events:
+        valid(each)
     steps = [each for each in events if each.get("event") == "step" and each["number"] == 2]
     assert [each["subject"] for each in steps] == ["machine a"] * 4
     assert steps[-1]["doing"] == "running again"
