@@ -140,7 +140,8 @@ def _asked(*words: str) -> str:
     return process.must("virsh", "-r", *_CONNECT, *words, timeout=_QUESTION)
 
 
-_END = "--- end of an answer ---"
+_END = "== end of an answer =="
+"""Without a dash in front: virsh 11 takes that for an option of its ``echo``."""
 
 
 def _asked_each(*commands: str) -> list[str]:
