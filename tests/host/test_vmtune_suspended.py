@@ -278,8 +278,10 @@ def test_it_cannot_be_saved(host):
     begin(host, "a")
     pid = host.run("cat /run/libvirt/qemu/a.pid").stdout
     host.run("chattr +i /var/lib/libvirt/qemu/save")
-    told = apply(host, code=3)
-    host.run("chattr -i /var/lib/libvirt/qemu/save")
+    try:
+        told = apply(host, code=3)
+    finally:
+        host.run("chattr -i /var/lib/libvirt/qemu/save")
     assert "machine a was not saved: virsh" in told
     assert host.run("cat /run/libvirt/qemu/a.pid").stdout == pid
     assert domstate(host, "a") == "running"
