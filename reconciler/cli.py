@@ -104,7 +104,7 @@ def schema(chosen: Chosen, name: str, output: str | None) -> int:
     return schema.run(chosen.terminal, name, output)
 
 
-RISKS = ("raid", "snapshots", "rewrite-images", "root-options")
+RISKS = ("raid", "snapshots", "rewrite-images", "suspend-machines", "root-options")
 
 _allow = click.option(
     "--allow",

@@ -21,7 +21,7 @@ from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
 from reconciler.resources import writes
-from reconciler.resources.images.places import Image, Images
+from reconciler.resources.images.places import Image, Images, MachineImages
 from reconciler.run import apply as running
 from reconciler.run import journal
 from reconciler.run.record import Recorder
@@ -125,6 +125,12 @@ class _Telling:
         )
         self.going.begin(number)
 
+    def stepped(self, number: int, subject: str, doing: str) -> None:
+        """Tell of a step of an action, which is on record first."""
+        self._recorder.step(number, doing)
+        self._terminal.progress(f"      {doing}: {subject}")
+        self._terminal.event("step", number=number + self._before, subject=subject, doing=doing)
+
     def ended(self, number: int, result: Result) -> None:
         self.ends.append(result)
         outcome, action = result.outcome.value, result.action
@@ -168,13 +174,16 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             telling.ended,
             stop=lambda: interrupt.asked,
             going=telling.going,
+            step=telling.stepped,
+            run=recorder.number,
         )
         host = host_view.look(terminal)
         code = _judged(terminal, results, interrupt, host, tally)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
         if any(
-            isinstance(each, Swap) and isinstance(each.place, Images | Image) for each in actions
+            isinstance(each, Swap) and isinstance(each.place, Images | Image | MachineImages)
+            for each in actions
         ):
             _tell_images(terminal, recorder.number)
     except HostError as refused:  # the journal cannot be written, so nothing more is done

@@ -27,6 +27,7 @@ from reconciler.facts.host import (
     Schedulers,
 )
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.machines import NotStarted
 from reconciler.formats import datamode, options
 from reconciler.formats.sizes import binary, counted
 
@@ -53,6 +54,21 @@ def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
     yield _findmnt(host)
     yield _scheduler(subjects, host)
     yield from _libvirt(subjects, host)
+    yield from _saved_machines(host)
+
+
+def _saved_machines(host: HostView) -> Iterator[Row]:
+    """Yield a row for each machine that is off because a run was ended in the middle."""
+    try:
+        saved = host(NotStarted())
+    except NotVisible as hidden:
+        text = f"whether a run left a machine off cannot be told: {hidden.why}"
+        yield Row(Health.WARN, "machines", text, "V539", "`vmtune explain V539` says more")
+        return
+    for each in saved:
+        text = f"was saved by run {each.run} and not started again"
+        remedy = f"`vmtune apply`, or `virsh -c qemu:///system start {quote(each.name)}`"
+        yield Row(Health.FAIL, f"machine {each.name}", text, "V539", remedy)
 
 
 def _kernel(host: HostView) -> Row:

@@ -106,4 +106,8 @@ way has the type of the directory around it, a new subvolume none (unlabeled_t),
 it inherits that. A machine that SELinux confines may not use an image there. vmtune gives what it
 makes the label of the policy; `restorecon` gives it to what is there. A label that administrators
 may set by hand (customizable_types) is left alone.
+
+V539 A run of vmtune saved a virtual machine to rewrite its images, and was ended before it started
+the machine again: see V726. The machine is off, and nothing is lost. `vmtune apply` starts it where
+it stood, and `virsh start` does so as well.
 """

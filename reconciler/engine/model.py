@@ -58,12 +58,28 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """A goal that has a row of its own beside the entry's: ``subject`` names it, ``text`` tells it.
+
+    Where the goal is reached, there is no row.
+    """
+
+    goal: Desired[Any]
+    subject: str
+    text: str
+    notes: tuple[Note, ...] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
 
 if TYPE_CHECKING:
-    Said = Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload | Awaited
+    Said = (
+        Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload | Awaited | Apart
+    )
 
 
 def is_end(word: Said) -> bool:

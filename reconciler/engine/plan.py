@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
 from reconciler.engine.last_applied import latest
-from reconciler.engine.model import Awaited, Change, Desired, Plan, Reload, Swap, Wait, is_end
+from reconciler.engine.model import (
+    Apart,
+    Awaited,
+    Change,
+    Desired,
+    Plan,
+    Reload,
+    Swap,
+    Wait,
+    is_end,
+)
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.planned_state import weighed
@@ -105,14 +115,12 @@ def make_plan(
     taken = [swap.place for change in changes for swap in change.swaps]
     changes += ownership.undeclared(said, taken, chosen)
     kept = [change for change in changes if chosen is None or chosen(change)]
+    left_out = len(changes) - len(kept)
+    kept += _unfinished(kinds, host)
     behind = any(isinstance(w, Reload) for d, words in said if is_chosen(d) for w in words)
     actions = in_order(kept, host, reload=behind)
-    return Plan(
-        in_turn(kept, actions, behind=behind),
-        actions,
-        ownership.claims(said, kept, chosen),
-        len(changes) - len(kept),
-    )
+    claims = ownership.claims(said, kept, chosen)
+    return Plan(in_turn(kept, actions, behind=behind), actions, claims, left_out)
 
 
 def _agreed(
@@ -154,8 +162,8 @@ def _said(declared: Declared, host: HostView) -> tuple[Said, ...]:
     try:
         words = tuple(declared.kind.want(declared.spec, host))
         for word in words:
-            if isinstance(word, Desired):
-                host(word.place)  # what cannot be compared is unknown too
+            if isinstance(word, Desired | Apart):  # what cannot be compared is unknown too
+                host(word.place if isinstance(word, Desired) else word.goal.place)
     except NotVisible as hidden:
         return (Finding(Op.UNKNOWN, "", hidden.why),)
     return words
@@ -198,17 +206,40 @@ def _changes(
         yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
     elif refusal:
         yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
-    elif any(not isinstance(w, Finding | Awaited) for w in words):  # else none is of the entry
+    elif any(not isinstance(w, Finding | Awaited | Apart) for w in words):  # else of the entry none
         goals = [w for w in words if isinstance(w, Desired)]
         swaps = tuple(_drift(goals, declared.owner, host, written))
         if no := obstacles.obstacle(swaps, host):
             yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
         else:
             yield replace(base, op=operation(swaps, base.notes), swaps=swaps)
+    for apart in (w for w in words if isinstance(w, Apart)):
+        yield from _apart(apart, replace(base, notes=()), declared.owner, host)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
         kind = finding.kind or declared.kind.name
         row = Change(finding.op, kind, finding.subject, finding.text, hint=finding.hint)
         yield replace(row, code=finding.code, origin=base.origin, about=base.about)
+
+
+def _apart(of: Apart, base: Change, owner: str, host: HostView) -> Iterator[Change]:
+    """Yield the row that a goal has of its own, unless the goal is reached."""
+    swaps = tuple(_drift([of.goal], owner, host))
+    row = replace(base, name=of.subject, text=of.text)
+    if swaps and (no := obstacles.obstacle(swaps, host)):
+        yield replace(row, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code)
+    elif swaps:
+        yield replace(row, op=Op.CHANGE, swaps=swaps, notes=of.notes, code=of.code)
+
+
+def _unfinished(kinds: Sequence[Kind], host: HostView) -> Iterator[Change]:
+    """Yield a row for all that a run began and did not end, whatever is declared by now."""
+    for kind in kinds:
+        try:
+            for apart in kind.unfinished(host):
+                base = Change(Op.SAME, kind.name, apart.subject)
+                yield from _apart(apart, base, f"{kind.name} {apart.subject}", host)
+        except NotVisible as hidden:
+            yield Change(Op.UNKNOWN, kind.name, "...", text=f"what a run left: {hidden.why}")
 
 
 def _drift(

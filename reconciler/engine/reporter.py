@@ -28,12 +28,23 @@ class Progress:
     all_size: int = 0
 
 
+def _unheard(_subject: str, _doing: str) -> None:
+    """Put a step on no record."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Whoever waits: is told each step, and may ask for an end between two of them."""
+    """Whoever waits: is told how far it is, and may ask for an end between two steps.
+
+    ``step`` is called before and after what must not be forgotten if the run is killed just then:
+    what it is about, and what is done or begins ("saving"). It is on disk when ``step`` returns.
+    ``run`` is the number of the run, 0 for none.
+    """
 
     tell: Callable[[Progress], None]
     stop: Callable[[], bool]
+    step: Callable[[str, str], None] = _unheard
+    run: int = 0
 
 
 NOBODY = Reporter(lambda _step: None, lambda: False)

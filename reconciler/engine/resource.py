@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Desired, Said
+    from reconciler.engine.model import Apart, Desired, Said
     from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import Place
     from reconciler.engine.planned_state import Outlook
@@ -44,6 +44,11 @@ def no_places(_spec: Any, _host: HostView) -> Iterator[Place[Any]]:
 def as_written(spec: Any, _host: HostView) -> Any:
     """For kinds whose entries are known by the path that is written."""
     return spec
+
+
+def nothing_unfinished(_host: HostView) -> Iterator[Apart]:
+    """For kinds of which a killed run leaves nothing that stands still."""
+    return iter(())
 
 
 def no_units(_specs: Sequence[Any], _host: HostView) -> Iterator[str]:
@@ -130,8 +135,10 @@ class Kind:
     says nothing of it. ``units`` names the systemd units that it may ask about:
     systemctl is run once for all of them. ``located`` gives the spec by the name that the host
     has for its path. ``part`` gives the spec for one file alone, named relative to the entry's
-    path; None where an entry has no such parts. ``holds`` is asked of each note and refusal once
-    all kinds have spoken: is it true of the host as this plan will leave it?
+    path; None where an entry has no such parts. ``unfinished`` tells what a run that was killed
+    left standing still, and that is done first, whatever is declared or chosen. ``holds`` is asked
+    of each note and refusal once all kinds have spoken: is it true of the host as this plan will
+    leave it?
     """
 
     name: str
@@ -148,6 +155,7 @@ class Kind:
     places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
     located: Callable[[Any, HostView], Any] = as_written
     part: Callable[[Any, str], Any] = no_part
+    unfinished: Callable[[HostView], Iterator[Apart]] = nothing_unfinished
     units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
     holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -51,14 +51,18 @@ def held(waiting: Callable[[str, float], None] = _nobody) -> Iterator[None]:
         os.close(fd)
 
 
-def is_held() -> bool:
-    """Tell whether a run holds the lock now; only a look, which keeps no run from it."""
+def is_held(*, by_another: bool = False) -> bool:
+    """Tell whether a run holds the lock now; only a look, which keeps no run from it.
+
+    ``by_another``: a run that is not this one.
+    """
+    own = str(os.getpid()) if by_another else ""
     with suppress(OSError):
         file = os.stat(PATH)
         number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
         with open("/proc/locks", encoding="ascii") as locks:
             rows = [line.split() for line in locks]
-        return any(row[1] == "FLOCK" and number in row for row in rows)
+        return any(row[1] == "FLOCK" and number in row and own not in row for row in rows)
     return False
 
 

@@ -62,6 +62,7 @@ def sweep() -> None:
     folders = {files.STATE, f"{files.STATE}/runs", *managed_files.FOLDERS}
     for kind in linux_of_each_kind():
         folders |= getattr(kind, "folders", set)()
+        getattr(kind, "sweep", lambda: None)()
     for folder in sorted(folders):
         with _refusing(folder):
             files.sweep(folder)

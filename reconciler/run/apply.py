@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.engine.diff import found_instead
@@ -72,15 +73,17 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
     ended: Callable[[int, Result], None],
     stop: Callable[[], bool],
     going: Callable[[Progress], None] = lambda _step: None,
+    step: Callable[[int, str, str], None] = lambda _number, _subject, _doing: None,
+    run: int = 0,
 ) -> tuple[Result, ...]:
     """Do each action in order; leave out those that ``needs`` one that failed; end once told to.
 
     Every place is read again just before it is put: a value that is already
     as wanted is left alone, one that is neither is left untouched and counts as a failure.
     ``started`` and ``ended`` are told the number of the action, from 1. What takes long tells
-    ``going`` how far it is, and ends early once told to stop.
+    ``going`` how far it is, and ends early once told to stop. ``step`` is told the number of the
+    action, what a step of it is about, and what the step is; ``run`` is the number of the run.
     """
-    watch = Reporter(going, stop)
     results: list[Result] = []
     roots: dict[Action, Action] = {}
     """Each action that was not done, with the failure behind that."""
@@ -93,7 +96,7 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
             results.append(Result(action, Outcome.SKIPPED, because=root))
         else:
             started(number, action)
-            results.append(_do(action, watch))
+            results.append(_do(action, Reporter(going, stop, partial(step, number), run)))
             ended(number, results[-1])
             is_over = results[-1].lost or results[-1].outcome is Outcome.SKIPPED
         if results[-1].outcome not in GOOD:

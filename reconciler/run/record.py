@@ -67,6 +67,10 @@ class Recorder:
         thing = _thing(self._actions[number - 1])
         self._append({"begin": number, "at": machine.now(), **({"thing": thing} if thing else {})})
 
+    def step(self, number: int, doing: str) -> None:
+        """Put a step of action ``number`` on record, before it is begun or after it is done."""
+        self._append({"step": number, "doing": doing, "at": machine.now()})
+
     def end(self, number: int, outcome: str, why: str) -> None:
         """What became of it; why it went wrong may name files, and is for root to read."""
         if why:

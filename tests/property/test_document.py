@@ -62,6 +62,11 @@ PLACES = {
     managed_files.UnitFile: (st.builds(managed_files.UnitFile, name), st.none() | text),
     images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
     images_places.Image: (st.builds(images_places.Image, name, name, name), text),
+    images_places.MachineImages: (
+        st.builds(images_places.MachineImages, name, name, name, name, names),
+        name,
+    ),
+    images_places.SavedMachine: (st.builds(images_places.SavedMachine, name, name), name),
     images_places.OneImage: (
         st.builds(images_places.OneImage, name, name, names, names, name),
         standing,

@@ -100,6 +100,9 @@ class Host:
     def _MountUnits(self, _query):  # noqa: N802
         return ()
 
+    def _NotStarted(self, _query):  # noqa: N802
+        return ()
+
     def _Below(self, place):  # noqa: N802
         apart = tuple(f"{path}/" for path in place.apart)
         names = sorted(

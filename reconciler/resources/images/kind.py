@@ -32,6 +32,7 @@ from reconciler.facts.diagnostics import COST, Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
 from reconciler.formats.sizes import binary, counted
+from reconciler.resources.images import machines
 from reconciler.resources.images.places import (
     ELSEWHERE,
     NOCOW,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Parts, Tree
+    from reconciler.resources.images.machines import Guest
 
 
 _ALLOWED = "rewrite-images"
@@ -74,6 +76,8 @@ class Spec:
     apart: tuple[str, ...]
     only: str = ""
     """The one image that was chosen, relative to the path; "" for all of them."""
+    suspend: bool = False
+    """Whether machines may be saved and started again for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ def parse(item: Item, items: Items) -> Spec | None:
         existing = "rewrite"
     below = (other.path for other in items.below(item.path))
     aim = NOCOW if data.get("nocow") else PLAIN
-    return Spec(item.name, item.path, aim, existing, tuple(below))
+    suspend = machines.RISK in data.get("allow", ())
+    return Spec(item.name, item.path, aim, existing, tuple(below), suspend=suspend)
 
 
 def want(spec: Spec, host: HostView) -> Iterator[Said]:
@@ -119,7 +124,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     elif spec.existing == "rewrite" and lot.count and unsafe:
         yield _blocked(spec.name, _Why(unsafe.text, unsafe.hint, unsafe.code))
     elif spec.existing == "rewrite":
-        yield from _rewrite(spec, where.path, tree, lot, filesystem)
+        yield from _rewrite(spec, where.path, tree, lot, filesystem, host)
     elif lot.count and spec.existing == "keep":
         state = "copy-on-write" if spec.aim == NOCOW else "compressed"
         stay = "stays" if lot.count == 1 else "stay"
@@ -204,37 +209,43 @@ def _sizes(spec: Spec, file: CowFile) -> str:
     return f"{binary(file.size)}, of which {binary(file.encoded)} are compressed and stay so"
 
 
-def _rewrite(spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
+def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
+    spec: Spec, path: str, tree: Tree, lot: Lot, filesystem: Filesystem, host: HostView
+) -> Iterator[Said]:
     if lot.count and tree.unlooked:
         text = f"what is in use cannot be seen: {tree.unlooked[0]}"
         yield _blocked(spec.name, _Why(text, ELSEWHERE["unseen"], "V715"))
         return
     left, free = [*_hindered(tree, lot)], limits.free(filesystem)
+    left += _resting(path, lot, [file for file, _ in left], host)
     large = too_large(lot, [file for file, _ in left], free)
     left += [(file, _no_room(file, filesystem)) for file in large]
-    spared = tuple(sorted({file.path for file, _ in left}))
     needed = room(lot, [file for file, _ in left])
+    spared = tuple(sorted({file.path for file, _ in left}))
+    guests = [*_guests(path, left, filesystem, needed.kept, host)]
+    left = [(file, _with_machine(spec, file, why, guests)) for file, why in left]
+    suspended = [guest for guest in guests if spec.suspend and not guest.why]
     todo = lot.count - len(spared)
-    if (
-        lot.hindered_count > len(lot.hindered)
-        or len(spared) > MOST
-        or (todo and needed.free > free)
-    ):
+    is_too_many = lot.hindered_count > len(lot.hindered) or len(spared) > MOST
+    if is_too_many or (todo and needed.free > free):
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
+    all_left, left = left, _without(left, suspended)
     if spec.only and not todo:
+        yield from machines.rows(spec.name, path, spec.aim, suspended)
         yield from _spared(spec, left)
         yield from _awaited(spec, path, left)
         return
     of_all = Images(path, spec.aim, spec.apart, spared)
     one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
     yield Desired(one if spec.only else of_all, NONE_LEFT)
-    yield Summary(_summary(spec, lot, todo, [file for file, _ in left]))
+    yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
     if todo:
         yield from _todo(tree, lot, spared)
         yield from _price(tree, lot, needed, filesystem)
     if lot.count and tree.special:
         yield Note(_special(tree), "V712")
+    yield from machines.rows(spec.name, path, spec.aim, suspended)
     yield from _spared(spec, left)
     yield from _awaited(spec, path, left)
 
@@ -259,7 +270,11 @@ def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
     )
 
 
-def _summary(spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile]) -> str:
+def _summary(
+    spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile], suspended: Sequence[Guest]
+) -> str:
+    if not todo and suspended:
+        return f"all others that can be rewritten are {_state(spec)}"
     if not todo:
         all_that = "all that can be rewritten" if lot.count else "all"
         return f"{all_that} are {_state(spec)}"
@@ -318,7 +333,7 @@ def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterat
         encoded = "the data is no longer compressed" if lot.encoded else ""
         why = " and ".join(why for why in (shared, encoded) if why)
         yield Note(f"{text} {why}", "V707", COST)
-    yield Note("`revert` cannot take a rewrite back", "V709", COST)
+    yield machines.FOR_GOOD
     if not tree.holders_seen:
         text = "only root can see whether a program uses them; `apply` checks before it begins"
         yield Note(text)
@@ -375,6 +390,62 @@ def _in_use(file: CowFile) -> _Why:
     hint = "shut the machine down" if "qemu" in who else "have it closed"
     hint = f"{hint}, then apply again; `apply --wait` waits for that"
     return _Why(f"in use by {who}", hint, "V702", file.path)
+
+
+def _guests(
+    path: str,
+    left: Sequence[tuple[CowFile, _Why]],
+    filesystem: Filesystem,
+    kept: int,
+    host: HostView,
+) -> Iterator[Guest]:
+    """Yield the machines that have images open which only that keeps from being rewritten."""
+    files = [file for file, why in left if why.code == "V702" and why.used == file.path]
+    plain = [file for file in files if not file.obstacle and not file.shown and not file.exported]
+    for guest in machines.guests(path, plain, host):
+        found = machines.with_room(guest, filesystem, kept, host)
+        kept += max(guest.kept, 0)
+        yield found
+
+
+def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest]) -> _Why:
+    """Say of an image that a machine has open which machine that is, and what can be done."""
+    guest = next((each for each in guests if file in each.files), None)
+    if guest is None and spec.suspend and why.code == "V702" and machines.is_qemu(file):
+        not_it = "no machine of the system's libvirt has it, or libvirt cannot be asked"
+        return replace(why, text=f"{why.text}: not suspended, because {not_it}")
+    if guest is None:
+        return why
+    name = guest.machine.name
+    if spec.suspend:
+        text = f"{why.text}: machine {name}, which is not suspended, because {guest.why}"
+        return replace(why, text=text)
+    if guest.why:
+        return replace(why, text=f"{why.text}: machine {name}")
+    hint = (
+        f"{why.hint}. Without a shutdown: `allow: [{machines.RISK}]` has the machine {name} saved "
+        f"and started again around that; for once `apply --allow {machines.RISK}`"
+    )
+    return replace(why, text=f"{why.text}: machine {name}", hint=hint)
+
+
+def _without(
+    left: Sequence[tuple[CowFile, _Why]], suspended: Sequence[Guest]
+) -> list[tuple[CowFile, _Why]]:
+    """Return what is left without the images of machines that are suspended for them."""
+    its = {file.path for guest in suspended for file in guest.files}
+    return [(file, why) for file, why in left if file.path not in its]
+
+
+def _resting(
+    path: str, lot: Lot, known: Sequence[CowFile], host: HostView
+) -> Iterator[tuple[CowFile, _Why]]:
+    """Yield images of machines that are started first; they are in use from then on."""
+    resting = machines.resting(path, [file for file in lot.largest if file not in known], host)
+    for file in lot.largest:
+        if name := resting.get(file.path):
+            text = f"it is an image of the machine {name}, which is saved, and started first"
+            yield file, _Why(text, "apply again once the machine is on", "V702")
 
 
 def _part(of: CowFile) -> _Why:
@@ -434,6 +505,7 @@ KIND = Kind(
     needs=("nocow", "compression"),
     places=places,
     part=part,
+    unfinished=machines.unfinished,
     defaults={"existing": "report", "allow": ()},
 )
 """Needs the one that decides what the directory hands on."""

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
+from reconciler.facts.machines import Machines, NotStarted
+from reconciler.linux import saved_machines
 from reconciler.resources.images import scan, stale_copies
-from reconciler.resources.images.places import Image, Images, OneImage, Strays
+from reconciler.resources.images.places import (
+    Image,
+    Images,
+    MachineImages,
+    OneImage,
+    SavedMachine,
+    Strays,
+)
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads, Writes
@@ -53,7 +62,62 @@ def _rewrite(place: Images | Image, have: Any, want: Any, reporter: Reporter) ->
     worklist.put(place, have, want, reporter)
 
 
+def _machines(_query: Machines, _host: HostView) -> Any:
+    from reconciler.linux import libvirt  # noqa: PLC0415 - most hosts have no machine that is on
+
+    return libvirt.machines()
+
+
+def _machine_images(query: MachineImages, _host: HostView) -> str:
+    from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+    return suspend.state(query)
+
+
+def _not_started(_query: NotStarted, _host: HostView) -> Any:
+    if not saved_machines.is_any():
+        return ()
+    from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+    return suspend.not_started()
+
+
+def _saved(query: SavedMachine, _host: HostView) -> str:
+    from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+    return suspend.saved(query)
+
+
+def _suspend(place: MachineImages, _have: Any, _want: Any, reporter: Reporter) -> None:
+    from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+    suspend.put(place, reporter)
+
+
+def _start(place: SavedMachine, _have: Any, _want: Any, reporter: Reporter) -> None:
+    from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+    suspend.start(place, reporter)
+
+
+def sweep() -> None:
+    """Take off the record what a run that was killed left on it, and is over."""
+    if saved_machines.is_any():
+        from reconciler.resources.images import suspend  # noqa: PLC0415 - the same
+
+        suspend.sweep()
+
+
+def folders() -> set[str]:
+    """Return the folders in which a kill may leave half a file."""
+    return {saved_machines.FOLDER}
+
+
 READS: Reads = {
+    MachineImages: _machine_images,
+    Machines: _machines,
+    NotStarted: _not_started,
+    SavedMachine: _saved,
     Image: _image,
     Images: _images,
     OneImage: _images,
@@ -62,6 +126,8 @@ READS: Reads = {
 }
 
 WRITES: Writes = {
+    MachineImages: _suspend,
+    SavedMachine: _start,
     Image: _rewrite,
     Images: _rewrite,
     OneImage: _rewrite,

@@ -240,6 +240,107 @@ class Image(Place[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class MachineImages(Place[str]):
+    """Images below a directory that a machine has open (``files``, relative, sorted).
+
+    The values are those of an Image. Putting ALIKE saves the machine (libvirt's managed save),
+    rewrites the images, and has the machine go on.
+    """
+
+    path: str
+    aim: str
+    uuid: str
+    name: str
+    files: tuple[str, ...]
+    rank: ClassVar[int] = 13
+    in_a_tree: ClassVar[bool] = True
+    is_claimed: ClassVar[bool] = False
+    UNLIKE: ClassVar[str] = _AS_IT_IS
+    ALIKE: ClassVar[str] = _AS_WANTED
+
+    @property
+    def label(self) -> str:
+        return "images"
+
+    @property
+    def full(self) -> str:
+        return f"images of the machine {self.name} below {self.path}"
+
+    @property
+    def each(self) -> tuple[Image, ...]:
+        """Each image as a place of its own."""
+        return tuple(Image(self.path, name, self.aim) for name in self.files)
+
+    def words(self, value: str) -> str:
+        return Image(self.path, "", self.aim).words(value)
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.text(data)
+
+    def redacted(self) -> MachineImages:
+        """Machine and images were found."""
+        files = tuple(REDACTED for _ in self.files)
+        return replace(self, uuid=REDACTED, name=REDACTED, files=files)
+
+    def lasting(self, want: str) -> Note | None:
+        del want
+        return Note("images stay as they were rewritten, and the machine is left as it is")
+
+    def written_paths(self, have: str, want: str) -> Iterator[str]:
+        del have, want
+        yield self.path
+
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        """Return what the images of the directory are, of which these are some."""
+        return Images(self.path, self.aim).thing(host)
+
+    def stays(self, original: str) -> bool:
+        """Written in place is written in place."""
+        del original
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMachine(Place[str]):
+    """A machine that a run saved and did not start again: on, or saved.
+
+    Putting ON has it go on.
+    """
+
+    uuid: str
+    name: str
+    rank: ClassVar[int] = 1  # before all else: somebody waits for it
+    is_claimed: ClassVar[bool] = False
+    SAVED: ClassVar[str] = "saved, and off"
+    ON: ClassVar[str] = "on"
+
+    @property
+    def label(self) -> str:
+        return "machine"
+
+    @property
+    def full(self) -> str:
+        return f"machine {self.name}"
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.text(data)
+
+    def redacted(self) -> SavedMachine:
+        return replace(self, uuid=REDACTED, name=REDACTED)
+
+    def lasting(self, want: str) -> Note | None:
+        del want
+        return Note("a machine that was started is left on")
+
+    def stays(self, original: str) -> bool:
+        """Whoever uses the machine now decides."""
+        del original
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class OneImage(Images):
     """The files of one image below a directory, where only that image was chosen.
 

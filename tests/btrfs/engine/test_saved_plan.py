@@ -570,16 +570,16 @@ NO_PLANS = {
     "another effect": (a_surprise, "reboot"),
     "cut off": (cut_off, "plan"),
     "empty": (replaced(Path.touch), "plan"),
-    "no JSON": (replaced(lambda path: path.write_bytes(b"\0\xff{")), "plan"),
     "deep": (replaced(lambda path: path.write_text("[" * 100_000)), "plan"),
     "long number": (replaced(lambda path: path.write_text("1" * 100_000)), "plan"),
     "a list": (replaced(lambda path: path.write_text("[]")), "format"),
-    "huge": (replaced(huge), "plan"),
 }
 NO_FILES = {
     "missing": replaced(lambda _: None),
     "a folder": replaced(Path.mkdir),
     "a FIFO": replaced(os.mkfifo),
+    "no text": replaced(lambda path: path.write_bytes(b"\0\xff{")),
+    "huge": replaced(huge),
 }
 
 

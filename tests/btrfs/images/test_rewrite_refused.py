@@ -164,8 +164,9 @@ def test_what_is_no_regular_file_is_named_and_left(host: World, images: list[Pat
     names = ("a-link", "b-own-link", "c-fifo", "d-zero", "e-loop", "f-socket")
     before = [_shape(folder / name) for name in names]
     note = host.plan(expect=2).row("no regular file")
-    assert note.endswith(
+    assert (
         "a-link (symbolic link), b-own-link (symbolic link), c-fifo (FIFO) and 3 more (V712)"
+        in note
     )
     with untouched(elsewhere):
         began = time.monotonic()

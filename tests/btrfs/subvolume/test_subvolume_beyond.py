@@ -24,7 +24,7 @@ def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
     (images / "a.raw").write_bytes(b"image")
     host.declare(paths=[{"path": str(images), "subvolume": True}])
     assert "vm/a.raw" in in_archive(host)
-    assert "Name it to these" in host.plan(expect=2).row("V623")
+    assert "Name this directory to these programs" in host.plan(expect=2).row("V623")
     host.apply()
     assert "vm/a.raw" not in in_archive(host), "the oracle: what the sentence says is so"
     assert "V623" not in host.plan().out

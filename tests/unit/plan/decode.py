@@ -29,7 +29,7 @@ from reconciler.config.load import load
 from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
-from reconciler.facts import boot_order
+from reconciler.facts import boot_order, machines
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import Fact, HostView, NotVisible
 from reconciler.facts.limits import Condition, Quota
@@ -88,6 +88,8 @@ _ORDINARY: dict[type[Fact[Any]], Any] = {
     facts.KernelCommandLine: "ro quiet",
     facts.DefaultAcl: False,
     discovery.LabelOf: None,
+    machines.Machines: (),
+    machines.NotStarted: (),
 }
 """What a host answers where a case says nothing else."""
 

@@ -1,0 +1,56 @@
+"""Virtual machines that run, and those that a run saved: as libvirt tells of them."""
+
+from __future__ import annotations
+
+from reconciler.facts.host_view import Fact
+from reconciler.value import dataclass
+
+SAVES = "/var/lib/libvirt/qemu/save"
+"""Where the system's libvirt keeps the memory of machines that are saved (virsh managedsave)."""
+
+RUNNING, PAUSED, OFF = "running", "paused", "shut off"
+"""States of a machine, as virsh domstate has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine of the system's libvirt that is on.
+
+    ``state`` is RUNNING or PAUSED, or another word of virsh. ``memory`` in bytes is what must be
+    free in SAVES to save it, of ``free``. ``files`` are those of all its disks, absolute, without
+    links. ``problem`` says why it must not be saved and started again; "" where nothing is known.
+    """
+
+    uuid: str
+    name: str
+    state: str
+    pid: int
+    memory: int
+    free: int
+    files: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machines(Fact[tuple[Machine, ...]]):
+    """Every machine of the system's libvirt that is on; none where no libvirt runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A machine that a run saved: which one, how it was, its images, which run.
+
+    ``save`` tells which file holds its memory (inode, time, size), "" before that is known.
+    """
+
+    uuid: str
+    name: str
+    was: str
+    files: tuple[str, ...]
+    run: int
+    save: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted(Fact[tuple[Saved, ...]]):
+    """Machines that are off, and that a run of vmtune saved and did not start again."""

@@ -1,0 +1,224 @@
+"""A machine saved, its images rewritten while it is off, and the machine started again.
+
+    record     the machine is put on record, synced, before anything is done to it
+    save       libvirt saves its memory and ends it; it is seen to be off, and its save to be whole
+    rewrite    its images, one by one, as any others: who else has one ends that rewrite
+    start      libvirt starts it from its save; it is seen to be as it was, on the new inodes
+    forget     it is taken off the record
+
+Whatever fails in between, the machine is started again with its images as they are by then. Each
+step is in the journal before it begins. A run that is killed leaves the record, so the next plan
+says that the machine is off because of vmtune, and starts it first.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.machines import OFF, PAUSED, RUNNING, Saved
+from reconciler.facts.tree import REDACTED
+from reconciler.formats.sizes import binary
+from reconciler.linux import libvirt, lock, saved_machines
+from reconciler.resources.images import worklist
+from reconciler.resources.images.places import Image, SavedMachine
+from reconciler.value import replace
+
+if TYPE_CHECKING:
+    from reconciler.engine.reporter import Reporter
+    from reconciler.facts.machines import Machine
+    from reconciler.resources.images.places import MachineImages
+
+
+def state(place: MachineImages) -> str:
+    """How the data of the images of one machine lies; NotVisible where that cannot be told."""
+    if REDACTED in {place.uuid, *place.files}:
+        raise NotVisible("which images they were only root can see")
+    found = {worklist.state(image) for image in place.each}
+    return next((each for each in (Image.UNLIKE, Image.GONE) if each in found), Image.ALIKE)
+
+
+def put(place: MachineImages, watch: Reporter) -> None:
+    """Save the machine, rewrite its images, and start it again; HostError says what failed.
+
+    Cancelled where the run was asked to end: the machine goes on as well.
+    """
+    machine = _judged(place)
+    saved = Saved(machine.uuid, machine.name, machine.state, machine.files, watch.run)
+    saved_machines.note(saved)
+    try:
+        watch.step(_called(saved), f"saving {binary(machine.memory)} at most")
+        saved = _saved(saved, watch)
+        for image in place.each:
+            worklist.put(image, Image.UNLIKE, Image.ALIKE, watch)
+    except BaseException as error:
+        _go_on(place, saved, watch, error)
+        raise
+    _go_on(place, saved, watch, None)
+
+
+def _judged(place: MachineImages) -> Machine:
+    """Return the machine as it is now; HostError where it must not be saved any more."""
+    machine = libvirt.machine(place.uuid)
+    problem = machine.problem
+    if machine.state not in {RUNNING, PAUSED}:
+        problem = f"it is {machine.state}"
+    elif machine.memory > machine.free:
+        problem = f"its memory needs {binary(machine.memory)}, {binary(machine.free)} are free"
+    elif not {f"{place.path}/{name}" for name in place.files} <= set(machine.files):
+        problem = "it has other images by now"
+    if problem:
+        raise HostError(f"machine {place.name} is left as it is: {problem}", "apply again")
+    return machine
+
+
+def _called(saved: Saved) -> str:
+    return f"machine {saved.name}"
+
+
+def _saved(saved: Saved, watch: Reporter) -> Saved:
+    """Save the machine, and put on record in which file its memory is."""
+    try:
+        found = libvirt.save(saved.uuid, saved.name, saved.was)
+    except HostError as error:
+        raise HostError(f"machine {saved.name} was not saved: {error.message}") from None
+    saved = replace(saved, save=found)
+    saved_machines.note(saved)
+    watch.step(_called(saved), "saved; rewriting its images")
+    return saved
+
+
+def _go_on(
+    place: MachineImages, saved: Saved, watch: Reporter, cause: BaseException | None
+) -> None:
+    """Have the machine go on; HostError, which tells of the ``cause`` too, where it does not."""
+    with suppress(HostError):  # where the journal cannot be written the machine must go on, too
+        watch.step(_called(saved), "starting it again")
+    try:
+        _start(saved)
+        moved = _not_new(place, saved)
+    except HostError as error:
+        because = f"; before that: {cause}" if cause else ""
+        raise HostError(
+            f"machine {saved.name} is not seen to be {saved.was} again: {error.message}{because}",
+            error.hint or _mend(saved),
+        ) from cause
+    saved_machines.forget(saved.uuid)
+    watch.step(_called(saved), f"{saved.was} again")
+    if moved and cause is None:
+        raise HostError(
+            f"machine {saved.name} is {saved.was} again, but it has other files open than "
+            f"{', '.join(moved)}",
+            "shut it down and start it again; look at its definition (virsh dumpxml) before",
+        )
+
+
+def _command(saved: Saved) -> str:
+    return f"`virsh -c qemu:///system start {saved.uuid}`"
+
+
+def _mend(saved: Saved) -> str:
+    return (
+        f"where it is off, its memory is kept: {_command(saved)} starts it where it stood, once "
+        "what is in the way is mended; `vmtune apply` does that, too"
+    )
+
+
+def _start(saved: Saved) -> None:
+    """Start a machine, if it is off and its save is the one that was made for it; HostError."""
+    now = libvirt.settled(saved.uuid)
+    if now == OFF:
+        found = libvirt.save_of(saved.name)
+        if not found and libvirt.has_save(saved.uuid):
+            raise HostError(
+                "libvirt has a save of it that is not whole, or cannot be read",
+                f"{_command(saved)} starts it; that may be a reboot",
+            )
+        if not found or (saved.save and found != saved.save):
+            saved_machines.forget(saved.uuid)
+            raise HostError(
+                "its save is not there any more, or is another one: somebody else started, ended "
+                "or saved it, and a start would be a reboot",
+                f"{_command(saved)} boots it",
+            )
+    libvirt.start(saved.uuid, saved.was)
+
+
+def _not_new(place: MachineImages, saved: Saved) -> list[str]:
+    """Name the images that the machine's process does not have open as they are now."""
+    paths = [f"{place.path}/{name}" for name in place.files]
+    return [path for path in paths if not libvirt.has_open(saved.name, path)]
+
+
+# --- what a run that was killed left
+
+
+def not_started() -> tuple[Saved, ...]:
+    """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
+    if lock.is_held(by_another=True):
+        raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
+    return tuple(saved for saved in saved_machines.every() if _is_off(saved))
+
+
+def _is_off(saved: Saved) -> bool:
+    """Tell whether a machine is off with the save that was made for it, or is being saved.
+
+    Where no libvirt runs, nobody has started it. Another save than that is somebody else's.
+    HostError where libvirt does not answer: nothing may be concluded from that.
+    """
+    if libvirt.is_on(saved.name):
+        return libvirt.is_running() and libvirt.is_being_saved(saved.uuid)
+    if not libvirt.is_running():
+        return True
+    if not libvirt.is_defined(saved.uuid):
+        return False
+    if libvirt.state(saved.uuid) != OFF or not libvirt.has_save(saved.uuid):
+        return False
+    if os.geteuid():  # libvirt keeps saves from others
+        return True
+    found = libvirt.save_of(saved.name)
+    return found == saved.save if saved.save else _is_of_then(saved, found)
+
+
+_AT_MOST = 3600.0
+"""Seconds from the record to the end of the save, where a kill left it open which save it is."""
+
+
+def _is_of_then(saved: Saved, found: str) -> bool:
+    """Tell whether a save was made right behind a record that does not know its save yet."""
+    ended = int(found.split()[1]) / 1e9 if found else 0.0
+    return 0 <= ended - saved_machines.since(saved.uuid) <= _AT_MOST
+
+
+def saved(place: SavedMachine) -> str:
+    """Tell whether a machine that a run saved is on; NotVisible where that cannot be told."""
+    if place.uuid == REDACTED:
+        raise NotVisible("which machine it was only root can see")
+    is_off = any(each.uuid == place.uuid for each in not_started())
+    return SavedMachine.SAVED if is_off else SavedMachine.ON
+
+
+def start(place: SavedMachine, watch: Reporter) -> None:
+    """Start a machine that a run saved; HostError where it does not go on."""
+    saved = next((each for each in saved_machines.every() if each.uuid == place.uuid), None)
+    if saved is None:
+        raise HostError(f"machine {place.name} is not on record any more", "apply again")
+    watch.step(_called(saved), "starting it again")
+    try:
+        _start(saved)
+    except HostError as error:
+        text = f"machine {saved.name} is not seen to be {saved.was} again: {error.message}"
+        raise HostError(text, error.hint or _mend(saved)) from None
+    saved_machines.forget(saved.uuid)
+    watch.step(_called(saved), f"{saved.was} again")
+
+
+def sweep() -> None:
+    """Take machines off the record that are on by now: somebody else started them."""
+    with suppress(HostError):  # one that is damaged is told by the plan
+        for each in saved_machines.every():
+            if not _is_off(each):
+                saved_machines.forget(each.uuid)

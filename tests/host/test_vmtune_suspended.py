@@ -1,0 +1,356 @@
+"""Machines that run are saved, their images rewritten, and they go on: with a guest that writes.
+
+Each test ends with the same question: is the guest the one that was started (no reboot), and is
+every block on the disk that it was told is on the disk?
+"""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from referencing import Registry, Resource
+
+from tests.host import installed, wheels, writer
+from tests.host.container import ZSTD_FSTAB, Container
+from tests.host.installed import CONFIG, ROOTS
+from tests.host.sandbox import LIBVIRT
+
+IMAGES = "/var/lib/libvirt/images"
+RAW, BASE, OVERLAY, HALTED = (f"{IMAGES}/{n}" for n in ("a.raw", "base.qcow2", "b.qcow2", "c.raw"))
+ISO = "/srv/a.iso"
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+DISKS = {"a": (RAW, "raw"), "b": (OVERLAY, "qcow2"), "c": (HALTED, "raw")}
+VIRSH = "virsh -q -c qemu:///system"
+DECLARED = f"""version: 1
+paths: [{{path: {IMAGES}, nocow: true, existing: rewrite, allow: [suspend-machines]}}]
+"""
+CDROM = f"""<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{ISO}'/>
+<target dev='hdc' bus='ide'/><readonly/></disk>"""
+
+# vmtune in its own process, killed behind the effect of that number; or a line of shell is run once
+# an event holds a word.
+DRIVE = """
+import json, os, signal, subprocess, sys
+where, what, *words = sys.argv[1:]
+if where.isdigit():
+    from reconciler.cli import run
+    from reconciler.linux import libvirt, saved_machines
+    from reconciler.resources.images import worklist
+    count = 0
+    def ended(real):
+        def effect(*given, **named):
+            global count
+            found = real(*given, **named)
+            count += 1
+            if count == int(where):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+        return effect
+    for room, name in ((saved_machines, "note"), (libvirt, "save"), (worklist, "put"),
+                       (libvirt, "start"), (saved_machines, "forget")):
+        setattr(room, name, ended(getattr(room, name)))
+    sys.exit(run(words))
+child = subprocess.Popen(["/usr/local/bin/vmtune", *words], stdout=subprocess.PIPE, text=True)
+is_seen = False
+for line in child.stdout:
+    print(line, end="")
+    if where in line and not is_seen:
+        is_seen = True
+        subprocess.run(["sh", "-c", what], env={**os.environ, "PID": str(child.pid)})
+code = child.wait()
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
+@pytest.fixture(scope="module")
+def host(make_container, wheelhouse) -> Container:
+    container = make_container(fstab=ZSTD_FSTAB, packages=LIBVIRT, size="4G")
+    wheels.install(container, wheelhouse)
+    container.write(CONFIG, DECLARED.encode(), mode="600")
+    container.write("/root/drive.py", DRIVE.encode())
+    container.write("/root/check.py", writer.CHECK.encode())
+    container.run(f"truncate -s 1M {ISO}")
+    caches = {"a": "none", "b": "writeback", "c": "none"}
+    for name, (disk, kind) in DISKS.items():
+        more = CDROM if name == "a" else ""
+        xml = writer.DOMAIN.format(name=name, disk=disk, format=kind, cache=caches[name], more=more)
+        container.write(f"/root/{name}.xml", xml.encode())
+        container.run(f"{VIRSH} define /root/{name}.xml")
+    return container
+
+
+def begin(host: Container, *names: str) -> None:
+    """Copy-on-write images, and machines that write to them."""
+    made = {"a": writer.make(RAW), "c": writer.make(HALTED)}
+    made["b"] = f"{writer.make(BASE, 'qcow2')}; rm -f {OVERLAY}; "
+    made["b"] += f"qemu-img create -q -f qcow2 -b {BASE} -F qcow2 {OVERLAY}"
+    for each in DISKS:
+        host.run(f"{VIRSH} destroy {each}; {VIRSH} managedsave-remove {each}", check=False)
+    host.run(f"rm -rf /var/lib/vmtune {IMAGES}/*; chattr -C {IMAGES}")
+    for each in names:
+        host.run(f": >/var/log/{each}.log; {made[each]}; {VIRSH} start {each}")
+    for each in names:
+        grows(host, each)
+
+
+def grows(host: Container, name: str) -> None:
+    """It writes: twenty more blocks than by now."""
+    host.run(
+        f"had=$(wc -l </var/log/{name}.log); "
+        f"until [ $(wc -l </var/log/{name}.log) -gt $((had + 20)) ]; do sleep 0.05; done",
+        timeout=60,
+    )
+
+
+def apply(host: Container, *words: str, code: int = 0) -> str:
+    done = host.run([ROOTS, "--config", CONFIG, "apply", "--yes", *words], check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def drive(host: Container, where: str, what: str = "") -> tuple[int, str]:
+    argv = ["/opt/vmtune/bin/python", "/root/drive.py", where, what]
+    words = ["--config", CONFIG, "apply", "--yes", *(["--json"] * (not where.isdigit()))]
+    done = host.run([*argv, *words], check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def said(host: Container, command: str) -> str:
+    done = host.run([ROOTS, "--config", CONFIG, command], check=False)
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def domstate(host: Container, name: str) -> str:
+    return host.run(f"{VIRSH} domstate {name}").stdout.strip()
+
+
+def valid(event: dict[str, object]) -> None:
+    """Against schemas/events.schema.json, which names others."""
+    read = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    known = Registry().with_resources(
+        (name, Resource.from_contents(schema)) for name, schema in read.items()
+    )
+    schema = read["events.schema.json"]
+    jsonschema.Draft202012Validator(schema, registry=known).validate(event)
+
+
+def whole(host: Container, name: str) -> int:
+    """How many blocks were acknowledged, all of which are there; and it writes further ones."""
+    grows(host, name)
+    host.run(f"{VIRSH} suspend {name}")
+    found = int(host.run(["python3", "/root/check.py", name, *DISKS[name]]).stdout)
+    host.run(f"{VIRSH} resume {name}")
+    grows(host, name)
+    return found
+
+
+def left_over(host: Container) -> str:
+    """What nobody needs any more: copies, records, saves."""
+    folders = f"{IMAGES} /var/lib/vmtune/machines /var/lib/libvirt/qemu/save"
+    named = "a.raw|b.qcow2|base.qcow2|c.raw"
+    return host.run(f"find {folders} -type f | grep -vE '/({named})$'", check=False).stdout
+
+
+def test_without_the_risk_it_is_named(host):
+    begin(host, "a", "b", "c")
+    host.run(f"{VIRSH} suspend c")
+    host.write("/root/bare.yaml", DECLARED.replace(", allow: [suspend-machines]", "").encode())
+    done = host.run([ROOTS, "--config", "/root/bare.yaml", "plan"])
+    told = " ".join(done.stdout.split())
+    assert told.count("V702") >= 4
+    assert ": machine a do shut the machine down" in told
+    assert "`allow: [suspend-machines]` has the machine b saved and started again" in told
+
+
+def test_machines_go_on_with_all_that_they_wrote(host):
+    before = {name: host.run(f"{VIRSH} dumpxml --inactive {name}").stdout for name in DISKS}
+    inodes = host.run(f"stat -c %i {RAW} {BASE} {OVERLAY} {HALTED}").stdout.split()
+    told = said(host, "plan")
+    assert told.count("goes on: no reboot V725") == 3
+    assert "the machine is paused, and stands still for about" in told
+    done = host.run([ROOTS, "--config", CONFIG, "apply", "--yes", "--json"])
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    for each in events:
+        valid(each)
+    steps = [each for each in events if each.get("event") == "step" and each["number"] == 2]
+    assert [each["subject"] for each in steps] == ["machine a"] * 4
+    assert steps[-1]["doing"] == "running again"
+    assert {"event": "verified", "held": 4, "of": 4}.items() <= events[-2].items()
+    assert domstate(host, "c") == "paused"
+    host.run(f"{VIRSH} resume c")
+    for name in DISKS:
+        assert whole(host, name) > 40
+        assert host.run(f"{VIRSH} dumpxml --inactive {name}").stdout == before[name]
+    for path in (RAW, BASE, OVERLAY, HALTED):
+        assert installed.is_nocow(host, path)
+    after = host.run(f"stat -c %i {RAW} {BASE} {OVERLAY} {HALTED}").stdout.split()
+    assert not set(inodes) & set(after)
+    assert left_over(host) == ""
+    assert "As declared: 2 in sync." in said(host, "status")
+
+
+def test_libvirt_goes_on_with_them(host):
+    for name in ("a", "b"):
+        host.run(f"{VIRSH} managedsave {name}; {VIRSH} start {name}")
+        assert whole(host, name) > 40
+    host.run(f"{VIRSH} snapshot-create-as b now; {VIRSH} snapshot-revert b now")
+    host.run(f"{VIRSH} snapshot-delete b now")
+
+
+EFFECTS = ["on record", "saved", "save on record", "rewritten", "started", "forgotten"]
+
+
+@pytest.mark.parametrize("number", range(1, 7), ids=EFFECTS)
+def test_killed_it_is_started_by_the_next_run(host, number):
+    begin(host, "a")
+    code, told = drive(host, str(number))
+    assert code in {-9, 137}, told
+    is_off = number in {2, 3, 4}
+    assert domstate(host, "a") == ("shut off" if is_off else "running")
+    if is_off:
+        for command in ("plan", "status"):
+            assert "machine a was saved by run 1 and not started again V726" in said(host, command)
+        assert "fail machine a was saved by run 1 and not started again V539" in said(
+            host, "doctor"
+        )
+        told = apply(host, code=0 if number == 4 else 3)
+        assert "machine a saved, and off -> on" in " ".join(told.split())
+    else:
+        assert "V726" not in said(host, "plan")
+    assert domstate(host, "a") == "running"
+    apply(host)
+    assert whole(host, "a") > 20
+    assert installed.is_nocow(host, RAW)
+    if number != 5:  # a record of a machine that is on waits for the next run that does something
+        assert left_over(host) == ""
+    assert "2 in sync" in said(host, "status")
+    host.run(f"{VIRSH} managedsave a")  # by a person, who starts it when they want to
+    assert "V726" not in said(host, "plan")
+
+
+def test_killed_while_it_is_saved(host):
+    """Libvirt goes on without vmtune: the machine is off later than the kill."""
+    begin(host, "a")
+    drive(host, '"saving', "sleep 0.2; kill -9 $PID")
+    host.run(f"until ! {VIRSH} domstate a --reason | grep -q saving; do sleep 0.1; done")
+    assert domstate(host, "a") == "shut off"
+    assert "machine a was saved by run 1 and not started again V726" in said(host, "plan")
+    apply(host, code=3)
+    apply(host)
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
+def test_libvirt_is_killed_while_it_saves(host):
+    """Its daemon is started again, and finds the machine."""
+    begin(host, "a")
+    code, told = drive(host, '"saving', "sleep 0.3; kill -9 $(pidof libvirtd)")
+    assert code in {0, 3}, told
+    assert domstate(host, "a") == "running", told
+    apply(host)
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
+def test_qemu_is_killed_while_it_is_saved(host):
+    """As after a power cut: nothing that was acknowledged is lost; a start is a person's to do."""
+    begin(host, "a")
+    code, told = drive(host, '"saving', "kill -9 $(cat /run/libvirt/qemu/a.pid)")
+    assert code == 3, told
+    assert "machine a was not saved" in told or "is not seen to be running" in told
+    assert domstate(host, "a") == "shut off"
+    host.run(["python3", "/root/check.py", "a", *DISKS["a"]])
+    assert "V726" not in said(host, "plan")
+    assert left_over(host) == ""
+
+
+def test_interrupted_it_goes_on(host):
+    begin(host, "a")
+    code, told = drive(host, '"saved; rewriting', "kill -INT $PID")
+    assert code == 130, told
+    assert domstate(host, "a") == "running"
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
+def test_it_cannot_be_saved(host):
+    begin(host, "a")
+    pid = host.run("cat /run/libvirt/qemu/a.pid").stdout
+    host.run("chattr +i /var/lib/libvirt/qemu/save")
+    try:
+        told = apply(host, code=3)
+    finally:
+        host.run("chattr -i /var/lib/libvirt/qemu/save")
+    assert "machine a was not saved: virsh" in told
+    assert host.run("cat /run/libvirt/qemu/a.pid").stdout == pid
+    assert domstate(host, "a") == "running"
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
+def test_it_cannot_be_started(host):
+    begin(host, "a")
+    code, told = drive(host, '"saved; rewriting', f"mv {ISO} {ISO}.away")
+    assert code == 3, told
+    assert "machine a is not seen to be running again: " in told
+    assert "starts it where it stood" in told
+    assert domstate(host, "a") == "shut off"
+    assert "was saved by run 1 and not started again V726" in said(host, "status")
+    host.write("/home/alice/vmtune.yaml", DECLARED.encode())
+    alices = host.run(
+        [ROOTS, "--config", "/home/alice/vmtune.yaml", "status"], user="alice", check=False
+    )
+    assert "V726" in alices.stdout, alices.stderr
+    told = apply(host, code=3)
+    assert "machine a is not seen to be running again: " in told
+    host.run(f"mv {ISO}.away {ISO}")
+    apply(host)
+    assert whole(host, "a") > 20
+    assert installed.is_nocow(host, RAW)
+    assert left_over(host) == ""
+
+
+def test_somebody_else_starts_it(host):
+    begin(host, "a")
+    code, told = drive(host, '"saved; rewriting', f"{VIRSH} start a")
+    assert code in {0, 3}, told
+    assert whole(host, "a") > 20
+    apply(host)
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
+def test_somebody_else_drops_its_save(host):
+    """To start it then would be a reboot, which nobody said yes to."""
+    begin(host, "a")
+    code, told = drive(host, '"saved; rewriting', f"{VIRSH} managedsave-remove a")
+    assert code == 3, told
+    assert "its save is not there any more" in told
+    assert domstate(host, "a") == "shut off"
+    assert "V726" not in said(host, "plan")
+    assert left_over(host) == ""
+
+
+def test_another_file_in_the_place_of_its_image(host):
+    begin(host, "a")
+    host.run(f"cp {RAW} {IMAGES}/other; mv {RAW} {IMAGES}/away; mv {IMAGES}/other {RAW}")
+    assert "V725" not in said(host, "plan")
+    host.run(f"mv {IMAGES}/away {RAW}")
+    assert whole(host, "a") > 20
+
+
+def test_those_that_may_not_are_waited_for(host):
+    begin(host, "a", "b")
+    host.run(f"{VIRSH} snapshot-create-as b now")
+    told = said(host, "plan")
+    assert told.count("machine b, which is not suspended, because it has internal snapshots") == 1
+    done = host.run(
+        f"{ROOTS} --config {CONFIG} apply --yes --wait --json | while read line; do echo $line; "
+        f"case $line in *awaits*) {VIRSH} destroy b;; esac; done"
+    )
+    assert '"running again"' in done.stdout
+    assert whole(host, "a") > 20
+    for path in (RAW, BASE, OVERLAY):
+        assert installed.is_nocow(host, path)
+    host.run(f"{VIRSH} snapshot-delete b now")
