@@ -5,6 +5,7 @@ cli.py declares the commands with what is here.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from reconciler.console import Terminal, for_journal
 from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 # --- what a shell offers behind a command; click completes commands and options by itself
@@ -182,8 +183,40 @@ def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.Usag
     return click.UsageError(f"No such option '{error.option_name}'.{meant}", ctx)
 
 
+_GLUE = "\N{NON-BREAKING HYPHEN}"
+
+
+class _Formatter(click.HelpFormatter):
+    """Help whose lines are not broken within a word: root-options is one."""
+
+    def write(self, string: str) -> None:
+        """Print what was laid out."""
+        super().write(string.replace(_GLUE, "-"))
+
+    def write_text(self, text: str) -> None:
+        """Lay out paragraphs."""
+        super().write_text(_glued(text))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Lay out two columns."""
+        glued = [(_glued(one), _glued(two)) for one, two in rows]
+        super().write_dl(glued, col_max, col_spacing)
+
+
+def _glued(text: str) -> str:
+    return re.sub(r"(?<=\w)-(?=\w)", _GLUE, text)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class Command(click.Command):
     """A command that takes the options of SHARED behind its name."""
+
+    context_class = _Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; of an option that there is not, say which one is meant."""
@@ -234,6 +267,7 @@ class Group(click.Group):
     """The program: its commands are of the class above."""
 
     command_class = Command
+    context_class = _Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments before the command, as a command reads its own."""

@@ -10,6 +10,7 @@ from reconciler.engine import document
 from reconciler.engine.place import numbered
 from reconciler.linux import machine, users
 from reconciler.report import text
+from reconciler.report.history import when
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(terminal: Terminal, file: str) -> int:
             f"host {world.host}",
             f"config {world.config}",
             text.allowed(world.allow),
-            f"planned {saved.created}",
+            f"planned {when(saved.created)}",
         )
         for line in text.heading(parts, terminal.width, terminal.dot):
             terminal.say(line)
