@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Work, execute
+from reconciler.commands.execute import Work, execute, remaining, telling
 from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document, preconditions, restore, shown, waiting
 from reconciler.engine.model import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
-from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.linux import lock, trusted_input, users
 from reconciler.report import text
@@ -23,7 +22,7 @@ from reconciler.run import claims
 from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.commands.wait import Course, Patience
@@ -278,42 +277,8 @@ def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
     return exit_codes.STALE
 
 
-def remaining(
-    terminal: Terminal,
-    plan: Plan,
-    *,
-    is_told: bool = False,
-    what: str = "Not all is as declared",
-) -> int:
-    """All that could be done is done: 0, or 7 or 6 with a last line that says why.
-
-    ``is_told``: the plan was shown, and its last line said so.
-    """
-    code = planning.exit_code(replace(plan, actions=()))
-    op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
-    if op:
-        rows = [row for row in plan.changes if row.op is op and row.applicable]
-        told = [document.plain_change(row, users.owner) for row in rows]
-        terminal.event("left", changes=told)
-        for line in () if is_told and not terminal.hushed else text.left(plan, what):
-            terminal.say(line, wrong=True)
-    return code
-
-
 _PAUSES = (0.05, 0.1, 0.2, 0.3, 0.4)
 """Seconds between looks: who has an image open for longer than all of them is no passer-by."""
-
-
-def telling(terminal: Terminal) -> Callable[[str, float], None]:
-    """Make what tells the user whose run is waited for, once for each holder of the lock."""
-
-    def tell(holder: str, seconds: float) -> None:
-        terminal.progress(
-            f"waiting for another vmtune to end ({holder}), for up to {seconds:.0f} seconds"
-        )
-        terminal.event("waiting", holder=holder, seconds=round(seconds))
-
-    return tell
 
 
 def settled(terminal: Terminal, loaded: Loaded, then: Plan) -> tuple[Plan, HostView]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.commands import host_view
+from reconciler.commands import plan as planning
 from reconciler.commands.progress import Interrupt, ProgressView
-from reconciler.engine import codec
+from reconciler.engine import codec, document
 from reconciler.engine.model import Notify, Swap
 from reconciler.engine.order import Needs, Steps
 from reconciler.errors import HostError
+from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import NeedsReload
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.sizes import counted
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from reconciler.console import Terminal
-    from reconciler.engine.model import Action, Change
+    from reconciler.engine.model import Action, Change, Plan
     from reconciler.facts.host_view import HostView
     from reconciler.run.apply import Result
 
@@ -344,3 +346,37 @@ def _is_loaded(put: Sequence[Swap], host: HostView) -> bool:
         return not any(host(NeedsReload(unit)) for unit in sorted(units))
     except NotVisible:
         return False
+
+
+def remaining(
+    terminal: Terminal,
+    plan: Plan,
+    *,
+    is_told: bool = False,
+    what: str = "Not all is as declared",
+) -> int:
+    """All that could be done is done: 0, or 7 or 6 with a last line that says why.
+
+    ``is_told``: the plan was shown, and its last line said so.
+    """
+    code = planning.exit_code(replace(plan, actions=()))
+    op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
+    if op:
+        rows = [row for row in plan.changes if row.op is op and row.applicable]
+        told = [document.plain_change(row, users.owner) for row in rows]
+        terminal.event("left", changes=told)
+        for line in () if is_told and not terminal.hushed else text.left(plan, what):
+            terminal.say(line, wrong=True)
+    return code
+
+
+def telling(terminal: Terminal) -> Callable[[str, float], None]:
+    """Make what tells the user whose run is waited for, once for each holder of the lock."""
+
+    def tell(holder: str, seconds: float) -> None:
+        terminal.progress(
+            f"waiting for another vmtune to end ({holder}), for up to {seconds:.0f} seconds"
+        )
+        terminal.event("waiting", holder=holder, seconds=round(seconds))
+
+    return tell

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import apply, approval, host_view, root
+from reconciler.commands import approval, host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.apply import remaining
-from reconciler.commands.execute import Work, execute
+from reconciler.commands.execute import Work, execute, remaining, telling
 from reconciler.commands.load import Loaded, guarded
 from reconciler.engine import codec, shown
 from reconciler.engine.last_applied import latest
@@ -123,7 +122,7 @@ def _loaded(of: Run) -> Loaded:
 
 
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
-    with lock.held(apply.telling(terminal)):
+    with lock.held(telling(terminal)):
         host = host_view.look(terminal)
         now = planning.at_home(inverse(of, host, latest(journal.written())))
         if shown.unseen(then, now):

@@ -16,9 +16,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import apply, host_view
+from reconciler.commands import host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Tally, Work, execute, read_again, tell_verified
+from reconciler.commands.execute import (
+    Tally,
+    Work,
+    execute,
+    read_again,
+    remaining,
+    tell_verified,
+    telling,
+)
 from reconciler.commands.load import load
 from reconciler.engine import shown, waiting
 from reconciler.engine.model import Swap
@@ -279,7 +287,7 @@ class Course:
     def _one(self) -> None:
         """Do one change that is due, under the lock, unless the host says otherwise by now."""
         try:
-            with lock.held(apply.telling(self._terminal)):
+            with lock.held(telling(self._terminal)):
                 begun = time.process_time()
                 now, host = self._planned()
                 if now.claims:
@@ -355,7 +363,7 @@ class Course:
         for action in differs:
             self._terminal.report(f"  still differs: {text.action(action)}")
         rows = [row for row in now.changes if not (is_over and row.op is Op.BLOCKED and row.waits)]
-        code = apply.remaining(self._terminal, replace(now, changes=tuple(rows)))
+        code = remaining(self._terminal, replace(now, changes=tuple(rows)))
         if is_over:
             left = [{"subject": each.subject, "why": each.why} for each in self._pending]
             self._terminal.event("time_up", left=left)
