@@ -115,7 +115,8 @@ def test_revert_restores_every_byte_and_all_that_runs(applied, before):
     healthy(host)
     vmtune(host, "revert --yes")
     as_before(host, before)
-    runs = vmtune(host, "history").stdout.splitlines()[-4:]
+    history = vmtune(host, "history").stdout.splitlines()
+    runs = [line for line in history if " by alice: " in line][-4:]
     told = [re.sub(r".*\d\d:\d\d:\d\d  ", "", line) for line in runs]
     count = int(re.search(r"(\d+) changes", runs[0])[1])
     number = int(runs[0].split()[0])

@@ -58,8 +58,8 @@ def test_init_offers_nocow_as_a_comment_with_its_price(host, sudo):
 def test_plan_refuses_and_names_the_risk(host, sudo):
     host.write(CONFIG, NOCOW.encode(), user="alice")
     told = vmtune(host, "plan --detailed-exitcode", code=7, sudo=sudo)
-    assert "! nocow ~/libvirt/images data is kept as raid1" in told
-    assert "V102 to accept that, write `allow: [raid]`" in told
+    assert "! nocow ~/libvirt/images V102 why data is kept as raid1" in told
+    assert "do to accept that, write `allow: [raid]`" in told
     assert "Nothing to change; 1 refused" in told
 
 

@@ -92,7 +92,8 @@ def test_a_run_that_failed(root, service):
     log = root.container.run(["journalctl", "--unit", service, "--output", "cat"]).stdout
     assert f"{PATH}" in log, "the log that is named does say why"
     short = root.vmtune("status", "--short").stdout
-    assert short == "vmtune: 1 schedule failed; `vmtune status` says what to do\n"
+    command = "`vmtune --config /root/vmtune.yaml status`"
+    assert short == f"vmtune: 1 schedule failed; {command} says what to do\n"
 
 
 def test_a_run_that_was_skipped(root, service):
