@@ -42,6 +42,7 @@ class Ansible:
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_RETRY_FILES_ENABLED": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
+            "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
             # A path to a socket has 108 bytes at most.
             "ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/vmtune-ssh-{os.getpid()}",
             "LINES": str(self.folder / "lines"),
