@@ -51,6 +51,8 @@ def test_it_is_installed_whole(host):
         "/usr/share/bash-completion/completions/vmtune",
         "/usr/share/zsh/vendor-completions/_vmtune",
         "/usr/share/fish/vendor_completions.d/vmtune.fish",
+        "/usr/share/doc/vmtune/README.md.gz",
+        "/usr/share/doc/vmtune/docs/README.md",
     ):
         assert name in files
     assert not [name for name in files if "/dist-packages" in name]
