@@ -176,6 +176,10 @@ def test_the_libraries_are_old_and_new(both):
     assert int(old.partition(".")[0]) < int(new.partition(".")[0])
 
 
+ADDED = r"(?m)^ *(?:\x1b\[\d+m)? *\+.*\n"
+"""A line of a file that is made, in colour or not."""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -207,8 +211,8 @@ def test_old_and_new_libraries_say_the_same(both, arguments):
     if new.returncode != 64 and "completion" not in arguments and arguments:
         # The job of a schedule is another one where root alone owns the program.
         same = [
-            re.sub(r"-> +\d+ lines", "-> lines", re.sub(r"(?m)^ *\+.*\n", "", text))
-            for text in (re.sub(r"\x1b\[\d*m", "", found) for found in (new.stdout, old.stdout))
+            re.sub(r"-> +(\x1b\[\d+m)?\d+ lines", r"-> \1lines", re.sub(ADDED, "", text))
+            for text in (new.stdout, old.stdout)
         ]
         assert same[0].replace(ALICES, "vmtune") == same[1].replace(ROOTS, "vmtune")
         assert new.stderr == old.stderr

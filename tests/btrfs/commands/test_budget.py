@@ -91,7 +91,7 @@ def test_the_budget_of_a_command_in_sync(in_sync: World, words: list[str]):
     assert len(lines) <= BUDGET, Counter(found["name"] for x in lines if (found := CALL.match(x)))
 
 
-BUDGET = 500
+BUDGET = 480
 
 
 def test_the_budget_of_doctor(in_sync: World):
