@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import json
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def leaves(name, node):
 
 def of_kind(base):
     """Every class that stands for a fact or a place, by the name that records have for it."""
-    found = {base.__name__: base} if dataclasses.is_dataclass(base) else {}
+    is_one = dataclasses.is_dataclass(base) and not inspect.isabstract(base)
+    found = {base.__name__: base} if is_one else {}
     for each in base.__subclasses__():
         found |= of_kind(each)
     return {n: c for n, c in found.items() if c.__module__.startswith("reconciler.")}

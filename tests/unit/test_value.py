@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import inspect
 import operator
 import pickle
 import pkgutil
@@ -138,6 +139,8 @@ def test_every_class_of_vmtune_is_as_the_standard_library_makes_it() -> None:
     for cls in made:
         theirs = dataclasses.fields(cls)
         assert cls.__match_args__ == tuple(f.name for f in theirs)
+        if inspect.isabstract(cls):
+            continue  # its heirs are asked
         one = cls(*(f"{f.name}" for f in theirs))
         assert copy.copy(one) == one == pickle.loads(pickle.dumps(one))  # noqa: S301 - ours
         for f in theirs:

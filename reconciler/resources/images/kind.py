@@ -354,7 +354,7 @@ def _awaited(spec: Spec, path: str, left: Sequence[tuple[CowFile, _Why]]) -> Ite
     """Say which of them are left only because something uses them, of the row of each."""
     for number, (file, why) in enumerate(left):
         if why.used and not file.obstacle:
-            goal = Desired(Image(path, file.path, spec.aim), Image.ALIKE)
+            goal = Desired(Image(path, spec.aim, file.path), Image.ALIKE)
             row = file.path if number < NAMED else "..."
             used = (f"{path}/{why.used}",)
             yield Awaited(goal, Image.UNLIKE, why.text, used, f"{spec.name}/{row}")

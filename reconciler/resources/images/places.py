@@ -6,10 +6,10 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.engine.directory import Directory
-from reconciler.engine.place import Place, directory_thing
+from reconciler.engine.place import Place, V, directory_thing
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import FilesystemOf, Fixed, TreeOf
 from reconciler.facts.tree import REDACTED, NameList
@@ -68,7 +68,70 @@ def needed(allocated: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Images(Place[NameList]):
+class _DataBelow(Place[V]):
+    """How the data of images below a directory lies: as ``aim`` says (NOCOW or PLAIN), or not yet.
+
+    A rewrite writes them in the directory, is not undone, and needs no claim: whoever
+    declares the directory declares what its images are.
+    """
+
+    path: str
+    aim: str
+    rank: ClassVar[int] = 12
+    in_a_tree: ClassVar[bool] = True
+    is_claimed: ClassVar[bool] = False
+
+    @property
+    def as_found(self) -> str:
+        """The word for data that is not as wanted yet."""
+        return "copy-on-write" if self.aim == NOCOW else "compressed"
+
+    @property
+    def as_wanted(self) -> str:
+        """The word for data that is."""
+        return "nocow" if self.aim == NOCOW else "uncompressed"
+
+    def lasting(self, want: V) -> Note | None:
+        del want
+        return Note("images stay as they were rewritten")
+
+    def written_paths(self, have: V, want: V) -> Iterator[str]:
+        del have, want
+        yield self.path
+
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        """Return what all images of the directory are, of which these may be some."""
+        all_of_them = Images(self.path, self.aim)
+        return (*directory_thing(all_of_them, self.path, host), self.aim)
+
+    def stays(self, original: V) -> bool:
+        """Written in place is written in place."""
+        del original
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen(_DataBelow[str]):
+    """Images that are called by name, rewritten or not.
+
+    The value is UNLIKE while they are not ``aim`` yet, and ALIKE once they are.
+    Putting ALIKE rewrites them.
+    """
+
+    UNLIKE: ClassVar[str] = "as it is"
+    ALIKE: ClassVar[str] = "as wanted"
+
+    def words(self, value: str) -> str:
+        """Say how the data lies."""
+        return {self.UNLIKE: self.as_found, self.ALIKE: self.as_wanted}.get(value, value)
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.text(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Images(_DataBelow[NameList]):
     """Files with data below a directory that are not ``aim`` (NOCOW or PLAIN) yet.
 
     Putting NONE_LEFT rewrites each of them, one whole image at a time.
@@ -76,13 +139,8 @@ class Images(Place[NameList]):
     left as they are, because the plan said why they cannot be rewritten.
     """
 
-    path: str
-    aim: str
     apart: tuple[str, ...] = ()
     spared: tuple[str, ...] = ()
-    rank: ClassVar[int] = 12
-    in_a_tree: ClassVar[bool] = True
-    is_claimed: ClassVar[bool] = False
     in_words: ClassVar[bool] = True
 
     @property
@@ -99,9 +157,8 @@ class Images(Place[NameList]):
         return TreeOf(self.path, self.apart, close=True)
 
     def words(self, value: NameList) -> str:
-        is_what = "copy-on-write" if self.aim == NOCOW else "compressed"
-        aim = "nocow" if self.aim == NOCOW else "uncompressed"
-        return f"{counted(value.count, 'file')} {is_what}" if value.count else aim
+        count = value.count
+        return f"{counted(count, 'file')} {self.as_found}" if count else self.as_wanted
 
     decoded = staticmethod(NameList.decoded)
 
@@ -109,14 +166,14 @@ class Images(Place[NameList]):
     def left_out(self) -> frozenset[str]:
         return frozenset(self.spared)
 
-    def without_left_out(self) -> Images:
+    def without_left_out(self) -> Self:
         return replace(self, spared=())
 
     def parts(self, have: NameList) -> frozenset[Place[Any]] | None:
         """Return each image as a place of its own."""
         if not have.is_whole:
             return None
-        return frozenset(Image(self.path, name, self.aim) for name in have.named)
+        return frozenset(Image(self.path, self.aim, name) for name in have.named)
 
     def redacted(self) -> Images:
         """Images that are spared were found, too."""
@@ -127,18 +184,10 @@ class Images(Place[NameList]):
         del want
         return now.is_left_of(then)
 
-    def lasting(self, want: NameList) -> Note | None:
-        del want
-        return Note("images stay as they were rewritten")
-
     def staying(self, now: NameList, host: HostView) -> Note | None:
         del now
         is_gone = host.maybe(Directory(self.path)) is None
         return None if is_gone else Note("images that were rewritten are left as they are")
-
-    def written_paths(self, have: NameList, want: NameList) -> Iterator[str]:
-        del have, want
-        yield self.path
 
     def makes_images_nocow(self, path: str) -> bool:
         return self.path == path and self.aim == NOCOW and not self.spared
@@ -166,36 +215,14 @@ class Images(Place[NameList]):
         """Some of them rewritten, others not yet."""
         return want.count <= now.count <= have.count
 
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        return (*directory_thing(self, self.path, host), self.aim)
-
-    def stays(self, original: NameList) -> bool:
-        """Written in place is written in place."""
-        del original
-        return True
-
-
-_AS_IT_IS, _AS_WANTED, _GONE = "as it is", "as wanted", "missing"
-
 
 @dataclass(frozen=True, slots=True)
-class Image(Place[str]):
-    """One image below a directory (``name``, relative): how its data lies, as ``words`` says.
+class Image(_Chosen):
+    """One image below a directory (``name``, relative): GONE where there is no such file."""
 
-    The value is UNLIKE while the image is not ``aim`` (NOCOW or PLAIN) yet, ALIKE once it is, and
-    GONE where there is no such file. Putting ALIKE rewrites the image.
-    """
-
-    path: str
     name: str
-    aim: str
-    rank: ClassVar[int] = 12
-    in_a_tree: ClassVar[bool] = True
-    is_claimed: ClassVar[bool] = False
-    UNLIKE: ClassVar[str] = _AS_IT_IS
-    ALIKE: ClassVar[str] = _AS_WANTED
-    GONE: ClassVar[str] = _GONE
-    nothing: ClassVar[str] = _GONE
+    GONE: ClassVar[str] = "missing"
+    nothing: ClassVar[str] = GONE
 
     @property
     def label(self) -> str:
@@ -205,58 +232,23 @@ class Image(Place[str]):
     def full(self) -> str:
         return f"image {self.path}/{self.name}"
 
-    def words(self, value: str) -> str:
-        """Say how the data lies."""
-        if value == self.UNLIKE:
-            return "copy-on-write" if self.aim == NOCOW else "compressed"
-        if value == self.ALIKE:
-            return "nocow" if self.aim == NOCOW else "uncompressed"
-        return value
-
-    @staticmethod
-    def decoded(data: Any) -> str:
-        return jsondata.text(data)
-
     def redacted(self) -> Image:
         """Its name was found."""
         return replace(self, name=REDACTED)
 
-    def lasting(self, want: str) -> Note | None:
-        del want
-        return Note("images stay as they were rewritten")
-
-    def written_paths(self, have: str, want: str) -> Iterator[str]:
-        del have, want
-        yield self.path
-
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        """Return what the images of the directory are, of which this is one."""
-        return Images(self.path, self.aim).thing(host)
-
-    def stays(self, original: str) -> bool:
-        """Written in place is written in place."""
-        del original
-        return True
-
 
 @dataclass(frozen=True, slots=True)
-class MachineImages(Place[str]):
+class MachineImages(_Chosen):
     """Images below a directory that a machine has open (``files``, relative, sorted).
 
-    The values are those of an Image. Putting ALIKE saves the machine (libvirt's managed save),
-    rewrites the images, and has the machine go on.
+    Putting ALIKE saves the machine (libvirt's managed save), rewrites the images, and has the
+    machine go on.
     """
 
-    path: str
-    aim: str
     uuid: str
     name: str
     files: tuple[str, ...]
     rank: ClassVar[int] = 13
-    in_a_tree: ClassVar[bool] = True
-    is_claimed: ClassVar[bool] = False
-    UNLIKE: ClassVar[str] = _AS_IT_IS
-    ALIKE: ClassVar[str] = _AS_WANTED
 
     @property
     def label(self) -> str:
@@ -269,14 +261,7 @@ class MachineImages(Place[str]):
     @property
     def each(self) -> tuple[Image, ...]:
         """Each image as a place of its own."""
-        return tuple(Image(self.path, name, self.aim) for name in self.files)
-
-    def words(self, value: str) -> str:
-        return Image(self.path, "", self.aim).words(value)
-
-    @staticmethod
-    def decoded(data: Any) -> str:
-        return jsondata.text(data)
+        return tuple(Image(self.path, self.aim, name) for name in self.files)
 
     def redacted(self) -> MachineImages:
         """Machine and images were found."""
@@ -286,19 +271,6 @@ class MachineImages(Place[str]):
     def lasting(self, want: str) -> Note | None:
         del want
         return Note("images stay as they were rewritten, and the machine is left as it is")
-
-    def written_paths(self, have: str, want: str) -> Iterator[str]:
-        del have, want
-        yield self.path
-
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        """Return what the images of the directory are, of which these are some."""
-        return Images(self.path, self.aim).thing(host)
-
-    def stays(self, original: str) -> bool:
-        """Written in place is written in place."""
-        del original
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,9 +328,6 @@ class OneImage(Images):
     @property
     def tree(self) -> TreeOf:
         return TreeOf(self.path, self.apart, close=True, only=self.file)
-
-    def without_left_out(self) -> OneImage:
-        return replace(self, spared=())
 
     def redacted(self) -> OneImage:
         spared = tuple(REDACTED for _ in self.spared)

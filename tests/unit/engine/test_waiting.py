@@ -17,7 +17,7 @@ def below(*names: str, spared: tuple[str, ...] = ()) -> Swap:
 
 
 def alone(name: str) -> Swap:
-    return Swap(Image("/vm", name, NOCOW), Image.UNLIKE, Image.ALIKE, owner="images ~/vm")
+    return Swap(Image("/vm", NOCOW, name), Image.UNLIKE, Image.ALIKE, owner="images ~/vm")
 
 
 def plan(swap: Swap, *used: str) -> Plan:
