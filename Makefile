@@ -21,7 +21,7 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 # Each waits for disks and containers long enough for more of them than there are cores. The containers
 # take longest, so they go first; what waits for nothing takes what the others leave.
 test: setup lint ## all tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=4 --keep-going BESIDE=yes btrfs host unit floor
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs host unit
 
 setup:
 	@sh .ci/setup test
@@ -83,7 +83,7 @@ validator: setup ## the validator of vmtune.yaml, anew from its schema
 
 floor: setup ## the same unit tests with the oldest supported libraries
 	@sh .ci/floor $(FLOOR)
-	$(IDLE) $(FLOOR)/bin/python -m pytest -q tests/unit tests/property $(SAYS)
+	$(FLOOR)/bin/python -m pytest -q tests/unit tests/property
 
 bench: setup ## figures against peers, in one run (root; under 20 minutes)
 	@$(PYTHON) -m tests.bench --table $(BENCH)/table.md --picture $(BENCH)/growth.svg $(ROWS)
