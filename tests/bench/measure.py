@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.bench import ground
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _LAUNCH = [sys.executable, "-IS", str(Path(__file__).with_name("launch.py"))]
 
@@ -38,8 +39,9 @@ class Contestant:
 class Row:
     """One comparison: vmtune against peers, None for those not to be had.
 
-    Compared is ``by`` "cpu", "wall", or "written": bytes given to the device. ``aims`` says by
-    peer which ratio vmtune's median should not exceed, ``memory`` which peak in MiB.
+    Compared is ``by`` "cpu", "wall", "written": bytes given to the device, or "felt": what the
+    program ``beside`` them says when it is told to end. ``aims`` says by peer which ratio vmtune's
+    median should not exceed, ``memory`` which peak in MiB.
     """
 
     name: str
@@ -51,16 +53,18 @@ class Row:
     memory: float | None = None
     warm: bool = True
     """Whether a round that is not measured comes first; nothing is warm after ``fixtures.cold``."""
+    beside: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What one run cost: seconds, seconds, bytes at most at once, bytes."""
+    """What one run cost: seconds, seconds, bytes at most at once, bytes, seconds."""
 
     cpu: float
     wall: float
     memory: int
     written: int
+    felt: float
 
     def by(self, what: str) -> float:
         return float(getattr(self, what))
@@ -75,11 +79,11 @@ class Result:
     peers: Mapping[str, Sequence[Ran]]
 
 
-def once(contestant: Contestant, by: str = "") -> Ran:
+def once(contestant: Contestant, by: str = "", beside: Sequence[str] = ()) -> Ran:
     """One run; RuntimeError with its words where it fails."""
     contestant.prepare()
     before = _written(by)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, _felt(beside) as felt:
         descriptor = said.fileno()
         told = subprocess.run(
             [*_LAUNCH, str(descriptor), *contestant.argv],
@@ -92,7 +96,21 @@ def once(contestant: Contestant, by: str = "") -> Ran:
             said.seek(0)
             words = said.read()[-2000:].decode(errors="replace")
             raise RuntimeError(f"{contestant.argv}: exit {int(code)}: {words}")
-    return Ran(float(cpu), float(wall), int(memory), _written(by) - before)
+    return Ran(float(cpu), float(wall), int(memory), _written(by) - before, sum(felt))
+
+
+@contextmanager
+def _felt(argv: Sequence[str]) -> Iterator[list[float]]:
+    """Run a program beside; what it says at its end is in the list from then on."""
+    found: list[float] = []
+    if not argv:
+        yield found
+        return
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout
+        it.stdout.readline()
+        yield found
+        found.append(float(it.communicate()[0]))
 
 
 def _written(by: str) -> int:
@@ -101,7 +119,12 @@ def _written(by: str) -> int:
 
 
 def in_turn(
-    there: Mapping[str, Contestant], by: str, rounds: int, *, warm: bool = True
+    there: Mapping[str, Contestant],
+    by: str,
+    rounds: int,
+    *,
+    warm: bool = True,
+    beside: Sequence[str] = (),
 ) -> dict[str, list[Ran]]:
     """All in turn, once unmeasured before: who else uses the machine slows all alike.
 
@@ -115,14 +138,15 @@ def in_turn(
         if number >= 2 and time.monotonic() - begun > _PATIENCE:
             break
         for name, contestant in there.items():
-            ran[name].append(once(contestant, by))
+            ran[name].append(once(contestant, by, beside))
     return ran
 
 
 def measured(row: Row) -> Result:
     """One comparison, made."""
     peers = {name: peer for name, peer in row.peers.items() if peer}
-    ran = in_turn({"": row.vmtune, **peers}, row.by, row.rounds, warm=row.warm)
+    every = {"": row.vmtune, **peers}
+    ran = in_turn(every, row.by, row.rounds, warm=row.warm, beside=row.beside)
     return Result(row, ran.pop(""), ran)
 
 

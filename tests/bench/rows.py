@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.bench import rows_look, rows_move, rows_plan
+from tests.bench import rows_latency, rows_look, rows_move, rows_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,5 +17,7 @@ if TYPE_CHECKING:
     from tests.bench.measure import Row
 
 ROWS: dict[str, Callable[[Ground, int], Row]] = {
-    make.__name__: make for subject in (rows_plan, rows_look, rows_move) for make in subject.ROWS
+    make.__name__: make
+    for subject in (rows_plan, rows_look, rows_move, rows_latency)
+    for make in subject.ROWS
 }

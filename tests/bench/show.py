@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.bench.measure import Ran, Result, Row
 
 _MIB = 1 << 20
-_BY = {"cpu": "CPU", "wall": "wall", "written": "bytes written"}
+_BY = {"cpu": "CPU", "wall": "wall", "written": "bytes written", "felt": "p99"}
 _HEAD = ["row", "vmtune", "its peak memory", "against", "which took", "ratio", "aim", ""]
 
 
