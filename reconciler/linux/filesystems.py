@@ -29,7 +29,7 @@ from reconciler.linux import btrfs, files, inode, qgroups, subvolume_list, sysca
 from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from reconciler.facts.host_view import HostView
@@ -225,13 +225,25 @@ def snapshots_in(path: str) -> tuple[str, ...]:
         own = btrfs.subvolume(fd)
         coming = tuple(snapshot_tools_of(own.identifier))
         try:
-            count = subvolume_list.snapshots(fd, own.uuid)
+            there = _named(fd, subvolume_list.snapshots(fd, own.uuid))
         except PermissionError:
             if not coming:
                 raise NotVisible("snapshots are listed only for root") from None
-            count = 0
-    there = (f"{counted(count, 'snapshot')} of its subvolume",) if count else ()
+            there = ()
     return (*there, *coming)
+
+
+def _named(fd: int, there: Sequence[int]) -> tuple[str, ...]:
+    """Say how many snapshots there are, and which is the newest: the first that anybody looks for.
+
+    Its path is that from the top level of the filesystem, which need not be mounted anywhere.
+    """
+    if not there:
+        return ()
+    path = subvolume_list.path_of(fd, there[-1])
+    newest = path if len(there) == 1 else f"the newest is {path}"
+    name = f" ({newest})" if path else ""
+    return (f"{counted(len(there), 'snapshot')} of its subvolume{name}",)
 
 
 def subvolume_at(target: str) -> SystemSubvolume:

@@ -47,17 +47,19 @@ _REFERENCE = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, na
 _STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 
 
-def snapshots(fd: int, of: bytes) -> int:
-    """Count the subvolumes that were snapshotted from the one with UUID ``of``; root only (EPERM).
+def snapshots(fd: int, of: bytes) -> list[int]:
+    """Find the ids of what was snapshotted from the subvolume with UUID ``of``, the oldest first.
 
-    A deleted one has no references left; its item stays until the cleaner has been there.
+    PermissionError for others than root. A deleted snapshot has no references left; its item
+    stays until the cleaner has been there.
     """
-    return sum(
-        kind == ROOT_ITEM
+    return [
+        identifier
+        for identifier, _, kind, item in items(fd, ROOT_TREE, EVERY, (ROOT_ITEM, ROOT_ITEM))
+        if kind == ROOT_ITEM
         and item[_PARENT_UUID : _PARENT_UUID + 16] == of
         and any(item[_REFS : _REFS + 4])
-        for _, _, kind, item in items(fd, ROOT_TREE, EVERY, (ROOT_ITEM, ROOT_ITEM))
-    )
+    ]
 
 
 def is_stub(path: str, status: os.stat_result) -> bool:

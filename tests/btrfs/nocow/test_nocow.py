@@ -652,7 +652,13 @@ def test_snapshots_that_came_after_the_attribute_are_refused(host: World):
     host.apply()
     snapshot = Path(f"{host.area}-snapshot")
     run("btrfs", "subvolume", "snapshot", host.area, snapshot)
-    assert "V103" in host.plan(expect=7).row("1 snapshot of its subvolume")
+    in_the_filesystem = snapshot.name  # the area lies at its top level
+    told = f"1 snapshot of its subvolume ({in_the_filesystem})"
+    assert "V103" in host.plan(expect=7).row(told)
+    run("btrfs", "subvolume", "snapshot", host.area, f"{snapshot}-2")
+    told = f"2 snapshots of its subvolume (the newest is {in_the_filesystem}-2)"
+    assert "V103" in host.plan(expect=7).row(told)
+    run("btrfs", "subvolume", "delete", "-c", f"{snapshot}-2")
     assert host.vmtune("status").code == 7
     host.nocow(images, allow=["snapshots"])
     host.plan(expect=0)
