@@ -107,7 +107,7 @@ def commands(page: Path) -> list[str]:
 ELSEWHERE = {
     "make demo": (".ci/run", "make demo"),
     "make test": (".ci/run", "make test"),
-    "make unit": ("Makefile", "--jobs=4 --keep-going BESIDE=yes btrfs host unit floor"),
+    "make unit": ("Makefile", "--jobs=3 --keep-going BESIDE=yes btrfs host unit"),
     "make man": ("tests/house/test_manual.py", "make man"),
     "make codes": ("tests/house/test_manual.py", "make codes"),
     "make validator": ("tests/house/test_generated.py", "make validator"),

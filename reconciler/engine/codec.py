@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 def _places(of: Any = Place) -> dict[str, type[Place[Any]]]:
-    """Find every place that a kind brought, by the name of its class."""
+    """Find every place that a kind brought by the name of its class, but for mere bases."""
     found: dict[str, type[Place[Any]]] = {}
     for kind in of.__subclasses__():
-        found |= {kind.__name__: kind, **_places(kind)}
+        own = {} if kind.__abstractmethods__ else {kind.__name__: kind}
+        found |= {**own, **_places(kind)}
     return found
 
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-_STRAY, _SECOND = ".vmtune", ".opened-meanwhile-"
+_COPY, _SECOND = ".vmtune", ".opened-meanwhile-"
 
 _LONGEST = 200  # bytes, of 255 that a name may have
 
 _TIME = 2**64 - 1
 
 
-def stray(old: int, new: int, time: int) -> str:
+def copy_name(old: int, new: int, time: int) -> str:
     """The name that a finished copy has beside its image: their inode numbers, st_mtime_ns.
 
     Who opened the image just before the two changed places, and wrote after a
-    kill, wrote to the stray: the time tells.
+    kill, wrote to the stale copy: the time tells.
     """
-    return f"{_STRAY}-{old}-{new}-{time & _TIME:x}"
+    return f"{_COPY}-{old}-{new}-{time & _TIME:x}"
 
 
-def stray_parts(name: str) -> tuple[int, int, int] | None:
+def copy_name_parts(name: str) -> tuple[int, int, int] | None:
     """Both inode numbers and the time (as an unsigned number); None for any other name."""
     first, *numbers = name.split("-")
-    if first != _STRAY or len(numbers) != 3:  # noqa: PLR2004
+    if first != _COPY or len(numbers) != 3:  # noqa: PLR2004
         return None
     try:
         found = int(numbers[0]), int(numbers[1]), int(numbers[2], 16)
     except ValueError:
         return None
-    return found if stray(*found) == name else None
+    return found if copy_name(*found) == name else None
 
 
 def second(name: str, new: int) -> str:
@@ -42,6 +42,6 @@ def is_second(name: str, number: int) -> bool:
     return name.endswith(f"{_SECOND}{number}")
 
 
-def is_stray(name: str) -> bool:
-    """Whether a file name is one that only ``stray`` gives."""
-    return name.startswith(_STRAY) and stray_parts(name) is not None
+def is_stale_copy(name: str) -> bool:
+    """Whether a file name is one that only ``copy_name`` gives."""
+    return name.startswith(_COPY) and copy_name_parts(name) is not None

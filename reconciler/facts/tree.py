@@ -60,7 +60,7 @@ OPENED_TWICE = "opened twice"
 """The obstacle of a second copy: one program wrote to it, another one to the image."""
 
 FOREIGN = "it is no copy that vmtune made"
-"""The obstacle of a file that only has the name of a stray."""
+"""The obstacle of a file that only has the name of a stale copy."""
 
 LARGEST = 100
 """How many files with data are named whatever they are, the largest."""
@@ -172,7 +172,7 @@ class Tree:
     parts: tuple[Parts, ...] = ()
     held_parts: tuple[CowFile, ...] = ()
     """Files that are no obstacle of their own, being nocow, but open parts of one in ``parts``."""
-    strays: tuple[str, ...] = ()
+    stale_copies: tuple[str, ...] = ()
     """What rewrites that were killed left behind, and may go; no part of the rest."""
     holders_seen: bool = True
     """Whether everybody's open files, and all mounts, could be seen: to root alone they can."""
@@ -183,7 +183,7 @@ class Tree:
     settings: tuple[Settings, ...] = ()
     """Of what is below, by what it says of compression; without what is immutable."""
     left_over: tuple[CowFile, ...] = ()
-    """What looks like a stray and must stay: ``obstacle`` says why, OPENED_TWICE and the like."""
+    """What looks like a stale copy and must stay: ``obstacle`` says why (OPENED_TWICE)."""
     special: tuple[str, ...] = ()
     """The first SPECIAL of what is no regular file, "disk.raw (symbolic link)", sorted."""
     special_count: int = 0

@@ -62,7 +62,7 @@ class Outline:
     cow_allocated: int = 0
     cow_largest: list[_Cow] = field(default_factory=list)
     plain: Names = field(default_factory=Names)
-    strays: list[str] = field(default_factory=list)
+    stale_copies: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
     linked: set[tuple[int, int]] = field(default_factory=set)
 

@@ -121,7 +121,8 @@ def through_json(data):
 def concrete(kind):
     found = set()
     for sub in kind.__subclasses__():
-        found |= {sub.__name__, *concrete(sub)}
+        own = set() if sub.__abstractmethods__ else {sub.__name__}
+        found |= {*own, *concrete(sub)}
     return found
 
 

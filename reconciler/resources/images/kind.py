@@ -116,7 +116,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
     filesystem = host(FilesystemOf(where.path))
     unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
-    if tree.strays:
+    if tree.stale_copies:
         yield Desired(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
     if spec.only and not lot.count:
@@ -131,7 +131,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield Summary(f"{counted(lot.count, 'file')} with data {stay} {state}, as declared")
     elif lot.count:
         yield from _report(spec, lot, filesystem)
-    elif tree.strays:
+    elif tree.stale_copies:
         yield Summary("unfinished copies that a run left when it was killed")
 
 

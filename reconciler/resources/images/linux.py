@@ -121,7 +121,7 @@ READS: Reads = {
     Image: _image,
     Images: _images,
     OneImage: _images,
-    Strays: lambda q, host: host(TreeOf(q.path, q.apart)).strays,
+    Strays: lambda q, host: host(TreeOf(q.path, q.apart)).stale_copies,
     TreeOf: _tree,
 }
 

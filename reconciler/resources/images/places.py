@@ -340,7 +340,10 @@ class OneImage(Images):
 
 @dataclass(frozen=True, slots=True)
 class Strays(Place[tuple[str, ...]]):
-    """What a rewrite that was killed left beside its image: names, relative, sorted."""
+    """Stale copies, which a rewrite that was killed left beside their images: names, sorted.
+
+    The class has the name that saved plans and journals know it by.
+    """
 
     path: str
     apart: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.stale_copies import second, stray
+from reconciler.facts.stale_copies import copy_name, second
 from reconciler.formats.sizes import binary
 from reconciler.linux import btrfs, copy_metadata, in_use, inode, lease, syscalls
 from reconciler.resources.images.copy import (
@@ -125,7 +125,7 @@ def copy(entry: Entry, aim: str, copier: Copier, going: Callable[[int], None]) -
             undisturbed(old)  # the signal of a lease break interrupts fallocate(2)
             _same_content(old, was)  # a reader may truncate (O_RDONLY | O_TRUNC), under any lease
             raise
-        beside = stray(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
+        beside = copy_name(was.st_ino, os.fstat(new).st_ino, was.st_mtime_ns)
         name = os.path.basename(entry.path)
         changed = Changed(folder, name, beside, old, new, was)
         told(0)

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.facts.stale_copies import is_second, is_stray
+from reconciler.facts.stale_copies import is_second, is_stale_copy
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
 from reconciler.formats.paths import at_and_above
 from reconciler.linux import fiemap, inode, proc_locks
@@ -48,11 +48,11 @@ def scan_outline(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()
 def _judge(entry: Entry, found: Outline) -> None:
     status, name = entry.status, entry.path.rpartition("/")[2]
     is_file = stat.S_ISREG(status.st_mode)
-    if is_file and is_stray(name):
+    if is_file and is_stale_copy(name):
         if why := stale_copies.why_kept(entry.within, name):
             found.left_over.append(CowFile(entry.path, status.st_size, obstacle=why))
         else:
-            found.strays.append(entry.path)
+            found.stale_copies.append(entry.path)
         return
     if is_file and is_second(name, status.st_ino):
         found.left_over.append(CowFile(entry.path, status.st_size, obstacle=OPENED_TWICE))
@@ -78,7 +78,7 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         data_files=found.data_files,
         data_bytes=found.data_bytes,
         nocow_only=bool(found.data_files) and not found.cow_count,
-        strays=tuple(sorted(found.strays)),
+        stale_copies=tuple(sorted(found.stale_copies)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
         busy=proc_locks.busy_words(walk.busy),
@@ -200,7 +200,7 @@ class _Found:
     asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
     parts: list[Row] = field(default_factory=list)
     named: int = 0
-    strays: list[str] = field(default_factory=list)
+    stale_copies: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
     settings: dict[str, Names] = field(default_factory=dict)
     linked: set[tuple[int, int]] = field(default_factory=set)
@@ -257,7 +257,7 @@ def _survey_judge(entry: Entry, path: str, found: _Found) -> None:
     status, value, name = entry.status, inode.flags(entry.fd), entry.path.rpartition("/")[2]
     if stat.S_ISDIR(status.st_mode):
         found.nocow_directories += bool(value & inode.NOCOW)
-    elif is_stray(name):
+    elif is_stale_copy(name):
         _stray(entry, name, found)
         return
     else:
@@ -280,7 +280,7 @@ def _stray(entry: Entry, name: str, found: _Found) -> None:
     if why := stale_copies.why_kept(entry.within, name):
         found.left_over.append(CowFile(entry.path, entry.status.st_size, obstacle=why))
     else:
-        found.strays.append(entry.path)
+        found.stale_copies.append(entry.path)
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
@@ -380,7 +380,7 @@ def _survey_tree(walk: Walk, found: _Found) -> Tree:
         found.nocow_only and bool(found.data_files),
         tuple(Parts(*row) for row in found.parts),
         (),
-        tuple(sorted(found.strays)),
+        tuple(sorted(found.stale_copies)),
         os.geteuid() == 0,
         settings=tuple(Settings(value, names.standing) for value, names in found.settings.items()),
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),

@@ -1,7 +1,7 @@
 """What a rewrite that was killed leaves beside an image, and which of it may go.
 
 A copy gets a name only when it is whole, and gives the image's to it in one exchange: the
-stray is either that copy, not yet in its place, or the old data, whose place is taken.
+stale copy is either that copy, not yet in its place, or the old data, whose place is taken.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import stat
 from contextlib import suppress
 
 from reconciler.errors import HostError
-from reconciler.facts.stale_copies import is_stray, stray, stray_parts
+from reconciler.facts.stale_copies import copy_name, copy_name_parts, is_stale_copy
 from reconciler.facts.tree import FOREIGN
 from reconciler.linux import inode, lease
 
 
 def why_kept(within: int, name: str) -> str:
-    """Why a stray stays, "" where it may go: the other copy is whole, and here under its name.
+    """Why a stale copy stays, "" where it may go: the other copy is whole, and here under its name.
 
     Nothing was written to it since: who opened the image before the exchange, and
-    wrote after the kill, wrote to what is now the stray.
+    wrote after the kill, wrote to what is now the stale copy.
     """
-    numbers, status = stray_parts(name), os.lstat(name, dir_fd=within)
+    numbers, status = copy_name_parts(name), os.lstat(name, dir_fd=within)
     if not numbers or not stat.S_ISREG(status.st_mode) or status.st_ino not in numbers[:2]:
         return FOREIGN
     old, new, _ = numbers
     if status.st_nlink != 1:
         return "it has another name too"
-    if stray(old, new, status.st_mtime_ns) != name:
+    if copy_name(old, new, status.st_mtime_ns) != name:
         return "it was written to since it was copied"
     other = new if status.st_ino == old else old
     if not _has_name(within, other):
@@ -43,13 +43,13 @@ def _has_name(within: int, number: int) -> bool:
         return any(
             entry.inode() == number
             and entry.is_file(follow_symlinks=False)
-            and not is_stray(entry.name)
+            and not is_stale_copy(entry.name)
             for entry in entries
         )
 
 
 def put(path: str, have: tuple[str, ...], want: tuple[str, ...]) -> None:
-    """Remove strays by their names relative to ``path``; HostError names one that must stay."""
+    """Remove them by their names relative to ``path``; HostError names one that must stay."""
     with inode.directory(path) as top, lease.unharmed():
         for relative in sorted(set(have) - set(want)):
             folder, name = os.path.split(relative)

@@ -16,7 +16,7 @@ from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts import limits
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.stale_copies import is_stray
+from reconciler.facts.stale_copies import is_stale_copy
 from reconciler.facts.tree import MOST, REDACTED, NameList
 from reconciler.formats.sizes import counted
 from reconciler.linux import btrfs, fiemap, files, filesystems, in_use, inode, lease, proc_locks
@@ -303,7 +303,7 @@ class Todo:
         return Walk(frozenset(apart), self._mounted)
 
     def _is_one(self, entry: Entry) -> bool:
-        if is_stray(os.path.basename(entry.path)) or entry.path in self._spared:
+        if is_stale_copy(os.path.basename(entry.path)) or entry.path in self._spared:
             return False
         return differs(entry.fd, entry.status, self._place.aim)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.host import TreeOf
-from reconciler.facts.stale_copies import is_stray
+from reconciler.facts.stale_copies import is_stale_copy
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
 from reconciler.resources.nocow.places import Below
@@ -35,7 +35,7 @@ def put_nocow(place: Below, want: NameList) -> None:
 
 def _set_nocow(entry: Entry) -> None:
     is_file = stat.S_ISREG(entry.status.st_mode)
-    if is_file and (entry.status.st_size or is_stray(entry.path.rpartition("/")[2])):
+    if is_file and (entry.status.st_size or is_stale_copy(entry.path.rpartition("/")[2])):
         return  # with data it cannot take it, and is reported
     if not inode.flags(entry.fd) & inode.NOCOW:
         with inode.acting_as(entry.status.st_uid, entry.status.st_gid):

@@ -2,14 +2,20 @@
 
 import pytest
 
-from reconciler.facts.stale_copies import is_second, is_stray, second, stray, stray_parts
+from reconciler.facts.stale_copies import (
+    copy_name,
+    copy_name_parts,
+    is_second,
+    is_stale_copy,
+    second,
+)
 
 
 @pytest.mark.parametrize("time", [0, 1, 10**18, -5, 2**63 - 1])
 def test_what_is_made_is_read(time: int):
-    name = stray(257, 2**64 - 1, time)
-    assert is_stray(name)
-    assert stray_parts(name) == (257, 2**64 - 1, time % 2**64)
+    name = copy_name(257, 2**64 - 1, time)
+    assert is_stale_copy(name)
+    assert copy_name_parts(name) == (257, 2**64 - 1, time % 2**64)
     assert len(name) < 100
 
 
@@ -20,7 +26,7 @@ def test_what_is_made_is_read(time: int):
      ".vmtune-\u0661-2-3", "x.vmtune-1-2-3"],
 )  # fmt: skip
 def test_nothing_else_is(name: str):
-    assert not is_stray(name)
+    assert not is_stale_copy(name)
 
 
 @pytest.mark.parametrize("name", ["disk.raw", "\u56fd" * 85, "x" * 255, "\udcff" * 255, ""])
@@ -32,4 +38,4 @@ def test_the_second_copy_has_room_for_its_name(name: str):
     assert found.isascii() or "\udcff" in name or found.encode()
     assert is_second(found, 2**64 - 1)
     assert not is_second(found, 257)
-    assert not is_stray(found)
+    assert not is_stale_copy(found)
