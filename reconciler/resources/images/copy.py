@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 Range = tuple[int, int]
 """Start and length, in bytes."""
 
-PIECE = 4 << 20
+PIECE = 1 << 20
 
-IN_FLIGHT = 8
-"""Pieces under way at once: with two buffers each, all the memory that is used, 64 MiB."""
+IN_FLIGHT = 4
+"""Pieces under way at once; each has two buffers.
+
+What is under way is what a machine beside it waits for with each write. 4 MiB keep a disk busy;
+with 32 MiB a write waited six times as long as beside cp(1) (docs/performance.md).
+"""
 
 _PATIENCE = 0.1
 """Seconds without a word while pieces are under way: a slow disk takes longer for one."""

@@ -10,8 +10,8 @@ from tests.btrfs.rewriting import KIB, MIB, beside, described, written
 from tests.btrfs.world import World
 
 # A piece is read, written and read back; the calls of each thread are counted on their own. The
-# first piece of each file is the main thread's, all others are that of eight more: of 26 pieces
-# one of these has four. The main thread, of two files, has two writes and four reads; where room
+# first piece of each file is the main thread's, all others are those of four more: of 25 pieces
+# one of these has six. The main thread, of two files, has two writes and four reads; where room
 # is missing the large file is tried once more, which makes three writes.
 FAILURES = {
     "no space for a write": ("pwritev2", "4+", "ENOSPC", "not enough space for its copy", "V706"),
@@ -30,7 +30,7 @@ def test_an_error_in_another_thread_leaves_the_image(host: World, name: str):
     folder = disk / "vm"
     folder.mkdir()
     run("chattr", "+C", folder)
-    large = written(disk / "new", 105 * MIB).rename(folder / "large.raw")
+    large = written(disk / "new", 26 * MIB).rename(folder / "large.raw")
     small = written(disk / "new", 100 * KIB, seed=2).rename(folder / "small.raw")
     host.nocow(folder, existing="rewrite")
     before, inode = {image: described(image) for image in (large, small)}, large.stat().st_ino
