@@ -63,6 +63,9 @@ def _upper(path: str, host: HostView) -> str:
 
 _NAMED = 3
 
+_PATTERNS = "*?[{"
+"""What a shell would expand, before it called vmtune."""
+
 
 def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Note]:
     """Say of empty stubs below a declared path where their subvolumes are, of the first three."""
@@ -83,6 +86,9 @@ def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[
     if where.kind != "missing":
         return
     yield Note("there is no such directory: it will be made, empty", label=WHY)
+    if found := [each for each in _PATTERNS if where.missing and each in where.missing[-1]]:
+        words = f"`{found[0]}` stands for itself: no pattern is expanded here"
+        yield Note(f"{words}; declare each directory", label=DO)
     if where.path != path or not where.missing:
         return
     from difflib import get_close_matches  # noqa: PLC0415 - few entries have no directory yet
