@@ -51,8 +51,9 @@ V211 Nothing switches the option off while the filesystem is mounted: the line i
 changed now, and it takes effect at the next mount. Until then nothing more can be done, so `R`
 stands before such an entry until that mount, and sets no exit code.
 
-V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: without the option
-a filesystem does not compress. compress=no there makes sure that it stays so.
+V212 Neither the mounted filesystem compresses nor would its line in /etc/fstab have it compress:
+without the option a filesystem does not, and a compress option before nodatacow or nodatasum has no
+effect. compress=no in the line says so in words.
 
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
 for them. What it does is to end compression for everything else on the filesystem, in all its

@@ -74,7 +74,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         spec.path,
         host,
         ", not on Btrfs",
-        ": chattr +C passes through to it, and vmtune leaves that to you",
+        ": chattr +C passes through to Btrfs, and vmtune leaves that to you",
     )
     if not isinstance(ground, tuple):
         yield ground

@@ -221,6 +221,11 @@ def test_an_overlay_names_its_upper_layer_on_btrfs(host: World):
         path.mkdir()
         run("chattr", "+C", path)
         assert is_nocow(layers["upper"] / "vm"), "chattr +C passes through"
+        layers["upper"].rename(host.area / "aside")  # as in a container: the name is the host's
+        expected = f"whose upper layer, {layers['upper']}, cannot be seen from here and may be on"
+        assert expected in host.plan(expect=0).row("not applicable:")
+        (path / "new").write_bytes(b"x")
+        assert is_nocow(host.area / "aside" / "vm" / "new"), "it passes through all the same"
     finally:
         run("umount", layers["merged"])
 

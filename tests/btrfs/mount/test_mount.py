@@ -185,7 +185,9 @@ def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared
     if waits:
         for ran in (plan, status):
             assert ran.row(f"R mount {image.path}")
-            assert ran.row("user_subvol_rm_allowed stays until the filesystem is mounted again")
+            assert ran.row(
+                "user_subvol_rm_allowed stays as it is until the filesystem is mounted again"
+            )
             assert "1 waiting for a reboot" in ran.out
         assert "As declared:" not in status.out
         run("umount", image.path)

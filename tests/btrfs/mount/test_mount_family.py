@@ -120,6 +120,26 @@ def test_compression_at_the_price_of_the_other_is_refused(host: World, image: Im
         assert "compress=zstd:1, now and at boot" not in host.vmtune("status").out
 
 
+def test_a_compress_option_without_effect_ends_nothing(host: World, image: Image):
+    """`compress: no` changes nothing there, by filefrag before and after."""
+    mount(image, words := "compress=zstd:1,nodatacow")
+    assert not is_compressed(image.path)
+    host.fstab(image.line(words))
+    folder = image.path / "images"
+    folder.mkdir()
+    run("chattr", "+C", folder)
+    host.declare(
+        paths=[{"path": str(folder), "nocow": True}],
+        mounts=[{"target": str(image.path), "options": {"compress": "no"}}],
+    )
+    row = host.plan(expect=2).row(f"~ mount {image.path}")
+    assert "compression is off already; this entry only writes that down (V212)" in row
+    assert "V213" not in row
+    host.apply()
+    mount(image, FSTAB.read_text().split()[3])
+    assert not is_compressed(image.path)
+
+
 def test_the_remedy_works(host: World, image: Image):
     mount(image, "nodatacow")
     host.fstab(image.line("nodatacow,noatime"))
