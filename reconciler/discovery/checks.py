@@ -289,7 +289,10 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> lis
         Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
         for at, line in enumerate(among)
         if first.index(line.target) != at
-        if (text := f"a second line for {line.target}: systemd uses the first, mount both")
+        if (
+            text
+            := f"a second line for {line.target}: systemd uses the first, `mount -a` tries both"
+        )
     ]
     mounted = {line.target for filesystem in found for line in filesystem.lines}
     return rows + [

@@ -47,8 +47,8 @@ def not_editable(
     if len(lines) > 1:
         numbers = " and ".join(str(line.number) for line in lines)
         return Refusal(
-            f"/etc/fstab names {target} in lines {numbers}: systemd keeps the first, mount "
-            "takes both",
+            f"/etc/fstab names {target} in lines {numbers}: systemd takes the first, "
+            "`mount -a` tries each",
             "leave one of them",
             "V202",
         )

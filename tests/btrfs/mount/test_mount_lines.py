@@ -8,6 +8,7 @@ import pytest
 
 from tests.btrfs.outside import identity, mountinfo, run
 from tests.btrfs.world import FSTAB, NOBODY, Image, World
+from tests.oracles import oracle
 
 VM = Path("/media/t/vm")
 PROBE = Path("/media/t/probe")
@@ -91,6 +92,7 @@ LINES = [
 ]
 
 
+@oracle("mount(8)", "V222", "V521", "V208")
 def test_a_line_is_sound_where_it_mounts_what_is_there(host: World, image: Image):
     """Plan and doctor against mount(8), line by line."""
     image.subvolume("deleted")
