@@ -283,16 +283,14 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> lis
         if line.problem
     ]
     targets = {line.target for line in lines}
-    among = [line for line in host(FstabLines()) if line.target in targets]
-    first = [line.target for line in among]
+    places = {fstab_line.leads_to(line, host) for line in lines}
+    among = [line for line in host(FstabLines()) if fstab_line.leads_to(line, host) in places]
+    first = [fstab_line.leads_to(line, host) for line in among]
     rows += [
         Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
         for at, line in enumerate(among)
-        if first.index(line.target) != at
-        if (
-            text
-            := f"a second line for {line.target}: systemd uses the first, `mount -a` tries both"
-        )
+        if first.index(place := first[at]) != at
+        if (text := f"a second line for {place}: systemd uses the first, `mount -a` tries both")
     ]
     mounted = {line.target for filesystem in found for line in filesystem.lines}
     return rows + [

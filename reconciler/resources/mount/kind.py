@@ -218,7 +218,7 @@ def _described(spec: Spec, host: HostView) -> _Here | Said:
     mount = mountinfo.at(mounts, place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
-    mine = [line for line in host(FstabLines()) if line.target == spec.target]
+    mine = fstab_line.lines_for(spec.target, place, host)
     if moot := _moot(spec, mount, mine, host):
         return moot
     if refusal := fstab_line.not_editable(spec.target, place, mine, host, _part(spec).values()):
