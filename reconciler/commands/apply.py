@@ -14,6 +14,7 @@ from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document, preconditions, restore, shown, waiting
 from reconciler.engine.model import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
+from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.linux import lock, trusted_input, users
 from reconciler.report import text
@@ -174,7 +175,7 @@ def _locked(  # noqa: PLR0913 - what was shown, and what is to come
     if course:
         return course.begin(found, now)
     command = " ".join(["apply", *loaded.allow_words, *loaded.noted_words])
-    after = lambda: _left(terminal, loaded)  # noqa: E731
+    after = lambda: _left(terminal, loaded, now)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
 
@@ -189,15 +190,21 @@ def _tell_less(terminal: Terminal, then: Plan, now: Plan) -> None:
         terminal.report(f"  left out: {row.name}: {row.text}")
 
 
-def _left(terminal: Terminal, loaded: Loaded) -> int:
-    """Say what is still to do, or refused, now that all of a plan is done: a saved one, too."""
+def _left(terminal: Terminal, loaded: Loaded, done: Plan) -> int:
+    """Say what is still to do, or refused, now that all of a plan is done: a saved one, too.
+
+    What was refused in the plan that is done, and is possible by now, differs as it did before.
+    """
     if loaded.choice:  # what is done has no row any more
         loaded = replace(loaded, choice=loaded.choice.again())
     again = planning.make(loaded, host_view.look(terminal))
     if users.is_root():
         _note(again)
+    refused = {f"{row.kind} {row.name}" for row in done.changes if row.op is Op.BLOCKED}
     for action in again.actions:
-        terminal.report(f"  still differs: {text.action(action)}")
+        was_refused = isinstance(action, Swap) and action.owner in refused
+        said = "possible now, by another apply" if was_refused else "still differs"
+        terminal.report(f"  {said}: {text.action(action)}")
     return exit_codes.PART_WAY if again.actions else remaining(terminal, again)
 
 
@@ -219,7 +226,7 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         return _stale(terminal, _STALE, text.problems(problems.problems).splitlines())
     if not users.is_root() and _is_all_done(terminal, saved, loaded):
         terminal.say("Nothing to do: all of the plan is done already.")
-        return _left(terminal, loaded)
+        return _left(terminal, loaded, saved.plan)
     final = tuple(filter(restore.is_final, saved.plan.actions))
     if not yes and not _agreed(terminal, final, approval.given(approved)):
         return exit_codes.ERROR
@@ -235,9 +242,9 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         _note(now)
         if not checked.todo:
             terminal.say("Nothing to do: all of the plan is done already.")
-            return _left(terminal, loaded)
+            return _left(terminal, loaded, saved.plan)
         work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.file)
-        return execute(terminal, work, lambda: _left(terminal, loaded))
+        return execute(terminal, work, lambda: _left(terminal, loaded, saved.plan))
 
 
 def _is_all_done(terminal: Terminal, saved: Document, loaded: Loaded) -> bool:

@@ -115,7 +115,7 @@ def _unknown_keys(error: ValidationError, node: Node) -> Iterator[ConfigError]:
     options = list(load_schema()["$defs"]["options"]["properties"])
     for key, child in node.keys.items():
         if key not in known:
-            words = unknown_key(key, known, options)
+            words = unknown_key(key, known, options, is_no=child.value is False)
             yield ConfigError(child.key or child.origin, *words)
 
 
@@ -190,10 +190,15 @@ def complaint(error: ValidationError) -> tuple[str, str]:
     return f"{label}expected {_expected(error)}, found {found}", _hint(error)
 
 
-def unknown_key(key: str, known: Sequence[str], options: Sequence[str]) -> tuple[str, str]:
-    """Message and hint for a key that does not belong where only ``known`` ones do."""
+def unknown_key(
+    key: str, known: Sequence[str], options: Sequence[str], *, is_no: bool = False
+) -> tuple[str, str]:
+    """Message and hint for a key that does not belong where only ``known`` ones do.
+
+    ``is_no``: its value is false.
+    """
     among_options = known == options
-    if among_options and (words := refusal(key)):
+    if among_options and (words := refusal(key, is_no=is_no)):
         return words
     if "options" in known and key in options:
         return f"{key!r} is a mount option", "write it under `options:`"
@@ -381,11 +386,19 @@ _OPPOSITES = {
     "nocompress": "compress: no",
 }
 
+_ON = {"discard": "async", "compress": "zstd"}
 
-def refusal(option: str) -> tuple[str, str] | None:
-    """Message and hint for an option that is known but not declared here; None if unknown."""
+
+def refusal(option: str, *, is_no: bool = False) -> tuple[str, str] | None:
+    """Message and hint for an option that is known but not declared here; None if unknown.
+
+    ``is_no``: it is written with the value false, so its opposite is wanted on.
+    """
     if option in _OPPOSITES:
-        return f"{option!r} is written as its opposite here", f"write `{_OPPOSITES[option]}`"
+        name, value = _OPPOSITES[option].split(": ")
+        if is_no:
+            value = _ON.get(name, "true")
+        return f"{option!r} is written as its opposite here", f"write `{name}: {value}`"
     if option.startswith("x-"):
         return f"{option!r} is not a tuning option: {_WHEN[0]}", _WHEN[1]
     if option not in REFUSED:

@@ -105,10 +105,11 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
     judged by its line alone.
     """
     where, mounts = host.maybe(Locate(target)), host.maybe(Mounts()) or ()
-    lines = [line for line in host.maybe(FstabLines()) or () if line.target == target]
     mount = mountinfo.at(mounts, where.path) if where else None
     if where is None or (mount and mount.fstype == "autofs"):
         return None
+    is_readable = host.maybe(FstabLines()) is not None
+    lines = fstab_line.lines_for(target, where.path, host) if is_readable else []
     if tokens is not None:
         image = mount_layouts.image(target, mount, (), host) if tokens else None
         if image or fstab_line.not_btrfs(mount, lines):

@@ -84,7 +84,9 @@ def check_jobs(subjects: Subjects, host: HostView) -> Iterator[Row]:
     if hidden_tables := host.maybe(HiddenCrontabs()):
         yield Row(Health.UNSEEN, _SUBJECT, hidden_tables, "V530", ASK_ROOT)
     elif not rows:
-        yield Row(Health.OK, _SUBJECT, "none defragments a directory of images", "V530")
+        yield Row(
+            Health.OK, _SUBJECT, "of the system: none defragments a directory of images", "V530"
+        )
 
 
 def _doubled(subjects: Subjects, host: HostView) -> Iterator[Row]:

@@ -198,23 +198,23 @@ def _of_btrfs(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Line]:
 
 
 def _count(lines: Sequence[Line], found: Sequence[Btrfs]) -> Row:
-    """How many lines are sound; a line whose filesystem is not mounted here was not tried."""
+    """How many lines are sound; one whose filesystem is not known to be here was not tried."""
     away = _away(lines, found)
     if away and away == len(lines):
         return next(_untried(lines, found))
     count = counted(len(lines) - away, "sound line") if lines else "no line"
-    also = f"; {away} more not tried: not mounted here" if away else ""
+    also = f"; {away} more not tried: not known to be mounted here" if away else ""
     return Row(Health.OK, "/etc/fstab", f"{count} for Btrfs{also}", "V509")
 
 
 def _untried(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Row]:
     if away := _away(lines, found):
-        text = f"{counted(away, 'line')} for Btrfs not tried: not mounted here"
+        text = f"{counted(away, 'line')} for Btrfs not tried: not known to be mounted here"
         yield Row(Health.UNSEEN, "/etc/fstab", text, "V509")
 
 
 def _away(lines: Sequence[Line], found: Sequence[Btrfs]) -> int:
-    """Count the lines whose filesystem is not mounted here."""
+    """Count the lines whose filesystem is not mounted here, or that name it in an unknown way."""
     known = {line.number for filesystem in found for line in filesystem.lines}
     return sum(line.number not in known and not line.problem for line in lines)
 
@@ -283,13 +283,14 @@ def _sound(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> lis
         if line.problem
     ]
     targets = {line.target for line in lines}
-    among = [line for line in host(FstabLines()) if line.target in targets]
-    first = [line.target for line in among]
+    places = {fstab_line.leads_to(line, host) for line in lines}
+    among = [line for line in host(FstabLines()) if fstab_line.leads_to(line, host) in places]
+    first = [fstab_line.leads_to(line, host) for line in among]
     rows += [
         Row(Health.WARN, f"/etc/fstab:{line.number}", text, "V509", "keep one of them")
         for at, line in enumerate(among)
-        if first.index(line.target) != at
-        if (text := f"a second line for {line.target}: systemd uses the first, mount both")
+        if first.index(place := first[at]) != at
+        if (text := f"a second line for {place}: systemd uses the first, `mount -a` tries both")
     ]
     mounted = {line.target for filesystem in found for line in filesystem.lines}
     return rows + [

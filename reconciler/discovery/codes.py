@@ -88,7 +88,8 @@ refused: see V210.
 
 V530 Other jobs may defragment the same directory: a timer, a crontab, a file in /etc/cron.daily and
 its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside one (V305). One alone copies
-what snapshots and clones share at each run, unless it looks first; few do.
+what snapshots and clones share at each run, unless it looks first; few do. Timers of a user
+(systemctl --user) are not looked at: `systemctl --user list-timers` shows one's own.
 
 V535 snapper or Timeshift looks after the subvolume around this one. A rollback puts a snapshot in
 its place. What is a subvolume inside is in no snapshot: it stays in the old one, and an empty stub

@@ -10,9 +10,10 @@ from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
 from reconciler.facts import limits, stub
 from reconciler.facts.advice import Choice, Entry, Remark
-from reconciler.facts.host import FilesystemOf, Locate, SnapshotsOf, StubOf, TreeOf
+from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, StubOf, TreeOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import unmounted
+from reconciler.formats import datamode, mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import binary, counted
 from reconciler.value import dataclass
@@ -130,6 +131,13 @@ def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
         return f"{unsafe.text}; {unsafe.hint}"
     if filesystem.zoned:
         return f"{limits.ZONED}: nothing to declare"
+    mounts = host(Mounts())
+    mount = mountinfo.containing(mounts, where.path)
+    if plain := datamode.of_live(mount.super_options).plain if mount else "":
+        return (
+            f"its filesystem is mounted {plain}, so files made there have no checksums, whatever "
+            "is declared: end that first (vmtune explain V520)"
+        )
     return "on a read-only mount or subvolume" if filesystem.read_only else ""
 
 

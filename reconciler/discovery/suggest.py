@@ -16,7 +16,7 @@ from reconciler.facts.host import CalendarRuns, FilesystemOf, ForeignJobs, Hidde
 from reconciler.formats import calendar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.facts.host import ForeignJob
     from reconciler.facts.host_view import HostView
@@ -86,8 +86,8 @@ _PRICE = "guests write more slowly while it runs"
 
 
 def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry | Remark]:
-    """For each line, by the directory that it defragments; ``nocow``: those that need none."""
-    seen: set[str] = set()
+    """For each directory that others defragment, with all of them; ``nocow``: those need none."""
+    by_path: dict[str, list[ForeignJob]] = {}
     home = host(WhoAsks()).home
     for job in host.maybe(ForeignJobs()) or ():
         if not job.paths:
@@ -99,21 +99,26 @@ def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry 
                 yield Remark("apart", f"{_line(job)}: {path} is on {filesystem.type}")
             elif unfit := declarable(tilde(real, home)):
                 yield Remark("apart", f"{_line(job)}: {path} {unfit}")
-            elif real not in seen:
-                seen.add(real)
-                useless = Remark("apart", f"{_line(job)}: {job.stop}: {_USELESS}")
-                yield useless if real in nocow else _entry(job, tilde(real, home), host)
+            elif job not in by_path.setdefault(real, []):
+                by_path[real].append(job)
+    for real, jobs in by_path.items():
+        if real in nocow:
+            yield from (Remark("apart", f"{_line(j)}: {j.stop}: {_USELESS}") for j in jobs)
+        else:
+            yield _entry(jobs, tilde(real, home), host)
 
 
 def _line(job: ForeignJob) -> str:
     return f"{job.name}: {job.schedule} {job.command}"
 
 
-def _entry(job: ForeignJob, shown: str, host: HostView) -> Entry:
-    schedule = job.schedule if _is_schedule(job.schedule, host) else _WEEKLY
+def _entry(jobs: Sequence[ForeignJob], shown: str, host: HostView) -> Entry:
+    """Return what takes the place of all jobs of a directory, at the time of the first."""
+    fit = (job.schedule for job in jobs if _is_schedule(job.schedule, host))
+    schedule, stop = next(fit, _WEEKLY), ", ".join(job.stop for job in jobs)
     remarks = (
-        Remark("found", _line(job)),
-        Remark("suggest", f"to let vmtune do this, {job.stop}, and use this entry: {_MOVE}"),
+        *(Remark("found", _line(job)) for job in jobs),
+        Remark("suggest", f"to let vmtune do this, {stop}, and use this entry: {_MOVE}"),
         Remark("price", _PRICE),
     )
     return Entry("defrag", {"path": shown, "schedule": schedule}, remarks, active=False)

@@ -178,7 +178,7 @@ def _fixed(of: BootLayout) -> Iterator[Step]:
         else:
             yield Step(of.root, f"{_mode(of.command_line)},{rootflags(of.command_line)}".strip(","))
     for other in of.lines:
-        if _is_early(other):
+        if is_early(other):
             yield _of_line(other)
     if of.root != ROOT:
         return
@@ -198,7 +198,7 @@ def _at_boot(of: BootLayout) -> Iterator[Step]:
     hidden = {unit.where: unit for unit in of.units if unit.hides}
     named = {line.target for line in of.lines}
     for line in of.lines:
-        if _is_early(line) or (line.target == ROOT and of.root):
+        if is_early(line) or (line.target == ROOT and of.root):
             continue
         if line.target in hidden:
             if hidden[line.target].is_wanted:
@@ -227,7 +227,7 @@ def _of_unit(unit: MountUnit) -> Step:
     return Step(unit.where, unit.options, unit=unit)
 
 
-def _is_early(line: Line) -> bool:
+def is_early(line: Line) -> bool:
     """The initramfs mounts it, beside /."""
     if line.target == ROOT:
         return False

@@ -112,7 +112,22 @@ def layout(uuid: str, host: HostView) -> BootLayout:
     root = _root(uuid, lines, command_line, mounts, host)
     units = _units(uuid, lines, host)
     unseen = _unseen(root, host) if seen is not None else "/etc/fstab, which cannot be read here"
-    return boot_order.BootLayout(root, is_writable, command_line, lines, units, unseen)
+    found = boot_order.BootLayout(root, is_writable, command_line, lines, units, unseen)
+    return replace(found, unseen=unseen or _below_etc(found, mounts))
+
+
+def _below_etc(of: BootLayout, mounts: Sequence[Mount]) -> str:
+    """What the initramfs reads where /etc is an overlay that is mounted after its lines.
+
+    It matters where the option of such a line would change what the boot ends in.
+    """
+    etc = mountinfo.at(mounts, "/etc")
+    if etc is None or etc.fstype != "overlay":
+        return ""
+    early = [line for line in of.lines if boot_order.is_early(line)]
+    if all(is_idle(of, line) for line in early):
+        return ""
+    return "the fstab below the overlay at /etc, which the initramfs reads"
 
 
 def _unseen(root: str, host: HostView) -> str:

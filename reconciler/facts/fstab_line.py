@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts import booted, no_line
 from reconciler.facts.diagnostics import Refusal
-from reconciler.facts.host import MountUnits, ShadowingUnit, SourceUuid
-from reconciler.formats import options
+from reconciler.facts.host import (
+    FstabLines,
+    Locate,
+    Mounts,
+    MountUnits,
+    ShadowingUnit,
+    SourceUuid,
+)
+from reconciler.formats import mountinfo, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +40,26 @@ def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
     return f"{', '.join(sorted(types))}, not Btrfs" if types else ""
 
 
+def lines_for(target: str, place: str, host: HostView) -> list[Line]:
+    """Return the lines that name a mount point, and with them those that lead there by a link.
+
+    Without one of that name there is none: the other name is to be declared.
+    """
+    lines = host(FstabLines())
+    if not any(line.target == target for line in lines):
+        return []
+    return [line for line in lines if line.target == target or leads_to(line, host) == place]
+
+
+def leads_to(line: Line, host: HostView) -> str:
+    """Return the mount point of a line, its links resolved: systemd and mount(8) resolve them."""
+    mounts = host(Mounts())
+    if not line.target.startswith("/") or mountinfo.at(mounts, line.target):
+        return line.target  # no mount point in mountinfo has a link in it
+    where = host.maybe(Locate(line.target))
+    return where.path if where else line.target
+
+
 def not_editable(
     target: str, place: str, lines: Sequence[Line], host: HostView, wanted: Iterable[str] = ()
 ) -> Refusal | None:
@@ -46,9 +73,11 @@ def not_editable(
         return no_line.refusal(target, place, tuple(filter(None, wanted)), host)
     if len(lines) > 1:
         numbers = " and ".join(str(line.number) for line in lines)
+        links = sorted({line.target for line in lines} - {target})
+        also = f" ({', '.join(links)} leads there)" if links else ""
         return Refusal(
-            f"/etc/fstab names {target} in lines {numbers}: systemd keeps the first, mount "
-            "takes both",
+            f"/etc/fstab names {target} in lines {numbers}{also}: systemd takes the first, "
+            "`mount -a` tries each",
             "leave one of them",
             "V202",
         )

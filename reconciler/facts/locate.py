@@ -32,7 +32,7 @@ def ground(
     """Where a path is and the Btrfs it is on; or why nothing is to be done there.
 
     ``moot`` ends the sentence that says so of another filesystem, ``overlay`` the one of an overlay
-    whose upper layer is on Btrfs.
+    whose upper layer is on Btrfs, or may be.
     """
     where = host(Locate(path))
     if text := _astray(where):
@@ -45,20 +45,26 @@ def ground(
     if filesystem.type == "btrfs":
         return where, filesystem
     if overlay and filesystem.type == "overlayfs" and (upper := _upper(where.path, host)):
-        return NotApplicable(f"on an overlay whose upper layer, {upper}, is on Btrfs{overlay}")
+        return NotApplicable(f"on an overlay whose upper layer, {upper}{overlay}")
     return NotApplicable(f"on {filesystem.type}{moot}")
 
 
 def _upper(path: str, host: HostView) -> str:
-    """The upper layer of the overlay that a path is on, where that is seen to be on Btrfs."""
+    """The upper layer of the overlay that a path is on, where that is on Btrfs or may be.
+
+    In a container its name is one of the host, and leads nowhere.
+    """
     mounts = host(Mounts())
     mount = mountinfo.containing(mounts, path)
-    for name in overlay.upper(mount.super_options) if mount else ():
+    names = overlay.upper(mount.super_options) if mount else ()
+    is_hidden = bool(names)
+    for name in names:
         where = host.maybe(Locate(name)) if name.startswith("/") else None
         filesystem = host.maybe(FilesystemOf(name)) if where and where.kind == "directory" else None
         if filesystem and filesystem.type == "btrfs":
-            return name
-    return ""
+            return f"{name}, is on Btrfs"
+        is_hidden = is_hidden and filesystem is None
+    return f"{names[0]}, cannot be seen from here and may be on Btrfs" if is_hidden else ""
 
 
 _NAMED = 3

@@ -8,9 +8,10 @@ from reconciler.facts import boot_order, compression, no_line
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import FilesystemOf, KernelCommandLine, Mounts
 from reconciler.formats import mountinfo, options
+from reconciler.value import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.facts.host_view import HostView
     from reconciler.formats.mountinfo import Mount
@@ -36,16 +37,23 @@ def as_shown(mount: Mount, setting: Setting) -> str:
 
 
 def after_boot(
-    declared: Sequence[tuple[str, str]], token: str, uuid: str, host: HostView
+    declared: Sequence[tuple[str, str]],
+    token: str,
+    uuid: str,
+    put_back: Mapping[str, str],
+    host: HostView,
 ) -> Iterator[Note]:
     """Yield what is said as long as a boot ends in another setting than the declared one.
 
     ``declared`` are the compress options of all entries by their targets, ``token`` is that of this
-    entry, ``uuid`` is of its filesystem.
+    entry, ``uuid`` is of its filesystem. ``put_back`` are the options that lines will have which
+    are no longer declared, by their targets.
     """
     if not token or not uuid:
         return
     layout = compression.layout(uuid, host)
+    then = (replace(line, options=put_back.get(line.target, line.options)) for line in layout.lines)
+    layout = replace(layout, lines=tuple(then))
     for target, other in declared:
         lines = [line for line in layout.lines if line.target == target]
         layout = compression.written(layout, lines, other)

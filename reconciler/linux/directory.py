@@ -59,12 +59,12 @@ def fixed(path: str) -> str:
     """Say what keeps all writers out of a file or directory; "" where nothing does, or is there.
 
     chattr(1) with i: nothing in it is made or removed, nor its attributes changed; with a: nothing
-    is removed or replaced. statvfs(3): ST_RDONLY.
+    is removed or replaced.
     """
     path = os.path.realpath(path)
     try:
         with inode.opened(path) as fd:
-            if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+            if inode.is_read_only(path):
                 return "is on a read-only filesystem"
             value = inode.flags(fd)
     except OSError:  # nothing is there, or a filesystem has no such flags

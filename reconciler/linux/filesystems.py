@@ -115,7 +115,7 @@ def filesystem(path: str, host: HostView) -> Filesystem:
     # One that may not be read says nothing of the others there.
     is_open = os.access(path, os.R_OK)
     found = host(BtrfsIn(there.st_dev, path)) if is_open else btrfs_in(path, host)
-    read_only = bool(status.f_flag & os.ST_RDONLY) or found.read_only
+    read_only = inode.is_read_only(path) or found.read_only
     return replace(found, free=status.f_bavail * status.f_frsize, read_only=read_only)
 
 

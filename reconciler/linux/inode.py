@@ -48,6 +48,23 @@ _READ_ANY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO put in the place of a file must not hang root."""
 
 
+def is_read_only(path: str) -> bool:
+    """Tell whether a path is on a mount that is read-only, and not for this process alone.
+
+    What runs in a sandbox (systemd.exec(5), ProtectSystem=) sees each mount read-only. Whoever
+    applies does so outside: there the mount is as the first process has it. Where that one's
+    mounts may not be seen, those of this process count. statvfs(3): ST_RDONLY.
+    """
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return False
+    outside = f"/proc/1/root{os.path.realpath(path)}"
+    try:
+        is_same = os.path.samestat(os.stat(path), os.stat(outside))
+        return not is_same or bool(os.statvfs(outside).f_flag & os.ST_RDONLY)
+    except OSError:
+        return True
+
+
 def flags(fd: int) -> int:
     """FS_IOC_GETFLAGS: current, unlike a tree search, which sees inodes as last committed."""
     # The kernel writes an int into what the header calls a long.

@@ -9,6 +9,7 @@ from tests.host import installed
 from tests.host.container import ZSTD_FSTAB, Container
 from tests.host.installed import ALICES
 from tests.host.sandbox import LIBVIRT
+from tests.oracles import oracle
 
 IMAGES = "/var/lib/libvirt/images"
 VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
@@ -159,6 +160,7 @@ def test_libvirt_starts_while_an_image_is_rewritten(pool):
     pool.run([*VIRSH, "destroy", "volume"])
 
 
+@oracle("virsh", "V505")
 def test_a_pool_that_says_copy_on_write(host):
     host.run([*VIRSH, "pool-destroy", "default"])
     xml = host.run([*VIRSH, "pool-dumpxml", "default"]).stdout

@@ -4,6 +4,7 @@ import pytest
 
 from tests.host import installed, wheels
 from tests.host.installed import Root
+from tests.oracles import oracle
 
 HOME = 'mounts:\n  - {target: /home, options: {compress: "zstd:1", noatime: true}}'
 ROOT = "mounts:\n  - {target: /, options: {compress: %s}}"
@@ -125,6 +126,7 @@ def test_a_reload_alone_is_noticed_and_done(root):
     assert installed.shown(host, "home.mount", "NeedDaemonReload") == "no"
 
 
+@oracle("systemctl", "V204", "V511")
 def test_a_unit_that_hides_the_line_is_refused(root):
     """systemd.unit(5): a file of that name in /etc takes the place of the generated one."""
     host = root.container
@@ -138,6 +140,9 @@ def test_a_unit_that_hides_the_line_is_refused(root):
     assert "/etc/systemd/system/home.mount" in done.stdout
     assert installed.state(host, "/etc") == before
     assert not compression(host)
+    host.run("systemctl daemon-reload")
+    used = installed.shown(host, "home.mount", "FragmentPath")
+    assert used == "/etc/systemd/system/home.mount", "systemd never reads the options of the line"
 
 
 FSTABS = {

@@ -4,6 +4,7 @@ import pytest
 
 from tests.host import installed, sandbox, wheels
 from tests.host.installed import Root
+from tests.oracles import oracle
 
 FRAGMENT = """
 import os, sys
@@ -149,6 +150,7 @@ def test_a_changed_schedule_moves_the_next_run(clean):
         ("Sat 02:00", ["Sat *-*-* 02:00:00"]),
     ],
 )
+@oracle("systemctl", "next run {}, by systemd")
 def test_systemd_holds_the_calendar_that_was_meant(clean, schedule, calendar):
     clean.apply(f'  - {{path: /srv/vm, schedule: "{schedule}"}}')
     host, timer = clean.container, unit_of(clean, "/srv/vm")
@@ -303,6 +305,7 @@ def test_the_how_tos_own_cron_line_is_refused(clean):
 
 
 @pytest.mark.parametrize("schedule", ["Fri..Mon 25:00", "dayly", "2001-01-01 03:00", "12:00 %n"])
+@oracle("systemd-analyze", "V304")
 def test_a_date_that_systemd_refuses_names_its_line(clean, schedule):
     """Nothing reads OnCalendar but systemd: what `validate` lets through the plan refuses."""
     clean.declare(entry("/srv/vm", schedule, "systemd"))
@@ -343,6 +346,7 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("start", STARTED.values(), ids=STARTED)
 @pytest.mark.parametrize("how", ["enable", "start"])
+@oracle("systemctl", "V305", "V530")
 def test_a_timer_of_somebody_else_is_named_and_not_doubled(clean, start, how):
     """Enabled for the next boot, or only started now; whatever its service runs."""
     host = clean.container

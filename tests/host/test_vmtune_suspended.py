@@ -15,6 +15,7 @@ from tests.host import installed, wheels, writer
 from tests.host.container import ZSTD_FSTAB, Container
 from tests.host.installed import CONFIG, ROOTS
 from tests.host.sandbox import LIBVIRT
+from tests.oracles import oracle
 
 IMAGES = "/var/lib/libvirt/images"
 RAW, BASE, OVERLAY, HALTED = (f"{IMAGES}/{n}" for n in ("a.raw", "base.qcow2", "b.qcow2", "c.raw"))
@@ -163,6 +164,12 @@ def test_without_the_risk_it_is_named(host):
     assert "`allow: [suspend-machines]` has the machine b saved and started again" in told
 
 
+@oracle(
+    "virsh",
+    "V725",
+    "the machine is {}, and stands still for about {} (at {}/s): its clock is behind by that, "
+    "and connections to it may break",
+)
 def test_machines_go_on_with_all_that_they_wrote(host):
     before = {name: host.run(f"{VIRSH} dumpxml --inactive {name}").stdout for name in DISKS}
     inodes = host.run(f"stat -c %i {RAW} {BASE} {OVERLAY} {HALTED}").stdout.split()
@@ -202,6 +209,7 @@ EFFECTS = ["on record", "saved", "save on record", "rewritten", "started", "forg
 
 
 @pytest.mark.parametrize("number", range(1, 7), ids=EFFECTS)
+@oracle("virsh", "V539", "V726")
 def test_killed_it_is_started_by_the_next_run(host, number):
     begin(host, "a")
     code, told = drive(host, str(number))

@@ -6,8 +6,6 @@ The tests are one story, in the order in which they stand.
 import json
 import re
 
-import pytest
-
 from tests.host import installed
 
 VM = "/home/alice/vm"
@@ -189,7 +187,6 @@ def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
     assert host.read("/root/told").decode().strip() == UNIT
 
 
-@pytest.mark.xfail(reason="what is read-only for the unit alone is told as refused", strict=True)
 def test_what_differs_is_told_inside_as_outside(host):
     assert asked(host) == outside(host)
 

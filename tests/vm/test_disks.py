@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from tests.host.installed import digest, is_nocow
+from tests.oracles import oracle
 from tests.vm.machine import Guest
 from tests.vm.program import DIFFERS, REFUSED, apply, check, declare, install, plan
 
@@ -147,6 +148,7 @@ def test_full(disks):
 
 
 @pytest.mark.step("zoned (null_blk): nocow is refused as the kernel refuses it; compression is not")
+@oracle("chattr", "V117", "V721")
 def test_zoned(disks):
     disks.run(["modprobe", "null_blk", "nr_devices=0"])
     made = "/sys/kernel/config/nullb/z"

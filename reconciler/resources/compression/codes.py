@@ -9,8 +9,9 @@ Mount with compress=, or make the directory nocow.
 V802 The kernel refuses a compression property on what is nocow, and nocow beside a property, with
 EINVAL. nocow files are never compressed; `nocow: false` beside `compression` ends it for new files.
 
-V803 A subvolume inside does not inherit the property: its new files go by the mount option. Declare
-it as a path of its own if it holds images.
+V803 A subvolume inside is not set along. A new one has the property that the subvolume around it
+has at its top, whatever the directory has that it is made in; without one its new files go by the
+mount option. Declare it as a path of its own if it holds images.
 
 V804 The file or directory could not be opened for reading, so its property is not known.
 

@@ -173,7 +173,8 @@ def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
     tree = host(TreeOf(path, spec.apart, close=True))
     yield Desired(PropertyBelow(path, spec.wanted, spec.apart), NONE_LEFT)
     for name in tree.subvolumes:
-        text = "is a subvolume of its own, so the mount option decides for new files in it"
+        decides = _decides(host.maybe(Directory(f"{path}/{name}")))
+        text = f"is a subvolume of its own, so {decides} for new files in it"
         hint = f"If it holds images, declare {spec.name}/{name} as a path too"
         yield Note(f"{name} {text}. {hint}", "V803")
     for name in tree.mounts:
@@ -190,6 +191,14 @@ def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
     if (rest := tree.unseen.count - NAMED) > 0:
         text = f"{counted(rest, 'more entry', 'more entries')} not readable"
         yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
+
+
+def _decides(subvolume: Folder | None) -> str:
+    """What decides whether new files of a subvolume are compressed: of its own, or the mount."""
+    if subvolume and (subvolume.nocow or subvolume.compression):
+        mine = "nocow" if subvolume.nocow else f"compression {subvolume.compression}"
+        return f"its own setting, {mine}, decides"
+    return "the mount option decides"
 
 
 def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:

@@ -8,8 +8,9 @@ does not invent one. The plan names the mount that the path is on, or the line t
 another name. Where no line mounts / at all, the initramfs does, with rootflags= of the kernel's
 command line, and its options are written there.
 
-V202 The mount point has several lines in /etc/fstab. systemd keeps the first, mount(8) uses
-them all: which one counts depends on who reads.
+V202 The mount point has several lines in /etc/fstab. systemd and `mount TARGET` take the first.
+`mount -a` tries each: another filesystem is mounted over the first one, and the same filesystem is
+refused there a second time. Take out all lines but one.
 
 V203 mount(8) and systemd would not read the line alike, or it is not what it looks like. Mend
 it first.
@@ -18,8 +19,8 @@ V204 A mount unit or a drop-in of one takes the place of the line's options: sys
 those in /etc/fstab. A mount unit may also mount what no line names. Options are set in that file.
 The lines of / and /usr always count: systemd-remount-fs.service(8) reads them itself.
 
-V205 The running kernel refuses the option. On the line of / the next boot would end in a
-read-only root without a shell; on another line the mount would fail.
+V205 The running kernel refuses the option. On the line of / the next boot would leave / read-only,
+since the remount that makes it writable fails; on another line the mount would fail.
 
 V206 The kernel could not be asked whether it takes the option, and / is not mounted here to try
 it on. `allow: [root-options]` accepts the risk.
@@ -47,12 +48,15 @@ V210 /etc/fstab cannot be replaced here, so the live mount is not touched either
 would undo it. NixOS makes the file from its configuration: there options are written as
 fileSystems."/".options, and the plan shows the line.
 
-V211 Nothing switches the option off while the filesystem is mounted: the line in /etc/fstab is
-changed now, and it takes effect at the next mount. Until then nothing more can be done, so `R`
-stands before such an entry until that mount, and sets no exit code.
+V211 No word brings the option back to what it was while the filesystem is mounted: the kernel has
+no opposite of user_subvol_rm_allowed, and chooses between ssd and nossd by the disk only when it
+mounts. The line in /etc/fstab is changed now, and it takes effect at the next mount. Until then
+nothing more can be done, so `R` stands before such an entry until that mount, and sets no exit
+code.
 
-V212 Neither the line in /etc/fstab nor the mounted filesystem has compression: without the option
-a filesystem does not compress. compress=no there makes sure that it stays so.
+V212 Neither the mounted filesystem compresses nor would its line in /etc/fstab have it compress:
+without the option a filesystem does not, and a compress option before nodatacow or nodatasum has no
+effect. compress=no in the line says so in words.
 
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
 for them. What it does is to end compression for everything else on the filesystem, in all its

@@ -65,6 +65,8 @@ class Spec:
     before: restore.Former = restore.Former()
     compress: tuple[tuple[str, str], ...] = ()
     """The compress option that each entry declares, this one included, by its target."""
+    declared: tuple[tuple[str, frozenset[options.Option]], ...] = ()
+    """The options that each entry declares, this one included, by its target."""
     nocow: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """The declared paths where all are nocow, each with those that lie below it; else none."""
 
@@ -91,6 +93,7 @@ def parse(item: Item, items: Items) -> Spec:
         tuple(settings),
         frozenset(item.data.get("allow", ())),
         compress=tuple(_compress(items)),
+        declared=tuple(_options(items)),
         nocow=_nocow(items),
     )
 
@@ -104,6 +107,13 @@ def _compress(items: Items) -> Iterator[tuple[str, str]]:
                     yield item.path, token
 
 
+def _options(items: Items) -> Iterator[tuple[str, frozenset[options.Option]]]:
+    for item in items:
+        if item.section == "mounts":
+            names = item.data["options"].items()
+            yield item.path, frozenset(options.setting(*each).option for each in names)
+
+
 def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
     paths = [item for item in items if item.section == "paths"]
     if not all(item.data.get("nocow") is True for item in paths):
@@ -115,8 +125,7 @@ def recall(
     spec: Spec, written: Mapping[Place[Any], tuple[LastApplied, ...]], owner: Ownership
 ) -> Spec:
     """An option taken out of an entry that stays is put back like a whole entry."""
-    kept = frozenset(map(options.option, owner.kept(FstabOptions(spec.target, 0))))
-    return replace(spec, before=restore.former(written, spec.target, _declared(spec), kept))
+    return replace(spec, before=restore.former(written, spec.target, _declared(spec), owner))
 
 
 def located(spec: Spec, host: HostView) -> Spec:
@@ -182,10 +191,24 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         if isinstance(word, Refusal):
             return
     yield from _live(spec, here, wanted, host)
-    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, host)
+    then = dict(_put_back(spec, host))
+    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, then, host)
     yield from _priced(spec)
     if "systemd" in host(Schedulers()) and host(NeedsReload(unit.mount_unit(here.place))):
         yield Reload()
+
+
+def _put_back(spec: Spec, host: HostView) -> Iterator[tuple[str, str]]:
+    """Yield what the lines will hold that this plan puts back, wholly or in part, by target."""
+    declared: dict[str, frozenset[options.Option]] = {}
+    for target, of in spec.declared:
+        at = located(replace(spec, target=target), host).target
+        declared[at] = declared.get(at, frozenset()) | of
+    for line in host(FstabLines()):
+        if line.target in spec.before.others and not line.problem:
+            records, kept = spec.before.others[line.target]
+            stays = declared.get(line.target, frozenset()) | kept
+            yield line.target, lines.all_restored(line.options, records, stays)
 
 
 def _described(spec: Spec, host: HostView) -> _Here | Said:
@@ -195,7 +218,7 @@ def _described(spec: Spec, host: HostView) -> _Here | Said:
     mount = mountinfo.at(mounts, place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
-    mine = [line for line in host(FstabLines()) if line.target == spec.target]
+    mine = fstab_line.lines_for(spec.target, place, host)
     if moot := _moot(spec, mount, mine, host):
         return moot
     if refusal := fstab_line.not_editable(spec.target, place, mine, host, _part(spec).values()):
@@ -394,12 +417,13 @@ def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
 def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:
     """Said while there is something to do, not again once it is done."""
     off = next((s for s in spec.settings if s.token == "compress=no"), None)  # noqa: S105
-    family = options.COMPRESS
-    if off is None or options.value(here.line.options, family) == off.token:
+    if off is None or options.value(here.line.options, options.COMPRESS) == off.token:
         return
-    if not options.value(here.line.options, family) and here.mount and not _shown(here, off):
+    live = datamode.of_live(here.mounts[0].super_options).compressing if here.mounts else ""
+    compresses = datamode.of_line(here.line.options).compressing or live
+    if not compresses and here.mount and not _shown(here, off):
         yield Note("compression is off already; this entry only writes that down", "V212")
-    elif spec.nocow:
+    elif compresses and spec.nocow:
         yield Note(
             "the declared paths are nocow, so their files are never compressed; this entry only "
             "ends compression for all other files",

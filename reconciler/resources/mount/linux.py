@@ -52,7 +52,7 @@ def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
         return f"{named} {no_line.MADE_BY_NIXOS}"
     if mountinfo.at(mounted, path):
         return f"{named} is a mount point"
-    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+    if inode.is_read_only(folder):
         return f"{named} is on a read-only filesystem"
     if _is_fixed(path, 0) or _is_fixed(folder, os.O_DIRECTORY):
         return f"{named} is immutable or append-only, or its directory is"

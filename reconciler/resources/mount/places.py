@@ -27,7 +27,8 @@ ENDED = "compression had ended it"
 
 def waits(name: str) -> Note:
     """Say that an option stays until the filesystem is mounted afresh."""
-    return Note(f"{name} stays until the filesystem is mounted again, as at a reboot", WAITS, WHY)
+    text = f"{name} stays as it is until the filesystem is mounted again, as at a reboot"
+    return Note(text, WAITS, WHY)
 
 
 @dataclass(frozen=True, slots=True)

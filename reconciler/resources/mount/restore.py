@@ -8,12 +8,13 @@ from reconciler.engine.model import Desired
 from reconciler.engine.restore import WHY
 from reconciler.formats import options
 from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
-from reconciler.value import dataclass
+from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import Place
     from reconciler.facts.diagnostics import Note
     from reconciler.facts.host_view import HostView
@@ -24,18 +25,22 @@ class Former:
     """The options field of a line, and live options by their place, as the journal knows them.
 
     ``kept`` are the options of the line that other files declare: they stay as they are.
+    ``others`` are the records of other lines, and the options of each that stay, by their targets.
     """
 
     lines: tuple[LastApplied, ...] = ()
     live: tuple[tuple[LiveOption, LastApplied], ...] = ()
     kept: frozenset[options.Option] = frozenset()
+    others: Mapping[str, tuple[tuple[LastApplied, ...], frozenset[options.Option]]] = field(
+        default_factory=dict
+    )
 
 
 def former(
     written: Mapping[Place[Any], tuple[LastApplied, ...]],
     target: str,
     declared: Collection[options.Option],
-    kept: frozenset[options.Option] = frozenset(),
+    owner: Ownership,
 ) -> Former:
     """Return what was written for ``target``, but for the options that are still declared."""
     live = (
@@ -44,7 +49,18 @@ def former(
         if isinstance(place, LiveOption)
         if place.name not in options.RESTORED and options.option(place.name) not in declared
     )
-    return Former(written.get(FstabOptions(target, 0), ()), tuple(live), kept)
+    mine = FstabOptions(target, 0)
+    others = {
+        place.target: (records, _kept(place, owner))
+        for place, records in written.items()
+        if isinstance(place, FstabOptions) and place != mine
+    }
+    return Former(written.get(mine, ()), tuple(live), _kept(mine, owner), others)
+
+
+def _kept(line: FstabOptions, owner: Ownership) -> frozenset[options.Option]:
+    """Return the options of a line that other files decide."""
+    return frozenset(map(options.option, owner.kept(line)))
 
 
 def live(

@@ -15,8 +15,8 @@ have no checksums either. A subvolume of their own, left out of snapshots, avoid
 V105 Nocow ends checksums for all that is written below the path. For a whole home or a system
 directory that is refused: declare the directory that holds the images.
 
-V106 A subvolume inside a nocow directory inherits nothing: its new files are copy-on-write.
-Declare it as a path of its own if it holds images.
+V106 A subvolume inside a nocow directory inherits nothing: unless it was made nocow itself, its new
+files are copy-on-write. vmtune looks at none. Declare it as a path of its own if it holds images.
 
 V107 The file or directory could not be opened for reading, so whether it is nocow is not known.
 Root sees it. A file on which another process holds a lease is seen by nobody.

@@ -74,7 +74,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         spec.path,
         host,
         ", not on Btrfs",
-        ": chattr +C passes through to it, and vmtune leaves that to you",
+        ": chattr +C passes through to Btrfs, and vmtune leaves that to you",
     )
     if not isinstance(ground, tuple):
         yield ground
@@ -248,7 +248,11 @@ def _contents(spec: Spec, host: HostView, below: Below) -> Iterator[Said]:
         text = f"only the first {len(tree.plain.named):,} names of what is below are kept"
         yield Note(f"{text}, so revert leaves all of it nocow", label=COST)
     for name in tree.subvolumes:
-        text = "is a subvolume of its own, so new files in it are copy-on-write"
+        inside = host.maybe(Directory(f"{below.path}/{name}"))
+        if inside and inside.nocow:
+            text = "is a subvolume of its own, nocow as well, and is not looked into"
+        else:
+            text = "is a subvolume of its own, so new files in it are copy-on-write"
         hint = f"If it holds images, declare {spec.name}/{name} as a path too"
         yield Note(f"{name} {text}. {hint}", "V106")
     for name in tree.mounts:

@@ -13,6 +13,7 @@ from tests.btrfs.commands.test_init import POOL
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.world import _ENV, ALICE, FSTAB, NOBODY, Ran, World
+from tests.oracles import oracle
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "doctor.schema.json").read_text())
 
@@ -77,6 +78,7 @@ def test_a_schedule_that_nobody_would_run_is_a_failure(clean: World):
     assert health(doctor(clean)["V504"]) == ["warn"]
 
 
+@oracle("mount(8)", "V515", "V205")
 def test_an_option_that_the_kernel_refuses_is_found_before_it_boots(clean: World):
     image = clean.image("data")
     clean.fstab(image.line("defaults,compress=zstdx"))
@@ -91,6 +93,7 @@ def test_an_option_that_the_kernel_refuses_is_found_before_it_boots(clean: World
         run("mount", "-o", "loop,compress=zstdx", TOP / "images" / "data0.img", again)
 
 
+@oracle("findmnt", "V203", "V509")
 def test_a_line_that_mount_and_systemd_read_differently(clean: World):
     image = clean.image("data")
     clean.fstab(f"UUID={image.uuid} {image.path} btrfs defaults, compress=no 0 0\n")
@@ -100,6 +103,7 @@ def test_a_line_that_mount_and_systemd_read_differently(clean: World):
         run("findmnt", "--verify", "--tab-file", "/etc/fstab")
 
 
+@oracle("findmnt", "V509")
 def test_what_findmnt_finds_and_a_second_line(clean: World):
     image = clean.image("data")
     gone = TOP / "t" / "gone"

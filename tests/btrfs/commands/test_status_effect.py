@@ -15,6 +15,7 @@ from tests.btrfs.commands.test_json import check
 from tests.btrfs.outside import compression, fragments, identity, run, sync, tree
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import NOBODY, Image, World
+from tests.oracles import oracle
 
 MIB = 1 << 20
 
@@ -92,6 +93,7 @@ def fs(host: World) -> Image:
     return disk
 
 
+@oracle("filefrag", "V101", "status: fragments")
 def test_every_figure_is_filefrags(host: World, fs: Image):
     found = images(host)
     assert len(found) == 6
@@ -110,6 +112,7 @@ def test_every_figure_is_filefrags(host: World, fs: Image):
     assert found["packed.raw"]["shared"] == 12 * MIB
 
 
+@oracle("compsize", "status: compressed")
 def test_compressed_bytes_are_compsizes(host: World, fs: Image):
     found = images(host)
     files = [fs.path / "vm" / name for name in found]

@@ -10,6 +10,7 @@ import pytest
 from tests import example
 from tests.btrfs.outside import attributes, identity, is_nocow, run, sync
 from tests.btrfs.world import ALICE, World
+from tests.oracles import oracle
 
 MIB = 1 << 20
 ZEROS = b"vmtune " * (MIB // 7)
@@ -47,6 +48,11 @@ def is_compressed(path: Path) -> bool:
         ("", "zlib", True),
         ("compress-force=zstd", "none", True),
     ],
+)
+@oracle(
+    "compsize",
+    "V801",
+    "the filesystem is mounted without compression; this entry keeps it so here",
 )
 def test_new_files_are_as_declared(host: World, mounted: str, compression: str, compressed: bool):
     """But for compress-force, which overrides none, and the plan says so."""
@@ -181,6 +187,12 @@ def test_a_nested_subvolume_is_named_and_not_entered(host: World):
     assert setting(folder / "pool") == ""
 
 
+@oracle(
+    "compsize",
+    "V701",
+    "V807",
+    "data that is compressed already stays compressed until it is rewritten",
+)
 def test_compressed_images_are_named_and_rewritten(host: World):
     """Property none, reads and a plain defragmentation leave them compressed."""
     folder = host.image("data", "compress=zstd").path / "iso"
@@ -205,6 +217,7 @@ def test_compressed_images_are_named_and_rewritten(host: World):
     assert not is_compressed(image)
 
 
+@oracle("compsize", "V801", "V512")
 def test_under_compress_force_too_images_are_rewritten_plain(host: World):
     folder = host.image("data", "compress-force=zstd").path / "iso"
     folder.mkdir()

@@ -12,6 +12,7 @@ import pytest
 from tests.btrfs.outside import fragments, identity, is_nocow, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, NOBODY, World, until
+from tests.oracles import oracle
 
 CRON_D = Path("/etc/cron.d")
 CRONTABS = Path("/var/spool/cron/crontabs")
@@ -125,6 +126,7 @@ def test_its_command_defragments(host: World, name: str):
     assert fragments(file) < before / 10
 
 
+@oracle("filefrag", "V306")
 def test_a_run_copies_nothing_that_snapshots_share_by_now(host: World):
     """The schedule is set up while nothing is shared; the snapshots begin later."""
     image = host.image("data")
@@ -154,6 +156,7 @@ def test_a_run_copies_nothing_that_snapshots_share_by_now(host: World):
     assert fragments(file) < before[1] / 10
 
 
+@oracle("statvfs", "V305", "V306", "V530")
 def test_where_copies_are_allowed_a_run_makes_them(host: World):
     image = host.image("data")
     file = scattered(image.subvolume("s") / "vm" / "disk.raw")
@@ -404,6 +407,7 @@ def encoded(file: Path) -> int:
 
 
 @pytest.mark.parametrize("images", ["cow", "nocow"])
+@oracle("filefrag", "V312", "V213")
 def test_under_compress_a_run_compresses_what_is_not_nocow(host: World, images: str):
     """Said before it happens, since the command does it."""
     image = host.image("data")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.btrfs.outside import attributes, compression, is_nocow, mountinfo, run
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 
 def exit_code(*argv: str | Path) -> tuple[int, str]:
@@ -21,6 +22,7 @@ def exit_code(*argv: str | Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("data", [b"x" * 4096, b""])
+@oracle("lsattr", "V101")
 def test_on_a_file_with_data_chattr_does_nothing_and_says_nothing(host: World, data: bytes):
     """Also on one that is only a hole; an empty one takes it."""
     path = host.area / "file"
@@ -34,6 +36,7 @@ def test_on_a_file_with_data_chattr_does_nothing_and_says_nothing(host: World, d
 
 
 @pytest.mark.parametrize("value", ["zstd", "none"])
+@oracle("errno", "V802")
 def test_nocow_and_a_compression_property_exclude_each_other(host: World, value: str):
     """EINVAL, whichever comes first."""
     first, second = host.area / "first", host.area / "second"
@@ -58,6 +61,13 @@ def test_nocow_and_a_compression_attribute_exclude_each_other(host: World, attri
     assert exit_code("chattr", f"+{attribute}", host.area)[0]
 
 
+@oracle(
+    "lsattr",
+    "V106",
+    "V808",
+    "{} below {} nocow, and so do new files there; `chattr -C` on each ends that, "
+    "or declare it too",
+)
 def test_files_and_directories_inherit_and_subvolumes_do_not(host: World):
     """Only what is made later, and by whatever program."""
     before = host.area / "before"
@@ -71,6 +81,7 @@ def test_files_and_directories_inherit_and_subvolumes_do_not(host: World):
     assert not is_nocow(before)
 
 
+@oracle("lsattr", "V514")
 def test_a_rename_brings_copy_on_write_along(host: World):
     """An image moved in is as it was; one copied in is nocow."""
     (host.area / "moved").write_bytes(b"x" * 4096)
@@ -129,6 +140,7 @@ def test_mount_8_merges_fstab_and_drops_live_flags(host: World):
     assert not {"nosuid", "noexec"} & set(flags)
 
 
+@oracle("mountinfo", "live, no reboot")
 def test_reconfiguring_changes_what_it_is_asked_and_nothing_else(host: World):
     """fspick(2) and fsconfig(2): live flags that fstab never heard of stay."""
     image = host.image("data", "nosuid,nodev,noexec,noatime,commit=77,compress-force=zstd:5")
@@ -143,6 +155,7 @@ def test_reconfiguring_changes_what_it_is_asked_and_nothing_else(host: World):
     assert mountinfo(image.path) == (flags, wanted)
 
 
+@oracle("fsconfig", "V501")
 def test_this_kernel_refuses_nonsense_before_it_mounts():
     """Parsing by fsconfig(2), since Linux 6.8: older ones take any word there."""
     release = tuple(int(part) for part in os.uname().release.split(".")[:2])
@@ -162,6 +175,7 @@ def _granted(fd: int, sort: int) -> bool:
     return True
 
 
+@oracle("fcntl", "V107", "V702", "V720")
 def test_who_breaks_which_lease(host: World):
     """fcntl(2), F_SETLEASE: what rewriting an image rests on."""
     path = host.area / "disk.raw"

@@ -165,7 +165,7 @@ def test_it_stays_until_mounted_afresh_and_the_rest_is_put_back(host: World, spi
     assert "ssd" in mountinfo(spinning.path)[1]
     ran = host.vmtune("revert", "--yes")
     assert ran.code == 0, ran
-    assert "ssd stays until the filesystem is mounted again" in ran.out
+    assert "ssd stays as it is until the filesystem is mounted again" in ran.out
     assert options(host) == "x-mine"
     assert "noatime" not in mountinfo(spinning.path)[0]
     assert "ssd" in mountinfo(spinning.path)[1]
@@ -182,7 +182,7 @@ def test_so_it_does_where_it_is_no_longer_declared(
         host.mounts(spinning.path, **left)
     ran = host.vmtune("apply", "--yes")
     assert ran.code == 0, ran
-    assert "ssd stays until the filesystem is mounted again" in ran.out
+    assert "ssd stays as it is until the filesystem is mounted again" in ran.out
     assert options(host) == ("x-mine,noatime" if left else "x-mine")
     assert "ssd" in mountinfo(spinning.path)[1]
     host.plan()

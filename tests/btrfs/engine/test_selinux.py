@@ -14,6 +14,7 @@ import pytest
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 LIBRARY = Path("/lib/x86_64-linux-gnu/libselinux.so.1")
 IMAGES = "system_u:object_r:virt_image_t:s0"
@@ -58,6 +59,7 @@ def told(host: World) -> list[dict]:
 
 
 @pytest.mark.parametrize("key", ["nocow", "subvolume", "compression"])
+@oracle("getfattr", "V538")
 def test_what_is_made_gets_the_label_of_the_policy(policy: World, key: str):
     images = policy.area / "vm" / "a" / "images"
     policy.declare(paths=[{"path": str(images), key: "none" if key == "compression" else True}])

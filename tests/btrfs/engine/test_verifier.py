@@ -9,6 +9,7 @@ import pytest
 
 from tests.btrfs.outside import run
 from tests.btrfs.world import FSTAB, World
+from tests.oracles import oracle
 
 FINDMNT = "/usr/bin/findmnt"
 
@@ -48,6 +49,7 @@ def codes(host: World, code: str) -> list[dict]:
         ("", 0o644, "findmnt is not installed"),
     ],
 )
+@oracle("findmnt", "V503")
 def test_it_is_said_and_counts_as_not_verified(host: World, instead, script, mode, why):
     target = declared(host)
     instead(script, mode)

@@ -8,6 +8,7 @@ import pytest
 from tests.btrfs.chained import chain, create, over, served
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 MIB = 1 << 20
 
@@ -38,6 +39,7 @@ def test_a_chain_is_one_image(host: World, images: Path):
     assert "base.qcow2: " not in plan
 
 
+@oracle("qemu-img", "V705")
 def test_none_of_its_files_is_rewritten_while_one_is_open(host: World, images: Path):
     """The overlay in use, what it stands on, and what else stands on that."""
     names = ("top.qcow2", "snap/mid.qcow2", "base.qcow2", "other.qcow2")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.btrfs.outside import fragments, is_nocow, run, sync
 from tests.btrfs.world import NOBODY, Ran, World
+from tests.oracles import oracle
 
 MIB = 1 << 20
 
@@ -74,6 +75,7 @@ def test_fragments_are_those_that_filefrag_counts(host: World):
     assert [each["fragments"] for each in path["images"]] == [count]
 
 
+@oracle("compsize", "V707", "status: shared")
 def test_shared_and_compressed_bytes(host: World):
     """Compressed ones as filefrag calls them encoded, and compsize zstd."""
     image = host.image("data", "compress=zstd")

@@ -18,6 +18,7 @@ from tests.btrfs.images.test_rewrite_late import found_before, opened
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, rewriter, written
 from tests.btrfs.world import Image, Ran, World
+from tests.oracles import oracle
 
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 NOT_IT = "shut down or close"
@@ -49,6 +50,7 @@ def _left(ran: Ran, name: str, code: str) -> str:
     return line
 
 
+@oracle("filefrag", "V716")
 def test_damaged_data_is_named_with_its_byte_and_the_others_go_on(host: World):
     disk = host.image("disk", mkfs=["-m", "single"])
     folder = disk.path / "vm"
@@ -120,6 +122,7 @@ def test_images_that_fit_only_one_after_the_other(host: World):
     assert all(map(is_nocow, files))
 
 
+@oracle("lsattr", "V722")
 def test_the_largest_file_there_is_is_left_and_named(host: World):
     """A sparse one, as tests of thin provisioning make it."""
     folder = host.area / "vm"

@@ -10,6 +10,7 @@ from tests.btrfs import booting
 from tests.btrfs.outside import compression, is_nocow, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 WORDS = [
     "",
@@ -28,6 +29,7 @@ WORDS = [
 ]
 
 
+@oracle("mountinfo", "V207", "V510", "V526", "{}: one compression setting for the whole filesystem")
 def test_random_mounts_end_in_what_the_kernel_shows(host: World):
     """Of ``superblock``, whose rules are all that the boot verdict rests on; mountinfo judges."""
     image = host.image("data")
@@ -92,6 +94,7 @@ def _read_only_first(host: World, second: str) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     ("second", "shown", "now"), [("", "compress=", "off"), (",compress=lzo", "compress=lzo", "lzo")]
 )
+@oracle("filefrag", "V526", "status: compression")
 def test_a_live_compress_without_a_word_is_off(host: World, second: str, shown: str, now: str):
     """What filefrag counts as compressed, and status says the same."""
     place, uuid = _read_only_first(host, second)
@@ -206,6 +209,7 @@ def test_a_snapshot_in_place_of_the_subvolume_is_told_as_one(host: World):
         assert f"{place} shows a snapshot (/before), but /etc/fstab:1 says subvol=/home" in ran.out
 
 
+@oracle("lsattr", "on an overlay whose upper layer, {}{}")
 def test_an_overlay_names_its_upper_layer_on_btrfs(host: World):
     """By lsattr, what was set through the overlay is set on the upper layer."""
     layers = {name: host.area / name for name in ("lower", "upper", "work", "merged")}
@@ -221,6 +225,11 @@ def test_an_overlay_names_its_upper_layer_on_btrfs(host: World):
         path.mkdir()
         run("chattr", "+C", path)
         assert is_nocow(layers["upper"] / "vm"), "chattr +C passes through"
+        layers["upper"].rename(host.area / "aside")  # as in a container: the name is the host's
+        expected = f"whose upper layer, {layers['upper']}, cannot be seen from here and may be on"
+        assert expected in host.plan(expect=0).row("not applicable:")
+        (path / "new").write_bytes(b"x")
+        assert is_nocow(host.area / "aside" / "vm" / "new"), "it passes through all the same"
     finally:
         run("umount", layers["merged"])
 

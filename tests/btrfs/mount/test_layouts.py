@@ -13,12 +13,26 @@ import yaml
 
 from tests.btrfs import booting
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 FOLDER = Path(__file__).parent / "layouts"
 CASES = {file.stem: yaml.safe_load(file.read_text("utf-8")) for file in FOLDER.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
+@oracle(
+    "mountinfo",
+    "V201",
+    "V207",
+    "V208",
+    "V230",
+    "V231",
+    "V510",
+    "V525",
+    "V526",
+    "as declared, by rootflags= on the kernel's command line",
+    "status: compression",
+)
 def test_layout(host: World, name: str):
     """What is printed is held to the file; the boot that is foretold, to the kernel's mountinfo."""
     case: dict[str, Any] = CASES[name]

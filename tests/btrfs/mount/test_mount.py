@@ -12,6 +12,7 @@ import pytest
 from tests.btrfs.outside import compression, identity, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World, until
+from tests.oracles import oracle
 
 SCHEMA = Path(__file__).parents[3] / "schemas/vmtune.schema.json"
 PLAN_SCHEMA = json.loads(SCHEMA.with_name("plan.schema.json").read_text())
@@ -167,6 +168,7 @@ def test_options_that_end(host: World, live: str, declared: dict[str, object], g
 
 
 @pytest.mark.parametrize("declared", [{"user_subvol_rm_allowed": False}, {"autodefrag": False}])
+@oracle("mountinfo", "V211")
 def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared: dict[str, bool]):
     """Nothing switches user_subvol_rm_allowed off: done, and not in effect (R)."""
     live = "user_subvol_rm_allowed,autodefrag"
@@ -185,7 +187,9 @@ def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared
     if waits:
         for ran in (plan, status):
             assert ran.row(f"R mount {image.path}")
-            assert ran.row("user_subvol_rm_allowed stays until the filesystem is mounted again")
+            assert ran.row(
+                "user_subvol_rm_allowed stays as it is until the filesystem is mounted again"
+            )
             assert "1 waiting for a reboot" in ran.out
         assert "As declared:" not in status.out
         run("umount", image.path)
@@ -282,6 +286,7 @@ def test_a_line_by_device_is_known_to_be_of_the_same_filesystem(host: World):
     assert "/further (line 3): compress=lzo" in plan.out
 
 
+@oracle("mountinfo", "not mounted; takes effect at the next mount")
 def test_a_line_that_is_not_mounted(host: World):
     image = host.image("data")
     run("umount", image.path)

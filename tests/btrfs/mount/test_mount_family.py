@@ -12,6 +12,7 @@ from reconciler.formats import datamode
 from tests.btrfs.outside import identity, is_nocow, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World
+from tests.oracles import oracle
 
 FAMILY = [
     "compress=zstd:1",
@@ -72,6 +73,7 @@ def is_compressed(folder: Path) -> bool:
     return found
 
 
+@oracle("mountinfo", "V220", "V221", "V524")
 def test_the_later_option_of_the_family_holds(image: Image):
     """On one line, and where the line is applied to what rootflags= mounted."""
     for first in FAMILY:
@@ -97,6 +99,7 @@ def test_the_later_option_of_the_family_holds(image: Image):
         "compress=zstd,nodatacow,datacow",
     ],
 )
+@oracle("filefrag", "V220", "V524")
 def test_what_the_family_compresses(image: Image, words: str):
     mount(image, words)
     assert plain(datamode.of_line(words)) == plain(live(image))
@@ -118,6 +121,27 @@ def test_compression_at_the_price_of_the_other_is_refused(host: World, image: Im
         host.apply(expect=7)
         assert (identity(FSTAB), mountinfo(image.path)) == before
         assert "compress=zstd:1, now and at boot" not in host.vmtune("status").out
+
+
+@oracle("filefrag", "V212")
+def test_a_compress_option_without_effect_ends_nothing(host: World, image: Image):
+    """`compress: no` changes nothing there, by filefrag before and after."""
+    mount(image, words := "compress=zstd:1,nodatacow")
+    assert not is_compressed(image.path)
+    host.fstab(image.line(words))
+    folder = image.path / "images"
+    folder.mkdir()
+    run("chattr", "+C", folder)
+    host.declare(
+        paths=[{"path": str(folder), "nocow": True}],
+        mounts=[{"target": str(image.path), "options": {"compress": "no"}}],
+    )
+    row = host.plan(expect=2).row(f"~ mount {image.path}")
+    assert "compression is off already; this entry only writes that down (V212)" in row
+    assert "V213" not in row
+    host.apply()
+    mount(image, FSTAB.read_text().split()[3])
+    assert not is_compressed(image.path)
 
 
 def test_the_remedy_works(host: World, image: Image):
@@ -279,6 +303,7 @@ def test_what_is_no_longer_declared_brings_it_back_too(host: World, image: Image
 
 
 @pytest.mark.parametrize("declared", ["nothing", "another option"])
+@oracle("mountinfo", "{} is not put back live: {} is mounted {}, which it would end")
 def test_compression_is_not_put_back_at_the_price_of_nodatacow(
     host: World, image: Image, declared: str
 ):
@@ -298,6 +323,7 @@ def test_compression_is_not_put_back_at_the_price_of_nodatacow(
 
 
 @pytest.mark.parametrize("option", PLAIN)
+@oracle("filefrag", "no new data is compressed: the filesystem is mounted {}")
 def test_no_property_compresses_on_a_filesystem_mounted_so(host: World, image: Image, option: str):
     mount(image, option)
     folder = image.path / "folder"
@@ -311,6 +337,7 @@ def test_no_property_compresses_on_a_filesystem_mounted_so(host: World, image: I
     assert "compressed with zstd" in host.plan(expect=0).row(f"= compression {folder}")
 
 
+@oracle("lsattr", "V520")
 def test_doctor_and_status_of_a_filesystem_mounted_so(host: World):
     """RAID1 with nodatacow: what is on it has no checksum, and doctor says so."""
     image = host.image("data", "nodatacow", mkfs=["-d", "raid1", "-m", "raid1"], size=2)

@@ -1,13 +1,16 @@
 """Lines of /etc/fstab that cannot mount: plan and doctor say so, and mount(8) is the oracle."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.btrfs.outside import identity, mountinfo, run
+from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, NOBODY, Image, World
+from tests.oracles import oracle
 
 VM = Path("/media/t/vm")
 PROBE = Path("/media/t/probe")
@@ -91,6 +94,7 @@ LINES = [
 ]
 
 
+@oracle("mount(8)", "V222", "V521", "V208")
 def test_a_line_is_sound_where_it_mounts_what_is_there(host: World, image: Image):
     """Plan and doctor against mount(8), line by line."""
     image.subvolume("deleted")
@@ -255,6 +259,28 @@ def test_lines_of_two_types_for_one_mount_point(host: World, image: Image, types
     assert identity(FSTAB) == before
     if "btrfs" in types:
         assert "a second line" in str(rows(host, "V509"))
+
+
+def test_lines_of_two_names_for_one_mount_point(host: World, image: Image):
+    """A link leads there; systemd makes one unit of the two, as its generator shows."""
+    link = TOP / "t" / "link"
+    link.symlink_to(VM)
+    host.fstab(image.line("subvol=@vm", VM) + image.line("subvol=@vm,compress=lzo", link))
+    for target in (VM, link):
+        host.mounts(target, compress="no")
+        row = host.plan(expect=7).row(f"! mount {target}")
+        assert "in lines 1 and 2" in row
+        assert "V202" in row
+    assert f"a second line for {VM}" in str(rows(host, "V509"))
+    units = host.area / "units"
+    for name in "nel":
+        (units / name).mkdir(parents=True)
+    generator = "/usr/lib/systemd/system-generators/systemd-fstab-generator"
+    argv = [generator, *(units / name for name in "nel")]
+    subprocess.run(argv, env={**os.environ, "SYSTEMD_FSTAB": "/etc/fstab"}, check=False, stderr=-3)
+    made = [path for path in (units / "n").glob("*.mount") if "btrfs" in path.read_text()]
+    assert [f"Where={VM}" in path.read_text() for path in made] == [True]
+    assert "compress" not in made[0].read_text(), "of the first line"
 
 
 ODD = [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.btrfs.engine.test_ownership import applied, planned
 from tests.btrfs.outside import compression, run
+from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, World
 
 
@@ -43,3 +44,42 @@ def test_a_line_that_moved_is_named_where_it_is(host: World):
     assert planned(host, expect=2).line("/etc/fstab:3").startswith("/etc/fstab:3 ")
     host.apply()
     assert FSTAB.read_text() == "# moved\n\n" + image.line("compress=zstd:1")
+
+
+def test_the_boot_verdict_counts_what_the_plan_puts_back(host: World):
+    """The entry moves from the line that decides to one that does not; real mounts judge."""
+    image = host.image("data")
+    image.subvolume("vms")
+    below = image.path / "vms"
+    image.mount(below, "subvol=vms")
+    host.fstab(image.line("defaults") + image.line("subvol=vms", below))
+    host.mounts(image.path, compress="zstd:1", noatime=True)
+    host.apply()
+    host.declare(
+        mounts=[
+            {"target": str(image.path), "options": {"noatime": True}},
+            {"target": str(below), "options": {"compress": "zstd:1"}},
+        ]
+    )
+    told = "at boot compression is off, decided by /etc/fstab:1"
+    assert told in host.plan(expect=2).row("(V207)"), "while line 1 still names it"
+    host.apply()
+    assert compression(below) == ["compress=zstd:1"]
+    assert told in host.plan(expect=0).row("(V207)")
+    assert _mounted_afresh(image.path, below) == []
+    host.mounts(image.path, compress="zstd:1")
+    assert "V207" not in host.plan(expect=2).out
+    host.apply()
+    assert _mounted_afresh(image.path, below) == ["compress=zstd:1"]
+
+
+def _mounted_afresh(*targets: Path) -> list[str]:
+    """What the kernel shows once all lines were mounted again, those above before those below."""
+    device = run("losetup", "--find", "--show", TOP / "images" / "data0.img").strip()
+    for target in reversed(targets):
+        run("umount", target)
+    lines = {line.split()[1]: line.split()[3] for line in FSTAB.read_text().splitlines()}
+    for target in targets:
+        run("mount", "-o", lines[str(target)], device, target)
+    run("losetup", "--detach", device)  # for as long as it is mounted
+    return compression(targets[0])

@@ -13,6 +13,7 @@ from reconciler.facts.tree import MOST
 from tests.btrfs.each import RUNS
 from tests.btrfs.outside import attributes, compression, is_nocow, run, sync
 from tests.btrfs.world import ALICE, NOBODY, World
+from tests.oracles import oracle
 
 
 def mode(path: Path) -> int:
@@ -522,6 +523,7 @@ def test_directories_made_below_a_compressed_one_inherit_from_it(host: World, no
     host.plan(expect=0)
 
 
+@oracle("lsattr", "new files will be copy-on-write; old files stay nocow")
 def test_false_ends_it_for_new_files_only(host: World):
     images = host.area / "images"
     images.mkdir()

@@ -13,6 +13,7 @@ import pytest
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import NOBODY, World, until
+from tests.oracles import oracle
 
 SIZE = 300 << 20
 
@@ -182,6 +183,53 @@ def test_a_device_is_back(host: World, raid1: Disks):
     assert is_nocow(raid1.images)
 
 
+@oracle(
+    "btrfs scrub",
+    "V102",
+    "V105",
+    "V111",
+    "V112",
+    "V506",
+    "V516",
+    "V520",
+    "files made from now on have no checksums",
+)
+def test_what_is_written_while_a_device_is_away(raid1: Disks):
+    """Nocow: either copy is read afterwards, and scrub repairs nothing. Else all of it is right."""
+    folders = {name: raid1.path / name for name in ("cow", "nocow")}
+    for folder in folders.values():
+        folder.mkdir()
+    run("chattr", "+C", folders["nocow"])
+    files = {name: folder / "vm.raw" for name, folder in folders.items()}
+    for file in files.values():
+        file.write_bytes(b"old" * 100_000)
+    raid1.unmount()
+    raid1.lose(2)
+    raid1.mount("degraded")
+    for file in files.values():
+        with open(file, "rb+") as disk:
+            disk.write(b"new" * 100_000)
+    run("sync", "-f", raid1.path)
+    raid1.unmount()
+    raid1.bring_back(2)
+    run("btrfs", "device", "scan", raid1.devices[1])
+    raid1.mount()
+    for _ in range(2):  # before and after a scrub
+        assert _read_by_many(files["cow"]) == {b"new"}
+        assert _read_by_many(files["nocow"]) == {b"old", b"new"}
+        run("btrfs", "scrub", "start", "-B", raid1.path)
+
+
+def _read_by_many(file: Path) -> set[bytes]:
+    """The first words that 16 processes read off the disks: the kernel takes a copy by the pid."""
+    found = set()
+    for _ in range(16):
+        with open(file, "rb") as disk:
+            os.posix_fadvise(disk.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        found.add(run("head", "-c", "3", file).encode())
+    return found
+
+
 def test_a_device_goes_once_all_is_nocow(host: World, raid1: Disks):
     """Nothing would be changed, and it is refused all the same: writes go to one device only."""
     host.nocow(raid1.images, allow=["raid"], existing="rewrite")
@@ -308,6 +356,7 @@ def _failed() -> Iterator[Path]:
         subprocess.run(["umount", "-l", small], check=False)
 
 
+@oracle("mountinfo", "V113")
 def test_read_only_after_an_error(host: World):
     with _failed() as path:
         for entry in ({"nocow": True}, {"compression": "none"}, {"subvolume": True}):
@@ -324,6 +373,7 @@ def test_read_only_on_purpose_is_no_failure(host: World):
     assert health(host, "V516", expect=0) == ["ok"]
 
 
+@oracle("btrfs device", "V115", "V517")
 def test_errors_that_a_device_made(host: World):
     """A wrong block, noticed by its checksum."""
     with disks(1, "-d", "single", "-m", "single") as of:

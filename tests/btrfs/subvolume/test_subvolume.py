@@ -9,6 +9,7 @@ import pytest
 from tests.btrfs.outside import fragments, is_nocow, run, sync
 from tests.btrfs.trees import is_subvolume, planted, rewrite_at_random, shown, strays
 from tests.btrfs.world import ALICE, World
+from tests.oracles import oracle
 
 
 def declare(host: World, path: Path | str, **more: object) -> None:
@@ -49,6 +50,7 @@ def test_a_directory_becomes_one_with_all_that_is_in_it(host: World):
     assert "[1/" not in host.apply().out, "a second run has nothing to do"
 
 
+@oracle("statvfs", "no data is copied; no program may use the files meanwhile")
 def test_nothing_is_copied(host: World):
     """80 MiB on a filesystem that has less than that left."""
     image = host.image("small", mkfs=["--mixed"])
@@ -67,6 +69,7 @@ def test_nothing_is_copied(host: World):
 
 
 @pytest.mark.parametrize("snapshotted", [False, True], ids=["never", "before"])
+@oracle("filefrag", "V103", "V507", "V604", "V621")
 def test_images_stay_in_one_piece_while_the_parent_is_snapshotted(host: World, snapshotted: bool):
     """The point of it all; filefrag counts, after writing as a guest does."""
     folders = [host.area / name for name in ("in", "out")]

@@ -7,6 +7,7 @@ import pytest
 
 from tests.btrfs.outside import run
 from tests.btrfs.world import NOBODY, World
+from tests.oracles import oracle
 
 SNAPPER = Path("/etc/snapper/configs/root")
 
@@ -18,6 +19,7 @@ def in_archive(host: World) -> str:
     return run("tar", "-tf", archive)
 
 
+@oracle("tar", "V623")
 def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
     images = host.area / "vm"
     images.mkdir()
@@ -31,6 +33,7 @@ def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
 
 
 @pytest.mark.parametrize("sets", [("chattr", "+C"), ("btrfs", "property", "set")])
+@oracle("lsattr", "V624")
 def test_what_a_new_subvolume_does_not_inherit(host: World, sets: tuple[str, ...]):
     nocow = sets[0] == "chattr"
     run(*sets, host.area, *([] if nocow else ["compression", "zstd"]))

@@ -19,6 +19,7 @@ from tests.btrfs.subvolume.test_subvolume_used import Turner
 from tests.btrfs.trees import is_subvolume, planted, strays
 from tests.btrfs.turning import Again, declared, sown
 from tests.btrfs.world import World
+from tests.oracles import oracle
 
 CHANGING = {
     "fchmod": r".",
@@ -144,6 +145,7 @@ def test_a_failing_call_leaves_all_in_place(few: Path, quick: Forked, error: str
     assert met[3] > 20, met
 
 
+@oracle("errno", "V612")
 def test_a_full_filesystem(host: World):
     """Really full, and not found out by the plan: what was begun is taken away again."""
     image = host.image("full", mkfs=["--mixed"])

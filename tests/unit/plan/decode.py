@@ -175,6 +175,10 @@ class World:
         self.asked.add(query)
         if query not in self.known and type(query) in _ORDINARY:
             return _ORDINARY[type(query)]
+        if query not in self.known and isinstance(query, facts.Locate):
+            lines = self.known.get(facts.FstabLines())
+            if isinstance(lines, tuple) and query.path in {line.target for line in lines}:
+                return facts.Location(query.path, "directory")  # a mount point is no link
         if query not in self.known:
             raise UnansweredError(f"the case does not answer {query!r}")
         if isinstance(self.known[query], NotVisible):
