@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, SAVES, Machine
 from reconciler.formats import domain
-from reconciler.linux import files, process
+from reconciler.linux import files, process, viewers
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +59,8 @@ def machines() -> tuple[Machine, ...]:
         every, on, nets = _asked_each("list --all --uuid", "list --uuid", "net-list --name")
         uuids, networks = every.split(), frozenset(nets.split())
         texts = _asked_each(*(f"dumpxml {uuid}" for uuid in uuids))
-        known = {uuid: domain.parsed(text) for uuid, text in zip(uuids, texts, strict=True)}
+        found = zip(uuids, texts, strict=True)
+        known = {uuid: _with_volumes(domain.parsed(text)) for uuid, text in found}
         return tuple(_machine(uuid, known, networks) for uuid in on.split() if uuid in known)
     except ValueError as error:
         raise HostError(f"libvirt gave a definition that cannot be read: {error}") from None
@@ -172,6 +175,20 @@ def _machine(uuid: str, known: Mapping[str, Domain], networks: frozenset[str]) -
     return Machine(uuid, its.name, state(uuid), _pid(its.name), memory, _free(), paths, problem)
 
 
+def _with_volumes(its: Domain) -> Domain:
+    """Return what a definition says, with the files of the disks that are named by their volume."""
+    paths, problems = [], []
+    for pool, volume in its.volumes:
+        try:
+            path = _asked("vol-path", "--pool", pool, "--vol", volume).strip()
+        except HostError:
+            problems.append(f"its volume {volume} is not found in the pool {pool}")
+        else:
+            paths.append(path)
+    files_ = dict.fromkeys((*its.files, *paths))
+    return replace(its, files=tuple(files_), problems=(*its.problems, *problems))
+
+
 def _pid(name: str) -> int:
     """Return the process whose number libvirt keeps, if that is one of QEMU's."""
     with suppress(OSError, ValueError):
@@ -221,12 +238,18 @@ def _of_now(uuid: str, its: Domain) -> Iterator[str]:
         yield "it has internal snapshots"
     if checkpoints.strip():
         yield "it has checkpoints of a backup"
+    yield from _of_its_process(number, its)
+
+
+def _of_its_process(number: int, its: Domain) -> Iterator[str]:
     if not number:
         yield "its process is not found"
     elif lost := sorted({file for file in its.files if not _has_open(number, file)}):
         yield f"{lost[0]} is not the file that it has open"
     elif not _has_program(number):
         yield "QEMU was updated since it was started, and the new one may not know its memory"
+    elif its.viewers and (viewer := viewers.problem(number, its.viewers)):
+        yield viewer
 
 
 _STEADY = re.compile(rf"{RUNNING} \(.*\)|{PAUSED} \((user|unknown|from snapshot)\)")
@@ -237,10 +260,14 @@ def _has_open(number: int, path: str) -> bool:
     """Tell whether a process has the file open that a path leads to now (proc_pid_fd(5))."""
     with suppress(OSError):
         wanted = os.stat(path)
+        is_device = stat.S_ISBLK(wanted.st_mode)
         for name in os.listdir(f"/proc/{number}/fd"):
             with suppress(OSError):  # closed since
                 found = os.stat(f"/proc/{number}/fd/{name}")
-                if os.path.samestat(found, wanted):
+                # libvirt gives a machine a /dev of its own: there a device is another inode.
+                if os.path.samestat(found, wanted) or (
+                    is_device and stat.S_ISBLK(found.st_mode) and found.st_rdev == wanted.st_rdev
+                ):
                     return True
     return False
 

@@ -5,6 +5,7 @@ every block on the disk that it was told is on the disk?
 """
 
 import json
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -18,6 +19,7 @@ from tests.host.sandbox import LIBVIRT
 
 IMAGES = "/var/lib/libvirt/images"
 RAW, BASE, OVERLAY, HALTED = (f"{IMAGES}/{n}" for n in ("a.raw", "base.qcow2", "b.qcow2", "c.raw"))
+EVERYDAY = f"{IMAGES}/v.qcow2"
 ISO = "/srv/a.iso"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 DISKS = {"a": (RAW, "raw"), "b": (OVERLAY, "qcow2"), "c": (HALTED, "raw")}
@@ -85,7 +87,7 @@ def begin(host: Container, *names: str) -> None:
     made = {"a": writer.make(RAW), "c": writer.make(HALTED)}
     made["b"] = f"{writer.make(BASE, 'qcow2')}; rm -f {OVERLAY}; "
     made["b"] += f"qemu-img create -q -f qcow2 -b {BASE} -F qcow2 {OVERLAY}"
-    for each in DISKS:
+    for each in (*DISKS, "v"):
         host.run(f"{VIRSH} destroy {each}; {VIRSH} managedsave-remove {each}", check=False)
     host.run(f"rm -rf /var/lib/vmtune {IMAGES}/*; chattr -C {IMAGES}")
     for each in names:
@@ -139,7 +141,8 @@ def whole(host: Container, name: str) -> int:
     """How many blocks were acknowledged, all of which are there; and it writes further ones."""
     grows(host, name)
     host.run(f"{VIRSH} suspend {name}")
-    found = int(host.run(["python3", "/root/check.py", name, *DISKS[name]]).stdout)
+    disk = DISKS.get(name, (EVERYDAY, "qcow2"))
+    found = int(host.run(["python3", "/root/check.py", name, *disk]).stdout)
     host.run(f"{VIRSH} resume {name}")
     grows(host, name)
     return found
@@ -148,7 +151,7 @@ def whole(host: Container, name: str) -> int:
 def left_over(host: Container) -> str:
     """What nobody needs any more: copies, records, saves."""
     folders = f"{IMAGES} /var/lib/vmtune/machines /var/lib/libvirt/qemu/save"
-    named = "a.raw|b.qcow2|base.qcow2|c.raw"
+    named = "a.raw|b.qcow2|base.qcow2|c.raw|v.qcow2"
     return host.run(f"find {folders} -type f | grep -vE '/({named})$'", check=False).stdout
 
 
@@ -354,3 +357,98 @@ def test_those_that_may_not_are_waited_for(host):
     for path in (RAW, BASE, OVERLAY):
         assert installed.is_nocow(host, path)
     host.run(f"{VIRSH} snapshot-delete b now")
+
+
+def everyday(host: Container, **more: str) -> None:
+    """The one machine v, as virt-manager makes it, on copy-on-write; it writes."""
+    begin(host)
+    known = {"type": "file", "source": f"file='{EVERYDAY}'", "video": "virtio", "memory": ""}
+    xml = writer.EVERYDAY.format(name="v", **{**known, "more": "", **more})
+    host.write("/root/v.xml", xml.encode())
+    host.write("/root/net.xml", writer.NETWORK.encode())
+    host.run(f"{VIRSH} undefine v; mkdir -p /var/lib/libvirt/dnsmasq", check=False)
+    if "default" not in host.run(f"{VIRSH} net-list --name").stdout:
+        host.run(f"{VIRSH} net-undefine default; {VIRSH} net-define /root/net.xml")
+        host.run(f"{VIRSH} net-start default")
+    host.run(f": >/var/log/v.log; {writer.make(EVERYDAY, 'qcow2', writer.BIOS)}")
+    host.run(f"{VIRSH} define /root/v.xml")
+    if "volume" in more.get("source", ""):
+        host.run(f"{VIRSH} pool-refresh images")
+    host.run(f"{VIRSH} start v")
+    grows(host, "v")
+
+
+def test_a_machine_as_virt_manager_makes_it(host):
+    """With SPICE, USB redirection, a TPM, an agent's channel, sound, a watchdog and a tablet."""
+    everyday(host)
+    assert "machine v is saved, its 1 image is rewritten, and it goes on: no reboot V725" in said(
+        host, "plan"
+    )
+    apply(host)
+    assert host.run("pidof swtpm").stdout.strip()
+    assert whole(host, "v") > 20
+    assert installed.is_nocow(host, EVERYDAY)
+    assert left_over(host) == ""
+    assert "2 in sync" in said(host, "status")
+
+
+def test_killed_a_machine_with_a_tpm_is_started_by_the_next_run(host):
+    everyday(host)
+    code, told = drive(host, "2")
+    assert code in {-9, 137}, told
+    assert domstate(host, "v") == "shut off"
+    apply(host, code=3)
+    apply(host)
+    assert whole(host, "v") > 20
+    assert installed.is_nocow(host, EVERYDAY)
+
+
+def test_a_machine_with_a_viewer_is_left_alone(host):
+    """Its USB stick may be the machine's by now, and would be unplugged."""
+    everyday(host)
+    host.write("/root/view.py", writer.VIEW.encode())
+    port = host.run(f"{VIRSH} domdisplay v").stdout.strip().rpartition(":")[2]
+    dial = f"import socket, sys; s = socket.create_connection(('127.0.0.1', {port})); "
+    dial += "print('connected', flush=True); sys.stdin.read()"
+    for argv in (["python3", "/root/view.py", "v"], ["python3", "-c", dial]):
+        viewer = subprocess.Popen(
+            host.command(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert viewer.stdout.readline() == "connected\n"
+        told = said(host, "plan")
+        assert "machine v, which is not suspended, because a viewer is connected to its" in told
+        assert "V725" not in told
+        viewer.communicate("")
+        host.run(
+            "until /opt/vmtune/bin/vmtune --config " + CONFIG + " plan | grep -q V725; "
+            "do sleep 0.1; done",
+            timeout=30,
+        )
+
+
+MORE = {
+    "a disk named by its volume": {"type": "volume", "source": "pool='images' volume='v.qcow2'"},
+    "memory of a memfd": {
+        "memory": "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
+        "video": "qxl",
+    },
+    "a smart card, a folder of SPICE": {
+        "more": "<smartcard mode='passthrough' type='spicevmc'/><channel type='spiceport'>"
+        "<source channel='org.spice-space.webdav.0'/>"
+        "<target type='virtio' name='org.spice-space.webdav.0'/></channel>"
+    },
+}
+
+
+@pytest.mark.parametrize("what", MORE)
+def test_what_else_a_machine_may_have(host, what):
+    if "volume" in what:
+        host.run(f"{VIRSH} pool-define-as images dir --target {IMAGES}; {VIRSH} pool-start images")
+    everyday(host, **MORE[what])
+    apply(host)
+    assert whole(host, "v") > 20
+    assert installed.is_nocow(host, EVERYDAY)
+    assert left_over(host) == ""
+    host.run(f"{VIRSH} managedsave v; {VIRSH} start v")
+    assert whole(host, "v") > 20
+    host.run(f"{VIRSH} pool-destroy images; {VIRSH} pool-undefine images", check=False)
