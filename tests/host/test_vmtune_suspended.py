@@ -24,6 +24,9 @@ ISO = "/srv/a.iso"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 DISKS = {"a": (RAW, "raw"), "b": (OVERLAY, "qcow2"), "c": (HALTED, "raw")}
 VIRSH = "virsh -q -c qemu:///system"
+OWN = "/home/alice/images"
+SESSION = "runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 virsh -q -c qemu:///session"
+NEW = {"v": (EVERYDAY, "qcow2"), "s": (f"{OWN}/s.raw", "raw")}
 DECLARED = f"""version: 1
 paths: [{{path: {IMAGES}, nocow: true, existing: rewrite, allow: [suspend-machines]}}]
 """
@@ -123,8 +126,12 @@ def said(host: Container, command: str) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
+def virsh(name: str) -> str:
+    return SESSION if name == "s" else VIRSH
+
+
 def domstate(host: Container, name: str) -> str:
-    return host.run(f"{VIRSH} domstate {name}").stdout.strip()
+    return host.run(f"{virsh(name)} domstate {name}").stdout.strip()
 
 
 def valid(event: dict[str, object]) -> None:
@@ -140,18 +147,19 @@ def valid(event: dict[str, object]) -> None:
 def whole(host: Container, name: str) -> int:
     """How many blocks were acknowledged, all of which are there; and it writes further ones."""
     grows(host, name)
-    host.run(f"{VIRSH} suspend {name}")
-    disk = DISKS.get(name, (EVERYDAY, "qcow2"))
+    host.run(f"{virsh(name)} suspend {name}")
+    disk = {**DISKS, **NEW}[name]
     found = int(host.run(["python3", "/root/check.py", name, *disk]).stdout)
-    host.run(f"{VIRSH} resume {name}")
+    host.run(f"{virsh(name)} resume {name}")
     grows(host, name)
     return found
 
 
 def left_over(host: Container) -> str:
     """What nobody needs any more: copies, records, saves."""
-    folders = f"{IMAGES} /var/lib/vmtune/machines /var/lib/libvirt/qemu/save"
-    named = "a.raw|b.qcow2|base.qcow2|c.raw|v.qcow2"
+    folders = f"{IMAGES} /var/lib/vmtune/machines /var/lib/libvirt/qemu/save "
+    folders += "$(ls -d /home/alice/images /home/alice/.config/libvirt/qemu/save)"
+    named = "a.raw|b.qcow2|base.qcow2|c.raw|v.qcow2|s.raw"
     return host.run(f"find {folders} -type f | grep -vE '/({named})$'", check=False).stdout
 
 
@@ -452,3 +460,86 @@ def test_what_else_a_machine_may_have(host, what):
     host.run(f"{VIRSH} managedsave v; {VIRSH} start v")
     assert whole(host, "v") > 20
     host.run(f"{VIRSH} pool-destroy images; {VIRSH} pool-undefine images", check=False)
+
+
+# --- a user's own libvirt
+
+
+@pytest.fixture
+def session(host):
+    """The machine s of alice's own libvirt, on copy-on-write; it writes. A configuration for it."""
+    begin(host)
+    host.run("loginctl enable-linger alice; until [ -d /run/user/1000 ]; do sleep 0.1; done")
+    host.run(f"{SESSION} destroy s; {SESSION} undefine s --managed-save", check=False)
+    host.run(f"rm -rf {OWN}; mkdir {OWN}; {writer.make(f'{OWN}/s.raw')}; chown -R alice: {OWN}")
+    host.run(": >/var/log/s.log; chown alice: /var/log/s.log")
+    more = "<interface type='user'><model type='virtio'/></interface>"
+    known = {"name": "s", "disk": f"{OWN}/s.raw", "format": "raw", "cache": "none", "more": more}
+    host.write("/home/alice/s.xml", writer.DOMAIN.format(**known).encode(), user="alice")
+    host.run(f"{SESSION} define /home/alice/s.xml; {SESSION} start s")
+    grows(host, "s")
+    host.write(CONFIG, DECLARED.replace(IMAGES, OWN).encode(), mode="600")
+    yield host
+    host.write(CONFIG, DECLARED.encode(), mode="600")
+    host.run(f"{SESSION} destroy s; {SESSION} undefine s --managed-save", check=False)
+
+
+def test_a_machine_of_a_users_own_libvirt(session):
+    host = session
+    before = host.run(f"{SESSION} dumpxml --inactive s").stdout
+    told = said(host, "plan")
+    assert "machine s is saved, its 1 image is rewritten, and it goes on: no reboot V725" in told
+    assert "in /home/alice/.config/libvirt/qemu/save for its memory" in told
+    apply(host)
+    assert whole(host, "s") > 20
+    assert installed.is_nocow(host, f"{OWN}/s.raw")
+    assert host.run(f"stat -c %U {OWN}/s.raw").stdout.strip() == "alice"
+    assert host.run("pgrep -u alice qemu").stdout.strip()
+    assert host.run(f"{SESSION} dumpxml --inactive s").stdout == before
+    assert left_over(host) == ""
+    assert "2 in sync" in said(host, "status")
+    assert not host.run("pgrep -u alice -x virsh", check=False).stdout
+
+
+@pytest.mark.parametrize("number", range(1, 7), ids=EFFECTS)
+def test_killed_a_users_machine_is_started_by_the_next_run(session, number):
+    """Also where the user's libvirt, which ends by itself without a machine, does not run by then.
+
+    The one that is started then must not be a child of the run: it would end with a service.
+    """
+    host = session
+    code, told = drive(host, str(number))
+    assert code in {-9, 137}, told
+    is_off = number in {2, 3, 4}
+    assert domstate(host, "s") == ("shut off" if is_off else "running")
+    if is_off:
+        if number != 3:
+            host.run("pkill -u alice libvirtd; while pgrep -u alice libvirtd; do sleep 0.1; done")
+        for command in ("plan", "status"):
+            assert "machine s was saved by run 1 and not started again V726" in said(host, command)
+        told = said(host, "doctor")
+        assert "fail machine s was saved by run 1 and not started again V539" in told
+        assert "qemu:///session start" in told
+        assert "(as alice)" in told
+        assert host.run("pgrep -u alice libvirtd", check=False).stdout == "" or number == 3
+        told = apply(host, code=0 if number == 4 else 3)
+        assert "machine s saved, and off -> on" in " ".join(told.split())
+        if number != 3:
+            assert ".service" in host.run("cat /proc/$(pgrep -u alice libvirtd)/cgroup").stdout
+    else:
+        assert "V726" not in said(host, "plan")
+    assert domstate(host, "s") == "running"
+    apply(host)
+    assert whole(host, "s") > 20
+    assert installed.is_nocow(host, f"{OWN}/s.raw")
+    if number != 5:
+        assert left_over(host) == ""
+
+
+def test_the_users_libvirt_is_killed_while_its_machine_is_off(session):
+    host = session
+    code, told = drive(host, '"saved; rewriting', "kill -9 $(pgrep -u alice libvirtd)")
+    assert code == 0, told
+    assert domstate(host, "s") == "running", told
+    assert whole(host, "s") > 20
+    assert left_over(host) == ""

@@ -14,7 +14,7 @@ from reconciler.engine.model import Apart, Desired
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import ALSO, COST, Note
 from reconciler.facts.host import FilesystemOf
-from reconciler.facts.machines import PAUSED, RUNNING, SAVES, Machine, Machines, NotStarted
+from reconciler.facts.machines import PAUSED, RUNNING, Machine, Machines, NotStarted
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.resources.images.places import NOCOW, MachineImages, SavedMachine, needed
 from reconciler.value import dataclass
@@ -85,13 +85,14 @@ def with_room(guest: Guest, filesystem: Filesystem, kept: int, host: HostView) -
         return guest
     machine = guest.machine
     images = needed(max(file.allocated for file in guest.files)) + max(guest.kept, 0) + kept
-    where = host.maybe(FilesystemOf(SAVES))
+    where = host.maybe(FilesystemOf(machine.saves))
     why = ""
     if where is None:
-        why = f"the room for its memory in {SAVES} cannot be seen"
+        why = f"the room for its memory in {machine.saves} cannot be seen"
     elif machine.memory > machine.free:
         why = (
-            f"its memory needs {binary(machine.memory)} in {SAVES}; {binary(machine.free)} are free"
+            f"its memory needs {binary(machine.memory)} in {machine.saves}; "
+            f"{binary(machine.free)} are free"
         )
     elif images > limits.free(filesystem):
         why = f"its images need {binary(images)} of free space; {limits.have(filesystem)}"
@@ -161,8 +162,9 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     )
     largest = needed(max(file.allocated for file in guest.files)) + max(guest.kept, 0)
     yield Note(
-        f"needs up to {binary(machine.memory)} in {SAVES} for its memory, {binary(machine.free)} "
-        f"are free; and up to {binary(largest)} of free space for its images",
+        f"needs up to {binary(machine.memory)} in {machine.saves} for its memory, "
+        f"{binary(machine.free)} are free; and up to {binary(largest)} of free space for its "
+        "images",
         label=COST,
     )
     if guest.kept > 0:
