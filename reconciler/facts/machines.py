@@ -58,12 +58,14 @@ class Saved:
     save: str = ""
     owner: str = ""
 
-    @property
-    def command(self) -> str:
-        """The command that starts it where it stood, and who has to give it."""
+    def command(self, name: str) -> str:
+        """Return the command that starts it where it stood, and who has to give it.
+
+        ``name`` is its UUID, or its name as a shell has it.
+        """
         if self.owner:
-            return f"`virsh -c qemu:///session start {self.uuid}` (as {self.owner})"
-        return f"`virsh -c qemu:///system start {self.uuid}`"
+            return f"`virsh -c qemu:///session start {name}` (as {self.owner})"
+        return f"`virsh -c qemu:///system start {name}`"
 
 
 @dataclass(frozen=True, slots=True)

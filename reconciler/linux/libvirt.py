@@ -193,6 +193,11 @@ def save_of(name: str, owner: str = "") -> str:
     return ""
 
 
+def keeps_saves(owner: str = "") -> bool:
+    """Tell whether the folder for saves is there: else a save that is not seen tells nothing."""
+    return os.path.isdir(_side(owner).saves)
+
+
 def _quietly(path: str, flags: int) -> int:
     """Open what may be a user's: no link is followed, and a FIFO is not waited for."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -179,7 +179,7 @@ def test_machines_go_on_with_all_that_they_wrote(host):
     inodes = host.run(f"stat -c %i {RAW} {BASE} {OVERLAY} {HALTED}").stdout.split()
     told = said(host, "plan")
     assert told.count("goes on: no reboot V725") == 3
-    assert "the machine is paused, and stands still for about" in told
+    assert "the machine is paused, and stands still for up to about" in told
     done = host.run([ROOTS, "--config", CONFIG, "apply", "--yes", "--json"])
     events = [json.loads(line) for line in done.stdout.splitlines()]
     for each in events:

@@ -156,8 +156,8 @@ def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     for file in guest.files:
         yield Note(f"{file.path}: {binary(file.size)}, becomes {state}", label=ALSO)
     yield Note(
-        f"the machine is {machine.state}, and stands still for about {span(seconds(guest))} (at "
-        f"{binary(_RATE)}/s): its clock is behind by that, and connections to it may break",
+        f"the machine is {machine.state}, and stands still for up to about {span(seconds(guest))} "
+        f"(at {binary(_RATE)}/s): its clock is behind by that, and connections to it may break",
         label=COST,
     )
     largest = needed(max(file.allocated for file in guest.files)) + max(guest.kept, 0)

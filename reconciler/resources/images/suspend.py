@@ -121,8 +121,8 @@ def _go_on(
 
 def _mend(saved: Saved) -> str:
     return (
-        f"where it is off, its memory is kept: {saved.command} starts it where it stood, once "
-        "what is in the way is mended; `vmtune apply` does that, too"
+        f"where it is off, its memory is kept: {saved.command(saved.uuid)} starts it where it "
+        "stood, once what is in the way is mended; `vmtune apply` does that, too"
     )
 
 
@@ -135,14 +135,14 @@ def _start(saved: Saved) -> None:
         if not found and libvirt.has_save(saved.uuid, saved.owner):
             raise HostError(
                 "libvirt has a save of it that is not whole, or cannot be read",
-                f"{saved.command} starts it; that may be a reboot",
+                f"{saved.command(saved.uuid)} starts it; that may be a reboot",
             )
         if not found or (saved.save and found != saved.save):
             saved_machines.forget(saved.uuid)
             raise HostError(
                 "its save is not there any more, or is another one: somebody else started, ended "
                 "or saved it, and a start would be a reboot",
-                f"{saved.command} boots it",
+                f"{saved.command(saved.uuid)} boots it",
             )
     libvirt.start(saved.uuid, saved.was, saved.owner)
 
@@ -180,7 +180,8 @@ def _is_off(saved: Saved) -> bool:
             return False
         if libvirt.state(saved.uuid, owner) != OFF or not libvirt.has_save(saved.uuid, owner):
             return False
-    if os.geteuid() and not owner:  # libvirt keeps saves from others
+    is_hidden = bool(os.geteuid()) and not owner  # libvirt keeps its saves from others
+    if is_hidden or not libvirt.keeps_saves(owner):
         return True
     found = libvirt.save_of(saved.name, owner)
     return found == saved.save if saved.save else _is_of_then(saved, found)
@@ -223,5 +224,5 @@ def sweep() -> None:
     """Take machines off the record that are on by now: somebody else started them."""
     with suppress(HostError):  # one that is damaged is told by the plan
         for each in saved_machines.every():
-            if not _is_off(each):
+            if libvirt.is_running(each.owner) and not _is_off(each):
                 saved_machines.forget(each.uuid)
