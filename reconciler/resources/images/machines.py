@@ -32,7 +32,10 @@ RISK = "suspend-machines"
 FOR_GOOD = Note("`revert` cannot take a rewrite back", "V709", COST)
 
 _RATE = 100 << 20
-"""Bytes in a second that a plan counts with: a disk that turns does that, and a faster one more."""
+"""Bytes in a second that a plan counts with: a disk that turns does that, and a faster one more.
+
+The measurements in docs/images.md took less in all ten cases, and 93% of it where the image was
+large."""
 
 _MOMENT = 2
 """Seconds that saving and starting take beside what is copied."""
