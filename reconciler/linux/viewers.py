@@ -83,7 +83,10 @@ def _by_socket(pid: int, own: frozenset[int], where: Viewers) -> bool:
         if not name:
             nameless.add(inode)
     peers = _peers()
-    others = {peer for each in nameless if (peer := peers.get(each, 0))} - own
+    if nameless - peers.keys():  # as where this process has another network than the machine
+        raise OSError("the kernel does not tell of its sockets")
+    # Where the other end was closed it is 0.
+    others = {peers[each] for each in nameless} - own - {0}
     return bool(others - _of_tpms(others)) if where.has_tpm else bool(others)
 
 
@@ -91,7 +94,7 @@ def _of_tpms(inodes: set[int]) -> set[int]:
     """Return those sockets that an emulated TPM has (swtpm(8))."""
     found: set[int] = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(FileNotFoundError, ProcessLookupError):  # ended since
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if (files.read(f"/proc/{pid}/comm") or b"").strip() == b"swtpm":
                 found |= inodes & _sockets(int(pid))
     return found
