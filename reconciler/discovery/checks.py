@@ -67,7 +67,7 @@ def _saved_machines(host: HostView) -> Iterator[Row]:
         return
     for each in saved:
         text = f"was saved by run {each.run} and not started again"
-        remedy = f"`vmtune apply`, or `virsh -c qemu:///system start {quote(each.name)}`"
+        remedy = f"`vmtune apply`, or {each.command(quote(each.name))}"
         yield Row(Health.FAIL, f"machine {each.name}", text, "V539", remedy)
 
 

@@ -14,11 +14,12 @@ RUNNING, PAUSED, OFF = "running", "paused", "shut off"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of the system's libvirt that is on.
+    """A machine of libvirt that is on.
 
     ``state`` is RUNNING or PAUSED, or another word of virsh. ``memory`` in bytes is what must be
-    free in SAVES to save it, of ``free``. ``files`` are those of all its disks, absolute, without
-    links. ``problem`` says why it must not be saved and started again; "" where nothing is known.
+    free in ``saves`` to save it, of ``free``. ``files`` are those of all its disks, absolute,
+    without links. ``problem`` says why it must not be saved and started again; "" where nothing is
+    known. ``owner`` is the user whose libvirt has it; "" for the system's.
     """
 
     uuid: str
@@ -29,11 +30,16 @@ class Machine:
     free: int
     files: tuple[str, ...]
     problem: str
+    saves: str = SAVES
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Machines(Fact[tuple[Machine, ...]]):
-    """Every machine of the system's libvirt that is on; none where no libvirt runs."""
+    """Every machine that is on, of the system's libvirt and of those of its users.
+
+    Users' own are seen by root and by the user; none where no libvirt runs.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Saved:
     """A machine that a run saved: which one, how it was, its images, which run.
 
     ``save`` tells which file holds its memory (inode, time, size), "" before that is known.
+    ``owner`` is as a Machine's.
     """
 
     uuid: str
@@ -49,6 +56,16 @@ class Saved:
     files: tuple[str, ...]
     run: int
     save: str = ""
+    owner: str = ""
+
+    def command(self, name: str) -> str:
+        """Return the command that starts it where it stood, and who has to give it.
+
+        ``name`` is its UUID, or its name as a shell has it.
+        """
+        if self.owner:
+            return f"`virsh -c qemu:///session start {name}` (as {self.owner})"
+        return f"`virsh -c qemu:///system start {name}`"
 
 
 @dataclass(frozen=True, slots=True)

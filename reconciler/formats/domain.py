@@ -13,24 +13,36 @@ from xml.etree import ElementTree as ET
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
     """``memory`` in bytes, what the screen needs among it; ``files`` those of all its disks.
 
-    ``files`` have the backing files, where the machine runs. ``disks`` are the names of the disks
-    ("vda"), ``networks`` those of libvirt's networks. ``problems`` say why it must not be saved and
-    started again.
+    ``files`` have the backing files, where the machine runs, and devices; ``volumes`` are disks
+    that are named by pool and volume. ``disks`` are the names of the disks ("vda"), ``networks``
+    those of libvirt's networks. ``problems`` say why it must not be saved and started again.
+    ``viewers`` is where those connect that may hand a USB device to it; None where they cannot.
     """
 
     name: str
     memory: int
     files: tuple[str, ...]
+    volumes: tuple[tuple[str, str], ...]
     disks: tuple[str, ...]
     networks: tuple[str, ...]
+    viewers: Viewers | None
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewers:
+    """Where a viewer connects: TCP ports and sockets; and if the machine has a TPM's, besides."""
+
+    ports: tuple[int, ...]
+    sockets: tuple[str, ...]
+    has_tpm: bool
 
 
 def parsed(text: str) -> Domain:
@@ -50,13 +62,35 @@ def parsed(text: str) -> Domain:
     return Domain(
         top.findtext("name") or "",
         _memory(top),
-        tuple(dict.fromkeys(file for source in sources if (file := source.get("file")))),
+        tuple(dict.fromkeys(file for source in sources if (file := _path(source)))),
+        tuple(
+            (source.get("pool", ""), source.get("volume", ""))
+            for source in top.iterfind("devices/disk[@type='volume']/source")
+        ),
         tuple(target.get("dev", "") for target in top.iterfind("devices/disk/target")),
         tuple(
             source.get("network", "")
             for source in top.iterfind("devices/interface[@type='network']/source")
         ),
+        _viewers(top),
         tuple(dict.fromkeys(_problems(top))),
+    )
+
+
+def _path(source: ET.Element) -> str:
+    return source.get("file") or source.get("dev") or ""
+
+
+def _viewers(top: ET.Element) -> Viewers | None:
+    if top.find("devices/redirdev") is None:
+        return None
+    screens = [*top.iterfind("devices/graphics[@type='spice']")]
+    ports = (screen.get(name, "") for screen in screens for name in ("port", "tlsPort"))
+    places = (place.get("socket") for screen in screens for place in screen.iter())
+    return Viewers(
+        tuple(int(port) for port in ports if port.isdigit()),
+        tuple(place for place in places if place),
+        top.find("devices/tpm") is not None,
     )
 
 
@@ -89,7 +123,9 @@ _TOP = frozenset(
         "description",
         "metadata",
         "memory",
+        "maxMemory",
         "currentMemory",
+        "memoryBacking",
         "vcpu",
         "vcpus",
         "cputune",
@@ -133,6 +169,11 @@ _DEVICES = frozenset(
         "rng",
         "panic",
         "hub",
+        "redirdev",
+        "redirfilter",
+        "tpm",
+        "smartcard",
+        "memory",
     ]
 )
 
@@ -140,11 +181,7 @@ _WORDS = {
     "hostdev": "a device of the host",
     "filesystem": "a directory that it shares with the host",
     "shmem": "memory that it shares with others",
-    "redirdev": "a USB redirection, whose device would be unplugged",
     "vsock": "a vsock device, whose connections would break",
-    "tpm": "a TPM",
-    "smartcard": "a smart card",
-    "memory": "a memory module",
     "lease": "a lease of a lock manager",
 }
 """Devices that are known, and cannot be saved or were never tried."""
@@ -175,12 +212,17 @@ _TYPES: dict[str, frozenset[str]] = {
     "interface": frozenset({"network", "bridge", "user", "direct"}),
     "serial": frozenset({"pty", "file", "unix", "null"}),
     "console": frozenset({"pty", "file", "unix", "null"}),
-    "channel": frozenset({"unix", "spicevmc", "pty", "null"}),
+    "channel": frozenset({"unix", "spicevmc", "spiceport", "pty", "null"}),
     "input": frozenset({"mouse", "tablet", "keyboard"}),
     "graphics": frozenset({"vnc", "spice"}),
-    "controller": frozenset({"usb", "pci", "ide", "sata", "scsi", "virtio-serial", "fdc"}),
+    "controller": frozenset({"usb", "pci", "ide", "sata", "scsi", "virtio-serial", "fdc", "ccid"}),
+    "redirdev": frozenset({"spicevmc"}),
+    "smartcard": frozenset({"spicevmc"}),
 }
 """Which types of a device are known to be saved and found again."""
+
+_MEMORY = frozenset(["nosharepages", "hugepages", "source", "access", "allocation"])
+"""What <memoryBacking> may say of where a machine's memory lies."""
 
 _SCREENS = frozenset({"vga", "cirrus", "qxl", "virtio", "bochs", "none"})
 
@@ -192,14 +234,21 @@ def _problems(top: ET.Element) -> Iterator[str]:
     for each in top:
         if each.tag not in _TOP:
             yield f"its definition has <{each.tag.rpartition('}')[2]}>, which is not known here"
+    yield from _of_its_processor(top)
+    for each in top.iterfind("memoryBacking/*"):
+        if each.tag not in _MEMORY:
+            yield f"its memory is of a sort that was never tried: <{each.tag}>"
+    for device in top.iterfind("devices/*"):
+        yield from _of_a_device(device)
+
+
+def _of_its_processor(top: ET.Element) -> Iterator[str]:
     for cpu in top.iterfind("cpu"):
         if cpu.get("migratable") == "off" or cpu.get("mode", "custom") == "maximum":
             yield "its processor has features that cannot be saved"
         for feature in cpu.iterfind("feature[@name='invtsc']"):
             if feature.get("policy") in {"require", "force"}:
                 yield "its processor has a clock that cannot be saved (invtsc)"
-    for device in top.iterfind("devices/*"):
-        yield from _of_a_device(device)
 
 
 def _of_a_device(device: ET.Element) -> Iterator[str]:
@@ -212,18 +261,23 @@ def _of_a_device(device: ET.Element) -> Iterator[str]:
         yield from _of_a_disk(device)
     elif tag in {"serial", "console", "channel"}:
         yield from _of_a_port(device)
-    elif tag == "interface" and (
-        device.find("backend") is not None or device.find("teaming") is not None
-    ):
-        yield "it has a network device that is not known to be saved"
-    elif tag == "graphics" and device.find("gl[@enable='yes']") is not None:
-        yield "its screen is drawn by the host's graphics card, which cannot be saved"
-    elif tag == "video" and not _is_plain_screen(device):
-        yield "its screen is of a sort that is not known here"
-    elif tag == "rng" and any(
-        each.get("model") not in {"random", "builtin"} for each in device.iterfind("backend")
-    ):
-        yield "its random numbers come from another program"
+    elif tag in _PLAIN and not _PLAIN[tag][0](device):
+        yield _PLAIN[tag][1]
+
+
+def _is_plain_network(device: ET.Element) -> bool:
+    return device.find("backend") is None and device.find("teaming") is None
+
+
+def _is_of_libvirt(tpm: ET.Element) -> bool:
+    """Tell whether libvirt runs the TPM itself (swtpm), so that its state is a part of the save."""
+    backend = tpm.find("backend")
+    return backend is not None and backend.get("type") == "emulator" and not len(backend)
+
+
+def _is_random(device: ET.Element) -> bool:
+    models = {each.get("model") for each in device.iterfind("backend")}
+    return models <= {"random", "builtin"}
 
 
 def _of_a_port(port: ET.Element) -> Iterator[str]:
@@ -242,6 +296,23 @@ def _is_plain_screen(device: ET.Element) -> bool:
     return is_bare and model.find("acceleration[@accel3d='yes']") is None
 
 
+_PLAIN: dict[str, tuple[Callable[[ET.Element], bool], str]] = {
+    "interface": (_is_plain_network, "it has a network device that is not known to be saved"),
+    "graphics": (
+        lambda device: device.find("gl[@enable='yes']") is None,
+        "its screen is drawn by the host's graphics card, which cannot be saved",
+    ),
+    "video": (_is_plain_screen, "its screen is of a sort that is not known here"),
+    "tpm": (_is_of_libvirt, "its TPM is the host's own, encrypted, or another program's"),
+    "memory": (
+        lambda device: device.get("model") == "dimm",
+        "it has a memory module of a sort that was never tried",
+    ),
+    "rng": (_is_random, "its random numbers come from another program"),
+}
+"""What a device must be besides, and why the machine is left alone where it is not."""
+
+
 def _of_a_disk(disk: ET.Element) -> Iterator[str]:
     target, driver, source = disk.find("target"), disk.find("driver"), disk.find("source")
     name = "?" if target is None else target.get("dev", "?")
@@ -250,7 +321,7 @@ def _of_a_disk(disk: ET.Element) -> Iterator[str]:
         or disk.get("snapshot") == "no"
     ):
         yield f"its disk {name} is of a sort that is not known here"
-    if disk.get("type") != "file":
+    if disk.get("type") not in {"file", "block", "volume"}:
         yield f"its disk {name} is no file, but of the type {disk.get('type') or '?'}"
     if disk.find("mirror") is not None:
         yield f"a job of its disk {name} runs"
@@ -272,10 +343,12 @@ def _of_its_files(name: str, disk: ET.Element, source: ET.Element) -> Iterator[s
     below = [*disk.iterfind(".//backingStore")]
     for store in (each for each in below if each.get("type") is not None):
         kind = store.find("format")
-        if store.get("type") != "file" or kind is None or kind.get("type") not in {"raw", "qcow2"}:
+        is_plain = store.get("type") in {"file", "block"}
+        if not is_plain or kind is None or kind.get("type") not in {"raw", "qcow2"}:
             yield f"its disk {name} has a backing file that is not known here"
     sources = [source, *(each for each in disk.iterfind(".//backingStore/source"))]
     if any(child.tag != "seclabel" for each in sources for child in each):
         yield f"its disk {name} has a file of a sort that is not known here"
-    if not all((each.get("file") or "").startswith("/") for each in sources):
+    named = sources[1:] if disk.get("type") == "volume" else sources
+    if not all(_path(each).startswith("/") for each in named):
         yield f"its disk {name} has a file without a path"

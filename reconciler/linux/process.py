@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import HostError
+from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
@@ -26,13 +29,55 @@ def find(name: str) -> str:
     return next((p for p in paths if os.access(p, os.X_OK) and not os.path.isdir(p)), "")
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who a program is run as: with the groups, the home and the sockets of that user."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+    @property
+    def runtime(self) -> str:
+        """The folder of the user's sockets, there while the user is logged in (pam_systemd(8))."""
+        return f"/run/user/{self.uid}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        names = {"USER": self.name, "LOGNAME": self.name, "HOME": self.home}
+        return {**names, "XDG_RUNTIME_DIR": self.runtime}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """How subprocess becomes the user; nothing for who is that user already."""
+        if os.geteuid() == self.uid:
+            return {}
+        groups = os.getgrouplist(self.name, self.gid)
+        return {"user": self.uid, "group": self.gid, "extra_groups": groups}
+
+
+def user(name: str) -> User:
+    """Return a user by name; HostError where there is none."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise HostError(f"there is no user {name}") from None
+    return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
 def _zone() -> dict[str, str]:
     """The caller's time zone: next runs are told in it."""
     return {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
 
 
-def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """The finished program, whatever its exit code; HostError when it is missing or hangs."""
+def run(
+    name: str, *arguments: str, timeout: float = 60, who: User | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The finished program, whatever its exit code; HostError when it is missing or hangs.
+
+    Run as another user where ``who`` is given, which only root can.
+    """
     program = find(name)
     if not program:
         raise HostError(f"{name} is not installed")
@@ -49,16 +94,63 @@ def run(name: str, *arguments: str, timeout: float = 60) -> subprocess.Completed
             errors="surrogateescape",
             # Ctrl-C at the terminal is for vmtune, which lets the running action finish.
             start_new_session=True,
-            env={**_zone(), "PATH": SEARCH, "LC_ALL": "C.UTF-8"},
+            env={**_plain(), **(who.environment if who else {})},
+            cwd="/" if who else None,
+            **(who.identity if who else {}),
         )
     except subprocess.TimeoutExpired:
         raise HostError(f"{name} did not answer in {timeout:.0f} s") from None
 
 
+@contextmanager
+def kept(name: str, *arguments: str, who: User) -> Iterator[None]:
+    """Have a program run as a user meanwhile: it ends once its standard input does; HostError."""
+    import subprocess  # noqa: PLC0415 - most plans run nothing
+
+    try:
+        child = subprocess.Popen(
+            [find(name), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**_plain(), **who.environment},
+            cwd="/",
+            **who.identity,
+        )
+    except OSError as error:
+        raise HostError(f"{name} cannot be run as {who.name}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        try:
+            child.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+
+
+def _plain() -> dict[str, str]:
+    return {**_zone(), "PATH": SEARCH, "LC_ALL": "C.UTF-8"}
+
+
 def running(names: frozenset[str]) -> bool:
     """Whether this system runs a process of one of these names (proc_pid_comm(5))."""
+    return bool(_found(names))
+
+
+def owners(names: frozenset[str]) -> frozenset[int]:
+    """Return whose processes of these names this system runs, by number."""
+    found = set()
+    for pid in _found(names):
+        with suppress(OSError):  # it ended
+            found.add(os.stat(f"/proc/{pid}").st_uid)
+    return frozenset(found)
+
+
+def _found(names: frozenset[str]) -> list[str]:
     pids = (pid for pid in os.listdir("/proc") if pid.isdigit())
-    return any(_name(pid) in names and not _is_contained(pid) for pid in pids)
+    return [pid for pid in pids if _name(pid) in names and not _is_contained(pid)]
 
 
 def _is_contained(pid: str) -> bool:
@@ -91,9 +183,9 @@ def version(name: str) -> str:
     return found[0] if found else "?"
 
 
-def must(name: str, *arguments: str, timeout: float = 60) -> str:
+def must(name: str, *arguments: str, timeout: float = 60, who: User | None = None) -> str:
     """Standard output of a program that succeeded; HostError carries its own complaint."""
-    done = run(name, *arguments, timeout=timeout)
+    done = run(name, *arguments, timeout=timeout, who=who)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or "no message"
         raise HostError(f"{name} {' '.join(arguments)}: exit {done.returncode}: {said}")

@@ -115,4 +115,5 @@ def _plain(saved: Saved) -> dict[str, object]:
         "was": saved.was,
         "run": saved.run,
         "save": saved.save,
+        **({"owner": saved.owner} if saved.owner else {}),
     }

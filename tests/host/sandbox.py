@@ -79,6 +79,9 @@ LIBVIRT = [
     "qemu-system-x86",
     "qemu-utils",
     "snapper",
+    "swtpm",
+    "swtpm-tools",
+    *(["qemu-system-modules-spice"] if SUITE == "trixie" else []),
 ]
 """What a host with virtual machines has beside INCLUDE: most containers do without."""
 

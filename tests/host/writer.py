@@ -51,12 +51,91 @@ put: pushw %dx; pushw %ax; movw $0x3fd, %dx
     popw %ax; movw $0x3f8, %dx; outb %al, %dx; popw %dx; ret
 """
 
+# The same by the BIOS (int 13h, EXTENDED WRITE), for a disk on any bus. It does not ask virtio for
+# a cache, so QEMU has each block on the disk before it says so (virtio_blk_set_status).
+BIOS = (
+    bytes.fromhex(
+        "ea057c0000fafc31c08ed88ec08ed0bc007c8816207efbb042e87600b00ae8710066c706007e1000010066c70604"
+        "7e008000006631c066a30c7e66a3247e66ff06247ebf0080b9800066a1247e66f3ab6625ff3f0000660500080000"
+        "66a3087ebe007e8a16207eb80043cd13721e668b1e247eb9080066c1c30488d8240f0461e80f00e2f1b00ae80800"
+        "ebb2b045e80100f45250bafd03eca82074fb58baf803ee5ac3"
+    ).ljust(510, b"\0")
+    + b"\x55\xaa"
+)
+BIOS_SOURCE = """
+    .code16
+    ljmp $0, $1f
+1:  cli; cld; xorw %ax, %ax; movw %ax, %ds; movw %ax, %es; movw %ax, %ss; movw $0x7c00, %sp
+    movb %dl, 0x7e20; sti
+    movb $'B', %al; call put; movb $'\\n', %al; call put
+    movl $0x10010, 0x7e00; movl $0x8000, 0x7e04             # one sector, from 0:8000
+    xorl %eax, %eax; movl %eax, 0x7e0c; movl %eax, 0x7e24
+next: incl 0x7e24
+    movw $0x8000, %di; movw $128, %cx; movl 0x7e24, %eax; rep stosl
+    andl $0x3fff, %eax; addl $2048, %eax; movl %eax, 0x7e08
+    movw $0x7e00, %si; movb 0x7e20, %dl; movw $0x4300, %ax; int $0x13; jc bad   # EXTENDED WRITE
+    movl 0x7e24, %ebx; movw $8, %cx
+3:  roll $4, %ebx; movb %bl, %al; andb $15, %al; addb $'a', %al; call put; loop 3b
+    movb $'\\n', %al; call put; jmp next
+bad: movb $'E', %al; call put; hlt
+put: pushw %dx; pushw %ax; movw $0x3fd, %dx
+6:  inb %dx, %al; testb $0x20, %al; jz 6b
+    popw %ax; movw $0x3f8, %dx; outb %al, %dx; popw %dx; ret
+"""
+
 DOMAIN = """<domain type='qemu'><name>{name}</name><memory>16384</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
 <disk type='file' device='disk'><driver name='qemu' type='{format}' cache='{cache}'/>
 <source file='{disk}'/><target dev='hda' bus='ide'/></disk>{more}
 <serial type='file'><source path='/var/log/{name}.log' append='on'/></serial>
 </devices></domain>"""
+
+# As virt-install and virt-manager write it for Debian or Windows 11 when nothing is changed
+# (virt-install --print-xml), without what needs KVM; the disk's format and the port are ours.
+EVERYDAY = """<domain type='qemu'><name>{name}</name>
+<metadata><libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">
+<libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo></metadata>
+<memory unit='MiB'>64</memory><currentMemory unit='MiB'>64</currentMemory>{memory}<vcpu>1</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os>
+<features><acpi/><apic/><vmport state='off'/></features>
+<clock offset='utc'><timer name='rtc' tickpolicy='catchup'/><timer name='pit' tickpolicy='delay'/>
+<timer name='hpet' present='no'/></clock>
+<pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>
+<devices>
+<disk type='{type}' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/>
+<source {source}/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
+<controller type='usb' model='qemu-xhci' ports='15'/><controller type='pci' model='pcie-root'/>
+<interface type='network'><source network='default'/><model type='virtio'/></interface>
+<serial type='file'><source path='/var/log/{name}.log' append='on'/></serial>
+<channel type='unix'><source mode='bind'/>
+<target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>
+<input type='tablet' bus='usb'/>
+<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
+<graphics type='spice' autoport='yes'><listen type='address'/><image compression='off'/></graphics>
+<sound model='ich9'/><video><model type='{video}'/></video>
+<redirdev bus='usb' type='spicevmc'/><redirdev bus='usb' type='spicevmc'/>{more}
+<watchdog model='i6300esb' action='reset'/><memballoon model='virtio'/>
+<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+</devices></domain>"""
+
+# Where no dnsmasq is: the network that a machine is attached to.
+NETWORK = """<network><name>default</name><bridge name='virbr0' stp='off'/><dns enable='no'/>
+<ip address='192.168.122.1' netmask='255.255.255.0'/></network>"""
+
+# Has libvirt hand one end of a socket to a machine's screen, as virt-manager does, and holds it.
+VIEW = """
+import ctypes, signal, sys
+libvirt = ctypes.CDLL("libvirt.so.0")
+libvirt.virConnectOpen.restype = libvirt.virDomainLookupByName.restype = ctypes.c_void_p
+connection = ctypes.c_void_p(libvirt.virConnectOpen(b"qemu:///system"))
+domain = ctypes.c_void_p(libvirt.virDomainLookupByName(connection, sys.argv[1].encode()))
+fd = libvirt.virDomainOpenGraphicsFD(domain, 0, 0)
+assert fd >= 0
+print("connected", flush=True)
+sys.stdin.read()
+"""
 
 # Says what was acknowledged, and exits with 1 where it was rebooted or one of the blocks is lost.
 CHECK = f"""
@@ -77,9 +156,9 @@ print(told[-1])
 """
 
 
-def make(path: str, kind: str = "raw") -> str:
+def make(path: str, kind: str = "raw", boots: bytes = BOOT) -> str:
     """Return a line of shell that makes a disk of 64 MiB which boots, with 20 MiB of data."""
-    boot = base64.b64encode(BOOT).decode()
+    boot = base64.b64encode(boots).decode()
     raw = path if kind == "raw" else "/root/new.raw"
     line = f"rm -f {raw}; truncate -s 64M {raw}; echo {boot} | base64 -d | "
     line += f"dd of={raw} conv=notrunc status=none; "

@@ -110,16 +110,18 @@ data for writing, through a descriptor that it had, in the microseconds in which
 
 V725 A virtual machine has the image open, and `allow: [suspend-machines]` lets vmtune work around
 that. libvirt saves the machine (virsh managedsave): its memory goes to
-/var/lib/libvirt/qemu/save, and its process ends. Its images below the path are rewritten as ever.
+/var/lib/libvirt/qemu/save (~/.config/libvirt/qemu/save for a user's own libvirt), and its process
+ends. Its images below the path are rewritten as ever.
 Then libvirt starts the machine from its save. The machine is not rebooted: its programs go on where
 they stood, but its clock is behind, and connections to it may break. How long it stands still
 is counted with 100 MiB in a second for its memory, twice, and for its images. Whatever fails in
 between, the machine is started again with its images as they are. A machine is left alone (V702
-says why) where it is not one of the system's libvirt, is transient, has a device that cannot be
-saved or was never tried (a device of the host, a shared directory, USB redirection, a TPM), a disk
-that is no raw or qcow2 file or that another machine has too, internal snapshots, checkpoints, a
-managed save already, a job that runs, a network that is not active, or not enough room for its
-memory; and where QEMU was updated since the machine was started.
+says why) where it is not one of libvirt's, is transient, has a device that cannot be saved or was
+never tried (a device of the host, a shared directory, the host's own TPM), a disk that is neither
+raw nor qcow2 or that another machine has too, internal snapshots, checkpoints, a managed save
+already, a job that runs, a network that is not active, or not enough room for its memory; where
+QEMU was updated since the machine was started; and where a viewer that may hand a USB device to it
+(USB redirection) is connected to its screen: the device would be unplugged.
 
 V726 A run of vmtune saved the machine and was ended before it could start the machine again: by a
 kill, or a power cut. Nothing is lost: its memory is in libvirt's managed save, and each of its

@@ -412,7 +412,7 @@ def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest])
     """Say of an image that a machine has open which machine that is, and what can be done."""
     guest = next((each for each in guests if file in each.files), None)
     if guest is None and spec.suspend and why.code == "V702" and machines.is_qemu(file):
-        not_it = "no machine of the system's libvirt has it, or libvirt cannot be asked"
+        not_it = "no machine of libvirt has it, or libvirt cannot be asked"
         return replace(why, text=f"{why.text}: not suspended, because {not_it}")
     if guest is None:
         return why

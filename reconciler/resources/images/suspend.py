@@ -47,17 +47,20 @@ def put(place: MachineImages, watch: Reporter) -> None:
     Cancelled where the run was asked to end: the machine goes on as well.
     """
     machine = _judged(place)
-    saved = Saved(machine.uuid, machine.name, machine.state, machine.files, watch.run)
+    saved = Saved(
+        machine.uuid, machine.name, machine.state, machine.files, watch.run, owner=machine.owner
+    )
     saved_machines.note(saved)
-    try:
-        watch.step(_called(saved), f"saving {binary(machine.memory)} at most")
-        saved = _saved(saved, watch)
-        for image in place.each:
-            worklist.put(image, Image.UNLIKE, Image.ALIKE, watch)
-    except BaseException as error:
-        _go_on(place, saved, watch, error)
-        raise
-    _go_on(place, saved, watch, None)
+    with libvirt.kept(saved.owner):
+        try:
+            watch.step(_called(saved), f"saving {binary(machine.memory)} at most")
+            saved = _saved(saved, watch)
+            for image in place.each:
+                worklist.put(image, Image.UNLIKE, Image.ALIKE, watch)
+        except BaseException as error:
+            _go_on(place, saved, watch, error)
+            raise
+        _go_on(place, saved, watch, None)
 
 
 def _judged(place: MachineImages) -> Machine:
@@ -82,7 +85,7 @@ def _called(saved: Saved) -> str:
 def _saved(saved: Saved, watch: Reporter) -> Saved:
     """Save the machine, and put on record in which file its memory is."""
     try:
-        found = libvirt.save(saved.uuid, saved.name, saved.was)
+        found = libvirt.save(saved.uuid, saved.name, saved.was, saved.owner)
     except HostError as error:
         raise HostError(f"machine {saved.name} was not saved: {error.message}") from None
     saved = replace(saved, save=found)
@@ -116,41 +119,38 @@ def _go_on(
         )
 
 
-def _command(saved: Saved) -> str:
-    return f"`virsh -c qemu:///system start {saved.uuid}`"
-
-
 def _mend(saved: Saved) -> str:
     return (
-        f"where it is off, its memory is kept: {_command(saved)} starts it where it stood, once "
-        "what is in the way is mended; `vmtune apply` does that, too"
+        f"where it is off, its memory is kept: {saved.command(saved.uuid)} starts it where it "
+        "stood, once what is in the way is mended; `vmtune apply` does that, too"
     )
 
 
 def _start(saved: Saved) -> None:
     """Start a machine, if it is off and its save is the one that was made for it; HostError."""
-    now = libvirt.settled(saved.uuid)
+    libvirt.wake(saved.owner)
+    now = libvirt.settled(saved.uuid, saved.owner)
     if now == OFF:
-        found = libvirt.save_of(saved.name)
-        if not found and libvirt.has_save(saved.uuid):
+        found = libvirt.save_of(saved.name, saved.owner)
+        if not found and libvirt.has_save(saved.uuid, saved.owner):
             raise HostError(
                 "libvirt has a save of it that is not whole, or cannot be read",
-                f"{_command(saved)} starts it; that may be a reboot",
+                f"{saved.command(saved.uuid)} starts it; that may be a reboot",
             )
         if not found or (saved.save and found != saved.save):
             saved_machines.forget(saved.uuid)
             raise HostError(
                 "its save is not there any more, or is another one: somebody else started, ended "
                 "or saved it, and a start would be a reboot",
-                f"{_command(saved)} boots it",
+                f"{saved.command(saved.uuid)} boots it",
             )
-    libvirt.start(saved.uuid, saved.was)
+    libvirt.start(saved.uuid, saved.was, saved.owner)
 
 
 def _not_new(place: MachineImages, saved: Saved) -> list[str]:
     """Name the images that the machine's process does not have open as they are now."""
     paths = [f"{place.path}/{name}" for name in place.files]
-    return [path for path in paths if not libvirt.has_open(saved.name, path)]
+    return [path for path in paths if not libvirt.has_open(saved.name, path, saved.owner)]
 
 
 # --- what a run that was killed left
@@ -166,20 +166,24 @@ def not_started() -> tuple[Saved, ...]:
 def _is_off(saved: Saved) -> bool:
     """Tell whether a machine is off with the save that was made for it, or is being saved.
 
-    Where no libvirt runs, nobody has started it. Another save than that is somebody else's.
+    Where no libvirt runs, its save tells: a start takes that away. Another save than that is
+    somebody else's.
     HostError where libvirt does not answer: nothing may be concluded from that.
     """
-    if libvirt.is_on(saved.name):
-        return libvirt.is_running() and libvirt.is_being_saved(saved.uuid)
-    if not libvirt.is_running():
+    owner = saved.owner
+    if not libvirt.may_ask(owner):
+        raise NotVisible(f"which machines of {owner} are off only root can see")
+    if libvirt.is_on(saved.name, owner):
+        return libvirt.is_running(owner) and libvirt.is_being_saved(saved.uuid, owner)
+    if libvirt.is_running(owner):
+        if not libvirt.is_defined(saved.uuid, owner):
+            return False
+        if libvirt.state(saved.uuid, owner) != OFF or not libvirt.has_save(saved.uuid, owner):
+            return False
+    is_hidden = bool(os.geteuid()) and not owner  # libvirt keeps its saves from others
+    if is_hidden or not libvirt.keeps_saves(owner):
         return True
-    if not libvirt.is_defined(saved.uuid):
-        return False
-    if libvirt.state(saved.uuid) != OFF or not libvirt.has_save(saved.uuid):
-        return False
-    if os.geteuid():  # libvirt keeps saves from others
-        return True
-    found = libvirt.save_of(saved.name)
+    found = libvirt.save_of(saved.name, owner)
     return found == saved.save if saved.save else _is_of_then(saved, found)
 
 
@@ -220,5 +224,5 @@ def sweep() -> None:
     """Take machines off the record that are on by now: somebody else started them."""
     with suppress(HostError):  # one that is damaged is told by the plan
         for each in saved_machines.every():
-            if not _is_off(each):
+            if libvirt.is_running(each.owner) and not _is_off(each):
                 saved_machines.forget(each.uuid)

@@ -45,11 +45,16 @@ GOOD = """<domain type='kvm' id='7'>
     </channel>
     <channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>
     <input type='tablet' bus='usb'/>
-    <graphics type='spice' port='5900' autoport='yes'><image compression='off'/></graphics>
+    <graphics type='spice' port='5900' autoport='yes' listen='127.0.0.1'>
+      <listen type='address' address='127.0.0.1'/><image compression='off'/>
+    </graphics>
     <sound model='ich9'/><audio id='1' type='spice'/>
     <video><model type='qxl' ram='65536' vram='65536' vgamem='16384' heads='1'/></video>
     <watchdog model='itco' action='reset'/><memballoon model='virtio'/>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <redirdev bus='usb' type='spicevmc'><alias name='redir0'/></redirdev>
+    <redirdev bus='usb' type='spicevmc'><alias name='redir1'/></redirdev>
+    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/><alias name='tpm0'/></tpm>
   </devices>
   <seclabel type='dynamic' model='dac' relabel='yes'/>
 </domain>"""
@@ -62,19 +67,68 @@ def test_a_machine_of_every_day():
     assert found.files == ("/srv/vm/over.qcow2", "/srv/vm/base.qcow2")
     assert found.disks == ("vda", "sda")
     assert found.networks == ("default",)
+    assert found.volumes == ()
+    assert found.viewers == domain.Viewers(ports=(5900,), sockets=(), has_tpm=True)
     assert found.memory == (2 << 30) + (65536 + 65536 + 16384) * 1024
+
+
+OTHERS = {
+    "memory of a memfd": (
+        "<vcpu",
+        "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><vcpu",
+    ),
+    "huge pages": ("<vcpu", "<memoryBacking><hugepages/></memoryBacking><vcpu"),
+    "a memory module": ("<memballoon", "<memory model='dimm'/><memballoon"),
+    "a smart card": ("<memballoon", "<smartcard mode='passthrough' type='spicevmc'/><memballoon"),
+    "GNOME Boxes' folder": ("<channel type='spicevmc'>", "<channel type='spiceport'>"),
+    "a disk of the host": (
+        "<disk type='file' device='disk'",
+        "<disk type='block' device='disk'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_else_a_machine_may_have(what):
+    old, new = OTHERS[what]
+    assert GOOD.count(old), what
+    assert domain.parsed(GOOD.replace(old, new, 1)).problems == ()
+
+
+def test_a_volume_and_a_device():
+    text = GOOD.replace("<disk type='file' device='disk'", "<disk type='volume' device='disk'", 1)
+    text = text.replace("<source file='/srv/vm/over.qcow2'", "<source pool='p' volume='v w'", 1)
+    found = domain.parsed(text)
+    assert found.volumes == (("p", "v w"),)
+    assert found.files == ("/srv/vm/base.qcow2",)
+    assert found.problems == ()
+    text = GOOD.replace("<source file='/srv/vm/over.qcow2'", "<source dev='/dev/sdb'", 1)
+    assert domain.parsed(text).files == ("/dev/sdb", "/srv/vm/base.qcow2")
+
+
+def test_where_viewers_connect():
+    text = GOOD.replace("type='address' address='127.0.0.1'", "type='socket' socket='/run/s'")
+    found = domain.parsed(text.replace("<tpm ", "<hub ").replace("</tpm>", "</hub>"))
+    assert found.viewers == domain.Viewers((5900,), ("/run/s",), has_tpm=False)
+    assert domain.parsed(GOOD.replace("redirdev", "hub")).viewers is None
 
 
 WORSE = {
     "a device of the host": ("<memballoon", "<hostdev mode='subsystem' type='pci'/><memballoon"),
     "a directory that it shares": ("<memballoon", "<filesystem type='mount'/><memballoon"),
     "memory that it shares": ("<memballoon", "<shmem name='x'/><memballoon"),
-    "a USB redirection": ("<memballoon", "<redirdev bus='usb' type='spicevmc'/><memballoon"),
+    "redirdev of the type tcp": ("<redirdev bus='usb' type='spicevmc'", "<redirdev type='tcp'"),
     "a vsock device": ("<memballoon", "<vsock model='virtio'/><memballoon"),
-    "a TPM": ("<memballoon", "<tpm model='tpm-crb'/><memballoon"),
+    "its TPM is the host's own": ("type='emulator'", "type='passthrough'"),
+    "encrypted, or another": (
+        "version='2.0'/>",
+        "version='2.0'><encryption secret='s'/></backend>",
+    ),
+    "memory module of a sort": ("<memballoon", "<memory model='nvdimm'/><memballoon"),
+    "smartcard of the type ?": ("<memballoon", "<smartcard mode='host'/><memballoon"),
     "a lease of a lock manager": ("<memballoon", "<lease/><memballoon"),
     "not known here: nvram": ("<memballoon", "<nvram/><memballoon"),
-    "<memoryBacking>": ("<vcpu", "<memoryBacking><hugepages/></memoryBacking><vcpu"),
+    "never tried: <locked>": ("<vcpu", "<memoryBacking><locked/></memoryBacking><vcpu"),
     "<launchSecurity>": ("<vcpu", "<launchSecurity type='sev'/><vcpu"),
     "<commandline>": ("<vcpu", "<q:commandline xmlns:q='qemu'/><vcpu"),
     "the type xen": ("<domain type='kvm'", "<domain type='xen'"),
@@ -83,7 +137,7 @@ WORSE = {
         " check='none' migratable='on'/>",
         "><feature policy='require' name='invtsc'/></cpu>",
     ),
-    "controller of the type ccid": ("type='virtio-serial'", "type='ccid'"),
+    "controller of the type xenbus": ("type='virtio-serial'", "type='xenbus'"),
     "interface of the type hostdev": ("<interface type='network'", "<interface type='hostdev'"),
     "interface of the type vhostuser": ("<interface type='network'", "<interface type='vhostuser'"),
     "network device": ("<model type='virtio'/>", "<teaming type='persistent'/>"),
@@ -101,8 +155,7 @@ WORSE = {
         "heads='1'><acceleration accel3d='yes'/></model>",
     ),
     "from another program": ("<backend model='random'>", "<backend model='egd'>"),
-    "the type block": ("<disk type='file' device='disk'", "<disk type='block' device='disk'"),
-    "the type volume": ("<disk type='file' device='disk'", "<disk type='volume' device='disk'"),
+    "the type network": ("<disk type='file' device='disk'", "<disk type='network' device='disk'"),
     "is of a sort": ("device='disk'", "device='lun'"),
     "a job of its disk vda": ("<backingStore type", "<mirror type='file'/><backingStore type"),
     "shared with other machines": ("<backingStore type", "<shareable/><backingStore type"),
