@@ -219,6 +219,8 @@ def build(suite: str, cache: Path, flavour: Flavour = PLAIN) -> System:
         parts += f"{flavour} {_FLAVOUR}"
     name = "-".join(filter(None, ["vm", suite, flavour.name]))
     folder = cache / f"{name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
+    if folder.exists():  # who boots a finished one does not wait for another to be built
+        return System(folder, suite, flavour)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "vm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

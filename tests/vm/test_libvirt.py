@@ -210,9 +210,7 @@ def test_block_job(host):
     host.run(["rm", OVERLAY])
 
 
-@pytest.mark.step(
-    "libvirt: with `suspend-machines` a machine goes on, on rewritten images"
-)
+@pytest.mark.step("libvirt: with `suspend-machines` a machine goes on, on rewritten images")
 def test_suspended(host):
     apply(host)
     assert is_nocow(host, RAW)
