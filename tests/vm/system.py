@@ -216,7 +216,7 @@ def build(suite: str, cache: Path, flavour: Flavour = PLAIN) -> System:
     recipe = [suite, _INCLUDE, _MODULES, _UNIT, _INIT, _FINISH, _DISK, sandbox.script(), FSTAB]
     parts = f"{recipe} {Path(agent.__file__).read_text('utf-8')}"
     if flavour != PLAIN:
-        parts += f"{flavour} {_FLAVOUR}"
+        parts += f"{flavour} {_FLAVOUR if flavour.script else ''}"
     name = "-".join(filter(None, ["vm", suite, flavour.name]))
     folder = cache / f"{name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
     if folder.exists():  # who boots a finished one does not wait for another to be built

@@ -11,8 +11,18 @@ from tests.host import installed
 from tests.host.installed import digest, is_nocow
 from tests.vm import system
 from tests.vm.machine import Guest
-from tests.vm.program import CONFIG, DIFFERS, HOME, VMTUNE, apply, check, declare, install, plan
-from tests.vm.program import vmtune as run_vmtune
+from tests.vm.program import (
+    CONFIG,
+    DIFFERS,
+    HOME,
+    VMTUNE,
+    apply,
+    check,
+    declare,
+    install,
+    plan,
+    vmtune,
+)
 
 POOL = "/var/lib/libvirt/images"
 IMAGES = f"{HOME}/libvirt/images"
@@ -82,3 +92,85 @@ def test_enforces(host):
     assert host.run(["getenforce"]).stdout.strip() == "Enforcing"
     assert ":unconfined_t:" in host.run(["id", "-Z"]).stdout
     assert not installed.failed(host)
+
+
+@pytest.mark.step("SELinux: all that `apply` makes or changes has the label of the policy")
+def test_labels(host):
+    plan(host, DIFFERS)
+    apply(host)
+    plan(host)
+    assert stray(host) - host.was == set()
+    assert label(host, POOL) == VIRT
+    for path in FILES:
+        assert is_nocow(host, path)
+        assert digest(host, path) == host.sums[path]
+    for path in (MACHINES, *NEW[1:]):
+        host.run(["btrfs", "subvolume", "show", path])
+    host.run(["touch", *(f"{path}/new" for path in (*NEW, POOL, MACHINES))])
+    assert stray(host) - host.was == set(), "what is made in them afterwards has it, too"
+
+
+@pytest.mark.step("SELinux: a label that somebody chose stays on an image that is rewritten")
+def test_chosen(host):
+    assert {path: label(host, path) for path in CHOSEN} == CHOSEN
+
+
+@pytest.mark.step("SELinux: `doctor` says what restorecon says")
+def test_doctor(host):
+    assert labels_told(host) == []
+    other = VIRT.replace("virt_image_t", "etc_t")
+    host.run(["chcon", other, NEW[0]])
+    (row,) = labels_told(host)
+    assert other in row["text"]
+    assert f"Would relabel {NEW[0]} from" in "\n".join(stray(host) - host.was)
+    host.run(row["remedy"])
+    assert labels_told(host) == []
+    assert stray(host) - host.was == set()
+
+
+def labels_told(guest: Guest) -> list[dict]:
+    rows = json.loads(vmtune(guest, f"--config {CONFIG} doctor --json"))["rows"]
+    return [row for row in rows if row["code"] == "V538"]
+
+
+@pytest.mark.step("SELinux: the unit of the timer defragments")
+def test_timer(host):
+    service = installed.unit_of(host, POOL, "service")
+    host.run(["systemctl", "start", service])
+    assert installed.shown(host, service, "Result") == "success"
+
+
+def confined(guest: Guest, arguments: str) -> tuple[int, str]:
+    """Run vmtune in the domain of cron's jobs: it may read much, and change little."""
+    domain = "system_u:system_r:system_cronjob_t:s0-s0:c0.c1023"
+    argv = ["systemd-run", "-q", "--wait", "--pipe", f"--property=SELinuxContext={domain}"]
+    argv += ["/bin/sh", "-c", f"exec {VMTUNE} --config {CONFIG} {arguments}"]
+    done = guest.run(argv, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.step("SELinux: a vmtune that is denied says so, and changes nothing")
+def test_denied(host):
+    declare(host, DECLARED.replace("compress: no", "compress: lzo"))
+    was = installed.state(host, "/etc", "/home", "/var/lib/vmtune", "/var/lib/libvirt", "/srv")
+    code, told = confined(host, "apply --yes")
+    print(told)
+    assert code == 1
+    assert "Traceback" not in told
+    assert "fault of vmtune" not in told
+    assert told.count("Permission denied") == 1
+    assert "SELinux may have denied it to system_u:system_r:system_cronjob_t:" in told
+    now = installed.state(host, "/etc", "/home", "/var/lib/vmtune", "/var/lib/libvirt", "/srv")
+    assert now == was
+    declare(host, DECLARED)
+
+
+@pytest.mark.step("SELinux: after a reboot it enforces still, and nothing differs")
+def test_reboot(host):
+    host.reboot()
+    assert host.run(["getenforce"]).stdout.strip() == "Enforcing"
+    assert not installed.failed(host)
+    plan(host)
+    assert stray(host) - host.was == set()
+    host.shut_down()
+    check(host)
