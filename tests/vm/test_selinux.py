@@ -15,7 +15,6 @@ from tests.vm.program import (
     CONFIG,
     DIFFERS,
     HOME,
-    VMTUNE,
     apply,
     check,
     declare,
@@ -77,7 +76,7 @@ def host(make_guest) -> Guest:
 
 def stray(guest: Guest) -> set[str]:
     """What has another type than the policy's, by restorecon; the chosen labels are not judged."""
-    where = ["/etc", "/home", "/srv", "/var/lib", "/var/spool/cron", "/run/vmtune"]
+    where = ["/etc", "/home", "/srv", "/var/lib", "/var/spool/cron"]
     done = guest.run(["restorecon", "-R", "-n", "-v", *where], check=False)
     lines = done.stdout.splitlines()
     return {line for line in lines if not any(path in line for path in CHOSEN)}
@@ -140,29 +139,36 @@ def test_timer(host):
     assert installed.shown(host, service, "Result") == "success"
 
 
-def confined(guest: Guest, arguments: str) -> tuple[int, str]:
-    """Run vmtune in the domain of cron's jobs: it may read much, and change little."""
-    domain = "system_u:system_r:system_cronjob_t:s0-s0:c0.c1023"
-    argv = ["systemd-run", "-q", "--wait", "--pipe", f"--property=SELinuxContext={domain}"]
-    argv += ["/bin/sh", "-c", f"exec {VMTUNE} --config {CONFIG} {arguments}"]
-    done = guest.run(argv, check=False)
-    return done.returncode, done.stdout + done.stderr
+DENIED = """\
+[Service]
+Type=oneshot
+SELinuxContext=system_u:system_r:system_cronjob_t:s0-s0:c0.c1023
+ExecStart=/bin/sh -c "exec vmtune --config /etc/vmtune.yaml {}"
+"""
+"""The domain of cron's jobs: it may read much, and change little."""
 
 
 @pytest.mark.step("SELinux: a vmtune that is denied says so, and changes nothing")
 def test_denied(host):
-    declare(host, DECLARED.replace("compress: no", "compress: lzo"))
-    was = installed.state(host, "/etc", "/home", "/var/lib/vmtune", "/var/lib/libvirt", "/srv")
-    code, told = confined(host, "apply --yes")
-    print(told)
-    assert code == 1
-    assert "Traceback" not in told
-    assert "fault of vmtune" not in told
-    assert told.count("Permission denied") == 1
-    assert "SELinux may have denied it to system_u:system_r:system_cronjob_t:" in told
-    now = installed.state(host, "/etc", "/home", "/var/lib/vmtune", "/var/lib/libvirt", "/srv")
-    assert now == was
-    declare(host, DECLARED)
+    more = "  - {path: /srv/more, nocow: true}\nmounts"
+    host.write("/etc/vmtune.yaml", f"version: 1\n{DECLARED.replace('mounts', more)}".encode())
+    where = ["/home", "/var/lib/vmtune", "/var/lib/libvirt", "/srv", "/etc/fstab", "/etc/cron.d"]
+    was = installed.state(host, *where)
+    told = {}
+    for word, arguments in {"plan": "plan", "apply": "apply --yes"}.items():
+        host.write(f"/etc/systemd/system/{word}.service", DENIED.format(arguments).encode())
+        host.run("systemctl daemon-reload")
+        host.run(["systemctl", "start", f"{word}.service"], check=False)
+        told[word] = host.run(f"journalctl -o cat -u {word}.service").stdout
+    assert "nocow /srv/more" in told["plan"]
+    assert "Traceback" not in "".join(told.values())
+    assert "fault of vmtune" not in "".join(told.values())
+    assert told["apply"].count("Permission denied") == 1
+    assert "SELinux may have denied it to system_u:system_r:system_cronjob_t:" in told["apply"]
+    assert "system_cronjob_t" in host.run("ausearch -m avc -c vmtune", check=False).stdout
+    assert installed.state(host, *where) == was
+    host.run("rm /etc/systemd/system/plan.service /etc/systemd/system/apply.service")
+    host.run(["systemctl", "reset-failed"])
 
 
 @pytest.mark.step("SELinux: after a reboot it enforces still, and nothing differs")
