@@ -41,17 +41,23 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(SAYS)
 
-# Guests without KVM take all of a processor for as long as they live: others go first.
+# Guests without KVM take all of a processor for as long as they live: others go first. Two at a time:
+# what runs in a guest is one thread for the most part.
 vm: ## virtual machines with kernels 6.1 and 6.12, and docs/systems.md anew (root; an hour)
 	@sh .ci/setup vm
-	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose tests/vm $(ONLY)
+	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose --numprocesses=2 \
+		--dist=loadgroup --durations=30 tests/vm $(ONLY)
 
 guest: ## the shortest walk in one of them: apply, a real reboot, nothing differs (root; two minutes)
 	@sh .ci/setup vm
 	VMTUNE_REQUIRE_TIERS=vm $(PYTEST) tests/vm/test_walk.py \
 		-k "bookworm and (boots or plan or apply or compression or reboot)"
 
-.PHONY: vm guest
+vm-suite: ## the tests themselves on Debian 13 with kernel 6.12, and with other Pythons (root; hours)
+	@sh .ci/setup test
+	nice -n 10 $(PYTHON) tests/vm/suite.py $(ONLY); code=$$?; nice -n 10 .ci/pythons && exit $$code
+
+.PHONY: vm guest vm-suite
 
 deb: ## the Debian package, into dist/
 	@.ci/deb

@@ -18,7 +18,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import NeedsReload
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.sizes import counted
-from reconciler.linux import users
+from reconciler.linux import selinux, users
 from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
@@ -189,7 +189,7 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
         ):
             _tell_images(terminal, recorder.number)
     except HostError as refused:  # the journal cannot be written, so nothing more is done
-        terminal.complain(refused.message, refused.hint)
+        terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
         return exit_codes.PART_WAY if telling.begun else exit_codes.ERROR
     except Exception as error:
         if telling.under_way:

@@ -226,7 +226,9 @@ def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
         terminal.complain(misused.message, misused.hint)
         return exit_codes.USAGE
     except HostError as refused:
-        terminal.complain(refused.message, refused.hint)
+        from reconciler.linux import selinux  # noqa: PLC0415 - only behind an error
+
+        terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
         return exit_codes.ERROR
     except Held as held:
         terminal.complain(str(held), "try again when it is done")

@@ -73,7 +73,7 @@ def _attributes(fd: int, source: int) -> None:
         os.removexattr(fd, name)
     for name in sorted(names):
         try:
-            os.setxattr(fd, name, os.getxattr(source, name))
+            inode.hand_on(source, fd, name)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
                 raise

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.linux import syscalls
+from reconciler.linux import inode, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ def _become(fd: int, path: str, mode: int) -> None:
         return
     os.fchown(fd, old.st_uid, old.st_gid)
     for attribute in os.listxattr(path):
-        os.setxattr(fd, attribute, os.getxattr(path, attribute))
+        inode.hand_on(path, fd, attribute)
     os.fchmod(fd, old.st_mode & 0o7777)
 
 

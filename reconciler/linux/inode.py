@@ -123,6 +123,23 @@ def clear_compression(fd: int) -> None:
         set_flags(fd, value & ~(COMPRESS | NOCOMPRESS))
 
 
+def hand_on(
+    source: int | str, target: int | str, name: str, *, follow_symlinks: bool = True
+) -> None:
+    """Give an extended attribute of one inode to another, unless that has the same one already.
+
+    SELinux may forbid a process to give a label, also the one that is there.
+    """
+    value = os.getxattr(source, name, follow_symlinks=follow_symlinks)
+    try:
+        if os.getxattr(target, name, follow_symlinks=follow_symlinks) == value:
+            return
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+    os.setxattr(target, name, value, follow_symlinks=follow_symlinks)
+
+
 def open_to_read(name: str, within: int | None = None, extra: int = 0) -> int:
     """Open a name for reading; a symbolic link is ELOOP (ENOTDIR with O_DIRECTORY)."""
     return os.open(name, _READ_ANY | extra, dir_fd=within)

@@ -35,6 +35,35 @@ def enabled() -> bool:
     return os.path.exists(_ON)
 
 
+def hint(message: str) -> str:
+    """Say that SELinux may be behind a refusal; "" where it cannot be, or does not enforce.
+
+    Owners and modes refuse nothing to root, so EACCES is a policy's word there. EPERM is said
+    where a capability is missing, and the policy may withhold capabilities, too.
+    """
+    whys = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
+    if os.geteuid() or not _enforces() or not any(why in message for why in whys):
+        return ""
+    return f"SELinux may have denied it to {_own()}: ausearch -m avc -ts recent"
+
+
+def _enforces() -> bool:
+    try:
+        with open(_ON, encoding="ascii") as file:
+            return file.read(1) == "1"
+    except OSError:  # none, or one that does not even let its state be read
+        return enabled()
+
+
+def _own() -> str:
+    """The label of this process, which the policy goes by."""
+    try:
+        with open("/proc/self/attr/current", encoding="ascii", errors="replace") as file:
+            return file.read().rstrip("\0\n") or "this process"
+    except OSError:
+        return "this process"
+
+
 def relabel(fd: int, path: str) -> None:
     """Give a directory that was just made the label that the policy has for its path.
 

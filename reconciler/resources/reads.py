@@ -35,9 +35,9 @@ def read(fact: Fact[Any], host: HostView) -> Any:
     try:
         return READS[type(fact)](fact, host)
     except PermissionError as error:
-        raise NotVisible(
-            f"{_where(error, fact)} is not readable as {users.caller().name}"
-        ) from None
+        where, name = _where(error, fact), users.caller().name
+        why = f"{where} is not readable as {name}" if where else f"{error.strerror} to {name}"
+        raise NotVisible(why) from None
     except HostError as refused:
         raise NotVisible(refused.message) from None
     except OSError as error:

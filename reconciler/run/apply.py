@@ -17,6 +17,7 @@ from reconciler.engine.reporter import Cancelled, Reporter
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts.host import LayoutsOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.linux import selinux
 from reconciler.resources import reads, writes
 from reconciler.run import journal
 from reconciler.value import dataclass
@@ -109,7 +110,8 @@ def _do(action: Action, watch: Reporter) -> Result:
         return _swap(action, watch) if isinstance(action, Swap) else _poke(action)
     except HostError as refused:
         used = isinstance(refused, StillUsed)
-        return Result(action, Outcome.FAILED, refused.message, refused.hint, used=used)
+        hint = refused.hint or selinux.hint(refused.message)
+        return Result(action, Outcome.FAILED, refused.message, hint, used=used)
     except NotVisible as hidden:
         return Result(action, Outcome.FAILED, hidden.why)
     except Cancelled as stopped:

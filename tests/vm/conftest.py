@@ -18,6 +18,8 @@ from tests.vm import seen, system  # noqa: E402
 from tests.vm.machine import Guest  # noqa: E402
 
 MakeGuest = Callable[..., Guest]
+Build = Callable[..., system.System]
+_STEP = "step of docs/systems.md"
 _SEEN: dict[tuple[str, str], bool] = {}
 _KERNELS: dict[str, str] = {}
 # As the run begins: who works on the checkout meanwhile changes nothing in what was seen.
@@ -33,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.vm)
         # A guest without KVM takes minutes for what takes seconds.
         item.add_marker(pytest.mark.timeout(3600))
+        # With --dist=loadgroup a guest of its own for each process that runs tests.
+        suite = item.callspec.params.get("built", "") if hasattr(item, "callspec") else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {suite}"))
 
 
 def pytest_runtest_setup() -> None:
@@ -42,37 +47,52 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Notes each test that takes a step of the table, and whether it passed."""
+    """Has the report say which step of the table was taken, and where."""
     report = yield
     step = item.get_closest_marker("step")
-    if step and _here(item) and (report.when == "call" or report.failed):
-        built = item.funcargs.get("built")
-        if built and not report.skipped:
-            key = (step.args[0], built.name)
-            _SEEN[key] = _SEEN.get(key, True) and report.passed
+    built = item.funcargs.get("built") if step else None
+    if built and _here(item):
+        report.user_properties.append((_STEP, [step.args[0], built.name, built.kernel]))
     return report
 
 
-def pytest_sessionfinish() -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes each such test, and whether it passed; also those that other processes ran."""
+    if report.skipped or not (report.when == "call" or report.failed):
+        return
+    for step, name, kernel in (value for key, value in report.user_properties if key == _STEP):
+        _SEEN[step, name] = _SEEN.get((step, name), True) and report.passed
+        _KERNELS[name] = kernel
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the table where `make vm` asks for it; a part of the steps is no reason to."""
-    if _SEEN and os.environ.get("VMTUNE_VM_TABLE"):
+    if _SEEN and os.environ.get("VMTUNE_VM_TABLE") and not hasattr(session.config, "workerinput"):
         seen.update(_SEEN, _KERNELS, _AT)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if _SEEN:
         terminalreporter.section("seen on these systems")
-        for (step, name), passed in _SEEN.items():
+        for (step, name), passed in sorted(_SEEN.items(), key=lambda each: each[0][1]):
             word = "seen" if passed else "FAILED"
             terminalreporter.line(f"{name} ({_KERNELS.get(name)}): {step}: {word}")
 
 
-@pytest.fixture(scope="session", params=system.SUITES)
-def built(request: pytest.FixtureRequest) -> system.System:
-    """A system that guests boot; each test is taken on each of them."""
-    made = system.build(request.param, sandbox.cache_folder())
-    _KERNELS[made.name] = made.kernel
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """Builds the system of a release, with what a flavour adds."""
+
+    def made(suite: str, flavour: system.Flavour = system.PLAIN) -> system.System:
+        return system.build(suite, sandbox.cache_folder(), flavour)
+
     return made
+
+
+@pytest.fixture(scope="session", params=system.SUITES)
+def built(request: pytest.FixtureRequest, build: Build) -> system.System:
+    """A system that guests boot; each test is taken on each of them."""
+    return build(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,8 @@ class Guest:
         argv += ["-kernel", str(self.system.folder / "vmlinuz")]
         argv += ["-initrd", str(self.system.folder / "initrd")]
         words = f"root=UUID={UUID} ro rootflags=subvol=@rootfs console=ttyS0 quiet no_timer_check"
-        argv += ["-append", f"{words} mitigations=off cryptomgr.notests random.trust_cpu=on"]
+        words += " mitigations=off cryptomgr.notests random.trust_cpu=on"
+        argv += ["-append", f"{words} {self.system.flavour.words}"]
         argv += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         for number, disk in enumerate(self.disks):
             drive = f"file={disk},format=qcow2,cache=writeback,discard=unmap"

@@ -118,6 +118,59 @@ btrfs subvolume create /run/top/@rootfs >/dev/null
 cp -a "$tree/." /run/top/@rootfs/
 umount /run/top
 """
+_FLAVOUR = r"""
+disk=$1 script=$2
+mount -t tmpfs tmpfs /run
+mkdir /run/top
+mount -o loop,compress=no,subvol=@rootfs "$disk" /run/top
+sh -euc "$script" sh /run/top
+umount -R /run/top
+"""
+
+
+class Flavour(NamedTuple):
+    """What a system has beside a plain one."""
+
+    name: str = ""
+    packages: Sequence[str] = ()
+    words: str = ""
+    """For its kernel; the last of two words that contradict each other counts."""
+    script: str = ""
+    """Run on the finished disk: ``$1`` is the root of the system."""
+
+
+PLAIN = Flavour()
+LIBVIRT = Flavour("libvirt", [*sandbox.LIBVIRT, "apparmor"])
+TESTS = Flavour(
+    "tests",
+    [
+        "acl",
+        "btrfs-compsize",
+        "fish",
+        "groff-base",
+        "python3-hypothesis",
+        "python3-pytest",
+        "python3-pytest-timeout",
+        "python3-pytest-xdist",
+    ],
+)
+"""What this project's own tests are run by; all else is in a plain one."""
+# The agent is an administrator who logged in. Its default domain may not even open the port.
+SELINUX = Flavour(
+    "selinux",
+    ["auditd", "policycoreutils", "selinux-basics", "selinux-policy-default", "selinux-utils"],
+    "security=selinux selinux=1 enforcing=1",
+    r"""
+printf 'SELINUX=enforcing\nSELINUXTYPE=default\n' >"$1/etc/selinux/config"
+mkdir -p "$1/etc/systemd/system/guest-agent.service.d"
+printf '[Service]\nSELinuxContext=unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023\n' \
+    >"$1/etc/systemd/system/guest-agent.service.d/domain.conf"
+# setfiles leaves out each mount that /proc/mounts does not call labelled: all, on a kernel without.
+mount -t proc proc "$1/proc"
+mount --bind /dev/null "$1/proc/$$/mounts"
+exec chroot "$1" setfiles -e /proc /etc/selinux/default/contexts/files/file_contexts /
+""",
+)
 
 
 class System(NamedTuple):
@@ -125,6 +178,7 @@ class System(NamedTuple):
 
     folder: Path
     suite: str
+    flavour: Flavour = PLAIN
 
     @property
     def name(self) -> str:
@@ -146,22 +200,27 @@ def _script(script: str, *args: object, given: str = "") -> None:
     sandbox.checked(argv, env=os.environ | sandbox.proxy(), given=given)
 
 
-def _tree(tree: Path, suite: str) -> None:
+def _tree(tree: Path, suite: str, flavour: Flavour) -> None:
     """Fills a folder with the release, the agent, and what the initramfs is made of."""
-    sandbox.debootstrap(tree, suite, _INCLUDE)
+    sandbox.debootstrap(tree, suite, [*_INCLUDE, *flavour.packages])
     shutil.copy(agent.__file__, tree / "usr/local/lib/guest-agent.py")
     (tree / "etc/systemd/system/guest-agent.service").write_text(_UNIT, "ascii")
     _script(_FINISH, tree, " ".join(_MODULES), given=_INIT)
 
 
-def build(suite: str, cache: Path) -> System:
+def build(suite: str, cache: Path, flavour: Flavour = PLAIN) -> System:
     """Builds the system of a release, once for a given recipe.
 
     It is built aside and renamed, so that an interrupted build is never taken for a finished one.
     """
     recipe = [suite, _INCLUDE, _MODULES, _UNIT, _INIT, _FINISH, _DISK, sandbox.script(), FSTAB]
     parts = f"{recipe} {Path(agent.__file__).read_text('utf-8')}"
-    folder = cache / f"vm-{suite}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
+    if flavour != PLAIN:
+        parts += f"{flavour} {_FLAVOUR if flavour.script else ''}"
+    name = "-".join(filter(None, ["vm", suite, flavour.name]))
+    folder = cache / f"{name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
+    if folder.exists():  # who boots a finished one does not wait for another to be built
+        return System(folder, suite, flavour)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "vm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -170,11 +229,13 @@ def build(suite: str, cache: Path) -> System:
             for old in (part, tree):
                 shutil.rmtree(old, ignore_errors=True)
             part.mkdir()
-            _tree(tree, suite)
+            _tree(tree, suite, flavour)
             _script(_DISK, tree, part, UUID, FSTAB)
+            if flavour.script:
+                _script(_FLAVOUR, part / "disk.raw", flavour.script)
             shutil.rmtree(tree)
             part.rename(folder)
-    return System(folder, suite)
+    return System(folder, suite, flavour)
 
 
 def main(suites: Sequence[str]) -> None:

@@ -221,8 +221,7 @@ def _link(old: int, new: int, name: str) -> None:
     os.chown(name, status.st_uid, status.st_gid, dir_fd=new, follow_symlinks=False)
     source, target = (f"/proc/self/fd/{fd}/{name}" for fd in (old, new))
     for key in os.listxattr(source, follow_symlinks=False):
-        value = os.getxattr(source, key, follow_symlinks=False)
-        os.setxattr(target, key, value, follow_symlinks=False)
+        inode.hand_on(source, target, key, follow_symlinks=False)
     times = (status.st_atime_ns, status.st_mtime_ns)
     os.utime(name, ns=times, dir_fd=new, follow_symlinks=False)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.linux import inode, selinux
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import World
@@ -105,3 +106,26 @@ def test_without_selinux_nothing_is_labelled(host: World):
     host.apply()
     assert "security.selinux" not in os.listxattr(host.area / "vm")
     assert not told(host)
+
+
+def test_a_label_that_is_there_is_not_given_again(host: World):
+    """SELinux may forbid to give even that; here it is chattr +i that forbids it."""
+    old, new = (host.area / name for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+        os.setxattr(path, "security.selinux", IMAGES.encode())
+    run("chattr", "+i", new)
+    inode.hand_on(str(old), str(new), "security.selinux")
+    os.setxattr(old, "security.selinux", b"another")
+    with pytest.raises(PermissionError):
+        inode.hand_on(str(old), str(new), "security.selinux")
+    run("chattr", "-i", new)
+
+
+@pytest.mark.usefixtures("policy")
+def test_root_is_told_that_the_policy_may_be_behind_a_refusal():
+    assert selinux.hint("x: Permission denied") == "", "it does not enforce"
+    Path("/sys/fs/selinux/enforce").write_text("1")
+    for why in ("Permission denied", "Operation not permitted"):
+        assert selinux.hint(f"x: {why}").startswith("SELinux may have denied it to ")
+    assert selinux.hint("x: No space left on device") == ""
