@@ -22,6 +22,7 @@ from reconciler.arguments import (
     complete_files,
     complete_runs,
     complete_subjects,
+    told,
     unknown_command,
 )
 from reconciler.console import Terminal, Unheard, unheard
@@ -491,10 +492,12 @@ def _run(arguments: list[str], terminal: Terminal) -> Any:
     """Have click read the arguments and call the command; what click fails at is said here."""
     try:
         return cli.main(arguments, prog_name="vmtune", standalone_mode=False)
+    except click.UsageError as error:
+        terminal.complain(*told(error))
+        return exit_codes.USAGE
     except click.ClickException as error:
-        error.show()
-        terminal.fail([{"message": error.format_message(), "hint": ""}])
-        return exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.ERROR
+        terminal.complain(error.format_message())
+        return exit_codes.ERROR
     except click.Abort:
         raise KeyboardInterrupt from None
     except OSError as error:

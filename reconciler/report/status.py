@@ -12,7 +12,7 @@ from reconciler.facts.host import GIB, OFF
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
-from reconciler.report.verdict import headline, verdict
+from reconciler.report.verdict import ALL_REFUSED, headline, verdict
 from reconciler.report.wrap import hanging, plain, printable, wrapped
 from reconciler.value import dataclass
 
@@ -45,7 +45,7 @@ def status(
     ``verbose`` also shows the rows that are in sync, and who set what they declare.
     """
     look = _look(of.plan)
-    for line in wrapped(verdict(of.plan), width, 0):
+    for line in wrapped(_verdict(of.plan), width, 0):
         yield paint(line, look)
     yield from _next(of, width)
     shown = [each for each in of.plan.changes if verbose or not is_quiet(each)]
@@ -78,15 +78,28 @@ def rank(of: Change) -> int:
     return later.index(of.op) + 1 if of.op in later and of.applicable else 5 * (not of.applicable)
 
 
+def _verdict(of: Plan) -> str:
+    """Say whether the host is as declared; where only refused rows differ, where these stand.
+
+    What is refused is counted and named by the last line of all, which the exit code asks for.
+    """
+    if of.actions or not of.count(Op.BLOCKED):
+        return verdict(of)
+    return f"{ALL_REFUSED}: {_says(of)} why."
+
+
+def _says(of: Plan) -> str:
+    return "the row with ! says" if of.count(Op.BLOCKED) == 1 else "the rows with ! say"
+
+
 def _next(of: Report, width: int) -> Iterator[str]:
     """What to do next; the remedies of refused rows stand at the rows."""
     for step in of.steps:
         if not step.in_row:
             yield from wrapped(f"{step.what}: {step.do}", width, 2, 2)
-    if any(step.in_row for step in of.steps):
-        number = of.plan.count(Op.BLOCKED)
-        says = "the row with ! says" if number == 1 else "the rows with ! say"
-        yield from wrapped(f"{number:,} refused: {says} what helps", width, 2, 2)
+    if of.plan.actions and any(step.in_row for step in of.steps):
+        what = f"{of.plan.count(Op.BLOCKED):,} refused"
+        yield from wrapped(f"{what}: {_says(of.plan)} what helps", width, 2, 2)
 
 
 def counted_quiet(of: Sequence[Change]) -> str:

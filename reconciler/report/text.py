@@ -27,9 +27,8 @@ from reconciler.report.wrap import (
 from reconciler.report.wrap import beside as beside_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
     from reconciler.engine.place import Place, Who
     from reconciler.report.wrap import Paint
@@ -295,8 +294,10 @@ def more(of: Plan) -> str:
     """How to read on about a code that is shown; "" where none is."""
     rows = [change.code for change in of.changes if change.code]
     notes = [note.code for change in of.changes for note in change.notes if note.code]
-    codes = rows or notes
-    return f"`vmtune explain {printable(codes[0])}` says more about that code." if codes else ""
+    if not (codes := dict.fromkeys([*rows, *notes])):
+        return ""
+    others = "; likewise for the others" if len(codes) > 1 else ""
+    return f"`vmtune explain {printable(next(iter(codes)))}` says more about that code{others}."
 
 
 def summary(of: Plan, *, needs_root: bool = False) -> str:
@@ -324,17 +325,15 @@ def summary(of: Plan, *, needs_root: bool = False) -> str:
     return f"Nothing to do{' now' if waits else ''}: {', '.join(rest)}."
 
 
-def beside(of: Plan) -> Iterator[str]:
-    """What is to be known beside the rows: entries that were not chosen, and claims."""
+def beside(of: Plan, named: Callable[[str], str] = str) -> Iterator[str]:
+    """What is to be known beside the rows: entries that were not chosen, and claims.
+
+    ``named`` names a file as the caller does.
+    """
     if of.left_out:
         yield f"{counted(of.left_out, 'other entry', 'other entries')} not chosen."
     if of.claims and not of.actions:
-        yield claims_in_words(of.claims)
-
-
-def claims_in_words(of: Claims) -> str:
-    """What ``apply`` puts on record beside its changes."""
-    return f"`apply` also notes what {printable(of.config)} declares now."
+        yield f"`apply` also notes what {printable(named(of.claims.config))} declares now."
 
 
 def _named(of: Plan, op: Op) -> str:

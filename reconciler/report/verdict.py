@@ -51,7 +51,7 @@ def verdict(of: Plan) -> str:
     if of.actions:
         return f"Not as declared: {told}."
     if of.count(Op.BLOCKED):
-        return f"Not all is as declared, and `vmtune apply` cannot change that: {told}."
+        return f"{ALL_REFUSED}: {told}."
     if of.count(Op.UNKNOWN):
         seen = of.count(Op.SAME) or of.count(Op.WAITS)
         return f"{_PART if seen else _BLIND}: {told}."
@@ -59,6 +59,8 @@ def verdict(of: Plan) -> str:
         return f"As declared after the next reboot: {told}."
     return f"As declared: {told}."
 
+
+ALL_REFUSED = "Not all is as declared, and `vmtune apply` cannot change that"
 
 _PART = "What can be seen from here is as declared"
 

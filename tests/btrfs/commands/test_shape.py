@@ -60,7 +60,8 @@ def test_one_count_from_the_plan_to_the_result(each: Each) -> None:
     assert f"verified: {count} of {count} read back as planned" in typed.screen
     numbers = re.findall(r"\[(\d+)/(\d+)\] done", typed.screen)
     assert {total for _, total in numbers} == {str(count)}
-    assert {int(number) for number, _ in numbers} == set(range(1, count + 1))
+    assert sorted({int(number) for number, _ in numbers}) == [*range(1, count + 1)]
+    assert [int(number) for number, _ in numbers] == sorted(int(number) for number, _ in numbers)
 
 
 def test_rows_stand_in_the_order_of_doing(each: Each) -> None:

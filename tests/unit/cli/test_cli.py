@@ -127,13 +127,13 @@ def test_wrong_ones_behind_it_are_wrong_usage_too():
 # --- Usage ---
 
 USAGE = [
-    (["pln"], "No such command 'pln'"),
-    (["plan", "--detailed"], "No such option"),
+    (["pln"], "there is no command pln"),
+    (["plan", "--detailed"], "there is no option"),
     (["plan", "extra"], "is no entry and no saved plan"),
-    (["--colour", "never", "plan"], "No such option"),
+    (["--colour", "never", "plan"], "there is no option"),
     (["--color", "sometimes", "plan"], "'sometimes' is not one of"),
     (["--config"], "requires an argument"),
-    (["completion"], "Missing argument"),
+    (["completion"], "missing argument"),
     (["completion", "tcsh"], "'tcsh' is not one of"),
     (["history", "last"], "'last' is not a valid int"),
 ]
@@ -153,7 +153,7 @@ def test_wrong_usage_is_64(arguments, says):
     [(["aply"], "apply"), (["plan", "--detailed"], "--detailed-exitcode")],
 )
 def test_a_misspelling_gets_a_suggestion(arguments, meant):
-    assert f"Did you mean '{meant}'?" in vmtune(*arguments).stderr
+    assert f"did you mean {meant}?" in vmtune(*arguments).stderr
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
