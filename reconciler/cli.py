@@ -26,6 +26,7 @@ from reconciler.arguments import (
     unknown_command,
 )
 from reconciler.console import Terminal, Unheard, unheard
+from reconciler.report.wrap import Charset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -462,6 +463,7 @@ def run(arguments: Sequence[str]) -> int:
     With --json an error is one document on standard output, too.
     """
     terminal = Terminal(json="--json" in arguments)
+    Charset.is_ascii = not terminal.unicode
     code = _fenced(lambda: _run(list(arguments) or ["--help"], terminal), terminal)
     if terminal.json and _named(arguments) in _TELLING:
         _fenced(lambda: terminal.event("exit", code=code), terminal)

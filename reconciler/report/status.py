@@ -13,7 +13,8 @@ from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
 from reconciler.report.verdict import ALL_REFUSED, headline, verdict
-from reconciler.report.wrap import hanging, plain, printable, wrapped
+from reconciler.report.wrap import columns as columns_of
+from reconciler.report.wrap import hanging, padded, plain, printable, wrapped
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _next(of: Report, width: int) -> Iterator[str]:
     """What to do next; the remedies of refused rows stand at the rows."""
     for step in of.steps:
         if not step.in_row:
-            yield from wrapped(f"{step.what}: {step.do}", width, 2, 2)
+            yield from wrapped(printable(f"{step.what}: {step.do}"), width, 2, 2)
     if of.plan.actions and any(step.in_row for step in of.steps):
         what = f"{of.plan.count(Op.BLOCKED):,} refused"
         yield from wrapped(f"{what}: {_says(of.plan)} what helps", width, 2, 2)
@@ -232,7 +233,7 @@ class _Table:
     @property
     def named(self) -> int:
         """Columns that the longest name takes."""
-        return max(map(len, self.names))
+        return max(map(columns_of, self.names))
 
     @property
     def figures(self) -> int:
@@ -418,7 +419,7 @@ def _rows(
         bar = bars.bar(of.images[number], of.longest, space, style)
         if not wide:
             yield f"    {name}"
-        yield f"    {name if wide else '':{wide}}{_figures(of, number)}  {bar}"
+        yield f"    {padded(name if wide else '', wide)}{_figures(of, number)}  {bar}"
 
 
 def _sentences(

@@ -11,7 +11,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
@@ -156,12 +156,12 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text not in _WORDS_NOT_TEXT:
         return text
-    return printable(json.dumps(text, ensure_ascii=False))
+    return harmless(json.dumps(text, ensure_ascii=False))
 
 
 def _comment(text: str, width: int, first: str = "# ", rest: str = "") -> Iterator[str]:
     yield from textwrap.wrap(
-        printable(text),
+        harmless(text),
         max(width, 40),
         initial_indent=first,
         subsequent_indent=rest or first,

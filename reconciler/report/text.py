@@ -19,7 +19,9 @@ from reconciler.report.wrap import (
     GONE,
     NAME,
     NEW,
+    columns,
     hanging,
+    padded,
     plain,
     printable,
     wrapped,
@@ -140,7 +142,7 @@ def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
 
 def column(of: Sequence[Change], width: int) -> int:
     """Where the texts behind the names begin."""
-    longest = max((len(_head(change)) for change in of), default=0)
+    longest = max((columns(_head(change)) for change in of), default=0)
     return min(_HEADS, width // 2, longest + 3)
 
 
@@ -160,8 +162,8 @@ def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     if change.code and not _is_reason(change):
         words = f"{words}   {change.code}"
     # Behind a name that is longer than most there is no room for a column.
-    indent = column if len(head) + 2 <= column else _VALUE
-    lines = list(hanging(f"{head}  ".ljust(column), printable(words), width, indent))
+    indent = column if columns(head) + 2 <= column else _VALUE
+    lines = list(hanging(padded(f"{head}  ", column), printable(words), width, indent))
     name = head.partition(" ")[2]
     symbol = paint(change.op.value, change.op)
     bold = name if change.op is Op.SAME else paint(name, NAME)
@@ -190,7 +192,7 @@ def remarks(
 def _labelled(label: str, text: str, width: int, paint: Paint) -> Iterator[str]:
     head = f"{'':{_INDENT}}{label}".ljust(_VALUE)
     first = f"{head}{printable(text)}"
-    lines = [first] if len(first) <= width else wrapped(printable(text), width, _VALUE)
+    lines = [first] if columns(first) <= width else wrapped(printable(text), width, _VALUE)
     for number, line in enumerate(lines):
         whole = line if number else f"{head}{line[_VALUE:]}"
         yield whole[:_INDENT] + paint(whole[_INDENT:], DIM)
@@ -227,7 +229,7 @@ def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Ite
         head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
         is_long = len(head) > _VALUE
         head += "  " * is_long
-        if len(head) + len(before) + len(after) + len("  ->  ") <= width:
+        if columns(head) + columns(before) + columns(after) + len("  ->  ") <= width:
             yield f"{head}{gone}  ->  {new}"
             continue
         if is_long:
@@ -249,7 +251,7 @@ def label(place: Place[Any], change: Change) -> str:
 def _value(  # noqa: PLR0913, PLR0917 - a value, bare and painted
     head: str, bare: str, painted: str, width: int, paint: Paint, style: str
 ) -> Iterator[str]:
-    if len(head) + len(bare) <= width or " " not in bare:
+    if columns(head) + columns(bare) <= width or " " not in bare:
         yield head + painted
         return
     for number, line in enumerate(wrapped(bare, width, _VALUE)):

@@ -8,7 +8,7 @@ from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
         )
     for each in schedules:
         if has_failed(each):
-            yield Step(f"{printable(each.entry)}: {failure(each)}", _look_up(each))
+            yield Step(f"{harmless(each.entry)}: {failure(each)}", _look_up(each))
     yield from _of_rows(plan.changes)
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
     if unseen and commands.as_root:
@@ -115,8 +115,8 @@ def _of_rows(rows: Iterable[Change]) -> Iterator[Step]:
     for row in rows:
         if row.op is Op.BLOCKED and row.hint and row.hint not in said:
             said.add(row.hint)
-            what = f"{row.kind} {printable(row.name)} is refused"
-            yield Step(what, printable(row.hint), row.code, in_row=True)
+            what = f"{row.kind} {harmless(row.name)} is refused"
+            yield Step(what, harmless(row.hint), row.code, in_row=True)
 
 
 _WENT_WELL = frozenset({"", "success", "running", "skipped", "exec-condition"})
@@ -134,7 +134,7 @@ def failure(of: ScheduleRuns) -> str:
         "exit-code": f"with exit code {run.status}",
         "signal": f"by signal {run.status}",
         "timeout": "because it took too long",
-    }.get(run.result, f"({printable(run.result)})")
+    }.get(run.result, f"({harmless(run.result)})")
     verb = "was ended" if run.result == "signal" else "failed"
     when = f" of {run.last}" if run.last else ""
     return f"the last run{when} {verb} {how}"
