@@ -222,7 +222,8 @@ def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Mi
     close = dict.fromkeys(files) or dict.fromkeys(
         name for form in forms for name in difflib.get_close_matches(form, known, 3, 0.8)
     )
-    named = f"did you mean {' or '.join([*close][:3])}?" if close else ""
+    shown = [*dict.fromkeys(map(users.tilde, close))][:3]
+    named = f"did you mean {' or '.join(shown)}?" if shown else ""
     return Misused(
         f"{word.typed!r} is no entry and no saved plan",
         named or "`vmtune plan` shows the entries; name one by its path",

@@ -255,7 +255,7 @@ class Ownership:
         for left in sorted(lefts, key=lambda left: left.place.order, reverse=True):
             for word in self._one_back(left, going):
                 notes += [word] if isinstance(word, Note) else []
-                has_news |= not left.place.stays(left.was.original) or left.place.is_ground
+                has_news |= not left.place.stays(left.was.original) or _is_made(left)
                 swaps += [replace(word, owner=owner)] if isinstance(word, Swap) else []
         swaps = [*restore.with_them(swaps, self._host), *swaps]
         if not swaps and not notes:
@@ -284,7 +284,7 @@ class Ownership:
         if is_other := restore.another(place, was, self._host):
             yield is_other
             return
-        if place.is_ground and was.original == place.nothing:
+        if _is_made(left):
             yield from self._made(left, now, going)
             return
         if place.stays(was.original):
@@ -377,6 +377,11 @@ class _Left:
     """Options of a line of /etc/fstab that stay, because somebody declares them."""
     needed: str = ""
     """Why a directory that vmtune made is needed still; "" where it is not."""
+
+
+def _is_made(left: _Left) -> bool:
+    """Tell whether vmtune made the directory."""
+    return left.place.is_ground and bool(left.was.original == left.place.nothing)
 
 
 def _which(path: str, declared: Collection[str]) -> str:

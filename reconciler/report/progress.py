@@ -104,7 +104,9 @@ def _shortened(text: str, width: int) -> str:
     """Its end is what tells images apart."""
     if columns(text) <= width:
         return text
-    end = text[max(0, len(text) - width + 3) :]
+    if width <= 10:  # noqa: PLR2004 - nothing to read
+        return ""
+    end = text[3 - width :]
     while columns(end) > width - 3:
         end = end[1:]
-    return f"...{end}" if width > 10 else ""  # noqa: PLR2004 - nothing to read
+    return f"...{end}"

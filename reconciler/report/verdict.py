@@ -193,7 +193,9 @@ def brought(of: Effect) -> Brought | None:
 def _sorts(read: Sequence[Layout]) -> str:
     cow = sum(not each.nocow for each in read)
     if not cow:
-        return "1 image is nocow" if len(read) == 1 else f"all {len(read):,} images are nocow"
+        return {1: "1 image is nocow", 2: "both images are nocow"}.get(
+            len(read), f"all {len(read):,} images are nocow"
+        )
     return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
 
 

@@ -720,6 +720,18 @@ def gone(*arguments, prefix=(), **environment):
     return vmtune(*arguments, prefix=("sh", "-c", script, "sh", *prefix), **environment)
 
 
+def test_a_link_that_leads_nowhere_is_told_as_one(tmp_path):
+    """As after the repository of dotfiles was moved."""
+    link, gone_file = tmp_path / "vmtune.yaml", tmp_path / "dotfiles" / "vmtune.yaml"
+    link.symlink_to(gone_file)
+    done = vmtune("--config", link, "plan")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"vmtune: {link} is a link to {gone_file}, and that file is not there\n"
+        "    have the link lead to where the file is now\n"
+    )
+
+
 @pytest.mark.parametrize(("arguments", "name"), WHERE, ids=lambda value: value[0])
 def test_a_working_directory_that_is_gone(write, arguments, name):
     file = str(write("vmtune.yaml", NOT_BTRFS))
