@@ -148,16 +148,14 @@ OTHER_COMMANDS = {
 """Names that other programs have for a command."""
 
 NO_OPTIONS = {
+    **dict.fromkeys(("--force",), "`--allow RISK` takes one risk, by its name"),
     **dict.fromkeys(
-        ("--force",), "There is no --force: `--allow RISK` takes one risk, by its name."
+        ("--dry-run", "--check", "--noop", "-n"), "`vmtune plan` shows what would change"
     ),
     **dict.fromkeys(
-        ("--dry-run", "--check", "--noop", "-n"), "`vmtune plan` shows what would change."
+        ("--target", "--only", "--tags", "-t"), "name the entries themselves: `vmtune plan ENTRY`"
     ),
-    **dict.fromkeys(
-        ("--target", "--only", "--tags", "-t"), "Name the entries themselves: vmtune plan ENTRY."
-    ),
-    **dict.fromkeys(("--debug", "--trace"), "VMTUNE_DEBUG=1 in the environment shows faults."),
+    **dict.fromkeys(("--debug", "--trace"), "VMTUNE_DEBUG=1 in the environment shows faults"),
 }
 """What other programs have an option for, and vmtune has not."""
 
@@ -167,12 +165,12 @@ def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
     import difflib  # noqa: PLC0415 - only for a mistake
 
     if other.get(word) in names:
-        return f" Did you mean '{other[word]}'?"
+        return f"did you mean {other[word]}?"
     if word in NO_OPTIONS:
-        return f" {NO_OPTIONS[word]}"
+        return NO_OPTIONS[word]
     begun = [name for name in names if name.startswith(word)] if len(word) > len("--x") else []
-    close = [f"'{name}'" for name in begun or difflib.get_close_matches(word, names, 2, 0.7)]
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+    close = begun or difflib.get_close_matches(word, names, 2, 0.7)
+    return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
@@ -180,7 +178,7 @@ def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.Usag
     options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
     names = [name for each in options_here if not each.hidden for name in each.opts]
     meant = _meant(error.option_name, names, OTHER_OPTIONS)
-    return click.UsageError(f"No such option '{error.option_name}'.{meant}", ctx)
+    return click.UsageError(f"there is no option {error.option_name}\n{meant}", ctx)
 
 
 _GLUE = "\N{NON-BREAKING HYPHEN}"
@@ -258,8 +256,8 @@ def _refuse_draft(command: str, chosen: Chosen) -> None:
 
     if chosen.stands_at is not None or chosen.config in trusted_input.STANDARD_INPUT:
         raise click.UsageError(
-            f"{command} reads no draft from standard input: plan and validate do.\n"
-            "Save the draft as a file, and name that one with --config."
+            f"{command} reads no draft from standard input: plan and validate do\n"
+            "save the draft as a file, and name that one with --config"
         )
 
 
@@ -287,4 +285,20 @@ class Group(click.Group):
 
 def unknown_command(name: str, ctx: click.Context) -> click.UsageError:
     meant = _meant(name, sorted(getattr(ctx.find_root().command, "commands", ())), OTHER_COMMANDS)
-    return click.UsageError(f"No such command '{name}'.{meant}", ctx)
+    return click.UsageError(f"there is no command {name}\n{meant}", ctx)
+
+
+def told(error: click.UsageError) -> tuple[str, str]:
+    """Return what is wrong with a command line, and what to do, in the style of all other errors.
+
+    vmtune's own messages have both, on a line each; click's are a sentence without advice.
+    """
+    message, _, hint = error.format_message().partition("\n")
+    first, rest = message[:1], message[1:].removesuffix(".")
+    names: list[str] = []
+    ctx = error.ctx
+    while ctx and ctx.parent:
+        names.insert(0, str(ctx.info_name))
+        ctx = ctx.parent
+    shows = "says what it takes" if names else "lists commands and options"
+    return f"{first.lower()}{rest}", hint or f"`{' '.join(['vmtune', 'help', *names])}` {shows}"

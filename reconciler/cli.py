@@ -22,9 +22,11 @@ from reconciler.arguments import (
     complete_files,
     complete_runs,
     complete_subjects,
+    told,
     unknown_command,
 )
 from reconciler.console import Terminal, Unheard, unheard
+from reconciler.report.wrap import Charset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -461,6 +463,7 @@ def run(arguments: Sequence[str]) -> int:
     With --json an error is one document on standard output, too.
     """
     terminal = Terminal(json="--json" in arguments)
+    Charset.is_ascii = not terminal.unicode
     code = _fenced(lambda: _run(list(arguments) or ["--help"], terminal), terminal)
     if terminal.json and _named(arguments) in _TELLING:
         _fenced(lambda: terminal.event("exit", code=code), terminal)
@@ -491,10 +494,12 @@ def _run(arguments: list[str], terminal: Terminal) -> Any:
     """Have click read the arguments and call the command; what click fails at is said here."""
     try:
         return cli.main(arguments, prog_name="vmtune", standalone_mode=False)
+    except click.UsageError as error:
+        terminal.complain(*told(error))
+        return exit_codes.USAGE
     except click.ClickException as error:
-        error.show()
-        terminal.fail([{"message": error.format_message(), "hint": ""}])
-        return exit_codes.USAGE if isinstance(error, click.UsageError) else exit_codes.ERROR
+        terminal.complain(error.format_message())
+        return exit_codes.ERROR
     except click.Abort:
         raise KeyboardInterrupt from None
     except OSError as error:

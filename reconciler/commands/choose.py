@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.config.hosts import PathError, expand
 from reconciler.errors import HostError, Misused
 from reconciler.facts.tree import REDACTED
-from reconciler.linux import users
+from reconciler.formats import mountinfo
+from reconciler.formats.paths import is_below
+from reconciler.linux import filesystems, users
 from reconciler.run import planfile
 from reconciler.value import dataclass, field, replace
 
@@ -55,9 +58,8 @@ class Word:
 
         The two lie in one subvolume, whatever the names by which they are reached.
         """
-        for path in self.paths:
-            name = _below(os.path.realpath(path), folder)
-            if name:
+        for path in map(os.path.realpath, self.paths):
+            if name := _below(path, folder) or _below_by_mounts(path, os.path.realpath(folder)):
                 return name
         return ""
 
@@ -70,6 +72,8 @@ class Choice:
     command: str
     names: dict[str, None] = field(default_factory=dict)
     matched: set[str] = field(default_factory=set)
+    folders: dict[str, None] = field(default_factory=dict)
+    """Directories of entries of which one file may be chosen."""
     within: dict[str, str] = field(default_factory=dict)
     """Arguments that are one file of an entry, each with the entry's path."""
 
@@ -83,6 +87,9 @@ class Choice:
     def narrowed(self, declared: Sequence[Declared]) -> tuple[Declared, ...]:
         """Return the entries; those of which only some files are chosen once for each of these."""
         parts: dict[int, list[Declared]] = {}
+        self.folders.update(
+            dict.fromkeys(entry.item.path for entry in declared if _has_parts(entry))
+        )
         for word in self.words:
             for number, name in _holding(word, declared):
                 entry, known = declared[number], parts.get(number, [])
@@ -109,7 +116,8 @@ class Choice:
                 alone = self.command == "apply" and len(self.words) == 1
                 if alone and _sort_of(word.typed) == planfile.OTHER:
                     planfile.load(absolute(word.typed))  # a file of no entry was to be a plan
-                raise unmatched(word, tuple(filter(None, self.names)))
+                near = [users.tilde(path) for path in near_files(word, self.folders)]
+                raise unmatched(word, tuple(filter(None, self.names)), near)
         return made
 
     @property
@@ -177,8 +185,31 @@ def _sort_of(word: str) -> str:
         return planfile.OTHER
 
 
-def unmatched(word: Word, names: Sequence[str]) -> Misused:
-    """Say that an argument names no entry, with the names that are near."""
+def near_files(word: Word, folders: Iterable[str]) -> list[str]:
+    """Find the files below directories of entries of whose paths one part is misspelt."""
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    if word.kind:
+        return []
+    path = absolute(word.typed)
+    there, wrong = os.path.split(path)
+    while wrong and not os.path.isdir(there):
+        there, wrong = os.path.split(there)
+    rest = path[len(os.path.join(there, wrong)) :]
+    try:
+        names = os.listdir(there)
+    except OSError:
+        return []
+    found = [
+        f"{there.rstrip('/')}/{name}{rest}" for name in difflib.get_close_matches(wrong, names)
+    ]
+    tops = [*folders]
+    files = [word_of(path) for path in found if path != word.typed and os.path.isfile(path)]
+    return [file.typed for file in files if any(file.name_below(top) for top in tops)]
+
+
+def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Misused:
+    """Say that an argument names no entry, with the names and the ``files`` that are near."""
     import difflib  # noqa: PLC0415 - only for a mistake
 
     if word.kind:
@@ -188,10 +219,11 @@ def unmatched(word: Word, names: Sequence[str]) -> Misused:
         )
     forms = (word.typed, *sorted(word.paths))
     known = dict.fromkeys([*names, *sorted(_kinds())])
-    close = dict.fromkeys(
+    close = dict.fromkeys(files) or dict.fromkeys(
         name for form in forms for name in difflib.get_close_matches(form, known, 3, 0.8)
     )
-    named = f"did you mean {' or '.join([*close][:3])}?" if close else ""
+    shown = [*dict.fromkeys(map(users.tilde, close))][:3]
+    named = f"did you mean {' or '.join(shown)}?" if shown else ""
     return Misused(
         f"{word.typed!r} is no entry and no saved plan",
         named or "`vmtune plan` shows the entries; name one by its path",
@@ -228,11 +260,43 @@ def _holding(word: Word, declared: Sequence[Declared]) -> Iterator[tuple[int, st
     found = {
         number: name
         for number, entry in enumerate(declared)
-        if entry.kind.part(entry.spec, "") is not None
-        and (name := word.name_below(entry.item.path))
+        if _has_parts(entry) and (name := word.name_below(entry.item.path))
     }
     nearest = min((name.count("/") for name in found.values()), default=0)
     yield from ((n, name) for n, name in found.items() if name.count("/") == nearest)
+
+
+def _has_parts(entry: Declared) -> bool:
+    """Tell whether an entry can be done for one file alone."""
+    return entry.kind.part(entry.spec, "") is not None
+
+
+def _below_by_mounts(file: str, folder: str) -> str:
+    """Name a resolved file below a directory that its own path does not lead through.
+
+    A bind mount of what lies below the directory hides the way to it. Its mount says where in the
+    filesystem it is (the field root of proc_pid_mountinfo(5)); the name is right if it leads to
+    the same inode.
+    """
+    inner, outer = _spot(file), _spot(folder)
+    if not (inner and outer) or inner[0] != outer[0] or not is_below(inner[1], outer[1]):
+        return ""
+    name = inner[1][len(outer[1].rstrip("/")) + 1 :]
+    same = f"{folder.rstrip('/')}/{name}"
+    with suppress(OSError):
+        if os.path.samefile(same, file) and os.path.realpath(same) == same:
+            return _below(same, folder)
+    return ""
+
+
+def _spot(path: str) -> tuple[str, str] | None:
+    """Return the superblock that a path is on, and its path there; None where that is not seen."""
+    with suppress(OSError, ValueError):
+        mount = mountinfo.containing(filesystems.mounts(), path)
+        if mount:
+            rest = path[len(mount.target.rstrip("/")) :]
+            return mount.device, f"{mount.root.rstrip('/')}{rest}" or "/"
+    return None
 
 
 def _below(file: str, folder: str) -> str:

@@ -59,8 +59,15 @@ class Tally:
     begun: int = 0
     """Actions that were begun in the runs before."""
     results: list[Result] = field(default_factory=list)
+    left_out: list[Action] = field(default_factory=list)
+    """What was waited for and is not done by this command any more."""
     sure: list[Action] = field(default_factory=list)
     """Actions of which what they were to bring was read back."""
+
+    @property
+    def tried(self) -> list[Action]:
+        """All that nothing more is done for."""
+        return [*(result.action for result in self.results), *self.left_out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,17 @@ def execute(
 class _Telling:
     """Tell the terminal and the journal of each action as it begins and as it ends.
 
-    People are told the number of the row of the plan, as they were asked; programs, and the
-    journal, the number of the action.
+    People are told how many rows of the plan it is by now, of how many, as they were asked;
+    programs, and the journal, the number of the action, and programs the row that it is of.
     """
 
-    def __init__(self, terminal: Terminal, recorder: Recorder, tally: Tally) -> None:
+    def __init__(
+        self, terminal: Terminal, recorder: Recorder, tally: Tally, actions: Sequence[Action]
+    ) -> None:
         self._terminal, self._recorder, self._steps = terminal, recorder, tally.steps
         self._total, self._before = len(tally.steps.rows), tally.begun
+        self._actions, self._tried = actions, tally.tried
+        self._which = ""
         self.going = ProgressView(terminal)
         self.begun = 0
         """How many were begun."""
@@ -117,7 +128,9 @@ class _Telling:
         self._recorder.begin(number)
         self.begun, self.under_way = self.begun + 1, number
         width = self._terminal.width_beside
-        told = text.begun(action, self._which(action), width, users.owner)
+        reached = self._steps.reached([*self._tried, *self._actions[: number - 1]])
+        self._which = f"[{reached}/{self._total}]"
+        told = text.begun(action, self._which, width, users.owner)
         self._terminal.progress("\n".join(told))
         self._terminal.event(
             "begin",
@@ -140,16 +153,12 @@ class _Telling:
         self.under_way = 0
         self.going.end()
         width = self._terminal.width
-        told = text.result(outcome, action, self._which(action), width, users.owner)
+        told = text.result(outcome, action, self._which, width, users.owner)
         self._terminal.say("\n".join(told))
         number += self._before
         self._terminal.event(
             "end", number=number, outcome=outcome, why=result.why, **self._of(action)
         )
-
-    def _which(self, action: Action) -> str:
-        """Say the number of the row that an action is of, and of how many."""
-        return f"[{self._steps.number(action)}/{self._total}]"
 
     def _of(self, action: Action) -> dict[str, Any]:
         """The row that an action is of: its number of how many, its kind, name and path."""
@@ -165,7 +174,7 @@ class _Telling:
 
 def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: Interrupt) -> int:
     actions, tally = work.actions, work.tally or Tally(Steps(work.changes, work.actions))
-    telling = _Telling(terminal, recorder, tally)
+    telling = _Telling(terminal, recorder, tally, actions)
     terminal.say()
     try:
         recorder.images("before", running.seen(actions))

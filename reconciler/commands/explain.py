@@ -20,6 +20,7 @@ from reconciler.errors import HostError, Misused
 from reconciler.facts import stub
 from reconciler.facts.host import LayoutOf, Locate, StubOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.linux import users
 from reconciler.report import bar as bars
 from reconciler.report import codes, text
 from reconciler.report import status as status_report
@@ -128,7 +129,8 @@ def explain_path(
         raise Misused(f"{loaded.shown} declares no {kind} at {written}", hint)
     if not mine:
         names = [name for row in changes for name in (row.name, row.about) if name]
-        hint = choose.unmatched(choose.word_of(written), names).hint
+        word = choose.word_of(written)
+        hint = choose.unmatched(word, names, _near(word, loaded.items)).hint
         raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
     _file(terminal, items, path, view)
     _told(terminal, mine)
@@ -187,7 +189,19 @@ def _there(items: Sequence[Item], path: str, host: HostView) -> None:
         told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
         raise HostError(told.text, told.hint)
     if inside(items, path) and where and where.kind == "missing":
-        raise Misused(f"{path} is not there", "`vmtune status` names the largest files")
+        near = _near(choose.word_of(path), items)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "`vmtune status` names the largest files"
+        )
+        raise Misused(f"{path} is not there", hint)
+
+
+def _near(word: choose.Word, items: Sequence[Item]) -> list[str]:
+    """Name the files below entries that are called nearly as a word."""
+    tops = [item.path for item in items if item.section != "mounts"]
+    return [users.tilde(path) for path in choose.near_files(word, tops)]
 
 
 def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:

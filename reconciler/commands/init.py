@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import host_view, schema
+from reconciler.commands import host_view, root, schema
 from reconciler.commands.load import guarded
 from reconciler.discovery.suggest import suggest
 from reconciler.errors import HostError
 from reconciler.linux import files, output_file, trusted_input, users
-from reconciler.report import suggestion
+from reconciler.report import suggestion, wrap
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
@@ -31,15 +31,19 @@ def run(terminal: Terminal, host: str | None, output: str | None) -> int:
         path = output_file.checked(output) if output is not None else ""
         found = suggest(host or trusted_input.short_hostname(), host_view.look(terminal))
         width = _WIDEST if path else min(_WIDEST, terminal.width)
-        text = "".join(
-            f"{line}\n" for line in suggestion.lines(found, width, has_schema=bool(path))
-        )
+        as_root = root.line(None, "init") if found.unseen and not users.is_root() else ""
+        told = suggestion.lines(found, width, has_schema=bool(path), as_root=as_root)
+        text = "".join(f"{line}\n" for line in told)
         if not path:
             terminal.say(text.removesuffix("\n"), as_is=True)
             return exit_codes.DONE
         output_file.write(path, text.encode())
-        for line in (*_written(path, found), *_schema_beside(path), _next(path, found)):
+        for line in (_written(path, found), *_schema_beside(path)):
             terminal.say(line)
+        if as_root:
+            lead = "What only root can see: "
+            terminal.say("\n".join(wrap.command(as_root, terminal.width, 0, lead)))
+        terminal.say(_next(path, found))
         return exit_codes.DONE
 
     return guarded(terminal, command)
@@ -60,13 +64,10 @@ def _schema_beside(path: str) -> list[str]:
     return [f"{file}: the schema, for editors"]
 
 
-def _written(path: str, found: Suggestion) -> list[str]:
+def _written(path: str, found: Suggestion) -> str:
     active = sum(entry.active for entry in found.entries)
     offered = len(found.entries) - active
-    head = f"{path}: {active} declared, {offered} more as comments"
-    if found.unseen and not users.is_root():
-        head += "; the file says what only root could see"
-    return [head]
+    return f"{path}: {active} declared, {offered} more as comments"
 
 
 def _next(path: str, found: Suggestion) -> str:

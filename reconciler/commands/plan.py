@@ -123,7 +123,7 @@ def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
 def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: str = "") -> None:
     """Which host and file, then the rows, then how to go on, and the count in the last line."""
     heading(terminal, loaded, remark)
-    beside = [*text.beside(plan), *filter(None, [text.more(plan)])]
+    beside = [*text.beside(plan, users.tilde), *filter(None, [text.more(plan)])]
     is_user = not users.is_root()
     if is_user and any(_root_sees(change) for change in plan.changes):
         from reconciler.commands import root  # noqa: PLC0415

@@ -112,8 +112,10 @@ def _earlier(of: Run, plan: Plan) -> list[str]:
     numbers = [run.number for run in _revertible() if run.number < of.number]
     if not numbers:
         return []
+    is_all = not any(row.notes for row in plan.changes)  # a note says what stays, and why
+    left = "is taken back already" if is_all else "has nothing more that can be taken back"
     before = f"`vmtune revert {numbers[-1]}` takes back the run before it"
-    return [f"Run {of.number} is taken back already; {before}."]
+    return [f"Run {of.number} {left}; {before}."]
 
 
 def _loaded(of: Run) -> Loaded:

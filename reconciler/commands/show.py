@@ -8,13 +8,14 @@ from reconciler import exit_codes
 from reconciler.commands.load import guarded
 from reconciler.engine import document
 from reconciler.engine.place import numbered
-from reconciler.linux import machine, users
+from reconciler.linux import machine, trusted_input, users
 from reconciler.report import text
 from reconciler.report.history import when
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
+    from reconciler.engine.document import World
 
 
 def run(terminal: Terminal, file: str) -> int:
@@ -26,7 +27,7 @@ def run(terminal: Terminal, file: str) -> int:
         # Another machine has other people behind the numbers.
         who = users.owner if world.machine == machine.identity() else numbered
         parts = (
-            f"host {world.host}",
+            f"host {_host(world)}",
             f"config {world.config}",
             text.allowed(world.allow),
             f"planned {when(saved.created)}",
@@ -48,3 +49,10 @@ def run(terminal: Terminal, file: str) -> int:
         return exit_codes.DONE
 
     return guarded(terminal, command)
+
+
+def _host(world: World) -> str:
+    """Name the host that a plan is for, and whose facts it rests on where that is another one."""
+    if world.machine == machine.identity() and world.host != trusted_input.short_hostname():
+        return f"{world.host} (the facts are those of {trusted_input.short_hostname()})"
+    return world.host

@@ -331,6 +331,7 @@ class Course:
     def _leave(self, each: _Pending, why: str) -> None:
         self._pending.remove(each)
         self._tally.begun += 1
+        self._tally.left_out.append(each.swap)
         self._terminal.event("left_out", subject=each.subject, why=why.removeprefix("left out: "))
         self._terminal.say(f"  {why}: {each.subject}")
 

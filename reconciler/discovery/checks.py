@@ -397,7 +397,7 @@ def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
         text = f"whether there are any of {', '.join(hidden)}"
         rows.append(Row(Health.UNSEEN, "snapshots", text, "V507", ASK_ROOT))
     taken = any(subject.state.snapshots for subject in nocow)
-    text = "of nocow images, as accepted" if taken else "of no nocow images"
+    text = "of nocow images, as accepted" if taken else "none of them holds nocow images"
     yield from rows or [Row(Health.OK, "snapshots", text, "V507")]
 
 

@@ -47,7 +47,8 @@ class Awaited:
 
     Said beside the row that refuses the goal: ``subject`` is that of the finding, "" for the
     entry itself. ``have`` is what the place holds now. ``paths`` are the files and directories
-    that are used, absolute; ``why`` says how: "in use by qemu-system-x86 (pid 7)".
+    that are used, absolute; ``why`` says how: "in use by qemu-system-x86 (pid 7)". ``notes`` say
+    what it takes, as of what is done at once.
     """
 
     goal: Desired[Any]
@@ -55,6 +56,7 @@ class Awaited:
     why: str
     paths: tuple[str, ...] = ()
     subject: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,15 @@ Action = Swap | Notify
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a refused row comes to once a use ends: the action, how it is used, and which paths."""
+    """What a refused row comes to once a use ends: the action, how it is used, and which paths.
+
+    ``notes`` are for a reader of the row; they are not saved with a plan.
+    """
 
     swap: Swap
     why: str
     paths: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,21 +85,42 @@ def in_turn(
 
 
 class Steps:
-    """The rows of a plan that some actions are of, numbered from 1: what progress counts."""
+    """The rows of a plan that some actions are of, numbered from 1: what progress counts.
+
+    The steps of one row need not follow each other: a timer is on only after systemd has read its
+    files, which is a row of its own. So ``number`` names the row, and ``reached`` is what is told
+    while they are done: it never goes back, and ends with the number of rows.
+    """
 
     def __init__(self, changes: Iterable[Change], actions: Sequence[Action]) -> None:
         self._done = set(map(_what, actions))
         rows = in_turn((row for row in changes if row.is_done), actions)
         self.rows = tuple(row for row in rows if not self._done.isdisjoint(_whats(row)))
         self._numbers: dict[Place[Any] | Notify, int] = {}
+        self._parts: dict[Place[Any] | Notify, frozenset[Place[Any]]] = {}
         for number, row in enumerate(self.rows, 1):
-            parts = (swap.place.parts(swap.have) or () for swap in row.swaps)
-            for what in chain(_whats(row), *parts):
+            for swap in row.swaps:
+                self._parts[_what(swap)] = swap.place.parts(swap.have) or frozenset()
+            for what in chain(_whats(row), *(self._parts[_what(swap)] for swap in row.swaps)):
                 self._numbers.setdefault(what, number)
 
     def number(self, action: Action) -> int:
         """Return the number of the row that an action is of; 0 where it is of none."""
         return self._numbers.get(_what(action), 0)
+
+    def reached(self, tried: Iterable[Action]) -> int:
+        """Return which of the rows it is, counted as they end, that comes behind what was tried."""
+        ended = set(map(_what, tried))
+        over = sum(all(self._is_over(what, ended) for what in self._mine(row)) for row in self.rows)
+        return min(over + 1, len(self.rows))
+
+    def _mine(self, row: Change) -> set[Place[Any] | Notify]:
+        return self._done.intersection(_whats(row))
+
+    def _is_over(self, what: Place[Any] | Notify, ended: set[Place[Any] | Notify]) -> bool:
+        """Tell whether it, or each part of it, was tried."""
+        parts = self._parts.get(what)
+        return what in ended or bool(parts and parts <= ended)
 
     def row(self, action: Action) -> Change | None:
         """Return the row that an action is of."""
@@ -109,7 +130,7 @@ class Steps:
     def count(self, actions: Iterable[Action]) -> int:
         """Count the rows of which all that was to be done is among some actions."""
         found = set(map(_what, actions))
-        return sum(self._done.intersection(_whats(row)) <= found for row in self.rows)
+        return sum(self._mine(row) <= found for row in self.rows)
 
 
 def _what(action: Action) -> Place[Any] | Notify:

@@ -162,13 +162,13 @@ class Ownership:
         # A directory is empty once what vmtune made in it is gone: what lies deepest goes first.
         for owner in sorted(mine, key=lambda owner: _top(mine[owner]), reverse=True):
             then = set(going)
-            rows[owner] = list(self._put_back(owner, mine[owner], then))
+            rows[owner] = list(self._put_back(owner, mine[owner], then, chosen))
             if chosen is None or any(map(chosen, rows[owner])):
                 going = then
         for owner in mine:
             yield from rows[owner]
         for (config, owner), lefts in gone.items():
-            for row in self._put_back(owner, lefts, set()):
+            for row in self._put_back(owner, lefts, set(), chosen):
                 is_done = not row.swaps or (chosen and chosen(row))
                 yield row if is_done else _orphaned(row, config)
 
@@ -242,13 +242,20 @@ class Ownership:
             return "", ()
         return gone[-1].config, gone
 
-    def _put_back(self, owner: str, lefts: Sequence[_Left], going: set[str]) -> Iterator[Change]:
-        """Yield the row that puts the places of one entry back, or says why they stay."""
+    def _put_back(
+        self, owner: str, lefts: Sequence[_Left], going: set[str], chosen: Chosen | None
+    ) -> Iterator[Change]:
+        """Yield the row that puts the places of one entry back, or says why they stay.
+
+        What stays whatever anybody does is said once, as long as the entry is on record.
+        """
         swaps: list[Swap] = []
         notes: list[Note] = []
+        has_news = False
         for left in sorted(lefts, key=lambda left: left.place.order, reverse=True):
             for word in self._one_back(left, going):
                 notes += [word] if isinstance(word, Note) else []
+                has_news |= not left.place.stays(left.was.original) or _is_made(left)
                 swaps += [replace(word, owner=owner)] if isinstance(word, Swap) else []
         swaps = [*restore.with_them(swaps, self._host), *swaps]
         if not swaps and not notes:
@@ -258,6 +265,9 @@ class Ownership:
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
+        is_leaving = any(path_of(place) == about for place in self._history.own.wanted)
+        if not (swaps or has_news or is_leaving or (chosen and chosen(row))):
+            return
         if no := obstacles.to_put_back(swaps, self._host):
             text = f"no longer declared, but {no.text}"
             self._hindered.update(swap.place for swap in swaps)
@@ -274,7 +284,7 @@ class Ownership:
         if is_other := restore.another(place, was, self._host):
             yield is_other
             return
-        if place.is_ground and was.original == place.nothing:
+        if _is_made(left):
             yield from self._made(left, now, going)
             return
         if place.stays(was.original):
@@ -367,6 +377,11 @@ class _Left:
     """Options of a line of /etc/fstab that stay, because somebody declares them."""
     needed: str = ""
     """Why a directory that vmtune made is needed still; "" where it is not."""
+
+
+def _is_made(left: _Left) -> bool:
+    """Tell whether vmtune made the directory."""
+    return left.place.is_ground and bool(left.was.original == left.place.nothing)
 
 
 def _which(path: str, declared: Collection[str]) -> str:

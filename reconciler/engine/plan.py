@@ -179,7 +179,7 @@ def _with_waits(
             goal = word.goal
             swap = Swap(goal.place, word.have, goal.want, goal.why, declared.owner)
             name = word.subject or declared.item.name
-            waits.setdefault(name, []).append(Wait(swap, word.why, word.paths))
+            waits.setdefault(name, []).append(Wait(swap, word.why, word.paths, word.notes))
     for row in rows:
         is_it = row.op is Op.BLOCKED and row.name in waits
         yield replace(row, waits=tuple(waits[row.name])) if is_it else row

@@ -40,5 +40,6 @@ def _changed(row: Change) -> Change:
         why = f"{why} (and {more:,} more)"
     swaps = tuple(wait.swap for wait in row.waits)
     cost = [Note(_FINAL, label=COST)] * any(map(restore.is_final, swaps))
-    notes = (Note(why, label=WHY), *row.notes, *cost)
+    takes = row.waits[0].notes if len(row.waits) == 1 else ()
+    notes = (Note(why, label=WHY), *row.notes, *takes, *cost)
     return replace(row, op=Op.CHANGE, text=_WAITS, hint="", swaps=swaps, notes=notes)

@@ -27,11 +27,12 @@ V113 The kernel met an error in the filesystem and made it read-only, to save wh
 stays so until it is unmounted and mounted again. `dmesg` names the error: a disk that fails, a
 damaged block, or no room for metadata. `btrfs scrub start` and `btrfs check --readonly` say more.
 
-V114 An empty stub is what a snapshot shows in the place of a subvolume inside: a snapshot holds
-none of these. Who rolls back puts a snapshot in the place of a subvolume; the subvolumes inside
-stay in the old one. In a stub nothing can be made and no machine starts. Do not remove the old
-subvolume (often @_bad, or in .snapshots): all that is missing here is in it. Mount that subvolume
-at the path with a line in /etc/fstab, or remove the stub and move the subvolume back.
+V114 A snapshot of a subvolume does not hold the subvolumes inside. In the place of each, it shows
+an empty stub. A rollback puts such a snapshot in the place of the subvolume, and the subvolumes
+inside stay in the old one. In a stub nothing can be made, and no machine starts. Do not remove the
+old subvolume (often @_bad, or in .snapshots): all that is missing here is in it. Mount the old
+inner subvolume at the path with a line in /etc/fstab, or remove the stub and move that subvolume
+back.
 
 V115 The kernel counts errors of each device and keeps the numbers over a reboot (btrfs-device(8),
 stats). They may be old. A device that returns wrong data is noticed by checksums alone, which nocow

@@ -22,6 +22,13 @@ def read_trusted(path: str, largest: int) -> bytes:
     """The file's first ``largest`` bytes; HostError where it cannot be read, or obeyed."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        if not os.path.islink(path):
+            raise HostError(f"{path}: {error.strerror}") from None
+        raise HostError(
+            f"{path} is a link to {os.path.realpath(path)}, and that file is not there",
+            "have the link lead to where the file is now",
+        ) from None
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from None
     status = os.fstat(fd)

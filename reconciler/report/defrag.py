@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.compression import OFF
 from reconciler.formats.sizes import binary, counted
-from reconciler.report.wrap import hanging, printable, wrapped
+from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
 from reconciler.resources.defrag.ranges import CLOSED, SHARED
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def outcome(of: Outcome, width: int) -> Iterator[str]:
     """What became of the files below one path: a line for each of the worst."""
     worst = sorted(of.ended, key=lambda each: (each.after - each.before, each.path))
     rows = [(printable(each.path), binary(each.size), _fell(each)) for each in worst[:_NAMED]]
-    wide = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    wide = [max((columns(row[column]) for row in rows), default=0) for column in range(2)]
     for name, size, fell in rows:
-        line = f"  {name:<{wide[0]}}  {size:>{wide[1]}}  {fell}"
-        if len(line) <= width:
+        line = f"  {padded(name, wide[0])}  {size:>{wide[1]}}  {fell}"
+        if columns(line) <= width:
             yield line
         else:
             yield from hanging(f"  {name}", f"{size}  {fell}", width, 6)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from reconciler.facts.advice import Health
 from reconciler.facts.diagnostics import Op
-from reconciler.report.wrap import plain, printable
+from reconciler.report.wrap import columns, led, padded, plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +36,7 @@ _NARROW = 60
 def lines(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str]:
     """A row each, its remedy below it, then how many came out how."""
     shown = [printable(row.subject) for row in rows]
-    fitting = [len(name) for name in shown if len(name) <= _NAMES]
+    fitting = [wide for name in shown if (wide := columns(name)) <= _NAMES]
     longest = min(max(fitting, default=0), width // 3) + 2 if width >= _NARROW else 0
     column = 2 + _HEALTH + longest
     for row, name in zip(rows, shown, strict=True):
@@ -49,31 +48,20 @@ def lines(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str
 def _row(row: Row, name: str, width: int, column: int, paint: Paint) -> Iterator[str]:
     head = f"  {row.health:<{_HEALTH}}{name}"
     text = f"{printable(row.text)}   {row.code}"
-    own_line = len(head) + 2 > column
-    lead = "" if own_line else head.ljust(column)
+    own_line = columns(head) + 2 > column
+    lead = "" if own_line else padded(head, column)
     if own_line:
         yield _painted(head, row, paint)
-    found = _wrapped(text, width, lead, column)
+    found = led(lead or " " * column, text, width, column)
     if not own_line:
         found[0] = _painted(found[0], row, paint)
     yield from found
     if row.remedy:
-        yield from _wrapped(printable(row.remedy), width, " " * column + "-> ", column + 3)
+        yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)
 
 
 def _painted(line: str, row: Row, paint: Paint) -> str:
     return line.replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
-
-
-def _wrapped(text: str, width: int, lead: str, column: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(width, column + 24),
-        initial_indent=lead or " " * column,
-        subsequent_indent=" " * column,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def summary(rows: Sequence[Row]) -> str:

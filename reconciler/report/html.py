@@ -19,7 +19,7 @@ from reconciler.report import status as status_report
 from reconciler.report.page_style import CSS, ICONS
 from reconciler.report.text import COUNTED, WAITING, label
 from reconciler.report.verdict import brought, has_failed, verdict
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +69,7 @@ def page(of: Report, host: str, config: str, created: str) -> str:
 
 def _text(text: str) -> str:
     """Escaped; a size stays on one line."""
-    return _SIZE.sub("&nbsp;", escape(printable(text)))
+    return _SIZE.sub("&nbsp;", escape(harmless(text)))
 
 
 def _sentence(text: str, code: str = "") -> str:

@@ -12,7 +12,7 @@ from reconciler.engine import codec
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +43,7 @@ def problem(message: str, hint: str = "") -> Fields:
 def _entry(event: str, priority: str, message: str, **fields: str) -> Fields:
     named = {f"VMTUNE_{name.upper()}": value for name, value in fields.items() if value}
     return {
-        "MESSAGE": printable(" ".join(message.split())),
+        "MESSAGE": harmless(" ".join(message.split())),
         "PRIORITY": priority,
         "SYSLOG_IDENTIFIER": "vmtune",
         "VMTUNE_EVENT": event,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.formats.sizes import binary
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import columns, printable
 
 if TYPE_CHECKING:
     from reconciler.engine.reporter import Progress
@@ -102,6 +102,11 @@ def duration(seconds: float) -> str:
 
 def _shortened(text: str, width: int) -> str:
     """Its end is what tells images apart."""
-    if len(text) <= width:
+    if columns(text) <= width:
         return text
-    return f"...{text[len(text) - width + 3 :]}" if width > 10 else ""  # noqa: PLR2004 - nothing to read
+    if width <= 10:  # noqa: PLR2004 - nothing to read
+        return ""
+    end = text[3 - width :]
+    while columns(end) > width - 3:
+        end = end[1:]
+    return f"...{end}"

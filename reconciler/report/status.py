@@ -12,8 +12,10 @@ from reconciler.facts.host import GIB, OFF
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
-from reconciler.report.verdict import headline, verdict
-from reconciler.report.wrap import hanging, plain, printable, wrapped
+from reconciler.report.verdict import ALL_REFUSED, headline, verdict
+from reconciler.report.wrap import columns as columns_of
+from reconciler.report.wrap import command as command_lines
+from reconciler.report.wrap import hanging, padded, plain, printable, wrapped
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -45,18 +47,20 @@ def status(
     ``verbose`` also shows the rows that are in sync, and who set what they declare.
     """
     look = _look(of.plan)
-    for line in wrapped(verdict(of.plan), width, 0):
-        yield paint(line, look)
-    yield from _next(of, width)
     shown = [each for each in of.plan.changes if verbose or not is_quiet(each)]
     shown.sort(key=rank)
+    hidden = [each for each in of.plan.changes if each not in shown]
+    ends = "" if shown or not hidden else " (-v shows more)"
+    for line in wrapped(f"{_verdict(of.plan)}{ends}", width, 0):
+        yield paint(line, look)
+    yield from _next(of, width)
     column = text.column(shown, width)
     for change in shown:
         yield ""
         yield from text.row(change, width, column, paint)
         yield from _places(change, of, width, verbose=verbose)
         yield from text.remarks(change, width)
-    yield from _in_sync([each for each in of.plan.changes if each not in shown], width)
+    yield from _in_sync(hidden, width, is_all=not shown)
     yield from effect(of.effect, width, style)
 
 
@@ -78,15 +82,39 @@ def rank(of: Change) -> int:
     return later.index(of.op) + 1 if of.op in later and of.applicable else 5 * (not of.applicable)
 
 
+def _verdict(of: Plan) -> str:
+    """Say whether the host is as declared; where only refused rows differ, where these stand.
+
+    What is refused is counted and named by the last line of all, which the exit code asks for.
+    """
+    if of.actions or not of.count(Op.BLOCKED):
+        return verdict(of)
+    return f"{ALL_REFUSED}: {_says(of)} why."
+
+
+def _says(of: Plan) -> str:
+    return "the row with ! says" if of.count(Op.BLOCKED) == 1 else "the rows with ! say"
+
+
 def _next(of: Report, width: int) -> Iterator[str]:
     """What to do next; the remedies of refused rows stand at the rows."""
     for step in of.steps:
         if not step.in_row:
-            yield from wrapped(f"{step.what}: {step.do}", width, 2, 2)
-    if any(step.in_row for step in of.steps):
-        number = of.plan.count(Op.BLOCKED)
-        says = "the row with ! says" if number == 1 else "the rows with ! say"
-        yield from wrapped(f"{number:,} refused: {says} what helps", width, 2, 2)
+            yield from _step(printable(step.what), printable(step.do), width)
+    if of.plan.actions and any(step.in_row for step in of.steps):
+        what = f"{of.plan.count(Op.BLOCKED):,} refused"
+        yield from wrapped(f"{what}: {_says(of.plan)} what helps", width, 2, 2)
+
+
+def _step(what: str, do: str, width: int) -> Iterator[str]:
+    """What to do, on one line where it fits; a command that is to be copied is not broken."""
+    lead, _, command = do.partition("`")
+    is_last = command.count("`") == 1 and command.endswith("`")
+    if not is_last or columns_of(f"  {what}: {do}") <= width:
+        yield from wrapped(f"{what}: {do}", width, 2, 2)
+        return
+    yield from wrapped(f"{what}: {lead}".rstrip(), width, 2, 2)
+    yield from command_lines(command[:-1], width, 4)
 
 
 def counted_quiet(of: Sequence[Change]) -> str:
@@ -97,13 +125,17 @@ def counted_quiet(of: Sequence[Change]) -> str:
     return ", ".join(told)
 
 
-def _in_sync(of: Sequence[Change], width: int) -> Iterator[str]:
-    """One line for all rows that need no reading; what has a code is said all the same."""
-    if not of:
-        return
-    yield ""
-    yield from wrapped(f"= {counted_quiet(of)} (-v shows more)", width, 0, 2)
+def _in_sync(of: Sequence[Change], width: int, *, is_all: bool) -> Iterator[str]:
+    """One line for all rows that need no reading; what has a code is said all the same.
+
+    Where there are no other rows, the verdict counts them.
+    """
     notes = {(note.text, note.code): each for each in of for note in each.notes if note.code}
+    if of and not is_all:
+        yield ""
+        yield from wrapped(f"= {counted_quiet(of)} (-v shows more)", width, 0, 2)
+    elif notes:
+        yield ""
     for (said, code), each in notes.items():
         yield from _labelled("also", f"{each.kind} {each.name}: {said} ({code})", width)
 
@@ -219,7 +251,7 @@ class _Table:
     @property
     def named(self) -> int:
         """Columns that the longest name takes."""
-        return max(map(len, self.names))
+        return max(map(columns_of, self.names))
 
     @property
     def figures(self) -> int:
@@ -405,7 +437,7 @@ def _rows(
         bar = bars.bar(of.images[number], of.longest, space, style)
         if not wide:
             yield f"    {name}"
-        yield f"    {name if wide else '':{wide}}{_figures(of, number)}  {bar}"
+        yield f"    {padded(name if wide else '', wide)}{_figures(of, number)}  {bar}"
 
 
 def _sentences(

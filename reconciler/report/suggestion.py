@@ -11,7 +11,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ _RIGHT = "All is right already: nothing that is declared here would change."
 _NOTHING = "No images of virtual machines were found. When you know where they will be:"
 
 
-def lines(of: Suggestion, width: int, *, has_schema: bool = False) -> Iterator[str]:
-    """The whole file, line by line; ``has_schema``: the schema for editors lies beside it."""
+def lines(
+    of: Suggestion, width: int, *, has_schema: bool = False, as_root: str = ""
+) -> Iterator[str]:
+    """The whole file, line by line; ``has_schema``: the schema for editors lies beside it.
+
+    ``as_root`` is the command that looks again as root.
+    """
     yield f"# yaml-language-server: $schema={SCHEMA}"
     yield "#"
     yield from _comment(_HEAD.format(host=of.host), width)
@@ -67,9 +72,10 @@ def lines(of: Suggestion, width: int, *, has_schema: bool = False) -> Iterator[s
         yield from _comment(_RIGHT, width)
     if of.unseen:
         yield "#"
-        yield from _comment("Not seen:" if of.is_root else "Not seen (root sees more):", width)
+        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
         for text in of.unseen:
             yield from _comment(text, width, "#   ")
+        yield from [f"#     {as_root}"] * bool(as_root)
     yield ""
     yield "version: 1"
     for section in SECTIONS:
@@ -150,12 +156,12 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text not in _WORDS_NOT_TEXT:
         return text
-    return printable(json.dumps(text, ensure_ascii=False))
+    return harmless(json.dumps(text, ensure_ascii=False))
 
 
 def _comment(text: str, width: int, first: str = "# ", rest: str = "") -> Iterator[str]:
     yield from textwrap.wrap(
-        printable(text),
+        harmless(text),
         max(width, 40),
         initial_indent=first,
         subsequent_indent=rest or first,

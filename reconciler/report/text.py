@@ -19,7 +19,9 @@ from reconciler.report.wrap import (
     GONE,
     NAME,
     NEW,
+    columns,
     hanging,
+    padded,
     plain,
     printable,
     wrapped,
@@ -27,9 +29,8 @@ from reconciler.report.wrap import (
 from reconciler.report.wrap import beside as beside_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from reconciler.engine.claims import Claims
     from reconciler.engine.model import Action, Change, Plan, Swap
     from reconciler.engine.place import Place, Who
     from reconciler.report.wrap import Paint
@@ -141,7 +142,7 @@ def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
 
 def column(of: Sequence[Change], width: int) -> int:
     """Where the texts behind the names begin."""
-    longest = max((len(_head(change)) for change in of), default=0)
+    longest = max((columns(_head(change)) for change in of), default=0)
     return min(_HEADS, width // 2, longest + 3)
 
 
@@ -161,8 +162,8 @@ def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     if change.code and not _is_reason(change):
         words = f"{words}   {change.code}"
     # Behind a name that is longer than most there is no room for a column.
-    indent = column if len(head) + 2 <= column else _VALUE
-    lines = list(hanging(f"{head}  ".ljust(column), printable(words), width, indent))
+    indent = column if columns(head) + 2 <= column else _VALUE
+    lines = list(hanging(padded(f"{head}  ", column), printable(words), width, indent))
     name = head.partition(" ")[2]
     symbol = paint(change.op.value, change.op)
     bold = name if change.op is Op.SAME else paint(name, NAME)
@@ -191,7 +192,7 @@ def remarks(
 def _labelled(label: str, text: str, width: int, paint: Paint) -> Iterator[str]:
     head = f"{'':{_INDENT}}{label}".ljust(_VALUE)
     first = f"{head}{printable(text)}"
-    lines = [first] if len(first) <= width else wrapped(printable(text), width, _VALUE)
+    lines = [first] if columns(first) <= width else wrapped(printable(text), width, _VALUE)
     for number, line in enumerate(lines):
         whole = line if number else f"{head}{line[_VALUE:]}"
         yield whole[:_INDENT] + paint(whole[_INDENT:], DIM)
@@ -228,7 +229,7 @@ def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Ite
         head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
         is_long = len(head) > _VALUE
         head += "  " * is_long
-        if len(head) + len(before) + len(after) + len("  ->  ") <= width:
+        if columns(head) + columns(before) + columns(after) + len("  ->  ") <= width:
             yield f"{head}{gone}  ->  {new}"
             continue
         if is_long:
@@ -250,7 +251,7 @@ def label(place: Place[Any], change: Change) -> str:
 def _value(  # noqa: PLR0913, PLR0917 - a value, bare and painted
     head: str, bare: str, painted: str, width: int, paint: Paint, style: str
 ) -> Iterator[str]:
-    if len(head) + len(bare) <= width or " " not in bare:
+    if columns(head) + columns(bare) <= width or " " not in bare:
         yield head + painted
         return
     for number, line in enumerate(wrapped(bare, width, _VALUE)):
@@ -295,8 +296,10 @@ def more(of: Plan) -> str:
     """How to read on about a code that is shown; "" where none is."""
     rows = [change.code for change in of.changes if change.code]
     notes = [note.code for change in of.changes for note in change.notes if note.code]
-    codes = rows or notes
-    return f"`vmtune explain {printable(codes[0])}` says more about that code." if codes else ""
+    if not (codes := dict.fromkeys([*rows, *notes])):
+        return ""
+    others = "; likewise for the others" if len(codes) > 1 else ""
+    return f"`vmtune explain {printable(next(iter(codes)))}` says more about that code{others}."
 
 
 def summary(of: Plan, *, needs_root: bool = False) -> str:
@@ -324,17 +327,15 @@ def summary(of: Plan, *, needs_root: bool = False) -> str:
     return f"Nothing to do{' now' if waits else ''}: {', '.join(rest)}."
 
 
-def beside(of: Plan) -> Iterator[str]:
-    """What is to be known beside the rows: entries that were not chosen, and claims."""
+def beside(of: Plan, named: Callable[[str], str] = str) -> Iterator[str]:
+    """What is to be known beside the rows: entries that were not chosen, and claims.
+
+    ``named`` names a file as the caller does.
+    """
     if of.left_out:
         yield f"{counted(of.left_out, 'other entry', 'other entries')} not chosen."
     if of.claims and not of.actions:
-        yield claims_in_words(of.claims)
-
-
-def claims_in_words(of: Claims) -> str:
-    """What ``apply`` puts on record beside its changes."""
-    return f"`apply` also notes what {printable(of.config)} declares now."
+        yield f"`apply` also notes what {printable(named(of.claims.config))} declares now."
 
 
 def _named(of: Plan, op: Op) -> str:

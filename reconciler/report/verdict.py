@@ -8,7 +8,7 @@ from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text
-from reconciler.report.wrap import printable
+from reconciler.report.wrap import harmless
 from reconciler.value import dataclass
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def verdict(of: Plan) -> str:
     if of.actions:
         return f"Not as declared: {told}."
     if of.count(Op.BLOCKED):
-        return f"Not all is as declared, and `vmtune apply` cannot change that: {told}."
+        return f"{ALL_REFUSED}: {told}."
     if of.count(Op.UNKNOWN):
         seen = of.count(Op.SAME) or of.count(Op.WAITS)
         return f"{_PART if seen else _BLIND}: {told}."
@@ -59,6 +59,8 @@ def verdict(of: Plan) -> str:
         return f"As declared after the next reboot: {told}."
     return f"As declared: {told}."
 
+
+ALL_REFUSED = "Not all is as declared, and `vmtune apply` cannot change that"
 
 _PART = "What can be seen from here is as declared"
 
@@ -93,7 +95,7 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
         )
     for each in schedules:
         if has_failed(each):
-            yield Step(f"{printable(each.entry)}: {failure(each)}", _look_up(each))
+            yield Step(f"{harmless(each.entry)}: {failure(each)}", _look_up(each))
     yield from _of_rows(plan.changes)
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
     if unseen and commands.as_root:
@@ -113,8 +115,8 @@ def _of_rows(rows: Iterable[Change]) -> Iterator[Step]:
     for row in rows:
         if row.op is Op.BLOCKED and row.hint and row.hint not in said:
             said.add(row.hint)
-            what = f"{row.kind} {printable(row.name)} is refused"
-            yield Step(what, printable(row.hint), row.code, in_row=True)
+            what = f"{row.kind} {harmless(row.name)} is refused"
+            yield Step(what, harmless(row.hint), row.code, in_row=True)
 
 
 _WENT_WELL = frozenset({"", "success", "running", "skipped", "exec-condition"})
@@ -132,7 +134,7 @@ def failure(of: ScheduleRuns) -> str:
         "exit-code": f"with exit code {run.status}",
         "signal": f"by signal {run.status}",
         "timeout": "because it took too long",
-    }.get(run.result, f"({printable(run.result)})")
+    }.get(run.result, f"({harmless(run.result)})")
     verb = "was ended" if run.result == "signal" else "failed"
     when = f" of {run.last}" if run.last else ""
     return f"the last run{when} {verb} {how}"
@@ -191,7 +193,9 @@ def brought(of: Effect) -> Brought | None:
 def _sorts(read: Sequence[Layout]) -> str:
     cow = sum(not each.nocow for each in read)
     if not cow:
-        return "1 image is nocow" if len(read) == 1 else f"all {len(read):,} images are nocow"
+        return {1: "1 image is nocow", 2: "both images are nocow"}.get(
+            len(read), f"all {len(read):,} images are nocow"
+        )
     return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
 
 

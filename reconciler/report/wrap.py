@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 Paint = Callable[[str, str], str]
@@ -36,17 +36,17 @@ def fitted(line: str, width: int) -> str:
 
     What follows stands below the first word. A word that is longer than a line stays whole.
     """
-    if len(line) <= width or len(_COLOUR.sub("", line)) <= width:
+    if columns(line) <= width or columns(_COLOUR.sub("", line)) <= width:
         return line
     bare = line.lstrip(" ")
     indent = len(line) - len(bare)
     lines, used = [" " * indent], indent
     for word in re.findall(r" *[^ ]+", bare):
-        size = len(_COLOUR.sub("", word))
+        size = columns(_COLOUR.sub("", word))
         if used > indent and used + size > width:
             lines.append(" " * indent)
             word, used = word.lstrip(" "), indent  # noqa: PLW2901 - blanks end with the line
-            size = len(_COLOUR.sub("", word))
+            size = columns(_COLOUR.sub("", word))
         lines[-1] += word
         used += size
     return "\n".join(lines)
@@ -59,7 +59,43 @@ def command(words: str, width: int, indent: int, lead: str = "") -> Iterator[str
     yield from lines[-1:]
 
 
+class Charset:
+    """What the terminal can show; the beginning of the program says it once."""
+
+    is_ascii: ClassVar[bool] = False
+
+
 def printable(text: str) -> str:
+    """Without anything that moves a terminal's cursor, or that the terminal cannot show.
+
+    Escapes stand for these, before lines are laid out: an escape is longer than its character.
+    """
+    if Charset.is_ascii and not text.isascii():
+        text = text.encode("ascii", "backslashreplace").decode("ascii")
+    return harmless(text)
+
+
+def columns(text: str) -> int:
+    """Count the columns of a terminal that a text takes, without colours (UAX 11)."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # noqa: PLC0415 - most names are ASCII
+
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in _WIDE)
+        for c in text
+    )
+
+
+_WIDE = {"W", "F"}
+
+
+def padded(text: str, width: int) -> str:
+    """Fill up with blanks to a width in columns."""
+    return text + " " * (width - columns(text))
+
+
+def harmless(text: str) -> str:
     """Without anything that moves a terminal's cursor; bytes that are not UTF-8 as escapes."""
     if text.isprintable():
         return text
@@ -73,10 +109,10 @@ def hanging(head: str, text: str, width: int, indent: int) -> Iterator[str]:
     """``head`` and ``text`` on one line if they fit, else the text below, wrapped."""
     if not text:
         yield head.rstrip()
-    elif len(head) + len(text) <= width:
+    elif columns(head) + columns(text) <= width:
         yield head + text
-    elif len(head) <= indent:
-        yield from _wrapped(head.ljust(indent), text, width, indent)
+    elif columns(head) <= indent:
+        yield from led(padded(head, indent), text, width, indent)
     else:
         yield head.rstrip()
         yield from wrapped(text, width, indent)
@@ -84,9 +120,9 @@ def hanging(head: str, text: str, width: int, indent: int) -> Iterator[str]:
 
 def beside(head: str, words: str, width: int) -> Iterator[str]:
     """Words behind the head; below it where there is no room for the longest beside it."""
-    longest = max((len(word) for word in words.split()), default=0)
-    has_room = len(head) + max(longest, _NARROWEST) <= width
-    return hanging(head, words, width, len(head) if has_room else _INDENT)
+    longest = max((columns(word) for word in words.split()), default=0)
+    has_room = columns(head) + max(longest, _NARROWEST) <= width
+    return hanging(head, words, width, columns(head) if has_room else _INDENT)
 
 
 def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:
@@ -94,19 +130,32 @@ def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:
 
     Words longer than a line stay whole, to be copied.
     """
-    yield from _wrapped(" " * indent, text, width, indent + more)
+    yield from led(" " * indent, text, width, indent + more)
 
 
-def _wrapped(head: str, text: str, width: int, indent: int) -> Iterable[str]:
-    if text.isprintable() and text == text.strip() != "" and len(head) + len(text) <= width:
+def led(head: str, text: str, width: int, indent: int) -> list[str]:
+    """A paragraph behind ``head``, which is not broken; lines after the first set in."""
+    is_whole = text.isprintable() and text == text.strip() != ""
+    if is_whole and columns(head) + columns(text) <= width:
         return [head + text]
     import textwrap  # noqa: PLC0415 - many plans have no long line
 
-    return textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        _spread(text),
         max(width, indent + 20),
-        initial_indent=head,
+        initial_indent=_spread(head),
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_FILLER, "") for line in lines]
+
+
+_FILLER = "\0"
+
+
+def _spread(text: str) -> str:
+    """Have each character count that takes two columns: textwrap counts characters."""
+    if text.isascii():
+        return text
+    return "".join(f"{c}{_FILLER * (columns(c) - 1)}" for c in text)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reconciler.facts.tree import CowFile, Lot, Parts, Tree
 from reconciler.resources.images import kind as images_kind
+from reconciler.resources.images import room as images_room
 from reconciler.resources.images.places import needed
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True)
@@ -38,7 +39,7 @@ def lots(draw: st.DrawFn) -> Lot:
 @QUICK
 @given(lots(), sizes)
 def test_what_is_left_has_room_and_nothing_else_is_left_out(lot: Lot, free: int):
-    left = images_kind.too_large(lot, (), free)
+    left = images_room.too_large(lot, (), free)
     rest = [file for file in lot.largest if file not in left]
     if rest:
         used = 0
@@ -46,7 +47,7 @@ def test_what_is_left_has_room_and_nothing_else_is_left_out(lot: Lot, free: int)
             assert needed(file.allocated) + used <= free
             used += file.kept
     if left:
-        assert images_kind.room(lot, left[:-1]).free > free
+        assert images_room.room(lot, left[:-1]).free > free
 
 
 @QUICK

@@ -7,7 +7,8 @@ V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
 
 V302 The scheduler that the entry names is not on this host.
 
-V303 systemd's calendar can say what five cron fields cannot.
+V303 The schedule is in the notation of systemd, and five fields of cron cannot say the same. Write
+five fields, or have systemd run it.
 
 V304 systemd does not accept the schedule; systemd.time(7) has the notation.
 
@@ -36,8 +37,8 @@ V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
 V311 The path has bytes that neither a crontab nor a unit file can hold.
 
 V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
-whatever it rewrites, images that were written uncompressed among them: a piece is then 128 KiB at
-most. Nocow files are left as they are. `compression: none` for the directory keeps its files from
+whatever it rewrites, also images that were written uncompressed: a fragment is then at most 128
+KiB. Nocow files are left as they are. `compression: none` for the directory keeps its files from
 it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
 filesystem.
 

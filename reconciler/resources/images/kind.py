@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
 from reconciler.facts import limits
-from reconciler.facts.diagnostics import COST, Finding, Note, Op, Summary
+from reconciler.facts.diagnostics import Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
 from reconciler.formats.sizes import binary, counted
@@ -41,8 +41,8 @@ from reconciler.resources.images.places import (
     Images,
     OneImage,
     Strays,
-    needed,
 )
+from reconciler.resources.images.room import Room, alone, room, takes, too_large
 from reconciler.resources.paths import PATHS
 from reconciler.value import dataclass, replace
 
@@ -234,7 +234,7 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
     if spec.only and not todo:
         yield from machines.rows(spec.name, path, spec.aim, suspended)
         yield from _spared(spec, left)
-        yield from _awaited(spec, path, left)
+        yield from _awaited(spec, path, left, filesystem)
         return
     of_all = Images(path, spec.aim, spec.apart, spared)
     one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
@@ -247,7 +247,7 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
         yield Note(_special(tree), "V712")
     yield from machines.rows(spec.name, path, spec.aim, suspended)
     yield from _spared(spec, left)
-    yield from _awaited(spec, path, left)
+    yield from _awaited(spec, path, left, filesystem)
 
 
 def _none_of_them(lot: Lot, needed: Room, filesystem: Filesystem) -> _Why:
@@ -323,16 +323,11 @@ def _special(tree: Tree) -> str:
 
 
 def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterator[Note]:
-    needs = f"needs up to {binary(needed.free)} of free space while it runs"
-    yield Note(f"{needs}; {limits.have(filesystem)}", label=COST)
+    needs, *kept = takes(needed, lot, filesystem)
+    yield needs
     yield from limits.notes(filesystem)
     yield from limits.errors(filesystem.condition)
-    if needed.kept:
-        text = f"afterwards up to {binary(needed.kept)} more are in use, because"
-        shared = "snapshots and clones keep the old data that they share" if lot.shared else ""
-        encoded = "the data is no longer compressed" if lot.encoded else ""
-        why = " and ".join(why for why in (shared, encoded) if why)
-        yield Note(f"{text} {why}", "V707", COST)
+    yield from kept
     yield machines.FOR_GOOD
     if not tree.holders_seen:
         text = "only root can see whether a program uses them; `apply` checks before it begins"
@@ -350,14 +345,18 @@ def _spared(spec: Spec, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Findin
         yield _blocked(f"{spec.name}/...", _Why(text, "", "V708"))
 
 
-def _awaited(spec: Spec, path: str, left: Sequence[tuple[CowFile, _Why]]) -> Iterator[Awaited]:
+def _awaited(
+    spec: Spec, path: str, left: Sequence[tuple[CowFile, _Why]], filesystem: Filesystem
+) -> Iterator[Awaited]:
     """Say which of them are left only because something uses them, of the row of each."""
     for number, (file, why) in enumerate(left):
         if why.used and not file.obstacle:
             goal = Desired(Image(path, spec.aim, file.path), Image.ALIKE)
             row = file.path if number < NAMED else "..."
             used = (f"{path}/{why.used}",)
-            yield Awaited(goal, Image.UNLIKE, why.text, used, f"{spec.name}/{row}")
+            lot = alone(file)
+            notes = takes(room(lot, ()), lot, filesystem) if file.size else ()  # 0: not looked at
+            yield Awaited(goal, Image.UNLIKE, why.text, used, f"{spec.name}/{row}", tuple(notes))
 
 
 def _blocked(subject: str, why: _Why) -> Finding:
@@ -478,8 +477,7 @@ def _protected(file: CowFile) -> _Why:
 
 
 def _no_room(file: CowFile, filesystem: Filesystem) -> _Why:
-    alone = Lot((file,), 1, file.size, file.allocated, kept=file.kept)
-    needed = room(alone, ()).free
+    needed = room(alone(file), ()).free
     return _Why(
         f"it would need {binary(needed)} of free space; {limits.have(filesystem)}",
         limits.remedy(filesystem, "make room, or move it to another disk"),
@@ -526,18 +524,6 @@ class Chain:
         return f"{self.path} and {count} {self.what}{'s' * (count != 1)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Bytes: what must be ``free`` at one time, of which ``kept`` is not given back.
-
-    The largest image lies there twice while it is rewritten. What snapshots or
-    clones share stays theirs; what was compressed takes its whole size.
-    """
-
-    free: int
-    kept: int
-
-
 def chains(tree: Tree) -> tuple[Chain, ...]:
     """The images of several files, but for those that are part of another one."""
     direct = {parts.path: parts for parts in tree.parts}
@@ -576,25 +562,3 @@ def _every_chain(tree: Tree) -> Iterator[Chain]:
     """Also those within another: a base may be open although nothing above it is."""
     direct = {parts.path: parts for parts in tree.parts}
     return (_chain(parts, direct) for parts in tree.parts)
-
-
-def room(lot: Lot, without: Sequence[CowFile]) -> Room:
-    """What rewriting a lot takes, but for some of its files."""
-    left = {file.path for file in without}
-    largest = next((file.allocated for file in lot.largest if file.path not in left), None)
-    if largest is None:  # all that are known by size are left out: none of the rest is larger
-        largest = lot.largest[-1].allocated if lot.largest else 0
-    kept = lot.kept - sum(file.kept for file in without)
-    return Room(needed(largest) + max(kept, 0), max(kept, 0))
-
-
-def too_large(lot: Lot, without: Sequence[CowFile], free: int) -> tuple[CowFile, ...]:
-    """Of the largest files of a lot those that must be left out, for the rest to have room."""
-    left = {file.path for file in without}
-    found: list[CowFile] = []
-    for file in lot.largest:
-        if room(lot, (*without, *found)).free <= free:
-            break
-        if file.path not in left:
-            found.append(file)
-    return tuple(found)

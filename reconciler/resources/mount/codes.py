@@ -12,8 +12,8 @@ V202 The mount point has several lines in /etc/fstab. systemd and `mount TARGET`
 `mount -a` tries each: another filesystem is mounted over the first one, and the same filesystem is
 refused there a second time. Take out all lines but one.
 
-V203 mount(8) and systemd would not read the line alike, or it is not what it looks like. Mend
-it first.
+V203 mount(8) and systemd read the line in two different ways, or the line does not say what it
+seems to say. Correct the line first.
 
 V204 A mount unit or a drop-in of one takes the place of the line's options: systemd never reads
 those in /etc/fstab. A mount unit may also mount what no line names. Options are set in that file.
@@ -25,15 +25,15 @@ since the remount that makes it writable fails; on another line the mount would 
 V206 The kernel could not be asked whether it takes the option, and / is not mounted here to try
 it on. `allow: [root-options]` accepts the risk.
 
-V207 A Btrfs filesystem has one compression setting, and the first mount of it decides. At boot that
-is the one of the initramfs (rootflags= on the kernel's command line), to which
-systemd-remount-fs.service(8) then applies the line of /, but not where / is an overlay that shows
-an image. While / stays read-only, the first line that is mounted writable puts its own algorithm in
-the place of the one before; where it names none, nothing is compressed. What is declared for
-another line is on until the next boot. The same is true of a line that is not mounted at boot
-(noauto, x-systemd.automount), of a mount unit, and of a subvolume that is mounted while another one
-is. The plan works out the order of mounts and says who decides, and where the option must be
-written.
+V207 A Btrfs filesystem has one compression setting for all its mounts, and the first mount decides.
+At boot the initramfs mounts / first, with rootflags= of the kernel's command line. Then
+systemd-remount-fs.service(8) applies the options of the line of / to that mount, but not where / is
+an overlay that shows an image. If / stays read-only, the first line that is mounted writable
+decides instead: it sets its own algorithm, or ends compression where it names none. What is
+declared for any other line is in effect only until the next boot. So is what is declared for a line
+that is not mounted at boot (noauto, x-systemd.automount), for a mount unit, and for a subvolume in
+whose place another one is mounted. The plan works out the order of mounts. It says who decides, and
+where the option must be written.
 
 V208 What is mounted at the mount point is not what its line in /etc/fstab names: another
 filesystem, or another subvolume (subvol= in /proc/self/mountinfo). Changing both would change two

@@ -7,10 +7,10 @@ V102 The filesystem keeps two or more copies of data (DUP, RAID1, RAID10, RAID5,
 files have no checksums: when the copies differ, nothing can tell the good one, reads return
 either, and scrub repairs nothing. `allow: [raid]` in the entry accepts that.
 
-V103 The subvolume is snapshotted. While a snapshot shares a block, the first write to it is
-copied to a new place all the same, so the images fragment as if they were copy-on-write, and
-have no checksums either. A subvolume of their own, left out of snapshots, avoids it; `allow:
-[snapshots]` accepts it.
+V103 There are snapshots of the subvolume, or only root can see whether there are. While a snapshot
+shares a block, the first write to the block goes to a new place all the same. So the images
+fragment as if they were copy-on-write, and they have no checksums either. A subvolume of their own,
+left out of snapshots, avoids it; `allow: [snapshots]` accepts it.
 
 V105 Nocow ends checksums for all that is written below the path. For a whole home or a system
 directory that is refused: declare the directory that holds the images.
@@ -26,7 +26,7 @@ no block is written in place, and the kernel refuses the nocow attribute (EPERM)
 copy-on-write. Declare `subvolume: true` or `compression: none` for them, or put them on another
 filesystem.
 
-V118 The declared directory is not there, and one beside it that is spelt nearly like it holds
+V118 The declared directory is not there. A directory beside it has nearly the same name, and holds
 files. `apply` makes the declared directory, new and empty, and images in the other directory stay
-as they are. Where the path is misspelt, mend it in vmtune.yaml first.
+as they are. If the path is misspelt, correct it in vmtune.yaml first.
 """

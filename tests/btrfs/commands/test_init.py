@@ -293,7 +293,10 @@ def test_without_root_it_says_what_it_may_not_see(clean: World):
     (LIBVIRT / "storage/secret.xml").chmod(0o600)
     ran = init(clean, user=ALICE)
     head = ran.out.partition("version: 1")[0]
-    assert "# Not seen (root sees more):" in head
+    assert "# Not seen; root sees more:" in head
+    command = next(line for line in reversed(head.splitlines()) if line)
+    assert command.startswith("#     ")
+    assert command.endswith(" init"), "the whole command, to be typed"
     assert "/etc/libvirt/qemu: Permission denied" in head
     assert "/etc/libvirt/storage/secret.xml: Permission denied" in head
     assert "not readable as alice" in said_of(ran, str(images))

@@ -60,7 +60,8 @@ def test_one_count_from_the_plan_to_the_result(each: Each) -> None:
     assert f"verified: {count} of {count} read back as planned" in typed.screen
     numbers = re.findall(r"\[(\d+)/(\d+)\] done", typed.screen)
     assert {total for _, total in numbers} == {str(count)}
-    assert {int(number) for number, _ in numbers} == set(range(1, count + 1))
+    assert sorted({int(number) for number, _ in numbers}) == [*range(1, count + 1)]
+    assert [int(number) for number, _ in numbers] == sorted(int(number) for number, _ in numbers)
 
 
 def test_rows_stand_in_the_order_of_doing(each: Each) -> None:
@@ -246,3 +247,65 @@ def test_json_has_what_a_person_reads(each: Each) -> None:
     data = json.loads(each.host.vmtune("plan", "--json", user=NOBODY).out)
     assert data["summary"]["changes"] == 0
     assert not data["summary"]["needs_root"]
+
+
+def test_a_status_says_once_what_is_refused(each: Each) -> None:
+    """The verdict leads to the rows, the rows say why, and the last line counts and names."""
+    (each.old / "disk.raw").write_bytes(os.urandom(1 << 16))
+    sync()
+    each.host.nocow(each.old)
+    each.host.apply(expect=7)
+    ran = each.host.vmtune("status")
+    assert ran.code == 7
+    assert ran.out.count("refused") == 1
+    assert ran.out.splitlines()[-1].startswith("1 refused: nocow ")
+    assert "the row with ! says why." in ran.out.splitlines()[2]
+
+
+def test_what_is_waited_for_says_what_room_it_takes(each: Each) -> None:
+    """As a rewrite that is done at once says it."""
+    disk = each.old / "disk.raw"
+    disk.write_bytes(os.urandom(1 << 20))
+    sync()
+    each.host.nocow(each.old, existing="rewrite")
+    free = each.host.plan(expect=2).row("~ images")
+    takes = re.search(r"needs up to [\d.]+ MiB of free space while it runs", free)
+    assert takes
+    with disk.open("rb"):
+        each.host.apply(expect=7)
+        waits = each.host.typed("apply", "--wait-for", "1s")
+        with waits as typed:
+            typed.see("Make this change?")
+            typed.type("no\n")
+            assert typed.end() == 1
+        assert f"cost           {takes[0]}" in typed.screen
+        assert takes[0] not in each.host.plan(expect=7).out, "without --wait nothing is done"
+
+
+def test_what_stays_for_good_is_said_once(each: Each) -> None:
+    """A rewrite cannot be taken back: the plan that takes its entry back says so, and no other."""
+    (each.old / "disk.raw").write_bytes(os.urandom(1 << 16))
+    sync()
+    each.host.nocow(each.old, existing="rewrite")
+    each.host.apply()
+    each.host.config("")
+    said = "images that were rewritten are left as they are"
+    plan = each.host.plan(expect=2)
+    assert said in plan.row("= images"), plan
+    each.host.apply()
+    assert "Nothing is declared." in each.host.plan().out
+    assert "Nothing is declared." in each.host.vmtune("status").out
+    asked = each.host.vmtune("plan", str(each.old))
+    assert asked.code == 0, "whoever asks is told"
+    assert said in asked.row("= images")
+
+
+def test_a_saved_plan_of_another_host_says_whose_facts_it_shows(each: Each, tmp_path: Path) -> None:
+    here = os.uname().nodename.partition(".")[0].lower()
+    saved = tmp_path / "plan"
+    for host, told in (("elsewhere", f"elsewhere (the facts are those of {here})"), (here, here)):
+        saved.unlink(missing_ok=True)
+        made = each.host.vmtune("--host", host, "plan", "-o", str(saved))
+        shown = each.host.vmtune("show", str(saved))
+        for ran in (made, shown):
+            assert ran.out.startswith(f"host {told} \N{MIDDLE DOT} "), ran

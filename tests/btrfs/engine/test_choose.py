@@ -64,7 +64,27 @@ def test_one_image_alone(host: World, images: Path):
     host.plan()
 
 
-@pytest.mark.parametrize("way", ["link to the directory", "another mount", "relative"])
+BOUND = ("a mount of a part", "a mount of itself", "the entry is a mount of a part")
+
+
+def bound(host: World, images: Path, way: str) -> Path:
+    """Names for the first image whose own path does not lead through its entry."""
+    other = Path("/media/t/part")
+    if way == "a mount of itself":
+        other.touch()
+        run("mount", "--bind", images / "one.raw", other)
+        return other
+    other.mkdir()
+    if way == "a mount of a part":
+        host.nocow(host.area, existing="rewrite")
+        run("mount", "--bind", images, other)
+        return other / "one.raw"
+    run("mount", "--bind", images, other)
+    host.nocow(other, existing="rewrite")
+    return images / "one.raw"
+
+
+@pytest.mark.parametrize("way", ["link to the directory", "another mount", "relative", *BOUND])
 def test_an_image_is_a_thing_and_no_spelling(host: World, images: Path, way: str):
     name = images / "one.raw"
     if way == "link to the directory":
@@ -75,6 +95,12 @@ def test_an_image_is_a_thing_and_no_spelling(host: World, images: Path, way: str
         other.mkdir()
         run("mount", "--bind", images, other)
         name = other / "one.raw"
+    elif way in BOUND:
+        name = bound(host, images, way)
+        if way == "a mount of itself":
+            row = ran(host, "plan", name, expect=0).row("! images")
+            assert "V713" in row, "the entry is found, and what is mounted is not exchanged"
+            return
     else:
         name = Path("..") / str(images).lstrip("/") / "one.raw"
     ran(host, "apply", "--yes", name, expect=0)
@@ -171,6 +197,33 @@ def test_a_file_of_no_entry(host: World, images: Path):
         elsewhere.write_bytes(data)
         assert "is no entry and no saved plan" in ran(host, "apply", elsewhere, expect=64).err
     assert "did you mean" in ran(host, "plan", images / "on.raw", expect=64).err
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "explain"])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("images/on.raw", "images/one.raw"),
+        ("images/two.rwa", "images/two.raw"),
+        ("imagse/two.raw", "images/two.raw"),
+        ("images/sub/dep.raw", "images/sub/deep.raw"),
+    ],
+)
+def test_a_misspelt_file_is_told_with_the_one_that_is_near(
+    host: World, images: Path, command: str, typed: str, meant: str
+):
+    (images / "sub").mkdir()
+    (images / "sub" / "deep.raw").write_bytes(b"x" * 4096)
+    err = ran(host, command, host.area / typed, expect=64).err
+    assert f"did you mean {host.area}/{meant}" in err
+
+
+def test_a_file_of_no_entry_is_never_meant(host: World, images: Path):
+    """Whoever types the name that is advised gets a plan."""
+    (host.area / "near.raw").write_bytes(b"x" * 4096)
+    assert images.is_dir()
+    err = ran(host, "plan", host.area / "near.rwa", expect=64).err
+    assert "near.raw?" not in err
 
 
 def test_everybody_may_read_that_an_image_was_done_and_not_which(host: World, images: Path):

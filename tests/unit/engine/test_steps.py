@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
+import pytest
+
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import Timer, UnitFile
 from reconciler.engine.model import Change, Swap
 from reconciler.engine.order import DAEMON_RELOAD, Steps, in_turn
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import OFF, ON
+from reconciler.facts.tree import NONE_LEFT, NameList
+from reconciler.resources.images.places import NOCOW as AIM
+from reconciler.resources.images.places import Image, Images
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 NEW = Folder(nocow=True, compression="", mode=0o755, uid=0, gid=0)
@@ -71,3 +78,35 @@ def test_only_rows_of_which_something_is_left_are_counted():
     steps = Steps((NOCOW, DEFRAG), (ENABLED,))
     assert names(steps.rows) == ["defrag /srv"]
     assert steps.count((ENABLED,)) == 1
+
+
+def reached(steps: Steps, actions) -> list[int]:
+    """What is told of each action as it begins."""
+    return [steps.reached(actions[:number]) for number in range(len(actions))]
+
+
+def test_what_is_told_never_goes_back():
+    """The row of systemd is the last, and is done between two steps of another row."""
+    actions = (DIRECTORY, SERVICE, DAEMON_RELOAD, ENABLED)
+    assert reached(Steps((REFUSED, NOCOW, DEFRAG), actions), actions) == [1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("actions", [*permutations((SERVICE, ENABLED, LIVE, LINE, LINE_OF_HOME))])
+def test_rows_whose_steps_stand_between_each_other_never_go_back(actions):
+    steps = Steps((DEFRAG, ROOT, HOME), actions)
+    told = reached(steps, actions)
+    assert told == sorted(told)
+    assert told[0] == 1
+    assert steps.count(actions[:-1]) < 3 == steps.count(actions)
+    assert told[-1] in {2, 3}, "3, unless the last step is the last one of two rows"
+
+
+def test_an_image_that_is_done_alone_is_a_part_of_its_row():
+    """`--wait` does one after the other, whichever is free first."""
+    lot = Images("/srv", AIM)
+    names = NameList(2, ("a.raw", "b.raw"))
+    row = Change(Op.CHANGE, "images", "/srv", swaps=(Swap(lot, names, NONE_LEFT),))
+    done = [Swap(Image("/srv", name, AIM), Image.UNLIKE, Image.ALIKE) for name in names.named]
+    steps = Steps((row, NOCOW), (*row.swaps, DIRECTORY))
+    assert steps.reached(done[:1]) == 1
+    assert steps.reached(done) == 2

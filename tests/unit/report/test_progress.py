@@ -19,6 +19,14 @@ def test_it_fits(width: int):
         assert line.isprintable()
 
 
+@pytest.mark.parametrize("width", range(40, 130))
+def test_a_name_of_wide_characters_fits_too(width: int):
+    """Each of them takes two columns."""
+    step = Progress("\u65e5\u672c\u8a9e" * 30, "copying", 1, 2, 1, 2, 5 << 40, 6 << 40)
+    line = progress_report.line(step, 12345, width)
+    assert sum(1 + (not each.isascii()) for each in line) <= width
+
+
 def test_what_it_says():
     assert progress_report.line(STEP, 30, 99) == (
         "   25%  3.0 GiB of 12.0 GiB  102.4 MiB/s  1:30 left  2 of 14 (50%): pool/win11.qcow2"

@@ -131,8 +131,10 @@ def test_what_is_in_sync_is_one_line():
     noted = Change(Op.SAME, "defrag", "~/c", "next run", notes=(Note("nothing to do", "V309"),))
     made = Plan((ROWS["same"], ROWS["same"], ROWS["apart"], noted))
     text = "\n".join(shown(made))
-    assert "\n= 3 in sync, 1 not applicable (-v shows more)" in text
+    assert text.startswith("As declared: 3 in sync, 1 not applicable. (-v shows more)\n")
     assert "    also           defrag ~/c: nothing to do (V309)" in text
+    some = "\n".join(shown(plan("same", "same", "add")))
+    assert "\n= 2 in sync (-v shows more)" in some
     assert "~/a" not in text
     whole = "\n".join(shown(made, verbose=True))
     assert "-v shows" not in whole
