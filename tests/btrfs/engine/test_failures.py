@@ -221,3 +221,23 @@ def test_a_subvolume_that_cannot_be_is_no_reason_to_leave_the_rest(host: World, 
     assert not is_nocow(images / "a.raw")
     assert (images / "a.raw").stat().st_nlink == 2
     host.plan(expect=7)
+
+
+SANDBOX = """
+unshare -m sh -c 'mount -o "remount,bind,ro" "$0"; exec "$@"' "$@"
+exit $?
+"""
+
+
+@pytest.mark.parametrize("is_for_all", [False, True])
+def test_what_is_read_only_for_a_sandbox_alone_is_no_obstacle(host: World, is_for_all: bool):
+    """As systemd's ProtectSystem= does: the first process has the mount writable, or not."""
+    images = host.area / "images"
+    images.mkdir()
+    host.nocow(images)
+    mounted = run("findmnt", "-no", "TARGET", "-T", images).strip()
+    first = f"mount -o remount,bind,ro {mounted}; " if is_for_all else ""
+    argv = ["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", first + SANDBOX, "sh", mounted]
+    ran = host.vmtune("status", under=argv)
+    assert ran.code == (7 if is_for_all else 2), ran
+    assert ("V411" in ran.out) == is_for_all
