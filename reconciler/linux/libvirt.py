@@ -84,7 +84,8 @@ _MARGIN = 64 << 20
 """Bytes that a save needs beside the memory: for devices, the definition, tables."""
 
 _WHOLE = b"LibvirtQemudSave"
-"""How a file begins that libvirt has saved a machine in; "LibvirtQemudPart" one that was cut off
+_PART = b"LibvirtQemudPart"
+"""How a file begins that libvirt has saved a machine in, and one that was cut off
 (qemu_saveimage.h)."""
 
 
@@ -186,9 +187,13 @@ def save_of(name: str, owner: str = "") -> str:
 
     One that was cut off is none: libvirt starts the machine without it.
     """
+    return _save_that(_WHOLE, name, owner)
+
+
+def _save_that(begins: bytes, name: str, owner: str) -> str:
     with suppress(OSError), open(_save(_side(owner), name), "rb", opener=_quietly) as file:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode) and file.read(len(_WHOLE)) == _WHOLE:
+        if stat.S_ISREG(status.st_mode) and file.read(len(begins)) == begins:
             return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
     return ""
 
@@ -456,6 +461,16 @@ def save(uuid: str, name: str, was: str, owner: str = "") -> str:
     # Its images are rewritten next: a power cut must lose neither.
     files.sync_filesystem(side.saves)
     return found
+
+
+def drop_part(uuid: str, name: str, owner: str = "") -> None:
+    """Remove a save that was cut off, of a machine that is on; HostError.
+
+    libvirt keeps one if it was ended in the middle, and does not say that it is no use.
+    """
+    is_empty = _save_that(b"", name, owner).endswith(" 0")
+    if is_on(name, owner) and (is_empty or _save_that(_PART, name, owner)):
+        _virsh(_side(owner), "managedsave-remove", uuid)
 
 
 def settled(uuid: str, owner: str = "") -> str:

@@ -95,7 +95,8 @@ def _built(data: dict[str, Any], names: list[str]) -> Saved:
     if data.get("format") != _FORMAT:
         raise FormatError("its format is another one")
     plain = {name: value for name, value in data.items() if name != "format"}
-    return jsondata.built(Saved, {**plain, "files": names})
+    # A machine of the system's libvirt is written as it was before there were others.
+    return jsondata.built(Saved, {"owner": "", **plain, "files": names})
 
 
 def _names(path: str) -> list[str]:

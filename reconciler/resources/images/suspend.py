@@ -145,6 +145,8 @@ def _start(saved: Saved) -> None:
                 f"{saved.command(saved.uuid)} boots it",
             )
     libvirt.start(saved.uuid, saved.was, saved.owner)
+    with suppress(HostError):
+        libvirt.drop_part(saved.uuid, saved.name, saved.owner)
 
 
 def _not_new(place: MachineImages, saved: Saved) -> list[str]:
