@@ -141,12 +141,17 @@ ELSEWHERE = {
     "pipx run vmtune plan": ("tests/packages/test_dist.py", "def test_pipx_runs_it"),
 }
 """Commands that another test runs: its file, and words of it."""
+SYNOPSES = {
+    "vmtune completion SHELL": ("tests/unit/cli/test_cli.py", 'vmtune("completion", shell)'),
+    "vmtune help [COMMAND]": ("tests/unit/cli/test_meant.py", 'vmtune("help", name)'),
+}
+"""Lines with a placeholder whose command no page has without one: what runs it."""
 NOT_RUN = {
     "git clone https://example.org/vmtune": "there is no such page yet",
     "git pull": "there is no such page yet",
     "cd vmtune": "it changes the directory of a shell",
     "make bench": "it takes 20 minutes",
-    "make packages": "it takes an hour; it is a tier of its own",
+    "make packages": "it is the tier tests/packages, which needs the packages of Debian",
     "sudo systemctl edit vmtune-status.service": "it opens an editor",
     'vmtune status --json | jq --raw-output --from-file /usr/share/vmtune/metrics.jq >"$at.$$"': (
         "tests/packages/test_monitoring.py gives the filter to node_exporter"

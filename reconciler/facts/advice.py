@@ -78,7 +78,7 @@ class Health(StrEnum):
     UNSEEN = "?"
 
 
-ASK_ROOT = "root sees it: the same with sudo"
+ASK_ROOT = "root sees it"
 """The remedy for what could not be seen; to root it is not given."""
 
 

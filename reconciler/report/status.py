@@ -199,7 +199,9 @@ def _since(of: PlaceStatus) -> str:
         return f"run {was.run} set what is there; not applied since"
     if was:
         return f"run {was.run} set it to {_value(of.place, was.values[-1])}"
-    return "never applied"
+    if of.tried and of.tried.want == of.there:  # a revert, or an apply that took it back
+        return f"run {of.tried.run} set what is there; not applied since"
+    return f"not applied since run {of.tried.run}" if of.tried else "never applied"
 
 
 def _of_file(have: str | None, want: str | None) -> str:

@@ -137,9 +137,22 @@ def test_the_lists_of_commands_that_are_not_run_here_are_right():
     """Each is in a document, and what runs elsewhere is to be found there."""
     named = {command for page in PAGES for command in commands(page)}
     assert {*documents.ELSEWHERE, *documents.NOT_RUN} - named == set()
-    for command, (file, words) in documents.ELSEWHERE.items():
+    for command, (file, words) in {**documents.ELSEWHERE, **documents.SYNOPSES}.items():
         assert words in (ROOT / file).read_text(encoding="utf-8"), command
     assert len(documents.NOT_RUN) <= 12
+
+
+def test_the_command_of_each_synopsis_is_run():
+    """Nobody types a placeholder: a page has the command with something in its place, or a test."""
+
+    def names(lines):
+        calls = (words for line in lines for words in documents.calls(line))
+        return {word for words in calls for word in words if word in cli.commands}
+
+    typed = {x for page in PAGES for x in documents.in_container(page)}
+    synopses = {x for page in PAGES for x in commands(page) if documents.is_synopsis(x)}
+    assert {*documents.SYNOPSES} <= synopses
+    assert names(synopses) - names(typed) == names(documents.SYNOPSES)
 
 
 def test_every_kind_has_a_page():

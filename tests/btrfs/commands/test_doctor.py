@@ -264,7 +264,7 @@ def test_without_root(clean: World):
     clean.nocow(vm)
     found = doctor(clean, expect=6, user=ALICE)
     assert health(found["V515"]) == health(found["V507"]) == ["unseen"]
-    assert found["V515"][0]["remedy"] == "root sees it: the same with sudo"
+    assert found["V515"][0]["remedy"] == "root sees it"
     assert {row["health"] for rows in found.values() for row in rows} == {"ok", "warn", "unseen"}
 
 

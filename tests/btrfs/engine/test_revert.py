@@ -84,6 +84,15 @@ def test_who_goes_on_is_told_the_run_before(each: Each):
     assert "takes back the run before" not in revert(each, "1").out
 
 
+def test_status_knows_that_it_was_applied_before(each: Each):
+    assert "never applied" in each.host.vmtune("status").out
+    each.host.apply()
+    revert(each)
+    told = each.host.vmtune("status").out
+    assert "run 2 set what is there; not applied since" in told
+    assert "never applied" not in told, told
+
+
 def test_it_can_be_done_again(each: Each):
     each.host.apply()
     revert(each)
