@@ -86,7 +86,8 @@ UNJUDGED = {
     "{} is another directory than the one that run {} changed: it stays": "a rule of vmtune's",
     "{}: {}": "a name and its figures",
     "is as it was before": "what a revert finds",
-    "{} stays a subvolume: to whoever uses it a directory like any other": "a rule of vmtune's",
+    "it stays a subvolume: programs use it like any directory": "a rule of vmtune's",
+    "{}; declare each directory": "a rule of vmtune's: no pattern is expanded",
     "{} (and {} more)": "counts",
     "on {}{}": "names a type of filesystem",
     "there is no such directory: it will be made, empty": "what vmtune does",
@@ -114,7 +115,6 @@ UNJUDGED = {
         "counts, from above"
     ),
     "Btrfs {}": "a name",
-    "afterwards up to {} more are in use, because": "begins the sentence of V707",
     "not mounted here, but at {}": "repeats /proc/self/mountinfo",
     "mounted at {} as well": "repeats /proc/self/mountinfo",
     "other fstab lines of this filesystem: {}": "repeats /etc/fstab",

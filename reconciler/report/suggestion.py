@@ -58,15 +58,7 @@ def lines(
     yield f"# yaml-language-server: $schema={SCHEMA}"
     yield "#"
     yield from _comment(_HEAD.format(host=of.host), width)
-    yield "#"
-    for command, text in _NEXT.items():
-        head = f"#     {command:<19}"
-        yield from _comment(text, width, head, "#".ljust(len(head)))
-    if not has_schema:
-        yield "#"
-        yield from _comment(_EDITORS, width)
-        yield "#"
-        yield f"#   vmtune schema -o {SCHEMA}"
+    yield from _next(width, has_schema=has_schema)
     if of.is_right:
         yield "#"
         yield from _comment(_RIGHT, width)
@@ -89,6 +81,18 @@ def lines(
         home = f" (~ is {of.home})" if of.home else ""
         yield from ("", *_rule("Looked in", width))
         yield from _comment(f"{'; '.join(of.looked_in)}{home}.", width)
+
+
+def _next(width: int, *, has_schema: bool) -> Iterator[str]:
+    yield "#"
+    for command, text in _NEXT.items():
+        head = f"#     {command:<19}"
+        yield from _comment(text, width, head, "#".ljust(len(head)))
+    if not has_schema:
+        yield "#"
+        yield from _comment(_EDITORS, width)
+        yield "#"
+        yield f"#   vmtune schema -o {SCHEMA}"
 
 
 def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:

@@ -106,7 +106,7 @@ def test_an_image_that_is_done_alone_is_a_part_of_its_row():
     lot = Images("/srv", AIM)
     names = NameList(2, ("a.raw", "b.raw"))
     row = Change(Op.CHANGE, "images", "/srv", swaps=(Swap(lot, names, NONE_LEFT),))
-    done = [Swap(Image("/srv", name, AIM), Image.UNLIKE, Image.ALIKE) for name in names.named]
+    done = [Swap(Image("/srv", AIM, name), Image.UNLIKE, Image.ALIKE) for name in names.named]
     steps = Steps((row, NOCOW), (*row.swaps, DIRECTORY))
     assert steps.reached(done[:1]) == 1
     assert steps.reached(done) == 2
