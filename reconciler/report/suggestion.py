@@ -70,12 +70,7 @@ def lines(
     if of.is_right:
         yield "#"
         yield from _comment(_RIGHT, width)
-    if of.unseen:
-        yield "#"
-        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
-        for text in of.unseen:
-            yield from _comment(text, width, "#   ")
-        yield from [f"#     {as_root}"] * bool(as_root)
+    yield from _unseen(of, width, as_root)
     yield ""
     yield "version: 1"
     for section in SECTIONS:
@@ -89,6 +84,16 @@ def lines(
         home = f" (~ is {of.home})" if of.home else ""
         yield from ("", *_rule("Looked in", width))
         yield from _comment(f"{'; '.join(of.looked_in)}{home}.", width)
+
+
+def _unseen(of: Suggestion, width: int, as_root: str) -> Iterator[str]:
+    if not of.unseen:
+        return
+    yield "#"
+    yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
+    for text in of.unseen:
+        yield from _comment(text, width, "#   ")
+    yield from [f"#     {as_root}"] * bool(as_root)
 
 
 def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:
