@@ -855,6 +855,4 @@ def test_all_that_can_be_explained_is_listed(columns):
     assert max(map(len, lines)) <= columns
     names = [line.split()[0] for line in lines if line[:1].strip()]
     assert names == [*(kind.name for kind in KINDS), *TOPICS, *CODES]
-    assert "V209  The line shows a directory a second" in " ".join(" ".join(lines).split()).replace(
-        "V209 ", "V209  "
-    )
+    assert any(line.startswith("V209  The line shows a directory") for line in lines)
