@@ -62,12 +62,7 @@ def lines(
     if of.is_right:
         yield "#"
         yield from _comment(_RIGHT, width)
-    if of.unseen:
-        yield "#"
-        yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
-        for text in of.unseen:
-            yield from _comment(text, width, "#   ")
-        yield from [f"#     {as_root}"] * bool(as_root)
+    yield from _unseen(of, width, as_root)
     yield ""
     yield "version: 1"
     for section in SECTIONS:
@@ -93,6 +88,16 @@ def _next(width: int, *, has_schema: bool) -> Iterator[str]:
         yield from _comment(_EDITORS, width)
         yield "#"
         yield f"#   vmtune schema -o {SCHEMA}"
+
+
+def _unseen(of: Suggestion, width: int, as_root: str) -> Iterator[str]:
+    if not of.unseen:
+        return
+    yield "#"
+    yield from _comment("Not seen:" if of.is_root else "Not seen; root sees more:", width)
+    for text in of.unseen:
+        yield from _comment(text, width, "#   ")
+    yield from [f"#     {as_root}"] * bool(as_root)
 
 
 def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> Iterator[str]:
