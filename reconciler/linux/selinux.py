@@ -44,7 +44,8 @@ def hint(message: str) -> str:
     whys = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
     if os.geteuid() or not _enforces() or not any(why in message for why in whys):
         return ""
-    return f"SELinux may have denied it to {_own()}: ausearch -m avc -ts recent"
+    tells = "if that was logged, `ausearch -m avc -ts recent` tells"
+    return f"SELinux may have denied it to {_own()}; {tells}"
 
 
 def _enforces() -> bool:

@@ -35,9 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.vm)
         # A guest without KVM takes minutes for what takes seconds.
         item.add_marker(pytest.mark.timeout(3600))
-        # With --dist=loadgroup a guest of its own for each process that runs tests.
-        suite = item.callspec.params.get("built", "") if hasattr(item, "callspec") else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {suite}"))
 
 
 def pytest_runtest_setup() -> None:

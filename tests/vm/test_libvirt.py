@@ -39,7 +39,7 @@ SUSPENDING = DECLARED.replace("rewrite}", "rewrite, allow: [suspend-machines]}")
 # An image is rewritten, slowly, while libvirt is asked for something.
 MEANWHILE = f"""
 strace -f -qq -o /dev/null -e trace=pwritev2 -e inject=pwritev2:delay_enter=400000 \\
-    {VMTUNE} --config {CONFIG} apply --yes >/root/log 2>&1 & vmtune=$!
+    {VMTUNE} --config /etc/vmtune.yaml apply --yes >/root/log 2>&1 & vmtune=$!
 until grep -q 'LEASE.* READ ' /proc/locks; do
     kill -0 $vmtune || {{ cat /root/log; exit 1; }}
     sleep 0.05
@@ -195,32 +195,33 @@ def test_block_job(host):
         copy_on_write(host, path)
     host.run(["chattr", "-C", IMAGES])
     host.run(f"{SYSTEM} start a")
-    host.run(f"{SYSTEM} blockcommit a hda --active --bandwidth 1")
+    # Not a commit: for one AppArmor's profile, as libvirt 9.0 makes it, does not let QEMU write.
+    host.run(f"{SYSTEM} blockcopy a hda {COPY} --transient-job --bytes --bandwidth 65536")
     declare(host, SUSPENDING)
     pid = host.read("/run/libvirt/qemu/a.pid")
-    told = refused(host, RAW, OVERLAY)
+    told = refused(host, RAW, OVERLAY, COPY)
     assert "V725" not in told
-    assert "machine a" in told
+    assert "machine a, which is not suspended, because" in told
     assert host.read("/run/libvirt/qemu/a.pid") == pid
-    assert "Active Block Commit" in host.run(f"{SYSTEM} blockjob a hda").stdout
-    host.run(f"{SYSTEM} blockjob a hda --bandwidth 0")
-    ready = "until virsh -c qemu:///system blockjob a hda | grep -q 100; do sleep 0.1; done"
-    host.run(f"{ready}; {SYSTEM} blockjob a hda --pivot", timeout=300)
-    whole(host)
-    host.run(["rm", OVERLAY])
+    assert "Block Copy" in host.run(f"{SYSTEM} blockjob a hda 2>&1").stdout
+    host.run(f"{SYSTEM} blockjob a hda --abort")
+    whole(host, OVERLAY, "qcow2")
+    host.run(["rm", COPY])
 
 
 @pytest.mark.step("libvirt: with `suspend-machines` a machine goes on, on rewritten images")
 def test_suspended(host):
     apply(host)
     assert is_nocow(host, RAW)
+    assert is_nocow(host, OVERLAY)
     assert host.run(f"{SYSTEM} domstate a").stdout.strip() == "running"
-    whole(host)
+    whole(host, OVERLAY, "qcow2")
 
 
 @pytest.mark.step("libvirt: a pool that starts by itself is refreshed while an image is rewritten")
 @pytest.mark.parametrize("asked", ["pool-refresh default", "vol-list default"])
 def test_pool(host, asked):
+    host.write("/etc/vmtune.yaml", host.read(CONFIG))  # root obeys no file of another user's
     host.run(f"head -c 64M /dev/urandom >/srv/new.raw; mv /srv/new.raw {COPY}; sync")
     was = digest(host, COPY)
     line = f"{SYSTEM} {asked} >/root/asked 2>&1"
@@ -256,7 +257,7 @@ def test_session(host):
 
 @pytest.mark.step("libvirt: AppArmor denied nothing; afterwards the root is sound")
 def test_sound(host):
-    whole(host)
+    whole(host, OVERLAY, "qcow2")
     host.run(f"{SYSTEM} destroy a")
     denied = host.run("journalctl -k -o cat -g 'apparmor=\"DENIED\"'", check=False).stdout
     assert [line for line in denied.splitlines() if "/images/" in line] == []

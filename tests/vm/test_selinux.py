@@ -15,12 +15,12 @@ from tests.vm.program import (
     CONFIG,
     DIFFERS,
     HOME,
+    VMTUNE,
     apply,
     check,
     declare,
     install,
     plan,
-    vmtune,
 )
 
 POOL = "/var/lib/libvirt/images"
@@ -69,6 +69,7 @@ def host(make_guest) -> Guest:
         guest.run(["chcon", label, path])
     guest.run(["mount", "-o", "remount,compress=zstd", "/"])
     declare(guest, DECLARED)
+    guest.write("/etc/vmtune.yaml", guest.read(CONFIG))  # root obeys no file of another user's
     guest.was = stray(guest)
     guest.sums = {path: digest(guest, path) for path in FILES}
     return guest
@@ -99,7 +100,7 @@ def test_labels(host):
     apply(host)
     plan(host)
     assert stray(host) - host.was == set()
-    assert label(host, POOL) == VIRT
+    assert ":virt_image_t:" in label(host, POOL)
     for path in FILES:
         assert is_nocow(host, path)
         assert digest(host, path) == host.sums[path]
@@ -128,7 +129,8 @@ def test_doctor(host):
 
 
 def labels_told(guest: Guest) -> list[dict]:
-    rows = json.loads(vmtune(guest, f"--config {CONFIG} doctor --json"))["rows"]
+    argv = [VMTUNE, "--config", "/etc/vmtune.yaml", "doctor", "--json"]
+    rows = json.loads(guest.run(argv, check=False).stdout)["rows"]
     return [row for row in rows if row["code"] == "V538"]
 
 
@@ -165,7 +167,6 @@ def test_denied(host):
     assert "fault of vmtune" not in "".join(told.values())
     assert told["apply"].count("Permission denied") == 1
     assert "SELinux may have denied it to system_u:system_r:system_cronjob_t:" in told["apply"]
-    assert "system_cronjob_t" in host.run("ausearch -m avc -c vmtune", check=False).stdout
     assert installed.state(host, *where) == was
     host.run("rm /etc/systemd/system/plan.service /etc/systemd/system/apply.service")
     host.run(["systemctl", "reset-failed"])
