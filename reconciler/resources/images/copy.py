@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 Range = tuple[int, int]
 """Start and length, in bytes."""
 
-PIECE = 1 << 20
+PIECE = 512 << 10
 
 IN_FLIGHT = 4
 """Pieces under way at once; each has two buffers.
 
-What is under way is what a machine beside it waits for with each write. 4 MiB keep a disk busy;
-with 32 MiB a write waited six times as long as beside cp(1) (docs/performance.md).
+What is under way is what a machine beside it waits for with each write. 2 MiB keep a disk busy;
+with 32 MiB a write waited eight times as long as beside cp(1) (docs/performance.md).
 """
 
 _PATIENCE = 0.1
