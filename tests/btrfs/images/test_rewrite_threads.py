@@ -11,8 +11,8 @@ from tests.btrfs.world import World
 
 # A piece is read, written and read back; the calls of each thread are counted on their own. The
 # first piece of each file is the main thread's, all others are those of four more: of 51 pieces
-# one of these has thirteen. The main thread, of two files, has two writes and four reads; where room
-# is missing the large file is tried once more, which makes three writes.
+# one of these has thirteen. The main thread, of two files, has two writes and four reads; where
+# room is missing, the large file is tried once more, which makes three writes.
 FAILURES = {
     "no space for a write": ("pwritev2", "4+", "ENOSPC", "not enough space for its copy", "V706"),
     "no quota for a write": ("pwritev2", "4+", "EDQUOT", "the quota of its subvolume", "V717"),
