@@ -121,7 +121,11 @@ def test_a_snapshot_of_the_images_themselves_is_told(host):
     host.run([*SNAPPER, "-c", "images", "create-config", IMAGES])
     host.run([*SNAPPER, "-c", "images", "create"])
     told = vmtune(host, "status", code=7)
-    assert "1 snapshot of its subvolume, snapper (/etc/snapper/configs/images)" in told
+    first = f"{IMAGES.removeprefix('/')}/.snapshots/1/snapshot"
+    assert (
+        f"1 snapshot of its subvolume (@rootfs/{first}), snapper (/etc/snapper/configs/images)"
+        in told
+    )
     assert "V103" in told
     row = health(host, "V103")
     assert (row["health"], row["subject"]) == ("fail", "nocow ~/libvirt/images")
