@@ -241,6 +241,7 @@ def test_pool(host, asked):
 def test_session(host):
     mine, log = f"{MINE}/mine.raw", "/tmp/mine.log"
     host.run(["chattr", "-C", MINE])
+    host.run(writer.make(mine), user="alice")  # an earlier apply made the first one nocow
     host.run(f"{SESSION} start mine", user="alice")
     grows(host, log)
     assert "mine.raw" in refused(host, mine)
