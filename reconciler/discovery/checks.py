@@ -58,7 +58,7 @@ def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
 
 
 def _saved_machines(host: HostView) -> Iterator[Row]:
-    """Yield a row for each machine that is off because a run was ended in the middle."""
+    """Yield a row for each machine that stands still because a run was ended in the middle."""
     try:
         saved = host(NotStarted())
     except NotVisible as hidden:
@@ -66,9 +66,8 @@ def _saved_machines(host: HostView) -> Iterator[Row]:
         yield Row(Health.WARN, "machines", text, "V539", "`vmtune explain V539` says more")
         return
     for each in saved:
-        text = f"was saved by run {each.run} and not started again"
         remedy = f"`vmtune apply`, or {each.command(quote(each.name))}"
-        yield Row(Health.FAIL, f"machine {each.name}", text, "V539", remedy)
+        yield Row(Health.FAIL, f"machine {each.name}", each.told, "V539", remedy)
 
 
 def _kernel(host: HostView) -> Row:

@@ -47,7 +47,7 @@ class Saved:
     """A machine that a run saved: which one, how it was, its images, which run.
 
     ``save`` tells which file holds its memory (inode, time, size), "" before that is known.
-    ``owner`` is as a Machine's.
+    ``owner`` is as a Machine's. ``is_held``: it is on again, but the run ended before it went on.
     """
 
     uuid: str
@@ -57,17 +57,26 @@ class Saved:
     run: int
     save: str = ""
     owner: str = ""
+    is_held: bool = False
+
+    @property
+    def told(self) -> str:
+        """Say what the run left behind."""
+        if self.is_held:
+            return f"was saved by run {self.run} and started again, but it is still paused"
+        return f"was saved by run {self.run} and not started again"
 
     def command(self, name: str) -> str:
-        """Return the command that starts it where it stood, and who has to give it.
+        """Return the command that has it go on where it stood, and who has to give it.
 
         ``name`` is its UUID, or its name as a shell has it.
         """
+        verb = "resume" if self.is_held else "start"
         if self.owner:
-            return f"`virsh -c qemu:///session start {name}` (as {self.owner})"
-        return f"`virsh -c qemu:///system start {name}`"
+            return f"`virsh -c qemu:///session {verb} {name}` (as {self.owner})"
+        return f"`virsh -c qemu:///system {verb} {name}`"
 
 
 @dataclass(frozen=True, slots=True)
 class NotStarted(Fact[tuple[Saved, ...]]):
-    """Machines that are off, and that a run of vmtune saved and did not start again."""
+    """Machines that a run of vmtune saved, and that stand still since: off, or held."""

@@ -176,10 +176,21 @@ def _is_job(text: str) -> bool:
 
 def is_being_saved(uuid: str, owner: str = "") -> bool:
     """Tell whether a machine is just now being saved; False where libvirt does not say."""
+    return _reason(uuid, owner) == f"{PAUSED} (saving)"
+
+
+def is_held(uuid: str, owner: str = "") -> bool:
+    """Tell whether a machine was started paused and has not gone on; False as above.
+
+    A machine that a person pauses has another reason: "user".
+    """
+    return _reason(uuid, owner) == f"{PAUSED} (migrating)"
+
+
+def _reason(uuid: str, owner: str) -> str:
     with suppress(HostError):
-        text = _asked(_side(owner), "domstate", uuid, "--reason")
-        return text.strip() == f"{PAUSED} (saving)"
-    return False
+        return _asked(_side(owner), "domstate", uuid, "--reason").strip()
+    return ""
 
 
 def save_of(name: str, owner: str = "") -> str:
@@ -463,14 +474,25 @@ def save(uuid: str, name: str, was: str, owner: str = "") -> str:
     return found
 
 
-def drop_part(uuid: str, name: str, owner: str = "") -> None:
-    """Remove a save that was cut off, of a machine that is on; HostError.
+def _end_save(uuid: str, name: str, owner: str) -> None:
+    """See that a machine that is on has no save, and have that on the disk; HostError.
 
-    libvirt keeps one if it was ended in the middle, and does not say that it is no use.
+    libvirt removes the save that it starts a machine from, and only warns where it cannot. It keeps
+    one that was cut off, because it was ended in the middle, and does not say that it is no use.
+    A whole one is not removed here: a person may have saved the machine a moment ago.
     """
     is_empty = _save_that(b"", name, owner).endswith(" 0")
     if is_on(name, owner) and (is_empty or _save_that(_PART, name, owner)):
-        _virsh(_side(owner), "managedsave-remove", uuid)
+        with suppress(HostError):  # libvirt starts no machine from it
+            _virsh(_side(owner), "managedsave-remove", uuid)
+    if save_of(name, owner):
+        raise HostError(
+            f"it is on, but libvirt left its save in place ({_save(_side(owner), name)}), and a "
+            "later start from that would mix its memory of then with disks of now",
+            f"`virsh managedsave-remove {uuid}` removes it, `virsh resume {uuid}` has it go on",
+        )
+    if keeps_saves(owner):
+        files.sync_filesystem(_side(owner).saves)
 
 
 def settled(uuid: str, owner: str = "") -> str:
@@ -489,15 +511,19 @@ def settled(uuid: str, owner: str = "") -> str:
         time.sleep(0.2)
 
 
-def start(uuid: str, was: str, owner: str = "") -> None:
+def start(uuid: str, name: str, was: str, owner: str = "") -> None:
     """Have a machine that is saved go on as it ``was``, and see that; HostError where it does not.
 
-    A machine that is on already is left on.
+    A machine that is on already is left on. No machine writes before the end of its save is on the
+    disk: libvirt removes the save without a sync, and a power cut would bring it back. Its memory
+    of then would be started on disks of later.
     """
     now = settled(uuid, owner)
     if now == OFF:
-        _virsh(_side(owner), "start", uuid, timeout=_LONG)
+        _virsh(_side(owner), "start", uuid, "--paused", timeout=_LONG)
         now = settled(uuid, owner)
+    if now in {PAUSED, RUNNING}:
+        _end_save(uuid, name, owner)
     if now == PAUSED and was == RUNNING:
         _virsh(_side(owner), "resume", uuid)
         now = settled(uuid, owner)

@@ -96,7 +96,7 @@ def _built(data: dict[str, Any], names: list[str]) -> Saved:
         raise FormatError("its format is another one")
     plain = {name: value for name, value in data.items() if name != "format"}
     # A machine of the system's libvirt is written as it was before there were others.
-    return jsondata.built(Saved, {"owner": "", **plain, "files": names})
+    return jsondata.built(Saved, {"owner": "", **plain, "files": names, "is_held": False})
 
 
 def _names(path: str) -> list[str]:

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from tests.host import installed, wheels, writer
+from tests.host import driving, installed, wheels, writer
 from tests.host.container import ZSTD_FSTAB, Container
 from tests.host.installed import CONFIG, ROOTS
 from tests.host.sandbox import LIBVIRT
@@ -34,47 +34,13 @@ paths: [{{path: {IMAGES}, nocow: true, existing: rewrite, allow: [suspend-machin
 CDROM = f"""<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{ISO}'/>
 <target dev='hdc' bus='ide'/><readonly/></disk>"""
 
-# vmtune in its own process, killed behind the effect of that number; or a line of shell is run once
-# an event holds a word.
-DRIVE = """
-import json, os, signal, subprocess, sys
-where, what, *words = sys.argv[1:]
-if where.isdigit():
-    from reconciler.cli import run
-    from reconciler.linux import libvirt, saved_machines
-    from reconciler.resources.images import worklist
-    count = 0
-    def ended(real):
-        def effect(*given, **named):
-            global count
-            found = real(*given, **named)
-            count += 1
-            if count == int(where):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return found
-        return effect
-    for room, name in ((saved_machines, "note"), (libvirt, "save"), (worklist, "put"),
-                       (libvirt, "start"), (saved_machines, "forget")):
-        setattr(room, name, ended(getattr(room, name)))
-    sys.exit(run(words))
-child = subprocess.Popen(["/usr/local/bin/vmtune", *words], stdout=subprocess.PIPE, text=True)
-is_seen = False
-for line in child.stdout:
-    print(line, end="")
-    if where in line and not is_seen:
-        is_seen = True
-        subprocess.run(["sh", "-c", what], env={**os.environ, "PID": str(child.pid)})
-code = child.wait()
-sys.exit(code if code >= 0 else 128 - code)
-"""
-
 
 @pytest.fixture(scope="module")
 def host(make_container, wheelhouse) -> Container:
     container = make_container(fstab=ZSTD_FSTAB, packages=LIBVIRT, size="4G")
     wheels.install(container, wheelhouse)
     container.write(CONFIG, DECLARED.encode(), mode="600")
-    container.write("/root/drive.py", DRIVE.encode())
+    container.write("/root/drive.py", driving.DRIVE.encode())
     container.write("/root/check.py", writer.CHECK.encode())
     container.run(f"truncate -s 1M {ISO}")
     caches = {"a": "none", "b": "writeback", "c": "none"}
@@ -219,36 +185,46 @@ def test_libvirt_goes_on_with_them(host):
     host.run(f"{VIRSH} snapshot-delete b now")
 
 
-EFFECTS = ["on record", "saved", "save on record", "rewritten", "started", "forgotten"]
+EFFECTS = ["on record", "saved", "save on record", "rewritten", "held", "started", "forgotten"]
+HELD = "was saved by run 1 and started again, but it is still paused"
 
 
-@pytest.mark.parametrize("number", range(1, 7), ids=EFFECTS)
+@pytest.mark.parametrize("number", range(1, 8), ids=EFFECTS)
 @oracle("virsh", "V539", "V726")
 def test_killed_it_is_started_by_the_next_run(host, number):
     begin(host, "a")
     code, told = drive(host, str(number))
     assert code in {-9, 137}, told
-    is_off = number in {2, 3, 4}
-    assert domstate(host, "a") == ("shut off" if is_off else "running")
-    if is_off:
-        for command in ("plan", "status"):
-            assert "machine a was saved by run 1 and not started again V726" in said(host, command)
-        assert "fail machine a was saved by run 1 and not started again V539" in said(
-            host, "doctor"
-        )
-        told = apply(host, code=0 if number == 4 else 3)
-        assert "machine a saved, and off -> on" in " ".join(told.split())
-    else:
+    left = {2: "shut off", 3: "shut off", 4: "shut off", 5: "paused"}.get(number, "running")
+    assert domstate(host, "a") == left
+    if left == "running":
         assert "V726" not in said(host, "plan")
+    else:
+        told = HELD if left == "paused" else "was saved by run 1 and not started again"
+        for command in ("plan", "status"):
+            assert f"machine a {told} V726" in said(host, command)
+        assert f"fail machine a {told} V539" in said(host, "doctor")
+        told = apply(host, code=0 if number > 3 else 3)
+        is_left = "started, but paused" if left == "paused" else "saved, and off"
+        assert f"machine a {is_left} -> on" in " ".join(told.split())
     assert domstate(host, "a") == "running"
     apply(host)
     assert whole(host, "a") > 20
     assert installed.is_nocow(host, RAW)
-    if number != 5:  # a record of a machine that is on waits for the next run that does something
+    if number != 6:  # a record of a machine that is on waits for the next run that does something
         assert left_over(host) == ""
     assert "2 in sync" in said(host, "status")
     host.run(f"{VIRSH} managedsave a")  # by a person, who starts it when they want to
     assert "V726" not in said(host, "plan")
+
+
+def test_a_person_pauses_it(host):
+    """What a person pauses is not held: its record is one of a machine that is on."""
+    begin(host, "a")
+    drive(host, "6")
+    host.run(f"{VIRSH} suspend a")
+    assert "V726" not in said(host, "plan")
+    host.run(f"{VIRSH} resume a")
 
 
 def test_killed_while_it_is_saved(host):
@@ -525,7 +501,7 @@ def test_a_machine_of_a_users_own_libvirt(session):
     assert not host.run("pgrep -u alice -x virsh", check=False).stdout
 
 
-@pytest.mark.parametrize("number", range(1, 7), ids=EFFECTS)
+@pytest.mark.parametrize("number", range(1, 8), ids=EFFECTS)
 def test_killed_a_users_machine_is_started_by_the_next_run(session, number):
     """Also where the user's libvirt, which ends by itself without a machine, does not run by then.
 
@@ -535,7 +511,12 @@ def test_killed_a_users_machine_is_started_by_the_next_run(session, number):
     code, told = drive(host, str(number))
     assert code in {-9, 137}, told
     is_off = number in {2, 3, 4}
-    assert domstate(host, "s") == ("shut off" if is_off else "running")
+    left = "shut off" if is_off else "paused" if number == 5 else "running"
+    assert domstate(host, "s") == left
+    if left == "paused":
+        assert f"machine s {HELD} V726" in said(host, "plan")
+        assert "`virsh -c qemu:///session resume" in said(host, "doctor")
+        assert "machine s started, but paused -> on" in " ".join(apply(host).split())
     if is_off:
         if number != 3:
             host.run("pkill -u alice libvirtd; while pgrep -u alice libvirtd; do sleep 0.1; done")
@@ -550,13 +531,13 @@ def test_killed_a_users_machine_is_started_by_the_next_run(session, number):
         assert "machine s saved, and off -> on" in " ".join(told.split())
         if number != 3:
             assert ".service" in host.run("cat /proc/$(pgrep -u alice libvirtd)/cgroup").stdout
-    else:
+    elif left == "running":
         assert "V726" not in said(host, "plan")
     assert domstate(host, "s") == "running"
     apply(host)
     assert whole(host, "s") > 20
     assert installed.is_nocow(host, f"{OWN}/s.raw")
-    if number != 5:
+    if number != 6:
         assert left_over(host) == ""
 
 

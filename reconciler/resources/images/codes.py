@@ -123,9 +123,11 @@ already, a job that runs, a network that is not active, or not enough room for i
 QEMU was updated since the machine was started; and where a viewer that may hand a USB device to it
 (USB redirection) is connected to its screen: the device would be unplugged.
 
-V726 A run of vmtune saved the machine and was ended before it could start the machine again: by a
-kill, or a power cut. Nothing is lost: its memory is in libvirt's managed save, and each of its
-images is whole. `vmtune apply` starts it before all else. So does `virsh start`. Its images that
-are not rewritten yet are left until it is on. Do not remove the managed save (virsh
-managedsave-remove): the machine would boot as after a power cut.
+V726 A run of vmtune saved the machine and was ended before the machine could go on: by a kill, or a
+power cut. Nothing is lost: each of its images is whole, and its memory is in libvirt's managed
+save. `vmtune apply` starts it before all else. So does `virsh start`. Its images that are not
+rewritten yet are left until it is on. Do not remove the managed save (virsh managedsave-remove):
+the machine would boot as after a power cut. A machine that is started is paused until the end of
+its save is on the disk. Where the run was ended just then, the machine is still paused, and
+`vmtune apply` or `virsh resume` has it go on.
 """

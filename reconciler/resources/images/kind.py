@@ -443,8 +443,8 @@ def _resting(
     resting = machines.resting(path, [file for file in lot.largest if file not in known], host)
     for file in lot.largest:
         if name := resting.get(file.path):
-            text = f"it is an image of the machine {name}, which is saved, and started first"
-            yield file, _Why(text, "apply again once the machine is on", "V702")
+            text = f"it is an image of the machine {name}, which has to go on first"
+            yield file, _Why(text, "apply again once the machine runs", "V702")
 
 
 def _part(of: CowFile) -> _Why:

@@ -121,8 +121,7 @@ def unfinished(host: HostView) -> Iterator[Apart]:
     """Yield a row for each machine that a run saved and did not start again."""
     for saved in host(NotStarted()):
         goal = Desired(SavedMachine(saved.uuid, saved.name), SavedMachine.ON)
-        text = f"was saved by run {saved.run} and not started again"
-        yield Apart(goal, f"machine {saved.name}", text, code="V726")
+        yield Apart(goal, f"machine {saved.name}", saved.told, code="V726")
 
 
 def resting(path: str, files: Sequence[CowFile], host: HostView) -> dict[str, str]:

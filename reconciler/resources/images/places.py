@@ -275,7 +275,7 @@ class MachineImages(_Chosen):
 
 @dataclass(frozen=True, slots=True)
 class SavedMachine(Place[str]):
-    """A machine that a run saved and did not start again: on, or saved.
+    """A machine that a run saved: saved still, started again but held, or on.
 
     Putting ON has it go on.
     """
@@ -285,6 +285,7 @@ class SavedMachine(Place[str]):
     rank: ClassVar[int] = 1  # before all else: somebody waits for it
     is_claimed: ClassVar[bool] = False
     SAVED: ClassVar[str] = "saved, and off"
+    HELD: ClassVar[str] = "started, but paused"
     ON: ClassVar[str] = "on"
 
     @property

@@ -144,9 +144,7 @@ def _start(saved: Saved) -> None:
                 "or saved it, and a start would be a reboot",
                 f"{saved.command(saved.uuid)} boots it",
             )
-    libvirt.start(saved.uuid, saved.was, saved.owner)
-    with suppress(HostError):
-        libvirt.drop_part(saved.uuid, saved.name, saved.owner)
+    libvirt.start(saved.uuid, saved.name, saved.was, saved.owner)
 
 
 def _not_new(place: MachineImages, saved: Saved) -> list[str]:
@@ -162,7 +160,14 @@ def not_started() -> tuple[Saved, ...]:
     """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
     if lock.is_held(by_another=True):
         raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
-    return tuple(saved for saved in saved_machines.every() if _is_off(saved))
+    each = (replace(saved, is_held=_is_held(saved)) for saved in saved_machines.every())
+    return tuple(saved for saved in each if saved.is_held or _is_off(saved))
+
+
+def _is_held(saved: Saved) -> bool:
+    """Tell whether a machine was started, and the run ended before it had the machine go on."""
+    may = saved.was == RUNNING and libvirt.may_ask(saved.owner)
+    return may and libvirt.is_running(saved.owner) and libvirt.is_held(saved.uuid, saved.owner)
 
 
 def _is_off(saved: Saved) -> bool:
@@ -203,8 +208,10 @@ def saved(place: SavedMachine) -> str:
     """Tell whether a machine that a run saved is on; NotVisible where that cannot be told."""
     if place.uuid == REDACTED:
         raise NotVisible("which machine it was only root can see")
-    is_off = any(each.uuid == place.uuid for each in not_started())
-    return SavedMachine.SAVED if is_off else SavedMachine.ON
+    found = next((each for each in not_started() if each.uuid == place.uuid), None)
+    if found is None:
+        return SavedMachine.ON
+    return SavedMachine.HELD if found.is_held else SavedMachine.SAVED
 
 
 def start(place: SavedMachine, watch: Reporter) -> None:
@@ -226,5 +233,5 @@ def sweep() -> None:
     """Take machines off the record that are on by now: somebody else started them."""
     with suppress(HostError):  # one that is damaged is told by the plan
         for each in saved_machines.every():
-            if libvirt.is_running(each.owner) and not _is_off(each):
+            if libvirt.is_running(each.owner) and not (_is_held(each) or _is_off(each)):
                 saved_machines.forget(each.uuid)
