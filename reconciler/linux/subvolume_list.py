@@ -11,10 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import HostError
-from reconciler.facts.host_view import NotVisible
 from reconciler.facts.mountable import DIRECTORY, LINK, MISSING, OTHER, SUBVOLUME, TOP, Entry
 from reconciler.facts.stub import Stub, refusal
-from reconciler.linux import btrfs, inode, syscalls
+from reconciler.linux import btrfs, inode, syscalls, users
 from reconciler.linux.tree_search import (
     DIR_INDEX,
     DIR_ITEM,
@@ -81,7 +80,7 @@ def stub_refused(path: str) -> HostError:
         found = whither(path)
     except PermissionError:
         found = None
-    told = refusal(path, found)
+    told = refusal(path, found, as_root=users.is_root())
     return HostError(told.text, told.hint)
 
 
@@ -163,10 +162,7 @@ def _asked(on: str, ask: Callable[[int], T]) -> T:
         try:
             return ask(fd)
         except PermissionError:
-            if os.geteuid():
-                raise NotVisible("only root can list subvolumes") from None
-            why = "the kernel lists subvolumes for no container (CAP_SYS_ADMIN of the host)"
-            raise NotVisible(why, for_all=True) from None
+            raise users.not_visible("list subvolumes") from None
 
 
 def _walk(fd: int, names: list[bytes]) -> Entry:

@@ -21,6 +21,10 @@ _WITHOUT_A_CODE = {"Note": 1, "Summary": 9, "NotApplicable": 9}
 """What makes a sentence, and at which place a code may stand among its arguments."""
 
 
+_WHO_SEES_IT = {"rights.hidden", "hidden", "denied"}
+"""They add who sees it, or was denied it, to what they are given."""
+
+
 @functools.cache
 def _marks() -> tuple[tuple[Path, str, list[str]], ...]:
     """Every ``@oracle(by, *claims)`` of a test, with its file."""
@@ -55,13 +59,12 @@ def _sentences() -> dict[str, set[str]]:
                 named = any(word.arg == "code" for word in call.keywords)
                 if place and call.args and not named and len(call.args) <= place:
                     around = [s for s in scopes if s.lineno <= call.lineno <= (s.end_lineno or 0)]
-                    scope = around[-1] if around else module
-                    for said in _texts(call.args[0], scope):
+                    for said in _texts(call.args[0], *around[::-1], module):
                         found[said].add(f"{path.relative_to(ROOT)}:{call.lineno}")
     return found
 
 
-def _texts(node: ast.expr, scope: ast.AST) -> Iterator[str]:
+def _texts(node: ast.expr, *scopes: ast.AST) -> Iterator[str]:
     """What an expression may be, as far as it is written out: {} for what is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
         yield node.value
@@ -69,13 +72,24 @@ def _texts(node: ast.expr, scope: ast.AST) -> Iterator[str]:
         parts = node.values
         yield "".join(p.value if isinstance(p, ast.Constant) else "{}" for p in parts)
     elif isinstance(node, ast.IfExp):
-        yield from _texts(node.body, scope)
-        yield from _texts(node.orelse, scope)
+        yield from _texts(node.body, *scopes)
+        yield from _texts(node.orelse, *scopes)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) in _WHO_SEES_IT:
+        yield from _texts(node.args[0], *scopes)
     elif isinstance(node, ast.Name):
-        for each in ast.walk(scope):
-            is_set = isinstance(each, ast.Assign) and not isinstance(each.value, ast.Name)
-            if is_set and node.id in {t.id for t in each.targets if isinstance(t, ast.Name)}:
-                yield from _texts(each.value, scope)
+        nearest = next((set_there for s in scopes if (set_there := _set_in(s, node.id))), ())
+        for value in nearest:
+            yield from _texts(value, *scopes)
+
+
+def _set_in(scope: ast.AST, name: str) -> list[ast.expr]:
+    return [
+        each.value
+        for each in ast.walk(scope)
+        if isinstance(each, ast.Assign)
+        and not isinstance(each.value, ast.Name)
+        and name in {t.id for t in each.targets if isinstance(t, ast.Name)}
+    ]
 
 
 def test_every_code_is_judged_or_claims_nothing():

@@ -275,8 +275,8 @@ def test_a_user_is_told_that_crontabs_are_hidden(host: World):
     (host.area / "images").mkdir()
     CRONTABS.chmod(0o700)
     declare(host, host.area / "images")
-    assert "not readable without root" in host.plan(expect=2, user=NOBODY).out
-    assert "not readable without root" not in host.plan(expect=2).out
+    assert "only root can read the crontabs" in host.plan(expect=2, user=NOBODY).out
+    assert "only root can read the crontabs" not in host.plan(expect=2).out
 
 
 def test_what_is_no_longer_declared_is_taken_back(host: World):
@@ -479,7 +479,7 @@ def test_a_user_whom_no_passwd_knows(host: World):
     CRONTABS.chmod(0o700)
     declare(host, host.area / "images")
     ran = host.plan(expect=2, user=54321)
-    assert "crontabs of other users are not readable without root" in ran.out
+    assert "only root can read the crontabs of other users" in ran.out
     assert "Needs root." in ran.out
     ran = host.vmtune("apply", "--yes", user=54321)
     assert ran.code == 1, ran

@@ -33,6 +33,7 @@ from reconciler.facts import boot_order, machines
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import Fact, HostView, NotVisible
 from reconciler.facts.limits import Condition, Quota
+from reconciler.facts.rights import AsRoot
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import NameList, Tree
 from reconciler.formats import fstab, mountinfo
@@ -90,6 +91,7 @@ _ORDINARY: dict[type[Fact[Any]], Any] = {
     discovery.LabelOf: None,
     machines.Machines: (),
     machines.NotStarted: (),
+    AsRoot: False,
 }
 """What a host answers where a case says nothing else."""
 
