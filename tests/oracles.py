@@ -90,7 +90,6 @@ UNJUDGED = {
     "it stays a subvolume: programs use it like any directory": "a rule of vmtune's",
     "{}; declare each directory": "a rule of vmtune's: no pattern is expanded",
     "{} (and {} more)": "counts",
-    "on {}{}": "names a type of filesystem",
     "there is no such directory: it will be made, empty": "what vmtune does",
     "the path leads to {}": "names a path",
     "{} is another mount, and is not looked into": "what vmtune does not look at",

@@ -17,7 +17,7 @@ from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.errors import HostError, Misused
-from reconciler.facts.host import LayoutOf, Locate
+from reconciler.facts.host import FilesystemOf, LayoutOf, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import stub_refusal
 from reconciler.linux import users
@@ -221,6 +221,9 @@ def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) 
 def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
     try:
         where = host(Locate(path))
+        kind = host(FilesystemOf(where.path)).type
+        if kind != "btrfs":  # whether it copies on write, and how, is not known there
+            return [f"    {name}: on {kind}, not on Btrfs"]
         found = host(LayoutOf(where.path))
     except NotVisible as hidden:
         return [f"    {name}: ? {hidden.why}"]
