@@ -152,7 +152,9 @@ def _unable(spec: Spec, scheduler: str, host: HostView) -> Refusal | None:
         )
     if scheduler == "systemd" and (error := host(CalendarRuns(spec.schedule.on_calendar)).error):
         return Refusal(
-            f"{spec.at}: systemd refuses the schedule: {error}", "see systemd.time(7)", "V304"
+            f"{spec.at}: systemd finds no run in the schedule: {error}",
+            "see systemd.time(7)",
+            "V304",
         )
     return None
 

@@ -156,7 +156,7 @@ def test_a_run_copies_nothing_that_snapshots_share_by_now(host: World):
     assert fragments(file) < before[1] / 10
 
 
-@oracle("statvfs", "V305", "V306", "V530")
+@oracle("statvfs", "V305", "V306", "V530: defragments it")
 def test_where_copies_are_allowed_a_run_makes_them(host: World):
     image = host.image("data")
     file = scattered(image.subvolume("s") / "vm" / "disk.raw")

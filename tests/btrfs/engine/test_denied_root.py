@@ -46,7 +46,12 @@ def layout(host: World) -> None:
     )
 
 
-@oracle("btrfs", "see whether there are snapshots of its subvolume")
+@oracle(
+    "btrfs",
+    "see whether there are snapshots of its subvolume",
+    "V103: see whether there are snapshots of its subvolume",
+    "V622: see whether it will be outside of limits of qgroups",
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_root_who_is_denied_is_told_so(host: World, way: str):
     """The kernel denies it to btrfs-progs as well, as root and in the same words."""

@@ -94,7 +94,13 @@ LINES = [
 ]
 
 
-@oracle("mount(8)", "V222", "V521", "V208")
+@oracle(
+    "mount(8)",
+    "V208: is mounted at {}, but /etc/fstab",
+    "V222",
+    "V509: {} for Btrfs{}",
+    "V521",
+)
 def test_a_line_is_sound_where_it_mounts_what_is_there(host: World, image: Image):
     """Plan and doctor against mount(8), line by line."""
     image.subvolume("deleted")
