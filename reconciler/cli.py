@@ -267,8 +267,8 @@ def status(chosen: Chosen, html: str | None, short: bool) -> int:
     reason (-v shows the others as well); then how the largest images lie on disk, what
     compresses, and how the last runs of schedules ended. Exits
     with 0 when all is as declared, with 2 when something differs, with 7 when nothing
-    differs that could be changed but something declared is refused, with 6 when only
-    root could tell.
+    differs that could be changed but something declared is refused, with 6 when
+    not all could be seen.
     """
     from reconciler.commands import status  # noqa: PLC0415
 
@@ -281,7 +281,7 @@ def status(chosen: Chosen, html: str | None, short: bool) -> int:
 def doctor(chosen: Chosen) -> int:
     """Check this host, and say what to do about each problem.
 
-    Each check ends in ok, warn or fail, or in ? when only root sees it. Without a
+    Each check ends in ok, warn or fail, or in ? when it could not be seen. Without a
     configuration it looks at the images that `vmtune init` finds. Exits with 1 when
     something fails, else with 6 when something could not be seen.
     """

@@ -1,8 +1,9 @@
 """Who judges what plan, status and doctor say of the kernel, of systemd and of other programs.
 
 Each sentence is known by its code, or by its text in the source where it has none, with {} for what
-is filled in. A test that has the thing done, and asks somebody else about it, is marked with all
-that it holds::
+is filled in. Where a code has several sentences, each is known by the code and a part of its text,
+as in "V411: is on a read-only mount". A test that has the thing done, and asks somebody else about
+it, is marked with all that it holds::
 
     @oracle("filefrag", "V103", "new files are written in place")
 
@@ -26,6 +27,7 @@ ORACLES = {
     "fcntl": r"F_SETLEASE|lease",
     "fsconfig": r"libc\.syscall",
     "backing file": r"st_blocks",
+    "btrfs": r"\"btrfs\", \"subvolume\", \"list\"",
     "btrfs scrub": r"\"scrub\"",
     "btrfs device": r"\"device\", \"stats\"",
     "btrfs qgroup": r"\"qgroup\", \"show\"|\"qgroup\", \"limit\"",
@@ -35,9 +37,10 @@ ORACLES = {
     "systemctl": r"systemctl|installed\.shown",
     "systemd-analyze": r"systemd-analyze",
     "virsh": r"VIRSH|virsh",
+    "getfacl": r"getfacl",
     "getfattr": r"getfattr",
 }
-"""Each judge, with a pattern for how a test module asks it."""
+"""Each judge, with a pattern for how a test asks it, or what its module has that the test names."""
 
 UNJUDGED = {
     # Of the host's files and programs, or of what vmtune itself does, allows and knows.
@@ -76,6 +79,26 @@ UNJUDGED = {
     "V723": "an error that nobody expects",
     "V724": "what vmtune left, for the next run or a person",
     "V804": "what may not be read",
+    # Sentences of a code that says several.
+    "V103: accepted by `allow: [snapshots]`": "what the configuration allows",
+    "V114: which subvolume it stands for is not known": "what may not be read",
+    "V116: see whether limits of qgroups count here": "rights: who else may",
+    "V116: the figures of qgroups are not right now": "repeats /sys/fs/btrfs",
+    "V201: /etc/fstab has no line for": "repeats /etc/fstab",
+    "V201: is of the same filesystem": "repeats /etc/fstab",
+    "V204: mounts {}, and /etc/fstab has no line for it": "repeats both files",
+    "V501: has no Btrfs": "repeats /proc/filesystems",
+    "V506: accepted": "what the configuration allows",
+    "V506: no ": "what was not found",
+    "V508: its free space is not visible": "what may not be read",
+    "V509: for Btrfs not tried": "what vmtune did not look at",
+    "V514: none that lost nocow": "what was read of files",
+    "V514: not all of its files are readable": "what may not be read",
+    "V530: of the system: none defragments": "what was not found",
+    "V530: only its shell can tell": "as V320",
+    "V624: not known. A new subvolume inherits neither": "what may not be read",
+    "V702: which has to go on first": "what vmtune does",
+    "V704: fs-verity seals it for good": "no kernel with fs-verity is tested: fsverity.rst",
     # Of others, whom no test has here: the source is named.
     "V616": "NFSv3 is without state: RFC 1813, 1.1; no kernel with an NFS server is tested",
     "V714": "as V616",
@@ -89,7 +112,6 @@ UNJUDGED = {
     "it stays a subvolume: programs use it like any directory": "a rule of vmtune's",
     "{}; declare each directory": "a rule of vmtune's: no pattern is expanded",
     "{} (and {} more)": "counts",
-    "on {}{}": "names a type of filesystem",
     "there is no such directory: it will be made, empty": "what vmtune does",
     "the path leads to {}": "names a path",
     "{} is another mount, and is not looked into": "what vmtune does not look at",
@@ -101,12 +123,13 @@ UNJUDGED = {
     "there is no such directory yet: until there is one, a run {}": "what vmtune's job does",
     "is {} already": "what was read of a file",
     "and {}": "counts",
-    "only root can see whether a program uses them; `apply` checks before it begins": "rights",
-    "only root can see whether a program uses it; `apply` checks before it begins": "rights",
+    "see whether a program uses them": "rights: who else may",
+    "see whether a program uses it": "rights: who else may",
     "{} {}": "joins two sentences",
     "{} with data {} {}, as declared": "what was read of files",
     "unfinished copies that a run left when it was killed": "what vmtune left",
     "{}: {}, becomes {}": "what vmtune does",
+    "`revert` cannot take this back": "what revert leaves",
     "images stay as they were rewritten": "what revert leaves",
     "images stay as they were rewritten, and the machine is left as it is": "what revert leaves",
     "a machine that was started is left on": "what revert leaves",
@@ -122,7 +145,6 @@ UNJUDGED = {
         "what vmtune does"
     ),
     "it is not known whether line {} can mount: {}": "what may not be read",
-    "{}; `apply` checks before it changes anything": "what vmtune does",
     "copy-on-write": "what was read of a directory",
     "{}, so revert leaves all of it nocow": "what revert leaves",
     "{} directories and empty files below stay nocow": "what revert leaves",

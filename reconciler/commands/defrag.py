@@ -11,7 +11,7 @@ from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine.reporter import Reporter
 from reconciler.errors import HostError
 from reconciler.formats.sizes import binary, span
-from reconciler.linux import machine
+from reconciler.linux import machine, users
 from reconciler.report import defrag as defrag_report
 from reconciler.resources.defrag.now import Defragmentation, look, place
 from reconciler.resources.defrag.ranges import SHARED
@@ -43,7 +43,7 @@ def run(
         known: set[tuple[int, int]] = set()
         found = [look(each, allowed, known, len(places) > 1) for each in places]
         for each in found:
-            for line in defrag_report.found(each, terminal.width):
+            for line in defrag_report.found(each, terminal.width, as_root=users.is_root()):
                 terminal.say(line)
         _fits(places, found)
         return _done(terminal, places, found, allowed, is_scheduled)

@@ -17,9 +17,9 @@ from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.errors import HostError, Misused
-from reconciler.facts import stub
-from reconciler.facts.host import LayoutOf, Locate, StubOf
+from reconciler.facts.host import FilesystemOf, LayoutOf, Locate
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.locate import stub_refusal
 from reconciler.linux import users
 from reconciler.report import bar as bars
 from reconciler.report import codes, text
@@ -186,7 +186,7 @@ def _there(items: Sequence[Item], path: str, host: HostView) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
     where = host.maybe(Locate(path))
     if inside(items, path) and where and where.stub:
-        told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
+        told = stub_refusal(where.stub, host)
         raise HostError(told.text, told.hint)
     if inside(items, path) and where and where.kind == "missing":
         near = _near(choose.word_of(path), items)
@@ -221,6 +221,9 @@ def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) 
 def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
     try:
         where = host(Locate(path))
+        kind = host(FilesystemOf(where.path)).type
+        if kind != "btrfs":  # whether it copies on write, and how, is not known there
+            return [f"    {name}: on {kind}, not on Btrfs"]
         found = host(LayoutOf(where.path))
     except NotVisible as hidden:
         return [f"    {name}: ? {hidden.why}"]

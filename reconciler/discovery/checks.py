@@ -16,7 +16,7 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import booted, fstab_line, limits, mountable
+from reconciler.facts import booted, fstab_line, limits, mountable, rights
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -350,7 +350,7 @@ def check_images(subjects: Subjects, found: Sequence[Btrfs], host: HostView) -> 
         yield Row(Health.UNSEEN, "images", text, "V506", ASK_ROOT)
     nocow = [subject for subject in subjects.found if subject.is_nocow]
     yield from _raid(nocow, found)
-    yield from _snapshots(nocow)
+    yield from _snapshots(nocow, host)
     yield from _lost(nocow)
     for filesystem in found:
         of = [s for s in subjects.found if s.state.host.uuid == filesystem.uuid]
@@ -377,7 +377,7 @@ def _raid(nocow: Sequence[Subject], found: Sequence[Btrfs]) -> Iterator[Row]:
     yield from rows or [Row(Health.OK, "data profile", text, "V506")] * (not is_plain)
 
 
-def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
+def _snapshots(nocow: Sequence[Subject], host: HostView) -> Iterator[Row]:
     rows = [
         Row(
             Health.FAIL if subject.declared and not subject.becomes else Health.WARN,
@@ -393,11 +393,16 @@ def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
     ]
     hidden = [subject.name for subject in nocow if subject.state.snapshots is None]
     if hidden:
-        text = f"whether there are any of {', '.join(hidden)}"
+        text = _unseen(f"whether there are any of {', '.join(hidden)}", host)
         rows.append(Row(Health.UNSEEN, "snapshots", text, "V507", ASK_ROOT))
     taken = any(subject.state.snapshots for subject in nocow)
     text = "of nocow images, as accepted" if taken else "none of them holds nocow images"
     yield from rows or [Row(Health.OK, "snapshots", text, "V507")]
+
+
+def _unseen(whether: str, host: HostView) -> str:
+    """Return the row's text: beside it stands that root sees it, which root is not told."""
+    return rights.hidden(f"see {whether}", host) if host(rights.AsRoot()) else whether
 
 
 _ANEW = {
@@ -433,7 +438,7 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Itera
     name = f"Btrfs {of.uuid[:8]}"
     yield from _room(of, name, host)
     yield from _whole(of, name)
-    yield from _quotas(subjects)
+    yield from _quotas(subjects, host)
     cow = [subject.name for subject in subjects if not subject.is_nocow]
     if of.compress.startswith("compress-force") and cow:
         text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
@@ -467,19 +472,19 @@ def _whole(of: Btrfs, name: str) -> Iterator[Row]:
         yield Row(Health.OK, name, text, "V516")
 
 
-def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
+def _quotas(subjects: Sequence[Subject], host: HostView) -> Iterator[Row]:
     """Directories where a quota leaves less room than the disk has."""
     for subject in subjects:
-        host = subject.state.host
-        limit = limits.deciding(host)
-        if host.quota.unseen:
-            text = "whether limits of qgroups count for it"
+        filesystem = subject.state.host
+        limit = limits.deciding(filesystem)
+        if filesystem.quota.unseen:
+            text = _unseen("whether limits of qgroups count for it", host)
             yield Row(Health.UNSEEN, subject.name, text, "V518", ASK_ROOT)
         if not limit:
             continue
         part = limit.left / limit.most if limit.most else 0
         health = Health.FAIL if part < _FULL else Health.WARN if part < _TIGHT else Health.OK
-        remedy = "" if health is Health.OK else limits.remedy(host, "")
+        remedy = "" if health is Health.OK else limits.remedy(filesystem, "")
         yield Row(health, subject.name, limit.words, "V518", remedy)
 
 

@@ -8,11 +8,11 @@ from reconciler.discovery.candidates import images_below, told
 from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
-from reconciler.facts import limits, stub
+from reconciler.facts import limits, rights
 from reconciler.facts.advice import Choice, Entry, Remark
-from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, StubOf, TreeOf
+from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, TreeOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.locate import unmounted
+from reconciler.facts.locate import stub_refusal, unmounted
 from reconciler.formats import datamode, mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import binary, counted
@@ -114,7 +114,7 @@ def _snapshots(path: str, host: HostView) -> tuple[str, ...] | None:
 def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
     """Why nothing can be declared for it; "" where something can."""
     if where.stub:
-        told = stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
+        told = stub_refusal(where.stub, host)
         return f"{told.text}; {told.hint}"
     if where.kind not in {"directory", "missing"}:
         return f"is {where.kind}"
@@ -288,11 +288,12 @@ def _scattered(tree: Tree) -> str:
 
 
 def _not_seen(of: State, host: HostView) -> Iterator[Remark]:
-    who = host(WhoAsks()).name
+    caller = host(WhoAsks())
+    who = "root" if caller.is_root else caller.name
     if of.where.kind == "directory" and (of.folder is None or of.tree is None):
         yield Remark("unseen", f"what it holds is not readable as {who}")
     elif of.tree and of.tree.unseen.count:
         unread = counted(of.tree.unseen.count, "entry", "entries")
         yield Remark("unseen", f"{unread} below not readable as {who}")
     if of.snapshots is None:
-        yield Remark("unseen", "only root can see whether there are snapshots of it")
+        yield Remark("unseen", rights.hidden("see whether there are snapshots of it", host))

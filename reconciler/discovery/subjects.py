@@ -8,9 +8,9 @@ from reconciler.discovery import entries
 from reconciler.discovery.candidates import Candidate, candidates
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.paths import tilde
-from reconciler.facts import stub
-from reconciler.facts.host import FilesystemOf, Locate, StubOf
+from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.locate import stub_refusal
 from reconciler.formats import options
 from reconciler.value import dataclass
 
@@ -114,7 +114,7 @@ def _stubs(looked: Iterable[tuple[str, str]], host: HostView) -> Iterator[tuple[
     for name, path in looked:
         where = host.maybe(Locate(path))
         if where and where.stub:
-            yield name, stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
+            yield name, stub_refusal(where.stub, host)
 
 
 def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:

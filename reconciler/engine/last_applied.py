@@ -100,12 +100,14 @@ class Run:
 class Before:
     """How images lay when vmtune first looked: ``seen`` is by key, with or without ``secret``.
 
-    ``is_hidden``: only root may read the secret, so only root can tell which image is which.
+    ``is_hidden``: the secret may not be read, so it cannot be told which image is which;
+    ``as_root``: who was not let read it is root.
     """
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
     secret: bytes = b""
     is_hidden: bool = False
+    as_root: bool = False
 
     def of(self, image: Layout) -> Seen | None:
         """Return how an image lay; None where that is not known, or not to be seen."""

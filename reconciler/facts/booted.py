@@ -41,6 +41,14 @@ def named(line_options: str) -> str | None:
     return f"/{'/'.join(names)}"
 
 
+def leads_to(name: str, mount: Mount, host: HostView) -> bool:
+    """Whether a path from the top level leads to the mounted subvolume by a symbolic link."""
+    from reconciler.facts.mountable import SubvolumeNamed  # noqa: PLC0415 - that asks this room
+
+    found = host.maybe(SubvolumeNamed(mount.target, name))
+    return bool(found and found.path and found.path == subvolume(mount))
+
+
 def snapshot(mount: Mount, host: HostView) -> str:
     """Return the path of the mounted subvolume if it is a snapshot; "" if not, or unseen."""
     found = host.maybe(SubvolumeAt(mount.target))
@@ -64,6 +72,8 @@ def in_place_of_the_system(host: HostView) -> tuple[str, str]:
     if wanted is None and "subvol" in lines[0].options:
         return "", ""
     if wanted == here or not (found := host.maybe(SubvolumeAt("/"))) or not found.is_snapshot:
+        return "", ""
+    if wanted and leads_to(wanted, mount, host):
         return "", ""
     if wanted:
         return here, f"{wanted} (/etc/fstab:{lines[0].number})"

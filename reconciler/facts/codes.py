@@ -40,9 +40,9 @@ data does not have.
 
 V116 Where quotas are on (btrfs-quota(8)), each subvolume has a qgroup, which may belong to others,
 and each of them may have a limit on what may be written. Which qgroup belongs to which is in the
-quota tree, which root alone can read. Where /sys/fs/btrfs is missing, as in a container, root alone
-can see whether quotas are on. While its figures are inconsistent, a limit may strike earlier or
-later than they say.
+quota tree, which root alone can read, unless a policy (SELinux, a container) denies it to root as
+well. Where /sys/fs/btrfs is missing, as in a container, whether quotas are on is in that tree, too.
+While its figures are inconsistent, a limit may strike earlier or later than they say.
 
 V720 Another process has a write lease on the file (fcntl(2), F_SETLEASE): a run of vmtune that
 exchanges it for its rewritten copy, or a file server. Who opens the file breaks the lease, so

@@ -180,6 +180,6 @@ def _differs(line: Line, mount: Mount, uuid: str, host: HostView) -> tuple[str, 
     if {"btrfs", "auto"}.isdisjoint(line.fstype.split(",")):
         return "Btrfs", line.fstype
     subvolume, mounted = booted.named(line.options), booted.subvolume(mount)
-    if subvolume not in {None, mounted}:
+    if subvolume and subvolume != mounted and not booted.leads_to(subvolume, mount, host):
         return mounted, f"subvol={subvolume}"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal
+from reconciler.facts.rights import hidden
 from reconciler.formats.sizes import binary, counted
 from reconciler.value import dataclass
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.facts.host import Filesystem
+    from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Tree
 
 
@@ -191,11 +193,10 @@ def remedy(filesystem: Filesystem, otherwise: str) -> str:
     )
 
 
-def notes(filesystem: Filesystem) -> Iterator[Note]:
+def notes(filesystem: Filesystem, host: HostView) -> Iterator[Note]:
     """Say what of the quotas could not be seen, or is not right."""
     if filesystem.quota.unseen:
-        text = "only root can see whether limits of qgroups count here; `apply` checks"
-        yield Note(text, "V116")
+        yield Note(hidden("see whether limits of qgroups count here", host, "checks"), "V116")
     if filesystem.quota.is_counting:
         text = "the figures of qgroups are not right now; `btrfs quota rescan` counts again"
         yield Note(text, "V116")

@@ -15,6 +15,7 @@ from reconciler.facts.host import (
     StubOf,
     TreeOf,
 )
+from reconciler.facts.rights import AsRoot
 from reconciler.formats import mountinfo, overlay
 from reconciler.formats.sizes import counted
 
@@ -40,7 +41,7 @@ def ground(
     if text := unmounted(where.path, host):
         return Refusal(text, "mount it first", "V108")
     if where.stub:
-        return stub.refusal(where.stub, host.maybe(StubOf(where.stub)))
+        return stub_refusal(where.stub, host)
     filesystem = host(FilesystemOf(where.path))
     if filesystem.type == "btrfs":
         return where, filesystem
@@ -67,6 +68,11 @@ def _upper(path: str, host: HostView) -> str:
     return f"{names[0]}, cannot be seen from here and may be on Btrfs" if is_hidden else ""
 
 
+def stub_refusal(path: str, host: HostView) -> Refusal:
+    """Say of an empty stub where its subvolume is, or why that is not shown."""
+    return stub.refusal(path, host.maybe(StubOf(path)), as_root=host(AsRoot()))
+
+
 _NAMED = 3
 
 _PATTERNS = "*?[{"
@@ -77,7 +83,7 @@ def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Not
     """Say of empty stubs below a declared path where their subvolumes are, of the first three."""
     for number, name in enumerate(names[:_NAMED], 1):
         place = f"{path}/{name}"
-        told = stub.refusal(place, host.maybe(StubOf(place)))
+        told = stub_refusal(place, host)
         more = len(names) - number if number == _NAMED else 0
         last = f"; {more:,} more such stubs below" if more else ""
         yield Note(f"{told.text}; {told.hint}{last}", told.code)

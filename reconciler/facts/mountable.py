@@ -4,7 +4,7 @@ Rules of the kernel, measured with mount(8): ``subvol=`` is a path from the top 
 ``subvolid=`` a number in any base of strtoull(3), 0 for the top level. Of each the last one
 counts. Where both are given they must name the same subvolume. Where neither is given the default
 subvolume is mounted (btrfs-subvolume(8), set-default). The path must be a subvolume's, and no
-directory's.
+directory's. Symbolic links in it are followed, an absolute one from the top level.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-SUBVOLUME, DIRECTORY, MISSING, LINK, OTHER = "subvolume", "directory", "missing", "link", "other"
+SUBVOLUME, DIRECTORY, MISSING, OTHER = "subvolume", "directory", "missing", "other"
 
 TOP = 5
 """BTRFS_FS_TREE_OBJECTID: the id of the top level."""
@@ -41,10 +41,14 @@ _READ_IN_TWO_WAYS = re.compile(r'"|\\(?!040|011)')
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a path from the top level leads to; ``identifier`` is 0 for all but a subvolume."""
+    """What a path from the top level leads to; ``identifier`` is 0 for all but a subvolume.
+
+    ``path`` is the subvolume's own, where the path leads there by a symbolic link; else "".
+    """
 
     identifier: int
     kind: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +151,6 @@ def _by_path(
             f"the line says subvolid={number}, which is {known[identifier]}, and subvol={name}",
             f"take one of the two out of line {line.number}",
         )
-    if there.kind == LINK:
-        raise NotVisible(f"subvol={name} leads through a symbolic link", for_all=True)
     if there.kind != SUBVOLUME:
         is_directory = there.kind == DIRECTORY
         what = f"{path} is a directory" if is_directory else f"no subvolume is at {path}"
@@ -160,7 +162,7 @@ def _by_path(
             f"the line says subvolid={number}, but {path} is {there.identifier}",
             f"take subvolid={number} out of line {line.number}",
         )
-    return Named(there.identifier, path)
+    return Named(there.identifier, there.path or path)
 
 
 def mounted_by(line: Line, host: HostView) -> Named | None:

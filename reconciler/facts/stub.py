@@ -9,6 +9,7 @@ from __future__ import annotations
 from shlex import quote
 
 from reconciler.facts.diagnostics import Refusal
+from reconciler.facts.rights import denied
 from reconciler.formats.paths import parent
 from reconciler.value import dataclass
 
@@ -27,17 +28,23 @@ class Stub:
     path: str = ""
 
 
+_WHERE = "see where the subvolume is now"
+
+_ASK_ROOT = f"run the same command with sudo: root can {_WHERE}"
+
+_DENIED = f"{denied(_WHERE, as_root=True)}: run the same command where root is allowed to"
+
 UNKNOWN = 0
 """The id where no entry of the directory names a subvolume."""
 
 
-def refusal(path: str, found: Stub | None) -> Refusal:
-    """Say what a stub is and where its subvolume is; ``found`` is None where only root may see."""
+def refusal(path: str, found: Stub | None, *, as_root: bool) -> Refusal:
+    """Say what a stub is and where its subvolume is; ``found`` is None where that is not shown."""
     is_stub = f"{path} is {KIND}:"
     if found is None:
         return Refusal(
             f"{is_stub} a snapshot or a rollback left it where a subvolume was",
-            "run the same command with sudo: root can see where the subvolume is now",
+            _DENIED if as_root else _ASK_ROOT,
             "V114",
         )
     if found.identifier == UNKNOWN:

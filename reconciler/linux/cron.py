@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
+from reconciler.facts.rights import denied
 from reconciler.linux import files, process, users
 from reconciler.value import dataclass
 
@@ -87,7 +88,7 @@ def hidden() -> str:
     spool = next((spool for spool in _SPOOLS if os.path.isdir(spool)), "")
     if not spool or os.access(spool, os.R_OK | os.X_OK):
         return ""
-    return "crontabs of other users are not readable without root"
+    return denied("read the crontabs of other users", as_root=users.is_root())
 
 
 def next_run(cron: str) -> str:

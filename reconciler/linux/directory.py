@@ -27,7 +27,7 @@ def look(path: str) -> Folder | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise NotVisible(f"not readable as {users.caller().name}") from None
+        raise NotVisible(f"not readable as {users.acting()}") from None
 
 
 def identity(path: str) -> str:

@@ -145,7 +145,7 @@ def _anywhere_on(path: str, host: HostView) -> AbstractContextManager[int]:
     mounts_now = host(Mounts())
     mount = mountinfo.containing(mounts_now, path)
     if mount is None or not os.access(mount.target, os.R_OK):
-        raise NotVisible(f"{path} is not readable as {users.caller().name}")
+        raise NotVisible(f"{path} is not readable as {users.acting()}")
     return inode.opened(mount.target)
 
 
@@ -199,7 +199,7 @@ def snapshot_plans(path: str) -> tuple[str, ...]:
     with inode.opened(path) as fd:
         found = tuple(snapshot_tools_of(btrfs.subvolume(fd).identifier))
     if not found and (hidden := unreadable_tool()):
-        raise NotVisible(f"{hidden} is not readable as {users.caller().name}")
+        raise NotVisible(f"{hidden} is not readable as {users.acting()}")
     return found
 
 
@@ -228,7 +228,7 @@ def snapshots_in(path: str) -> tuple[str, ...]:
             there = _named(fd, subvolume_list.snapshots(fd, own.uuid))
         except PermissionError:
             if not coming:
-                raise NotVisible("snapshots are listed only for root") from None
+                raise users.not_visible("list snapshots") from None
             there = ()
     return (*there, *coming)
 

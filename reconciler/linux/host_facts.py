@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine.directory import Directory
 from reconciler.facts import host as facts
 from reconciler.facts import mountable
+from reconciler.facts.rights import AsRoot
 from reconciler.linux import (
     cron,
     directory,
@@ -50,6 +51,7 @@ def _layouts(query: facts.LayoutsOf, host: HostView) -> facts.Layouts:
 
 READS: Reads = {
     Directory: lambda q, _: directory.look(q.path),
+    AsRoot: lambda _, __: users.is_root(),
     facts.BtrfsIn: lambda q, host: filesystems.btrfs_in(q.path, host),
     facts.CalendarRuns: lambda q, _: systemd.elapse(q.expressions),
     facts.CronDaemon: lambda _, __: cron.runs(),

@@ -13,10 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import Sharers
-from reconciler.facts.host_view import NotVisible
 from reconciler.facts.mountable import TOP
 from reconciler.formats.paths import is_at_or_below
-from reconciler.linux import btrfs, fiemap, inode, proc_locks, subvolume_list, syscalls
+from reconciler.linux import btrfs, fiemap, inode, proc_locks, subvolume_list, syscalls, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +73,7 @@ def _users(fd: int) -> Iterator[tuple[int, int]]:
     try:
         syscalls.call(fd, _LOGICAL_INO, arguments)
     except PermissionError:
-        raise NotVisible("only root can see which snapshots share it") from None
+        raise users.not_visible("see it") from None
     except OSError:  # rewritten just now: nobody uses that byte any more (ENOENT)
         return
     _, _, count, missed = _HEAD.unpack_from(buffer.raw)

@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import HostError
-from reconciler.facts.host_view import NotVisible
-from reconciler.facts.mountable import DIRECTORY, LINK, MISSING, OTHER, SUBVOLUME, TOP, Entry
+from reconciler.facts.mountable import DIRECTORY, MISSING, OTHER, SUBVOLUME, TOP, Entry
 from reconciler.facts.stub import Stub, refusal
-from reconciler.linux import btrfs, inode, syscalls
+from reconciler.linux import btrfs, inode, syscalls, users
 from reconciler.linux.tree_search import (
     DIR_INDEX,
     DIR_ITEM,
     EVERY,
+    EXTENT_DATA,
     ROOT_BACKREF,
     ROOT_ITEM,
     ROOT_TREE,
@@ -81,7 +81,7 @@ def stub_refused(path: str) -> HostError:
         found = whither(path)
     except PermissionError:
         found = None
-    told = refusal(path, found)
+    told = refusal(path, found, as_root=users.is_root())
     return HostError(told.text, told.hint)
 
 
@@ -130,7 +130,13 @@ _DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
 
 def subvolume_named(on: str, path: str) -> Entry:
     """Find what a path from the top level leads to, on the filesystem mounted at ``on``."""
-    return _asked(on, lambda fd: _walk(fd, [os.fsencode(n) for n in path.split("/") if n]))
+    names = [os.fsencode(name) for name in path.split("/") if name]
+    found = _asked(on, lambda fd: _walk(fd, names))
+    if found.kind == SUBVOLUME:
+        return found
+    with inode.opened(on) as fd, suppress(OSError):  # what was made just now lies beside the trees
+        btrfs.commit(fd)
+    return _asked(on, lambda fd: _walk(fd, names))
 
 
 def subvolume_path(on: str, identifier: int) -> str:
@@ -163,18 +169,26 @@ def _asked(on: str, ask: Callable[[int], T]) -> T:
         try:
             return ask(fd)
         except PermissionError:
-            if os.geteuid():
-                raise NotVisible("only root can list subvolumes") from None
-            why = "the kernel lists subvolumes for no container (CAP_SYS_ADMIN of the host)"
-            raise NotVisible(why, for_all=True) from None
+            raise users.not_visible("list subvolumes") from None
+
+
+_MOST_LINKS = 40  # MAXSYMLINKS: path_resolution(7)
+
+_INLINE = 21  # offsetof(struct btrfs_file_extent_item, disk_bytenr): where inline data begins
 
 
 def _walk(fd: int, names: list[bytes]) -> Entry:
-    tree, folder = TOP, btrfs.FIRST_INODE
-    kind = SUBVOLUME
-    for name in names:
-        if kind not in {SUBVOLUME, DIRECTORY}:
-            return Entry(0, LINK if kind == LINK else MISSING)
+    """Go from the top level as the kernel does at a mount: links lead no further up than that."""
+    above = [(TOP, btrfs.FIRST_INODE)]
+    pending, links = names[::-1], 0
+    while pending:
+        name = pending.pop()
+        tree, folder = above[-1]
+        if name == b".":
+            continue
+        if name == b"..":
+            above = above[:-1] or above
+            continue
         found = next((e for e in _entries(fd, tree, folder) if e[3] == name), None)
         if found is None:
             return Entry(0, MISSING)
@@ -182,11 +196,26 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
         if key == ROOT_ITEM:
             if not _is_in(fd, target, tree):
                 return Entry(0, OTHER)
-            tree, folder, kind = target, btrfs.FIRST_INODE, SUBVOLUME
+            above.append((target, btrfs.FIRST_INODE))
+        elif file_type == _DIRECTORY_TYPE:
+            above.append((tree, target))
+        elif file_type == _LINK_TYPE and links < _MOST_LINKS:
+            links += 1
+            text = _link(fd, tree, target)
+            above = above[:1] if text.startswith(b"/") else above
+            pending += [n for n in text.split(b"/") if n][::-1]
         else:
-            folder = target
-            kind = {_DIRECTORY_TYPE: DIRECTORY, _LINK_TYPE: LINK}.get(file_type, OTHER)
-    return Entry(tree if kind == SUBVOLUME else 0, kind)
+            return Entry(0, MISSING if pending or file_type == _LINK_TYPE else OTHER)
+    tree, folder = above[-1]
+    if folder != btrfs.FIRST_INODE:
+        return Entry(0, DIRECTORY)
+    return Entry(tree, SUBVOLUME, f"/{path_of(fd, tree)}" if links else "")
+
+
+def _link(fd: int, tree: int, number: int) -> bytes:
+    """Read where a symbolic link leads to: its text is in the tree."""
+    of_link = items(fd, tree, (number, number), (EXTENT_DATA, EXTENT_DATA))
+    return next((data[_INLINE:] for _, _, kind, data in of_link if kind == EXTENT_DATA), b"")
 
 
 def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:

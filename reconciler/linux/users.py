@@ -8,6 +8,8 @@ import pwd
 from functools import cache
 
 from reconciler.errors import HostError
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.rights import denied
 from reconciler.value import dataclass
 
 
@@ -23,6 +25,16 @@ class Caller:
 def is_root() -> bool:
     """Whether this process may do as root does."""
     return os.geteuid() == 0
+
+
+def acting() -> str:
+    """Name who is let read a file or not: root under sudo, whoever called."""
+    return "root" if is_root() else caller().name
+
+
+def not_visible(what: str) -> NotVisible:
+    """Return what to raise where the kernel says EPERM; ``what`` is as of ``denied``."""
+    return NotVisible(denied(what, as_root=is_root()), for_all=is_root())
 
 
 def caller() -> Caller:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts.compression import OFF
+from reconciler.facts.rights import denied
 from reconciler.formats.sizes import binary, counted
 from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
 from reconciler.resources.defrag.ranges import CLOSED, SHARED
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _NAMED = 10
 
 
-def found(of: Found, width: int) -> Iterator[str]:
+def found(of: Found, width: int, *, as_root: bool = False) -> Iterator[str]:
     """What will be done below a path, and what will not, before it begins."""
     yield from wrapped(f"{printable(of.path)}: {_todo(of)}", width, 0, 2)
     packed = sum(each.packs for each in of.files)
@@ -40,9 +41,10 @@ def found(of: Found, width: int) -> Iterator[str]:
         yield from _item(f"{name}: a subvolume of its own, left out; name it as a PATH", width)
     for name in _some(of.mounts, len(of.mounts)):
         yield from _item(f"{name}: a mount of its own, left out; name it as a PATH", width)
+    closed = denied("open it", as_root=True) if as_root else "you may not open it; root may"
     held = {printable(each.path): printable(each.who) for each in of.busy}
     for name in _some(of.unseen.named, of.unseen.count):
-        yield from _item(f"{name}: {held.get(name, 'you may not open it; root may')}", width)
+        yield from _item(f"{name}: {held.get(name, closed)}", width)
 
 
 def _by(of: Found) -> str:

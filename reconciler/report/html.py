@@ -200,8 +200,8 @@ def _fragments(of: Effect) -> Iterator[str]:
     counts = [each for image, _, _ in rows for each in _pair(image, of)]
     top = max(1, math.ceil(math.log10(max(*counts, 1))))
     yield "<h3>Fragments, before and now</h3>"
-    if of.before.is_hidden:
-        yield f'<p class="soft">{_text(status_report.BEFORE_IS_ROOTS)}</p>'
+    if more := status_report.before_hidden(of.before):
+        yield f'<p class="soft">{_text(more)}</p>'
     yield '<figure><figcaption class="legend">'
     if any(len(_pair(image, of)) > 1 for image, _, _ in rows):
         yield '<span><svg aria-hidden="true"><circle class="was" cx="50%" cy="50%" r="4.5"/></svg>'

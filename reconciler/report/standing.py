@@ -119,7 +119,9 @@ class PathEffect:
     uuid: str = ""
     """Of the filesystem it is on."""
     sharers: Sharers | None = None
-    """Who shares data with its images; None where nobody does, or where only root can see it."""
+    """Who shares data with its images; None where nobody does, or where that is not shown."""
+    sharers_hidden: str = ""
+    """Why that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,8 @@ def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]
             on = host(FilesystemOf(where.path))
             if where.kind == "directory" and on.type == "btrfs":
                 found = host(LayoutsOf(where.path, apart.get(item.path, ())))
-                who = _sharers(found, host)
-                yield PathEffect(item.name, where.path, found, uuid=on.uuid, sharers=who)
+                who, why = _sharers(found, host)
+                yield PathEffect(item.name, where.path, found, "", on.uuid, who, why)
         except NotVisible as hidden:
             yield PathEffect(item.name, item.path, None, hidden.why)
 
@@ -164,9 +166,12 @@ _ASKED = 3
 """Images of a path that are asked about who shares their data, the largest that anybody shares."""
 
 
-def _sharers(found: Layouts, host: HostView) -> Sharers | None:
+def _sharers(found: Layouts, host: HostView) -> tuple[Sharers | None, str]:
     shared = [each.path for each in found.measured if each.shared][:_ASKED]
-    return host.maybe(SharersOf(tuple(shared))) if shared else None
+    try:
+        return (host(SharersOf(tuple(shared))) if shared else None), ""
+    except NotVisible as hidden:
+        return None, hidden.why
 
 
 def _filesystems(declared: Sequence[Declared], host: HostView) -> Iterator[Compression]:

@@ -9,6 +9,7 @@ from reconciler.engine.managed_files import TextFile
 from reconciler.engine.place import numbered
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import GIB, OFF
+from reconciler.facts.rights import denied
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
@@ -21,6 +22,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.last_applied import Before
     from reconciler.engine.model import Change, Plan, Swap
     from reconciler.engine.place import Place, Who
     from reconciler.engine.resource import ScheduleRuns
@@ -217,7 +219,13 @@ def _value(place: Place[Any], value: Any) -> str:
     return printable(place.shown(value))
 
 
-BEFORE_IS_ROOTS = "Only root can see how the images lay before vmtune's runs."
+def before_hidden(of: Before) -> str:
+    """Say why it is not known how the images lay before; "" where it is."""
+    if not of.is_hidden:
+        return ""
+    told = denied("see how the images lay before vmtune's runs", as_root=of.as_root)
+    return f"{told[0].upper()}{told[1:]}."
+
 
 NAMED = 10
 """Images that get a line of their own, of each path; the rest is summed up."""
@@ -282,8 +290,8 @@ def effect(of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     if table:
         yield ""
         yield from bars.legend(table.images, style, width)
-        if of.before.is_hidden:
-            yield from wrapped(BEFORE_IS_ROOTS, width, 2, 2)
+        if why := before_hidden(of.before):
+            yield from wrapped(why, width, 2, 2)
     yield from _beside(of, width)
 
 
@@ -355,7 +363,8 @@ def sharing(of: PathEffect) -> str:
     if not of.layouts or not any(each.shared for each in of.layouts.measured):
         return ""
     if of.sharers is None:
-        return "Only root of this host can see which snapshots share the data."
+        why = f": {printable(of.sharers_hidden)}" if of.sharers_hidden else ""
+        return f"Which snapshots share the data is not known{why}."
     names = of.sharers.subvolumes
     told = [*map(printable, names[:_SHARERS])]
     if more := len(names) - len(told) + of.sharers.more:
@@ -477,8 +486,8 @@ def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) ->
     yield from wrapped(said, width, 4)
     yield ""
     yield from bars.legend([each], style, width)
-    if of.before.is_hidden:
-        yield from wrapped(BEFORE_IS_ROOTS, width, 2, 2)
+    if why := before_hidden(of.before):
+        yield from wrapped(why, width, 2, 2)
 
 
 def compression(of: Compression) -> str:

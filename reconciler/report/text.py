@@ -93,7 +93,7 @@ def rows(
 ) -> Iterator[str]:
     """The rows without the summary."""
     of = sorted(of, key=lambda change: (change.op is Op.SAME) * (1 + (not _notes(change))))
-    shown, more = (of, 0) if verbose else _without_more(of)
+    shown, hidden = (of, []) if verbose else _without_more(of)
     behind = column(shown, width)
     said: set[Note] = set()
     before: Change | None = None
@@ -104,8 +104,8 @@ def rows(
         if number + 1 == len(shown) or not _is_alike(change, shown[number + 1]):
             yield from _body(change, width, paint, verbose=verbose, who=who, said=said)
         before = change
-    if more:  # behind five lines like it
-        yield paint("=", Op.SAME) + f" {more:,} more in sync"
+    if hidden:  # behind five lines like it
+        yield paint("=", Op.SAME) + f" {_more(hidden)}"
 
 
 def _is_one(one: Change, next_one: Change) -> bool:
@@ -125,12 +125,19 @@ def _is_alike(one: Change, next_one: Change) -> bool:
     )
 
 
-def _without_more(of: Sequence[Change]) -> tuple[list[Change], int]:
-    """Leave out the entries in sync behind the fifth that have nothing to say; count them."""
+def _without_more(of: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    """Leave out the entries in sync behind the fifth that have nothing to say; return them, too."""
     plain_ones = [change for change in of if change.op is Op.SAME and not _notes(change)]
     hidden = plain_ones[_SHOWN:] if len(plain_ones) > _SHOWN + 1 else []
     left = {id(change) for change in hidden}
-    return [change for change in of if id(change) not in left], len(hidden)
+    return [change for change in of if id(change) not in left], hidden
+
+
+def _more(hidden: Sequence[Change]) -> str:
+    """Count what is left out; what does not apply is as it was, and nothing that was declared."""
+    moot = sum(not change.applicable for change in hidden)
+    counts = ((len(hidden) - moot, "more in sync"), (moot, "more not applicable"))
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count)
 
 
 def _notes(change: Change, *, verbose: bool = False) -> list[Note]:

@@ -35,7 +35,9 @@ def read(fact: Fact[Any], host: HostView) -> Any:
     try:
         return READS[type(fact)](fact, host)
     except PermissionError as error:
-        where, name = _where(error, fact), users.caller().name
+        where, name = _where(error, fact), users.acting()
+        if where and error.errno == errno.EPERM and users.is_root():  # of no owner, and no mode
+            raise users.not_visible(f"look into {where}") from None
         why = f"{where} is not readable as {name}" if where else f"{error.strerror} to {name}"
         raise NotVisible(why) from None
     except HostError as refused:

@@ -18,7 +18,7 @@ from reconciler.errors import HostError
 from reconciler.facts.host import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
-from reconciler.linux import files
+from reconciler.linux import files, users
 from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def seen() -> Before:
     """Each image as it lay when a run first looked."""
     found, known = first_seen(runs()), secret()
     is_hidden = known is None and any(len(key) == SEALED_KEY for key in found)
-    return Before(found, known or b"", is_hidden)
+    return Before(found, known or b"", is_hidden, users.is_root())
 
 
 def secret() -> bytes | None:

@@ -29,7 +29,17 @@ APT_PACKAGES = [
     "util-linux",
 ]
 PROGRAMS = [
-    *("btrfs", "mkfs.btrfs", "mkfs.ext4", "mount", "umount", "losetup", "findmnt", "setpriv"),
+    *(
+        "btrfs",
+        "mkfs.btrfs",
+        "mkfs.ext4",
+        "mkfs.xfs",
+        "mount",
+        "umount",
+        "losetup",
+        "findmnt",
+        "setpriv",
+    ),
     *("chattr", "lsattr", "filefrag", "getfattr", "setfattr", "getfacl", "setfacl", "strace"),
     "cron",
     *("compsize", "qemu-img", "qemu-io", "qemu-nbd"),

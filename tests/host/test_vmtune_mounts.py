@@ -126,7 +126,7 @@ def test_a_reload_alone_is_noticed_and_done(root):
     assert installed.shown(host, "home.mount", "NeedDaemonReload") == "no"
 
 
-@oracle("systemctl", "V204", "V511")
+@oracle("systemctl", "V204: hides the line in /etc/fstab", "V204: sets Options=", "V511")
 def test_a_unit_that_hides_the_line_is_refused(root):
     """systemd.unit(5): a file of that name in /etc takes the place of the generated one."""
     host = root.container
@@ -143,6 +143,14 @@ def test_a_unit_that_hides_the_line_is_refused(root):
     host.run("systemctl daemon-reload")
     used = installed.shown(host, "home.mount", "FragmentPath")
     assert used == "/etc/systemd/system/home.mount", "systemd never reads the options of the line"
+    host.run("rm /etc/systemd/system/home.mount; mkdir /etc/systemd/system/home.mount.d")
+    host.write(
+        "/etc/systemd/system/home.mount.d/own.conf", b"[Mount]\nOptions=subvol=@home,noatime\n"
+    )
+    host.run("systemctl daemon-reload; systemctl restart home.mount")
+    assert "own.conf sets Options=" in " ".join(root.vmtune("plan").stdout.split())
+    assert "noatime" in installed.live(host, "/home"), "which the line does not say"
+    host.run("rm -r /etc/systemd/system/home.mount.d")
 
 
 FSTABS = {

@@ -152,6 +152,7 @@ TESTS = Flavour(
         "python3-pytest",
         "python3-pytest-timeout",
         "python3-pytest-xdist",
+        "xfsprogs",
     ],
 )
 """What this project's own tests are run by; all else is in a plain one."""

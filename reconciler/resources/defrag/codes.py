@@ -10,7 +10,8 @@ V302 The scheduler that the entry names is not on this host.
 V303 The schedule is in the notation of systemd, and five fields of cron cannot say the same. Write
 five fields, or have systemd run it.
 
-V304 systemd does not accept the schedule; systemd.time(7) has the notation.
+V304 systemd does not accept the schedule, or all of its times are over; systemd.time(7) has the
+notation.
 
 V305 Another job defragments the same directory already, or one that it lies in: a line of a
 crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of systemd, or the package

@@ -24,6 +24,7 @@ from reconciler.facts.host import (
     CalendarRuns,
     CronDaemon,
     CronRuns,
+    FilesystemOf,
     HiddenCrontabs,
     Locate,
     NeedsReload,
@@ -151,7 +152,9 @@ def _unable(spec: Spec, scheduler: str, host: HostView) -> Refusal | None:
         )
     if scheduler == "systemd" and (error := host(CalendarRuns(spec.schedule.on_calendar)).error):
         return Refusal(
-            f"{spec.at}: systemd refuses the schedule: {error}", "see systemd.time(7)", "V304"
+            f"{spec.at}: systemd finds no run in the schedule: {error}",
+            "see systemd.time(7)",
+            "V304",
         )
     return None
 
@@ -357,10 +360,13 @@ def schedules(items: Sequence[Item], host: HostView) -> Iterator[ScheduleRuns]:
     """Tell what the scheduler of each entry knows of its runs."""
     for item in items:
         try:
-            stem = defrag_job.stem(host(Locate(item.path)).path)
+            where = host(Locate(item.path))
+            stem = defrag_job.stem(where.path)
             made = [path for path in host(OwnFiles()) if defrag_job.stem_of(path) == stem]
             by_cron = any("/cron.d/" in path for path in made)
             scheduler = "cron" if by_cron else "systemd" if made else ""
+            if not made and host(FilesystemOf(where.path)).type != "btrfs":
+                continue  # nothing is to be set up there
             unit = f"{stem}.service" if scheduler == "systemd" else ""
             yield ScheduleRuns(item.name, scheduler, _run(item, stem, scheduler, host), unit=unit)
         except NotVisible as hidden:

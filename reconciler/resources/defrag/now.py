@@ -27,6 +27,7 @@ from reconciler.linux import (
     subvolume_list,
     syscalls,
     tree_walk,
+    users,
 )
 from reconciler.linux.files import sync
 from reconciler.resources.defrag import ranges as defrag_ranges
@@ -121,7 +122,8 @@ def place(given: str) -> Target:
 
 
 def _way_out(error: OSError) -> str:
-    return "root may look" if error.errno in {errno.EACCES, errno.EPERM} else ""
+    denied = error.errno in {errno.EACCES, errno.EPERM}
+    return "root may look" if denied and not users.is_root() else ""
 
 
 def look(where: Target, allowed: bool, known: set[tuple[int, int]], several: bool) -> Found:
@@ -263,7 +265,8 @@ class Defragmentation:
             if error.errno in _HOPELESS:
                 self._give_up(file.path, error)
             elif error.errno not in _GONE:
-                why = CLOSED if isinstance(error, PermissionError) else FAILED
+                closed = isinstance(error, PermissionError) and not users.is_root()
+                why = CLOSED if closed else FAILED
                 left.append(Left(file.path, why, error.strerror or "", file.lies.size))
         return done
 

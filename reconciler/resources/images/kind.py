@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
-from reconciler.facts import limits
+from reconciler.facts import limits, rights
 from reconciler.facts.diagnostics import Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
@@ -242,7 +242,7 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
     yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
     if todo:
         yield from _todo(tree, lot, spared)
-        yield from _price(tree, lot, needed, filesystem)
+        yield from _price(tree, lot, needed, filesystem, host)
     if lot.count and tree.special:
         yield Note(_special(tree), "V712")
     yield from machines.rows(spec.name, path, spec.aim, suspended)
@@ -322,16 +322,18 @@ def _special(tree: Tree) -> str:
     return f"left as they are, because they are no regular files: {', '.join(tree.special)}{more}"
 
 
-def _price(tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem) -> Iterator[Note]:
+def _price(
+    tree: Tree, lot: Lot, needed: Room, filesystem: Filesystem, host: HostView
+) -> Iterator[Note]:
     needs, *kept = takes(needed, lot, filesystem)
     yield needs
-    yield from limits.notes(filesystem)
+    yield from limits.notes(filesystem, host)
     yield from limits.errors(filesystem.condition)
     yield from kept
     yield machines.FOR_GOOD
     if not tree.holders_seen:
-        text = "only root can see whether a program uses them; `apply` checks before it begins"
-        yield Note(text)
+        what = "see whether a program uses them"
+        yield Note(rights.hidden(what, host, "checks before it begins"))
     for limit in tree.limits:
         yield Note(limit)
 

@@ -22,7 +22,7 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, Saved
 from reconciler.facts.tree import REDACTED
 from reconciler.formats.sizes import binary
-from reconciler.linux import libvirt, lock, saved_machines
+from reconciler.linux import libvirt, lock, saved_machines, users
 from reconciler.resources.images import worklist
 from reconciler.resources.images.places import Image, SavedMachine
 from reconciler.value import replace
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def state(place: MachineImages) -> str:
     """How the data of the images of one machine lies; NotVisible where that cannot be told."""
     if REDACTED in {place.uuid, *place.files}:
-        raise NotVisible("which images they were only root can see")
+        raise users.not_visible("see which images they were")
     found = {worklist.state(image) for image in place.each}
     return next((each for each in (Image.UNLIKE, Image.GONE) if each in found), Image.ALIKE)
 
@@ -179,7 +179,7 @@ def _is_off(saved: Saved) -> bool:
     """
     owner = saved.owner
     if not libvirt.may_ask(owner):
-        raise NotVisible(f"which machines of {owner} are off only root can see")
+        raise users.not_visible(f"see which machines of {owner} are off")
     if libvirt.is_on(saved.name, owner):
         return libvirt.is_running(owner) and libvirt.is_being_saved(saved.uuid, owner)
     if libvirt.is_running(owner):
@@ -207,7 +207,7 @@ def _is_of_then(saved: Saved, found: str) -> bool:
 def saved(place: SavedMachine) -> str:
     """Tell whether a machine that a run saved is on; NotVisible where that cannot be told."""
     if place.uuid == REDACTED:
-        raise NotVisible("which machine it was only root can see")
+        raise users.not_visible("see which machine it was")
     found = next((each for each in not_started() if each.uuid == place.uuid), None)
     if found is None:
         return SavedMachine.ON

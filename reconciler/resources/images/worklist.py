@@ -19,7 +19,17 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.facts.stale_copies import is_stale_copy
 from reconciler.facts.tree import MOST, REDACTED, NameList
 from reconciler.formats.sizes import counted
-from reconciler.linux import btrfs, fiemap, files, filesystems, in_use, inode, lease, proc_locks
+from reconciler.linux import (
+    btrfs,
+    fiemap,
+    files,
+    filesystems,
+    in_use,
+    inode,
+    lease,
+    proc_locks,
+    users,
+)
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import rewrite
@@ -322,7 +332,7 @@ def images_left(place: Images, host: HostView) -> NameList:
 def state(place: Image) -> str:
     """How the data of one image lies, as of the place; NotVisible where that cannot be told."""
     if place.name == REDACTED:
-        raise NotVisible("which image it was only root can see")
+        raise users.not_visible("see which image it was")
     try:
         with inode.directory(place.path) as top, proc_locks.opened(place.name, top) as fd:
             return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE

@@ -30,6 +30,7 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.rights import AsRoot, denied
 from reconciler.formats import datamode, mountinfo, options, unit
 from reconciler.resources.mount import lines, restore
 from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
@@ -400,10 +401,7 @@ def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
         return
     verdict = host.maybe(KernelTakes(tokens))
     if verdict is None:
-        yield Note(
-            "the kernel could not be asked here whether it takes this; `apply` asks it before it "
-            "writes"
-        )
+        yield from _not_asked(host)
     elif verdict.takes is None:
         tried = "`apply` tries it on the live mount before it writes" if here.mount else "untried"
         yield Note(f"{verdict.text}: {tried}")
@@ -412,6 +410,16 @@ def _asked(spec: Spec, here: _Here, host: HostView) -> Iterator[Said]:
     if any(setting.option.name == "compress" for setting in spec.settings):
         yield from _decides(spec, here)
         yield from _in_vain(spec, here)
+
+
+def _not_asked(host: HostView) -> Iterator[Note]:
+    if host(AsRoot()):
+        why = denied("ask the kernel whether it takes this", as_root=True)
+        yield Note(f"{why}; `apply` writes no line that the kernel was not asked about")
+        return
+    yield Note(
+        "the kernel could not be asked here whether it takes this; `apply` asks it before it writes"
+    )
 
 
 def _in_vain(spec: Spec, here: _Here) -> Iterator[Said]:

@@ -12,8 +12,9 @@ from reconciler.errors import HostError
 from reconciler.facts import no_line
 from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.rights import denied
 from reconciler.formats import datamode, fstab, mountinfo, options
-from reconciler.linux import files, filesystems, inode, mountapi, process
+from reconciler.linux import files, filesystems, inode, mountapi, process, users
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _try(target: str, have: str, want: str) -> None:
             try:
                 try_live(mount.target, token)
             except OSError as error:
-                raise HostError(f"the kernel refuses {token}: {error.strerror}") from error
+                raise HostError(_refused(token, error)) from error
 
 
 def _verify(old: bytes, new: bytes) -> str:
@@ -220,15 +221,20 @@ def put_live(place: LiveOption, have: str, want: str) -> None:
     try:
         _change(place, have, want)
     except OSError as error:
-        raise HostError(
-            f"the kernel refuses {asked} on {place.target}: {error.strerror}", UNTOUCHED
-        ) from error
+        raise HostError(_refused(f"{asked} on {place.target}", error), UNTOUCHED) from error
     _hold_the_others(place.target, before, asked, option)
     now = live(place, filesystems.mounts())
     if now != want:
         raise HostError(
             f"the kernel said yes to {asked}, but shows {now or 'no ' + place.name}", UNTOUCHED
         )
+
+
+def _refused(asked: str, error: OSError) -> str:
+    """Say whether the option was refused, or the right to set any: only root is here."""
+    is_denied = error.errno == errno.EPERM
+    who = denied(f"set {asked}", as_root=True) if is_denied else f"the kernel refuses {asked}"
+    return f"{who}: {error.strerror}"
 
 
 def _change(place: LiveOption, have: str, want: str) -> None:
@@ -345,7 +351,7 @@ def kernel_takes(tokens: tuple[str, ...]) -> Verdict:
         complaints = [(token, _complaint(token)) for token in tokens]
     except OSError as error:
         if error.errno == errno.EPERM:
-            raise NotVisible("only root may ask the kernel about mount options") from None
+            raise users.not_visible("ask the kernel about mount options") from None
         return Verdict(None, f"kernel {release} cannot be asked ({error.strerror})")
     refused = [f"{token}: {complaint}" for token, complaint in complaints if complaint is not None]
     if refused:

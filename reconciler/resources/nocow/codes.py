@@ -7,10 +7,11 @@ V102 The filesystem keeps two or more copies of data (DUP, RAID1, RAID10, RAID5,
 files have no checksums: when the copies differ, nothing can tell the good one, reads return
 either, and scrub repairs nothing. `allow: [raid]` in the entry accepts that.
 
-V103 There are snapshots of the subvolume, or only root can see whether there are. While a snapshot
-shares a block, the first write to the block goes to a new place all the same. So the images
-fragment as if they were copy-on-write, and they have no checksums either. A subvolume of their own,
-left out of snapshots, avoids it; `allow: [snapshots]` accepts it.
+V103 There are snapshots of the subvolume, or whether there are was not shown: the kernel shows that
+to root, unless a policy (SELinux, a container) denies it to root as well. While a snapshot shares a
+block, the first write to the block goes to a new place all the same. So the images fragment as if
+they were copy-on-write, and they have no checksums either. A subvolume of their own, left out of
+snapshots, avoids it; `allow: [snapshots]` accepts it.
 
 V105 Nocow ends checksums for all that is written below the path. For a whole home or a system
 directory that is refused: declare the directory that holds the images.
@@ -19,7 +20,8 @@ V106 A subvolume inside a nocow directory inherits nothing: unless it was made n
 files are copy-on-write. vmtune looks at none. Declare it as a path of its own if it holds images.
 
 V107 The file or directory could not be opened for reading, so whether it is nocow is not known.
-Root sees it. A file on which another process holds a lease is seen by nobody.
+Root sees it, unless a policy (SELinux, a container) denies it to root as well. A file on which
+another process holds a lease is seen by nobody.
 
 V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the order of its zones, so
 no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are

@@ -17,7 +17,7 @@ from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
-from reconciler.facts import booted, limits, locate
+from reconciler.facts import booted, limits, locate, rights
 from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -100,7 +100,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     elif (
         spec.wanted and "snapshots" not in spec.allow and _snapshots(spec, where.path, host) is None
     ):
-        yield Note("only root can see whether there are snapshots of its subvolume", "V103")
+        yield Note(rights.hidden(_WHETHER, host), "V103")
     if not spec.subvolume:
         yield from _made(spec, where, host)
     yield from _directory(spec, where, have)
@@ -179,6 +179,9 @@ def _kept_out(spec: Spec) -> str:
     )
 
 
+_WHETHER = "see whether there are snapshots of its subvolume"
+
+
 def _snapshots(spec: Spec, path: str, host: HostView) -> tuple[str, ...] | None:
     """Of the subvolume that it is in, or will be; None where that cannot be seen."""
     if spec.subvolume and becomes(path, host):
@@ -199,8 +202,7 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
     if taken:
         yield Note(f"{', '.join(taken)}: accepted by `allow: [snapshots]`", "V103", COST)
     if taken is None:
-        text = "only root can see whether there are snapshots of its subvolume"
-        yield Note(f"{text}; `apply` checks before it changes anything")
+        yield Note(rights.hidden(_WHETHER, host, "checks before it changes anything"))
     yield from limits.errors(filesystem.condition)
 
 

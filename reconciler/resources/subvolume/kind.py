@@ -30,7 +30,7 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
-from reconciler.facts import limits, locate, stub
+from reconciler.facts import limits, locate, rights
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import (
     DIRECTORY,
@@ -40,7 +40,6 @@ from reconciler.facts.host import (
     DefaultAcl,
     Locate,
     SnapshotsOf,
-    StubOf,
 )
 from reconciler.formats.paths import parent
 from reconciler.formats.sizes import binary, counted
@@ -136,7 +135,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     if have in {MISSING, DIRECTORY}:
         yield Note(_LEFT_BEHIND, "V621", COST)
         yield Note(_NOT_BACKED_UP, "V623", COST)
-        yield from _limits(filesystem)
+        yield from _limits(filesystem, host)
 
 
 def _not_asked_for(have: str) -> Iterator[Said]:
@@ -165,9 +164,8 @@ def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
         if inside.entries:
             yield Note("no data is copied; no program may use the files meanwhile", label=COST)
         if not inside.all_seen:
-            yield Note(
-                "only root can see whether a program uses it; `apply` checks before it begins"
-            )
+            what = "see whether a program uses it"
+            yield Note(rights.hidden(what, host, "checks before it begins"))
         for limit in inside.limits:
             yield Note(limit)
 
@@ -218,7 +216,7 @@ def _declarable(compression: str) -> str:
     return {"c": "zlib", "m": "none"}.get(compression, compression)
 
 
-def _limits(filesystem: Filesystem) -> Iterator[Note]:
+def _limits(filesystem: Filesystem, host: HostView) -> Iterator[Note]:
     """Quotas of the subvolume around it, which a new one is outside of."""
     quota = filesystem.quota
     if quota.simple:  # a new subvolume gets the parent qgroups of the one around it
@@ -228,7 +226,8 @@ def _limits(filesystem: Filesystem) -> Iterator[Note]:
     for limit in limits:
         yield Note(f"it will not count towards a limit: {limit.words}", "V622")
     if quota.unseen:
-        yield Note("only root can see whether it will be outside of limits of qgroups", "V622")
+        what = "see whether it will be outside of limits of qgroups"
+        yield Note(rights.hidden(what, host), "V622")
 
 
 def _refused(
@@ -289,7 +288,7 @@ def _stub_inside(where: Location, inside: Contents, host: HostView) -> Refusal |
     if not inside.stubs:
         return None
     place = f"{where.path}/{inside.stubs[0]}"
-    return stub.refusal(place, host.maybe(StubOf(place)))
+    return locate.stub_refusal(place, host)
 
 
 def _fixed(inside: Contents) -> Refusal | None:

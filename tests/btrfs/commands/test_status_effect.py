@@ -366,7 +366,7 @@ def test_snapshots_that_share_data_are_named_by_their_paths(host: World):
     first = ", ".join(map(str, snapshots[:3]))
     assert f"shared with {first} and 2 more" in shown
     as_user = host.vmtune("status", user=NOBODY)
-    assert "Only root of this host can see which snapshots share" in as_user.out
+    assert "Which snapshots share the data is not known: only root can see it" in as_user.out
     assert _sharers(host, user=NOBODY) is None
     for path in snapshots[1:]:
         run("btrfs", "subvolume", "delete", "--commit-after", path)

@@ -81,7 +81,7 @@ def test_files_and_directories_inherit_and_subvolumes_do_not(host: World):
     assert not is_nocow(before)
 
 
-@oracle("lsattr", "V514")
+@oracle("lsattr", "V514: copy-on-write in a nocow directory: older than it, or restored")
 def test_a_rename_brings_copy_on_write_along(host: World):
     """An image moved in is as it was; one copied in is nocow."""
     (host.area / "moved").write_bytes(b"x" * 4096)
@@ -155,7 +155,7 @@ def test_reconfiguring_changes_what_it_is_asked_and_nothing_else(host: World):
     assert mountinfo(image.path) == (flags, wanted)
 
 
-@oracle("fsconfig", "V501")
+@oracle("fsconfig", "V501: {}, {}")
 def test_this_kernel_refuses_nonsense_before_it_mounts():
     """Parsing by fsconfig(2), since Linux 6.8: older ones take any word there."""
     release = tuple(int(part) for part in os.uname().release.split(".")[:2])
@@ -175,7 +175,7 @@ def _granted(fd: int, sort: int) -> bool:
     return True
 
 
-@oracle("fcntl", "V107", "V702", "V720")
+@oracle("fcntl", "V107", "V702: in use by", "V720")
 def test_who_breaks_which_lease(host: World):
     """fcntl(2), F_SETLEASE: what rewriting an image rests on."""
     path = host.area / "disk.raw"

@@ -58,7 +58,7 @@ def refused(what: Callable[[], object]) -> str:
     "V607",
     "V613",
     "V615",
-    "V702",
+    "V702: in use by",
     "V703",
     "V713",
     "no data is copied; no program may use the files meanwhile",
@@ -89,7 +89,16 @@ def test_who_has_the_inode_goes_on_with_the_old_one(host: World):
         run("umount", mounted)
 
 
-@oracle("errno", "V609", "V618", "V704", "V411", "V606", "V619")
+@oracle(
+    "errno",
+    "V411: is on a read-only mount or subvolume",
+    "V411: {} {}",
+    "V606",
+    "V609",
+    "V618",
+    "V619",
+    "V704: it is {}",
+)
 def test_what_cannot_be_moved_linked_or_shared(host: World, image: Image):
     """EXDEV into another subvolume, EPERM with i or a, EROFS where it is read-only."""
     run("btrfs", "subvolume", "create", sub := host.area / "sub")
@@ -119,7 +128,7 @@ def test_what_cannot_be_moved_linked_or_shared(host: World, image: Image):
 
 @oracle(
     "stat",
-    "V114",
+    "V114: a snapshot or a rollback left it where a subvolume was",
     "V519",
     "V535",
     "V604",
@@ -145,7 +154,14 @@ def test_a_rollback_leaves_a_subvolume_behind(image: Image):
     assert (image.path / "@vms" / "a.raw").read_bytes() == b"image"
 
 
-@oracle("lsattr", "V106", "V514", "V803", "V624", "V808")
+@oracle(
+    "lsattr",
+    "V106",
+    "V514: copy-on-write in a nocow directory: older than it, or restored",
+    "V803",
+    "V624: a directory made here would inherit",
+    "V808",
+)
 def test_what_hands_its_attributes_on(image: Image):
     """To a file and a directory; to a subvolume only the property of the subvolume around it."""
     top = image.subvolume("top")
@@ -183,7 +199,13 @@ def _property(path: Path) -> str:
 # --- what is written in place
 
 
-@oracle("filefrag", "V103", "V507", "V309", "new files are written in place")
+@oracle(
+    "filefrag",
+    "V103: After a snapshot the first write to a block copies it",
+    "V507",
+    "V309",
+    "new files are written in place",
+)
 def test_a_snapshot_has_nocow_blocks_copied_once(host: World):
     """And without one they stay where they are, whatever is written or defragmented."""
     run("chattr", "+C", host.area)
@@ -216,7 +238,7 @@ def _scatter(file: Path) -> None:
             os.fdatasync(disk.fileno())
 
 
-@oracle("errno", "V508")
+@oracle("errno", "V508: {} of {} free")
 def test_on_a_full_disk_only_what_is_in_place_can_be_written(host: World):
     image = host.image("data")
     for name in ("cow", "nocow"):
@@ -415,7 +437,7 @@ def _generated(table: Path, target: Path, units: Path) -> str:
 # --- quotas
 
 
-@oracle("errno", "V518", "V717", "V116")
+@oracle("errno", "V518", "V717")
 def test_a_limit_of_a_qgroup_ends_a_write(image: Image):
     sub = image.subvolume("s")
     run("btrfs", "quota", "enable", image.path)

@@ -29,7 +29,14 @@ WORDS = [
 ]
 
 
-@oracle("mountinfo", "V207", "V510", "V526", "{}: one compression setting for the whole filesystem")
+@oracle(
+    "mountinfo",
+    "V207: at boot compression is",
+    "V207: {}; {}{}",
+    "V510",
+    "V526",
+    "{}: one compression setting for the whole filesystem",
+)
 def test_random_mounts_end_in_what_the_kernel_shows(host: World):
     """Of ``superblock``, whose rules are all that the boot verdict rests on; mountinfo judges."""
     image = host.image("data")

@@ -180,6 +180,8 @@ def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared
     host.apply()
     plan, status = host.plan(expect=0), host.vmtune("status")
     assert status.code == host.apply().code == 0
+    (name,) = declared
+    assert (name in mountinfo(image.path)[1]) == waits
     documents = [json.loads(host.vmtune(name, "--json").out) for name in ("plan", "status")]
     for document in documents:
         assert [row["op"] for row in document["changes"]] == ["R" if waits else "="]
@@ -194,6 +196,7 @@ def test_what_waits_for_a_reboot_does_not_count_as_in_sync(host: World, declared
         assert "As declared:" not in status.out
         run("umount", image.path)
         run("mount", "-t", "btrfs", "-o", "loop,autodefrag", TOP / "images/data0.img", image.path)
+        assert name not in mountinfo(image.path)[1]
     assert "Nothing to do: 1 in sync." in host.plan(expect=0).out
     assert "As declared: 1 in sync." in host.vmtune("status").out
 
@@ -296,6 +299,10 @@ def test_a_line_that_is_not_mounted(host: World):
     host.apply()
     assert FSTAB.read_text() == image.line("noauto,compress=no")
     host.plan(expect=0)
+    assert not image.path.is_mount()
+    options = FSTAB.read_text().split()[3]
+    run("mount", "-t", "btrfs", "-o", f"loop,{options}", TOP / "images/data0.img", image.path)
+    assert not [word for word in mountinfo(image.path)[1] if word.startswith("compress=zstd")]
 
 
 @pytest.mark.parametrize("target", ["/", "/media"])

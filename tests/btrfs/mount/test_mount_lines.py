@@ -16,6 +16,21 @@ VM = Path("/media/t/vm")
 PROBE = Path("/media/t/probe")
 
 
+LINKS = {
+    "current": "@vm",
+    "absolute": "/@vm",
+    "plain/up": "../../../@vm",
+    "chain": "plain/up",
+    "others": "plain/../@other",
+    "way": "plain",
+    "round": "round",
+    "nowhere": "gone",
+    "outside": "/media/t/data/@vm",
+    "empty": "@snap/in",
+}
+"""Symbolic links by where they lie; the kernel follows them at a mount, from the top level."""
+
+
 @pytest.fixture
 def image(host: World) -> Image:
     """Subvolumes @vm (mounted), @other, @vm/in; @vm was rolled back: @broken was it before.
@@ -31,7 +46,8 @@ def image(host: World) -> Image:
     run("btrfs", "subvolume", "snapshot", image.path / "@vm", image.path / "@snap")
     (image.path / "plain" / "deep").mkdir(parents=True)
     image.subvolume("plain/deep/er")
-    (image.path / "current").symlink_to("@vm")
+    for name, target in LINKS.items():
+        (image.path / name).symlink_to(target)
     image.mount(VM, "subvol=@vm")
     PROBE.mkdir(exist_ok=True)
     return image
@@ -72,6 +88,13 @@ LINES = [
     "subvol=@vm/in",
     "subvol=plain/deep/er",
     "subvol=@broken",
+    "subvol=current",
+    "subvol=/absolute/",
+    "subvol=chain",
+    "subvol=others",
+    "subvol=current/in",
+    "subvol=way/deep/er",
+    "subvolid={vm},subvol=current",
     # these cannot mount
     "subvolid={broken},subvol=/@vm",
     "subvol=",
@@ -89,12 +112,25 @@ LINES = [
     "subvol=plain",
     "subvol=plain/deep",
     "subvol=@snap/in",
+    "subvol=way",
+    "subvol=round",
+    "subvol=nowhere",
+    "subvol=outside",
+    "subvol=empty",
+    "subvol=current/gone",
+    "subvolid=5,subvol=current",
     "subvol=@vm/in/gone",
     "subvolid={deleted}",
 ]
 
 
-@oracle("mount(8)", "V222", "V521", "V208")
+@oracle(
+    "mount(8)",
+    "V208: is mounted at {}, but /etc/fstab",
+    "V222",
+    "V509: {} for Btrfs{}",
+    "V521",
+)
 def test_a_line_is_sound_where_it_mounts_what_is_there(host: World, image: Image):
     """Plan and doctor against mount(8), line by line."""
     image.subvolume("deleted")
@@ -174,14 +210,18 @@ def test_names_that_fstab_must_escape(host: World, image: Image, name: str):
     assert "V222" in host.plan(expect=7).out
 
 
-def test_a_link_on_the_way_is_not_followed(host: World, image: Image):
-    """The kernel follows it. vmtune says that it does not know."""
-    assert mounts(image, "subvol=current") == number(image, "@vm")
-    host.fstab(image.line("subvol=current", VM))
-    host.config("")
-    (row,) = rows(host, "V521")
-    assert row["health"] == "unseen"
-    assert "symbolic link" in row["text"]
+def test_a_link_that_was_made_just_now_is_followed(host: World, image: Image):
+    """It is beside the trees until the next commit; of a link to another one both are named."""
+    host.mounts(VM, noatime=True)
+    for name, code in (("@vm", 2), ("@other", 7)):
+        link = image.path / f"new {name}"
+        link.symlink_to(name)
+        host.fstab(image.line(f"subvol=new\\040{name}", VM))
+        ran = host.vmtune("plan", "--detailed-exitcode")
+        assert ran.code == code, ran
+    row = ran.row("V208")
+    assert "(/@vm), but /etc/fstab:1 says subvol=/new @other" in row
+    assert "/@other" in rows(host, "V521")[0]["text"]
 
 
 def test_a_subvolume_that_is_made_the_default(host: World, image: Image):

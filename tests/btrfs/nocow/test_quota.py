@@ -50,7 +50,7 @@ def rewritten(image: Image) -> bool:
 
 
 @pytest.mark.parametrize("limit", [("60M", "0/256"), ("60M", "2/7"), ("-e", "60M", "1/7")], ids=str)
-@oracle("btrfs qgroup", "V116", "V706")
+@oracle("btrfs qgroup", "V706: would need {} of free space")
 def test_a_limit_leaves_too_little(host: World, image: Image, limit: tuple[str, ...]):
     *_, group = limit
     run("btrfs", "qgroup", "limit", *limit, image.path)
@@ -101,7 +101,7 @@ def test_without_sysfs(host: World, image: Image):
 
 
 @pytest.mark.parametrize("how", ["enable", "simple"])
-@oracle("btrfs qgroup", "V622")
+@oracle("btrfs qgroup", "V622: it will not count towards a limit")
 def test_what_a_new_subvolume_is_outside_of(host: World, how: str):
     """What the plan says of limits is what the kernel then does."""
     image = _limited(host, how)

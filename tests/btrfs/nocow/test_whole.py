@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import is_nocow, mountinfo, run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import NOBODY, World, until
 from tests.oracles import oracle
@@ -187,9 +187,10 @@ def test_a_device_is_back(host: World, raid1: Disks):
     "btrfs scrub",
     "V102",
     "V105",
-    "V111",
+    "V111: of this filesystem {} missing",
+    "V111: this filesystem is mounted with the option `degraded`",
     "V112",
-    "V506",
+    "V506: errors on one copy are not healed",
     "V516",
     "V520",
     "files made from now on have no checksums",
@@ -359,6 +360,7 @@ def _failed() -> Iterator[Path]:
 @oracle("mountinfo", "V113")
 def test_read_only_after_an_error(host: World):
     with _failed() as path:
+        assert "ro" in mountinfo(path)[1]
         for entry in ({"nocow": True}, {"compression": "none"}, {"subvolume": True}):
             host.declare(paths=[{"path": str(path / "vm"), **entry}])
             assert "V113" in host.plan(expect=REFUSED).row("! ")

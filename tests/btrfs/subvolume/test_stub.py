@@ -9,6 +9,7 @@ import pytest
 
 from tests.btrfs.outside import run
 from tests.btrfs.world import NOBODY, Image, World
+from tests.oracles import oracle
 
 REFUSED, LEFT = 7, 7
 """Exit codes where all rows that are left are refused: of a plan or status, and of an apply."""
@@ -142,6 +143,7 @@ def test_in_a_read_only_snapshot(host: World, back: RolledBack):
 
 
 @pytest.mark.parametrize("deleted", [False, True])
+@oracle("btrfs", "V114: is deleted", "V114: is now at")
 def test_the_old_root_is_moved_or_deleted(host: World, back: RolledBack, *, deleted: bool):
     bad = back.image.path / "@_bad"
     if deleted:
@@ -149,6 +151,7 @@ def test_the_old_root_is_moved_or_deleted(host: World, back: RolledBack, *, dele
         run("btrfs", "subvolume", "delete", bad)
         row = host.plan(expect=REFUSED).row("! nocow")
         assert f"(id {back.identifier}) is deleted" in row
+        assert f"ID {back.identifier} " not in listed(back)
         back.path.rmdir()
         host.apply()
     else:
@@ -156,6 +159,12 @@ def test_the_old_root_is_moved_or_deleted(host: World, back: RolledBack, *, dele
         bad.rename(back.image.path / "old" / "it's bad")
         row = host.plan(expect=REFUSED).row("! nocow")
         assert f"old/it's bad/srv/vm (subvolume id {back.identifier})" in row
+        line = next(x for x in listed(back).splitlines() if f"ID {back.identifier} " in x)
+        assert line.endswith("path old/it's bad/srv/vm")
+
+
+def listed(back: RolledBack) -> str:
+    return run("btrfs", "subvolume", "list", back.image.path)
 
 
 def test_mounting_it_here_is_a_way_out(host: World, back: RolledBack):

@@ -69,7 +69,13 @@ def test_nothing_is_copied(host: World):
 
 
 @pytest.mark.parametrize("snapshotted", [False, True], ids=["never", "before"])
-@oracle("filefrag", "V103", "V507", "V604", "V621")
+@oracle(
+    "filefrag",
+    "V103: After a snapshot the first write to a block copies it",
+    "V507",
+    "V604",
+    "V621",
+)
 def test_images_stay_in_one_piece_while_the_parent_is_snapshotted(host: World, snapshotted: bool):
     """The point of it all; filefrag counts, after writing as a guest does."""
     folders = [host.area / name for name in ("in", "out")]

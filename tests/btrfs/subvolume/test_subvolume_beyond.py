@@ -33,7 +33,7 @@ def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
 
 
 @pytest.mark.parametrize("sets", [("chattr", "+C"), ("btrfs", "property", "set")])
-@oracle("lsattr", "V624")
+@oracle("lsattr", "V624: a directory made here would inherit")
 def test_what_a_new_subvolume_does_not_inherit(host: World, sets: tuple[str, ...]):
     nocow = sets[0] == "chattr"
     run(*sets, host.area, *([] if nocow else ["compression", "zstd"]))
@@ -52,6 +52,7 @@ def test_what_a_new_subvolume_does_not_inherit(host: World, sets: tuple[str, ...
     assert inherits(host.area / "vm", asked)
 
 
+@oracle("getfacl", "V624: Set the ACL again with `setfacl -d`")
 def test_a_new_subvolume_has_no_acl_from_around_it(host: World):
     run("setfacl", "-d", "-m", f"u:{NOBODY}:rwx", host.area)
     (host.area / "plain").mkdir()

@@ -29,10 +29,11 @@ from reconciler.config.load import load
 from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
-from reconciler.facts import boot_order, machines
+from reconciler.facts import boot_order, machines, mountable
 from reconciler.facts import host as facts
 from reconciler.facts.host_view import Fact, HostView, NotVisible
 from reconciler.facts.limits import Condition, Quota
+from reconciler.facts.rights import AsRoot
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import NameList, Tree
 from reconciler.formats import fstab, mountinfo
@@ -90,6 +91,8 @@ _ORDINARY: dict[type[Fact[Any]], Any] = {
     discovery.LabelOf: None,
     machines.Machines: (),
     machines.NotStarted: (),
+    AsRoot: False,
+    mountable.SubvolumeNamed: mountable.Entry(0, "missing"),
 }
 """What a host answers where a case says nothing else."""
 

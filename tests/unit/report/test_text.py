@@ -239,6 +239,11 @@ def test_entries_in_sync_are_one_line_each_and_one_line_for_all_behind_the_fifth
     ]
     assert [line.split()[-1] for line in lines[3:-1]] == [f"/srv/{n}" for n in range(5)]
     assert lines[-1] == "= 7 more in sync"
+    moot = [Change(Op.SAME, "nocow", f"/ext4/{n}", applicable=False) for n in range(2)]
+    *_, last = text.rows((*same, *moot), 80)
+    assert last == "= 7 more in sync, 2 more not applicable"
+    *_, last = text.rows([*moot * 4], 80)
+    assert last == "= 3 more not applicable"
     assert sum("= nocow" in line for line in text.rows((*same, told), 80, verbose=True)) == 13
 
 
