@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -175,10 +176,33 @@ def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
 
 def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
     """The error without the names of hidden options, and with those that others have."""
-    options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
-    names = [name for each in options_here if not each.hidden for name in each.opts]
-    meant = _meant(error.option_name, names, OTHER_OPTIONS)
+    meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
     return click.UsageError(f"there is no option {error.option_name}\n{meant}", ctx)
+
+
+def _option_names(ctx: click.Context) -> list[str]:
+    options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
+    return [name for each in options_here if not each.hidden for name in each.opts]
+
+
+_ONE_DASH = re.compile(r"-([a-z][a-z-]{2,})(?:=.*)?")
+
+
+def _refuse_one_dash(args: Sequence[str], ctx: click.Context) -> None:
+    """Raise UsageError for the name of an option after one dash, as other programs write it.
+
+    click would read -out=x as -o with the value ut=x, and write a plan under that name.
+    """
+    for word in args:
+        if word == "--":
+            return
+        if (found := _ONE_DASH.fullmatch(word)) and (name := f"--{found[1]}"):
+            names = _option_names(ctx)
+            known = {*names, *OTHER_OPTIONS, *NO_OPTIONS}
+            if name in known:
+                meant = f"did you mean {name}?" if name in names else ""
+                meant = meant or _meant(name, names, OTHER_OPTIONS)
+                raise click.UsageError(f"there is no option -{found[1]}\n{meant}", ctx)
 
 
 _GLUE = "\N{NON-BREAKING HYPHEN}"
@@ -218,6 +242,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; of an option that there is not, say which one is meant."""
+        _refuse_one_dash(args, ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -269,6 +294,7 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments before the command, as a command reads its own."""
+        _refuse_one_dash(list(takewhile(lambda word: word.startswith("-"), args)), ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
