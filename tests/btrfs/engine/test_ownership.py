@@ -520,7 +520,7 @@ def test_a_word_of_fstab_stays_until_both_have_let_go(host: World, first: int):
 def test_two_files_that_want_different_values_neither_undoes_the_other(host: World, vms: Path):
     other = write(host.file.with_name("other.yaml"), paths=[{"path": str(vms), "nocow": False}])
     ran = planned(host, other, expect=7)
-    said = f"{host.file} declares it otherwise: {vms}: nocow true"
+    said = f"{host.file} declares another value: {vms}: nocow true"
     assert said in ran.row("! nocow"), ran
     applied(host, other, expect=7)
     assert is_nocow(vms)
