@@ -162,23 +162,23 @@ def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
 def _report(spec: Spec, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
     """One row for each of the largest, one for all the rest; the last one says what to do.
 
-    A file that no rewrite would take is told so at once, with what helps there.
+    Then the files that no rewrite would take, each with what helps there.
     """
     free = [file for file in lot.largest if not file.obstacle]
     rest = lot.count - len(lot.largest)
     hint = _ways_out(spec, lot, len(free) + rest, filesystem)
+    for file in free:
+        last = file is free[-1] and not rest
+        yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
+    if rest:
+        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
+        yield _reported(spec, "...", text, hint)
     for file in lot.largest:
         if file.obstacle:
             why = _protected(file)
             text = f"{_sizes(spec, file)}. `existing: rewrite` would leave it as it is: {why.text}"
             yield _reported(spec, file.path, text, why.hint)
-        else:
-            last = file is free[-1] and not rest
-            yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
-    if rest:
-        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
-        text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
-        yield _reported(spec, "...", text, hint)
 
 
 def _ways_out(spec: Spec, lot: Lot, count: int, filesystem: Filesystem) -> str:
