@@ -100,7 +100,7 @@ SHARED = (
     click.Option(["-v", "--verbose"], is_flag=True,
                  help="Show whole texts of files that would change, and all that is in sync."),
     click.Option(["-q", "--quiet"], is_flag=True,
-                 help="Print no progress, `status` nothing, `apply --yes` only what is wrong."),
+                 help="Print no progress; `status` prints nothing, `apply --yes` what is wrong."),
 )  # fmt: skip
 """Options that every command takes, before its name and behind it."""
 
