@@ -410,7 +410,7 @@ def _orphaned(row: Change, config: str) -> Change:
     return replace(
         row,
         op=Op.BLOCKED,
-        text=f"{config} had this set; that file is gone, and no other file declares it",
+        text=f"the file that set this is gone, and no other file declares it: {config}",
         swaps=(),
         notes=(),
         hint=f"`vmtune apply {quote(row.about or row.name)}` takes it back; "

@@ -99,7 +99,7 @@ def test_libvirt_of_the_system_and_of_the_user_boxes_quickemu_and_plain_files(cl
     assert "domain deb (session); GNOME Boxes" in said_of(ran, paths(ran)[1])
     assert "quickemu win.conf in win/" in said_of(ran, "~/VMs")
     assert "iso" not in ran.out
-    assert validate(ran.out).stdout.endswith("valid; 4 declared for " + os_name() + "\n")
+    assert validate(ran.out).stdout.endswith("valid; 4 entries for " + os_name() + "\n")
 
 
 def os_name() -> str:

@@ -425,7 +425,8 @@ def test_what_a_file_that_is_gone_left_is_a_row_with_two_ways_out(host: World, v
     for command in (("plan", "--detailed-exitcode"), ("status",)):
         ran = host.vmtune(*command, config=other)
         assert ran.code == 7, ran
-        assert f"{host.file} had this set; that file is gone" in ran.row("! nocow"), ran
+        said = f"the file that set this is gone, and no other file declares it: {host.file}"
+        assert said in ran.row("! nocow"), ran
         assert f"`vmtune apply {vms}` takes it back" in ran.out
     assert str(vms) in host.vmtune("doctor", config=other).row("V405")
     applied(host, other, expect=7)

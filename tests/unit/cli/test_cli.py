@@ -504,8 +504,8 @@ def test_quiet_hides_no_problem(write, flag):
 def test_validate_for_another_host(write):
     text = "version: 1\nhosts:\n  atlas:\n    paths: [{path: /srv/vm, nocow: true}]\n"
     file = write("vmtune.yaml", text)
-    assert "0 declared for elsewhere" in vmtune("--host", "elsewhere", "validate", file).stdout
-    assert "1 declared for atlas" in vmtune("--host", "atlas", "validate", file).stdout
+    assert "0 entries for elsewhere" in vmtune("--host", "elsewhere", "validate", file).stdout
+    assert "1 entry for atlas" in vmtune("--host", "atlas", "validate", file).stdout
 
 
 def test_validate_all_hosts_reads_the_folder_of_hosts(write):

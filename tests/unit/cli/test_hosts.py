@@ -99,7 +99,7 @@ def test_an_overlay_is_checked_with_the_configuration_beside(write):
     for words in ([atlas], ["--all-hosts", atlas], ["-", "--as", atlas]):
         good = vmtune("validate", *words, text=ATLAS)
         assert (good.returncode, good.stderr) == (0, "")
-        assert ": valid; 2 declared for atlas\n" in good.stdout
+        assert ": valid; 2 entries for atlas\n" in good.stdout
     bad = vmtune("validate", "-", "--as", atlas, text="paths: [{path: /x, nocow: 7}]\n")
     assert bad.stderr.startswith(f"{atlas}:1:27: ")
 
@@ -114,7 +114,7 @@ def test_an_overlay_that_no_host_reads(write, name):
 
 def test_of_a_configuration_by_another_name(write):
     base, atlas = write("machines.yaml", BASE), write("hosts/atlas.yaml")
-    assert ": valid; 2 declared for atlas" in vmtune("--config", base, "validate", atlas).stdout
+    assert ": valid; 2 entries for atlas" in vmtune("--config", base, "validate", atlas).stdout
     assert "'version' is missing" in vmtune("validate", atlas).stderr
 
 
