@@ -134,13 +134,13 @@ OTHER_OPTIONS = {
 """Names that other programs have for an option."""
 
 OTHER_COMMANDS = {
-    **dict.fromkeys(("diff", "preview", "dry-run", "whatif"), "plan"),
+    **dict.fromkeys(("diff", "preview", "dry-run", "whatif", "refresh"), "plan"),
     **dict.fromkeys(("up", "sync", "run", "deploy", "install"), "apply"),
     **dict.fromkeys(("undo", "rollback", "destroy", "restore"), "revert"),
     **dict.fromkeys(("log", "logs", "runs"), "history"),
     **dict.fromkeys(("lint", "check-config"), "validate"),
     **dict.fromkeys(("check", "health", "diagnose"), "doctor"),
-    **dict.fromkeys(("ls", "list", "state"), "status"),
+    **dict.fromkeys(("ls", "list", "state", "output"), "status"),
     **dict.fromkeys(("new", "generate", "import", "discover"), "init"),
     **dict.fromkeys(("bench", "benchmark", "test"), "measure"),
     **dict.fromkeys(("man", "usage"), "help"),
