@@ -396,7 +396,7 @@ def _snapshots(nocow: Sequence[Subject]) -> Iterator[Row]:
     ]
     hidden = [subject.name for subject in nocow if subject.state.snapshots is None]
     if hidden:
-        text = f"whether there are any of {', '.join(hidden)}"
+        text = f"not known whether there are any of {', '.join(hidden)}"
         rows.append(Row(Health.UNSEEN, "snapshots", text, "V507", ASK_ROOT))
     taken = any(subject.state.snapshots for subject in nocow)
     text = "of nocow images, as accepted" if taken else "none of them holds nocow images"
@@ -476,7 +476,7 @@ def _quotas(subjects: Sequence[Subject]) -> Iterator[Row]:
         host = subject.state.host
         limit = limits.deciding(host)
         if host.quota.unseen:
-            text = "whether limits of qgroups count for it"
+            text = "not known whether limits of qgroups count for it"
             yield Row(Health.UNSEEN, subject.name, text, "V518", ASK_ROOT)
         if not limit:
             continue

@@ -124,7 +124,7 @@ def test_what_it_says_of_files_is_what_lsattr_and_filefrag_say(clean: World):
     assert not is_nocow(scattered)
     assert fragments(scattered) > 1
     ran = init(clean)
-    assert "a nocow directory suggest: keep it so" in said_of(ran, str(nocow))
+    assert "a nocow directory suggest: keep it nocow" in said_of(ran, str(nocow))
     of_cow = said_of(ran, str(cow))
     assert "a copy-on-write directory; 1 file with data is copy-on-write" in of_cow
     assert f"the worst in {fragments(scattered):,} fragments" in of_cow
