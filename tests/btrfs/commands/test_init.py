@@ -350,7 +350,7 @@ def test_it_writes_a_file_once_and_in_the_name_of_who_called(clean: World):
         assert (path.stat().st_uid, path.stat().st_gid) == (ALICE, ALICE)
     assert file.stat().st_mode & 0o777 == 0o644
     schema = file.with_name("vmtune.schema.json")
-    assert f"{schema}: the schema, for editors" in ran.out
+    assert f"~/.config/vmtune/{schema.name}: the schema, for editors" in ran.out
     assert sorted(os.listdir(file.parent)) == [schema.name, file.name]
     assert schema.stat().st_uid == ALICE
     assert schema.read_text() == clean.vmtune("schema").out
