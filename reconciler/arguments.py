@@ -247,6 +247,9 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise _unknown_option(error, ctx) from None
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser leaves it out
+            raise
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Add the options, but those of which the command has one of its own."""

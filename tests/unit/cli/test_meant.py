@@ -63,6 +63,13 @@ def test_what_is_far_from_everything_is_not_guessed():
         assert vmtune(*words).stderr == told
 
 
+def test_the_help_of_the_command_is_named_where_an_option_has_no_value():
+    told = (
+        "vmtune: option '--allow' requires an argument\n    `vmtune help plan` says what it takes\n"
+    )
+    assert vmtune("plan", "--allow").stderr == told
+
+
 HIDDEN = [
     (name, option)
     for name, command in cli.commands.items()
