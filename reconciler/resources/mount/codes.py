@@ -60,8 +60,8 @@ without the option a filesystem does not, and a compress option before nodatacow
 effect. compress=no in the line says so in words.
 
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
-for them. It ends compression for everything else on the filesystem, in all its subvolumes. Leave it
-out, unless that is what you want.
+for them. compress=no ends compression for everything else on the filesystem, in all its subvolumes.
+Leave it out, unless that is what you want.
 
 V220 compress, nodatacow and nodatasum are one family of options: the later one holds, on a line as
 well as in a remount. Compression ends nodatacow and nodatasum for the whole filesystem, and files

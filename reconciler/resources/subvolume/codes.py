@@ -81,6 +81,6 @@ program, and look into the next backup.
 V624 A new file or directory gets nocow, the compression property and a default ACL from the
 directory that it is made in. A new subvolume gets none of them: the kernel hands no attribute into
 it, and vmtune takes away a property that it has from the subvolume around it. Images made in it are
-copy-on-write, and stay so. To set them, write `nocow: true` or `compression:` beside `subvolume:
-true`. An ACL is set by hand (setfacl(1)).
+copy-on-write, and stay so. To make them nocow, or to set the property, write `nocow: true` or
+`compression:` beside `subvolume: true`. An ACL is set by hand (setfacl(1)).
 """
