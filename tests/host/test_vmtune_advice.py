@@ -53,7 +53,7 @@ def test_ext4_needs_nothing(ext4):
 def test_the_how_to_from_nothing_to_in_sync(how_to):
     """Written by init and applied as it stands: also the image that has data is nocow then."""
     told = how_to.run(f"sudo {ALICES} init -o ~/.config/vmtune/vmtune.yaml", user="alice").stdout
-    assert "1 declared" in told
+    assert "1 entry declared" in told
     text = how_to.read("/home/alice/.config/vmtune/vmtune.yaml").decode()
     assert yaml.safe_load(text)["paths"] == [
         {"path": "~/libvirt/images", "nocow": True, "existing": "rewrite"}
