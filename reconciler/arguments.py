@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,7 +100,7 @@ SHARED = (
     click.Option(["-v", "--verbose"], is_flag=True,
                  help="Show whole texts of files that would change, and all that is in sync."),
     click.Option(["-q", "--quiet"], is_flag=True,
-                 help="Print no progress, `status` nothing, `apply --yes` only what is wrong."),
+                 help="Print no progress; `status` prints nothing, `apply --yes` what is wrong."),
 )  # fmt: skip
 """Options that every command takes, before its name and behind it."""
 
@@ -133,13 +134,13 @@ OTHER_OPTIONS = {
 """Names that other programs have for an option."""
 
 OTHER_COMMANDS = {
-    **dict.fromkeys(("diff", "preview", "dry-run", "whatif"), "plan"),
+    **dict.fromkeys(("diff", "preview", "dry-run", "whatif", "refresh"), "plan"),
     **dict.fromkeys(("up", "sync", "run", "deploy", "install"), "apply"),
     **dict.fromkeys(("undo", "rollback", "destroy", "restore"), "revert"),
     **dict.fromkeys(("log", "logs", "runs"), "history"),
     **dict.fromkeys(("lint", "check-config"), "validate"),
     **dict.fromkeys(("check", "health", "diagnose"), "doctor"),
-    **dict.fromkeys(("ls", "list", "state"), "status"),
+    **dict.fromkeys(("ls", "list", "state", "output"), "status"),
     **dict.fromkeys(("new", "generate", "import", "discover"), "init"),
     **dict.fromkeys(("bench", "benchmark", "test"), "measure"),
     **dict.fromkeys(("man", "usage"), "help"),
@@ -175,10 +176,33 @@ def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
 
 def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
     """The error without the names of hidden options, and with those that others have."""
-    options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
-    names = [name for each in options_here if not each.hidden for name in each.opts]
-    meant = _meant(error.option_name, names, OTHER_OPTIONS)
+    meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
     return click.UsageError(f"there is no option {error.option_name}\n{meant}", ctx)
+
+
+def _option_names(ctx: click.Context) -> list[str]:
+    options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
+    return [name for each in options_here if not each.hidden for name in each.opts]
+
+
+_ONE_DASH = re.compile(r"-([a-z][a-z-]{2,})(?:=.*)?")
+
+
+def _refuse_one_dash(args: Sequence[str], ctx: click.Context) -> None:
+    """Raise UsageError for the name of an option after one dash, as other programs write it.
+
+    click would read -out=x as -o with the value ut=x, and write a plan under that name.
+    """
+    for word in args:
+        if word == "--":
+            return
+        if (found := _ONE_DASH.fullmatch(word)) and (name := f"--{found[1]}"):
+            names = _option_names(ctx)
+            known = {*names, *OTHER_OPTIONS, *NO_OPTIONS}
+            if name in known:
+                meant = f"did you mean {name}?" if name in names else ""
+                meant = meant or _meant(name, names, OTHER_OPTIONS)
+                raise click.UsageError(f"there is no option -{found[1]}\n{meant}", ctx)
 
 
 _GLUE = "\N{NON-BREAKING HYPHEN}"
@@ -218,10 +242,14 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; of an option that there is not, say which one is meant."""
+        _refuse_one_dash(args, ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise _unknown_option(error, ctx) from None
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser leaves it out
+            raise
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Add the options, but those of which the command has one of its own."""
@@ -269,6 +297,7 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments before the command, as a command reads its own."""
+        _refuse_one_dash(list(takewhile(lambda word: word.startswith("-"), args)), ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

@@ -71,10 +71,11 @@ def cli(context: click.Context, /, **given: Any) -> None:
 def init(chosen: Chosen, output: str | None) -> int:
     """Print a vmtune.yaml for this host.
 
-    Finds Btrfs filesystems, libvirt pools and domains, GNOME Boxes, quickemu, image
-    files in the usual places, programs that take snapshots, and jobs that defragment.
-    Says of each what was found, what is suggested, why, and at what price. With -o it
-    also writes vmtune.schema.json beside FILE, for editors.
+    Init looks for Btrfs filesystems, libvirt pools and domains, GNOME Boxes,
+    quickemu, image files in the usual places, programs that take snapshots, and
+    jobs that defragment. The file says of each what was found, what is suggested,
+    why, and at what price. With -o it also writes vmtune.schema.json beside FILE,
+    for editors.
     """
     from reconciler.commands import init  # noqa: PLC0415
 
@@ -98,8 +99,9 @@ SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "m
 def schema(chosen: Chosen, name: str, output: str | None) -> int:
     """Print the JSON Schema of vmtune.yaml, for editors and CI.
 
-    NAME is vmtune; host, for a file in hosts/; or a document that --json
-    prints: plan, status, events (of apply), doctor, history, measure, defrag, error.
+    NAME is vmtune (the default), host (for a file in hosts/), or a document that
+    --json prints: plan, status, events (of apply), doctor, history, measure,
+    defrag, error.
     """
     from reconciler.commands import schema  # noqa: PLC0415
 
@@ -204,7 +206,7 @@ def show(chosen: Chosen, plan: str) -> int:
 @_allow
 @click.option("--wait", is_flag=True,
               help="Wait for images that are in use; rewrite each once it is free.")  # fmt: skip
-@click.option("--wait-for", metavar="TIME", help="Wait so for that long at most: 2h, 90m, 30s.")
+@click.option("--wait-for", metavar="TIME", help="As --wait, at most for TIME: 2h, 90m, 30s.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--approved", metavar="TOKEN", default="", hidden=True,
               help="What was said yes to before root was asked for.")  # fmt: skip
@@ -225,10 +227,10 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
     are rewritten. With ENTRY, it is about these entries only: `vmtune help plan` says
     what an ENTRY is.
 
-    Becomes root through sudo, doas or run0
-    (VMTUNE_SUDO says which), and waits for another run for up to a minute. Where a
-    change fails, those that need it are not made, and all others are. Running it
-    again does the rest.
+    Apply becomes root through sudo, doas or run0 (VMTUNE_SUDO says which), and
+    waits for another run for up to a minute. If a change fails, the changes that
+    need it are not made, and all other changes are made. To do the rest, run apply
+    again.
 
     With --wait, images that are in use count as changes. They are rewritten one by
     one, each as soon as its machine is off. Other runs may work meanwhile. Ctrl-C
@@ -263,12 +265,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
 def status(chosen: Chosen, html: str | None, short: bool) -> int:
     """Show whether all is as declared, and what it brought.
 
-    First the verdict and what to do next; then each entry that is not as declared, with the
-    reason (-v shows the others as well); then how the largest images lie on disk, what
-    compresses, and how the last runs of schedules ended. Exits
-    with 0 when all is as declared, with 2 when something differs, with 7 when nothing
-    differs that could be changed but something declared is refused, with 6 when
-    not all could be seen.
+    Status prints first the verdict and what to do next, then each entry that is not
+    as declared, with the reason (-v shows the others as well). Then it prints how
+    the largest images lie on disk, what compresses, and how the last runs of
+    schedules ended. The exit code is 0 when all is as declared, and 2 when
+    something differs. It is 7 when nothing can be changed but something declared is
+    refused, and 6 when not all could be seen.
     """
     from reconciler.commands import status  # noqa: PLC0415
 
@@ -282,8 +284,8 @@ def doctor(chosen: Chosen) -> int:
     """Check this host, and say what to do about each problem.
 
     Each check ends in ok, warn or fail, or in ? when it could not be seen. Without a
-    configuration it looks at the images that `vmtune init` finds. Exits with 1 when
-    something fails, else with 6 when something could not be seen.
+    configuration, doctor looks at the images that `vmtune init` finds. The exit
+    code is 1 when something fails, else 6 when something could not be seen, else 0.
     """
     from reconciler.commands import doctor  # noqa: PLC0415
 
@@ -421,8 +423,8 @@ def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int
 def history(chosen: Chosen, run: int | None) -> int:
     """Show what was changed, when, by whom and by which file.
 
-    Each run is told with the entries it changed, how it ended, and what it brought to
-    images. With RUN, every change of that run.
+    History says of each run which entries it changed, how it ended, and what it
+    brought to images. With RUN, history shows every change of that run.
     """
     from reconciler.commands import history  # noqa: PLC0415
 

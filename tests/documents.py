@@ -103,6 +103,21 @@ def commands(page: Path) -> list[str]:
     return [*shell(page), *indented(page), *inline(page)]
 
 
+def of_others(page: Path) -> Iterator[str]:
+    """Yield what a page names of other programs: what looks like a name with arguments.
+
+    Pages of reasons are left out: they name what was weighed, and give nobody anything to type.
+    """
+    if page.name in ("design.md", "performance.md", "codes.md"):
+        return
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    blocks_here = (block for block in blocks(page) if not block.language)
+    lines = [line for block in blocks_here for line in block.text.splitlines()]
+    for words in [*_INLINE.findall(text), *lines]:
+        if re.match(r"[a-z][a-z0-9._-]* ", words) and words.split()[0] not in _PROGRAMS:
+            yield words
+
+
 # --- which commands are run, and where
 ELSEWHERE = {
     "make demo": (".ci/run", "make demo"),
@@ -160,3 +175,85 @@ NOT_RUN = {
     'mv "$at.$$" "$at"': "as above",
 }
 """Commands that no test runs, and why."""
+
+_ANSIBLE = "tests/fleet/test_ansible.py"
+OF_OTHERS = {
+    "chattr +C": ("tests/host/test_vmtune_callers.py", "chattr +C"),
+    "chattr -i": ("tests/btrfs/images/test_rewrite_reasons.py", '"chattr", "-i"'),
+    "btrfs filesystem df": ("tests/host/test_vmtune_raid1.py", '"btrfs", "filesystem", "df"'),
+    "btrfs filesystem defragment -r": (
+        "tests/btrfs/engine/test_said_of_the_kernel.py",
+        '"filesystem", "defragment", "-r"',
+    ),
+    "btrfs send": ("tests/btrfs/engine/test_said_of_the_kernel.py", '"btrfs", "send"'),
+    "btrfs check": ("tests/vm/test_disks.py", '"btrfs", "check"'),
+    "btrfs device stats": ("tests/vm/test_walk.py", '"btrfs", "device", "stats"'),
+    "btrfs scrub start": ("tests/btrfs/nocow/test_whole.py", '"btrfs", "scrub", "start"'),
+    "systemctl daemon-reload": ("tests/host/test_vmtune_status.py", '"systemctl", "daemon-reload"'),
+    "systemctl --failed": ("tests/host/installed.py", '"list-units", "--failed"'),
+    "tar --one-file-system": (
+        "tests/btrfs/subvolume/test_subvolume_beyond.py",
+        '"tar", "--one-file-system"',
+    ),
+    "virsh managedsave": ("tests/host/test_vmtune_suspended.py", "{VIRSH} managedsave "),
+    "virsh start": ("tests/host/test_vmtune_suspended.py", "{VIRSH} start "),
+    "loginctl enable-linger": ("tests/host/test_vmtune_suspended.py", "loginctl enable-linger"),
+    "stow -D": ("tests/fleet/test_dotfiles.py", '"-D"'),
+    "chmod +x": ("tests/fleet/test_dotfiles.py", 'mode="755"'),
+    "ansible-doc vmtune.vmtune.vmtune": (_ANSIBLE, '"ansible-doc", "vmtune.vmtune.vmtune"'),
+    "ansible-galaxy collection build integrations/ansible": (
+        "tests/fleet/playing.py",
+        '"ansible-galaxy", "collection", "build"',
+    ),
+    "ansible-galaxy collection install vmtune-vmtune-0.1.0.tar.gz": (
+        "tests/fleet/playing.py",
+        '"ansible-galaxy", "collection", "install"',
+    ),
+    "ansible-playbook --inventory inventory.ini --check --diff site.yml": (
+        _ANSIBLE,
+        'play(ROLE, "--check", "--diff")',
+    ),
+    "ansible-playbook --inventory inventory.ini site.yml": (_ANSIBLE, "play(ROLE)"),
+    "ansible-playbook --inventory inventory.ini vmtune.vmtune.save_plans": (
+        _ANSIBLE,
+        'play("vmtune.vmtune.save_plans"',
+    ),
+    "ansible-playbook --inventory inventory.ini vmtune.vmtune.apply_plans -e vmtune_serial=1": (
+        _ANSIBLE,
+        '"vmtune.vmtune.apply_plans", "-e", "vmtune_serial=1"',
+    ),
+    "pyinfra inventory.py deploy.py": (
+        "tests/fleet/test_others.py",
+        '"inventory.py", "deploy.py"',
+    ),
+    "journalctl --unit vmtune-status.service": (
+        "tests/packages/test_deb.py",
+        "journalctl --unit {UNIT}",
+    ),
+    "journalctl VMTUNE_ENTRY='nocow /srv/vms'": ("tests/fleet/test_journal.py", "VMTUNE_NAME="),
+    "check_vmtune --config FILE": (
+        "tests/packages/test_deb.py",
+        '"/usr/lib/vmtune/check_vmtune", "--config"',
+    ),
+    "twine check --strict": (".ci/dist", "check --strict"),
+    "nix-instantiate --parse": ("tests/packages/test_others.py", '"nix-instantiate", "--parse"'),
+}
+"""Commands of other programs that a test runs: its file, and words of it."""
+OF_OTHERS_NOT_RUN = {
+    "man vmtune": "packages check that the page is where man looks",
+    "man vmtune.yaml": "as above",
+    "rsync -x": "tar --one-file-system stands for all of its kind",
+    "chmod go-w": "trusted files are tested by their modes",
+    "less plans/*.txt": "a pager",
+    "python -m tests.fleet.cost": "it measures for minutes",
+    "pyinfra inventory.py exec --sudo -- vmtune plan": "as deploy.py, with another command",
+    "journalctl --unit vmtune-status.service --priority warning": "as the one without --priority",
+    "journalctl VMTUNE_EVENT=end VMTUNE_OUTCOME=failed --output json": "as VMTUNE_NAME",
+}
+"""Commands of other programs that no test runs, and why."""
+NO_COMMANDS = {
+    "not applicable", "already so", "changed since the plan", "not done", "nocow /srv/vms",
+    "no vmtune.yaml: looked for ...", "defragment -r", "plan --detailed-exitcode",
+    "apply PLAN", "apply --wait", "nagios ALL=(root) NOPASSWD: /usr/lib/vmtune/check_vmtune",
+}  # fmt: skip
+"""Words that only look like a command of another program."""

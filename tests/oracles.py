@@ -92,7 +92,7 @@ UNJUDGED = {
     "V506: no ": "what was not found",
     "V508: its free space is not visible": "what may not be read",
     "V509: for Btrfs not tried": "what vmtune did not look at",
-    "V514: none that lost nocow": "what was read of files",
+    "V514: no file has lost nocow": "what was read of files",
     "V514: not all of its files are readable": "what may not be read",
     "V530: of the system: none defragments": "what was not found",
     "V530: only its shell can tell": "as V320",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _STALE = "the plan is stale, and nothing was changed"
+_SAVE_ANEW = "`vmtune plan -o PLAN` saves a new plan"
 
 
 def run(  # noqa: PLR0913 - one per option
@@ -223,7 +224,8 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         world = saved.world
         loaded = load_chosen(world.config or None, None, world.allow, world.entries)
     except ConfigErrors as problems:  # there were none when the plan was made
-        return _stale(terminal, _STALE, text.problems(problems.problems).splitlines())
+        lines = text.problems(problems.problems).splitlines()
+        return _stale(terminal, _STALE, lines, _SAVE_ANEW)
     if not users.is_root() and _is_all_done(terminal, saved, loaded):
         terminal.say("Nothing to do: all of the plan is done already.")
         return _left(terminal, loaded, saved.plan)
@@ -238,7 +240,7 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
         now, host = settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, host)
         if checked.stale:
-            return _stale(terminal, _STALE, checked.stale)
+            return _stale(terminal, _STALE, checked.stale, _SAVE_ANEW)
         _note(now)
         if not checked.todo:
             terminal.say("Nothing to do: all of the plan is done already.")
@@ -276,10 +278,13 @@ def _is_done(action: Action, host: HostView) -> bool:
     return isinstance(action, Swap) and host.maybe(action.place) == action.want
 
 
-def _stale(terminal: Terminal, what: str, lines: Iterable[str]) -> int:
-    """Every fact, planned and found, for people and for programs."""
+_ANEW = "run `vmtune apply` again: it shows a new plan"
+
+
+def _stale(terminal: Terminal, what: str, lines: Iterable[str], do: str = _ANEW) -> int:
+    """Every fact, planned and found, for people and for programs; and what to ``do``."""
     shown = [printable(line.strip()) for line in lines]
-    terminal.report("\n".join([f"vmtune: {what}", *(f"  {line}" for line in shown)]))
+    terminal.report("\n".join([f"vmtune: {what}", *(f"  {line}" for line in shown), f"    {do}"]))
     terminal.fail([{"message": line, "hint": what} for line in shown])
     return exit_codes.STALE
 

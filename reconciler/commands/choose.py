@@ -117,6 +117,7 @@ class Choice:
                 if alone and _sort_of(word.typed) == planfile.OTHER:
                     planfile.load(absolute(word.typed))  # a file of no entry was to be a plan
                 near = [users.tilde(path) for path in near_files(word, self.folders)]
+                near += near_plans(word) if alone else []
                 raise unmatched(word, tuple(filter(None, self.names)), near)
         return made
 
@@ -206,6 +207,19 @@ def near_files(word: Word, folders: Iterable[str]) -> list[str]:
     tops = [*folders]
     files = [word_of(path) for path in found if path != word.typed and os.path.isfile(path)]
     return [file.typed for file in files if any(file.name_below(top) for top in tops)]
+
+
+def near_plans(word: Word) -> list[str]:
+    """Find the saved plans in the folder of a misspelt one, as they would be typed."""
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    folder, wrong = os.path.split(word.typed)
+    try:
+        names = os.listdir(absolute(folder or "."))
+    except OSError:
+        return []
+    found = (os.path.join(folder, name) for name in difflib.get_close_matches(wrong, names))
+    return [name for name in found if _sort_of(name) == planfile.PLAN]
 
 
 def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Misused:

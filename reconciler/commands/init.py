@@ -12,6 +12,7 @@ from reconciler.commands import host_view, root, schema
 from reconciler.commands.load import guarded
 from reconciler.discovery.suggest import suggest
 from reconciler.errors import HostError
+from reconciler.formats.sizes import counted
 from reconciler.linux import files, output_file, trusted_input, users
 from reconciler.report import suggestion, wrap
 
@@ -61,13 +62,16 @@ def _schema_beside(path: str) -> list[str]:
             is_same = files.read(file) == text
         if not is_same:
             return [f"{error.message}: the schema for editors was not written"]
-    return [f"{file}: the schema, for editors"]
+    return [f"{users.tilde(file)}: the schema, for editors"]
 
 
 def _written(path: str, found: Suggestion) -> str:
     active = sum(entry.active for entry in found.entries)
     offered = len(found.entries) - active
-    return f"{path}: {active} declared, {offered} more as comments"
+    entries = counted(active, "entry", "entries")
+    comments = "a comment" if offered == 1 else "comments"
+    more = f", {offered:,} more as {comments}" if offered else ""
+    return f"{users.tilde(path)}: {entries} declared{more}"
 
 
 def _next(path: str, found: Suggestion) -> str:

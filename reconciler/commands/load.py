@@ -159,7 +159,7 @@ def _remarks(
     return tuple(said)
 
 
-UNREAD = "no host reads this file: the name of a host is short and in lower case, and ends in .yaml"
+UNREAD = "no host reads this file: a host reads NAME.yaml, with its short name in lower case"
 
 
 def _unknown_host(found: trusted_input.Found, host: str) -> list[tuple[str, str]]:

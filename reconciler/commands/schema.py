@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands.load import guarded
-from reconciler.linux import output_file
+from reconciler.linux import output_file, users
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
@@ -22,12 +22,22 @@ def run(terminal: Terminal, name: str, output: str | None) -> int:
         text = text_of(name)
         if path:
             output_file.write(path, text.encode())
-            terminal.say(f"{path}: the schema of {name}")
+            what = _OF.get(name, f"what {name} --json prints")
+            terminal.say(f"{users.tilde(path)}: the schema of {what}")
         else:
             terminal.say(text.removesuffix("\n"), as_is=True)
         return exit_codes.DONE
 
     return guarded(terminal, command)
+
+
+_OF = {
+    "vmtune": "vmtune.yaml",
+    "host": "files in hosts/",
+    "events": "what apply --json prints",
+    "error": "an error with --json",
+}
+"""What a schema is of, where it is not of what the command of its name prints with --json."""
 
 
 def text_of(name: str) -> str:

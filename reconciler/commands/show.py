@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
+from reconciler.commands import choose
 from reconciler.commands.load import guarded
 from reconciler.engine import document
 from reconciler.engine.place import numbered
+from reconciler.errors import HostError
 from reconciler.linux import machine, trusted_input, users
 from reconciler.report import text
 from reconciler.report.history import when
@@ -15,14 +18,14 @@ from reconciler.run import planfile
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
-    from reconciler.engine.document import World
+    from reconciler.engine.document import Document, World
 
 
 def run(terminal: Terminal, file: str) -> int:
     """Print it as it was when it was made; looks at no host."""
 
     def command() -> int:
-        saved = planfile.load(file)
+        saved = _load(file)
         world = saved.world
         # Another machine has other people behind the numbers.
         who = users.owner if world.machine == machine.identity() else numbered
@@ -49,6 +52,18 @@ def run(terminal: Terminal, file: str) -> int:
         return exit_codes.DONE
 
     return guarded(terminal, command)
+
+
+def _load(file: str) -> Document:
+    """Read a saved plan; HostError with the plan whose name is near where there is no such file."""
+    try:
+        return planfile.load(file)
+    except HostError as error:
+        if error.hint or os.path.lexists(file):
+            raise
+        near = choose.near_plans(choose.word_of(file))
+        meant = f"did you mean {' or '.join(near)}?" if near else ""
+        raise HostError(error.message, meant) from None
 
 
 def _host(world: World) -> str:

@@ -10,6 +10,7 @@ from reconciler.commands.load import UNREAD, guarded, of_host, tell
 from reconciler.config import load
 from reconciler.config.hosts import any_home
 from reconciler.errors import ConfigError, ConfigErrors, Misused, SourceLocation
+from reconciler.formats.sizes import counted
 from reconciler.linux import trusted_input
 from reconciler.report.wrap import printable
 
@@ -53,8 +54,8 @@ def run(  # noqa: PLR0913 - one per option
 def _one(terminal: Terminal, found: Found, host: str | None) -> int:
     loaded = of_host(found, host, home_of=any_home)
     tell(terminal, loaded)
-    words = f"{loaded.shown}: valid; {len(loaded.items)} declared for {loaded.host}"
-    terminal.say(printable(words))
+    entries = counted(len(loaded.items), "entry", "entries")
+    terminal.say(printable(f"{loaded.shown}: valid; {entries} for {loaded.host}"))
     return exit_codes.DONE
 
 
@@ -70,7 +71,8 @@ def _overlay(terminal: Terminal, found: Found, base: Found, named: str | None) -
         base.text, base.shown, host=host, home_of=any_home, overlay=(found.text, found.shown)
     )
     draft = " (draft)" if found.is_draft else ""
-    terminal.say(printable(f"{found.shown}{draft}: valid; {len(items)} declared for {host}"))
+    entries = counted(len(items), "entry", "entries")
+    terminal.say(printable(f"{found.shown}{draft}: valid; {entries} for {host}"))
     return exit_codes.DONE
 
 

@@ -372,7 +372,9 @@ def _raid(nocow: Sequence[Subject], found: Sequence[Btrfs]) -> Iterator[Row]:
         if subject.state.redundant and "raid" not in subject.allow
     ]
     kept = next((subject.state.redundant for subject in nocow if subject.state.redundant), "")
-    text = f"{kept} under nocow, as accepted" if kept else "no nocow where data is kept twice"
+    text = "no nocow directory where data is kept twice"
+    if kept:
+        text = f"{kept} under nocow, as accepted"
     is_plain = any(of.plain and of.redundant for of in found)
     yield from rows or [Row(Health.OK, "data profile", text, "V506")] * (not is_plain)
 
@@ -402,7 +404,8 @@ def _snapshots(nocow: Sequence[Subject], host: HostView) -> Iterator[Row]:
 
 def _unseen(whether: str, host: HostView) -> str:
     """Return the row's text: beside it stands that root sees it, which root is not told."""
-    return rights.hidden(f"see {whether}", host) if host(rights.AsRoot()) else whether
+    as_root = host(rights.AsRoot())
+    return rights.hidden(f"see {whether}", host) if as_root else f"not known {whether}"
 
 
 _ANEW = {
@@ -431,7 +434,7 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
         elif subject.state.where.kind == "directory" and (tree is None or tree.unseen.count):
             text = "not all of its files are readable"
             rows.append(Row(Health.UNSEEN, subject.name, text, "V514", ASK_ROOT))
-    yield from rows or [Row(Health.OK, "files", "none that lost nocow", "V514")]
+    yield from rows or [Row(Health.OK, "files", "no file has lost nocow", "V514")]
 
 
 def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Iterator[Row]:

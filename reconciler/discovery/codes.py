@@ -11,8 +11,8 @@ V502 btrfs(8), from the package btrfs-progs, defragments. For everything else vm
 kernel itself.
 
 V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
-Where findmnt is missing, or is ended by a signal (that of util-linux 2.41.5 is, by a line that is
-no entry), nothing is verified: `apply` says so, and exits with 6.
+Where findmnt is missing, or a signal ends it, nothing is verified: `apply` says so, and exits with
+6. In util-linux 2.41.5 a line that is no entry ends findmnt in this way.
 
 V504 Something has to run what is scheduled: systemd, or a cron daemon.
 
@@ -21,14 +21,15 @@ pool-build), unless the pool says <features><cow state='yes'/></features>. With 
 building fails where nocow is not possible. A pool that was only started was never built.
 
 V506 Nocow files have no checksums. Where the filesystem keeps two or more copies of data, nothing
-tells the good one, and scrub repairs nothing. `allow: [raid]` says that this is accepted.
+can tell which copy is good, and scrub repairs nothing. `allow: [raid]` accepts that.
 
 V507 While a snapshot shares a block, the first write to it is copied to a new place. Images in a
 subvolume that is snapshotted fragment as if they were copy-on-write. A subvolume of their own is in
 no snapshot of the one around it.
 
-V508 Room that statvfs(3) reports as free. When a write of a guest finds none, QEMU pauses it; nocow
-files that no snapshot shares are rewritten in place and need none.
+V508 The free space that statvfs(3) reports. When a guest writes and there is no free space, QEMU
+pauses the guest. Nocow files that no snapshot shares are rewritten in place, and need no free
+space.
 
 V509 A line of /etc/fstab that mount(8) and systemd would not read alike, a second line for a mount
 point, or what findmnt --verify calls an error.
@@ -51,14 +52,14 @@ moved in from the same subvolume, or came back by btrfs receive is copy-on-write
 its data is written anew. `vmtune plan` names each.
 
 V515 The running kernel refuses an option of a line in /etc/fstab. On the line of / the machine then
-boots to a read-only root, on another one the mount fails.
+boots with a read-only root; on another line the mount fails.
 
 V516 A device of the filesystem is missing, it is mounted degraded, a device is being replaced, or
 the kernel made it read-only after an error. Nocow data has no checksums, so what is written to it
 in such a state may be read wrong later: see V111, V112 and V113.
 
 V517 The kernel has counted errors of a device since its counters were last reset. They may be old;
-`btrfs scrub start` tells whether anything is damaged now. Damage in nocow data it cannot see.
+`btrfs scrub start` tells whether anything is damaged now. A scrub cannot see damage in nocow data.
 
 V518 A limit of a qgroup leaves less room than the disk has. A guest whose write meets the limit
 (EDQUOT, "Disk quota exceeded") is paused or sees an error, as on a full disk.
@@ -66,11 +67,12 @@ V518 A limit of a qgroup leaves less room than the disk has. A guest whose write
 V519 At the declared path is an empty stub, as a rollback leaves it behind: see V114.
 
 V520 The filesystem is mounted nodatacow or nodatasum, by its line in /etc/fstab, by rootflags=, or
-by hand. Each file that is made on it has no checksums, and never gets them: not only images, and
-whatever is declared for a directory. On a profile with two copies nothing tells the good one.
+by hand. Each file that is made on it has no checksums and never gets them, whatever is declared for
+its directory. That holds for all files, not only for images. On a profile with two copies nothing
+can tell which copy is good.
 
 V521 The next mount by the line fails, or mounts another subvolume than the one that is there: see
-V222 and V208. On a line that the boot waits for a failure means the emergency shell.
+V222 and V208. If the boot waits for that line, a failure ends in the emergency shell.
 
 V522 With discard=sync freed blocks are discarded within each commit: see V224.
 
@@ -87,26 +89,26 @@ V527 /etc/fstab cannot be replaced by a new file, so each `mounts` entry that wo
 refused: see V210.
 
 V530 Other jobs may defragment the same directory: a timer, a crontab, a file in /etc/cron.daily and
-its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside one (V305). One alone copies
-what snapshots and clones share at each run, unless it looks first; few do. Timers of a user
-(systemctl --user) are not looked at: `systemctl --user list-timers` shows one's own.
+its kind, or btrfsmaintenance. The plan refuses a `defrag` entry beside such a job (V305). Such a
+job alone copies at each run what snapshots and clones share, unless it looks first; few jobs do.
+vmtune does not look at timers of users: `systemctl --user list-timers` shows yours.
 
 V535 snapper or Timeshift looks after the subvolume around this one. A rollback puts a snapshot in
-its place. What is a subvolume inside is in no snapshot: it stays in the old one, and an empty stub
-takes its place (V114). So the machines do not start after a rollback, and who clears the old one
-away removes the images. A subvolume at the top level of the filesystem that /etc/fstab mounts at
-the path stays where it is.
+the place of that subvolume. A subvolume inside is in no snapshot: it stays in the old subvolume,
+and an empty stub is in the new one (V114). So the machines do not start after a rollback, and
+whoever removes the old subvolume removes the images. A subvolume at the top level of the filesystem
+that /etc/fstab mounts at the path stays where it is.
 
 V536 Two entries of the configuration contradict each other, so no plan can be made of it: `vmtune
-plan` says the same. What else doctor looks at does not depend on it.
+plan` says the same. The other rows of doctor do not depend on that.
 
 V537 `vmtune plan` refuses the entry, for the reason that is given.
 
-V538 SELinux goes by labels. The policy has one for each path; a directory that was made in another
-way has the type of the directory around it, a new subvolume none (unlabeled_t), and what is made in
-it inherits that. A machine that SELinux confines may not use an image there. vmtune gives what it
-makes the label of the policy; `restorecon` gives it to what is there. A label that administrators
-may set by hand (customizable_types) is left alone.
+V538 SELinux decides by labels, and its policy has a label for each path. A directory that was made
+in another way has the type of the directory around it; a new subvolume has no type (unlabeled_t).
+What is made in it inherits that. A machine that SELinux confines may not use an image there. vmtune
+gives the label of the policy to what it makes; `restorecon` gives it to what is there already. A
+label that administrators may set by hand (customizable_types) is left alone.
 
 V539 A run of vmtune saved a virtual machine to rewrite its images, and was ended before it started
 the machine again: see V726. The machine is off, and nothing is lost. `vmtune apply` starts it where

@@ -181,9 +181,7 @@ def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Ent
     is_right = of.is_nocow and not of.cow_count and not of.snapshots and not of.redundant
     remarks = [*found]
     if is_right:
-        remarks.append(
-            Remark("suggest", "keep it so: `vmtune status` says when it is no longer so")
-        )
+        remarks.append(Remark("suggest", "keep it nocow: `vmtune status` says when it is not"))
     else:
         remarks += [Remark("suggest", _suggested(of)), Remark("why", _why(of))]
         price = _PRICE + _FOR_GOOD * bool(of.cow_count) + _SNAPSHOT_PRICE * bool(of.snapshots)

@@ -196,5 +196,5 @@ def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
         why = "the images do not need it: nocow files are never compressed"
         price = f"{everywhere}: what is written from then on takes its full space"
         return {"compress": "no"}, (Remark("why", why), Remark("price", price))
-    why = "nothing is compressed here now: with this line it stays so"
+    why = "compression is off here now; with this line it stays off"
     return {"compress": "no"}, (Remark("why", why),)

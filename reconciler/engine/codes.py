@@ -7,16 +7,17 @@ V401 The place no longer holds what the run wrote. Putting the old value back wo
 somebody else's change.
 
 V404 Another configuration of this host declares the place with another value, as of its last
-`vmtune apply`. Neither undoes what the other declares. Write the same value into both files, or
-take the entry out of the other one and apply that one first.
+`vmtune apply`. Neither file undoes what the other file declares. Write the same value into both
+files, or take the entry out of the other file, and run `vmtune apply` with the other file first.
 
-V405 A configuration had this set, and its file is gone: it was moved or removed. No other file
-declares it, so nothing says whether it is still wanted, and a plain `apply` leaves it. `vmtune
-apply PATH` takes it back, also where there is no configuration at all. To keep it, declare it in
-a vmtune.yaml: that file answers for it from its next `apply` on. A file counts as gone only where
-the filesystem that it was on is there: what a home that is not mounted declares is left as it is.
+V405 A configuration had this set, and the file of that configuration is gone: it was moved or
+removed. No other file declares it, so vmtune cannot know whether it is still wanted, and a plain
+`apply` leaves it as it is. `vmtune apply PATH` takes it back, also where there is no configuration
+at all. To keep it, declare it in a vmtune.yaml, and run `vmtune apply` with that file. A file
+counts as gone only where the filesystem that it was on is there. What a home that is not mounted
+declares is left as it is.
 
 V411 Nothing can be written there: the mount or the subvolume is read-only, or chattr(1) made the
-file or its directory immutable (i) or append-only (a). What is as declared already needs no writing
-and is in sync there, too.
+file or its directory immutable (i) or append-only (a). What is as declared already needs no
+writing, so it is in sync there too.
 """

@@ -410,7 +410,7 @@ def _orphaned(row: Change, config: str) -> Change:
     return replace(
         row,
         op=Op.BLOCKED,
-        text=f"set for {config}, which is gone: nothing declares it now",
+        text=f"the file that set this is gone, and no other file declares it: {config}",
         swaps=(),
         notes=(),
         hint=f"`vmtune apply {quote(row.about or row.name)}` takes it back; "
@@ -435,8 +435,9 @@ def _contest(goal: Desired[Any], differing: Part, config: str) -> Refusal:
         for name, word in sorted((name, _word(value)) for name, value in differing.items())
     )
     return Refusal(
-        f"{config} declares it otherwise: {goal.place.full}: {words}",
-        "declare one value in both files, or take it out of the other one and apply that one first",
+        f"{config} declares another value: {goal.place.full}: {words}",
+        "write the same value into both files; or take the entry out of the other file, and run "
+        "`vmtune apply` with that file",
         "V404",
     )
 

@@ -16,8 +16,8 @@ is right. So nothing is made nocow there and no image is rewritten, moved or def
 `allow` changes that. Copy-on-write data has checksums, and heals. To end this state: put the device
 back or replace it (btrfs-replace(8)), mount without `degraded`, run `btrfs scrub start`; where data
 was written meanwhile as `single`, `btrfs balance start -dconvert=raid1,soft` gives it its second
-copy. The option `degraded` in /etc/fstab counts as this state too: with it, a device may be away,
-and come back, without a word.
+copy. The option `degraded` in /etc/fstab counts as this state too: with it the filesystem is
+mounted although a device is missing.
 
 V112 A device of the filesystem is being replaced, or that was interrupted. Until the new device
 holds all data, there are two states of it, and nocow data has no checksums that tell them apart.
@@ -38,14 +38,15 @@ V115 The kernel counts errors of each device and keeps the numbers over a reboot
 stats). They may be old. A device that returns wrong data is noticed by checksums alone, which nocow
 data does not have.
 
-V116 Where quotas are on (btrfs-quota(8)), each subvolume has a qgroup, which may belong to others,
-and each of them may have a limit on what may be written. Which qgroup belongs to which is in the
-quota tree, which root alone can read, unless a policy (SELinux, a container) denies it to root as
-well. Where /sys/fs/btrfs is missing, as in a container, whether quotas are on is in that tree, too.
-While its figures are inconsistent, a limit may strike earlier or later than they say.
+V116 Where quotas are on (btrfs-quota(8)), each subvolume has a qgroup. A qgroup can belong to other
+qgroups, and each qgroup can have a limit on what may be written. Which qgroup belongs to which is
+in the quota tree. Only root can read that tree, unless a policy (SELinux, a container) denies it to
+root as well. Where /sys/fs/btrfs is missing, as in a container, only that tree tells whether quotas
+are on. While the figures of quotas are inconsistent, a limit may strike earlier or later than the
+figures say.
 
 V720 Another process has a write lease on the file (fcntl(2), F_SETLEASE): a run of vmtune that
-exchanges it for its rewritten copy, or a file server. Who opens the file breaks the lease, so
-vmtune does not look at it. It asks again for a second; after that the row says who has the file.
-Once that process has finished, the next look sees the file.
+exchanges it for its rewritten copy, or a file server. To open the file breaks the lease, so vmtune
+does not open it. vmtune tries again for a second; after that the row says who has the file. Once
+that process has finished, the next `vmtune plan` sees the file.
 """

@@ -236,7 +236,7 @@ def overlay(found: Found, host: str) -> Found | None:
             raise HostError(f"{path}: {error.strerror}", _FOR_ONE) from None
     for wrong in misnamed(found):
         if wrong.host == host:
-            raise HostError(f"{wrong.path} is not read", wrong.hint)
+            raise HostError(f"{wrong.shown}: no host reads this file", wrong.hint)
     return None
 
 
@@ -321,7 +321,10 @@ def _is_there(path: str, hint: str) -> bool:
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}", hint) from None
     if wrong:
-        raise HostError(f"{misspelt} is not read", f"call it {os.path.basename(path)}")
+        raise HostError(
+            f"{users.tilde(misspelt)}: vmtune does not read this file",
+            f"call it {os.path.basename(path)}",
+        )
     return False
 
 

@@ -45,7 +45,7 @@ def _time(shape: Shape, room: Room) -> str:
     if room.rotational is False:
         return f"{seconds} s"
     sure = " (the kernel says that this is one)" if room.rotational else ""
-    return f"{seconds} s, and several times as long on a hard disk that turns{sure}"
+    return f"{seconds} s, and several times as long on a spinning hard disk{sure}"
 
 
 def disturbed(others: int | None, width: int) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _pieces(of: Figure) -> str:
 def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
     """A line for each figure: the medians, the first divided by the second, and that by round."""
     rows = [
-        ["", "copy-on-write", "nocow", "1st/2nd", "of each round"],
+        ["", "copy-on-write", "nocow", "ratio", "lowest-highest"],
         *([_name(of), _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -25,13 +25,13 @@ CODES = dict(
 _SEGMENTS = """\
 Images cut into segments: why nocow makes that unnecessary.
 
-Some cut an image into many small files (VMDK extents, or a folder of 64 MiB segments), so that a
-copy-on-write filesystem has smaller files to scatter. It scatters them all the same: what counts is
-how many blocks are rewritten, not in how many files they lie.
+Some people cut an image into many small files (VMDK extents, or a folder of 64 MiB segments), so
+that a copy-on-write filesystem has smaller files to scatter. It scatters them all the same: what
+counts is how many blocks are rewritten, not in how many files they lie.
 
 Measured on a loop-mounted Btrfs (Linux 6.18, mkfs -m single): 1 GiB written once, then 20,000
 random writes of 4 KiB, data synced after each 32, as a guest's flush does; three rounds in turn,
-median (lowest to highest). Written is what the device was given, by byte of payload.
+median (lowest to highest). "Written" is how many bytes the device was given for each byte of data.
 
 @copy-on-write, one file: 37,116 fragments (37,045 to 37,188), written 3.8, 7.7 s (6.5 to 12.6)
 @copy-on-write, 16 segments: 37,130 fragments (37,059 to 37,200), written 9.8, 43 s (39 to 93)

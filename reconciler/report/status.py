@@ -198,11 +198,11 @@ def _since(of: PlaceStatus) -> str:
     if was and not was.certain:
         return f"run {was.run} tried and did not finish; not applied yet"
     if was and was.values[-1] == of.there:
-        return f"run {was.run} set what is there; not applied since"
+        return f"run {was.run} set this, and no `apply` has changed it since"
     if was:
         return f"run {was.run} set it to {_value(of.place, was.values[-1])}"
     if of.tried and of.tried.want == of.there:  # a revert, or an apply that took it back
-        return f"run {of.tried.run} set what is there; not applied since"
+        return f"run {of.tried.run} set this, and no `apply` has changed it since"
     return f"not applied since run {of.tried.run}" if of.tried else "never applied"
 
 

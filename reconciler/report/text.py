@@ -305,8 +305,9 @@ def more(of: Plan) -> str:
     notes = [note.code for change in of.changes for note in change.notes if note.code]
     if not (codes := dict.fromkeys([*rows, *notes])):
         return ""
-    others = "; likewise for the others" if len(codes) > 1 else ""
-    return f"`vmtune explain {printable(next(iter(codes)))}` says more about that code{others}."
+    if len(codes) == 1:
+        return f"`vmtune explain {printable(next(iter(codes)))}` says more about that code."
+    return f"`vmtune explain CODE` says more about each code: {printable(', '.join(codes))}."
 
 
 def summary(of: Plan, *, needs_root: bool = False) -> str:
@@ -342,7 +343,8 @@ def beside(of: Plan, named: Callable[[str], str] = str) -> Iterator[str]:
     if of.left_out:
         yield f"{counted(of.left_out, 'other entry', 'other entries')} not chosen."
     if of.claims and not of.actions:
-        yield f"`apply` also notes what {printable(named(of.claims.config))} declares now."
+        file = printable(named(of.claims.config))
+        yield f"The next `apply` that runs as root also notes what {file} declares."
 
 
 def _named(of: Plan, op: Op) -> str:

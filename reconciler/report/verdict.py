@@ -100,7 +100,7 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
     if unseen and commands.as_root:
         yield Step(
-            f"{counted(len(unseen), 'row')} not seen", f"root sees more: `{commands.as_root}`"
+            f"{counted(len(unseen), 'row')} not seen; root sees more", f"`{commands.as_root}`"
         )
     if plan.count(Op.WAITS) and not plan.actions:
         yield Step(

@@ -74,6 +74,21 @@ def test_a_file_that_is_unlinked_takes_nothing_back(host):
     assert as_declared(host)
 
 
+def test_a_hook_of_git_checks_the_file_before_a_commit(host):
+    recipe(host, "stow.sh")
+    hook = "/home/alice/dotfiles/.git/hooks/pre-commit"
+    file = "/home/alice/dotfiles/vmtune/.config/vmtune/vmtune.yaml"
+    host.run("git init dotfiles", user="alice")
+    text = recipes("dotfiles.md")[".git/hooks/pre-commit"]
+    host.write(hook, text.encode(), mode="755", user="alice")
+    commit = "cd dotfiles && git add . && git commit -m vmtune"
+    assert host.run(commit, user="alice", check=False).returncode == 0
+    host.write(file, DECLARED.replace("nocow", "nocov").encode(), user="alice")
+    done = host.run(commit, user="alice", check=False)
+    assert done.returncode == 1
+    assert "nocow" in done.stderr, done.stderr
+
+
 def test_an_entry_taken_out_in_the_repository_is_taken_back(host):
     recipe(host, "stow.sh")
     assert as_declared(host)

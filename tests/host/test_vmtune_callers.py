@@ -51,7 +51,7 @@ def test_quotas_that_are_off_are_not_told_as_on(host):
     assert host.run("ls /sys/fs/btrfs", check=False).stdout == ""
     assert "not enabled" in host.run("btrfs qgroup show /", check=False).stderr
     told = " ".join(host.run("vmtune doctor", user="alice", check=False).stdout.split())
-    assert "? /srv/seen whether limits of qgroups count for it V518" in told
+    assert "? /srv/seen not known whether limits of qgroups count for it V518" in told
     assert "qgroup" not in host.run([ROOTS, "doctor"]).stdout
 
 

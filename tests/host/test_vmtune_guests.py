@@ -76,7 +76,7 @@ def test_init_finds_both_and_its_file_is_valid(host):
     vmtune(host, f"init -o {CONFIG}")
     told = " ".join(host.read(CONFIG).decode().replace("#", " ").split())
     assert "libvirt pool default (system); domains busy, idle (system); 2 image files" in told
-    assert "1 declared" in vmtune(host, "validate", sudo="")
+    assert "1 entry for" in vmtune(host, "validate", sudo="")
     [entry] = yaml.safe_load(host.read(CONFIG))["paths"]
     assert entry == {"path": IMAGES, "nocow": True, "existing": "rewrite"}
 

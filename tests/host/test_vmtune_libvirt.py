@@ -97,7 +97,7 @@ def test_a_libvirt_that_does_not_run_is_not_started(host):
 
 def test_what_it_prints_is_valid_and_applied_as_it_stands(host):
     line = f"sudo {ALICES} init | sudo {ALICES} validate /dev/stdin"
-    assert "valid; 2 declared" in host.run(line, user="alice").stdout
+    assert "valid; 2 entries" in host.run(line, user="alice").stdout
     host.run(f"sudo {ALICES} init -o ~/vmtune.yaml", user="alice")
     assert host.run(["stat", "-c", "%U %a", "/home/alice/vmtune.yaml"]).stdout == "alice 644\n"
     done = host.run(f"sudo {ALICES} --config ~/vmtune.yaml apply --yes", user="alice", check=False)

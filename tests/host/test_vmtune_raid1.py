@@ -50,7 +50,7 @@ def test_init_offers_nocow_as_a_comment_with_its_price(host, sudo):
     text = host.run(f"{sudo}{ALICES} init", user="alice").stdout
     assert yaml.safe_load(text) == {"version": 1}
     line = f"{sudo}{ALICES} init | {ALICES} validate /dev/stdin"
-    assert "valid; 0 declared" in host.run(line, user="alice").stdout
+    assert "valid; 0 entries" in host.run(line, user="alice").stdout
     assert installed.state(host, "/etc", "/home/alice") == before
 
 

@@ -158,3 +158,17 @@ def test_the_command_of_each_synopsis_is_run():
 def test_every_kind_has_a_page():
     said = "".join(text_of(page) for page in PAGES)
     assert [kind.section.name for kind in KINDS if f"{kind.section.name}:" not in said] == []
+
+
+@each
+def test_commands_of_other_programs_are_run_or_said_why_not(page):
+    listed = {*documents.OF_OTHERS, *documents.OF_OTHERS_NOT_RUN, *documents.NO_COMMANDS}
+    assert {*documents.of_others(page)} - listed == set()
+
+
+def test_the_lists_of_commands_of_other_programs_are_right():
+    named = {command for page in PAGES for command in documents.of_others(page)}
+    lists = (documents.OF_OTHERS, documents.OF_OTHERS_NOT_RUN, documents.NO_COMMANDS)
+    assert {word for each_list in lists for word in each_list} - named == set()
+    for command, (file, words) in documents.OF_OTHERS.items():
+        assert words in (ROOT / file).read_text(encoding="utf-8"), command

@@ -3,13 +3,13 @@
 The property btrfs.compression of a directory is handed on to what is made in
 it, and decides there in place of the mount option compress=: `none` keeps
 images that stay copy-on-write from being compressed, `zstd`, `lzo` and `zlib`
-have new data compressed. A level is not kept: the kernel hands on the name
-alone. The mount option compress-force overrides `none`; only nocow files escape
-it, and nocow excludes the property (the kernel: EINVAL).
+compress new data. A level is not kept: the kernel hands on the name alone. The
+mount option compress-force overrides `none`; only nocow files escape it, and
+nocow excludes the property (the kernel: EINVAL).
 
 Set on a directory or a file, it counts for what is written from then on. Data
-that is there already stays as it is until it is rewritten: `existing: rewrite`
-does that to what is compressed under `none`.
+that is there already stays as it is until it is rewritten. `existing: rewrite`
+rewrites what is compressed, if the property is `none`.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of sys
 btrfsmaintenance. Two schedules do the same work twice, and most of the others copy what snapshots
 share without a look. vmtune never changes what it did not make.
 
-V306 Snapshots or clones share data with files in the directory. Defragmenting would write a copy
-of what they share, so the disk could fill up. A scheduled run does not do that. Where root owns
-the installation of vmtune (a package, or a directory below /opt), the run is `vmtune defrag`: it
-leaves the files that share data and does the others. Elsewhere the run is btrfs-progs, and it is
-skipped while anything below the directory is shared. Either way the run says so in the journal or
-the log. `allow: [snapshots]` in the entry has everything defragmented, copies included.
+V306 Snapshots or clones share data with files in the directory. Defragmenting would write a copy of
+what they share, so the disk could fill up. A scheduled run does not do that. Where root owns the
+installation of vmtune (a package, or a directory below /opt), the run is `vmtune defrag`: it leaves
+the files that share data and does the others. Elsewhere the run is btrfs-progs, and it is skipped
+while anything below the directory is shared. Either way the run says so in the journal or the log.
+`allow: [snapshots]` in the entry defragments everything, and copies what is shared.
 
-V307 A file that vmtune did not make has the name that it would use.
+V307 A file that vmtune did not make has the name that vmtune would use for this schedule.
 
 V308 `btrfs filesystem defragment -r` does not enter subvolumes. Declare it as an entry of its
 own if it is to be defragmented.
@@ -43,6 +43,6 @@ KiB. Nocow files are left as they are. `compression: none` for the directory kee
 it too, but not under compress-force; `compress: no` under `mounts` ends it for the whole
 filesystem.
 
-V320 Another job defragments something that only its shell can name: it stands in a variable, or
-another program finds it. If it is a declared directory, the work is done twice.
+V320 Another job defragments something, and vmtune cannot tell what: the path stands in a variable,
+or another program finds it. If the path is a declared directory, the work is done twice.
 """

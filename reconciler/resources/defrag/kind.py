@@ -1,11 +1,12 @@
 """Regular defragmentation of a directory, as a systemd timer or a file in /etc/cron.d.
 
-Defragmenting rewrites what is scattered. It copies what snapshots and clones
-share, so space that was used once is then used for each of them. A scheduled run leaves such data
-alone: where root owns the installation of vmtune, it is `vmtune defrag`, which leaves the files
-that share data; elsewhere it is btrfs-progs, and a run is skipped while anything is shared.
-`allow: [snapshots]` has it copied. Nocow files
-that are never snapshotted do not fragment: for them a schedule is dead weight.
+Defragmenting rewrites what is in fragments. It copies what snapshots and clones
+share, so space that was used once is then used for each of them. A scheduled
+run leaves shared data alone. Where root owns the installation of vmtune, the
+run is `vmtune defrag`, which leaves out the files that share data. Elsewhere
+the run is btrfs-progs, and it is skipped while anything is shared. `allow:
+[snapshots]` copies shared data as well. Nocow files that are never snapshotted
+do not fragment, so a schedule does nothing for them.
 """
 
 from __future__ import annotations

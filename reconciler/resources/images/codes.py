@@ -9,8 +9,9 @@ written anew, into a new file that is nocow, while nothing has it open. `existin
 entry, or `--allow rewrite-images` for once, does that; `existing: keep` accepts the file as it is.
 
 V701 The file has compressed data although its directory now has compression `none`. A property
-counts for what is written from then on: what is compressed stays so, through compress=no, reads and
-plain defragmentation, until it is written anew. `existing: rewrite` does that.
+counts for what is written from then on. Data that is compressed stays compressed until it is
+written anew: compress=no, reading and plain defragmentation do not change that. `existing: rewrite`
+does that.
 
 V702 Something has the image open: a virtual machine, a loop device, a program that reads it. vmtune
 never begins to rewrite such a file, because what is written to the old file meanwhile would be
@@ -25,20 +26,20 @@ again. `vmtune apply --wait` does all else, and rewrites the image as soon as it
 V703 The file has more than one name. A rewritten image is a new file that takes one name over; the
 others would go on naming the old data, and the two would drift apart.
 
-V704 The attribute i (immutable) or a (append-only), or fs-verity, forbids to give the file's name
-to another one, or the subvolume became read-only. Somebody did that on purpose: vmtune does not
-undo it.
+V704 The attribute i (immutable) or a (append-only), or fs-verity, keeps the file's name from being
+given to another file, or the subvolume became read-only. Somebody did that on purpose: vmtune does
+not undo it.
 
 V705 The image is made of several files (a qcow, qcow2, QED or VMDK with a backing file, a qcow2
-with a data file, a VMDK with extents), and another one of them is open. Whoever has that one may
-open this one at any time.
+with a data file, a VMDK with extents), and another one of them is open. The program that has the
+other file may open this one at any time.
 
 V706 While an image is rewritten the old and the new one are both there, so that much must be free.
 What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.
 Where quotas are on, the room is what the disk has free or what the limits of the subvolume's
-qgroups leave, whichever is less: `btrfs qgroup show -pcre PATH` shows them.
-Btrfs frees the space of a removed file only when it commits. So where room is missing, vmtune first
-has that done (syncfs(2)), and tries once more.
+qgroups leave, whichever is less: `btrfs qgroup show -pcre PATH` shows them. Btrfs frees the space
+of a removed file only when it commits. So where room is missing, vmtune has the filesystem commit
+(syncfs(2)), and tries once more.
 
 V707 After the rewrite more space is in use, for one or both of two reasons. A snapshot, or a
 clone, keeps the old data: both are on disk until it is deleted. And data that was compressed
@@ -47,13 +48,14 @@ takes its full size, because it is written anew without compression.
 V708 vmtune remembers by name at most a thousand files that are to be left as they are. Where more
 cannot be rewritten, the path is probably not the images' own directory.
 
-V709 What a rewritten image was like before is not kept: revert leaves it as it is now. Its
-content is the same to the byte, and was compared before the old one was removed. Because of that,
-`apply PLAN` asks as well, and without a terminal it needs --yes.
+V709 vmtune does not keep the old file of a rewritten image, so `revert` leaves the image as it is
+now. The content of the image is the same to the byte: both files were compared before the old one
+was removed. Because a rewrite cannot be taken back, `apply PLAN` asks too, and without a terminal
+it needs --yes.
 
-V710 A rewrite that was killed left a copy beside the image, and somebody may need it: it was
-written to since, by a program that had found the image just before, or the image itself is gone.
-vmtune removes only a copy that the image beside it makes superfluous.
+V710 A rewrite that was killed left a copy beside the image, and somebody may need the copy. Either
+a program that had found the image just before has written to the copy since, or the image itself is
+gone. vmtune removes a copy only if the image beside it makes the copy superfluous.
 
 V711 Two programs opened the image for writing in the quarter of a second in which old and new file
 changed places, and both may have written: one to the image, one to this copy. vmtune cannot know
@@ -74,13 +76,14 @@ V714 The NFS server exports a directory around the image. A rewritten image is a
 inode. A client of NFSv3 opens nothing on the server, so nobody here can tell whether a guest on
 another host uses the image; it would get ESTALE, and what it has not yet written would be lost.
 
-V715 Some of this host's mounts could not be looked at, so a mount may hold any of the images.
-vmtune takes nothing for unused that it could not look at.
+V715 Some of this host's mounts could not be looked at, so a mount may hold any of the images. What
+vmtune could not look at, it does not take for unused.
 
 V716 The kernel cannot read the image at the byte that is named: the checksum of the data does not
 match, or the disk does not read the block. vmtune copies no image that it cannot read whole, so the
 image stays as it is. `btrfs scrub` and the kernel's log tell more; on RAID1 or DUP a scrub repairs
-what another copy still has. Else restore the image from a backup, or accept it: `existing: keep`.
+what another copy still has. Otherwise restore the image from a backup, or accept it: `existing:
+keep`.
 
 V717 The subvolume has a quota (a qgroup of its own, or one above it), and the copy of the image
 goes beyond its limit. The old data is freed only when the copy is in its place, so both count
@@ -106,22 +109,23 @@ V724 The image is whole, but something of its rewriting is left. Either the old 
 (.vmtune-...) could not be removed: the next `apply` does that. Or the disk failed in the moment
 when the two files were to change places again: then the image's name and the other one both hold
 the image, no further image is begun, and a person has to compare them. Or a program opened the old
-data for writing, through a descriptor that it had, in the microseconds in which that was given up.
+data for writing, through a descriptor that the program had, in the microseconds in which vmtune
+gave the old data up.
 
 V725 A virtual machine has the image open, and `allow: [suspend-machines]` lets vmtune work around
-that. libvirt saves the machine (virsh managedsave): its memory goes to
-/var/lib/libvirt/qemu/save (~/.config/libvirt/qemu/save for a user's own libvirt), and its process
-ends. Its images below the path are rewritten as ever.
-Then libvirt starts the machine from its save. The machine is not rebooted: its programs go on where
-they stood, but its clock is behind, and connections to it may break. How long it stands still
-is counted with 100 MiB in a second for its memory, twice, and for its images. Whatever fails in
-between, the machine is started again with its images as they are. A machine is left alone (V702
-says why) where it is not one of libvirt's, is transient, has a device that cannot be saved or was
-never tried (a device of the host, a shared directory, the host's own TPM), a disk that is neither
-raw nor qcow2 or that another machine has too, internal snapshots, checkpoints, a managed save
-already, a job that runs, a network that is not active, or not enough room for its memory; where
-QEMU was updated since the machine was started; and where a viewer that may hand a USB device to it
-(USB redirection) is connected to its screen: the device would be unplugged.
+that. libvirt saves the machine (virsh managedsave): its memory goes to /var/lib/libvirt/qemu/save
+(~/.config/libvirt/qemu/save for a user's own libvirt), and its process ends. Its images below the
+path are rewritten as always. Then libvirt starts the machine from its save. The machine is not
+rebooted: its programs go on where they stood, but its clock is behind, and connections to it may
+break. The plan estimates how long the machine stands still, at 100 MiB a second: its memory counts
+twice, its images once. Whatever fails in between, the machine is started again with its images as
+they are. A machine is left alone (V702 says why) where it is not one of libvirt's, is transient,
+has a device that cannot be saved or was never tried (a device of the host, a shared directory, the
+host's own TPM), a disk that is neither raw nor qcow2 or that another machine has too, internal
+snapshots, checkpoints, a managed save already, a job that runs, a network that is not active, or
+not enough room for its memory; where QEMU was updated since the machine was started; and where a
+viewer that may hand a USB device to it (USB redirection) is connected to its screen: the device
+would be unplugged.
 
 V726 A run of vmtune saved the machine and was ended before the machine could go on: by a kill, or a
 power cut. Nothing is lost: each of its images is whole, and its memory is in libvirt's managed

@@ -1,24 +1,25 @@
 """Images that are there already: files with data that are not yet as their directory is declared.
 
-What a directory hands on, new files get. An image that has data keeps the
+New files get what their directory hands on. An image that has data keeps the
 layout it was written with: only writing it anew into a new file changes that.
 `existing: report` names such images, `existing: keep` accepts them, and
-`existing: rewrite` (for once: `apply --allow rewrite-images`) has them written
-anew: nocow where that is declared, uncompressed under `compression: none`.
+`existing: rewrite` (for once: `apply --allow rewrite-images`) writes them anew:
+nocow where that is declared, uncompressed under `compression: none`.
 
-One image after the other is copied beside itself, holes kept as holes, read
-back and compared, and takes the place of the old one in one step; only then the
-old data is removed. An image that something has open when its turn comes is left
-as it is, also if it is open only for reading. A program that comes later and only
-reads (a backup, lsattr, libvirt as it refreshes a pool) gets in at once, and the
-rewrite goes on. If a program opens an image for writing while the image is being
-rewritten, that rewrite is cancelled: the program waits for less than a second as
-a rule, and has its file unharmed. With O_NONBLOCK such a program gets EWOULDBLOCK
-instead of the wait, and may try again. An image that a mount holds (a bind mount of
-the file, a layer of an overlay), that is exported by NFS, has hard links, may not be
-changed, cannot be read or finds no room is left as it is, too. Each is named with
-its reason, and the others go on. A rewrite cannot be taken back. It takes as much
-free space as the largest image has on disk, and all that snapshots share.
+Each image in turn is copied into a new file beside it, and holes stay holes.
+The copy is read back and compared, and takes the place of the image in one
+step. Only then the old data is removed. An image that something has open when
+its turn comes is left as it is, also if it is open only for reading. A program
+that comes later and only reads (a backup, lsattr, libvirt as it refreshes a
+pool) gets in at once, and the rewrite goes on. If a program opens an image for
+writing while the image is being rewritten, that rewrite is cancelled: the
+program waits for less than a second as a rule, and has its file unharmed. With
+O_NONBLOCK such a program gets EWOULDBLOCK instead of the wait, and may try
+again. An image that a mount holds (a bind mount of the file, a layer of an
+overlay), that is exported by NFS, has hard links, may not be changed, cannot be
+read or finds no room is left as it is, too. Each is named with its reason, and
+the others go on. A rewrite cannot be taken back. It takes as much free space as
+the largest image has on disk, and all that snapshots share.
 """
 
 from __future__ import annotations
@@ -162,23 +163,23 @@ def _left_over(spec: Spec, tree: Tree) -> Iterator[Said]:
 def _report(spec: Spec, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
     """One row for each of the largest, one for all the rest; the last one says what to do.
 
-    A file that no rewrite would take is told so at once, with what helps there.
+    Then the files that no rewrite would take, each with what helps there.
     """
     free = [file for file in lot.largest if not file.obstacle]
     rest = lot.count - len(lot.largest)
     hint = _ways_out(spec, lot, len(free) + rest, filesystem)
+    for file in free:
+        last = file is free[-1] and not rest
+        yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
+    if rest:
+        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
+        yield _reported(spec, "...", text, hint)
     for file in lot.largest:
         if file.obstacle:
             why = _protected(file)
             text = f"{_sizes(spec, file)}. `existing: rewrite` would leave it as it is: {why.text}"
             yield _reported(spec, file.path, text, why.hint)
-        else:
-            last = file is free[-1] and not rest
-            yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
-    if rest:
-        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
-        text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
-        yield _reported(spec, "...", text, hint)
 
 
 def _ways_out(spec: Spec, lot: Lot, count: int, filesystem: Filesystem) -> str:

@@ -36,10 +36,11 @@ whose place another one is mounted. The plan works out the order of mounts. It s
 where the option must be written.
 
 V208 What is mounted at the mount point is not what its line in /etc/fstab names: another
-filesystem, or another subvolume (subvol= in /proc/self/mountinfo). Changing both would change two
-different things. A system that was booted from a snapshot (grub-btrfs, snapper, Timeshift) is one
-case: its changes are left behind by the next ordinary boot. A directory of the subvolume that the
-line names (an ostree deployment, X-mount.subdir=) is no difference.
+filesystem, or another subvolume (subvol= in /proc/self/mountinfo). A change of the line and a
+change of the mount would be changes of two different things. A system that was booted from a
+snapshot (grub-btrfs, snapper, Timeshift) is one case: its changes are left behind by the next
+ordinary boot. A directory of the subvolume that the line names (an ostree deployment,
+X-mount.subdir=) is no difference.
 
 V209 The line shows a directory a second time (bind). Options of the filesystem belong on the
 filesystem's own line.
@@ -59,8 +60,8 @@ without the option a filesystem does not, and a compress option before nodatacow
 effect. compress=no in the line says so in words.
 
 V213 Nocow files are never compressed, not even under compress-force, so compress=no adds nothing
-for them. What it does is to end compression for everything else on the filesystem, in all its
-subvolumes. Leave it out, unless that is what you want.
+for them. compress=no ends compression for everything else on the filesystem, in all its subvolumes.
+Leave it out, unless that is what you want.
 
 V220 compress, nodatacow and nodatasum are one family of options: the later one holds, on a line as
 well as in a remount. Compression ends nodatacow and nodatasum for the whole filesystem, and files

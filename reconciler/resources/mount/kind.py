@@ -1,9 +1,10 @@
 """Mount options of a Btrfs filesystem, in /etc/fstab and live.
 
-Compression belongs to the whole filesystem: while it is mounted, whoever
-mounted it first has decided for all its subvolumes. A live remount needs no
-reboot. The kernel never shows `compress=no`: no compression is shown as
-nothing. Data that is compressed already stays so until it is rewritten.
+Compression belongs to the whole filesystem: the first mount decides for all its
+subvolumes, as long as the filesystem is mounted. A live remount needs no
+reboot. The kernel never shows `compress=no`: where nothing is compressed, it
+shows no compress option. Data that is compressed already stays compressed until
+it is rewritten.
 """
 
 from __future__ import annotations

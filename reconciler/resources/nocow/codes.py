@@ -19,9 +19,9 @@ directory that is refused: declare the directory that holds the images.
 V106 A subvolume inside a nocow directory inherits nothing: unless it was made nocow itself, its new
 files are copy-on-write. vmtune looks at none. Declare it as a path of its own if it holds images.
 
-V107 The file or directory could not be opened for reading, so whether it is nocow is not known.
-Root sees it, unless a policy (SELinux, a container) denies it to root as well. A file on which
-another process holds a lease is seen by nobody.
+V107 The file or directory could not be opened for reading, so vmtune does not know whether it is
+nocow. Root can see it, unless a policy (SELinux, a container) denies it to root as well. While
+another process holds a lease on a file, nobody can see it.
 
 V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the order of its zones, so
 no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are

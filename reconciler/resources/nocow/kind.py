@@ -1,11 +1,11 @@
 """Directories whose new files are written in place (chattr +C).
 
 Btrfs copies every block it rewrites to a new place, so an image rewritten at
-random turns into fragments. The attribute is inherited when a file is
-created: it takes effect on an empty file or on a directory, for what is made
-there from then on. A file that has data keeps what it had, although chattr
-says nothing and exits with 0. Files written in place have no checksums: what
-a disk returns wrongly is neither noticed nor healed.
+random turns into fragments. The attribute is inherited when a file is created:
+it takes effect on an empty file, and on a directory for what is made there from
+then on. A file that has data stays as it is, although chattr says nothing and
+exits with 0. Files written in place have no checksums: nothing notices or
+repairs what a disk returns wrongly.
 """
 
 from __future__ import annotations

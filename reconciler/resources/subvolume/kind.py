@@ -1,22 +1,24 @@
 """Directories of images that are subvolumes of their own.
 
-A snapshot of a subvolume holds none of the subvolumes inside it. Images that
-have one to themselves are left out of the snapshots that snapper, Timeshift
-or btrbk take of the subvolume around them, and so stay written in place: the first
-write to a block that a snapshot shares is always copied. A missing path is
-made as a subvolume; a directory is turned into one, its files sharing their
-data with the old ones until those are removed, so that none is copied.
+A snapshot of a subvolume holds none of the subvolumes inside it. Images in a
+subvolume of their own are left out of the snapshots that snapper, Timeshift or
+btrbk take of the subvolume around it. So they stay written in place: the first
+write to a block that a snapshot shares is always copied. A missing path is made
+as a subvolume. A directory is turned into one: the new files share their data
+with the old files until the old files are removed, so no data is copied.
 
-A rollback of the subvolume around it puts a snapshot in its place. What is a subvolume inside is
-in no snapshot, so it stays in the old one, with all images, and the path becomes an empty stub in
-which nothing can be made. A subvolume at the top level of the filesystem survives that: it has a
-line of its own in /etc/fstab (subvol=...), which mounts it at the path whatever is around it. To
-make one: mount the top level (mount -o subvolid=5), `btrfs subvolume create` there, move the
-images, and add the line.
+A rollback puts a snapshot in the place of the subvolume around it. A subvolume
+inside is in no snapshot. So it stays in the old subvolume, with all images, and
+the path becomes an empty stub in which nothing can be made. A rollback does not
+touch a subvolume at the top level of the filesystem: such a subvolume has a
+line of its own in /etc/fstab (subvol=...), which mounts it at the path whatever
+is around it. To make one: mount the top level (mount -o subvolid=5), `btrfs
+subvolume create` there, move the images, and add the line.
 
-Backups that stay on one filesystem (borg and restic with --one-file-system, rsync -x, tar
---one-file-system) take a subvolume for another filesystem, and leave it out without a word. So do
-backups of a snapshot of the subvolume around it. Name the subvolume to them.
+Backups that stay on one filesystem (borg and restic with --one-file-system,
+rsync -x, tar --one-file-system) take a subvolume for another filesystem, and
+leave it out without a word. A backup of a snapshot of the subvolume around it
+does not contain it either. Name the subvolume to the backup program.
 
 A new subvolume inherits neither nocow nor a compression property nor a default ACL from the
 directory it is made in. A directory that is turned into one keeps what it had.

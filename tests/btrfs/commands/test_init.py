@@ -99,7 +99,7 @@ def test_libvirt_of_the_system_and_of_the_user_boxes_quickemu_and_plain_files(cl
     assert "domain deb (session); GNOME Boxes" in said_of(ran, paths(ran)[1])
     assert "quickemu win.conf in win/" in said_of(ran, "~/VMs")
     assert "iso" not in ran.out
-    assert validate(ran.out).stdout.endswith("valid; 4 declared for " + os_name() + "\n")
+    assert validate(ran.out).stdout.endswith("valid; 4 entries for " + os_name() + "\n")
 
 
 def os_name() -> str:
@@ -124,7 +124,7 @@ def test_what_it_says_of_files_is_what_lsattr_and_filefrag_say(clean: World):
     assert not is_nocow(scattered)
     assert fragments(scattered) > 1
     ran = init(clean)
-    assert "a nocow directory suggest: keep it so" in said_of(ran, str(nocow))
+    assert "a nocow directory suggest: keep it nocow" in said_of(ran, str(nocow))
     of_cow = said_of(ran, str(cow))
     assert "a copy-on-write directory; 1 file with data is copy-on-write" in of_cow
     assert f"the worst in {fragments(scattered):,} fragments" in of_cow
@@ -350,7 +350,7 @@ def test_it_writes_a_file_once_and_in_the_name_of_who_called(clean: World):
         assert (path.stat().st_uid, path.stat().st_gid) == (ALICE, ALICE)
     assert file.stat().st_mode & 0o777 == 0o644
     schema = file.with_name("vmtune.schema.json")
-    assert f"{schema}: the schema, for editors" in ran.out
+    assert f"~/.config/vmtune/{schema.name}: the schema, for editors" in ran.out
     assert sorted(os.listdir(file.parent)) == [schema.name, file.name]
     assert schema.stat().st_uid == ALICE
     assert schema.read_text() == clean.vmtune("schema").out

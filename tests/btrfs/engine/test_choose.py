@@ -310,6 +310,15 @@ def test_what_is_no_json_is_told_in_words(host: World):
     assert "make it again with `vmtune plan -o`" in told
 
 
+def test_the_name_of_a_misspelt_plan_is_found(host: World):
+    Each(host)
+    ran(host, "plan", "-o", PLAN, expect=0)
+    told = ran(host, "apply", PLAN.with_name(f"{PLAN.name}x"), expect=64).err
+    assert f"did you mean {PLAN}?" in told
+    told = ran(host, "show", PLAN.with_name(f"{PLAN.name}x"), expect=1).err
+    assert f"did you mean {PLAN}?" in told
+
+
 # --- what is not chosen
 
 

@@ -82,7 +82,7 @@ def test_another_file_is_heard(host: World, vms: Path):
     ran = draft(*other, paths=[{"path": str(vms), "nocow": False}])
     assert ran.code == 7, ran
     assert "V404" in ran.out
-    assert f"{host.file} declares it otherwise" in ran.out
+    assert f"{host.file} declares another value" in ran.out
 
 
 def test_entries_of_a_draft(host: World, vms: Path):

@@ -425,7 +425,8 @@ def test_what_a_file_that_is_gone_left_is_a_row_with_two_ways_out(host: World, v
     for command in (("plan", "--detailed-exitcode"), ("status",)):
         ran = host.vmtune(*command, config=other)
         assert ran.code == 7, ran
-        assert f"set for {host.file}, which is gone" in ran.row("! nocow"), ran
+        said = f"the file that set this is gone, and no other file declares it: {host.file}"
+        assert said in ran.row("! nocow"), ran
         assert f"`vmtune apply {vms}` takes it back" in ran.out
     assert str(vms) in host.vmtune("doctor", config=other).row("V405")
     applied(host, other, expect=7)
@@ -520,7 +521,7 @@ def test_a_word_of_fstab_stays_until_both_have_let_go(host: World, first: int):
 def test_two_files_that_want_different_values_neither_undoes_the_other(host: World, vms: Path):
     other = write(host.file.with_name("other.yaml"), paths=[{"path": str(vms), "nocow": False}])
     ran = planned(host, other, expect=7)
-    said = f"{host.file} declares it otherwise: {vms}: nocow true"
+    said = f"{host.file} declares another value: {vms}: nocow true"
     assert said in ran.row("! nocow"), ran
     applied(host, other, expect=7)
     assert is_nocow(vms)

@@ -89,7 +89,7 @@ def test_status_knows_that_it_was_applied_before(each: Each):
     each.host.apply()
     revert(each)
     told = each.host.vmtune("status").out
-    assert "run 2 set what is there; not applied since" in told
+    assert "run 2 set this, and no `apply` has changed it since" in told
     assert "never applied" not in told, told
 
 

@@ -382,7 +382,7 @@ def test_a_changed_fact_is_named_and_nothing_is_touched(
 ):
     save(each)
     change(each)
-    refused(each, "the plan is stale", *words, expect=5)
+    refused(each, "the plan is stale", *words, "`vmtune plan -o PLAN` saves a new plan", expect=5)
     assert records() == []
 
 

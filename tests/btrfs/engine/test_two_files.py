@@ -166,7 +166,7 @@ def test_a_schedule_is_of_the_one_that_declared_it_first(host: World, one: File,
     one.apply()
     declare(two, "0 4 * * 0")
     ran = two._run("apply", "--yes", expect=7)
-    assert f"{one.path} declares it otherwise" in ran.row("! defrag"), ran
+    assert f"{one.path} declares another value" in ran.row("! defrag"), ran
     assert "0 3 * * 0" in job()[0]
     assert one.is_in_sync()
     one.declare()

@@ -348,7 +348,7 @@ def test_doctor_and_status_of_a_filesystem_mounted_so(host: World):
     host.fstab(image.line("compress=zstd:1,nodatacow"))
     host.declare(paths=[{"path": str(folder), "compression": "none"}])
     ran = host.vmtune("doctor")
-    assert "no nocow where data is kept twice" not in ran.out
+    assert "no nocow directory where data is kept twice" not in ran.out
     row = ran.row("mounted nodatacow")
     assert "raid1" in row
     assert "V520" in row

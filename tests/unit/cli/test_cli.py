@@ -309,7 +309,9 @@ def test_the_misspelt_name_is_an_error(write, tmp_path):
     wrong = write("vmtune/vmtune.yml")
     done = vmtune("plan", XDG_CONFIG_HOME=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"vmtune: {wrong} is not read\n    call it vmtune.yaml\n"
+    assert (
+        done.stderr == f"vmtune: {wrong}: vmtune does not read this file\n    call it vmtune.yaml\n"
+    )
 
 
 def shown_file(done):
@@ -437,7 +439,10 @@ def test_an_ordinary_user_takes_the_file_of_the_current_directory(ordinary, home
     (home / "vmtune.yaml").rename(home / "vmtune.yml")
     wrong = vmtune("plan", **run)
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert wrong.stderr == f"vmtune: {home}/vmtune.yml is not read\n    call it vmtune.yaml\n"
+    assert (
+        wrong.stderr
+        == "vmtune: ~/vmtune.yml: vmtune does not read this file\n    call it vmtune.yaml\n"
+    )
 
 
 @as_root_only
@@ -499,8 +504,8 @@ def test_quiet_hides_no_problem(write, flag):
 def test_validate_for_another_host(write):
     text = "version: 1\nhosts:\n  atlas:\n    paths: [{path: /srv/vm, nocow: true}]\n"
     file = write("vmtune.yaml", text)
-    assert "0 declared for elsewhere" in vmtune("--host", "elsewhere", "validate", file).stdout
-    assert "1 declared for atlas" in vmtune("--host", "atlas", "validate", file).stdout
+    assert "0 entries for elsewhere" in vmtune("--host", "elsewhere", "validate", file).stdout
+    assert "1 entry for atlas" in vmtune("--host", "atlas", "validate", file).stdout
 
 
 def test_validate_all_hosts_reads_the_folder_of_hosts(write):

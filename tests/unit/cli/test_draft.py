@@ -56,7 +56,7 @@ def test_overlays_beside_the_place_are_read(tmp_path):
     overlay.chmod(0o644)
     words = ["--config", "-", "--as", tmp_path / "vmtune.yaml", "--host", "atlas"]
     assert "/proc/a" in vmtune("plan", *words, text=NOT_BTRFS).stdout
-    assert "1 declared for atlas" in vmtune("validate", *words, text=NOT_BTRFS).stdout
+    assert "1 entry for atlas" in vmtune("validate", *words, text=NOT_BTRFS).stdout
     every = vmtune("validate", "--all-hosts", *words[:4], text=NOT_BTRFS)
     assert "valid for atlas, and any other host" in every.stdout
     problem = vmtune("plan", *words)
@@ -68,14 +68,14 @@ def test_a_draft_that_stands_nowhere_has_no_overlays(tmp_path):
     (tmp_path / "hosts").mkdir()
     (tmp_path / "hosts" / "atlas.yaml").write_text("paths: [{path: /proc/a, nocow: true}]\n")
     words = ["--config", "-", "--host", "atlas"]
-    assert "0 declared for atlas" in vmtune("validate", *words, cwd=tmp_path).stdout
+    assert "0 entries for atlas" in vmtune("validate", *words, cwd=tmp_path).stdout
     file = tmp_path / "vmtune.yaml"
     file.write_text("version: 1\n")
     redirected = f"exec {sys.executable} -m reconciler validate - --host atlas < vmtune.yaml"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     argv = ["sh", "-c", redirected]
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert "0 declared for atlas" in done.stdout
+    assert "0 entries for atlas" in done.stdout
 
 
 def test_validate_takes_it_as_a_file_as_well(tmp_path):

@@ -33,7 +33,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("name", MISNAMED)
 def test_a_file_that_no_host_reads_is_an_error_for_all_and_told_elsewhere(write, name):
     file, wrong = write("vmtune.yaml", BASE), write(f"hosts/{name}")
-    words = f"{wrong}:1:1: no host reads this file: the name of a host is short and in lower case"
+    words = f"{wrong}:1:1: no host reads this file: a host reads NAME.yaml, with its short name"
     done = vmtune("validate", "--all-hosts", file)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(words)
@@ -52,7 +52,7 @@ def test_what_is_meant_for_this_host_is_not_left_out_silently(write, name, host)
     file, wrong = write("vmtune.yaml", BASE), write(f"hosts/{name}")
     done = vmtune("--config", file, "--host", host, "plan")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"vmtune: {wrong} is not read\n    call it atlas.yaml\n"
+    assert done.stderr == f"vmtune: {wrong}: no host reads this file\n    call it atlas.yaml\n"
 
 
 def test_two_files_for_one_host(write):
@@ -99,7 +99,7 @@ def test_an_overlay_is_checked_with_the_configuration_beside(write):
     for words in ([atlas], ["--all-hosts", atlas], ["-", "--as", atlas]):
         good = vmtune("validate", *words, text=ATLAS)
         assert (good.returncode, good.stderr) == (0, "")
-        assert ": valid; 2 declared for atlas\n" in good.stdout
+        assert ": valid; 2 entries for atlas\n" in good.stdout
     bad = vmtune("validate", "-", "--as", atlas, text="paths: [{path: /x, nocow: 7}]\n")
     assert bad.stderr.startswith(f"{atlas}:1:27: ")
 
@@ -114,7 +114,7 @@ def test_an_overlay_that_no_host_reads(write, name):
 
 def test_of_a_configuration_by_another_name(write):
     base, atlas = write("machines.yaml", BASE), write("hosts/atlas.yaml")
-    assert ": valid; 2 declared for atlas" in vmtune("--config", base, "validate", atlas).stdout
+    assert ": valid; 2 entries for atlas" in vmtune("--config", base, "validate", atlas).stdout
     assert "'version' is missing" in vmtune("validate", atlas).stderr
 
 

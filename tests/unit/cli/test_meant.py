@@ -21,6 +21,14 @@ MEANT = [
     (["apply", "--auto-approve"], "there is no option --auto-approve\n    did you mean --yes?"),
     (["apply", "--assume-yes"], "did you mean --yes?"),
     (["plan", "--out", "x"], "did you mean --output?"),
+    (["plan", "-out=x"], "there is no option -out\n    did you mean --output?"),
+    (["apply", "-auto-approve"], "there is no option -auto-approve\n    did you mean --yes?"),
+    (["plan", "-json"], "there is no option -json\n    did you mean --json?"),
+    (["-no-color", "plan"], "there is no option -no-color\n    did you mean --color?"),
+    (
+        ["apply", "-target=nocow"],
+        "there is no option -target\n    name the entries themselves: `vmtune plan ENTRY`",
+    ),
     (["plan", "--detailed"], "did you mean --detailed-exitcode?"),
     (["plan", "--hots", "x"], "did you mean --host?"),
     (["--hots", "x", "plan"], "did you mean --host?"),
@@ -53,6 +61,13 @@ def test_what_is_far_from_everything_is_not_guessed():
         kind = "option" if words[1:] else "command"
         told = f"vmtune: there is no {kind} {words[-1]}\n    {hint}\n"
         assert vmtune(*words).stderr == told
+
+
+def test_the_help_of_the_command_is_named_where_an_option_has_no_value():
+    told = (
+        "vmtune: option '--allow' requires an argument\n    `vmtune help plan` says what it takes\n"
+    )
+    assert vmtune("plan", "--allow").stderr == told
 
 
 HIDDEN = [

@@ -39,7 +39,7 @@ def blocked(name, code, text="why"):
 def test_a_check_gives_way_to_the_plan():
     plan = Plan((blocked("/a", "V102"), blocked("/b", "V102"), blocked("/a/x.raw", "V101")))
     checks = [
-        Row(Health.OK, "data profile", "no nocow where data is kept twice", "V506"),
+        Row(Health.OK, "data profile", "no nocow directory where data is kept twice", "V506"),
         Row(Health.FAIL, "/a", "nocow on raid1", "V506", "give up nocow there"),
         Row(Health.WARN, "/c", "nocow on raid1", "V506", "give up nocow there"),
         Row(Health.WARN, "/a", "1 file is copy-on-write", "V514", "rewrite"),

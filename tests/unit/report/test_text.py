@@ -67,7 +67,7 @@ def test_a_code_comes_with_the_way_to_its_meaning():
     rows = (Change(Op.CHANGE, "images", "/srv", notes=(note,)),)
     assert text.more(Plan(rows)) == "`vmtune explain V709` says more about that code."
     blocked = Change(Op.BLOCKED, "images", "/srv/a", code="V703")
-    told = "`vmtune explain V703` says more about that code; likewise for the others."
+    told = "`vmtune explain CODE` says more about each code: V703, V709."
     assert text.more(Plan((*rows, blocked))) == told
     assert text.more(Plan((blocked, blocked))) == "`vmtune explain V703` says more about that code."
     assert not text.more(Plan((Change(Op.SAME, "nocow", "/srv"),)))

@@ -103,7 +103,7 @@ def test_quiet_disks_are_not_mentioned():
 def test_the_table():
     rows = [" ".join(line.split()) for line in benchmark_report.table(figures(SAMPLES), 80)]
     assert rows == [
-        "copy-on-write nocow 1st/2nd of each round",
+        "copy-on-write nocow ratio lowest-highest",
         "disk bytes per byte 6.50 1.50 4.33 3.25-4.67",
         "fragments 1,000 1 1,000 550-1,000",
         "writes a second 333 1,000 0.33 0.25-0.67",

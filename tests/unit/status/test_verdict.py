@@ -94,7 +94,7 @@ def test_each_step_says_what_to_type():
             "`journalctl --unit vmtune-a.service` says why"
         ),
         "nocow ~/a/x.raw is refused: shut it down",
-        f"1 row not seen: root sees more: `{AS_ROOT}`",
+        f"1 row not seen; root sees more: `{AS_ROOT}`",
     ]
     assert len(said(plan("unknown"), root="")) == 0, "root sees all that there is to see"
     assert len(said(plan("refused", "refused"))) == 1, "a remedy is said once"

@@ -212,8 +212,10 @@ def problems(found: list[dict[str, Any]]) -> list[str]:
 
 def line(row: dict[str, Any]) -> str:
     """Return one row of a plan as one line."""
-    text = "{kind} {name}: {text} {code}".format(**row).rstrip()
-    return f"{text} ({row['hint']})" if row["hint"] else text
+    text = "{kind} {name}: {text}".format(**row)
+    code = f" ({row['code']})" if row["code"] else ""
+    todo = f". To do: {row['hint']}" if row["hint"] else ""
+    return f"{text}{code}{todo}"
 
 
 def diffs(changes: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
