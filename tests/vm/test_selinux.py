@@ -163,6 +163,8 @@ def test_denied(host):
         host.run(["systemctl", "start", f"{word}.service"], check=False)
         told[word] = host.run(f"journalctl -o cat -u {word}.service").stdout
     assert "nocow /srv/more" in told["plan"]
+    assert "vmtune, as root, was not allowed to" in " ".join(told["plan"].split())
+    assert "only root" not in "".join(told.values())
     assert "Traceback" not in "".join(told.values())
     assert "fault of vmtune" not in "".join(told.values())
     assert told["apply"].count("Permission denied") == 1
