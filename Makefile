@@ -50,7 +50,7 @@ machines: setup ## machines of libvirt that are saved, and go on, while their im
 vm: ## virtual machines with kernels 6.1 and 6.12, and docs/systems.md anew (root; an hour)
 	@sh .ci/setup vm
 	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose --numprocesses=2 \
-		--dist=loadfile --durations=30 tests/vm $(ONLY)
+		--dist=loadgroup --durations=30 tests/vm $(ONLY)
 
 guest: ## the shortest walk in one of them: apply, a real reboot, nothing differs (root; two minutes)
 	@sh .ci/setup vm
