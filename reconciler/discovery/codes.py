@@ -110,7 +110,7 @@ What is made in it inherits that. A machine that SELinux confines may not use an
 gives the label of the policy to what it makes; `restorecon` gives it to what is there already. A
 label that administrators may set by hand (customizable_types) is left alone.
 
-V539 A run of vmtune saved a virtual machine to rewrite its images, and was ended before it started
-the machine again: see V726. The machine is off, and nothing is lost. `vmtune apply` starts it where
-it stood, and `virsh start` does so as well.
+V539 A run of vmtune saved a virtual machine to rewrite its images, and was ended before the machine
+could go on: see V726. The machine is off, or paused, and nothing is lost. `vmtune apply` has it go
+on where it stood. So does the command that stands in the row.
 """

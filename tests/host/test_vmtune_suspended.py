@@ -276,6 +276,26 @@ def test_qemu_is_killed_while_it_is_saved(host):
     assert left_over(host) == ""
 
 
+def test_qemu_is_killed_while_it_is_held(host):
+    """Started, but not gone on: it is off as after a power cut, and nobody calls it saved."""
+    begin(host, "a")
+    argv = "/opt/vmtune/bin/python /root/drive.py 5:STOP '' --config"
+    done = host.run(
+        f"{argv} {CONFIG} apply --yes 2>&1 & until grep -qs '^State:.T' /proc/$!/status; "
+        "do sleep 0.1; done; kill -9 $(cat /run/libvirt/qemu/a.pid); "
+        f"until {VIRSH} domstate a | grep -q off; do sleep 0.1; done; kill -CONT $!; wait $!",
+        check=False,
+    )
+    told = " ".join(done.stdout.split())
+    assert done.returncode == 3, told
+    assert "machine a is not seen to be running again: " in told
+    assert "its memory is gone: `virsh -c qemu:///system start" in told
+    host.run(["python3", "/root/check.py", "a", *DISKS["a"]])
+    assert installed.is_nocow(host, RAW)
+    for command in ("plan", "status"):
+        assert "V726" not in said(host, command)
+
+
 def test_interrupted_it_goes_on(host):
     begin(host, "a")
     code, told = drive(host, '"saved; rewriting', "kill -INT $PID")
@@ -539,6 +559,16 @@ def test_killed_a_users_machine_is_started_by_the_next_run(session, number):
     assert installed.is_nocow(host, f"{OWN}/s.raw")
     if number != 6:
         assert left_over(host) == ""
+
+
+def test_a_users_qemu_is_killed_while_it_is_saved(session):
+    host = session
+    code, told = drive(host, '"saving', "kill -9 $(cat /run/user/1000/libvirt/qemu/run/s.pid)")
+    assert code == 3, told
+    assert domstate(host, "s") == "shut off"
+    host.run(["python3", "/root/check.py", "s", *NEW["s"]])
+    assert "V726" not in said(host, "plan")
+    assert left_over(host) == ""
 
 
 def test_the_users_libvirt_is_killed_while_its_machine_is_off(session):

@@ -120,10 +120,17 @@ def _go_on(
 
 
 def _mend(saved: Saved) -> str:
-    return (
-        f"where it is off, its memory is kept: {saved.command(saved.uuid)} starts it where it "
-        "stood, once what is in the way is mended; `vmtune apply` does that, too"
-    )
+    """Say how it goes on, by what is left of it."""
+    is_on = libvirt.is_on(saved.name, saved.owner)
+    command = replace(saved, is_held=is_on).command(saved.uuid)
+    if is_on:
+        return f"once what is in the way is mended, {command} or `vmtune apply` has it go on"
+    if libvirt.save_of(saved.name, saved.owner):
+        return (
+            f"its memory is kept: {command} starts it where it stood, once what is in the way is "
+            "mended; `vmtune apply` does that, too"
+        )
+    return f"it was ended while it was on, and its memory is gone: {command} boots it"
 
 
 def _start(saved: Saved) -> None:
