@@ -6,7 +6,8 @@ from tests.fleet.nodes import CHECKOUT
 
 
 def recipes(page: str) -> dict[str, str]:
-    """Return each block of a page that begins with `# NAME`, without that line."""
+    """Return each block of a page that begins with `# NAME`, perhaps behind `#!`, without it."""
     text = (CHECKOUT / "docs" / page).read_text()
-    found = re.findall(r"^```\w*\n# (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return dict(found)
+    block = r"^```\w*\n(#!\S+\n)?# (\S+)\n(.*?)^```"
+    found = re.findall(block, text, re.MULTILINE | re.DOTALL)
+    return {name: first + rest for first, name, rest in found}
