@@ -20,7 +20,7 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 
 # Each waits for disks and containers long enough for more of them than there are cores. The containers
 # take longest, so they go first; what waits for nothing takes what the others leave.
-test: setup lint ## all tests; installs what they need (root: Debian packages too)
+test: setup lint ## the tests; installs what they need (root: Debian packages too)
 	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs host unit
 
 setup:
@@ -36,13 +36,16 @@ unit: setup ## what needs neither root nor Btrfs
 	$(IDLE) $(PYTEST) tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
-	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal tests/btrfs $(SAYS)
+	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal -m "not sweep" tests/btrfs $(SAYS)
 
-MACHINES := tests/host/test_vmtune_suspended.py
+sweeps: setup ## runs that are killed, or told of an error, at each of their system calls (root)
+	$(PYTEST) -m sweep tests/btrfs
+
+MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py suspended.py)
 host: setup ## a booted container with systemd, fstab and cron (root)
-	$(PYTEST) tests/host --ignore=$(MACHINES) $(SAYS)
+	$(PYTEST) tests/host $(addprefix --ignore=,$(MACHINES)) $(SAYS)
 
-machines: setup ## machines of libvirt that are saved, and go on, while their images are rewritten (root)
+machines: setup ## machines of libvirt that run, are saved, and go on while images are rewritten (root)
 	$(PYTEST) $(MACHINES)
 
 # Guests without KVM take all of a processor for as long as they live: others go first. Two at a time:
@@ -102,5 +105,5 @@ clean: ## remove what the targets above made here
 	rm -rf .venv .cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test setup lint unit btrfs host machines deb dist packages fleet man codes pictures validator floor bench \
-	clean
+.PHONY: help demo test setup lint unit btrfs sweeps host machines deb dist packages fleet man codes pictures \
+	validator floor bench clean

@@ -127,6 +127,7 @@ def _outcomes(forked: Forked, number: int) -> list[str]:
     return re.findall(r"(?m)^  (done|cut off|not done|failed|already so)  ", told)
 
 
+@pytest.mark.sweep
 def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
     calls = _among(forked.calls("apply", "--yes"), CHANGING)
     each.reset()
@@ -144,6 +145,7 @@ def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
 NEED_NO_ROOM = {"fchmod", "fchown", "flock", "fsconfig", "fspick", "ioctl", "unlink", "unlinkat"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_a_failing_call_stops_it_with_one_clear_error(each: Each, forked: Forked, error: str):
     """A broken disk at each of them; a full one, too, at those that may need room (fsync(2))."""

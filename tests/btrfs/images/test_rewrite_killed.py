@@ -110,6 +110,7 @@ def _ends_well(pool: Pool, forked: Forked) -> None:
     assert plan.code == 0, plan
 
 
+@pytest.mark.sweep
 def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(pool: Pool, quick: Forked):
     calls = _calls(quick, CHANGING)
     pool.done()
@@ -128,6 +129,7 @@ def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(pool: P
     assert strays >= 4
 
 
+@pytest.mark.sweep
 def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Forked):
     calls = _calls(quick, FAILING)
     assert len(calls) >= 35, calls

@@ -92,6 +92,7 @@ def ends_well(again: Again, forked: Forked) -> None:
     assert forked("plan", "--detailed-exitcode").code == 0
 
 
+@pytest.mark.sweep
 def test_killed_at_any_call_one_more_run_ends_it(few: Path, quick: Forked):
     """At every single call, of a small tree in which there is each thing that makes one.
 
@@ -120,6 +121,7 @@ def test_killed_at_any_call_one_more_run_ends_it(few: Path, quick: Forked):
     assert seen["subvolume, a stray"] > 8, seen
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_a_failing_call_leaves_all_in_place(few: Path, quick: Forked, error: str):
     """The same: every call fails once, for want of room where it can need any."""
