@@ -26,6 +26,17 @@ def complete_files(_context: Any, _parameter: Any, _begun: str) -> list[Completi
     return [CompletionItem(_begun, type="file")]
 
 
+def complete_entries(context: Any, parameter: Any, begun: str) -> list[CompletionItem]:
+    """Offer what names entries, or a saved plan: a file, or a kind once it is begun."""
+    found = complete_files(context, parameter, begun)
+    if not begun or begun.startswith(("/", "~", ".")):
+        return found
+    from reconciler.resources.registry import KINDS  # noqa: PLC0415 - loaded when it is asked for
+
+    # Click's bash drops what stands before a file.
+    return [*found, *(CompletionItem(each.name) for each in KINDS if each.name.startswith(begun))]
+
+
 def complete_subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
     """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
     if begun.startswith(("/", "~", ".")):

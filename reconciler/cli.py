@@ -19,6 +19,7 @@ from reconciler.arguments import (
     Group,
     choose,
     complete_commands,
+    complete_entries,
     complete_files,
     complete_runs,
     complete_subjects,
@@ -143,7 +144,7 @@ def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
 
 
 @cli.command()
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=complete_files)
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=complete_entries)
 @click.option(
     "-o",
     "--output",
@@ -201,7 +202,7 @@ def show(chosen: Chosen, plan: str) -> int:
 
 
 @cli.command()
-@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_files)
+@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_entries)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_allow
 @click.option("--wait", is_flag=True,
