@@ -320,7 +320,7 @@ def test_a_device_is_replaced_meanwhile(host: World, raid1: Disks):
 
 
 def test_a_device_is_being_replaced(host: World, raid1: Disks):
-    with spare(raid1, 40) as device:
+    with spare(raid1, 100) as device:
         run("btrfs", "replace", "start", "-f", "2", device, raid1.path)
         refused(host, raid1, "V112", nocow=True, existing="rewrite")
         assert host.plan(expect=REFUSED, user=NOBODY).row("V112")

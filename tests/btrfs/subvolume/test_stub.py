@@ -60,7 +60,10 @@ def test_it_is_said_before(host: World):
     assert "rollback" in host.plan(expect=2).row("V621")
     host.apply()
     assert "V621" not in host.plan().out
-    assert "A rollback of the subvolume around it" in host.vmtune("explain", "subvolume").out
+    assert (
+        "A rollback puts a snapshot in the place of the subvolume around it"
+        in host.vmtune("explain", "subvolume").out
+    )
 
 
 def test_every_command_says_where_it_is(host: World, back: RolledBack):
