@@ -442,10 +442,9 @@ def test_an_ordinary_user_takes_the_file_of_the_current_directory(ordinary, home
     (home / "vmtune.yaml").rename(home / "vmtune.yml")
     wrong = vmtune("plan", **run)
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert (
-        wrong.stderr
-        == "vmtune: ~/vmtune.yml: vmtune does not read this file\n    call it vmtune.yaml\n"
-    )
+    named = f"{here.removesuffix('vmtune.yaml')}vmtune.yml"
+    told = f"vmtune: {named}: vmtune does not read this file\n    call it vmtune.yaml\n"
+    assert wrong.stderr == told
 
 
 @as_root_only
