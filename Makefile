@@ -26,14 +26,13 @@ test: setup lint ## the tests; installs what they need (root: Debian packages to
 setup:
 	@sh .ci/setup test
 
-lint: setup ## style, types, and who may import whom
+lint: setup ## style and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTEST) tests/house
 
-unit: setup ## what needs neither root nor Btrfs
-	$(IDLE) $(PYTEST) tests/unit tests/property $(SAYS)
+unit: setup ## what needs neither root nor Btrfs, and who may import whom
+	$(IDLE) $(PYTEST) tests/house tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
 	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal -m "not sweep" tests/btrfs $(SAYS)
@@ -41,11 +40,11 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 sweeps: setup ## runs that are killed, or told of an error, at each of their system calls (root)
 	$(PYTEST) -m sweep tests/btrfs
 
-MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py suspended.py)
+MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py snapper.py suspended.py)
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) tests/host $(addprefix --ignore=,$(MACHINES)) $(SAYS)
 
-machines: setup ## machines of libvirt that run, are saved, and go on while images are rewritten (root)
+machines: setup ## hosts with libvirt: machines that run, are saved, and go on; rollbacks (root)
 	$(PYTEST) $(MACHINES)
 
 # Guests without KVM take all of a processor for as long as they live: others go first. Two at a time:
