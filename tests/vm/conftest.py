@@ -30,14 +30,9 @@ def _here(item: pytest.Item) -> bool:
     return item.path.is_relative_to(Path(__file__).parent)
 
 
-# First: xdist reads the groups in its own hook of this name.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in filter(_here, items):
         item.add_marker(pytest.mark.vm)
-        # One process boots the guest of a file and a system, and takes all steps in their order.
-        name = f"{item.path.stem} {item.callspec.params['built']}"
-        item.add_marker(pytest.mark.xdist_group(name))
         # A guest without KVM takes minutes for what takes seconds.
         item.add_marker(pytest.mark.timeout(3600))
 
