@@ -395,6 +395,7 @@ def everyday(host: Container, **more: str) -> None:
     """The one machine v, as virt-manager makes it, on copy-on-write; it writes."""
     begin(host)
     known = {"type": "file", "source": f"file='{EVERYDAY}'", "video": "virtio", "memory": ""}
+    known["driver"] = ""
     xml = writer.EVERYDAY.format(name="v", **{**known, "more": "", **more})
     host.write("/root/v.xml", xml.encode())
     host.write("/root/net.xml", writer.NETWORK.encode())
@@ -464,6 +465,7 @@ MORE = {
         "memory": "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
         "video": "qxl",
     },
+    "an iothread": {"memory": "<iothreads>1</iothreads>", "driver": " iothread='1'"},
     "a smart card, a folder of SPICE": {
         "more": "<smartcard mode='passthrough' type='spicevmc'/><channel type='spiceport'>"
         "<source channel='org.spice-space.webdav.0'/>"

@@ -102,7 +102,7 @@ EVERYDAY = """<domain type='qemu'><name>{name}</name>
 <timer name='hpet' present='no'/></clock>
 <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>
 <devices>
-<disk type='{type}' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/>
+<disk type='{type}' device='disk'><driver name='qemu' type='qcow2' discard='unmap'{driver}/>
 <source {source}/><target dev='vda' bus='virtio'/></disk>
 <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
 <controller type='usb' model='qemu-xhci' ports='15'/><controller type='pci' model='pcie-root'/>
