@@ -280,6 +280,20 @@ def test_qemu_is_killed_while_it_is_saved(host):
     assert left_over(host) == ""
 
 
+def test_qemu_is_killed_while_it_is_started(host):
+    """Before it has read its memory: the save is there still, and the next run starts from it."""
+    begin(host, "a")
+    born = "until pid=$(pgrep -f guest=[a],); do :; done; kill -9 $pid"
+    code, told = drive(host, '"starting it again', born)
+    assert code == 3, told
+    assert "machine a is not seen to be running again: " in told
+    assert domstate(host, "a") == "shut off"
+    assert "was saved by run 1 and not started again V726" in said(host, "plan")
+    apply(host)
+    assert whole(host, "a") > 20
+    assert left_over(host) == ""
+
+
 def test_qemu_is_killed_while_it_is_held(host):
     """Started, but not gone on: it is off as after a power cut, and nobody calls it saved."""
     begin(host, "a")
