@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.linux import inode, selinux
+from tests import tiers
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import World
@@ -26,8 +27,7 @@ CUSTOM = "svirt_image_t\n"
 @pytest.fixture
 def policy(host: World):
     """Where a policy is loaded, its files are in /etc/selinux, and selinuxfs is mounted."""
-    if not LIBRARY.exists():
-        pytest.skip("libselinux is not installed")
+    tiers.require("btrfs", [] if LIBRARY.exists() else ["libselinux"], ["libselinux1"])
     contexts = Path("/etc/selinux", POLICY, "contexts")
     (contexts / "files").mkdir(parents=True)
     Path("/etc/selinux/config").write_text(f"SELINUX=permissive\nSELINUXTYPE={POLICY}\n")
