@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,11 +102,57 @@ class Forked:
         log = str(TOP / "t" / "injected")
         return self(*arguments, strace=("-o", log, "-e", f"trace={call.name}", "-e", inject))
 
+    def sweep(
+        self,
+        patterns: Mapping[str, str],
+        counted: Callable[[], list[Call]],
+        reset: Callable[[], None],
+        effect: str,
+        *arguments: str,
+    ) -> Iterator[tuple[Call, Ran]]:
+        """Yield a run for each of the calls that are counted, in which it happens at such a call.
+
+        strace knows a call by its number, which shifts: planning asks more questions once this
+        machine has one more loop device, mount namespace or program. So where it happened at a
+        call that the pattern of its name does not fit, calls are counted anew. ``reset`` makes
+        the host what it was, before each run.
+        """
+        calls = counted()
+        number = 0
+        while number < len(calls):
+            for _ in range(12):
+                call = calls[min(number, len(calls) - 1)]
+                reset()
+                ran = self.at(call, effect, *arguments)
+                if re.search(patterns[call.name], self.met()):
+                    break
+                reset()
+                calls = counted()
+            else:
+                raise AssertionError(f"{call} is never met again")
+            yield call, ran
+            number += 1
+
     @staticmethod
-    def injected() -> str:
-        """The call that ``at`` let fail, as strace(1) printed it: what was before it may vary."""
+    def met() -> str:
+        """The call at which it happened, as strace(1) printed it: failed, or without a return."""
         lines = (TOP / "t" / "injected").read_text().splitlines()
-        return next((line for line in lines if line.endswith("(INJECTED)")), "")
+        ends = ("(INJECTED)", " = ?")
+        return next((line for line in lines if line.endswith(ends)), "")
+
+
+@contextlib.contextmanager
+def told(call: Call, ran: Ran) -> Iterator[None]:
+    """What is wrong after it is told with the call and the run."""
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"at {call}: {ran}") from error
+
+
+def among(calls: Iterable[Call], patterns: Mapping[str, str]) -> list[Call]:
+    """Those whose line the pattern of their name fits."""
+    return [c for c in calls if c.name in patterns and re.search(patterns[c.name], c.line)]
 
 
 @contextlib.contextmanager

@@ -1,15 +1,15 @@
 """Killed, or told that the disk is full or broken, at every call that changes something."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.btrfs.each import Each, records, strays
-from tests.btrfs.forked import Call, Forked
-from tests.btrfs.world import World
+from tests.btrfs.forked import Call, Forked, among, told
+from tests.btrfs.world import Ran, World
 
 # Writing to a terminal or to memory changes nothing that lasts; nor does asking the kernel about
 # options. What only has to reach the disk (fsync) is the same host to whoever comes next.
@@ -21,7 +21,7 @@ CHANGING = {
     "fspick": r".",
     "ftruncate": r".",
     "ioctl": r"FS_IOC_SETFLAGS",
-    "mkdir": r" = 0",
+    "mkdir": r" = (0|\?|.*INJECTED)",  # not of what is there already
     "mkdirat": r".",
     "openat": r"O_CREAT",
     "pwrite64": r".",
@@ -38,10 +38,6 @@ FAILING = {
     "syncfs": r".",
     "write": r".",
 }
-
-
-def _among(calls: list[Call], patterns: dict[str, str]) -> list[Call]:
-    return [c for c in calls if c.name in patterns and re.search(patterns[c.name], c.line)]
 
 
 @pytest.fixture
@@ -90,15 +86,6 @@ def _tells_the_truth(forked: Forked, *, cut_off: bool) -> None:
     assert len({str(sorted(action.items())) for action in swapped}) >= 7
 
 
-def _sweep(each: Each, calls: list[Call], one: Callable[[Call], None]) -> None:
-    for call in calls:
-        try:
-            one(call)
-        except AssertionError as error:
-            raise AssertionError(f"at {call}") from error
-        each.reset()
-
-
 @pytest.mark.parametrize("saved", [False, True], ids=["apply", "apply PLAN"])
 def test_killed_before_and_after_every_effect(each: Each, forked: Forked, saved: bool):
     """For every effect: one further run ends it, and history tells what became of each action."""
@@ -129,17 +116,17 @@ def _outcomes(forked: Forked, number: int) -> list[str]:
 
 @pytest.mark.sweep
 def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
-    calls = _among(forked.calls("apply", "--yes"), CHANGING)
-    each.reset()
-    assert len(calls) > 40, calls
+    def counted() -> list[Call]:
+        calls = among(forked.calls("apply", "--yes"), CHANGING)
+        assert len(calls) > 40, calls
+        return calls
 
-    def one(call: Call) -> None:
-        killed = forked.at(call, "signal=KILL", "apply", "--yes")
-        assert killed.code == -9, killed
-        _ends_well(each, forked, "apply", "--yes")
-        _tells_the_truth(forked, cut_off=True)
-
-    _sweep(each, calls, one)
+    swept = forked.sweep(CHANGING, counted, each.reset, "signal=KILL", "apply", "--yes")
+    for call, killed in swept:
+        with told(call, killed):
+            assert killed.code == -9
+            _ends_well(each, forked, "apply", "--yes")
+            _tells_the_truth(forked, cut_off=True)
 
 
 NEED_NO_ROOM = {"fchmod", "fchown", "flock", "fsconfig", "fspick", "ioctl", "unlink", "unlinkat"}
@@ -149,27 +136,30 @@ NEED_NO_ROOM = {"fchmod", "fchown", "flock", "fsconfig", "fspick", "ioctl", "unl
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_a_failing_call_stops_it_with_one_clear_error(each: Each, forked: Forked, error: str):
     """A broken disk at each of them; a full one, too, at those that may need room (fsync(2))."""
-    calls = _among(forked.calls("apply", "--yes"), FAILING)
-    each.reset()
-    calls = [call for call in calls if error == "EIO" or call.name not in NEED_NO_ROOM]
-    assert len(calls) > 60, calls
 
-    def one(call: Call) -> None:
-        ran = forked.at(call, f"error={error}", "apply", "--yes")
-        # How often planning asks by ioctl depends on what is on disk already: the number may
-        # hit a question, of which some do without an answer.
-        lenient = call.name == "ioctl" or re.match(r"write\([12],", call.line)
-        # The lock's file is emptied at the end: the lock itself goes with its descriptor.
-        lenient = lenient or (call.name, call.when) == ("ftruncate", 2)
-        assert ran.code in ({0, 1, 3} if lenient else {1, 3}), ran
-        if ran.code and not lenient:
-            assert (
-                len(re.findall("(?m)^vmtune: .*(Input/output error|No space left)", ran.err)) == 1
-            )
-        _ends_well(each, forked, "apply", "--yes")
-        _tells_the_truth(forked, cut_off=False)
+    def counted() -> list[Call]:
+        calls = among(forked.calls("apply", "--yes"), FAILING)
+        calls = [call for call in calls if error == "EIO" or call.name not in NEED_NO_ROOM]
+        assert len(calls) > 60, calls
+        return calls
 
-    _sweep(each, calls, one)
+    swept = forked.sweep(FAILING, counted, each.reset, f"error={error}", "apply", "--yes")
+    for call, ran in swept:
+        with told(call, ran):
+            _stopped(call, ran)
+            _ends_well(each, forked, "apply", "--yes")
+            _tells_the_truth(forked, cut_off=False)
+
+
+def _stopped(call: Call, ran: Ran) -> None:
+    """One clear error, but of what may do without an answer."""
+    lenient = re.match(r"write\([12],", call.line)
+    # The lock's file is emptied at the end: the lock itself goes with its descriptor.
+    lenient = lenient or (call.name, call.when) == ("ftruncate", 2)
+    assert ran.code in ({0, 1, 3} if lenient else {1, 3})
+    if ran.code and not lenient:
+        said = re.findall("(?m)^vmtune: .*(Input/output error|No space left)", ran.err)
+        assert len(said) == 1
 
 
 def test_a_saved_plan_is_resumed_after_a_kill(each: Each, forked: Forked):
@@ -178,15 +168,18 @@ def test_a_saved_plan_is_resumed_after_a_kill(each: Each, forked: Forked):
     def save() -> None:
         assert forked("plan", "-o", saved).code == 0
 
-    save()
-    calls = _among(forked.calls("apply", saved), CHANGING)
-    each.reset()
-
-    def one(call: Call) -> None:
+    def reset() -> None:
+        each.reset()
         save()
-        assert forked.at(call, "signal=KILL", "apply", saved).code == -9
-        _ends_well(each, forked, "apply", saved)
-        _tells_the_truth(forked, cut_off=True)
-        assert forked("apply", saved).code == 0
 
-    _sweep(each, calls[::5], one)
+    def counted() -> list[Call]:
+        reset()
+        return among(forked.calls("apply", saved), CHANGING)[::5]
+
+    swept = forked.sweep(CHANGING, counted, reset, "signal=KILL", "apply", saved)
+    for call, killed in swept:
+        with told(call, killed):
+            assert killed.code == -9
+            _ends_well(each, forked, "apply", saved)
+            _tells_the_truth(forked, cut_off=True)
+            assert forked("apply", saved).code == 0

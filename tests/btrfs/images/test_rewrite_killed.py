@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs.forked import Call, Forked
+from tests.btrfs.forked import Call, Forked, among, told
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import KIB, MIB, beside, described, rewriter, written
-from tests.btrfs.world import Ran, World, until
+from tests.btrfs.world import World, until
 
 CHANGING = {
     "fallocate": r".",
@@ -50,7 +50,7 @@ class Pool:
 
     def reset(self) -> None:
         """As it was at first: made outside, where nothing is inherited, and moved in."""
-        run("rm", "-rf", "/var/lib/vmtune")
+        run("rm", "-rf", "/var/lib/vmtune", *beside(self.folder))
         for number, image in enumerate(self.images):
             image.unlink(missing_ok=True)
             new = self.host.area / "new"
@@ -97,8 +97,7 @@ def _calls(forked: Forked, patterns: dict[str, str]) -> list[Call]:
     calls = forked.calls("apply", "--yes")
     numbers = [n for n, c in enumerate(calls) if "F_SETLEASE" in c.line or c.name == "unlinkat"]
     assert numbers
-    ours = calls[numbers[0] : numbers[-1] + 3]
-    return [c for c in ours if c.name in patterns and re.search(patterns[c.name], c.line)]
+    return among(calls[numbers[0] : numbers[-1] + 3], patterns)
 
 
 def _ends_well(pool: Pool, forked: Forked) -> None:
@@ -112,59 +111,40 @@ def _ends_well(pool: Pool, forked: Forked) -> None:
 
 @pytest.mark.sweep
 def test_killed_at_any_call_each_image_is_whole_and_one_more_run_ends_it(pool: Pool, quick: Forked):
-    calls = _calls(quick, CHANGING)
-    pool.done()
-    assert len(calls) >= 35, calls
-    assert {call.name for call in calls} >= {"linkat", "renameat2", "unlinkat", "pwritev2"}
+    def counted() -> list[Call]:
+        calls = _calls(quick, CHANGING)
+        pool.done()
+        assert len(calls) >= 35, calls
+        assert {call.name for call in calls} >= {"linkat", "renameat2", "unlinkat", "pwritev2"}
+        return calls
+
     strays = 0
-    for call in calls:
-        pool.reset()
-        killed = quick.at(call, "signal=KILL", "apply", "--yes")
-        assert killed.code == -9, (call, killed)
-        strays += len(beside(pool.folder))
-        try:
+    swept = quick.sweep(CHANGING, counted, pool.reset, "signal=KILL", "apply", "--yes")
+    for call, killed in swept:
+        with told(call, killed):
+            assert killed.code == -9
+            strays += len(beside(pool.folder))
             _ends_well(pool, quick)
-        except AssertionError as error:
-            raise AssertionError(f"at {call}") from error
     assert strays >= 4
 
 
 @pytest.mark.sweep
 def test_an_error_of_any_call_leaves_the_image_as_it_was(pool: Pool, quick: Forked):
-    calls = _calls(quick, FAILING)
-    assert len(calls) >= 35, calls
-    number = 0
-    while number < len(calls):
-        call, ran = _failed(pool, quick, calls, number)
-        number += 1
-        # A question that is asked in passing may do without an answer; nothing else may.
-        passing = call.name in {"ioctl", "fstatfs", "fsync", "syncfs", "lseek"}
-        assert ran.code in ({0, 1, 3} if passing else {1, 3}), (call, ran)
-        if ran.code:
-            assert re.search(r"Input/output error|the data on disk is damaged", ran.err), (
-                call,
-                ran,
-            )
-        try:
+    def counted() -> list[Call]:
+        calls = _calls(quick, FAILING)
+        assert len(calls) >= 35, calls
+        return calls
+
+    # EIO: where room is missing once, a second try is made.
+    swept = quick.sweep(FAILING, counted, pool.reset, "error=EIO", "apply", "--yes")
+    for call, ran in swept:
+        with told(call, ran):
+            # A question that is asked in passing may do without an answer; nothing else may.
+            passing = call.name in {"ioctl", "fstatfs", "fsync", "syncfs", "lseek"}
+            assert ran.code in ({0, 1, 3} if passing else {1, 3})
+            said = r"Input/output error|the data on disk is damaged"
+            assert not ran.code or re.search(said, ran.err)
             _ends_well(pool, quick)
-        except AssertionError as wrong:
-            raise AssertionError(f"at {call}: {ran}") from wrong
-
-
-def _failed(pool: Pool, forked: Forked, calls: list[Call], number: int) -> tuple[Call, Ran]:
-    """A run in which that call failed.
-
-    It is counted anew where loop devices, mount namespaces or programs of the host have changed.
-    """
-    for _ in range(12):
-        call = calls[min(number, len(calls) - 1)]
-        pool.reset()  # EIO: where room is missing once, a second try is made
-        ran = forked.at(call, "error=EIO", "apply", "--yes")
-        if re.search(FAILING[call.name], forked.injected()):
-            return call, ran
-        pool.reset()
-        calls[:] = _calls(forked, FAILING)
-    raise AssertionError(f"{call} is never met again")
 
 
 def test_killed_while_other_threads_write(host: World):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.each import contents
-from tests.btrfs.forked import Call, Forked
+from tests.btrfs.forked import Call, Forked, among, told
 from tests.btrfs.outside import run, sync
 from tests.btrfs.subvolume.test_subvolume_used import Turner
 from tests.btrfs.trees import is_subvolume, planted, strays
@@ -77,8 +77,7 @@ def quick(host: World, few: Path) -> Iterator[Forked]:
 
 def all_of(calls: list[Call], patterns: dict[str, str]) -> list[Call]:
     """Those of a run that change something; not the journal's, which has its own test."""
-    found = [c for c in calls if c.name in patterns and re.search(patterns[c.name], c.line)]
-    return [call for call in found if not OURS.search(call.line)]
+    return [call for call in among(calls, patterns) if not OURS.search(call.line)]
 
 
 def ends_well(again: Again, forked: Forked) -> None:
@@ -100,23 +99,24 @@ def test_killed_at_any_call_one_more_run_ends_it(few: Path, quick: Forked):
     of the run that ends a killed one: the calls it makes are the last ones here.
     """
     again = Again(few)
-    every = quick.calls("apply", "--yes")
-    calls = all_of(every, CHANGING)
-    again.is_whole()
-    assert {call.name for call in calls} == CHANGING.keys()
-    named = {call.name: WOULD_CHANGE.pattern for call in every if WOULD_CHANGE.match(call.name)}
-    assert {call.name for call in all_of(every, named)} <= CHANGING.keys(), "more than is swept"
+
+    def counted() -> list[Call]:
+        every = quick.calls("apply", "--yes")
+        calls = all_of(every, CHANGING)
+        again.is_whole()
+        assert {call.name for call in calls} == CHANGING.keys()
+        named = {call.name: WOULD_CHANGE.pattern for call in every if WOULD_CHANGE.match(call.name)}
+        assert {call.name for call in all_of(every, named)} <= CHANGING.keys(), "more than is swept"
+        return calls
+
     seen: Counter[str] = Counter()
-    for call in calls:
-        again.reset()
-        killed = quick.at(call, "signal=KILL", "apply", "--yes")
-        try:
-            assert killed.code == -9, killed
+    swept = quick.sweep(CHANGING, counted, again.reset, "signal=KILL", "apply", "--yes")
+    for call, killed in swept:
+        with told(call, killed):
+            assert killed.code == -9
             left = "a stray" if strays(few.parent) else "no stray"
             seen[f"{'subvolume' if is_subvolume(few) else 'directory'}, {left}"] += 1
             ends_well(again, quick)
-        except AssertionError as error:
-            raise AssertionError(f"at {call}") from error
     assert seen["directory, a stray"] > 30, seen
     assert seen["subvolume, a stray"] > 8, seen
 
@@ -126,24 +126,23 @@ def test_killed_at_any_call_one_more_run_ends_it(few: Path, quick: Forked):
 def test_a_failing_call_leaves_all_in_place(few: Path, quick: Forked, error: str):
     """The same: every call fails once, for want of room where it can need any."""
     again = Again(few)
-    calls = all_of(quick.calls("apply", "--yes"), FAILING)
-    if error == "ENOSPC":
-        calls = [call for call in calls if call.name not in NEED_NO_ROOM]
+
+    def counted() -> list[Call]:
+        calls = all_of(quick.calls("apply", "--yes"), FAILING)
+        return [call for call in calls if error == "EIO" or call.name not in NEED_NO_ROOM]
+
     met: Counter[int] = Counter()
-    for call in calls:
-        again.reset()
-        ran = quick.at(call, f"error={error}", "apply", "--yes")
-        try:
+    swept = quick.sweep(FAILING, counted, again.reset, f"error={error}", "apply", "--yes")
+    for call, ran in swept:
+        with told(call, ran):
             met[ran.code] += 1
             # How often a question is asked depends on what is on disk: the number may hit one.
             # A plan that cannot look says so: `?`, exit 6.
-            assert ran.code in {0, 1, 3, 6, 7}, ran
+            assert ran.code in {0, 1, 3, 6, 7}
             if not is_subvolume(few):
                 again.is_whole()
                 assert strays(few.parent) == [] or call.name in {"ioctl", "fsync", "syncfs"}
             ends_well(again, quick)
-        except AssertionError as wrong:
-            raise AssertionError(f"{error} at {call}: {ran}") from wrong
     assert met[3] > 20, met
 
 
