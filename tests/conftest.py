@@ -21,8 +21,10 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-# A shell's background job ignores ctrl-C, and so would every program that is started from here.
+# A shell's background job ignores ctrl-C, one of nohup(1) the end of the terminal, and so would
+# every program that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # As root vmtune leaves no compiled files behind: each of some hundred runs would compile it anew.
 compileall.compile_dir(Path(__file__).parents[1] / "reconciler", quiet=1)

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
+from tests import tiers
 from tests.host import installed, sandbox
 from tests.host.container import Container
 
@@ -29,7 +28,7 @@ def program(environment: str, name: str) -> str:
     """Return the path of a program of .ci/fleet; skip the test, loudly, where there is none."""
     path = TOOLS / environment / "bin" / name
     if not os.access(path, os.X_OK):
-        pytest.skip(f"NOT CHECKED: {name} cannot be had here; `sh .ci/setup fleet` tries it")
+        tiers.absent("fleet", name, "`sh .ci/setup fleet` tries it")
     return str(path)
 
 
@@ -63,7 +62,7 @@ class Fleet:
     def __init__(self, hosts: Mapping[str, Node], folder: Path) -> None:
         self.hosts, self.folder = hosts, folder
         if not shutil.which("ssh-keygen"):
-            pytest.skip("NOT CHECKED: no ssh here (Debian: openssh-client)")
+            tiers.absent("fleet", "ssh", "apt-get install -y openssh-client")
         self.key = folder / "key"
         sandbox.checked(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)])
         (folder / "connect.py").write_text(_CONNECT)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import tiers
 from tests.fleet.recipes import recipes
 from tests.host import installed
 
@@ -44,7 +45,7 @@ def host(home):
 
 def needs(host, program: str) -> None:
     if host.run(["sh", "-c", f"command -v {program}"], check=False).returncode:
-        pytest.skip(f"NOT CHECKED: {program} cannot be had for this release")
+        tiers.absent("fleet", program, host.suite)
 
 
 def recipe(host, name: str) -> str:

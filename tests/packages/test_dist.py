@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import tiers
 from tests.host import sandbox, wheels
 from tests.packages.tools import CHECKOUT, tool
 
@@ -40,9 +41,7 @@ def index(dist, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("index")
     running = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if running != sandbox.PYTHON:
-        pytest.skip(
-            f"NOT CHECKED: the libraries at hand are for {sandbox.PYTHON}, this is {running}"
-        )
+        tiers.absent("packages", f"what Python {running} needs", f"It is for {sandbox.PYTHON}.")
     sandbox.cache_folder().mkdir(parents=True, exist_ok=True)
     shutil.copytree(
         wheels.dependencies(sandbox.cache_folder(), CHECKOUT), folder, dirs_exist_ok=True

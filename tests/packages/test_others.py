@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from reconciler import __version__
+from tests import tiers
 from tests.packages.tools import CHECKOUT, FOLDER, tool
 
 PACKAGING = CHECKOUT / "packaging"
@@ -63,7 +64,7 @@ def built(argv, **options) -> str:
 
 def needs(program: str, package: str) -> None:
     if not shutil.which(program):
-        pytest.skip(f"NOT CHECKED: no {program} here (Debian: {package})")
+        tiers.absent("packages", program, f"apt-get install -y {package}")
 
 
 def test_an_rpm_is_built(source, tmp_path):

@@ -5,7 +5,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tests import tiers
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDER = CHECKOUT / ".cache" / "tools"
@@ -16,7 +16,7 @@ def tool(name: str) -> str:
     lacks = _made()
     path = FOLDER / "bin" / name
     if not os.access(path, os.X_OK):
-        pytest.skip(f"NOT CHECKED: {name} cannot be had here. {lacks[-500:]}")
+        tiers.absent("packages", name, lacks[-500:])
     return str(path)
 
 
@@ -34,5 +34,5 @@ def library(name: str) -> str:
     if subprocess.run(
         [python, "-c", f"import {name}"], capture_output=True, check=False
     ).returncode:
-        pytest.skip(f"NOT CHECKED: the library {name} cannot be had here")
+        tiers.absent("packages", f"the library {name}")
     return python

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiers
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import World
@@ -28,7 +29,7 @@ def filesystem(kind: str) -> Iterator[Path]:
         run("mount", "-t", kind, "-o", "loop", image, path)
     except subprocess.CalledProcessError:
         if kind not in Path("/proc/filesystems").read_text(encoding="ascii").split():
-            pytest.skip(f"this kernel has no {kind}")
+            tiers.absent("btrfs", kind, "This kernel has none.")
         raise
     try:
         yield path
