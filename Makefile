@@ -52,7 +52,7 @@ machines: setup ## hosts with libvirt: machines that run, are saved, and go on; 
 vm: ## virtual machines with kernels 6.1 and 6.12, and docs/systems.md anew (root; an hour)
 	@sh .ci/setup vm
 	VMTUNE_REQUIRE_TIERS=vm VMTUNE_VM_TABLE=yes nice -n 10 $(PYTEST) --verbose --numprocesses=2 \
-		--dist=loadfile --durations=30 tests/vm $(ONLY)
+		--dist=loadscope --no-loadscope-reorder --durations=30 tests/vm $(ONLY)
 
 guest: ## the shortest walk in one of them: apply, a real reboot, nothing differs (root; two minutes)
 	@sh .ci/setup vm

@@ -55,7 +55,7 @@ def sums(guest: Guest) -> dict[str, str]:
     return {path: digest(guest, path) for path in FILES}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def moment(built, tmp_path_factory) -> Moment:
     folder = tmp_path_factory.mktemp(f"frozen-{built.suite}") / "frozen"
     with Guest(built) as guest:
@@ -77,35 +77,48 @@ def moment(built, tmp_path_factory) -> Moment:
     return Moment(built, folder, was, fstab, seconds)
 
 
-@pytest.mark.step(
-    "power cuts at random moments of `apply`: no image is lost, the next one ends the work"
-)
-@pytest.mark.parametrize("number", range(CUTS))
-def test_cut(moment, number):
-    """No image is lost, the machine boots, the next apply ends what the first began."""
-    chance = random.Random(f"{SEED} {number}").random()  # noqa: S311 - no secret
-    after = (number + chance) / CUTS * moment.seconds
-    print(f"seed {SEED}, cut {number}: after {after:.2f} of {moment.seconds:.2f} s")
-    with Guest(moment.system, state=moment.folder) as guest:
-        guest.send(
-            guest.command(["sudo", VMTUNE, "--config", CONFIG, "apply", "--yes"], user="alice")
-        )
-        time.sleep(after)  # the moment itself is what is tried: there is no event to wait for
-        print("apply was under way" if guest.is_silent() else "apply had ended")
-        guest.cut()
-        guest.boot()
-        assert not installed.failed(guest)
-        assert guest.read("/etc/fstab") in (
-            moment.fstab,
-            moment.fstab.replace(b"@rootfs", b"@rootfs,compress=no"),
-        )
-        assert sums(guest) == moment.sums
-        apply(guest)
-        plan(guest)
-        assert sums(guest) == moment.sums
-        assert all(is_nocow(guest, path) for path in FILES)
-        found = guest.run(["find", IMAGES, MACHINES, "-type", "f"]).stdout.splitlines()
-        assert sorted(found) == sorted(FILES), "nothing is left beside the images"
-        guest.run(["btrfs", "device", "stats", "--check", "/"])
-        guest.shut_down()
-        check(guest)
+class Cuts:
+    """The same of each system, in a class of its own: make vm runs classes beside each other."""
+
+    @pytest.mark.step(
+        "power cuts at random moments of `apply`: no image is lost, the next one ends the work"
+    )
+    @pytest.mark.parametrize("number", range(CUTS))
+    def test_cut(self, moment, number):
+        """No image is lost, the machine boots, the next apply ends what the first began."""
+        chance = random.Random(f"{SEED} {number}").random()  # noqa: S311 - no secret
+        after = (number + chance) / CUTS * moment.seconds
+        print(f"seed {SEED}, cut {number}: after {after:.2f} of {moment.seconds:.2f} s")
+        with Guest(moment.system, state=moment.folder) as guest:
+            guest.send(
+                guest.command(["sudo", VMTUNE, "--config", CONFIG, "apply", "--yes"], user="alice")
+            )
+            time.sleep(after)  # the moment itself is what is tried: there is no event to wait for
+            print("apply was under way" if guest.is_silent() else "apply had ended")
+            guest.cut()
+            guest.boot()
+            assert not installed.failed(guest)
+            assert guest.read("/etc/fstab") in (
+                moment.fstab,
+                moment.fstab.replace(b"@rootfs", b"@rootfs,compress=no"),
+            )
+            assert sums(guest) == moment.sums
+            apply(guest)
+            plan(guest)
+            assert sums(guest) == moment.sums
+            assert all(is_nocow(guest, path) for path in FILES)
+            found = guest.run(["find", IMAGES, MACHINES, "-type", "f"]).stdout.splitlines()
+            assert sorted(found) == sorted(FILES), "nothing is left beside the images"
+            guest.run(["btrfs", "device", "stats", "--check", "/"])
+            guest.shut_down()
+            check(guest)
+
+
+@pytest.mark.parametrize("built", ["bookworm"], indirect=True, scope="class")
+class TestBookworm(Cuts):
+    pass
+
+
+@pytest.mark.parametrize("built", ["trixie"], indirect=True, scope="class")
+class TestTrixie(Cuts):
+    pass

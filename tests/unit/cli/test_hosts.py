@@ -57,7 +57,7 @@ def test_what_is_meant_for_this_host_is_not_left_out_silently(write, name, host)
 
 def test_two_files_for_one_host(write):
     file, wrong = write("vmtune.yaml", BASE), write("hosts/atlas.yml")
-    write("hosts/atlas.yaml")
+    write("hosts/atlas.yaml", ATLAS.replace("alice", "nobody-of-this-name"))
     done = vmtune("validate", "--all-hosts", file)
     assert done.returncode == 1
     assert "atlas.yaml is there already: put the two together" in done.stderr
