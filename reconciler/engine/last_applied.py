@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.model import Action
     from reconciler.engine.place import Place
-    from reconciler.facts.host import Layout
+    from reconciler.facts.host import ImageLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Before:
     is_hidden: bool = False
     as_root: bool = False
 
-    def of(self, image: Layout) -> Seen | None:
+    def of(self, image: ImageLayout) -> Seen | None:
         """Return how an image lay; None where that is not known, or not to be seen."""
         older = self.seen.get(image.key(b""))
         return older or (self.seen.get(image.key(self.secret)) if self.secret else None)

@@ -389,7 +389,7 @@ _PLAIN_KEY, SEALED_KEY = 16, 24
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ImageLayout:
     """One file, as FIEMAP tells it; ``path`` is absolute, all sizes are in bytes.
 
     ``fragments`` counts as filefrag(8) does: where reading on means to go elsewhere.
@@ -450,10 +450,10 @@ class Layouts:
     not be opened: for files that show it anyway, with their size.
     """
 
-    measured: tuple[Layout, ...]
+    measured: tuple[ImageLayout, ...]
     count: int
     size: int
-    unseen: tuple[Layout, ...] = ()
+    unseen: tuple[ImageLayout, ...] = ()
     unseen_count: int = 0
 
 
@@ -468,7 +468,7 @@ class LayoutsOf(Fact[Layouts]):
 
 
 @dataclass(frozen=True, slots=True)
-class LayoutOf(Fact[Layout | None]):
+class LayoutOf(Fact[ImageLayout | None]):
     """How one file lies; None for what is no regular file."""
 
     path: str

@@ -12,7 +12,7 @@ from itertools import chain, compress, repeat
 from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host import Layout, Layouts
+from reconciler.facts.host import ImageLayout, Layouts
 from reconciler.linux import inode, proc_locks, syscalls
 from reconciler.value import dataclass
 
@@ -153,7 +153,7 @@ _MOST = 2_000_000
 
 def layouts(path: str, tree: Tree) -> Layouts:
     """The largest files of a tree, one by one, until _MOST extents were read."""
-    found: list[Layout] = []
+    found: list[ImageLayout] = []
     with inode.directory(path) as top:
         read = 0
         for name in tree.largest:
@@ -167,7 +167,7 @@ def layouts(path: str, tree: Tree) -> Layouts:
     return Layouts(tuple(found), *counts, unseen, tree.unseen.count)
 
 
-def layout_of(path: str) -> Layout | None:
+def layout_of(path: str) -> ImageLayout | None:
     """A file by its absolute, resolved path; not read where that would break a lease."""
     folder, _, name = path.rpartition("/")
     with inode.directory(folder or "/") as top:
@@ -175,18 +175,18 @@ def layout_of(path: str) -> Layout | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         if proc_locks.by_others(status, top):
-            return Layout(path, status.st_size)
+            return ImageLayout(path, status.st_size)
         try:
             with inode.beneath(name, top) as fd:
                 return layout(fd, path)
         except PermissionError:
-            return Layout(path, status.st_size)
+            return ImageLayout(path, status.st_size)
 
 
 _NAMED = 10
 
 
-def _beneath(top: int, path: str, name: str, most: int) -> Layout | None:
+def _beneath(top: int, path: str, name: str, most: int) -> ImageLayout | None:
     """One file by its relative name; None where it is gone, or no file any more."""
     full = f"{path.rstrip('/')}/{name}"
     try:
@@ -195,23 +195,23 @@ def _beneath(top: int, path: str, name: str, most: int) -> Layout | None:
             if not stat.S_ISREG(status.st_mode):
                 return None
             if most <= 0:
-                return Layout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
+                return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
             return layout(fd, full)
     except OSError:
         return None
 
 
-def _closed(top: int, path: str, name: str) -> Layout:
+def _closed(top: int, path: str, name: str) -> ImageLayout:
     """The size is in the directory's hands, who may not open the file sees it all the same."""
     full = f"{path.rstrip('/')}/{name}"
     try:
         status = os.stat(name, dir_fd=top, follow_symlinks=False)
     except OSError:
-        return Layout(full, 0)
-    return Layout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+        return ImageLayout(full, 0)
+    return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
 
-def layout(fd: int, path: str) -> Layout:
+def layout(fd: int, path: str) -> ImageLayout:
     """One open file."""
     status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
     size, after = status.st_size, _NOWHERE
@@ -228,7 +228,7 @@ def layout(fd: int, path: str) -> Layout:
             compressed += there * bool(kind & ENCODED)
             shared += there * bool(kind & SHARED)
             both += there * (kind & _BOTH == _BOTH)
-    return Layout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
+    return ImageLayout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
 
 
 def _jumps(batch: Batch, after: tuple[int, int]) -> int:

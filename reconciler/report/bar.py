@@ -14,7 +14,7 @@ from reconciler.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.facts.host import Layout
+    from reconciler.facts.host import ImageLayout
 
 
 Tint = Callable[[str, str], str]
@@ -51,7 +51,7 @@ def style(tint: Tint, *, unicode: bool) -> Style:
 PLAIN = style(lambda text, _part: text, unicode=False)
 
 
-def parts(of: Layout) -> tuple[tuple[str, int], ...]:
+def parts(of: ImageLayout) -> tuple[tuple[str, int], ...]:
     """Divide a file's size, in bytes, into what a bar shows; what was not read is one part."""
     if of.fragments is None:
         return (("unread", max(of.size, 1)),)
@@ -64,7 +64,7 @@ def parts(of: Layout) -> tuple[tuple[str, int], ...]:
     return tuple((name, size) for name, size in found if size > 0)
 
 
-def scale(of: Iterable[Layout]) -> int:
+def scale(of: Iterable[ImageLayout]) -> int:
     """Return the size in bytes that the longest bar stands for."""
     return max((each.size for each in of), default=0) or 1
 
@@ -91,7 +91,7 @@ def cells(of: Sequence[tuple[str, int]], width: int) -> Iterator[tuple[str, int]
         yield name, count
 
 
-def bar(of: Layout, longest: int, width: int, style: Style) -> str:
+def bar(of: ImageLayout, longest: int, width: int, style: Style) -> str:
     """Draw a file on a scale: its own data first, then what is shared, its holes last."""
     room = length(of.size, longest, width)
     return "".join(
@@ -99,7 +99,7 @@ def bar(of: Layout, longest: int, width: int, style: Style) -> str:
     )
 
 
-def legend(of: Iterable[Layout], style: Style, width: int) -> Iterator[str]:
+def legend(of: Iterable[ImageLayout], style: Style, width: int) -> Iterator[str]:
     """Explain the characters that are used, on as many lines as it takes."""
     used = {name for each in of for name, _ in parts(each)}
     line, long = "", 0

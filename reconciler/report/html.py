@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout
+    from reconciler.facts.host import ImageLayout
     from reconciler.report.standing import Effect, PathEffect, Report
     from reconciler.report.verdict import Step
 
@@ -158,7 +158,7 @@ def _images(of: Effect) -> Iterator[str]:
     yield from _fragments(of)
 
 
-def _named(path: PathEffect) -> Sequence[Layout]:
+def _named(path: PathEffect) -> Sequence[ImageLayout]:
     return status_report.named(path.layouts) if path.layouts else ()
 
 
@@ -176,7 +176,7 @@ def _path(path: PathEffect, longest: int) -> Iterator[str]:
     yield "</tbody>"
 
 
-def _size_row(image: Layout, name: str, longest: int) -> str:
+def _size_row(image: ImageLayout, name: str, longest: int) -> str:
     size, *more = status_report.told(image, None)
     said = ", ".join(each for each in more if "fragment" not in each)
     wide = 100 * image.size / longest
@@ -217,7 +217,7 @@ def _fragments(of: Effect) -> Iterator[str]:
     yield "</tbody></table></figure>"
 
 
-def _pair(image: Layout, of: Effect) -> list[int]:
+def _pair(image: ImageLayout, of: Effect) -> list[int]:
     """Fragments now, behind those before where these are known and were others."""
     was, now = status_report.before(image, of), image.fragments or 0
     return [now] if was is None else [was, now]
@@ -242,7 +242,7 @@ def _power(power: int) -> str:
     return f"{10**power:,}" if power < 6 else f"{10 ** (power - 6):,}M"  # noqa: PLR2004 - a million
 
 
-def _fragment_row(image: Layout, name: str, of: Effect, top: int) -> str:
+def _fragment_row(image: ImageLayout, name: str, of: Effect, top: int) -> str:
     pair = _pair(image, of)
     said = " &rarr; ".join(f"{each:,}" for each in pair)
     now = "nocow" if image.nocow else "cow"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout, Layouts, Sharers
+    from reconciler.facts.host import ImageLayout, Layouts, Sharers
     from reconciler.facts.host_view import HostView
     from reconciler.report.verdict import Step
 
@@ -231,7 +231,7 @@ def _plain_path(of: PathEffect, before: Before) -> dict[str, Any]:
     }
 
 
-def _plain_image(of: Layout, before: Before) -> dict[str, Any]:
+def _plain_image(of: ImageLayout, before: Before) -> dict[str, Any]:
     was = before.of(of)
     return {
         "path": of.path,

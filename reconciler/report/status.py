@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import Layout, Layouts, ServiceRun
+    from reconciler.facts.host import ImageLayout, Layouts, ServiceRun
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
 
@@ -252,7 +252,7 @@ class _Column:
 class _Table:
     """The images that are shown, of all paths, with their figures and one scale for the bars."""
 
-    images: tuple[Layout, ...]
+    images: tuple[ImageLayout, ...]
     names: tuple[str, ...]
     columns: tuple[_Column, ...]
     longest: int
@@ -315,7 +315,7 @@ def _table_of(of: Effect) -> _Table | None:
     return _Table(images, names, _columns(images, of), bars.scale(images))
 
 
-def named(of: Layouts) -> tuple[Layout, ...]:
+def named(of: Layouts) -> tuple[ImageLayout, ...]:
     """Those that get a line: the largest, and what may not be read as far as there is room."""
     return (*of.measured[:NAMED], *of.unseen[: max(1, NAMED - len(of.measured))])
 
@@ -375,7 +375,7 @@ def sharing(of: PathEffect) -> str:
     return f"shared with {', '.join(before)} and {last}" if before else f"shared with {last}"
 
 
-def _columns(shown: Sequence[Layout], of: Effect) -> tuple[_Column, ...]:
+def _columns(shown: Sequence[ImageLayout], of: Effect) -> tuple[_Column, ...]:
     """Figures, right-aligned; a column that says nothing about anything is left out."""
     rows = (
         ("size", [_size(each) for each in shown]),
@@ -392,26 +392,26 @@ def _columns(shown: Sequence[Layout], of: Effect) -> tuple[_Column, ...]:
     )
 
 
-def before(image: Layout, of: Effect) -> int | None:
+def before(image: ImageLayout, of: Effect) -> int | None:
     """Its fragments when vmtune first looked; None where that is not known, or still so."""
     seen = of.before.of(image)
     return seen.fragments if seen and seen.fragments != image.fragments else None
 
 
-def _fragments(of: Layout, within: Effect) -> str:
+def _fragments(of: ImageLayout, within: Effect) -> str:
     """Fragments before and now, where that is known."""
     was = before(of, within)
     return f"{was:,} -> {_number(of.fragments)}" if was is not None else _number(of.fragments)
 
 
-def _dense(of: Layout) -> str:
+def _dense(of: ImageLayout) -> str:
     """Fragments per GiB, where there is so much data that the figure is no extrapolation."""
     if of.fragments is None or of.fragments < 2 or of.data < _MUCH:  # noqa: PLR2004 - one is whole
         return ""
     return f"{of.per_gib:,}"
 
 
-def _size(of: Layout) -> str:
+def _size(of: ImageLayout) -> str:
     """A directory that may not be entered has none that counts."""
     return binary(of.size) if of.size else "?"
 
@@ -461,7 +461,7 @@ def _sentences(
         yield from wrapped(", ".join(told(image, within)), width, 4)
 
 
-def told(each: Layout, of: Effect | None) -> Iterator[str]:
+def told(each: ImageLayout, of: Effect | None) -> Iterator[str]:
     """What there is to say of one image, in a few words each; without ``of`` only how it is now."""
     yield _size(each)
     if each.fragments is None:
@@ -477,7 +477,7 @@ def told(each: Layout, of: Effect | None) -> Iterator[str]:
         yield f"{binary(each.shared)} shared"
 
 
-def alone(each: Layout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
+def alone(each: ImageLayout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
     yield f"    {bars.bar(each, each.size or 1, min(_WIDEST, width - 4), style)}"
     size, *more = told(each, of)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.model import Change, Plan
     from reconciler.engine.resource import ScheduleRuns
-    from reconciler.facts.host import Layout
+    from reconciler.facts.host import ImageLayout
     from reconciler.report.standing import Effect
 
 
@@ -190,7 +190,7 @@ def brought(of: Effect) -> Brought | None:
     return Brought(sum({**now, **before}.values()), sum(now.values()), left)
 
 
-def _sorts(read: Sequence[Layout]) -> str:
+def _sorts(read: Sequence[ImageLayout]) -> str:
     cow = sum(not each.nocow for each in read)
     if not cow:
         return {1: "1 image is nocow", 2: "both images are nocow"}.get(

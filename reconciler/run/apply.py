@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action, Notify
     from reconciler.engine.order import Needs
     from reconciler.engine.reporter import Progress
-    from reconciler.facts.host import Layout
+    from reconciler.facts.host import ImageLayout
     from reconciler.facts.host_view import HostView
 
 
@@ -182,7 +182,7 @@ def _swaps(actions: Sequence[Action]) -> Iterator[Swap]:
     return (action for action in actions if isinstance(action, Swap))
 
 
-def _plain(of: Layout, secret: bytes) -> Seen | None:
+def _plain(of: ImageLayout, secret: bytes) -> Seen | None:
     if of.fragments is None:
         return None
     return Seen(of.key(secret), of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared)

@@ -102,7 +102,7 @@ def seen() -> Before:
 
 
 def secret() -> bytes | None:
-    """What only root may read, so that nobody else can try names of images: see Layout.key.
+    """What only root may read, so that nobody else can try names of images: see ImageLayout.key.
 
     Empty before the first run; None where it may not be read.
     """

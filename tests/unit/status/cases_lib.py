@@ -1,7 +1,7 @@
 """A case file as an Effect: plain values in, the values that status prints out.
 
 says: what it shows
-paths:                       as PathEffect; images and unseen as Layout, paths below its own;
+paths:                       as PathEffect; images and unseen as ImageLayout, paths below its own;
                              sharers as Sharers
 before: {win11.qcow2: 48211} fragments at the first look, by name
 filesystems, schedules:      as Compression and ScheduleRuns
@@ -18,7 +18,7 @@ import yaml
 from reconciler.engine.last_applied import Before, Seen
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
-from reconciler.facts.host import Layout, Layouts, ServiceRun, Sharers
+from reconciler.facts.host import ImageLayout, Layouts, ServiceRun, Sharers
 from reconciler.report import bar as bars
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, PathEffect
@@ -48,7 +48,7 @@ def effect_of(case: dict[str, Any]) -> Effect:
         ),
         Before(
             {
-                Layout(f"{paths[0].path}/{name}", 0).key(b""): Seen(
+                ImageLayout(f"{paths[0].path}/{name}", 0).key(b""): Seen(
                     "", 0, 0, nocow=False, fragments=count, compressed=0, shared=0
                 )
                 for name, count in case.get("before", {}).items()
@@ -73,12 +73,12 @@ def _path(data: dict[str, Any]) -> PathEffect:
     return PathEffect(data["name"], data["path"], layouts, uuid=uuid, sharers=sharers)
 
 
-def _layout(folder: str, data: dict[str, Any]) -> Layout:
+def _layout(folder: str, data: dict[str, Any]) -> ImageLayout:
     """Sizes in MiB."""
     sizes = {key: data[key] * MIB for key in ("size", "data", "compressed", "shared", "both")
              if key in data}  # fmt: skip
     rest = {key: data[key] for key in ("nocow", "fragments") if key in data}
-    return Layout(path=f"{folder}/{data['name']}", **{**sizes, **rest})
+    return ImageLayout(path=f"{folder}/{data['name']}", **{**sizes, **rest})
 
 
 def printed(case: dict[str, Any], columns: str) -> str:

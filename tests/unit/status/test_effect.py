@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.facts.host import Layout
+from reconciler.facts.host import ImageLayout
 from reconciler.report import bar as bars
 from tests.unit.status.cases_lib import CASES, load, printed
 
@@ -34,11 +34,11 @@ def test_it_fits(file, columns):
 
 def test_a_legend_of_everything_fits_and_is_whole():
     images = [
-        Layout("/a", 9, nocow=True, fragments=1, data=4, compressed=1, shared=2),
-        Layout("/b", 9, fragments=1, data=9),
-        Layout("/c", 9),
+        ImageLayout("/a", 9, nocow=True, fragments=1, data=4, compressed=1, shared=2),
+        ImageLayout("/b", 9, fragments=1, data=9),
+        ImageLayout("/c", 9),
     ]
-    images.append(Layout("/d", 9, fragments=1, data=9, shared=4))
+    images.append(ImageLayout("/d", 9, fragments=1, data=9, shared=4))
     for width in (40, 60, 80):
         lines = list(bars.legend(images, bars.PLAIN, width))
         assert all(len(line) <= width for line in lines)
@@ -72,14 +72,14 @@ def test_a_bar_is_in_proportion(parts, width):
 def test_bars_of_all_images_have_one_scale():
     """Half the size is half as long, and what is too small to be seen has one column."""
     sizes = {"/a": 200, "/b": 100, "/c": 50, "/d": 1}
-    images = [Layout(path, size, fragments=1, data=size) for path, size in sizes.items()]
+    images = [ImageLayout(path, size, fragments=1, data=size) for path, size in sizes.items()]
     longest = bars.scale(images)
     assert [len(bars.bar(each, longest, 40, bars.PLAIN)) for each in images] == [40, 20, 10, 1]
 
 
 @pytest.mark.parametrize(("nocow", "own", "shared"), [(True, "#", "+"), (False, "=", "-")])
 def test_sharing_does_not_hide_the_sort(nocow, own, shared):
-    image = Layout("/a", 100, nocow=nocow, fragments=1, data=80, shared=40)
+    image = ImageLayout("/a", 100, nocow=nocow, fragments=1, data=80, shared=40)
     assert bars.bar(image, 100, 10, bars.PLAIN) == own * 4 + shared * 4 + ".."
     tinted = bars.style(lambda text, part: f"<{part.partition('-')[0]}>{text}", unicode=False)
     sort = "nocow" if nocow else "cow"
@@ -97,6 +97,8 @@ def test_fragments_per_gib_are_told_of_a_gib_and_more():
 
 
 def test_parts_are_the_whole_size():
-    image = Layout("/x", 100, nocow=False, fragments=9, data=80, compressed=30, shared=20, both=10)
+    image = ImageLayout(
+        "/x", 100, nocow=False, fragments=9, data=80, compressed=30, shared=20, both=10
+    )
     assert image.parts == (("cow", 40), ("compressed", 20), ("shared", 20), ("hole", 20))
     assert sum(size for _, size in image.parts) == image.size
