@@ -152,6 +152,7 @@ TESTS = Flavour(
         "python3-pytest",
         "python3-pytest-timeout",
         "python3-pytest-xdist",
+        "qemu-utils",
         "xfsprogs",
     ],
 )
