@@ -58,7 +58,7 @@ class Forked:
         self._config = str(config)
         # Planning looks at every process: with others about, no two runs would be alike.
         under = ["unshare", "--pid", "--fork", "--mount-proc"]
-        self._server = Server(_ENV, under, _PREPARED.format(hold=hold), seconds=60)
+        self._server = Server(_ENV, under, _PREPARED.format(hold=hold))
 
     def close(self) -> None:
         self._server.close()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests import patience
 from tests.btrfs.sandbox import PROGRAM
 
 # One order a packet, with the two pipes to print to; answered by the process (as a descriptor:
@@ -88,7 +89,7 @@ class Server:
         env: Mapping[str, str],
         under: Sequence[str] = (),
         prepared: str = "",
-        seconds: float = 20,
+        seconds: float = patience.SECONDS,
     ) -> None:
         """``prepared`` is Python for once all is imported, ``under`` another program first.
 
@@ -110,7 +111,7 @@ class Server:
 
     def close(self) -> None:
         self._orders.close()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=patience.SECONDS)
 
     def run(
         self,
@@ -152,7 +153,9 @@ class Server:
         self._orders.settimeout(seconds)
         packet, sent, _, _ = socket.recv_fds(self._orders, 100, 1)
         if not packet:
-            raise AssertionError(f"the server ended: {self.process.communicate(timeout=20)[1]}")
+            raise AssertionError(
+                f"the server ended: {self.process.communicate(timeout=patience.SECONDS)[1]}"
+            )
         return packet, sent[0] if sent else -1
 
 
@@ -192,6 +195,6 @@ def truly(argv: Sequence[str], env: Mapping[str, str], user: int) -> tuple[int, 
         user=user,
         group=user,
         extra_groups=[],
-        timeout=20,
+        timeout=patience.SECONDS,
     )
     return done.returncode, done.stdout, done.stderr

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import patience
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV
@@ -144,7 +145,7 @@ class Rewriter:
         return ended
 
     def close(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=patience.SECONDS)
 
 
 @contextlib.contextmanager
@@ -301,7 +302,7 @@ class Comers:
         return [float(seconds) for seconds in found["waited"]]
 
     def close(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=patience.SECONDS)
 
 
 def written(path: Path, size: int, *, seed: int = 1, at: int = 0) -> Path:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests import patience
 from tests.btrfs.forking import Server, truly
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM, TOP, guard
@@ -290,11 +291,11 @@ class Typed:
     def end(self) -> int:
         while self._read():
             pass
-        return self._process.wait(20)
+        return self._process.wait(patience.SECONDS)
 
 
 def until(what: str, ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while not ready():
         assert time.monotonic() < deadline, f"gave up waiting for {what}"
         time.sleep(0.02)

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
+from tests import patience
 from tests.btrfs.each import Each, records
 from tests.btrfs.outside import sync
 from tests.btrfs.sandbox import PROGRAM, TOP
@@ -215,7 +216,7 @@ def test_a_signal_while_it_works_ends_after_the_running_action(each: Each, numbe
         assert seen[-1], seen
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[0]), number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, err
     found = [json.loads(line) for line in [*seen, *out.splitlines()] if line]
     assert names(found)[:6] == ["plan", "begin", "end", "begin", "end", "error"]
@@ -271,7 +272,7 @@ def test_work_goes_on_when_nobody_listens_any_more(each: Each):
     assert '"plan"' in process.stdout.readline()
     process.stdout.close()
     process.stdout = None
-    assert process.communicate(timeout=30)
+    assert process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0
     assert each.is_done()
     assert records()[0][-1]["result"] == "done"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import patience
 from tests.btrfs.commands.test_json import check
 from tests.btrfs.outside import is_nocow, run, tree
 from tests.btrfs.world import NOBODY, World, until
@@ -155,7 +156,7 @@ def test_a_killed_trial_leaves_nothing(host: World, place: Path, how: signal.Sig
     process = host.start("measure", "--size", "64M", str(place))
     until("it to write", lambda: free() < room - (20 << 20))
     process.send_signal(how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=patience.SECONDS)
     assert process.returncode == (-how if how is signal.SIGKILL else 130)
     assert tree(place) == before
 

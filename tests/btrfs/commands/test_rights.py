@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.linux import inode, syscalls
+from tests import patience
 from tests.btrfs.world import ALICE, World
 
 
@@ -17,7 +18,7 @@ def test_work_as_a_user_interrupts_no_other_thread():
     found: list[str] = []
 
     def other() -> None:
-        seen.wait(20)
+        seen.wait(patience.SECONDS)
         status = Path(f"/proc/self/task/{threading.get_native_id()}/status").read_text()
         found.extend(status.split("Uid:")[1].split()[:4])
         over.set()
@@ -27,7 +28,7 @@ def test_work_as_a_user_interrupts_no_other_thread():
     with inode.acting_as(ALICE, ALICE):
         own = os.geteuid(), os.getegid(), os.getgroups()
         seen.set()
-        over.wait(20)
+        over.wait(patience.SECONDS)
     thread.join()
     assert own == (ALICE, ALICE, [ALICE])
     assert found == ["0", "0", "0", "0"]

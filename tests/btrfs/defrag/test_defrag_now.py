@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import patience
 from tests.btrfs.commands.test_json import check
 from tests.btrfs.outside import attributes, fragments, run, sync
 from tests.btrfs.sandbox import PROGRAM
@@ -331,7 +332,7 @@ def test_ctrl_c_stops_between_two_steps_and_it_goes_on(host: World):
         time.sleep(0.02)
     child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
     os.kill(int(child), signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, (out, err)
     assert "interrupted" in err
     assert "running it again goes on from there" in err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.outside import compression, identity, is_nocow, run
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import FSTAB, NOBODY, Image, World
@@ -173,7 +174,7 @@ def locked() -> bool:
 
 def test_six_at_once_do_it_once(three: Three):
     running = [three.host.start("apply", "--yes") for _ in range(6)]
-    ended = [process.communicate(timeout=60) for process in running]
+    ended = [process.communicate(timeout=patience.SECONDS) for process in running]
     codes = [process.returncode for process in running]
     assert set(codes) <= {0, 4}, list(zip(codes, ended, strict=True))
     assert 0 in codes
@@ -233,7 +234,7 @@ def test_a_failing_step_keeps_back_only_what_needs_it(
 )
 def test_killed_anywhere_one_more_run_ends_it(three: Three, call: str, when: int):
     killed = three.host.start("apply", "--yes", under=inject(call, "signal=KILL", when))
-    out, err = killed.communicate(timeout=30)
+    out, err = killed.communicate(timeout=patience.SECONDS)
     assert killed.returncode == -signal.SIGKILL, out + err
     text = FSTAB.read_text()
     assert text in [three.line.format(f"defaults,compress={word}") for word in ("zstd", "no")]
@@ -245,7 +246,7 @@ def test_killed_while_taking_back_one_more_run_ends_it(three: Three):
     three.host.apply()
     three.host.config("")
     killed = three.host.start("apply", "--yes", under=inject("/^unlink", "signal=KILL", 1))
-    killed.communicate(timeout=30)
+    killed.communicate(timeout=patience.SECONDS)
     assert killed.returncode == -signal.SIGKILL
     three.host.apply()
     assert list(CRON_D.iterdir()) == []
@@ -254,7 +255,7 @@ def test_killed_while_taking_back_one_more_run_ends_it(three: Three):
 def test_a_signal_lets_the_running_step_end_and_begins_no_other(three: Three):
     """Ctrl-C in the middle: half a step is worse than none."""
     process = three.host.start("apply", "--yes", under=inject("fspick", "signal=INT", 1))
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, out + err
     assert compression(three.image.path) == []
     assert FSTAB.read_text() == three.line.format("defaults,compress=zstd")

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from tests import patience
 from tests.btrfs.commands.test_json import lines
 from tests.btrfs.each import CRON_D, Each, history, records
 from tests.btrfs.sandbox import PROGRAM
@@ -44,7 +45,13 @@ def without(each: Each, closed: str, *words: str) -> Ran:
 
 def _run(argv: list[str], **env: str) -> Ran:
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, cwd="/", env={**_ENV, **env}, timeout=60
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**_ENV, **env},
+        timeout=patience.SECONDS,
     )
     assert "fault of vmtune: Attr" not in done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.each import RUNS, STATE, Each, history, records
 from tests.btrfs.outside import compression, is_nocow, run
 from tests.btrfs.sandbox import TOP
@@ -102,7 +103,9 @@ def test_numbers_go_on_without_a_gap(each: Each):
 def test_six_at_once_leave_one_record_each(each: Each):
     """Who does not get the lock does nothing, and who comes later finds nothing to do."""
     running = [each.host.start("apply", "--yes") for _ in range(6)]
-    ended = [(process.communicate(timeout=60), process.returncode) for process in running]
+    ended = [
+        (process.communicate(timeout=patience.SECONDS), process.returncode) for process in running
+    ]
     assert {code for _, code in ended} <= {0, 4}, ended
     assert each.is_done()
     worked = sum("verified" in out for (out, _), _ in ended)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.each import contents, records
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
@@ -102,7 +103,13 @@ def write(what: str, path: Path, *, rounds: int = ROUNDS, seconds: int = SECONDS
     """How often it was done, and how often it was refused."""
     argv = [PROGRAM[0], "-c", WRITER, what, str(path), str(rounds), str(seconds), str(ALICE)]
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, env=_ENV, cwd="/", timeout=60
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_ENV,
+        cwd="/",
+        timeout=patience.SECONDS,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.commands.test_json import check
 from tests.btrfs.each import records
 from tests.btrfs.outside import is_nocow, run
@@ -56,7 +57,7 @@ def holding(path: Path, code: str = HOLD) -> Iterator[subprocess.Popen[str]]:
 def let_go(process: subprocess.Popen[str]) -> None:
     assert process.stdin
     process.stdin.close()
-    process.wait(20)
+    process.wait(patience.SECONDS)
 
 
 class Waiting:
@@ -74,7 +75,7 @@ class Waiting:
 
     def end(self, code: int) -> str:
         """All that it printed; it ended with that code."""
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=patience.SECONDS)
         self.seen += err
         assert self.process.returncode == code, out + self.seen
         assert "Traceback" not in self.seen

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.each import Each, records
 from tests.btrfs.outside import run
 from tests.btrfs.rewriting import written
@@ -66,7 +67,7 @@ def test_a_run_waits_for_another_one_and_says_for_whom(each: Each):
         process = each.host.start("apply", "--yes")
         seen = until_it_waits(process)
         assert each.is_untouched()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert "(pid 7, user alice, since 2026-11-29 12:00:00), for up to 60 seconds" in seen
     assert process.returncode == 0, out + err
     assert each.is_done()
@@ -78,7 +79,7 @@ def test_so_does_revert(each: Each):
         process = each.host.start("revert", "--yes")
         until_it_waits(process)
         assert each.is_done()
-    process.communicate(timeout=30)
+    process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0
     assert each.is_untouched()
 
@@ -106,7 +107,7 @@ def test_ctrl_c_ends_the_wait(each: Each):
         process = each.host.start("apply", "--yes")
         until_it_waits(process)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, err
     assert "interrupted; nothing was changed" in err
     assert each.is_untouched()
@@ -140,7 +141,7 @@ def test_who_finds_nothing_but_what_another_run_copies_waits_for_it(host: World,
     process = host.start("apply", "--yes", under=slow)
     until("it copies", lambda: f":{number} " in Path("/proc/locks").read_text())
     ran = host.vmtune("apply", "--yes")
-    process.communicate(timeout=30)
+    process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0
     assert ran.code == 0, ran
     assert is_nocow(images / "a.raw")
@@ -222,7 +223,7 @@ def test_with_yes_in_advance_the_new_plan_is_shown_and_done(host: World, images:
         process = host.start("apply", "--yes")
         until_it_waits(process)
         written(host.area / "c.raw", MIB).rename(images / "c.raw")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0, out + err
     assert "the host changed meanwhile: this is done now" in out
     assert "3 files copy-on-write" in out

@@ -17,6 +17,7 @@ from reconciler.linux import inode, tree_walk
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import rewrite
 from reconciler.resources.images.places import NOCOW
+from tests import patience
 from tests.btrfs.each import contents
 from tests.btrfs.engine.test_races import swapping
 from tests.btrfs.outside import is_nocow, run, sync
@@ -259,7 +260,10 @@ def test_a_stray_that_was_open_until_the_lease_is_looked_at_under_it(host: World
         until("it asks for a lease", lambda: any(map(_asks, children.read_text().split())))
         holder.write(b"<mine>")
         holder.close()
-        assert "it was written to since it was copied" in sweep.communicate(timeout=30)[1]
+        assert (
+            "it was written to since it was copied"
+            in sweep.communicate(timeout=patience.SECONDS)[1]
+        )
     assert Path(stray).read_bytes()[:6] == b"<mine>"
 
 

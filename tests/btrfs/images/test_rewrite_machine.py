@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiers
+from tests import patience, tiers
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, written
 from tests.btrfs.world import _ENV, World, until
@@ -62,7 +62,7 @@ class Machine:
         assert "failed" not in told, told
 
     def quit(self) -> None:
-        self.process.communicate(b"quit\n", timeout=20)
+        self.process.communicate(b"quit\n", timeout=patience.SECONDS)
         assert self.process.returncode == 0
 
 
@@ -141,7 +141,7 @@ def test_a_machine_that_starts_in_the_middle_has_its_image(host: World):
     _until_leased(process.pid)
     with machine(image, "raw") as guest:
         guest.io("write -P 7 8M 3M")
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=patience.SECONDS)
         assert process.returncode == 3, err
         assert f"({QEMU[:15]} (pid {guest.process.pid}))   V702" in err, err
         assert image.stat().st_ino == inode

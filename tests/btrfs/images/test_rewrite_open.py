@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, Comers, Rewriter, beside, digest, rewriter, written
 from tests.btrfs.sandbox import PROGRAM
@@ -106,7 +107,7 @@ def test_a_qemu_writing_to_it(host: World, rewrite: Rewriter, form: str):
         say("write -P 9 40M 1M")
         until("qemu-io has written more", lambda: image.stat().st_blocks > 8 * KIB)
         say("quit")
-        assert qemu.wait(20) == 0
+        assert qemu.wait(patience.SECONDS) == 0
     before = digest(image)
     rewrite.done(host.area)
     assert digest(image) == before

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.images.test_rewrite_late import exchanged, found_before, found_by
 from tests.btrfs.images.test_rewrite_open import open_files, program
 from tests.btrfs.outside import is_nocow, run
@@ -199,7 +200,7 @@ def test_a_qemu_that_reads_it_and_writes_later_writes_under_the_name(host: World
                     said += os.read(qemu.stdout.fileno(), 999)
                 qemu.stdin.write(f"{command}\n".encode())
                 qemu.stdin.flush()
-            assert qemu.wait(20) == 0
+            assert qemu.wait(patience.SECONDS) == 0
     data[MIB : MIB + 64 * KIB] = bytes([9]) * 64 * KIB
     assert image.read_bytes() == data
     assert is_nocow(image)

@@ -14,6 +14,7 @@ from reconciler.linux import inode, tree_walk
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import worklist
 from reconciler.resources.images.places import NOCOW, Images
+from tests import patience
 from tests.btrfs.images.test_rewrite_late import found_before, opened
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, rewriter, written
@@ -85,7 +86,7 @@ def test_a_quota_is_named(host: World):
     run("btrfs", "quota", "enable", disk.path)
     run("btrfs", "quota", "rescan", "-w", disk.path)
     run("btrfs", "qgroup", "limit", "60M", folder)  # the plan had seen none
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=patience.SECONDS)
     ran = Ran(process.returncode, "", err)
     assert ran.code == 3, ran
     number = run("btrfs", "inspect-internal", "rootid", folder).strip()

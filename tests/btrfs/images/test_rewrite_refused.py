@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.outside import is_nocow, run, sync
 from tests.btrfs.rewriting import MIB, beside, digest, written
 from tests.btrfs.world import World, until
@@ -118,7 +119,7 @@ def test_what_comes_in_the_way_after_the_plan_is_named_too(
         until("a copy is begun", lambda: _copying(process.pid))
         one.do(held, end)
         assert {path: path.stat().st_ino for path in others} == before, "it came too late"
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=patience.SECONDS)
         assert process.returncode == 3, err
         assert "1 of 3 files left as it was:" in err
         assert re.search(
@@ -194,7 +195,7 @@ def test_a_read_only_subvolume(host: World):
         process = host.start("apply", "--yes", under=HELD_UP)
         until("a copy is begun", lambda: _copying(process.pid))
         run(*read_only, "true")
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=patience.SECONDS)
         assert process.returncode == 3, err
         assert "disk.raw: its subvolume is read-only" in err
         assert beside(folder) == []
@@ -216,7 +217,7 @@ def test_space_that_is_gone_by_the_time_it_is_needed(host: World):
         process = host.start("apply", "--yes", under=[*HELD_UP[:-1], _BEFORE_THE_FIRST])
         until("it begins", lambda: is_nocow(folder))
         run("fallocate", "-l", "120M", disk.path / "ballast")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=patience.SECONDS)
         assert process.returncode == 3, err
         assert re.search(
             r"large.raw: not enough space: it needs 116.8 MiB, [\d.]+ MiB are free   V706", err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.commands.test_json import lines, names
 from tests.btrfs.outside import fragments, is_nocow, run
 from tests.btrfs.rewriting import KIB, MIB, beside, digest, written
@@ -136,7 +137,7 @@ def test_a_signal_leaves_the_image_as_it_was_and_the_next_run_goes_on(
         time.sleep(0.02)
     child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
     os.kill(int(child), number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, err
     assert re.search(r"not done: images below .*/vm", err)
     done = [image for image in images if is_nocow(image)]
@@ -162,7 +163,7 @@ def test_one_that_is_opened_after_the_plan_is_left_and_the_others_go_on(host: Wo
         assert time.monotonic() < deadline
         time.sleep(0.01)
     with open(images[-1], "rb"):
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 3, (out, err)
     assert re.search(r"vmtune: images below .*: 1 of 3 files left as it was:", err), err
     assert re.search(r"disk002.raw: in use by \S+ \(pid \d+\)", err), err

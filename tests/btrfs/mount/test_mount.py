@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests import patience
 from tests.btrfs.outside import compression, identity, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.world import FSTAB, Image, World, until
@@ -558,7 +559,7 @@ def test_a_line_that_is_added_meanwhile_is_not_lost(host: World):
         until("its temporary file", lambda: [*FSTAB.parent.glob(".fstab.*.vmtune")])
         with FSTAB.open("a") as file:
             file.write("# mine\n")
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 3, err
     assert "nothing was written" in err
     assert FSTAB.read_text() == image.line("compress=zstd") + "# mine\n"

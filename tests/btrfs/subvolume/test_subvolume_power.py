@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.outside import run, sync
 from tests.btrfs.sandbox import TOP
 from tests.btrfs.stopping import copied, mount_copy, paused, stopping, stops
@@ -51,7 +52,7 @@ def test_after_a_power_cut_every_image_is_whole(host: World, images: Path):
     before = whole(images)
     vmtune = host.start("apply", "--yes", under=stopping(*STEPS))
     cuts = [copied("power", f"cut{count}.img") for count in stops(vmtune)]
-    assert vmtune.communicate(timeout=20)
+    assert vmtune.communicate(timeout=patience.SECONDS)
     assert vmtune.returncode == 0
     cuts.append(copied("power", "cut.img"))
     run("umount", images.parent)
@@ -80,8 +81,8 @@ def test_after_a_power_cut_both_stay(host: World, images: Path):
         (images.parent / beside / "late.txt").write_text("late")
     with paused(vmtune, "the way back"):
         other = writer(images.parent / beside / "big.raw")
-    vmtune.communicate(timeout=20)
-    assert (vmtune.returncode, other.wait(20)) == (3, 0)
+    vmtune.communicate(timeout=patience.SECONDS)
+    assert (vmtune.returncode, other.wait(patience.SECONDS)) == (3, 0)
     cut = copied("power")
     run("umount", images.parent)
     after, turner = TOP / "t" / "after", Turner(0.01)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.each import contents
 from tests.btrfs.outside import run
 from tests.btrfs.stopping import paused, stopped, stopping
@@ -56,14 +57,14 @@ def writer(path: Path) -> subprocess.Popen[bytes]:
 
 def ended(vmtune: subprocess.Popen[str]) -> str:
     """Refused; what it said."""
-    _, err = vmtune.communicate(timeout=20)
+    _, err = vmtune.communicate(timeout=patience.SECONDS)
     assert vmtune.returncode == 3, err
     return err
 
 
 def killed(vmtune: subprocess.Popen[str], pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    vmtune.communicate(timeout=20)
+    vmtune.communicate(timeout=patience.SECONDS)
 
 
 def test_both_stay_and_are_named_until_somebody_looked(host: World, images: Path):
@@ -75,7 +76,7 @@ def test_both_stay_and_are_named_until_somebody_looked(host: World, images: Path
         kept = beside(images)
         other = writer(kept / "nocow.raw")
     err = ended(vmtune)
-    assert other.wait(20) == 0
+    assert other.wait(patience.SECONDS) == 0
     assert f"btrfs subvolume delete {kept}" in err, err
     assert (images / "late.txt").exists()
     _stays(host, images, kept)
@@ -89,7 +90,7 @@ def test_killed_on_the_way_back_nothing_is_lost(host: World, images: Path):
     kept = beside(images)
     other = writer(kept / "nocow.raw")
     killed(vmtune, pid)
-    assert other.wait(20) == 0
+    assert other.wait(patience.SECONDS) == 0
     assert not is_subvolume(images)
     _stays(host, images, kept)
 

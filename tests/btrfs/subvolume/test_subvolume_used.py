@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.btrfs.each import contents
 from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
@@ -69,7 +70,7 @@ class Turner:
         return said
 
     def close(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=patience.SECONDS)
         assert self._process.returncode == 0
 
 
@@ -218,7 +219,7 @@ def test_ctrl_c_leaves_it_a_directory(host: World):
     process = host.start("apply", "--yes")
     until("the turn to begin", lambda: strays(host.area))
     process.send_signal(2)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 130, (out, err)
     assert not is_subvolume(path)
     assert strays(host.area) == []

@@ -1,0 +1,6 @@
+"""How long a test waits for what comes at once: the factor is for machines that are slow."""
+
+import os
+
+SECONDS = 60 * float(os.environ.get("VMTUNE_TEST_PATIENCE", "1"))
+"""What has not come by then does not come."""
