@@ -20,16 +20,16 @@ demo: ## the whole story on a throwaway Btrfs (root), or a read-only plan of thi
 
 # Each waits for disks and containers long enough for more of them than there are cores. The containers
 # take longest, so they go first; what waits for nothing takes what the others leave.
-test: setup lint ## the tests; installs what they need (root: Debian packages too)
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going BESIDE=yes btrfs host unit
+test: setup ## the tests; installs what they need (root: Debian packages too)
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going BESIDE=yes btrfs host unit lint
 
 setup:
 	@sh .ci/setup test
 
 lint: setup ## style and types
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
+	$(PYTHON) -m ruff check . $(SAYS)
+	$(PYTHON) -m ruff format --check . $(SAYS)
+	$(IDLE) $(PYTHON) -m mypy $(SAYS)
 
 unit: setup ## what needs neither root nor Btrfs, and who may import whom
 	$(IDLE) $(PYTEST) tests/house tests/unit tests/property $(SAYS)
