@@ -42,7 +42,7 @@ sweeps: setup ## runs that are killed, or told of an error, at each of their sys
 
 MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py snapper.py suspended.py)
 host: setup ## a booted container with systemd, fstab and cron (root)
-	$(PYTEST) tests/host $(addprefix --ignore=,$(MACHINES)) $(SAYS)
+	$(PYTEST) --numprocesses=2 --dist=loadfile tests/host $(addprefix --ignore=,$(MACHINES)) $(SAYS)
 
 machines: setup ## hosts with libvirt: machines that run, are saved, and go on; rollbacks (root)
 	$(PYTEST) $(MACHINES)
