@@ -82,8 +82,6 @@ UNJUDGED = {
     # Sentences of a code that says several.
     "V103: accepted by `allow: [snapshots]`": "what the configuration allows",
     "V114: which subvolume it stands for is not known": "what may not be read",
-    "V116: see whether limits of qgroups count here": "rights: who else may",
-    "V116: the figures of qgroups are not right now": "repeats /sys/fs/btrfs",
     "V201: /etc/fstab has no line for": "repeats /etc/fstab",
     "V201: is of the same filesystem": "repeats /etc/fstab",
     "V204: mounts {}, and /etc/fstab has no line for it": "repeats both files",
