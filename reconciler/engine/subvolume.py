@@ -89,6 +89,9 @@ class Subvolume(Place[str]):
         return True
 
 
+SEALED = "sealed by fs-verity"
+"""Why a file stays where it is, as Contents.fixed has it in parentheses behind the name."""
+
 MOST_ENTRIES = 50_000
 """Files and directories that one turn can hold still: each file is held open meanwhile."""
 

@@ -54,7 +54,8 @@ V617 Some of this host's mounts could not be looked at, so a mount may hold what
 directory. What vmtune could not look at, it does not take for unused.
 
 V618 The attribute i (immutable) or a (append-only), or fs-verity, keeps a file or a directory from
-being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off.
+being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off. Nothing takes
+fs-verity off, and a copy is not sealed: move the sealed file out of the directory.
 
 V619 The file was written while the filesystem was mounted with nodatasum: it has no checksums, and
 lsattr does not show that. A new file gets checksums, and Btrfs lets the two share no data. Where
