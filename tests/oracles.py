@@ -96,7 +96,6 @@ UNJUDGED = {
     "V530: only its shell can tell": "as V320",
     "V624: not known. A new subvolume inherits neither": "what may not be read",
     "V702: which has to go on first": "what vmtune does",
-    "V704: fs-verity seals it for good": "no kernel with fs-verity is tested: fsverity.rst",
     # Of others, whom no test has here: the source is named.
     "V616": "NFSv3 is without state: RFC 1813, 1.1; no kernel with an NFS server is tested",
     "V714": "as V616",
@@ -107,7 +106,7 @@ UNJUDGED = {
     "{} is another directory than the one that run {} changed: it stays": "a rule of vmtune's",
     "{}: {}": "a name and its figures",
     "is as it was before": "what a revert finds",
-    "it stays a subvolume: programs use it like any directory": "a rule of vmtune's",
+    "it stays a subvolume: vmtune turns none into a directory": "a rule of vmtune's",
     "{}; declare each directory": "a rule of vmtune's: no pattern is expanded",
     "{} (and {} more)": "counts",
     "there is no such directory: it will be made, empty": "what vmtune does",
@@ -143,7 +142,6 @@ UNJUDGED = {
         "what vmtune does"
     ),
     "it is not known whether line {} can mount: {}": "what may not be read",
-    "copy-on-write": "what was read of a directory",
     "{}, so revert leaves all of it nocow": "what revert leaves",
     "{} directories and empty files below stay nocow": "what revert leaves",
     "what was made nocow below it is left as it is": "what revert leaves",

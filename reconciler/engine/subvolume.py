@@ -48,7 +48,7 @@ class Subvolume(Place[str]):
     def lasting(self, want: str) -> Note | None:
         if want == MISSING:
             return None
-        return Note("it stays a subvolume: programs use it like any directory")
+        return Note("it stays a subvolume: vmtune turns none into a directory")
 
     def staying(self, now: str, host: HostView) -> Note | None:
         del host

@@ -199,9 +199,10 @@ def _not_inherited(spec: Spec, where: Location, host: HostView) -> Iterator[Note
         text = "the directory around it cannot be read: whether it is nocow or has compression is"
         yield Note(f"{text} not known. A new subvolume inherits neither", "V624")
     elif around.nocow:
+        are = directory_place.without_nocow(top, host)
         yield Note(
             "a directory made here would inherit nocow; a new subvolume does not, so its files "
-            "will be copy-on-write: `nocow: true` in this entry makes it nocow",
+            f"will be {are}: `nocow: true` in this entry makes it nocow",
             "V624",
         )
     elif around.compression:
