@@ -34,9 +34,11 @@ ORACLES = {
     "chattr": r"\"chattr\"",
     "tar": r"in_archive",
     "qemu-img": r"qemu-img",
+    "journalctl": r"journalctl",
     "systemctl": r"systemctl|installed\.shown",
     "systemd-analyze": r"systemd-analyze",
     "virsh": r"VIRSH|virsh",
+    "nfsd": r"SCRIPT",
     "getfacl": r"getfacl",
     "getfattr": r"getfattr",
 }
@@ -96,9 +98,6 @@ UNJUDGED = {
     "V530: only its shell can tell": "as V320",
     "V624: not known. A new subvolume inherits neither": "what may not be read",
     "V702: which has to go on first": "what vmtune does",
-    # Of others, whom no test has here: the source is named.
-    "V616": "NFSv3 is without state: RFC 1813, 1.1; no kernel with an NFS server is tested",
-    "V714": "as V616",
     # Sentences without a code.
     "systemd has loaded an older version of its files than the disk holds": "NeedDaemonReload=",
     "{} stays{}, because {}. Run {} made it": "a rule of vmtune's",
@@ -113,7 +112,6 @@ UNJUDGED = {
     "the path leads to {}": "names a path",
     "{} is another mount, and is not looked into": "what vmtune does not look at",
     "what is below keeps the compression property": "what revert leaves",
-    "next run {}, by cron": "when it is due",
     "by cron": "when it is due",
     "by systemd": "when it is due",
     "there is no such directory yet: until there is one, a run {}": "what vmtune's job does",
