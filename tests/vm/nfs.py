@@ -5,7 +5,7 @@ questions of the kernel's is written to its caches beforehand, and rpcbind(8) is
 yes. The client speaks NFSv3 (RFC 1813), which opens nothing.
 
 ``export FOLDER FILE`` prints the handle of a file in the exported folder, ``write HANDLE TEXT`` the
-status of the write, 0 or 70 (NFS3ERR_STALE); ``forget FOLDER`` is `exportfs -f`.
+status of the write, 0 or 70 (NFS3ERR_STALE); ``restart FOLDER`` stops the server and starts it.
 """
 
 import os
@@ -73,21 +73,24 @@ def _answer_beforehand(folder: str) -> None:
         _told(_CACHES / cache / "channel", text)
 
 
+def _start(folder: str) -> None:
+    _answer_beforehand(folder)
+    _told(_SERVER / "portlist", f"tcp {_PORT}")
+    _told(_SERVER / "threads", "1")
+
+
 def export(folder: str, file: str) -> str:
     subprocess.run(["modprobe", "nfsd"], check=True)
     subprocess.run(["mount", "-t", "nfsd", "nfsd", _SERVER], check=True)
     _rpcbind()
-    _answer_beforehand(folder)
-    _told(_SERVER / "portlist", f"tcp {_PORT}")
-    _told(_SERVER / "threads", "1")
+    _start(folder)
     return os.read(_told(_SERVER / "filehandle", f"client {file} 64"), 1000).decode().strip()
 
 
-def forget(folder: str) -> str:
-    """Have the server close what it keeps open for a while, in case somebody comes back."""
-    for cache in ("nfsd.fh", "nfsd.export", "auth.unix.ip"):
-        _told(_CACHES / cache / "flush", str(int(time.time()) + 1))
-    _answer_beforehand(folder)
+def restart(folder: str) -> str:
+    _rpcbind()
+    _told(_SERVER / "threads", "0")
+    _start(folder)
     return ""
 
 
@@ -107,4 +110,4 @@ def write(handle: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    print({"export": export, "write": write, "forget": forget}[sys.argv[1]](*sys.argv[2:]))
+    print({"export": export, "write": write, "restart": restart}[sys.argv[1]](*sys.argv[2:]))

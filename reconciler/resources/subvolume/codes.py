@@ -48,8 +48,8 @@ changes of the plan are made all the same.
 
 V616 The NFS server exports the directory, one above it or one in it. Each file gets a new inode in
 the subvolume. A client of NFSv3 opens nothing on the server, so nobody here can tell whether it
-uses a file. It would go on with the old file, which has no name any more, until the server closes
-that and says ESTALE; what it writes meanwhile would be lost without an error.
+uses a file. It would go on with the old file, which has no name any more: what it writes there is
+lost, without an error. Once the server has let go of that file it says ESTALE.
 
 V617 Some of this host's mounts could not be looked at, so a mount may hold what is in the
 directory. What vmtune could not look at, it does not take for unused.
