@@ -91,7 +91,7 @@ def _progs(subjects: Subjects, host: HostView) -> Row:
     if version := host.maybe(VersionOf("btrfs")):
         return Row(Health.OK, "btrfs-progs", version, "V502")
     health = Health.FAIL if subjects.schedulers else Health.WARN
-    text = "not installed: nothing can be defragmented"
+    text = "not installed: vmtune sets up no schedule without it"
     return Row(health, "btrfs-progs", text, "V502", "install btrfs-progs")
 
 

@@ -132,7 +132,8 @@ def _no_directory(where: Location) -> Refusal | None:
 def _unsayable(where: Location) -> Refusal | None:
     """The declared path is clean text; what its links lead to need not be."""
     if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xDC80 <= ord(c) <= 0xDCFF for c in where.path):  # noqa: PLR2004 - ASCII's controls, PEP 383's bytes
-        return Refusal(f"{where.path} has bytes that no crontab or unit file can hold", code="V311")
+        text = "has control characters or is no UTF-8: vmtune writes it to no crontab or unit file"
+        return Refusal(f"{where.path} {text}", "give the directory a plainer name", "V311")
     return None
 
 
@@ -147,7 +148,7 @@ def _unable(spec: Spec, scheduler: str, host: HostView) -> Refusal | None:
         )
     if scheduler == "cron" and not spec.schedule.cron:
         return Refusal(
-            f"{spec.at}: cron cannot say {spec.schedule.text!r}",
+            f"{spec.at}: a crontab has five fields, and {spec.schedule.text!r} has systemd's form",
             'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
             "V303",
         )

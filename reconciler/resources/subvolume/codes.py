@@ -26,8 +26,9 @@ it is, and a mount covers what lies below it. Move it out first.
 V609 Files in the directory have names outside of it too. A hard link cannot reach into another
 subvolume: the one file would become two.
 
-V610 A socket, FIFO or device lies in the directory. A program has it by its inode, so a copy of it
-leads nowhere.
+V610 A socket, FIFO or device lies in the directory. A program has a socket or FIFO by its inode, so
+a copy of it leads nowhere; and vmtune makes no device. Before you remove it, see what made it: the
+storage of containers may hold devices of its own.
 
 V611 A directory becomes a subvolume while each of its files is held by a lease, so that nobody
 writes to one of them meanwhile. The directory has more files than can be held at once.

@@ -324,8 +324,8 @@ def _kept_from(inside: Contents) -> Refusal | None:
         )
     if inside.special:
         return Refusal(
-            f"{_named(inside.special)}: a socket, FIFO or device, which belongs to a program",
-            "end the program and remove it",
+            f"{_named(inside.special)}: a socket, FIFO or device, which vmtune does not copy",
+            "remove it where no program needs it, or declare the directories beside it",
             "V610",
         )
     if inside.too_many:
