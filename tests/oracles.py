@@ -87,7 +87,7 @@ UNJUDGED = {
     "V201: /etc/fstab has no line for": "repeats /etc/fstab",
     "V201: is of the same filesystem": "repeats /etc/fstab",
     "V204: mounts {}, and /etc/fstab has no line for it": "repeats both files",
-    "V501: has no Btrfs": "repeats /proc/filesystems",
+    "V501: has loaded no Btrfs": "repeats /proc/filesystems",
     "V506: accepted": "what the configuration allows",
     "V506: no ": "what was not found",
     "V508: its free space is not visible": "what may not be read",

@@ -76,7 +76,7 @@ def _kernel(host: HostView) -> Row:
         return Row(
             Health.WARN,
             "kernel",
-            f"{kernel.release} has no Btrfs: there is nothing to tune here",
+            f"{kernel.release} has loaded no Btrfs, so none is mounted: nothing to tune here",
             "V501",
             "modprobe btrfs, if there should be",
         )
