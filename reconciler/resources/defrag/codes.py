@@ -39,6 +39,11 @@ V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
 V311 The path has control characters, or is no UTF-8. vmtune writes such a path to no crontab and no
 unit file. Give the directory a plainer name.
 
+V313 SELinux enforces, and cron is to run the job. By Debian's policy a job of cron gets a domain
+(system_cronjob_t) that may read much and change little, so the job defragments nothing. A job that
+a timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
+run shows: `filefrag` counts the fragments of a file.
+
 V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
 whatever it rewrites, also images that were written uncompressed: a fragment is then at most 128
 KiB. Nocow files are left as they are. `compression: none` for the directory keeps its files from

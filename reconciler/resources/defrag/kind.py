@@ -33,6 +33,7 @@ from reconciler.facts.host import (
     OwnFiles,
     Program,
     Schedulers,
+    SelinuxEnforces,
     ServiceRun,
     ServiceRunOf,
     SharedBelow,
@@ -249,6 +250,10 @@ def _goals(
         yield from _without_timer(stem)
         if not host(CronDaemon()):
             yield Note(_NO_DAEMON, "V310", is_of_host=True)
+        if host(SelinuxEnforces()):
+            remedy = "; `scheduler: systemd` has systemd run it"
+            text = f"{_POLICY}{remedy if 'systemd' in host(Schedulers()) else ''}"
+            yield Note(text, "V313", is_of_host=True)
         return
     runs = host(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")
@@ -260,6 +265,10 @@ def _goals(
     if any(host(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
 
+
+_POLICY = (
+    "SELinux enforces here, and its policy may keep jobs of cron from these files, as Debian's does"
+)
 
 _NO_DAEMON = "no cron daemon is running, so no run begins until there is one"
 
