@@ -17,7 +17,7 @@ from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, ScheduleRuns, Section
 from reconciler.errors import ConfigError
-from reconciler.facts import compression, limits, locate, other_jobs
+from reconciler.facts import compression, limits, locate, other_jobs, rights
 from reconciler.facts.diagnostics import COST, Note, Refusal, Summary
 from reconciler.facts.host import (
     OFF,
@@ -252,7 +252,7 @@ def _goals(
             yield Note(_NO_DAEMON, "V310", is_of_host=True)
         if host(SelinuxEnforces()):
             remedy = "; `scheduler: systemd` has systemd run it"
-            text = f"{_POLICY}{remedy if 'systemd' in host(Schedulers()) else ''}"
+            text = f"{rights.CRONS_JOBS}{remedy if 'systemd' in host(Schedulers()) else ''}"
             yield Note(text, "V313", is_of_host=True)
         return
     runs = host(CalendarRuns(spec.schedule.on_calendar)).next
@@ -265,10 +265,6 @@ def _goals(
     if any(host(NeedsReload(f"{stem}.{kind}")) for kind in ("timer", "service")):
         yield Reload()
 
-
-_POLICY = (
-    "SELinux enforces here, and its policy may keep jobs of cron from these files, as Debian's does"
-)
 
 _NO_DAEMON = "no cron daemon is running, so no run begins until there is one"
 
