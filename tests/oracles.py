@@ -99,7 +99,6 @@ UNJUDGED = {
     "V624: not known. A new subvolume inherits neither": "what may not be read",
     "V702: which has to go on first": "what vmtune does",
     # Sentences without a code.
-    "systemd has loaded an older version of its files than the disk holds": "NeedDaemonReload=",
     "{} stays{}, because {}. Run {} made it": "a rule of vmtune's",
     "{}; {}": "joins two sentences",
     "{} is another directory than the one that run {} changed: it stays": "a rule of vmtune's",

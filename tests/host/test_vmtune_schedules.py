@@ -259,6 +259,7 @@ def test_drift_is_seen_and_ended(clean, damage):
     assert set(sums) <= set(installed.state(clean.container, "/etc/systemd"))
 
 
+@oracle("systemctl", "systemd says that files changed on disk since it read them")
 def test_a_reload_alone_is_noticed_shown_and_done(clean):
     """Whoever writes the same text again has systemd hold a file that is no longer there."""
     clean.apply(DAILY)
@@ -270,6 +271,7 @@ def test_a_reload_alone_is_noticed_shown_and_done(clean):
     assert "1 to change" in shown.stdout
     assert "~ systemd " in shown.stdout
     assert "reads its unit files again" in shown.stdout
+    assert "systemd says that files changed on disk since it read them" in shown.stdout
     clean.apply(DAILY)
     assert installed.shown(clean.container, timer, "NeedDaemonReload") == "no"
 
