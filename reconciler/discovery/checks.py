@@ -129,7 +129,7 @@ def _policy(subjects: Subjects, host: HostView) -> Iterator[Row]:
     by_cron = {"cron"} if has_systemd else {"auto", "cron"}
     if not by_cron.isdisjoint(subjects.schedulers) and host(SelinuxEnforces()):
         remedy = "write `scheduler: systemd`" if has_systemd else ""
-        yield Row(Health.WARN, "scheduler", rights.CRONS_JOBS, "V313", remedy)
+        yield Row(Health.WARN, "scheduler", rights.CRONS_JOBS, "V540", remedy)
 
 
 def _libvirt(subjects: Subjects, host: HostView) -> Iterator[Row]:
