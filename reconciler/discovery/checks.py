@@ -25,6 +25,7 @@ from reconciler.facts.host import (
     KernelTakes,
     Locate,
     Schedulers,
+    SelinuxEnforces,
 )
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.machines import NotStarted
@@ -53,6 +54,7 @@ def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
     yield _progs(subjects, host)
     yield _findmnt(host)
     yield _scheduler(subjects, host)
+    yield from _policy(subjects, host)
     yield from _libvirt(subjects, host)
     yield from _saved_machines(host)
 
@@ -76,7 +78,7 @@ def _kernel(host: HostView) -> Row:
         return Row(
             Health.WARN,
             "kernel",
-            f"{kernel.release} has no Btrfs: there is nothing to tune here",
+            f"{kernel.release} has loaded no Btrfs, so none is mounted: nothing to tune here",
             "V501",
             "modprobe btrfs, if there should be",
         )
@@ -91,7 +93,7 @@ def _progs(subjects: Subjects, host: HostView) -> Row:
     if version := host.maybe(VersionOf("btrfs")):
         return Row(Health.OK, "btrfs-progs", version, "V502")
     health = Health.FAIL if subjects.schedulers else Health.WARN
-    text = "not installed: nothing can be defragmented"
+    text = "not installed: vmtune sets up no schedule without it"
     return Row(health, "btrfs-progs", text, "V502", "install btrfs-progs")
 
 
@@ -119,6 +121,15 @@ def _scheduler(subjects: Subjects, host: HostView) -> Row:
     health = Health.FAIL if subjects.schedulers else Health.WARN
     text = "neither systemd nor a cron daemon is running: no schedule would run"
     return Row(health, "scheduler", text, "V504", "start cron")
+
+
+def _policy(subjects: Subjects, host: HostView) -> Iterator[Row]:
+    """Say of schedules that cron is to run whether a policy may deny it."""
+    has_systemd = "systemd" in host(Schedulers())
+    by_cron = {"cron"} if has_systemd else {"auto", "cron"}
+    if not by_cron.isdisjoint(subjects.schedulers) and host(SelinuxEnforces()):
+        remedy = "write `scheduler: systemd`" if has_systemd else ""
+        yield Row(Health.WARN, "scheduler", rights.CRONS_JOBS, "V540", remedy)
 
 
 def _libvirt(subjects: Subjects, host: HostView) -> Iterator[Row]:

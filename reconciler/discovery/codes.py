@@ -113,4 +113,6 @@ label that administrators may set by hand (customizable_types) is left alone.
 V539 A run of vmtune saved a virtual machine to rewrite its images, and was ended before the machine
 could go on: see V726. The machine is off, or paused, and nothing is lost. `vmtune apply` has it go
 on where it stood. So does the command that stands in the row.
+
+V540 SELinux enforces, and a schedule is declared that cron is to run: see V313.
 """

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
 from reconciler.engine.place import Place, directory_thing, removal_turn
-from reconciler.facts.host import Locate
-from reconciler.formats import jsondata
+from reconciler.facts.host import Locate, Mounts
+from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
 from reconciler.value import dataclass, replace
 
@@ -122,6 +122,20 @@ def _reaching(now: Inherited | None, by: Above) -> Inherited | None:
     if by.compression and now and not now.nocow:
         return Inherited(nocow=False, compression=by.compression)
     return Inherited(nocow=True) if by.nocow else now
+
+
+def is_written_in_place(path: str, host: HostView) -> bool:
+    """Whether new files there are nocow whatever their directory is: the mount option decides."""
+    mounts = host.maybe(Mounts()) or ()
+    mount = mountinfo.containing(mounts, path)
+    return mount is not None and datamode.of_live(mount.super_options).nodatacow
+
+
+def without_nocow(path: str, host: HostView) -> str:
+    """What new files there are, in words, if their directory is not nocow."""
+    if is_written_in_place(path, host):
+        return "nocow only as long as the filesystem is mounted nodatacow"
+    return "copy-on-write"
 
 
 def on_the_way(

@@ -37,7 +37,7 @@ _RELOADED = Change(
     Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD
 )  # fmt: skip
 
-_BEHIND = Note("systemd has loaded an older version of its files than the disk holds", label=WHY)
+_BEHIND = Note("systemd says that files changed on disk since it read them", label=WHY)
 
 _TURNS = {Op.BLOCKED: 2, Op.UNKNOWN: 3, Op.WAITS: 4}
 """Behind what is done; what is in sync comes last."""

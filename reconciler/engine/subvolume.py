@@ -48,7 +48,7 @@ class Subvolume(Place[str]):
     def lasting(self, want: str) -> Note | None:
         if want == MISSING:
             return None
-        return Note("it stays a subvolume: programs use it like any directory")
+        return Note("it stays a subvolume: vmtune turns none into a directory")
 
     def staying(self, now: str, host: HostView) -> Note | None:
         del host
@@ -88,6 +88,9 @@ class Subvolume(Place[str]):
         del original
         return True
 
+
+SEALED = "sealed by fs-verity"
+"""Why a file stays where it is, as Contents.fixed has it in parentheses behind the name."""
 
 MOST_ENTRIES = 50_000
 """Files and directories that one turn can hold still: each file is held open meanwhile."""

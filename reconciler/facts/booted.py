@@ -41,12 +41,15 @@ def named(line_options: str) -> str | None:
     return f"/{'/'.join(names)}"
 
 
-def leads_to(name: str, mount: Mount, host: HostView) -> bool:
-    """Whether a path from the top level leads to the mounted subvolume by a symbolic link."""
+def leads_to(name: str, mount: Mount, host: HostView) -> bool | None:
+    """Whether a path from the top level leads to the mounted subvolume by a symbolic link.
+
+    None where that is not shown.
+    """
     from reconciler.facts.mountable import SubvolumeNamed  # noqa: PLC0415 - that asks this room
 
     found = host.maybe(SubvolumeNamed(mount.target, name))
-    return bool(found and found.path and found.path == subvolume(mount))
+    return None if found is None else bool(found.path and found.path == subvolume(mount))
 
 
 def snapshot(mount: Mount, host: HostView) -> str:

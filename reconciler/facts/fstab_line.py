@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts import booted, no_line
+from reconciler.facts import booted, no_line, rights
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import (
     FstabLines,
@@ -15,6 +15,7 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.formats import mountinfo, options
+from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -148,13 +149,24 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
     is_, says = differs
     if is_.startswith("/") and (snapshot := booted.snapshot(mount, host)):
         verb = "is booted from" if mount.target == "/" else "shows"
-        return Refusal(
+        refusal = Refusal(
             f"{mount.target} {verb} a snapshot ({snapshot}), but /etc/fstab:{line.number} says "
             f"{says}",
             "boot the system itself first" if mount.target == "/" else "mount what the line says",
             "V208",
         )
-    return another(is_, line, mount.target, f"says {says}")
+    else:
+        refusal = another(is_, line, mount.target, f"says {says}")
+    unsure = _unsure(line, mount, host) if is_.startswith("/") else ""
+    return replace(refusal, hint=f"{refusal.hint}; {unsure}") if unsure else refusal
+
+
+def _unsure(line: Line, mount: Mount, host: HostView) -> str:
+    """Who sees whether what subvol= names is a link to what is mounted; "" where that was seen."""
+    name = booted.named(line.options)
+    if not name or booted.leads_to(name, mount, host) is not None:
+        return ""
+    return rights.hidden(f"see whether {name} is a symbolic link to that", host)
 
 
 def another(is_: str, line: Line, target: str, says: str) -> Refusal:

@@ -299,6 +299,11 @@ class CronDaemon(Fact[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class SelinuxEnforces(Fact[bool]):
+    """Whether a policy of SELinux decides what programs may do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Units(Fact[dict[str, dict[str, str]]]):
     """What systemd says of some units, by name: its properties, as org.freedesktop.systemd1 has."""
 

@@ -20,6 +20,11 @@ class AsRoot(Fact[bool]):
     """Whether vmtune runs as root: what it is not shown then, a policy denies."""
 
 
+CRONS_JOBS = (
+    "SELinux enforces here, and its policy may keep cron's jobs from images, as Debian's does"
+)
+"""What is said of a schedule that cron is to run, where it enforces."""
+
 POLICY = "SELinux, a container or another policy"
 
 

@@ -42,13 +42,14 @@ def hint(message: str) -> str:
     where a capability is missing, and the policy may withhold capabilities, too.
     """
     whys = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
-    if os.geteuid() or not _enforces() or not any(why in message for why in whys):
+    if os.geteuid() or not enforces() or not any(why in message for why in whys):
         return ""
     tells = "if that was logged, `ausearch -m avc -ts recent` tells"
     return f"SELinux may have denied it to {_own()}; {tells}"
 
 
-def _enforces() -> bool:
+def enforces() -> bool:
+    """Whether what the policy denies is denied, and not only logged."""
     try:
         with open(_ON, encoding="ascii") as file:
             return file.read(1) == "1"

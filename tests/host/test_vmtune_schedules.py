@@ -1,5 +1,8 @@
 """Schedules that vmtune makes: timers and cron jobs that really run, move, change and go."""
 
+import functools
+import re
+
 import pytest
 
 from tests.host import installed, sandbox, wheels
@@ -62,12 +65,26 @@ def fragmented(host, path):
     return extents(host, f"{path}/disk.img")
 
 
+ONCE = "/srv/cron/once"
+
+
 class Schedules(Root):
-    """Besides what a test declares there are cron jobs that run each minute, for the last test."""
+    """Besides what a test declares there are cron jobs that run each minute, for the last tests.
+
+    One more runs once, a few minutes after this file began.
+    """
+
+    @functools.cached_property
+    def once(self):
+        return self.container.run(["date", "-d", "3 minutes", "+%M %H %d %m *"]).stdout.strip()
+
+    @functools.cached_property
+    def told_once(self):
+        return told(self, ONCE, "cron")
 
     def declare(self, text):
         lines = [entry(path, "* * * * *", "cron") for path in BY_CRON]
-        super().declare("defrag:\n" + "".join(lines) + text)
+        super().declare("defrag:\n" + "".join(lines) + entry(ONCE, self.once, "cron") + text)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +94,17 @@ def root(container, wheelhouse):
     container.write("/etc/systemd/system.conf.d/t.conf", b"[Manager]\nDefaultTimerAccuracySec=1ms")
     container.run("systemctl daemon-reexec")
     assert min(fragmented(container, path) for path in BY_CRON) > 10
+    container.run(["mkdir", ONCE])
     root = Schedules(container)
     root.apply("")
+    assert root.told_once
     return root
+
+
+def told(root, path, scheduler):
+    """When the plan says that the next run of a directory is, in the container's own time."""
+    shown = " ".join(root.vmtune("plan", "-v", check=True).stdout.split())
+    return re.search(rf"{path} next run \w+ (\S+ \S+), by {scheduler}", shown)[1]
 
 
 @pytest.fixture
@@ -163,6 +188,8 @@ def test_systemd_holds_the_calendar_that_was_meant(clean, schedule, calendar):
     assert held.count("OnCalendar=") == len(calendar)
     for expression in calendar:
         assert f"OnCalendar={normal(expression)} ;" in held
+    elapses = installed.shown(host, timer, "NextElapseUSecRealtime")
+    assert f" {told(clean, '/srv/vm', 'systemd')}:00 " in elapses
 
 
 def test_from_systemd_to_cron_and_back(clean):
@@ -232,6 +259,7 @@ def test_drift_is_seen_and_ended(clean, damage):
     assert set(sums) <= set(installed.state(clean.container, "/etc/systemd"))
 
 
+@oracle("systemctl", "systemd says that files changed on disk since it read them")
 def test_a_reload_alone_is_noticed_shown_and_done(clean):
     """Whoever writes the same text again has systemd hold a file that is no longer there."""
     clean.apply(DAILY)
@@ -243,6 +271,7 @@ def test_a_reload_alone_is_noticed_shown_and_done(clean):
     assert "1 to change" in shown.stdout
     assert "~ systemd " in shown.stdout
     assert "reads its unit files again" in shown.stdout
+    assert "systemd says that files changed on disk since it read them" in shown.stdout
     clean.apply(DAILY)
     assert installed.shown(clean.container, timer, "NeedDaemonReload") == "no"
 
@@ -313,7 +342,7 @@ def test_a_date_that_systemd_refuses_names_its_line(clean, schedule):
     done = clean.vmtune("apply", "--yes")
     shown = " ".join(done.stdout.split())
     assert done.returncode == 7
-    assert f"vmtune.yaml:{len(BY_CRON) + 3}:" in shown
+    assert f"vmtune.yaml:{len(BY_CRON) + 4}:" in shown
     assert "systemd finds no run in the schedule: " in shown
     assert "V304" in shown
     assert files(clean.container) == []
@@ -448,3 +477,16 @@ def test_vmtunes_own_job_leaves_what_is_shared(clean):
 def test_cron_defragments(root, path):
     """Last in this file, as cron needs up to a minute and has been at it all the time."""
     sandbox.until("cron", 80, lambda: extents(root.container, f"{path}/disk.img") < 3)
+
+
+@oracle("journalctl", "next run {}, by cron")
+def test_cron_runs_when_the_plan_said(root):
+    """Cron itself writes down each job that it starts."""
+    argv = ["journalctl", "--identifier=CRON", "--output=short-iso", "--grep", ONCE]
+
+    def runs():
+        return root.container.run(argv, check=False).stdout.splitlines()
+
+    sandbox.until("cron", 240, lambda: any("CMD" in line for line in runs()))
+    (run,) = (line for line in runs() if "CMD" in line)
+    assert run.startswith(root.told_once.replace(" ", "T"))

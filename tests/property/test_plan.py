@@ -204,6 +204,7 @@ class Host:
     _DefaultSubvolume = staticmethod(lambda _query: mountable.TOP)
     _SubvolumeNamed = staticmethod(lambda _query: mountable.Entry(256, mountable.SUBVOLUME))
     _CronDaemon = staticmethod(lambda _query: True)
+    _SelinuxEnforces = staticmethod(lambda _query: False)
     _NeedsReload = staticmethod(lambda _query: False)
     _Program = staticmethod(lambda query: f"/usr/bin/{query.name}")
     _CalendarRuns = staticmethod(lambda _query: facts.Elapse("", "Tue 2026-03-03 12:00"))

@@ -9,6 +9,7 @@ import pytest
 
 from tests.host import installed
 from tests.host.installed import digest, is_nocow
+from tests.oracles import oracle
 from tests.vm import system
 from tests.vm.machine import Guest
 from tests.vm.program import (
@@ -139,6 +140,28 @@ def test_timer(host):
     service = installed.unit_of(host, POOL, "service")
     host.run(["systemctl", "start", service])
     assert installed.shown(host, service, "Result") == "success"
+
+
+@pytest.mark.step("SELinux: cron's job may not defragment, which the plan says; a timer's may")
+@oracle("filefrag", "V313", "V540")
+def test_cron(host):
+    shown = plan(host)
+    assert "V313" in shown[f"defrag {MACHINES}"]
+    assert "V313" not in shown[f"defrag {POOL}"]
+    started = {MACHINES: "cronjob.service", POOL: installed.unit_of(host, POOL, "service")}
+    host.write("/etc/systemd/system/cronjob.service", DENIED.format(f"defrag {MACHINES}").encode())
+    host.run("systemctl daemon-reload")
+    for path, service in started.items():
+        image = f"{path}/torn.raw"
+        host.run(f"touch {image}; chattr -C {image}; restorecon {image}")
+        installed.guest(host, image, 8, 100)
+        before = installed.fragments(host, image)
+        host.run(["systemctl", "start", service], check=False)
+        after = installed.fragments(host, image)
+        assert (after < before) == (path == POOL), (before, after)
+        host.run(["rm", image])
+    host.run("rm /etc/systemd/system/cronjob.service; systemctl daemon-reload")
+    host.run(["systemctl", "reset-failed"])
 
 
 DENIED = """\

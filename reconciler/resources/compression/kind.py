@@ -180,7 +180,8 @@ def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
     for name in tree.mounts:
         yield Note(f"{name} is another mount, and is not looked into")
     yield from locate.stubs_below(path, tree.stubs, host)
-    if count := tree.nocow_directories:
+    anyway = directory_place.is_written_in_place(path, host)
+    if not anyway and (count := tree.nocow_directories):
         stay = "stays nocow and is" if count == 1 else "stay nocow and are"
         text = f"{counted(count, 'directory', 'directories')} below {stay} never compressed"
         yield Note(f"{text}; `chattr -C` on each ends that for new files", "V808")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 TEXT = """\
-V301 Defragmenting is done by btrfs(8), from the package btrfs-progs.
+V301 vmtune sets up no schedule without btrfs(8), from the package btrfs-progs: where others may
+write to vmtune itself, the job of root is btrfs(8)'s. `vmtune defrag` needs no btrfs-progs.
 
 V302 The scheduler that the entry names is not on this host.
 
-V303 The schedule is in the notation of systemd, and five fields of cron cannot say the same. Write
-five fields, or have systemd run it.
+V303 The schedule is in the notation of systemd, which cron does not read. Write five fields, or
+have systemd run it.
 
 V304 systemd does not accept the schedule, or all of its times are over; systemd.time(7) has the
 notation.
@@ -35,7 +36,13 @@ defragmenting it finds nothing to do.
 
 V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
 
-V311 The path has bytes that neither a crontab nor a unit file can hold.
+V311 The path has control characters, or is no UTF-8. vmtune writes such a path to no crontab and no
+unit file. Give the directory a plainer name.
+
+V313 SELinux enforces, and cron is to run the job. By Debian's policy a job of cron gets a domain
+(system_cronjob_t) that may read much and change little, so the job defragments nothing. A job that
+a timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
+run shows: `filefrag` counts the fragments of a file.
 
 V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
 whatever it rewrites, also images that were written uncompressed: a fragment is then at most 128

@@ -17,7 +17,7 @@ from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind, ScheduleRuns, Section
 from reconciler.errors import ConfigError
-from reconciler.facts import compression, limits, locate, other_jobs
+from reconciler.facts import compression, limits, locate, other_jobs, rights
 from reconciler.facts.diagnostics import COST, Note, Refusal, Summary
 from reconciler.facts.host import (
     OFF,
@@ -33,6 +33,7 @@ from reconciler.facts.host import (
     OwnFiles,
     Program,
     Schedulers,
+    SelinuxEnforces,
     ServiceRun,
     ServiceRunOf,
     SharedBelow,
@@ -132,7 +133,8 @@ def _no_directory(where: Location) -> Refusal | None:
 def _unsayable(where: Location) -> Refusal | None:
     """The declared path is clean text; what its links lead to need not be."""
     if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xDC80 <= ord(c) <= 0xDCFF for c in where.path):  # noqa: PLR2004 - ASCII's controls, PEP 383's bytes
-        return Refusal(f"{where.path} has bytes that no crontab or unit file can hold", code="V311")
+        text = "has control characters or is no UTF-8: vmtune writes it to no crontab or unit file"
+        return Refusal(f"{where.path} {text}", "give the directory a plainer name", "V311")
     return None
 
 
@@ -147,7 +149,7 @@ def _unable(spec: Spec, scheduler: str, host: HostView) -> Refusal | None:
         )
     if scheduler == "cron" and not spec.schedule.cron:
         return Refusal(
-            f"{spec.at}: cron cannot say {spec.schedule.text!r}",
+            f"{spec.at}: a crontab has five fields, and {spec.schedule.text!r} has systemd's form",
             'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
             "V303",
         )
@@ -248,6 +250,10 @@ def _goals(
         yield from _without_timer(stem)
         if not host(CronDaemon()):
             yield Note(_NO_DAEMON, "V310", is_of_host=True)
+        if host(SelinuxEnforces()):
+            remedy = "; `scheduler: systemd` has systemd run it"
+            text = f"{rights.CRONS_JOBS}{remedy if 'systemd' in host(Schedulers()) else ''}"
+            yield Note(text, "V313", is_of_host=True)
         return
     runs = host(CalendarRuns(spec.schedule.on_calendar)).next
     yield Summary(f"next run {runs}, by systemd" if runs else "by systemd")

@@ -74,7 +74,8 @@ new file.
 
 V714 The NFS server exports a directory around the image. A rewritten image is a new file with a new
 inode. A client of NFSv3 opens nothing on the server, so nobody here can tell whether a guest on
-another host uses the image; it would get ESTALE, and what it has not yet written would be lost.
+another host uses the image. It would go on with the old file, which has no name any more: what it
+writes there is lost, without an error. Once the server has let go of that file it says ESTALE.
 
 V715 Some of this host's mounts could not be looked at, so a mount may hold any of the images. What
 vmtune could not look at, it does not take for unused.

@@ -103,7 +103,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield Note(rights.hidden(_WHETHER, host), "V103")
     if not spec.subvolume:
         yield from _made(spec, where, host)
-    yield from _directory(spec, where, have)
+    yield from _directory(spec, where, have, host)
     if spec.wanted:
         yield from _contents(spec, host, Below(where.path, spec.apart))
     else:
@@ -210,7 +210,7 @@ def _redundant(filesystem: Filesystem) -> str:
     return "/".join(sorted(limits.REDUNDANT.intersection(filesystem.profiles)))
 
 
-def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Said]:
+def _directory(spec: Spec, where: Location, have: Folder | None, host: HostView) -> Iterator[Said]:
     if have is None:
         new = Folder(
             nocow=spec.wanted,
@@ -224,17 +224,23 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Iterator[Sai
     is_in_the_way = have and have.compression and spec.wanted
     part = {"nocow": spec.wanted}
     yield Desired(Directory(where.path), new, why if is_in_the_way else "", part=part)
-    if new == have:
-        yield Summary("new files are written in place" if spec.wanted else "copy-on-write")
-    elif spec.wanted:
-        yield Note("files made from now on have no checksums", label=COST)
+    if spec.wanted:
+        if new == have:
+            yield Summary("new files are written in place")
+        else:
+            yield Note("files made from now on have no checksums", label=COST)
+    elif directory_place.is_written_in_place(where.path, host):
+        yield Summary("new files are nocow all the same: the filesystem is mounted nodatacow")
+    elif new == have:
+        yield Summary("copy-on-write")
     else:
         yield Summary("new files will be copy-on-write; old files stay nocow")
 
 
 def _left_below(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
     tree = host.maybe(TreeOf(where.path, spec.apart))
-    if tree and (count := tree.nocow_directories):
+    anyway = directory_place.is_written_in_place(where.path, host)
+    if tree and not anyway and (count := tree.nocow_directories):
         below = counted(count, "directory", "directories")
         yield Note(
             f"{below} below {'stays' if count == 1 else 'stay'} nocow, and so do new files there; "
@@ -254,7 +260,8 @@ def _contents(spec: Spec, host: HostView, below: Below) -> Iterator[Said]:
         if inside and inside.nocow:
             text = "is a subvolume of its own, nocow as well, and is not looked into"
         else:
-            text = "is a subvolume of its own, so new files in it are copy-on-write"
+            are = directory_place.without_nocow(below.path, host)
+            text = f"is a subvolume of its own, so new files in it are {are}"
         hint = f"If it holds images, declare {spec.name}/{name} as a path too"
         yield Note(f"{name} {text}. {hint}", "V106")
     for name in tree.mounts:

@@ -232,7 +232,7 @@ def _attributes(source: int, target: int) -> None:
     if wanted & _UNFIT:
         raise HostError(
             "immutable, append-only or sealed (lsattr): it cannot be moved",
-            "take the attribute away first (chattr -i -a)",
+            "take the attribute away first (chattr -i -a); move a sealed file out",
         )
     setting = inode.compression(source, wanted)
     keeping = wanted & copy_metadata.KEPT

@@ -26,8 +26,9 @@ it is, and a mount covers what lies below it. Move it out first.
 V609 Files in the directory have names outside of it too. A hard link cannot reach into another
 subvolume: the one file would become two.
 
-V610 A socket, FIFO or device lies in the directory. A program has it by its inode, so a copy of it
-leads nowhere.
+V610 A socket, FIFO or device lies in the directory. A program has a socket or FIFO by its inode, so
+a copy of it leads nowhere; and vmtune makes no device. Before you remove it, see what made it: the
+storage of containers may hold devices of its own.
 
 V611 A directory becomes a subvolume while each of its files is held by a lease, so that nobody
 writes to one of them meanwhile. The directory has more files than can be held at once.
@@ -48,13 +49,15 @@ changes of the plan are made all the same.
 
 V616 The NFS server exports the directory, one above it or one in it. Each file gets a new inode in
 the subvolume. A client of NFSv3 opens nothing on the server, so nobody here can tell whether it
-uses a file; it would get ESTALE, and what it has not yet written would be lost.
+uses a file. It would go on with the old file, which has no name any more: what it writes there is
+lost, without an error. Once the server has let go of that file it says ESTALE.
 
 V617 Some of this host's mounts could not be looked at, so a mount may hold what is in the
 directory. What vmtune could not look at, it does not take for unused.
 
 V618 The attribute i (immutable) or a (append-only), or fs-verity, keeps a file or a directory from
-being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off.
+being moved to a subvolume. Somebody set it on purpose: vmtune does not take it off. Nothing takes
+fs-verity off, and a copy is not sealed: move the sealed file out of the directory.
 
 V619 The file was written while the filesystem was mounted with nodatasum: it has no checksums, and
 lsattr does not show that. A new file gets checksums, and Btrfs lets the two share no data. Where

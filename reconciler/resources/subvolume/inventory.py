@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from reconciler.engine.subvolume import MOST_ENTRIES, Contents
+from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, Contents
 from reconciler.formats import mountinfo
 from reconciler.linux import btrfs, inode, subvolumes, tree_search
 from reconciler.linux.in_use import look
@@ -219,7 +219,7 @@ _CLASS = tree_search.NODATASUM | tree_search.NODATACOW
 _FIXED = {
     tree_search.IMMUTABLE: "immutable",
     tree_search.APPEND: "append-only",
-    tree_search.SEALED: "sealed by fs-verity",
+    tree_search.SEALED: SEALED,
 }
 
 

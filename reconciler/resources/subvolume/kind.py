@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import directory as directory_place
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
-from reconciler.engine.subvolume import MOST_ENTRIES, ContentsOf, Subvolume
+from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, ContentsOf, Subvolume
 from reconciler.facts import limits, locate, rights
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import (
@@ -199,9 +199,10 @@ def _not_inherited(spec: Spec, where: Location, host: HostView) -> Iterator[Note
         text = "the directory around it cannot be read: whether it is nocow or has compression is"
         yield Note(f"{text} not known. A new subvolume inherits neither", "V624")
     elif around.nocow:
+        are = directory_place.without_nocow(top, host)
         yield Note(
             "a directory made here would inherit nocow; a new subvolume does not, so its files "
-            "will be copy-on-write: `nocow: true` in this entry makes it nocow",
+            f"will be {are}: `nocow: true` in this entry makes it nocow",
             "V624",
         )
     elif around.compression:
@@ -323,8 +324,8 @@ def _kept_from(inside: Contents) -> Refusal | None:
         )
     if inside.special:
         return Refusal(
-            f"{_named(inside.special)}: a socket, FIFO or device, which belongs to a program",
-            "end the program and remove it",
+            f"{_named(inside.special)}: a socket, FIFO or device, which vmtune does not copy",
+            "remove it where no program needs it, or declare the directories beside it",
             "V610",
         )
     if inside.too_many:
@@ -378,13 +379,20 @@ def _in_use(inside: Contents) -> Refusal | None:
     return None
 
 
+def _freed(fixed: Sequence[str]) -> Iterator[str]:
+    """Say what lets go of the files that are named with what keeps each of them."""
+    sealed = [each for each in fixed if each.endswith(f"({SEALED})")]
+    if len(sealed) < len(fixed):
+        yield "take the attribute away first (chattr -i -a)"
+    if sealed:
+        yield "nothing takes fs-verity off: move the sealed file out first"
+
+
 def _as_they_are(spec: Spec, inside: Contents) -> Refusal | None:
     """Files that cannot be given to another subvolume with all that they have."""
     if inside.fixed:
         return Refusal(
-            f"{_named(inside.fixed)}: it cannot be moved",
-            "take the attribute away first (chattr -i -a)",
-            "V618",
+            f"{_named(inside.fixed)}: it cannot be moved", "; ".join(_freed(inside.fixed)), "V618"
         )
     if inside.unclonable:
         by_hand = "copy it to a new name with `cp --reflink=never`, and that over it"

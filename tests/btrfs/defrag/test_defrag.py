@@ -1,5 +1,6 @@
 """Schedules in /etc/cron.d, run as cron would, and what they must not do."""
 
+import errno
 import os
 import shutil
 import stat
@@ -484,6 +485,27 @@ def test_a_user_whom_no_passwd_knows(host: World):
     ran = host.vmtune("apply", "--yes", user=54321)
     assert ran.code == 1, ran
     assert own_files() == []
+
+
+@oracle("errno", "{}, so a job that was written there is not seen")
+def test_what_a_user_wrote_there_root_alone_reads(host: World):
+    """With the mode of Debian's cron the kernel shows others neither the names nor a crontab."""
+    path = host.area / "images"
+    path.mkdir()
+    CRONTABS.chmod(0o1730)
+    crontab = CRONTABS / "somebody"
+    crontab.write_text(f"0 3 * * * btrfs filesystem defragment -r {path}\n")
+    crontab.chmod(0o600)
+    declare(host, path)
+    for asked in (["ls", CRONTABS], ["cat", crontab]):
+        as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *asked]
+        ran = subprocess.run(as_nobody, capture_output=True, text=True, check=False)
+        assert os.strerror(errno.EACCES) in ran.stderr
+    shown = host.plan(expect=2, user=NOBODY)
+    told = "only root can read the crontabs of other users, so a job that was written there is not"
+    assert told in shown.row("defrag")
+    assert "V305" not in shown.out
+    assert f"{crontab}:1" in host.plan(expect=7).row("V305")
 
 
 def test_a_directory_that_is_not_there_yet_is_noted(host: World):

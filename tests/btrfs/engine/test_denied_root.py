@@ -3,6 +3,8 @@
 The policy is one that is there on every kernel: a capability that is gone, and a user namespace.
 """
 
+import errno
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.btrfs.outside import run
-from tests.btrfs.world import World
+from tests.btrfs.world import NOBODY, World
 from tests.oracles import oracle
 
 FSTAB = Path("/etc/fstab")
@@ -97,3 +99,26 @@ def test_nothing_is_written_that_the_kernel_was_not_asked_about(host: World):
     assert FSTAB.read_text() == line
     assert host.apply().code == 0
     assert "compress=no" in FSTAB.read_text()
+
+
+@oracle("errno", "see whether a program uses them", "see whether a program uses it")
+def test_who_is_not_root_is_not_shown_who_has_a_file_open(host: World):
+    """The kernel keeps the open files of a process from other users: EACCES."""
+    file = host.area / "vm" / "a.raw"
+    file.parent.mkdir()
+    file.write_bytes(b"x" * 9000)
+    path = str(file.parent)
+    host.declare(paths=[{"path": path, "nocow": True, "existing": "rewrite", "subvolume": True}])
+    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    with open(file, "rb"):
+        asked = [*as_nobody, "ls", f"/proc/{os.getpid()}/fd"]
+        ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert os.strerror(errno.EACCES) in ran.stderr
+        shown = host.plan(expect=2, user=NOBODY)
+        told = "only root can see whether a program uses {}; `apply` checks before it begins"
+        assert told.format("them") in shown.row("~ images")
+        assert told.format("it") in shown.row("subvolume /")
+        assert "in use" not in shown.out
+        seen = host.plan(expect=2)
+        assert "in use" in seen.row("! subvolume")
+        assert "only root" not in seen.out

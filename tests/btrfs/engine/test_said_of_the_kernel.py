@@ -199,6 +199,51 @@ def _property(path: Path) -> str:
 # --- what is written in place
 
 
+IN_PLACE = "nocow only as long as the filesystem is mounted nodatacow"
+
+
+@oracle(
+    "lsattr",
+    "copy-on-write",
+    "new files are nocow all the same: the filesystem is mounted nodatacow",
+    "V106",
+    "V624: a directory made here would inherit",
+)
+def test_where_the_mount_decides_that_files_are_nocow(host: World):
+    """Also in a directory that is not nocow, and so hands nothing on."""
+    image = host.image("data", "nodatacow")
+    plain, nocow = image.path / "plain", image.path / "nocow"
+    for folder in (plain, nocow, nocow / "deep"):
+        folder.mkdir()
+    run("chattr", "+C", nocow / "deep")
+    image.subvolume("nocow/deep/in")
+    host.declare(
+        paths=[
+            {"path": str(plain), "nocow": False},
+            {"path": str(nocow / "deep"), "nocow": True},
+            {"path": str(nocow / "deep" / "made"), "subvolume": True},
+        ]
+    )
+    told = {"in": f"new files in it are {IN_PLACE}", "made": f"its files will be {IN_PLACE}"}
+    told["plain"] = "new files are nocow all the same: the filesystem is mounted nodatacow"
+    for options, words in {
+        "nodatacow": told,
+        "datacow": {
+            "plain": f"= nocow {plain} copy-on-write",
+            "in": "new files in it are copy-on-write",
+            "made": "its files will be copy-on-write",
+        },
+    }.items():
+        run("mount", "-o", f"remount,{options}", image.path)
+        shown = " ".join(host.plan(expect=2).out.split())
+        assert [word for word in words.values() if word not in shown] == []
+        image.subvolume("nocow/deep/made")
+        for folder in (plain, nocow / "deep" / "in", nocow / "deep" / "made"):
+            (folder / options).write_bytes(b"x")
+            assert is_nocow(folder / options) == (options == "nodatacow")
+        run("btrfs", "subvolume", "delete", nocow / "deep" / "made")
+
+
 @oracle(
     "filefrag",
     "V103: After a snapshot the first write to a block copies it",

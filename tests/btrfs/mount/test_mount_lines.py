@@ -219,6 +219,9 @@ def test_a_link_that_was_made_just_now_is_followed(host: World, image: Image):
         host.fstab(image.line(f"subvol=new\\040{name}", VM))
         ran = host.vmtune("plan", "--detailed-exitcode")
         assert ran.code == code, ran
+        told = f"only root can see whether /new {name} is a symbolic link to that"
+        assert told in host.vmtune("plan", user=NOBODY).row("V208")
+        assert "only root" not in ran.out
     row = ran.row("V208")
     assert "(/@vm), but /etc/fstab:1 says subvol=/new @other" in row
     assert "/@other" in rows(host, "V521")[0]["text"]

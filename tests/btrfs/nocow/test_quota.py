@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,55 @@ def test_the_limit_of_a_qgroup_that_it_is_not_in(host: World, image: Image):
 def test_others_see_the_own_limit(host: World, image: Image):
     run("btrfs", "qgroup", "limit", "60M", "0/256", image.path)
     assert "V706" in host.plan(expect=2, user=NOBODY).row("a.raw")
+
+
+_ALONE = ["unshare", "--pid", "--fork", "--mount-proc"]
+"""Else such a root is not shown what other processes have in use, and that is said alone."""
+DENIED = {
+    "nobody": ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"],
+    "capability": [*_ALONE, "setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
+    "namespace": [*_ALONE, "--user", "--map-root-user"],
+}
+ONLY_ROOT = "only root can see whether limits of qgroups count here; `apply` checks"
+NOT_EVEN_ROOT = (
+    "vmtune, as root, was not allowed to see whether limits of qgroups count here (SELinux, a "
+    "container or another policy); `apply` is not allowed to either"
+)
+
+
+@pytest.mark.parametrize("way", DENIED)
+@oracle("btrfs qgroup", "V116: see whether limits of qgroups count here")
+def test_who_is_not_shown_which_limits_count(host: World, image: Image, way: str):
+    """The kernel shows its qgroups to root alone, and to no root without CAP_SYS_ADMIN."""
+    run("btrfs", "qgroup", "limit", "60M", "2/7", image.path)
+    asked = ["btrfs", "qgroup", "show", "-pr", str(image.path)]
+    shown = subprocess.run([*DENIED[way], *asked], capture_output=True, text=True, check=False)
+    assert "Operation not permitted" in shown.stderr
+    row = host.vmtune("plan", under=DENIED[way]).row("a.raw")
+    assert (ONLY_ROOT if way == "nobody" else NOT_EVEN_ROOT) in row
+    assert "60.00MiB" in run(*asked)
+    seen = host.plan(expect=2).row("a.raw")
+    assert "qgroup 2/7 is limited to 60.0 MiB" in seen
+    assert "V116" not in seen
+
+
+@oracle("btrfs qgroup", "V116: the figures of qgroups are not right now")
+def test_figures_that_are_not_right(host: World, image: Image):
+    """btrfs-progs says so of the same figures, and no longer once they were counted again."""
+    shared = image.path / "s" / "shared"
+    shared.write_bytes(os.urandom(MIB))
+    run("cp", "--reflink=always", shared, image.subvolume("other"))
+    run("sync", "-f", image.path)
+    run("btrfs", "qgroup", "create", "1/8", image.path)
+    run("btrfs", "qgroup", "limit", "200M", "1/8", image.path)
+    run("btrfs", "qgroup", "assign", "--no-rescan", "0/256", "1/8", image.path)
+    told = "the figures of qgroups are not right now; `btrfs quota rescan` counts again"
+    for is_right in (False, True):
+        run("sync", "-f", image.path)
+        asked = run("btrfs", "qgroup", "show", image.path)
+        assert ("inconsistent" in asked) != is_right
+        assert (told in host.plan(expect=2).row("a.raw")) != is_right
+        run("btrfs", "quota", "rescan", "-w", image.path)
 
 
 def test_simple_quotas(host: World):

@@ -52,7 +52,7 @@ def test_what_is_done_then_what_is_refused_then_what_is_in_sync():
 def test_where_only_files_are_old_systemd_is_told_and_why():
     (row,) = in_turn((), (DAEMON_RELOAD,), behind=True)
     assert row.notify == DAEMON_RELOAD
-    assert "older version" in row.notes[0].text
+    assert "changed on disk" in row.notes[0].text
 
 
 def test_each_action_has_the_number_of_its_row():
