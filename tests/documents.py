@@ -91,9 +91,10 @@ def said(page: Path) -> Iterator[str]:
                 yield f"vmtune {command}" if own else command
 
 
-def commands(page: Path) -> list[str]:
+@cache
+def commands(page: Path) -> tuple[str, ...]:
     """Return every command that a page names, once."""
-    return [*dict.fromkeys([*shell(page), *said(page)])]
+    return (*dict.fromkeys([*shell(page), *said(page)]),)
 
 
 def calls(line: str) -> Iterator[list[str]]:

@@ -1,10 +1,10 @@
 """Each command of the documentation, typed by alice on a booted host that has what it speaks of."""
 
-import subprocess
+import re
 
 import pytest
 
-from tests import documents
+from tests import checkout, documents
 from tests.documents import PAGES, ROOT, typed
 from tests.host import installed, wheels
 
@@ -26,10 +26,10 @@ done
 """
 # What is at hand for the commands that sentences name.
 BESIDE = """
-mkdir -p ~/new
+mkdir ~/new
 btrfs subvolume create ~/sub && btrfs subvolume create ~/old && btrfs property set ~/sub ro true
 truncate -s 128M ~/other.img && /sbin/mkfs.btrfs -q ~/other.img
-cp ~/.config/vmtune/vmtune.yaml ~/vmtune.yaml
+ln -s ~/.config/vmtune/vmtune.yaml ~/vmtune.yaml
 sudo btrfs quota enable /
 echo 'tmpfs /mnt tmpfs noauto 0 0' | sudo tee -a /etc/fstab
 """
@@ -42,10 +42,10 @@ PUT = {
     "btrfs filesystem df": "btrfs filesystem df ~",
     "btrfs filesystem du": "btrfs filesystem du ~/libvirt",
     "btrfs filesystem du -s --raw": "btrfs filesystem du -s --raw ~/libvirt",
-    "btrfs qgroup limit": "sudo btrfs qgroup limit none ~/old",
-    "btrfs qgroup limit SIZE PATH": "sudo btrfs qgroup limit 2G ~/old",
-    "btrfs qgroup show -pcre PATH": "sudo btrfs qgroup show -pcre ~/old",
-    "btrfs qgroup show -re PATH": "sudo btrfs qgroup show -re ~/old",
+    "btrfs qgroup limit": "sudo btrfs qgroup limit none ~/sub",
+    "btrfs qgroup limit SIZE PATH": "sudo btrfs qgroup limit 2G ~/sub",
+    "btrfs qgroup show -pcre PATH": "sudo btrfs qgroup show -pcre ~/sub",
+    "btrfs qgroup show -re PATH": "sudo btrfs qgroup show -re ~/sub",
     "btrfs replace status": "sudo btrfs replace status -1 /",
     "btrfs scrub": "sudo btrfs scrub status /",
     "btrfs scrub start": "sudo btrfs scrub start -B /",
@@ -110,14 +110,9 @@ def host(container, wheelhouse, tmp_path_factory):
     """Alice has a checkout, as she would have cloned it; README begins with its installation."""
     wheels.offer(container, wheelhouse)
     installed.let_alice_sudo(container)
-    checkout = tmp_path_factory.mktemp("checkout")
-    files = "git ls-files -z --cached --others --exclude-standard"
-    subprocess.run(
-        ["sh", "-c", f'{files} | xargs -0 cp --parents --no-dereference -t "$0"', checkout],
-        cwd=ROOT,
-        check=True,
-    )
-    container.push(checkout, "/home/alice/vmtune")
+    folder = tmp_path_factory.mktemp("checkout")
+    checkout.copy(folder)
+    container.push(folder, "/home/alice/vmtune")
     container.run("chown -R alice: /home/alice/vmtune")
     container.write("/etc/vmtune/vmtune.yaml", b"version: 1\n")
     for line in (typed("pipx install --force ."), typed("pipx ensurepath")):
@@ -129,7 +124,7 @@ def enter(host, line):
     """As at a terminal, in a shell that has read what a login reads; who is asked says yes."""
     folder = "~/vmtune" if line.startswith("pipx") else "~"
     words = ["bash", "-lc", f"cd {folder}\n{line}"]
-    asks = line in {"vmtune apply", "vmtune revert"}
+    asks = bool(re.match(r"vmtune (apply|revert)\b(?!.*--yes)", line))
     done = host.run(words, user="alice", tty=asks, input="yes\n" if asks else "", check=False)
     assert done.returncode in EXITS.get(line, {0}), f"{line}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.checkout import make
 from tests.documents import typed
 from tests.host import sandbox, wheels
 from tests.packages.tools import CHECKOUT, FOLDER, tool
@@ -27,9 +28,7 @@ def dist(tmp_path_factory) -> Path:
     """What `make dist` leaves; twine has judged it."""
     tool("twine")
     folder = tmp_path_factory.mktemp("dist")
-    argv = [*typed("make dist").split(), f"OUT={folder}"]
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = make(typed("make dist"), f"OUT={folder}")
     assert done.stdout.count("PASSED") == 2
     return folder
 
