@@ -114,7 +114,7 @@ def calls(line: str) -> Iterator[list[str]]:
 
 
 # --- which test runs it
-def typed(command: str, line: str = "") -> str:
+def as_typed(command: str, line: str = "") -> str:
     """Return a command of the pages, for a test to run; or the line that somebody makes of it.
 
     The line has the words of the command but for its placeholders, in their order. Raises
@@ -137,7 +137,7 @@ def has_placeholder(command: str) -> bool:
 def claimed() -> frozenset[str]:
     """Return the commands and blocks that tests take from the pages to run them.
 
-    That is what calls of `typed` and `recipe` in a test name; and what .ci/run runs.
+    That is what calls of `as_typed` and `recipe` in a test name; and what .ci/run runs.
     """
     found = {*_of_ci()}
     for path in ROOT.glob("tests/**/*.py"):
@@ -145,7 +145,7 @@ def claimed() -> frozenset[str]:
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 given = [x.value for x in node.args if isinstance(x, ast.Constant)]
-                found |= {*map(str, given)} if name in ("typed", "recipe") else set()
+                found |= {*map(str, given[:1])} if name in ("as_typed", "recipe") else set()
     return frozenset(found)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.fleet.nodes import CHECKOUT, Fleet, program
 
 COLLECTION = CHECKOUT / "integrations" / "ansible"
@@ -50,8 +50,8 @@ class Ansible:
             "LINES": str(self.folder / "lines"),
         }
         (self.folder / "integrations").symlink_to(COLLECTION.parent)
-        self.call(*typed("ansible-galaxy collection build integrations/ansible").split())
-        archive = typed("ansible-galaxy collection install vmtune-vmtune-0.1.0.tar.gz")
+        self.call(*as_typed("ansible-galaxy collection build integrations/ansible").split())
+        archive = as_typed("ansible-galaxy collection install vmtune-vmtune-0.1.0.tar.gz")
         self.call(*archive.split(), "--offline")
         self.inventory({name: {} for name in fleet.hosts})
 

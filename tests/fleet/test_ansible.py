@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.fleet.playing import Ansible
 from tests.host import installed, sandbox
 from tests.packages import debs
@@ -42,7 +42,7 @@ ROLE = f"""
 def deb(tmp_path_factory):
     """The Debian package, built without its tests: `make packages` runs these."""
     out = tmp_path_factory.mktemp("deb")
-    return debs.build(sandbox.cache_folder(), out, typed("DEB_BUILD_OPTIONS=nocheck make deb"))
+    return debs.build(sandbox.cache_folder(), out, as_typed("DEB_BUILD_OPTIONS=nocheck make deb"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def states(hosts):
 def test_a_check_before_vmtune_is_there_says_so(ansible, hosts):
     before = states(hosts)
     played = ansible.play(
-        typed("ansible-playbook --inventory inventory.ini --check --diff site.yml")
+        as_typed("ansible-playbook --inventory inventory.ini --check --diff site.yml")
     )
     assert played.code == 0, played.said
     for name in BOTH:
@@ -89,7 +89,7 @@ def test_without_vmtune_a_run_fails(ansible):
 
 
 def test_the_role_installs_and_applies(ansible, hosts):
-    played = ansible.play(typed("ansible-playbook --inventory inventory.ini site.yml"))
+    played = ansible.play(as_typed("ansible-playbook --inventory inventory.ini site.yml"))
     assert played.code == 0, played.said
     for name, host in hosts.items():
         assert played.results[name]["changed"]
@@ -217,17 +217,17 @@ def test_a_plan_is_saved_fetched_and_read(ansible, hosts):
         plan = json.loads((ansible.folder / "plans" / f"{name}.plan").read_text())
         assert plan["host"] == name
         assert "/srv/approved" in (ansible.folder / "plans" / f"{name}.txt").read_text()
-    read = ansible.fleet.run(["sh", "-c", typed("less plans/*.txt")])
+    read = ansible.fleet.run(["sh", "-c", as_typed("less plans/*.txt")])
     assert read.returncode == 0, read.stderr
     assert read.stdout.count("/srv/approved") == 2
-    save = typed("ansible-playbook --inventory inventory.ini vmtune.vmtune.save_plans")
+    save = as_typed("ansible-playbook --inventory inventory.ini vmtune.vmtune.save_plans")
     again = ansible.play(save)
     assert not any(each["changed"] for each in again.results.values())
     for host in hosts.values():
         assert host.run(["stat", "-c", "%a", PLAN]).stdout == "600\n"
 
 
-SERIAL = typed(
+SERIAL = as_typed(
     "ansible-playbook --inventory inventory.ini vmtune.vmtune.apply_plans -e vmtune_serial=1"
 )
 
@@ -286,9 +286,9 @@ def test_a_host_without_an_approved_plan_is_left_alone(ansible, hosts):
 
 
 def test_its_documentation_is_shown(ansible):
-    text = ansible.call(*typed("ansible-doc vmtune.vmtune.vmtune").split())
+    text = ansible.call(*as_typed("ansible-doc vmtune.vmtune.vmtune").split())
     assert "check_mode" in text
     assert "EXAMPLES" in text
     assert "vmtune_deb" in ansible.call(
-        *typed("ansible-doc --type role vmtune.vmtune.vmtune").split()
+        *as_typed("ansible-doc --type role vmtune.vmtune.vmtune").split()
     )

@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.fleet.nodes import CHECKOUT, program
 
 
 def test_it_says_so():
     program("ansible", "ansible-playbook")
-    line = typed("python -m tests.fleet.cost", "python -m tests.fleet.cost 1 2")
+    line = as_typed("python -m tests.fleet.cost", "python -m tests.fleet.cost 1 2")
     env = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
     done = subprocess.run(
         line.split(), cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False

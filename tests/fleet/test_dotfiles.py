@@ -3,7 +3,7 @@
 import pytest
 
 from tests import documents
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.host import installed
 
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
@@ -66,7 +66,7 @@ def test_a_file_that_is_unlinked_takes_nothing_back(host):
     """It still lies in the repository: what it set stays until a person decides."""
     recipe(host, "stow.sh")
     assert as_declared(host)
-    host.run(typed("stow -D", "stow --dir=dotfiles -D vmtune"), user="alice")
+    host.run(as_typed("stow -D", "stow --dir=dotfiles -D vmtune"), user="alice")
     done = vmtune(host, "plan")
     assert done.returncode == 1
     assert "no vmtune.yaml" in done.stderr
@@ -82,7 +82,7 @@ def test_a_hook_of_git_checks_the_file_before_a_commit(host):
     host.run("git init dotfiles", user="alice")
     text = documents.recipe(".git/hooks/pre-commit")
     host.write(hook, text.encode(), user="alice")
-    host.run(typed("chmod +x", f"chmod +x {hook}"), user="alice")
+    host.run(as_typed("chmod +x", f"chmod +x {hook}"), user="alice")
     commit = "cd dotfiles && git add . && git commit -m vmtune"
     assert host.run(commit, user="alice", check=False).returncode == 0
     host.write(file, DECLARED.replace("nocow", "nocov").encode(), user="alice")

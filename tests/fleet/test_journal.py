@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.host import installed
 
 CONFIG = "/etc/vmtune/vmtune.yaml"
@@ -105,10 +105,10 @@ def test_defrag_tells_what_it_brought(host):
 
 
 def test_the_journal_is_asked_as_the_page_says(host):
-    found = host.run(typed("journalctl VMTUNE_ENTRY='nocow /srv/vms'")).stdout
+    found = host.run(as_typed("journalctl VMTUNE_ENTRY='nocow /srv/vms'")).stdout
     assert "= nocow /srv/vms" in found
     assert "/srv/old" not in found
-    assert host.run(typed("journalctl VMTUNE_EVENT=end VMTUNE_OUTCOME=failed --output json"))
+    assert host.run(as_typed("journalctl VMTUNE_EVENT=end VMTUNE_OUTCOME=failed --output json"))
 
 
 @pytest.mark.parametrize(

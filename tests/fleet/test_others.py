@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import recipe, typed
+from tests.documents import as_typed, recipe
 from tests.fleet.nodes import TOOLS, Node, program
 from tests.host import installed, sandbox
 
@@ -48,13 +48,13 @@ def test_pyinfra(host, key, tmp_path):
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "known_hosts").touch()  # some versions of pyinfra only add to it
     program("pyinfra", "pyinfra")
-    argv = typed("pyinfra inventory.py deploy.py").split()
+    argv = as_typed("pyinfra inventory.py deploy.py").split()
     run(host, argv, tmp_path)
     assert installed.is_nocow(host, "/srv/vms")
     before = installed.state(host, "/srv", "/etc/vmtune")
     run(host, argv, tmp_path)
     assert installed.state(host, "/srv", "/etc/vmtune") == before
-    argv = typed("pyinfra inventory.py exec --sudo -- vmtune plan").split()
+    argv = as_typed("pyinfra inventory.py exec --sudo -- vmtune plan").split()
     assert "In sync" in run(host, argv, tmp_path)
 
 

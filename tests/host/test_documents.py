@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests import checkout, documents
-from tests.documents import PAGES, ROOT, typed
+from tests.documents import PAGES, ROOT, as_typed
 from tests.host import installed, wheels
 
 README = PAGES[0]
@@ -54,7 +54,6 @@ PUT = {
     "chattr +C": "chattr +C ~/new",
     "chattr -C": "chattr -C ~/new",
     "chattr -i": "sudo chattr -i ~/new",
-    "chmod +x": "chmod +x ~/vmtune.yaml",
     "chmod go-w": "chmod go-w ~/vmtune.yaml",
     "diff -r": "diff -r ~/libvirt/images ~/libvirt/images",
     "mount -o remount": "sudo mount -o remount /",
@@ -90,7 +89,7 @@ PUT = {
 """The line that is typed for a command which lacks what it is done to."""
 SHELL = {line for page in PAGES for line in documents.shell(page)}
 SAID = dict.fromkeys(
-    typed(x, PUT.get(x, "")) for page in PAGES for x in documents.walked(page) if x not in SHELL
+    as_typed(x, PUT.get(x, "")) for page in PAGES for x in documents.walked(page) if x not in SHELL
 )
 EXITS = {
     "sudo vmtune": {1},  # that sudo does not find it, is what is said there
@@ -115,7 +114,7 @@ def host(container, wheelhouse, tmp_path_factory):
     container.push(folder, "/home/alice/vmtune")
     container.run("chown -R alice: /home/alice/vmtune")
     container.write("/etc/vmtune/vmtune.yaml", b"version: 1\n")
-    for line in (typed("pipx install --force ."), typed("pipx ensurepath")):
+    for line in (as_typed("pipx install --force ."), as_typed("pipx ensurepath")):
         enter(container, line)
     return container
 
@@ -171,5 +170,5 @@ def test_each_command_of_the_table_is_in_a_page():
 
 
 def test_it_is_removed(host):
-    enter(host, typed("pipx uninstall vmtune"))
+    enter(host, as_typed("pipx uninstall vmtune"))
     assert host.run("ls ~/.local/bin/vmtune", user="alice", check=False).stdout == ""

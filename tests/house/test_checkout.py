@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests import checkout
-from tests.documents import typed
+from tests.documents import as_typed
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def git(folder, line, page=None):
 def clone(page, tmp_path_factory):
     """What somebody has who followed README; then the page gets a newer commit."""
     folder = tmp_path_factory.mktemp("clone")
-    git(folder, typed("git clone https://example.org/vmtune"), page)
+    git(folder, as_typed("git clone https://example.org/vmtune"), page)
     git(page, "echo newer >new && git add new && git commit --quiet --message=newer")
-    git(folder, "\n".join([typed("cd vmtune"), typed("git pull")]), page)
+    git(folder, "\n".join([as_typed("cd vmtune"), as_typed("git pull")]), page)
     return folder / "vmtune"
 
 
@@ -48,7 +48,9 @@ def test_it_is_renewed(clone):
     assert (clone / "new").read_text() == "newer\n"
 
 
-@pytest.mark.parametrize("line", [typed("make man"), typed("make codes"), typed("make validator")])
+@pytest.mark.parametrize(
+    "line", [as_typed("make man"), as_typed("make codes"), as_typed("make validator")]
+)
 def test_what_is_generated_is_fresh(clone, line):
     checkout.make(line, folder=clone)
     assert git(clone, "git diff") == "", f"run `{line}`"
@@ -59,6 +61,6 @@ def test_apt_knows_what_a_bare_machine_lacks():
     if not shutil.which("apt-get"):
         pytest.skip("NOT CHECKED: no apt-get here")
     argv = ["apt-get", "--simulate", "install", "make", "git"]
-    line = typed("apt-get install make git", " ".join(argv))
+    line = as_typed("apt-get install make git", " ".join(argv))
     said = subprocess.run(line.split(), capture_output=True, text=True, check=True).stdout
     assert "Inst make" in said or "make is already the newest version" in said

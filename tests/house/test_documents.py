@@ -126,6 +126,9 @@ def test_what_tests_take_from_the_pages_is_there():
     assert {*documents.NOT_RUN} - named == set()
     for words in documents.NO_COMMANDS:
         assert any(f"`{words}`" in text_of(page) for page in PAGES), words
+    names = {block.name for page in PAGES for block in documents.blocks(page)}
+    others = {x for x in documents.claimed() - named - names if not x.startswith("make ")}
+    assert others == set(), "a test names it, and no page"
     assert {*documents.NOT_RUN} & documents.claimed() == set()
 
 
@@ -144,9 +147,9 @@ def test_each_file_that_a_page_has_somebody_write_for_a_shell_is_run():
 )
 def test_a_line_is_of_its_command(command, line):
     with pytest.raises(ValueError, match=re.escape(line)):
-        documents.typed(command, line)
+        documents.as_typed(command, line)
     with pytest.raises(LookupError):
-        documents.typed(f"{command} --no-such-thing", line)
+        documents.as_typed(f"{command} --no-such-thing", line)
 
 
 def test_every_kind_has_a_page():

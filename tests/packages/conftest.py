@@ -10,7 +10,7 @@ CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))  # tests are no package; this names helpers by their full path
 
 from tests import tiers  # noqa: E402
-from tests.documents import typed  # noqa: E402
+from tests.documents import as_typed  # noqa: E402
 from tests.fleet.nodes import PACKAGES  # noqa: E402
 from tests.host import sandbox  # noqa: E402
 from tests.host.container import Container  # noqa: E402
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package of this checkout, built by the release that VMTUNE_TEST_SUITE names."""
     tiers.require("packages", sandbox.missing(), sandbox.APT_PACKAGES)
-    return debs.build(sandbox.cache_folder(), tmp_path_factory.mktemp("deb"), typed("make deb"))
+    return debs.build(sandbox.cache_folder(), tmp_path_factory.mktemp("deb"), as_typed("make deb"))
 
 
 @pytest.fixture(scope="module")
@@ -37,5 +37,5 @@ def host(deb: Path) -> Iterator[Container]:
         answers = b'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n'
         container.write("/etc/apt/apt.conf.d/90answers", answers)
         container.push(deb, f"/root/dist/{deb.name}")
-        container.run(typed("sudo apt install ./dist/vmtune_0.1.0_all.deb"))
+        container.run(as_typed("sudo apt install ./dist/vmtune_0.1.0_all.deb"))
         yield container

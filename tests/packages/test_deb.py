@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.documents import ROOT, blocks, typed
+from tests.documents import ROOT, as_typed, blocks
 from tests.host import installed
 
 MONITORING = ROOT / "docs" / "monitoring.md"
@@ -171,12 +171,12 @@ def test_the_unit_sees_what_is_seen_outside(host):
     """ProtectSystem=strict mounts all read-only for the unit: that is no difference of the host."""
     drop_in = next(x.text for x in blocks(MONITORING) if f"VMTUNE_CONFIG={CONFIG}" in x.text)
     host.write("/usr/local/bin/editor", f"#!/bin/sh\ncat >$1 <<'.'\n{drop_in}.\n".encode(), "755")
-    host.run(["sh", "-c", typed("sudo systemctl edit vmtune-status.service")], tty=True)
+    host.run(["sh", "-c", as_typed("sudo systemctl edit vmtune-status.service")], tty=True)
     code, rows = asked(host)
     assert (code, installed.shown(host, UNIT, "Result")) == (0, "success")
     assert (code, rows) == outside(host)
     assert len(rows) > 3
-    host.run(typed("sudo systemctl enable --now vmtune-status.timer"))
+    host.run(as_typed("sudo systemctl enable --now vmtune-status.timer"))
     assert host.run("systemctl is-active vmtune-status.timer").stdout == "active\n"
     host.run("systemctl disable --now vmtune-status.timer")
 
@@ -190,10 +190,10 @@ def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
     assert installed.shown(host, UNIT, "Result") == "exit-code"
     host.run("until [ -e /root/told ]; do sleep 0.1; done", timeout=20)
     assert host.read("/root/told").decode().strip() == UNIT
-    assert UNIT in host.run(typed("systemctl --failed")).stdout
-    told = host.run(typed("journalctl --unit vmtune-status.service")).stdout
+    assert UNIT in host.run(as_typed("systemctl --failed")).stdout
+    told = host.run(as_typed("journalctl --unit vmtune-status.service")).stdout
     assert f"= nocow {VM}" in told
-    warned = host.run(typed("journalctl --unit vmtune-status.service --priority warning")).stdout
+    warned = host.run(as_typed("journalctl --unit vmtune-status.service --priority warning")).stdout
     assert "defrag /srv/raw" in warned
     assert "= nocow" not in warned
 
@@ -204,7 +204,7 @@ def test_what_differs_is_told_inside_as_outside(host):
 
 def test_the_plugin_for_nagios(host):
     line = f"/usr/lib/vmtune/check_vmtune --config {CONFIG}"
-    argv = ["sh", "-c", typed("check_vmtune --config FILE", line)]
+    argv = ["sh", "-c", as_typed("check_vmtune --config FILE", line)]
     done = host.run(argv, env={"SUDO_USER": "alice"}, check=False)
     assert done.returncode == 1, done.stdout
     assert done.stdout.startswith("VMTUNE WARNING - + defrag /srv/raw | in_sync=3 differs=1 ")
@@ -216,11 +216,11 @@ def test_the_plugin_for_nagios(host):
 
 
 METRICS = [
-    typed("at=/var/lib/prometheus/node-exporter/vmtune.prom"),
-    typed(
+    as_typed("at=/var/lib/prometheus/node-exporter/vmtune.prom"),
+    as_typed(
         'vmtune status --json | jq --raw-output --from-file /usr/share/vmtune/metrics.jq >"$at.$$"'
     ),
-    typed('mv "$at.$$" "$at"'),
+    as_typed('mv "$at.$$" "$at"'),
 ]
 
 
@@ -233,7 +233,7 @@ def test_metrics_for_node_exporter(host):
     assert "vmtune_status_exit_code 0" in files
 
 
-@pytest.mark.parametrize("line", [typed("man vmtune"), typed("man vmtune.yaml")])
+@pytest.mark.parametrize("line", [as_typed("man vmtune"), as_typed("man vmtune.yaml")])
 def test_man_shows_its_pages(host, line):
     """Debian's debootstrap leaves out no page, and the package brings both."""
     text = host.run(line, user="alice", env={"MANPAGER": "cat"}).stdout
@@ -243,7 +243,7 @@ def test_man_shows_its_pages(host, line):
 
 def test_a_new_version_keeps_all(host):
     before = installed.state(host, "/etc", "/var/lib/vmtune")
-    host.run(typed("sudo apt install --reinstall ./dist/vmtune_0.1.0_all.deb"))
+    host.run(as_typed("sudo apt install --reinstall ./dist/vmtune_0.1.0_all.deb"))
     assert [
         line for line in installed.state(host, "/etc", "/var/lib/vmtune") if line not in before
     ] == []
@@ -266,14 +266,14 @@ def test_removal_says_what_is_still_declared(host):
 
 
 def test_installed_again_it_goes_on(host):
-    host.run(typed("sudo apt install ./dist/vmtune_0.1.0_all.deb"))
+    host.run(as_typed("sudo apt install ./dist/vmtune_0.1.0_all.deb"))
     assert len(crontabs(host)) == 1
     assert host.run(["vmtune", "status"], user="alice", check=False).returncode == 0
 
 
 def test_purge_leaves_nothing_but_says_what_stays(host):
     assert named(host)
-    done = host.run(typed("sudo apt purge vmtune"))
+    done = host.run(as_typed("sudo apt purge vmtune"))
     assert f"in {CONFIG}:" in done.stdout
     assert named(host) == []
     assert installed.failed(host) == ""

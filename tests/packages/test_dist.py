@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.checkout import make
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.host import sandbox, wheels
 from tests.packages.tools import CHECKOUT, FOLDER, tool
 
@@ -28,7 +28,7 @@ def dist(tmp_path_factory) -> Path:
     """What `make dist` leaves; twine has judged it."""
     tool("twine")
     folder = tmp_path_factory.mktemp("dist")
-    done = make(typed("make dist"), f"OUT={folder}")
+    done = make(as_typed("make dist"), f"OUT={folder}")
     assert done.stdout.count("PASSED") == 2
     return folder
 
@@ -120,30 +120,30 @@ def works(user: dict[str, str]) -> None:
 
 
 def test_uv_tool_installs_it(user):
-    run(typed("uv tool install vmtune"), user)
+    run(as_typed("uv tool install vmtune"), user)
     works(user)
 
 
 def test_uv_tool_installs_and_removes_a_checkout(user, tmp_path):
     """As the README has it; uv builds it without network."""
     for _twice in range(2):
-        run(typed("uv tool install --reinstall ."), user, cwd=CHECKOUT)
+        run(as_typed("uv tool install --reinstall ."), user, cwd=CHECKOUT)
     works(user)
-    run(typed("uv tool update-shell"), {**user, "SHELL": "/bin/bash"})
+    run(as_typed("uv tool update-shell"), {**user, "SHELL": "/bin/bash"})
     assert ".local/bin" in "".join(x.read_text() for x in tmp_path.glob(".bash*"))
-    run(typed("uv tool uninstall vmtune"), user)
+    run(as_typed("uv tool uninstall vmtune"), user)
     assert not (tmp_path / ".local/bin/vmtune").exists()
 
 
-@pytest.mark.parametrize("line", [typed("uvx vmtune plan"), typed("pipx run vmtune plan")])
+@pytest.mark.parametrize("line", [as_typed("uvx vmtune plan"), as_typed("pipx run vmtune plan")])
 def test_they_run_it_at_once(user, tmp_path, line):
-    (tmp_path / ".config" / "vmtune").mkdir(parents=True)
-    (tmp_path / ".config" / "vmtune" / "vmtune.yaml").write_text("version: 1\n")
-    assert "othing" in run(line, user)
+    config = tmp_path / "vmtune.yaml"
+    config.write_text("version: 1\n")
+    assert f"config {config}" in run(line, {**user, "VMTUNE_CONFIG": str(config)})
 
 
 def test_pipx_installs_it(user):
-    run(typed("pipx install vmtune"), user)
+    run(as_typed("pipx install vmtune"), user)
     works(user)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests import tiers
 from tests.btrfs.outside import run
 from tests.btrfs.world import NOBODY, World
-from tests.documents import typed
+from tests.documents import as_typed
 from tests.oracles import oracle
 
 SNAPPER = Path("/etc/snapper/configs/root")
@@ -17,8 +17,8 @@ SNAPPER = Path("/etc/snapper/configs/root")
 def in_archive(host: World) -> set[str]:
     """The names that tar and rsync take along, told to stay on one filesystem."""
     tiers.judge("rsync", "rsync")
-    tar = typed("tar --one-file-system", "tar --one-file-system -cf - . | tar -t")
-    rsync = typed("rsync -x", "rsync -x --recursive --list-only . | sed 's/.* //'")
+    tar = as_typed("tar --one-file-system", "tar --one-file-system -cf - . | tar -t")
+    rsync = as_typed("rsync -x", "rsync -x --recursive --list-only . | sed 's/.* //'")
     names = [{*run("sh", "-c", line, cwd=host.area).split()} for line in (tar, rsync)]
     taken = {name.removeprefix("./").rstrip("/") for name in names[0]}
     assert names[1] - {"."} == taken - {""}
