@@ -12,6 +12,8 @@ from reconciler.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.pt-BR.md", *sorted(ROOT.glob("docs/*.md"))]
+READ = [*PAGES, *sorted(ROOT.glob("man/*"))]
+"""All that names commands: the manual too, in which an indented block has lines to type."""
 
 NOT_RUN = {
     "make vm": "an hour of virtual machines; `make guest`, which .ci/run runs, is a part of it",
@@ -20,7 +22,7 @@ NOT_RUN = {
 """Commands that no test runs, and why."""
 NO_COMMANDS = {
     "not applicable", "already so", "changed since the plan", "not done", "nocow /srv/vms",
-    "no vmtune.yaml: looked for ...",
+    "no vmtune.yaml: looked for ...", "images ~/images/win11.raw",
 }  # fmt: skip
 """Words within a sentence that only look like a command."""
 
@@ -30,7 +32,7 @@ _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 _NAME = re.compile(r"(?:#!\S+\n)?# (\S+)\n")
 _COMMAND = re.compile(r"(?:[A-Za-z_]+=\S* )*[a-z][a-z0-9._-]* .+")
 _PLACEHOLDER = re.compile(
-    r"\[.*?\](?:\.\.\.)?|\b(?:PATH|PLAN|RUN|FILE|ENTRY|CODE|KIND|SHELL|SIZE|TARGET|NAME)\b(?:\||\.\.\.)?|\|"
+    r"\[.*?\](?:\.\.\.)?|\b(?:PATH|PLAN|RUN|FILE|ENTRY|COMMAND|CODE|KIND|SHELL|SIZE|TARGET|NAME)\b(?:\||\.\.\.)?|\|"
 )
 
 
@@ -48,9 +50,15 @@ class Block:
         return found[1] if found else ""
 
 
+def text_of(page: Path) -> str:
+    """Return the text of a page; of one of the manual without what roff adds to dashes."""
+    text = page.read_text(encoding="utf-8")
+    return text if page.suffix == ".md" else text.replace("\\-", "-").replace("\\e", "\\")
+
+
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page in their order; an indented one has no language."""
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     found = [(m.start(), Block(m[1], m[2])) for m in _FENCE.finditer(text)]
     fenced = [range(m.start(), m.end()) for m in _FENCE.finditer(text)]
     for m in _INDENTED.finditer(text):
@@ -80,7 +88,7 @@ def said(page: Path) -> Iterator[str]:
 
     ``apply PLAN`` within a sentence is vmtune's own.
     """
-    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    text = _FENCE.sub("", text_of(page))
     spans = [" ".join(span.split()) for span in _INLINE.findall(text)]
     plain = (block.text for block in blocks(page) if not block.language)
     lines = [line for block in plain for line in block.replace("\\\n", "").splitlines()]
@@ -120,7 +128,7 @@ def as_typed(command: str, line: str = "") -> str:
     The line has the words of the command but for its placeholders, in their order. Raises
     LookupError where no page has the command, ValueError where the line is another command.
     """
-    if not any(command in commands(page) for page in PAGES):
+    if not any(command in commands(page) for page in READ):
         raise LookupError(command)
     words = _PLACEHOLDER.sub(" ", command).split()
     if line and not re.search(".*".join(map(re.escape, words)), line):

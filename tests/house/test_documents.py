@@ -10,7 +10,7 @@ from reconciler.config.load import load_all_hosts
 from reconciler.report.codes import CODES
 from reconciler.resources.registry import KINDS
 from tests import documents
-from tests.documents import PAGES, ROOT, commands
+from tests.documents import PAGES, READ, ROOT, commands
 
 README, PORTUGUESE = PAGES[:2]
 SECTIONS = re.compile(r"(?m)^(version|paths|mounts|defrag):")
@@ -122,10 +122,10 @@ def test_the_pictures_are_as_they_are_drawn():
 
 # --- each command is run: by a test that takes it from its page, or else by the container's walk
 def test_what_tests_take_from_the_pages_is_there():
-    named = {command for page in PAGES for command in commands(page)}
+    named = {command for page in READ for command in commands(page)}
     assert {*documents.NOT_RUN} - named == set()
     for words in documents.NO_COMMANDS:
-        assert any(f"`{words}`" in text_of(page) for page in PAGES), words
+        assert any(f"`{words}`" in documents.text_of(page) for page in READ), words
     names = {block.name for page in PAGES for block in documents.blocks(page)}
     others = {x for x in documents.claimed() - named - names if not x.startswith("make ")}
     assert others == set(), "a test names it, and no page"
