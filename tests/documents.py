@@ -31,9 +31,8 @@ _INDENTED = re.compile(r"(?m)^(?: {4}.*\n)+")
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 _NAME = re.compile(r"(?:#!\S+\n)?# (\S+)\n")
 _COMMAND = re.compile(r"(?:[A-Za-z_]+=\S* )*[a-z][a-z0-9._-]* .+")
-_PLACEHOLDER = re.compile(
-    r"\[.*?\](?:\.\.\.)?|\b(?:PATH|PLAN|RUN|FILE|ENTRY|COMMAND|CODE|KIND|SHELL|SIZE|TARGET|NAME)\b(?:\||\.\.\.)?|\|"
-)
+_NAMES = "PATH|PLAN|RUN|FILE|ENTRY|COMMAND|CODE|KIND|SHELL|SIZE|TARGET|NAME"
+_PLACEHOLDER = re.compile(rf"\[.*?\](?:\.\.\.)?|\b(?:{_NAMES})\b(?:\||\.\.\.)?|\|")
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,8 +167,10 @@ def test_what_a_sentence_names_works(beside, line):
     enter(beside, line)
 
 
-def test_each_command_of_the_table_is_in_a_page():
+def test_the_table_is_of_the_pages():
+    """Each command in it is one of theirs, and each that has a placeholder is in it."""
     assert {*PUT} - {x for page in READ for x in documents.walked(page)} == set()
+    assert [line for line in SAID if documents.has_placeholder(line)] == []
 
 
 def test_it_is_removed(host):
