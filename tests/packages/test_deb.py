@@ -192,10 +192,11 @@ def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
     assert host.read("/root/told").decode().strip() == UNIT
     assert UNIT in host.run(as_typed("systemctl --failed")).stdout
     told = host.run(as_typed("journalctl --unit vmtune-status.service")).stdout
-    assert f"= nocow {VM}" in told
+    assert "= mount /" in told
+    assert "+ defrag /srv/raw" in told
     warned = host.run(as_typed("journalctl --unit vmtune-status.service --priority warning")).stdout
-    assert "defrag /srv/raw" in warned
-    assert "= nocow" not in warned
+    assert "+ defrag /srv/raw" in warned
+    assert "= mount /" not in warned
 
 
 def test_what_differs_is_told_inside_as_outside(host):
