@@ -512,7 +512,7 @@ def session(host):
     """The machine s of alice's own libvirt, on copy-on-write; it writes. A configuration for it."""
     begin(host)
     host.run(as_typed("loginctl enable-linger", "loginctl enable-linger alice"))
-    host.run("until [ -S /run/user/1000/bus ]; do sleep 0.1; done")
+    host.run("until [ -S /run/user/1000/systemd/private ]; do sleep 0.1; done")
     timers = as_typed("systemctl --user list-timers")
     host.run(f"XDG_RUNTIME_DIR=/run/user/1000 {timers}", user="alice")
     host.run(f"{SESSION} destroy s; {SESSION} undefine s --managed-save", check=False)
