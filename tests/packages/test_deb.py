@@ -170,7 +170,8 @@ def outside(host) -> tuple[int, set[tuple[str, str]]]:
 def test_the_unit_sees_what_is_seen_outside(host):
     """ProtectSystem=strict mounts all read-only for the unit: that is no difference of the host."""
     drop_in = next(x.text for x in blocks(MONITORING) if f"VMTUNE_CONFIG={CONFIG}" in x.text)
-    host.write("/usr/local/bin/editor", f"#!/bin/sh\ncat >$1 <<'.'\n{drop_in}.\n".encode(), "755")
+    editor = f"#!/bin/sh\nfor file; do :; done; cat >$file <<'.'\n{drop_in}.\n"
+    host.write("/usr/local/bin/editor", editor.encode(), "755")
     host.run(["sh", "-c", as_typed("sudo systemctl edit vmtune-status.service")], tty=True)
     code, rows = asked(host)
     assert (code, installed.shown(host, UNIT, "Result")) == (0, "success")
