@@ -14,27 +14,30 @@ from tests.oracles import oracle
 SNAPPER = Path("/etc/snapper/configs/root")
 
 
-def in_archive(host: World) -> set[str]:
-    """The names that tar and rsync take along, told to stay on one filesystem."""
-    tiers.judge("rsync", "rsync")
-    tar = as_typed("tar --one-file-system", "tar --one-file-system -cf - . | tar -t")
-    rsync = as_typed("rsync -x", "rsync -x --recursive --list-only . | sed 's/.* //'")
-    names = [{*run("sh", "-c", line, cwd=host.area).split()} for line in (tar, rsync)]
-    taken = {name.removeprefix("./").rstrip("/") for name in names[0]}
-    assert names[1] - {"."} == taken - {""}
-    return taken
+BACKUPS = {
+    "tar": as_typed("tar --one-file-system", "tar --one-file-system -cf - . | tar -t"),
+    "rsync": as_typed("rsync -x", "rsync -x --recursive --list-only . | sed 's/.* //'"),
+}
+"""What prints the names that a backup takes along which stays on one filesystem."""
 
 
+@pytest.mark.parametrize("program", BACKUPS)
 @oracle("tar", "V623")
-def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World):
+def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World, program: str):
+    tiers.judge(program, program)
+
+    def taken() -> set[str]:
+        names = run("sh", "-c", BACKUPS[program], cwd=host.area).split()
+        return {name.removeprefix("./") for name in names}
+
     images = host.area / "vm"
     images.mkdir()
     (images / "a.raw").write_bytes(b"image")
     host.declare(paths=[{"path": str(images), "subvolume": True}])
-    assert "vm/a.raw" in in_archive(host)
+    assert "vm/a.raw" in taken()
     assert "Name this directory to these programs" in host.plan(expect=2).row("V623")
     host.apply()
-    assert "vm/a.raw" not in in_archive(host), "the oracle: what the sentence says is so"
+    assert "vm/a.raw" not in taken(), "the oracle: what the sentence says is so"
     assert "V623" not in host.plan().out
 
 
