@@ -14,7 +14,7 @@ from tests.oracles import oracle
 SNAPPER = Path("/etc/snapper/configs/root")
 
 
-def taken(host: World, program: str) -> set[str]:
+def in_archive(host: World, program: str) -> set[str]:
     """The names that a backup takes along which stays on one filesystem."""
     tiers.judge(program, program)
     line = {
@@ -32,10 +32,10 @@ def test_a_backup_that_stays_on_one_filesystem_is_told_before(host: World, progr
     images.mkdir()
     (images / "a.raw").write_bytes(b"image")
     host.declare(paths=[{"path": str(images), "subvolume": True}])
-    assert "vm/a.raw" in taken(host, program)
+    assert "vm/a.raw" in in_archive(host, program)
     assert "Name this directory to these programs" in host.plan(expect=2).row("V623")
     host.apply()
-    assert "vm/a.raw" not in taken(host, program), "the oracle: what the sentence says is so"
+    assert "vm/a.raw" not in in_archive(host, program), "the oracle: what the sentence says is so"
     assert "V623" not in host.plan().out
 
 
