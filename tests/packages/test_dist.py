@@ -28,7 +28,7 @@ def dist(tmp_path_factory) -> Path:
     """What `make dist` leaves; twine has judged it."""
     tool("twine")
     folder = tmp_path_factory.mktemp("dist")
-    done = make(as_typed("make dist"), f"OUT={folder}")
+    done = make(as_typed("make dist"), f"INTO={folder}")
     assert done.stdout.count("PASSED") == 2
     return folder
 

@@ -8,7 +8,7 @@ from tests.documents import as_typed
 
 
 def test_they_are_drawn_from_a_real_run(tmp_path):
-    make(as_typed("make pictures"), f"OUT={tmp_path}")
+    make(as_typed("make pictures"), f"INTO={tmp_path}")
     plan, status = (tmp_path / f"{name}.svg" for name in ("plan", "status"))
     for file in (plan, status):
         ET.fromstring(file.read_text())  # noqa: S314 - made a moment ago
