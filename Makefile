@@ -69,7 +69,7 @@ deb: ## the Debian package, into dist/
 	@.ci/deb
 
 dist: ## the source archive and the wheel, into dist/
-	@.ci/dist dist
+	@.ci/dist $(or $(INTO),dist)
 
 packages: setup ## every package, built, judged and installed on Debian 12 and 13 (root)
 	@sh .ci/setup packages
@@ -88,7 +88,7 @@ codes: setup ## docs/codes.md, anew from what `vmtune explain` prints
 	$(PYTHON) .ci/man codes > docs/codes.md
 
 pictures: setup ## the pictures of the README, from a real run of its first vmtune.yaml (root)
-	$(PYTHON) .ci/picture .ci
+	$(PYTHON) .ci/picture $(or $(INTO),.ci)
 
 validator: setup ## the validator of vmtune.yaml, anew from its schema
 	$(PYTHON) .ci/validator > reconciler/config/schema_validator.py

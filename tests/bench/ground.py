@@ -14,7 +14,7 @@ from tests.btrfs.sandbox import TOP
 
 DATA = TOP / "data"
 IMAGES = DATA / "images"
-OTHER = DATA / "other"
+OTHER = TOP / "other"
 """What the peers have defragmented: vmtune refuses a schedule beside one written by hand."""
 CONFIG = TOP / "vmtune.yaml"
 FSTAB = Path("/etc/fstab")

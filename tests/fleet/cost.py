@@ -1,4 +1,4 @@
-"""What one host costs on the control node: `python -m tests.fleet.cost` (root).
+"""What one host costs on the control node: `python -m tests.fleet.cost [FEW MANY]` (root).
 
 One booted host stands for many: each name of the inventory has a connection of its own to it. The
 cost of a host is the slope between a small inventory and a larger one, so what Ansible costs by
@@ -8,6 +8,7 @@ the host is not in it.
 
 import resource
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.fleet.playing import MODULE, Ansible
 from tests.host import sandbox, wheels
 
 CHECKOUT = Path(__file__).parents[2]
-FEW, MANY, FORKS = 5, 45, 10
+FORKS = 10
 CONFIG = {"version": 1, "paths": [{"path": "/srv/vms", "nocow": True}]}
 
 
@@ -56,7 +57,7 @@ def watched(argv: list[str], fleet: Fleet, env: dict[str, str]) -> tuple[float, 
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak / 1024
 
 
-def main() -> None:
+def main(few: int = 5, many: int = 45) -> None:
     """Measure, and print one line for each way of running."""
     with Node("bookworm") as node, tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "wheels"
@@ -79,16 +80,16 @@ def main() -> None:
         playbook = f"{CHECKOUT}/.cache/fleet/ansible/bin/ansible-playbook"
         for words in (["--check"], []):
             found = {}
-            for count in (FEW, MANY):
+            for count in (few, many):
                 ansible.inventory({f"bookworm-{number}": {} for number in range(count)})
                 found[count] = watched([playbook, "play.yml", *words], fleet, env)
-            cpu = (found[MANY][0] - found[FEW][0]) / (MANY - FEW)
-            more = (found[MANY][1] - found[FEW][1]) / (MANY - FEW)
+            cpu = (found[many][0] - found[few][0]) / (many - few)
+            more = (found[many][1] - found[few][1]) / (many - few)
             print(
                 f"{' '.join(words) or 'apply'}: {cpu:.2f} s of CPU and {more:.2f} MiB a host; "
-                f"{found[MANY][1]:.0f} MiB at most with {MANY} hosts and {FORKS} forks"
+                f"{found[many][1]:.0f} MiB at most with {many} hosts and {FORKS} forks"
             )
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

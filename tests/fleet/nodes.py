@@ -13,7 +13,8 @@ from tests.host.container import Container
 
 CHECKOUT = Path(__file__).parents[2]
 TOOLS = CHECKOUT / ".cache" / "fleet"
-PACKAGES = ["git", "openssh-server", "python3-apt", "stow", "yadm"]
+PACKAGES = ["git", "jq", "man-db", "openssh-server", "python3-apt", "stow", "yadm"]
+"""What these hosts have beside all others; so have those that the Debian package is tested on."""
 
 # No address leads into a host: ssh is handed a connection that was made inside of it.
 _CONNECT = """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tests.documents import as_typed
 from tests.fleet.nodes import CHECKOUT, Fleet, program
 
 COLLECTION = CHECKOUT / "integrations" / "ansible"
@@ -38,7 +40,7 @@ class Ansible:
             "ANSIBLE_SSH_ARGS": f"-F {fleet.ssh_config} -o ControlMaster=auto -o ControlPersist=60",
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_CALLBACKS_ENABLED": "lines",
-            "ANSIBLE_INVENTORY": str(self.folder / "inventory.yml"),
+            "ANSIBLE_INVENTORY": str(self.folder / "inventory.ini"),
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_RETRY_FILES_ENABLED": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
@@ -47,15 +49,19 @@ class Ansible:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/vmtune-ssh-{os.getpid()}",
             "LINES": str(self.folder / "lines"),
         }
-        self.call("ansible-galaxy", "collection", "build", "--force", str(COLLECTION))
-        [archive] = self.folder.glob("*.tar.gz")
-        self.call("ansible-galaxy", "collection", "install", "--offline", str(archive))
+        (self.folder / "integrations").symlink_to(COLLECTION.parent)
+        self.call(*as_typed("ansible-galaxy collection build integrations/ansible").split())
+        archive = as_typed("ansible-galaxy collection install vmtune-vmtune-0.1.0.tar.gz")
+        self.call(*archive.split(), "--offline")
         self.inventory({name: {} for name in fleet.hosts})
 
     def inventory(self, hosts: dict[str, dict[str, Any]]) -> None:
-        """Write the inventory: hosts with what is declared for each."""
-        text = yaml.safe_dump({"all": {"hosts": hosts}})
-        (self.folder / "inventory.yml").write_text(text)
+        """Write the inventory: hosts, and beside it what is declared for each."""
+        (self.folder / "inventory.ini").write_text("".join(f"{name}\n" for name in hosts))
+        shutil.rmtree(self.folder / "host_vars", ignore_errors=True)
+        (self.folder / "host_vars").mkdir()
+        for name, declared in hosts.items():
+            (self.folder / "host_vars" / f"{name}.yml").write_text(yaml.safe_dump(declared))
 
     def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of Ansible's programs."""
@@ -68,13 +74,13 @@ class Ansible:
         return done.stdout
 
     def play(self, playbook: str, *words: str) -> Played:
-        """Play a playbook: the text of one, or the name of one of the collection's."""
+        """Play a playbook: the text of one, its name, or a line of the pages that plays one."""
         lines = self.folder / "lines"
         lines.unlink(missing_ok=True)
         if "\n" in playbook:
             (self.folder / "play.yml").write_text(playbook)
             playbook = "play.yml"
-        done = self.run("ansible-playbook", playbook, *words)
+        done = self.run("ansible-playbook", *playbook.split()[" " in playbook :], *words)
         played = Played(done.returncode, done.stdout + done.stderr)
         for line in lines.read_text().splitlines() if lines.exists() else []:
             each = json.loads(line)

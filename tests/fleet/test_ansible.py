@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.documents import as_typed
 from tests.fleet.playing import Ansible
 from tests.host import installed, sandbox
 from tests.packages import debs
@@ -40,9 +41,8 @@ ROLE = f"""
 @pytest.fixture(scope="module")
 def deb(tmp_path_factory):
     """The Debian package, built without its tests: `make packages` runs these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEB_BUILD_OPTIONS", "nocheck")
-        return debs.build(sandbox.cache_folder(), tmp_path_factory.mktemp("deb"))
+    out = tmp_path_factory.mktemp("deb")
+    return debs.build(sandbox.cache_folder(), out, as_typed("DEB_BUILD_OPTIONS=nocheck make deb"))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,7 @@ def ansible(fleet, deb):
     """Debian 13 gets the package, and Debian 12 an environment of pip's."""
     made = Ansible(fleet)
     made.inventory({"bookworm": {}, "trixie": {"vmtune_deb": str(deb)}})
+    (made.folder / "site.yml").write_text(ROLE)
     for host in fleet.hosts.values():
         host.run("mkdir -p /srv/raw; mount -o remount,compress=zstd:3 /")
     return made
@@ -68,7 +69,9 @@ def states(hosts):
 
 def test_a_check_before_vmtune_is_there_says_so(ansible, hosts):
     before = states(hosts)
-    played = ansible.play(ROLE, "--check", "--diff")
+    played = ansible.play(
+        as_typed("ansible-playbook --inventory inventory.ini --check --diff site.yml")
+    )
     assert played.code == 0, played.said
     for name in BOTH:
         result = played.results[name]
@@ -86,7 +89,7 @@ def test_without_vmtune_a_run_fails(ansible):
 
 
 def test_the_role_installs_and_applies(ansible, hosts):
-    played = ansible.play(ROLE)
+    played = ansible.play(as_typed("ansible-playbook --inventory inventory.ini site.yml"))
     assert played.code == 0, played.said
     for name, host in hosts.items():
         assert played.results[name]["changed"]
@@ -214,13 +217,19 @@ def test_a_plan_is_saved_fetched_and_read(ansible, hosts):
         plan = json.loads((ansible.folder / "plans" / f"{name}.plan").read_text())
         assert plan["host"] == name
         assert "/srv/approved" in (ansible.folder / "plans" / f"{name}.txt").read_text()
-    again = ansible.play("vmtune.vmtune.save_plans")
+    read = ansible.fleet.run(["sh", "-c", as_typed("less plans/*.txt")])
+    assert read.returncode == 0, read.stderr
+    assert read.stdout.count("/srv/approved") == 2
+    save = as_typed("ansible-playbook --inventory inventory.ini vmtune.vmtune.save_plans")
+    again = ansible.play(save)
     assert not any(each["changed"] for each in again.results.values())
     for host in hosts.values():
         assert host.run(["stat", "-c", "%a", PLAN]).stdout == "600\n"
 
 
-SERIAL = ["vmtune.vmtune.apply_plans", "-e", "vmtune_serial=1"]
+SERIAL = as_typed(
+    "ansible-playbook --inventory inventory.ini vmtune.vmtune.apply_plans -e vmtune_serial=1"
+)
 
 
 @pytest.fixture
@@ -233,7 +242,7 @@ def moved(hosts):
 
 @pytest.mark.usefixtures("moved")
 def test_a_check_says_that_a_plan_is_stale(ansible):
-    played = ansible.play(SERIAL[0], "--check")
+    played = ansible.play("vmtune.vmtune.apply_plans", "--check")
     assert played.states == {"bookworm": "failed", "trixie": "ok"}
     assert played.results["bookworm"]["stale"]
     assert played.results["trixie"]["changed"]
@@ -243,7 +252,7 @@ def test_a_check_says_that_a_plan_is_stale(ansible):
 def test_a_stale_plan_stops_the_roll_out(ansible, hosts):
     """Host after host: where the first moved, nothing is done to it nor to those behind it."""
     before = installed.state(hosts["bookworm"], "/srv")
-    played = ansible.play(*SERIAL)
+    played = ansible.play(SERIAL)
     assert played.code
     assert played.states == {"bookworm": "failed"}
     result = played.results["bookworm"]
@@ -254,13 +263,13 @@ def test_a_stale_plan_stops_the_roll_out(ansible, hosts):
 
 
 def test_approved_plans_are_done_host_after_host(ansible, hosts):
-    played = ansible.play(*SERIAL)
+    played = ansible.play(SERIAL)
     assert played.code == 0, played.said
     assert played.said.index("bookworm") < played.said.index("trixie")
     for name, host in hosts.items():
         assert played.results[name]["changed"]
         assert installed.is_nocow(host, "/srv/approved")
-    again = ansible.play(*SERIAL)
+    again = ansible.play(SERIAL)
     assert again.code == 0, again.said
     assert not any(each["changed"] for each in again.results.values())
 
@@ -277,7 +286,9 @@ def test_a_host_without_an_approved_plan_is_left_alone(ansible, hosts):
 
 
 def test_its_documentation_is_shown(ansible):
-    text = ansible.call("ansible-doc", "vmtune.vmtune.vmtune")
+    text = ansible.call(*as_typed("ansible-doc vmtune.vmtune.vmtune").split())
     assert "check_mode" in text
     assert "EXAMPLES" in text
-    assert "vmtune_deb" in ansible.call("ansible-doc", "--type", "role", "vmtune.vmtune.vmtune")
+    assert "vmtune_deb" in ansible.call(
+        *as_typed("ansible-doc --type role vmtune.vmtune.vmtune").split()
+    )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests import tiers
-from tests.fleet.recipes import recipes
+from tests import documents, tiers
+from tests.documents import as_typed
 from tests.host import installed
 
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
@@ -51,7 +51,7 @@ def needs(host, program: str) -> None:
 def recipe(host, name: str) -> str:
     """Run a recipe of the page as alice, once its program is there; return what it prints."""
     needs(host, name.partition(".")[0])
-    return host.run(["sh", "-c", recipes("dotfiles.md")[name]], user="alice").stdout
+    return host.run(["sh", "-c", documents.recipe(name)], user="alice").stdout
 
 
 def test_stow_links_a_file_that_was_applied(host):
@@ -66,7 +66,7 @@ def test_a_file_that_is_unlinked_takes_nothing_back(host):
     """It still lies in the repository: what it set stays until a person decides."""
     recipe(host, "stow.sh")
     assert as_declared(host)
-    host.run(["stow", "--dir=dotfiles", "-D", "vmtune"], user="alice")
+    host.run(as_typed("stow -D", "stow --dir=dotfiles -D vmtune"), user="alice")
     done = vmtune(host, "plan")
     assert done.returncode == 1
     assert "no vmtune.yaml" in done.stderr
@@ -80,8 +80,9 @@ def test_a_hook_of_git_checks_the_file_before_a_commit(host):
     hook = "/home/alice/dotfiles/.git/hooks/pre-commit"
     file = "/home/alice/dotfiles/vmtune/.config/vmtune/vmtune.yaml"
     host.run("git init dotfiles", user="alice")
-    text = recipes("dotfiles.md")[".git/hooks/pre-commit"]
-    host.write(hook, text.encode(), mode="755", user="alice")
+    text = documents.recipe(".git/hooks/pre-commit")
+    host.write(hook, text.encode(), user="alice")
+    host.run(as_typed("chmod +x", f"chmod +x {hook}"), user="alice")
     commit = "cd dotfiles && git add . && git commit -m vmtune"
     assert host.run(commit, user="alice", check=False).returncode == 0
     host.write(file, DECLARED.replace("nocow", "nocov").encode(), user="alice")
@@ -141,6 +142,12 @@ chezmoi init
 chezmoi add {CONFIG}
 chezmoi apply
 """
+
+
+def test_what_chezmoi_runs_after_a_change(host):
+    """Its template stands in a comment, so the script is one of sh(1) as it is."""
+    script = documents.recipe("run_onchange_after_vmtune.sh.tmpl")
+    assert "in sync" in host.run(script, user="alice").stdout
 
 
 def test_chezmoi_writes_a_file_of_the_same_name(host):

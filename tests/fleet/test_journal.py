@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.documents import as_typed
 from tests.host import installed
 
 CONFIG = "/etc/vmtune/vmtune.yaml"
@@ -12,6 +13,8 @@ LONG = "a-directory-whose-name-is-longer-than-a-line-of-a-terminal-" * 3
 DECLARED = f"""version: 1
 paths:
   - path: /srv/{LONG}
+    nocow: true
+  - path: /srv/vms
     nocow: true
   - path: /srv/old
     nocow: true
@@ -51,7 +54,7 @@ def test_apply_tells_each_action_and_what_is_refused(host):
     assert code == 7, [each["MESSAGE"] for each in entries]
     assert installed.is_nocow(host, f"/srv/{LONG}")
     ends = {each["VMTUNE_ENTRY"]: each for each in told if each["VMTUNE_EVENT"] == "end"}
-    assert {*ends} == {f"nocow /srv/{LONG}", "nocow /srv/old", "nocow /srv/two lines"}
+    assert {*ends} == {f"nocow /srv/{name}" for name in (LONG, "vms", "old", "two lines")}
     for name, each in ends.items():
         assert (each["VMTUNE_OUTCOME"], each["PRIORITY"]) == ("done", "6")
         assert each["VMTUNE_KIND"] == "nocow"
@@ -99,6 +102,13 @@ def test_defrag_tells_what_it_brought(host):
     [told] = [each for each in ours(entries) if each["VMTUNE_EVENT"] == "defrag"]
     assert re.search(r"1 file defragmented, [\d,]+ -> \d+ fragment", told["MESSAGE"])
     assert told["VMTUNE_NAME"] == "/srv/raw.img"
+
+
+def test_the_journal_is_asked_as_the_page_says(host):
+    found = host.run(as_typed("journalctl VMTUNE_ENTRY='nocow /srv/vms'")).stdout
+    assert "= nocow /srv/vms" in found
+    assert "/srv/old" not in found
+    assert host.run(as_typed("journalctl VMTUNE_EVENT=end VMTUNE_OUTCOME=failed --output json"))
 
 
 @pytest.mark.parametrize(

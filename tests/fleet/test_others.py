@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.nodes import Node, program
-from tests.fleet.recipes import recipes
+from tests.documents import as_typed, recipe
+from tests.fleet.nodes import TOOLS, Node, program
 from tests.host import installed, sandbox
 
 DECLARED = "version: 1\npaths: [{path: /srv/vms, nocow: true}]\n"
@@ -29,11 +29,12 @@ def host(node):
 
 
 def run(host: Node, argv: list[str], cwd: Path) -> str:
-    """Run a program where the host is at 127.0.0.1."""
+    """Run a program where the host is at 127.0.0.1; pyinfra goes on at Enter."""
+    path = f"{TOOLS}/pyinfra/bin:/usr/bin:/bin"
     done = subprocess.run(
         [*host.network, *argv],
-        cwd=cwd, env={"HOME": str(cwd), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        cwd=cwd, env={"HOME": str(cwd), "PATH": path, "LANG": "C.UTF-8"}, input="\n" * 3,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -41,24 +42,27 @@ def run(host: Node, argv: list[str], cwd: Path) -> str:
 
 def test_pyinfra(host, key, tmp_path):
     (tmp_path / "vmtune.yaml").write_text(DECLARED)
-    (tmp_path / "deploy.py").write_text(recipes("fleets.md")["deploy.py"])
+    (tmp_path / "deploy.py").write_text(recipe("deploy.py"))
     ssh = f"hosts = [('127.0.0.1', {{'ssh_user': 'alice', 'ssh_key': '{key}'}})]\n"
     (tmp_path / "inventory.py").write_text(ssh)
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "known_hosts").touch()  # some versions of pyinfra only add to it
-    argv = [program("pyinfra", "pyinfra"), "-y", "inventory.py", "deploy.py"]
+    program("pyinfra", "pyinfra")
+    argv = as_typed("pyinfra inventory.py deploy.py").split()
     run(host, argv, tmp_path)
     assert installed.is_nocow(host, "/srv/vms")
     before = installed.state(host, "/srv", "/etc/vmtune")
     run(host, argv, tmp_path)
     assert installed.state(host, "/srv", "/etc/vmtune") == before
+    argv = as_typed("pyinfra inventory.py exec --sudo -- vmtune plan").split()
+    assert "in sync" in run(host, argv, tmp_path).lower()
 
 
 def test_salt(host, key, tmp_path):
     states = tmp_path / "states"
     states.mkdir()
     (states / "vmtune.yaml").write_text(DECLARED)
-    (states / "vmtune.sls").write_text(recipes("fleets.md")["vmtune.sls"])
+    (states / "vmtune.sls").write_text(recipe("vmtune.sls"))
     (tmp_path / "master").write_text(
         f"root_dir: {tmp_path}\nfile_roots: {{base: [{states}]}}\nssh_use_home_key: false\n"
     )

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from tests.documents import as_typed
 from tests.host import installed
 from tests.host.container import Container
 from tests.host.installed import ALICES
@@ -38,6 +39,8 @@ def test_btrfs_progs_say_raid1(host):
         "Data, RAID1"
     ]
     assert "Total devices 2" in host.run(["btrfs", "filesystem", "show", "/"]).stdout
+    again = as_typed("btrfs balance start -dconvert=raid1,soft")
+    assert "had to relocate 0" in host.run(f"{again} /").stdout
 
 
 @pytest.mark.parametrize("sudo", ["", "sudo "])

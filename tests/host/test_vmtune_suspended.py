@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
+from tests.documents import as_typed
 from tests.host import driving, installed, wheels, writer
 from tests.host.container import ZSTD_FSTAB, Container
 from tests.host.installed import CONFIG, ROOTS
@@ -165,7 +166,7 @@ def test_machines_go_on_with_all_that_they_wrote(host):
     assert steps[-1]["doing"] == "running again"
     assert {"event": "verified", "held": 4, "of": 4}.items() <= events[-2].items()
     assert domstate(host, "c") == "paused"
-    host.run(f"{VIRSH} resume c")
+    host.run(as_typed("virsh resume", f"{VIRSH} resume c"))
     for name in DISKS:
         assert whole(host, name) > 40
         assert host.run(f"{VIRSH} dumpxml --inactive {name}").stdout == before[name]
@@ -179,7 +180,8 @@ def test_machines_go_on_with_all_that_they_wrote(host):
 
 def test_libvirt_goes_on_with_them(host):
     for name in ("a", "b"):
-        host.run(f"{VIRSH} managedsave {name}; {VIRSH} start {name}")
+        host.run(as_typed("virsh managedsave", f"{VIRSH} managedsave {name}"))
+        host.run(as_typed("virsh start", f"{VIRSH} start {name}"))
         assert whole(host, name) > 40
     host.run(f"{VIRSH} snapshot-create-as b now; {VIRSH} snapshot-revert b now")
     host.run(f"{VIRSH} snapshot-delete b now")
@@ -509,7 +511,10 @@ def test_what_else_a_machine_may_have(host, what):
 def session(host):
     """The machine s of alice's own libvirt, on copy-on-write; it writes. A configuration for it."""
     begin(host)
-    host.run("loginctl enable-linger alice; until [ -d /run/user/1000 ]; do sleep 0.1; done")
+    host.run(as_typed("loginctl enable-linger", "loginctl enable-linger alice"))
+    host.run("until [ -S /run/user/1000/systemd/private ]; do sleep 0.1; done")
+    timers = as_typed("systemctl --user list-timers")
+    host.run(f"XDG_RUNTIME_DIR=/run/user/1000 {timers}", user="alice")
     host.run(f"{SESSION} destroy s; {SESSION} undefine s --managed-save", check=False)
     host.run(f"rm -rf {OWN}; mkdir {OWN}; {writer.make(f'{OWN}/s.raw')}; chown -R alice: {OWN}")
     host.run(": >/var/log/s.log; chown alice: /var/log/s.log")

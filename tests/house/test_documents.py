@@ -10,7 +10,7 @@ from reconciler.config.load import load_all_hosts
 from reconciler.report.codes import CODES
 from reconciler.resources.registry import KINDS
 from tests import documents
-from tests.documents import PAGES, ROOT, commands
+from tests.documents import PAGES, READ, ROOT, commands
 
 README, PORTUGUESE = PAGES[:2]
 SECTIONS = re.compile(r"(?m)^(version|paths|mounts|defrag):")
@@ -35,8 +35,6 @@ def test_its_links_lead_somewhere(page):
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path) if path else page
-        if target.name in documents.OTHERS and not target.exists():
-            continue
         assert target.exists(), link
         assert not anchor or anchor in headings(target), link
 
@@ -93,7 +91,7 @@ def test_the_readme_is_short():
 
 
 def test_the_readme_has_every_command_and_exit_code():
-    named = " ".join(documents.inline(README))
+    named = " ".join(commands(README))
     assert [name for name in cli.commands if f"vmtune {name}" not in named] == []
     rows = re.findall(r"(?m)^\| (\d+) \|", text_of(README))
     codes = {int(value) for name, value in vars(exit_codes).items() if name.isupper()}
@@ -102,9 +100,7 @@ def test_the_readme_has_every_command_and_exit_code():
 
 def test_the_portuguese_readme_has_the_same_commands_and_the_same_first_file():
     def installs(page):
-        return [
-            x for x in documents.inline(page) if x.split()[0] != "vmtune" and "apt-get" not in x
-        ]
+        return [x for x in documents.said(page) if re.search("^(sudo |make |pipx |uv |man )", x)]
 
     def first(page):
         return next(block.text for block in documents.blocks(page) if block.language == "yaml")
@@ -124,51 +120,38 @@ def test_the_pictures_are_as_they_are_drawn():
         assert not re.search(r"https?://(?!www\.w3\.org)|@font-face|\(pid ", drawn)
 
 
-@each
-def test_its_commands_are_run(page):
-    """In the container (tests/host/test_documents.py), or as the lists say."""
-    listed = {**documents.ELSEWHERE, **documents.NOT_RUN}
-    typed = {x for page in PAGES for x in documents.in_container(page)}
-    left = {x for x in commands(page) if not documents.is_synopsis(x)}
-    assert left - {*listed} - typed == set()
+# --- each command is run: by a test that takes it from its page, or else by the container's walk
+def test_what_tests_take_from_the_pages_is_there():
+    named = {command for page in READ for command in commands(page)}
+    assert {*documents.NOT_RUN} - named == set()
+    for words in documents.NO_COMMANDS:
+        assert any(f"`{words}`" in documents.text_of(page) for page in READ), words
+    names = {block.name for page in PAGES for block in documents.blocks(page)}
+    others = {x for x in documents.claimed() - named - names if not x.startswith("make ")}
+    assert others == set(), "a test names it, and no page"
+    assert {*documents.NOT_RUN} & documents.claimed() == set()
 
 
-def test_the_lists_of_commands_that_are_not_run_here_are_right():
-    """Each is in a document, and what runs elsewhere is to be found there."""
-    named = {command for page in PAGES for command in commands(page)}
-    assert {*documents.ELSEWHERE, *documents.NOT_RUN} - named == set()
-    for command, (file, words) in {**documents.ELSEWHERE, **documents.SYNOPSES}.items():
-        assert words in (ROOT / file).read_text(encoding="utf-8"), command
-    assert len(documents.NOT_RUN) <= 12
+def test_each_file_that_a_page_has_somebody_write_for_a_shell_is_run():
+    files = {x.name for page in PAGES for x in documents.blocks(page) if x.language == "sh"}
+    assert files - {""} - documents.claimed() == set()
 
 
-def test_the_command_of_each_synopsis_is_run():
-    """Nobody types a placeholder: a page has the command with something in its place, or a test."""
-
-    def names(lines):
-        calls = (words for line in lines for words in documents.calls(line))
-        return {word for words in calls for word in words if word in cli.commands}
-
-    typed = {x for page in PAGES for x in documents.in_container(page)}
-    synopses = {x for page in PAGES for x in commands(page) if documents.is_synopsis(x)}
-    assert {*documents.SYNOPSES} <= synopses
-    assert names(synopses) - names(typed) == names(documents.SYNOPSES)
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("vmtune plan", "vmtune apply"),
+        ("vmtune plan -o PLAN", "vmtune plan ~/vm.plan"),
+        ("chattr +C", "chattr -C x"),
+    ],
+)
+def test_a_line_is_of_its_command(command, line):
+    with pytest.raises(ValueError, match=re.escape(line)):
+        documents.as_typed(command, line)
+    with pytest.raises(LookupError):
+        documents.as_typed(f"{command} --no-such-thing", line)
 
 
 def test_every_kind_has_a_page():
     said = "".join(text_of(page) for page in PAGES)
     assert [kind.section.name for kind in KINDS if f"{kind.section.name}:" not in said] == []
-
-
-@each
-def test_commands_of_other_programs_are_run_or_said_why_not(page):
-    listed = {*documents.OF_OTHERS, *documents.OF_OTHERS_NOT_RUN, *documents.NO_COMMANDS}
-    assert {*documents.of_others(page)} - listed == set()
-
-
-def test_the_lists_of_commands_of_other_programs_are_right():
-    named = {command for page in PAGES for command in documents.of_others(page)}
-    lists = (documents.OF_OTHERS, documents.OF_OTHERS_NOT_RUN, documents.NO_COMMANDS)
-    assert {word for each_list in lists for word in each_list} - named == set()
-    for command, (file, words) in documents.OF_OTHERS.items():
-        assert words in (ROOT / file).read_text(encoding="utf-8"), command

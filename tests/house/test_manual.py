@@ -1,11 +1,10 @@
-"""The manual is made from help texts, schema and codes, says all of them, and roff is right."""
+"""The manual says all of help texts, schema and codes, and roff is right."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -21,21 +20,6 @@ PAGE = ROOT / "man" / "vmtune.1"
 FILE = ROOT / "man" / "vmtune.yaml.5"
 SCHEMA = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
 both = pytest.mark.parametrize("page", [PAGE, FILE], ids=lambda page: page.name)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "file", "again"),
-    [
-        ((), PAGE, "make man"),
-        (("vmtune.yaml",), FILE, "make man"),
-        (("codes",), ROOT / "docs" / "codes.md", "make codes"),
-    ],
-    ids=["vmtune(1)", "vmtune.yaml(5)", "codes"],
-)
-def test_it_is_fresh(arguments, file, again):
-    argv = [sys.executable, str(ROOT / ".ci" / "man"), *arguments]
-    made = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert made.stdout == file.read_text(), f"run `{again}`"
 
 
 def test_it_has_every_command_option_and_code():

@@ -27,7 +27,7 @@ rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/usr/share/loc
 
 # A terminal is among what the tests ask for. What is built lies in memory, and goes with it.
 _BUILD = """
-tree=$1 checkout=$2 out=$3 options=$4
+tree=$1 checkout=$2 out=$3 options=$4 command=$5
 mount -t proc proc "$tree/proc"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$tree/dev/pts"
 mount --bind "$tree/dev/pts/ptmx" "$tree/dev/ptmx"
@@ -39,7 +39,8 @@ tar -c --exclude=./.git --exclude=./.venv --exclude=./.cache --exclude=./dist \
 chown -R 1000:1000 "$tree/mnt/vmtune"
 unshare --net nice chroot --userspec=1000:1000 "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/nonexistent DEB_BUILD_OPTIONS="$options" \
-    sh -euc 'cd /mnt/vmtune; .ci/deb; lintian --no-tag-display-limit .cache/deb/*.changes' \
+    sh -euc 'cd /mnt/vmtune; eval "$0"; lintian --no-tag-display-limit .cache/deb/*.changes' \
+    "$command" \
     >"$out/build.log" 2>&1 || { tail -c 4000 "$out/build.log"; exit 1; }
 cp "$tree"/mnt/vmtune/dist/*.deb "$out/"
 """
@@ -72,13 +73,13 @@ def tree(cache: Path) -> Path:
     return made
 
 
-def build(cache: Path, out: Path) -> Path:
-    """Build the package, judge it by lintian, and return its file; the log lies beside it.
+def build(cache: Path, out: Path, command: str) -> Path:
+    """Build the package as the pages say, judge it by lintian, and return its file beside its log.
 
     Raises CalledProcessError where a test or lintian finds an error.
     """
     options = os.environ.get("DEB_BUILD_OPTIONS", "parallel=2")
-    argv = [str(tree(cache)), str(CHECKOUT), str(out), options]
+    argv = [str(tree(cache)), str(CHECKOUT), str(out), options, command]
     sandbox.checked(sandbox.sandbox(_BUILD, *argv))
     return next(out.glob("*.deb"))
 

@@ -6,7 +6,12 @@ The tests are one story, in the order in which they stand.
 import json
 import re
 
+import pytest
+
+from tests.documents import ROOT, as_typed, blocks
 from tests.host import installed
+
+MONITORING = ROOT / "docs" / "monitoring.md"
 
 VM = "/home/alice/vm"
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
@@ -164,14 +169,15 @@ def outside(host) -> tuple[int, set[tuple[str, str]]]:
 
 def test_the_unit_sees_what_is_seen_outside(host):
     """ProtectSystem=strict mounts all read-only for the unit: that is no difference of the host."""
-    drop_in = f"[Service]\nEnvironment=VMTUNE_CONFIG={CONFIG} SUDO_USER=alice\n"
-    host.write(f"{DROP_INS}/alice.conf", drop_in.encode())
-    host.run("systemctl daemon-reload")
+    drop_in = next(x.text for x in blocks(MONITORING) if f"VMTUNE_CONFIG={CONFIG}" in x.text)
+    editor = f"#!/bin/sh\nfor file; do :; done; cat >$file <<'.'\n{drop_in}.\n"
+    host.write("/usr/local/bin/editor", editor.encode(), "755")
+    host.run(["sh", "-c", as_typed("sudo systemctl edit vmtune-status.service")], tty=True)
     code, rows = asked(host)
     assert (code, installed.shown(host, UNIT, "Result")) == (0, "success")
     assert (code, rows) == outside(host)
     assert len(rows) > 3
-    host.run("systemctl enable --now vmtune-status.timer")
+    host.run(as_typed("sudo systemctl enable --now vmtune-status.timer"))
     assert host.run("systemctl is-active vmtune-status.timer").stdout == "active\n"
     host.run("systemctl disable --now vmtune-status.timer")
 
@@ -185,6 +191,13 @@ def test_what_differs_is_a_failure_that_somebody_is_told_of(host):
     assert installed.shown(host, UNIT, "Result") == "exit-code"
     host.run("until [ -e /root/told ]; do sleep 0.1; done", timeout=20)
     assert host.read("/root/told").decode().strip() == UNIT
+    assert UNIT in host.run(as_typed("systemctl --failed")).stdout
+    told = host.run(as_typed("journalctl --unit vmtune-status.service")).stdout
+    assert "= mount /" in told
+    assert "+ defrag /srv/raw" in told
+    warned = host.run(as_typed("journalctl --unit vmtune-status.service --priority warning")).stdout
+    assert "+ defrag /srv/raw" in warned
+    assert "= mount /" not in warned
 
 
 def test_what_differs_is_told_inside_as_outside(host):
@@ -192,7 +205,8 @@ def test_what_differs_is_told_inside_as_outside(host):
 
 
 def test_the_plugin_for_nagios(host):
-    argv = ["/usr/lib/vmtune/check_vmtune", "--config", CONFIG]
+    line = f"/usr/lib/vmtune/check_vmtune --config {CONFIG}"
+    argv = ["sh", "-c", as_typed("check_vmtune --config FILE", line)]
     done = host.run(argv, env={"SUDO_USER": "alice"}, check=False)
     assert done.returncode == 1, done.stdout
     assert done.stdout.startswith("VMTUNE WARNING - + defrag /srv/raw | in_sync=3 differs=1 ")
@@ -203,9 +217,35 @@ def test_the_plugin_for_nagios(host):
     assert done.returncode == 0, done.stdout
 
 
+METRICS = [
+    as_typed("at=/var/lib/prometheus/node-exporter/vmtune.prom"),
+    as_typed(
+        'vmtune status --json | jq --raw-output --from-file /usr/share/vmtune/metrics.jq >"$at.$$"'
+    ),
+    as_typed('mv "$at.$$" "$at"'),
+]
+
+
+def test_metrics_for_node_exporter(host):
+    host.run("mkdir -p /var/lib/prometheus/node-exporter")
+    env = {"SUDO_USER": "alice", "VMTUNE_CONFIG": CONFIG}
+    host.run("\n".join(["set -eu", *METRICS]), env=env)
+    files = host.run("cd /var/lib/prometheus; head -v */*; rm -r node-exporter").stdout
+    assert "==> node-exporter/vmtune.prom <==" in files
+    assert "vmtune_status_exit_code 0" in files
+
+
+@pytest.mark.parametrize("line", [as_typed("man vmtune"), as_typed("man vmtune.yaml")])
+def test_man_shows_its_pages(host, line):
+    """Debian's debootstrap leaves out no page, and the package brings both."""
+    text = host.run(line, user="alice", env={"MANPAGER": "cat"}).stdout
+    assert line.removeprefix("man ") in text.splitlines()[0].lower()
+    assert "SEE ALSO" in text
+
+
 def test_a_new_version_keeps_all(host):
     before = installed.state(host, "/etc", "/var/lib/vmtune")
-    host.run("apt-get install --reinstall --yes --no-install-recommends /root/vmtune.deb")
+    host.run(as_typed("sudo apt install --reinstall ./dist/vmtune_0.1.0_all.deb"))
     assert [
         line for line in installed.state(host, "/etc", "/var/lib/vmtune") if line not in before
     ] == []
@@ -228,14 +268,14 @@ def test_removal_says_what_is_still_declared(host):
 
 
 def test_installed_again_it_goes_on(host):
-    host.run("apt-get install --yes --no-install-recommends /root/vmtune.deb")
+    host.run(as_typed("sudo apt install ./dist/vmtune_0.1.0_all.deb"))
     assert len(crontabs(host)) == 1
     assert host.run(["vmtune", "status"], user="alice", check=False).returncode == 0
 
 
 def test_purge_leaves_nothing_but_says_what_stays(host):
     assert named(host)
-    done = host.run("apt-get purge --yes vmtune")
+    done = host.run(as_typed("sudo apt purge vmtune"))
     assert f"in {CONFIG}:" in done.stdout
     assert named(host) == []
     assert installed.failed(host) == ""
@@ -246,7 +286,7 @@ def test_purge_leaves_nothing_but_says_what_stays(host):
 
 
 def test_it_purges_where_nothing_was_applied(host):
-    host.run("apt-get install --yes --no-install-recommends /root/vmtune.deb")
+    host.run("apt-get install --yes /root/dist/*.deb")
     done = host.run("apt-get purge --yes vmtune")
     assert "declared" not in done.stdout
     assert named(host) == []

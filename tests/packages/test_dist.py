@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from tests import tiers
+from tests.checkout import make
+from tests.documents import as_typed
 from tests.host import sandbox, wheels
-from tests.packages.tools import CHECKOUT, tool
+from tests.packages.tools import CHECKOUT, FOLDER, tool
 
 EXAMPLE = CHECKOUT / "vmtune.yaml.example"
 
@@ -27,10 +29,7 @@ def dist(tmp_path_factory) -> Path:
     """What `make dist` leaves; twine has judged it."""
     tool("twine")
     folder = tmp_path_factory.mktemp("dist")
-    done = subprocess.run(
-        ["sh", ".ci/dist", folder], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = make(as_typed("make dist"), f"INTO={folder}")
     assert done.stdout.count("PASSED") == 2
     return folder
 
@@ -56,7 +55,7 @@ def user(tmp_path, index) -> dict[str, str]:
     return {
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
-        "PATH": "/usr/bin:/bin",
+        "PATH": f"{FOLDER}/bin:/usr/bin:/bin",
         "UV_OFFLINE": "1",
         "UV_PYTHON": sys.executable,
         "PIPX_DEFAULT_PYTHON": sys.executable,
@@ -68,8 +67,12 @@ def user(tmp_path, index) -> dict[str, str]:
     }
 
 
-def run(argv, env) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+def run(argv, env, **options) -> str:
+    """The output of a program, or of a line that the pages have."""
+    if isinstance(argv, str):
+        argv = argv.split()
+        tool(argv[0])
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -109,39 +112,38 @@ def test_links_and_pictures_of_the_project_page_lead_somewhere(dist):
             assert (CHECKOUT / re.sub(r".*?/(?:raw|blob)/v[^/]+/", "", link)).exists(), link
 
 
-def works(program: list[str], env: dict[str, str]) -> None:
-    assert run([*program, "--version"], env).startswith("vmtune")
-    assert "valid" in run([*program, "validate", str(EXAMPLE)], env)
+def works(user: dict[str, str]) -> None:
+    program = f"{user['HOME']}/.local/bin/vmtune"
+    assert run([program, "--version"], user).startswith("vmtune")
+    assert "valid" in run([program, "validate", str(EXAMPLE)], user)
 
 
 def test_uv_tool_installs_it(user):
-    run([tool("uv"), "tool", "install", "vmtune"], user)
-    works([f"{user['HOME']}/.local/bin/vmtune"], user)
+    run(as_typed("uv tool install vmtune"), user)
+    works(user)
 
 
 def test_uv_tool_installs_and_removes_a_checkout(user, tmp_path):
     """As the README has it; uv builds it without network."""
     for _twice in range(2):
-        argv = [tool("uv"), "tool", "install", "--reinstall", str(CHECKOUT)]
-        run(argv, {**user, "UV_FIND_LINKS": user["UV_FIND_LINKS"]})
-    works([f"{user['HOME']}/.local/bin/vmtune"], user)
-    run([tool("uv"), "tool", "update-shell"], {**user, "SHELL": "/bin/bash"})
+        run(as_typed("uv tool install --reinstall ."), user, cwd=CHECKOUT)
+    works(user)
+    run(as_typed("uv tool update-shell"), {**user, "SHELL": "/bin/bash"})
     assert ".local/bin" in "".join(x.read_text() for x in tmp_path.glob(".bash*"))
-    run([tool("uv"), "tool", "uninstall", "vmtune"], user)
+    run(as_typed("uv tool uninstall vmtune"), user)
     assert not (tmp_path / ".local/bin/vmtune").exists()
 
 
-def test_uvx_runs_it(user):
-    works([tool("uvx"), "vmtune"], user)
+@pytest.mark.parametrize("line", [as_typed("uvx vmtune plan"), as_typed("pipx run vmtune plan")])
+def test_they_run_it_at_once(user, tmp_path, line):
+    config = tmp_path / "vmtune.yaml"
+    config.write_text("version: 1\n")
+    assert f"config {config}" in run(line, {**user, "VMTUNE_CONFIG": str(config)})
 
 
 def test_pipx_installs_it(user):
-    run([tool("pipx"), "install", "vmtune"], user)
-    works([f"{user['HOME']}/.local/bin/vmtune"], user)
-
-
-def test_pipx_runs_it(user):
-    works([tool("pipx"), "run", "vmtune"], user)
+    run(as_typed("pipx install vmtune"), user)
+    works(user)
 
 
 def recipes() -> dict[str, dict]:

@@ -153,7 +153,9 @@ TESTS = Flavour(
         "python3-pytest-timeout",
         "python3-pytest-xdist",
         "qemu-utils",
+        "rsync",
         "xfsprogs",
+        "zsh",
     ],
 )
 """What this project's own tests are run by; all else is in a plain one."""

@@ -1,18 +1,14 @@
 """The pictures of the README can be drawn anew, whatever the output looks like by now."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
-ROOT = Path(__file__).parents[3]
+from tests.checkout import make
+from tests.documents import as_typed
 
 
 def test_they_are_drawn_from_a_real_run(tmp_path):
-    argv = [sys.executable, str(ROOT.joinpath(".ci", "picture")), str(tmp_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    make(as_typed("make pictures"), f"INTO={tmp_path}")
     plan, status = (tmp_path / f"{name}.svg" for name in ("plan", "status"))
     for file in (plan, status):
         ET.fromstring(file.read_text())  # noqa: S314 - made a moment ago

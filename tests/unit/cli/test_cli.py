@@ -242,29 +242,6 @@ def test_completion_completes(typed, offered):
     assert completed(typed) == offered
 
 
-FISH = "set -x PATH {path} $PATH; vmtune completion fish | source; complete -C {typed!r}"
-BASH = """PATH={path}:$PATH; eval "$(vmtune completion bash)"; COMP_WORDS=({typed}) COMP_CWORD=2
-COMPREPLY=(); _vmtune_completion vmtune; printf '%s\\n' "${{COMPREPLY[@]}}" """
-
-
-@pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("fish", FISH)])
-def test_completion_in_the_shell_itself(shell, script, tmp_path):
-    tiers.judge(shell, shell)
-    command = tmp_path / "vmtune"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconciler "$@"\n')
-    command.chmod(0o755)
-    line = script.format(path=tmp_path, typed="vmtune explain V10")
-    done = subprocess.run(
-        [shell, "-c", line],
-        env={**clean_environment(), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = [row.split("\t")[0] for row in done.stdout.splitlines()]
-    assert found == [code for code in CODES if code.startswith("V10")]
-
-
 # --- Which file ---
 
 
