@@ -142,15 +142,15 @@ class World:
         FSTAB.chmod(0o644)
 
     def alice(self, home: Path | None = None) -> Path:
-        """A user with a home on Btrfs."""
+        """A user with a home on Btrfs, in the place of whoever has that name or number here."""
         home = home or self.area / "alice"
         home.mkdir(mode=0o755)
         os.chown(home, ALICE, ALICE)
         before = Path("/etc/passwd").read_text(encoding="utf-8")
         self._cleanup.callback(Path("/etc/passwd").write_text, before, encoding="utf-8")
-        Path("/etc/passwd").write_text(
-            f"{before}alice:x:{ALICE}:{ALICE}::{home}:/bin/sh\n", encoding="utf-8"
-        )
+        others = [x for x in before.splitlines(True) if not re.match(rf"alice:|\w+:x?:{ALICE}:", x)]
+        line = f"alice:x:{ALICE}:{ALICE}::{home}:/bin/sh\n"
+        Path("/etc/passwd").write_text("".join([*others, line]), encoding="utf-8")
         return home
 
     def bind(self, path: Path, *, read_only: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 
 from tests.btrfs.commands.test_init import POOL
+from tests.btrfs.forked import Forked
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.world import _ENV, ALICE, FSTAB, NOBODY, Ran, World
@@ -64,33 +66,42 @@ def test_a_host_in_order(clean: World):
     found = doctor(clean)
     assert {row["health"] for code in found if code != "V504" for row in found[code]} == {"ok"}
     kernel = os.uname().release
+    progs = re.match(r"btrfs-progs v(\S+)", run("btrfs", "--version"))
+    assert progs
     assert found["V501"][0]["text"].startswith(kernel)
-    assert found["V502"][0]["text"] == run("btrfs", "--version").split()[-1].lstrip("v")
+    assert found["V502"][0]["text"] == progs[1]
     assert found["V503"][0]["text"] in run("findmnt", "--version")
     free = int(run("findmnt", "-bno", "AVAIL", image.path))
     assert found["V508"][0]["text"].startswith(f"{free / 2**20:.1f} MiB of ")
 
 
 def test_a_schedule_that_nobody_would_run_is_a_failure(clean: World):
+    """Among processes of its own: this machine may have a cron daemon."""
+    apart = Forked(clean.file)
     clean.declare(defrag=[{"path": str(clean.area), "schedule": "@weekly"}])
-    assert health(doctor(clean, expect=1)["V504"]) == ["fail"]
-    clean.config("")
-    assert health(doctor(clean)["V504"]) == ["warn"]
+    try:
+        for code, word in ((1, "fail"), (0, "warn")):
+            ran = apart("doctor", "--json")
+            rows = [row for row in json.loads(ran.out)["rows"] if row["code"] == "V504"]
+            assert (ran.code, health(rows)) == (code, [word])
+            clean.config("")
+    finally:
+        apart.close()
 
 
 @oracle("mount(8)", "V515: {}: {}", "V515: the kernel takes all those in /etc/fstab", "V205")
 def test_an_option_that_the_kernel_refuses_is_found_before_it_boots(clean: World):
     image = clean.image("data")
-    clean.fstab(image.line("defaults,compress=zstdx"))
+    clean.fstab(image.line("defaults,compress=gzip"))
     clean.config("")
     (row,) = doctor(clean, expect=1)["V515"]
     assert row["health"] == "fail"
-    assert "refuses compress=zstdx" in row["text"]
+    assert "refuses compress=gzip" in row["text"]
     again = TOP / "t" / "again"
     again.mkdir()
     run("umount", image.path)
     with pytest.raises(AssertionError):
-        run("mount", "-o", "loop,compress=zstdx", TOP / "images" / "data0.img", again)
+        run("mount", "-o", "loop,compress=gzip", TOP / "images" / "data0.img", again)
     clean.fstab(image.line("defaults,compress=zstd:3,noatime", again))
     run("mount", "-o", "loop,compress=zstd:3,noatime", TOP / "images" / "data0.img", again)
     (row,) = doctor(clean)["V515"]
@@ -264,7 +275,7 @@ def test_without_root(clean: World):
     run("chattr", "+C", vm)
     os.chown(vm, ALICE, ALICE)
     image = clean.image("data")
-    clean.fstab(image.line("defaults,compress=zstdx"))
+    clean.fstab(image.line("defaults,compress=gzip"))
     clean.nocow(vm)
     found = doctor(clean, expect=6, user=ALICE)
     assert health(found["V515"]) == health(found["V507"]) == ["unseen"]
