@@ -56,8 +56,8 @@ class Ansible:
         self.inventory({name: {} for name in fleet.hosts})
 
     def inventory(self, hosts: dict[str, dict[str, Any]]) -> None:
-        """Write the inventory: hosts, and beside it what is declared for each."""
-        (self.folder / "inventory.ini").write_text("".join(f"{name}\n" for name in hosts))
+        """Write the inventory: hosts by name, and beside it what is declared for each."""
+        (self.folder / "inventory.ini").write_text("".join(f"{name}\n" for name in sorted(hosts)))
         shutil.rmtree(self.folder / "host_vars", ignore_errors=True)
         (self.folder / "host_vars").mkdir()
         for name, declared in hosts.items():

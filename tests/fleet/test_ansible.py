@@ -11,7 +11,7 @@ from tests.packages import debs
 
 CONFIG = "/etc/vmtune/vmtune.yaml"
 PLAN = "/root/vmtune.plan"
-BOTH = {"bookworm", "trixie"}
+BOTH = ("bookworm", "trixie")
 # As in an inventory: YAML 1.1, in which `no` is a boolean, and 12:00 is the number 720.
 DECLARED = """
 version: 1
