@@ -37,8 +37,8 @@ unit: setup ## what needs neither root nor Btrfs, and who may import whom
 btrfs: setup ## real loop-mounted Btrfs (root)
 	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal -m "not sweep" tests/btrfs $(SAYS)
 
-sweeps: setup ## runs that are killed, or told of an error, at each of their system calls (root)
-	$(PYTEST) -m sweep tests/btrfs
+sweeps: setup ## a kill, an error, a rival or a power cut at each moment of a run (root)
+	$(PYTEST) --numprocesses=2 --dist=worksteal -m sweep tests/btrfs
 
 MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py snapper.py suspended.py)
 host: setup ## a booted container with systemd, fstab and cron (root)

@@ -11,6 +11,8 @@ from tests.btrfs.each import Each, records, strays
 from tests.btrfs.forked import Call, Forked, among, told
 from tests.btrfs.world import Ran, World
 
+pytestmark = pytest.mark.sweep
+
 # Writing to a terminal or to memory changes nothing that lasts; nor does asking the kernel about
 # options. What only has to reach the disk (fsync) is the same host to whoever comes next.
 CHANGING = {
@@ -114,7 +116,6 @@ def _outcomes(forked: Forked, number: int) -> list[str]:
     return re.findall(r"(?m)^  (done|cut off|not done|failed|already so)  ", told)
 
 
-@pytest.mark.sweep
 def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
     def counted() -> list[Call]:
         calls = among(forked.calls("apply", "--yes"), CHANGING)
@@ -132,7 +133,6 @@ def test_killed_at_any_call_one_more_run_ends_it(each: Each, forked: Forked):
 NEED_NO_ROOM = {"fchmod", "fchown", "flock", "fsconfig", "fspick", "ioctl", "unlink", "unlinkat"}
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_a_failing_call_stops_it_with_one_clear_error(each: Each, forked: Forked, error: str):
     """A broken disk at each of them; a full one, too, at those that may need room (fsync(2))."""

@@ -20,6 +20,8 @@ from tests.btrfs.outside import run
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV, ALICE, World
 
+pytestmark = pytest.mark.sweep
+
 ROUNDS = 400
 SECONDS = 3
 

@@ -25,6 +25,8 @@ from tests.btrfs.rewriting import KIB, MIB, beside, described, digest, rewriter,
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV, ALICE, World, until
 
+pytestmark = pytest.mark.sweep
+
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"]
 
 

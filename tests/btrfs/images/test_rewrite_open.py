@@ -18,6 +18,8 @@ from tests.btrfs.rewriting import KIB, MIB, Comers, Rewriter, beside, digest, re
 from tests.btrfs.sandbox import PROGRAM
 from tests.btrfs.world import _ENV, World, until
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.fixture(scope="module")
 def rewrite(_inside: None) -> Iterator[Rewriter]:

@@ -18,6 +18,8 @@ from tests.btrfs.sandbox import TOP
 from tests.btrfs.stopping import copied, mount_copy, paused, stopping
 from tests.btrfs.world import World
 
+pytestmark = pytest.mark.sweep
+
 CALLS = [
     ("linkat", 1),
     ("fsync", 1),

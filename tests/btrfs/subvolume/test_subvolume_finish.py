@@ -16,6 +16,8 @@ from tests.btrfs.trees import is_subvolume, strays
 from tests.btrfs.turning import Again, declared
 from tests.btrfs.world import Ran, World
 
+pytestmark = pytest.mark.sweep
+
 WORK = b"a day of a guest's work"
 
 # Has the image open, idle; writes when it is told, and ends.

@@ -19,6 +19,8 @@ from tests.btrfs.subvolume.test_subvolume_used import Turner
 from tests.btrfs.trees import is_subvolume, strays
 from tests.btrfs.world import World
 
+pytestmark = pytest.mark.sweep
+
 # Behind each step, and before the next one: what lies between is for the disk to keep or not.
 STEPS = [
     *("mkdirat:when=1", "linkat:when=1", "fsetxattr", "syncfs", "renameat2", "fremovexattr"),

@@ -15,6 +15,8 @@ from tests.btrfs.subvolume.test_subvolume_used import Turner, filled
 from tests.btrfs.trees import is_subvolume, strays
 from tests.btrfs.world import _ENV, World
 
+pytestmark = pytest.mark.sweep
+
 ROUNDS = 25
 
 # Swaps whatever appears under vmtune's name with a directory of root's that lies in the home.
