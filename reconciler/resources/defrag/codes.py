@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 TEXT = """\
-V301 vmtune sets up no schedule without btrfs(8), from the package btrfs-progs: where others may
-write to vmtune itself, the job of root is btrfs(8)'s. `vmtune defrag` needs no btrfs-progs.
+V301 vmtune sets up no schedule without btrfs(8), from the package btrfs-progs. Where others may
+write to vmtune's own files, root's job runs btrfs(8) in the place of vmtune. `vmtune defrag` itself
+needs no btrfs-progs.
 
 V302 The scheduler that the entry names is not on this host.
 
