@@ -35,7 +35,7 @@ unit: setup ## what needs neither root nor Btrfs, and who may import whom
 	$(IDLE) $(PYTEST) tests/house tests/unit tests/property $(SAYS)
 
 btrfs: setup ## real loop-mounted Btrfs (root)
-	$(BEHIND) $(PYTEST) --numprocesses=2 --dist=worksteal -m "not sweep" tests/btrfs $(SAYS)
+	$(BEHIND) $(PYTEST) --numprocesses=3 --dist=worksteal -m "not sweep" tests/btrfs $(SAYS)
 
 sweeps: setup ## a kill, an error, a rival or a power cut at each moment of a run (root)
 	$(PYTEST) --numprocesses=2 --dist=worksteal -m sweep tests/btrfs
