@@ -1,11 +1,15 @@
-"""Run this project's own tests in a guest: its kernel, its Python, the libraries of its release.
+"""Run this project's own tests in guests: their kernel, their Python, the libraries of a release.
 
 ``python tests/vm/suite.py [SUITE] [PATH]...`` has no limit of time: a guest without KVM takes ten
-times as long as its host. Each file is run by itself, with its figures as soon as it is done, and
-what it printed in .cache/vm-suite. It exits with 1 where a test failed.
+times as long as its host. Two guests share the files. Each file is run by itself, with its figures
+as soon as it is done, and what it printed in .cache/vm-suite, in a folder of the commit. A run that
+was interrupted goes on there: a file that was run at this commit is not run again, unless it
+failed. The run exits with 1 where a test failed.
 """
 
+import contextlib
 import io
+import queue
 import re
 import subprocess
 import sys
@@ -13,6 +17,7 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cronsim
@@ -33,7 +38,11 @@ SETTINGS = "VMTUNE_REQUIRE_TIERS=btrfs,judges VMTUNE_TEST_PATIENCE=20"
 SECONDS = 4 * 3600
 """For one file: this is about life, not speed."""
 
-_WORDS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+GUESTS = 2
+"""Most of what runs in a guest is one thread; a guest without KVM takes a whole processor."""
+BAD = {"failed", "error", "lost"}
+
+_WORDS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|lost)\b")
 
 
 def files(paths: Sequence[str]) -> Iterator[str]:
@@ -62,28 +71,63 @@ def ready(guest: Guest) -> None:
     # The one library that no release of Debian has; it is Python alone.
     there = guest.run("python3 -c 'import site; print(site.getsitepackages()[0])'").stdout.strip()
     guest.push(Path(cronsim.__file__).parent, f"{there}/cronsim")
+    guest.run("sync")  # a guest that is lost boots again from its disk
 
 
-def taken(guest: Guest, file: str) -> Counter[str]:
-    """Run one file; its figures, and its words in a log."""
+def figures(told: str) -> Counter[str]:
+    """Read the figures of a file from pytest's last line; one error where it has none."""
+    found = Counter[str]()
+    for line in told.splitlines()[-1:]:
+        for number, word in _WORDS.findall(line):
+            found[word.rstrip("s") if word.startswith("error") else word] += int(number)
+    return found or Counter(error=1)
+
+
+def taken(guest: Guest, file: str) -> str:
+    """Run one file in the guest; what pytest printed."""
     words = f"python3 -m pytest -q --durations=3 -o timeout=7200 {file}"
     argv = f"modprobe -a loop overlay xfs; cd {THERE} && {SETTINGS} {words}"
     try:
         done = guest.run(argv, check=False, timeout=SECONDS)
-        told = done.stdout + done.stderr
-        found = Counter[str]()
-        for line in told.splitlines()[-1:]:
-            for number, word in _WORDS.findall(line):
-                found[word.rstrip("s") if word.startswith("error") else word] += int(number)
-        if not found:
-            found["error"] += 1
     except Lost as lost:
-        told, found = "\n".join([str(lost), *lost.__notes__]), Counter({"lost": 1})
         guest.cut()
         guest.boot()
-    log = LOGS / f"{file.removeprefix('tests/').replace('/', '-')}.log"
-    log.write_text(told, "utf-8", "surrogateescape")
-    return found
+        return "\n".join([str(lost), *lost.__notes__, "1 lost"])
+    # pytest's figures are the last line that is read, whatever it said on the other stream.
+    return done.stderr + done.stdout
+
+
+class Run:
+    """One commit's tests, by file, with a log of each."""
+
+    def __init__(self, built: system.System, paths: Sequence[str]) -> None:
+        self.built = built
+        self.folder = LOGS / built.suite / commit()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.found: dict[str, Counter[str]] = {}
+        self.left = queue.SimpleQueue[str]()
+        for file in files(paths):
+            log = self.log(file)
+            known = figures(log.read_text("utf-8", "replace")) if log.exists() else Counter(lost=1)
+            if BAD.isdisjoint(known) and not commit().endswith("+"):
+                self.found[file] = known
+            else:
+                self.left.put(file)
+
+    def log(self, file: str) -> Path:
+        return self.folder / f"{file.removeprefix('tests/').replace('/', '-')}.log"
+
+    def share(self) -> None:
+        """Run files in a guest of its own until none is left."""
+        with Guest(self.built, memory="3G") as guest, contextlib.suppress(queue.Empty):
+            ready(guest)
+            while True:
+                file, began = self.left.get_nowait(), time.monotonic()
+                told = taken(guest, file)
+                self.log(file).write_text(told, "utf-8", "surrogateescape")
+                self.found[file] = figures(told)
+                seconds = time.monotonic() - began
+                print(f"{seconds:7.0f} s  {file}: {shown(self.found[file])}", flush=True)
 
 
 def shown(found: Counter[str]) -> str:
@@ -93,22 +137,20 @@ def shown(found: Counter[str]) -> str:
 def main(words: Sequence[str]) -> int:
     suite = words[0] if words and words[0] in system.SUITES else "trixie"
     paths = [word for word in words if word not in system.SUITES] or TIERS
-    LOGS.mkdir(parents=True, exist_ok=True)
-    total: dict[str, Counter[str]] = {}
     since = time.monotonic()
-    with Guest(system.build(suite, sandbox.cache_folder(), system.TESTS), memory="3G") as guest:
-        ready(guest)
-        told = guest.run("uname -r; python3 --version").stdout.split("\n")
-        print(f"{commit()} on {' '.join(told)}", flush=True)
-        for file in files(paths):
-            began = time.monotonic()
-            found = taken(guest, file)
-            total.setdefault("/".join(file.split("/")[:2]), Counter()).update(found)
-            print(f"{time.monotonic() - began:7.0f} s  {file}: {shown(found)}", flush=True)
-    for tier, found in total.items():
+    run = Run(system.build(suite, sandbox.cache_folder(), system.TESTS), paths)
+    print(f"{commit()} on {run.built.name}, kernel {run.built.kernel}")
+    print(f"{len(run.found)} files were run before, {run.left.qsize()} are left", flush=True)
+    with ThreadPoolExecutor(GUESTS) as guests:
+        for each in [guests.submit(run.share) for _ in range(GUESTS)]:
+            each.result()
+    total: dict[str, Counter[str]] = {}
+    for file, found in run.found.items():
+        total.setdefault("/".join(file.split("/")[:2]), Counter()).update(found)
+    for tier, found in sorted(total.items()):
         print(f"{tier}: {shown(found)}")
     print(f"{(time.monotonic() - since) / 60:.0f} minutes")
-    bad = sum(found[word] for found in total.values() for word in ("failed", "error", "lost"))
+    bad = sum(found[word] for found in total.values() for word in BAD)
     good = sum(found["passed"] for found in total.values())
     print(f"{good} passed, {bad} failed")
     return bool(bad)
