@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler.console import Terminal, for_journal
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ def complete_commands(context: Any, _parameter: Any, begun: str) -> list[Complet
 
 
 # --- the options of every command
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chosen:
     """What the options of every command say; None where they are not given."""
 

@@ -6,11 +6,11 @@ import errno
 import functools
 import os
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.facts.diagnostics import Op
 from reconciler.report.wrap import DIM, ENDLESS, GONE, NAME, NEW, fitted, printable
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ def unheard(stream: TextIO, error: OSError) -> Unheard:
     return Unheard("" if error.errno == errno.EPIPE else str(error.strerror))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terminal:
     """Standard output is the answer; standard error is problems, questions and progress."""
 
@@ -228,7 +228,7 @@ class Terminal:
                 raise failure from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JournalTerminal(Terminal):
     """The journal in place of a terminal: one entry for each event, with fields, and no text."""
 

@@ -35,7 +35,7 @@ _NAMES = "PATH|PLAN|RUN|FILE|ENTRY|COMMAND|CODE|KIND|SHELL|SIZE|TARGET|NAME"
 _PLACEHOLDER = re.compile(rf"\[.*?\](?:\.\.\.)?|\b(?:{_NAMES})\b(?:\||\.\.\.)?|\|")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """A block of code: its language, and its text."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
@@ -20,7 +21,6 @@ from reconciler.linux import lock, trusted_input, users
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.engine import codec
 from reconciler.facts.diagnostics import Op
 from reconciler.linux import users
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action, Plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Token:
     """What a person saw and said yes to, short enough for a command line.
 

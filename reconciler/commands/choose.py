@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.config.hosts import PathError, expand
@@ -15,7 +16,6 @@ from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_below
 from reconciler.linux import filesystems, users
 from reconciler.run import planfile
-from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ def _kinds() -> frozenset[str]:
     return frozenset(kind.name for kind in KINDS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Word:
     """One argument: the name of a kind, or a path with the absolute forms it has."""
 
@@ -64,7 +64,7 @@ class Word:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """Which rows of a plan a command is about; it remembers which arguments named one."""
 

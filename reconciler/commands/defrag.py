@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, exit_codes
@@ -15,7 +16,6 @@ from reconciler.linux import machine, users
 from reconciler.report import defrag as defrag_report
 from reconciler.resources.defrag.now import Defragmentation, look, place
 from reconciler.resources.defrag.ranges import SHARED
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

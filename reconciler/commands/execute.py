@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
@@ -27,7 +28,6 @@ from reconciler.resources.images.places import Image, Images, MachineImages
 from reconciler.run import apply as running
 from reconciler.run import journal
 from reconciler.run.record import Recorder
-from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +49,7 @@ _UNVERIFIED = (
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class Tally:
     """How far a command is, also one that does its changes in several runs: it has one count."""
 
@@ -70,7 +70,7 @@ class Tally:
         return [*(result.action for result in self.results), *self.left_out]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Work:
     """What is to be done: the actions, the rows that they are of, and for whom.
 

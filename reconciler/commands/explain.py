@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
@@ -29,7 +30,6 @@ from reconciler.report.standing import Effect
 from reconciler.report.wrap import hanging, printable, wrapped
 from reconciler.resources.registry import KINDS
 from reconciler.run import journal
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from reconciler import exit_codes
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.linux import trusted_input, users
 from reconciler.report import text
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loaded:
     """The items for one host, and where they came from."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
@@ -17,7 +18,6 @@ from reconciler.linux import trusted_input, users
 from reconciler.report import text, wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
@@ -20,7 +21,6 @@ from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

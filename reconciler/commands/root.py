@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.errors import HostError
 from reconciler.linux import installation, process, trusted_input, users
 from reconciler.report import wrap
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
@@ -21,7 +22,6 @@ from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, Report, place_statuses
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims, journal
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

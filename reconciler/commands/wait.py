@@ -13,6 +13,7 @@ import re
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
@@ -38,7 +39,6 @@ from reconciler.report import progress as progress_report
 from reconciler.report import text
 from reconciler.run import apply as running
 from reconciler.run import claims
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SPAN = re.compile(r"(?:[0-9]{1,6}[dhms])+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patience:
     """For how long something is waited for, in seconds; ``text`` as it was given, "" for no end."""
 
@@ -90,7 +90,7 @@ _LONGEST = 600.0
 """Seconds between two tries of a change before which somebody comes each time."""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Pending:
     """A change that is waited for, and when it may be tried again (time.monotonic)."""
 

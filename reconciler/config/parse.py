@@ -7,6 +7,7 @@ words for the person who wrote it.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never
 
 import yaml
@@ -14,7 +15,6 @@ import yaml
 from reconciler.config.check import shown
 from reconciler.errors import ConfigError, ConfigErrors, SourceLocation
 from reconciler.formats.node import Node
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import (
@@ -17,7 +18,6 @@ from reconciler.discovery.facts import (
 from reconciler.facts.host import EntriesOf, Locate, TreeOf
 from reconciler.formats.paths import is_at_or_below, is_below
 from reconciler.formats.sizes import counted
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEPTH = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Usual:
     """A directory that is looked into, ``depth`` levels deep, and whose it is.
 
@@ -134,7 +134,7 @@ _NAMED = 4
 _JOURNAL = "/var/log/journal"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate:
     """A directory by its resolved path. ``cow`` is what its libvirt pool says of copy-on-write.
 

@@ -7,6 +7,7 @@ same entry.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import check_boot, check_paths, checks
@@ -16,7 +17,6 @@ from reconciler.engine.ownership import is_orphaned
 from reconciler.facts import limits
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.diagnostics import Op
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host_view import Fact
-from reconciler.value import dataclass
+from reconciler.facts.host_view import Fact, PathFact
 
 if TYPE_CHECKING:
     from reconciler.discovery.libvirtxml import Domain, Pool
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SYSTEM, SESSION = "system", "session"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Libvirt:
     """Pools and domains of one libvirt; ``unread`` says what of it could not be read, and why."""
 
@@ -23,14 +23,15 @@ class Libvirt:
     unread: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class LibvirtOf(Fact[Libvirt]):
     """``whose`` is SYSTEM (qemu:///system) or SESSION (the caller's own)."""
 
-    whose: str
+    def __init__(self, whose: str) -> None:
+        super().__init__(whose)
+        self.whose = whose
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
     """Who asks, whose home counts as ``~``, and whether that is root."""
 
@@ -39,12 +40,11 @@ class Caller:
     is_root: bool
 
 
-@dataclass(frozen=True, slots=True)
 class WhoAsks(Fact[Caller]):
     """Also under sudo: the person in front of the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageFolder:
     """A directory with image files in it: how many, and their sizes summed up, in bytes."""
 
@@ -53,7 +53,7 @@ class ImageFolder:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageFolders:
     """``whole`` is False where the search gave up: too deep, too many, or not readable."""
 
@@ -61,19 +61,18 @@ class ImageFolders:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
 class ImagesBelow(Fact[ImageFolders]):
     """Files by the names of images, up to ``depth`` directories below the path, by path.
 
     ``names`` are further names that count there, of images without a suffix.
     """
 
-    path: str
-    depth: int
-    names: tuple[str, ...] = ()
+    def __init__(self, path: str, depth: int, names: tuple[str, ...] = ()) -> None:
+        super().__init__(path, depth, names)
+        self.path, self.depth, self.names = path, depth, names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
     """A quickemu configuration, and the image it names; both absolute."""
 
@@ -81,14 +80,15 @@ class Machine:
     disk: str
 
 
-@dataclass(frozen=True, slots=True)
 class QuickemuIn(Fact[tuple[Machine, ...]]):
     """The configurations right in a directory, by name."""
 
-    folder: str
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.folder = folder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TmpfilesLine:
     """A line that sets the nocow attribute of ``path`` at each boot."""
 
@@ -97,12 +97,11 @@ class TmpfilesLine:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
 class TmpfilesLines(Fact[tuple[TmpfilesLine, ...]]):
     """Those of /etc/tmpfiles.d, where administrators put theirs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SnapshotTool:
     """A program that snapshots a subvolume by schedule, and the file that says so."""
 
@@ -111,26 +110,19 @@ class SnapshotTool:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
 class SnapshotTools(Fact[tuple[SnapshotTool, ...]]):
     """snapper, Timeshift and btrbk, as far as their files may be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotPlansOf(Fact[tuple[str, ...]]):
+class SnapshotPlansOf(PathFact[tuple[str, ...]]):
     """As SnapshotsOf, but only the snapshots to come: which needs no root."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
-class SubvolumeRoot(Fact[bool]):
+class SubvolumeRoot(PathFact[bool]):
     """Whether an existing directory is itself the root of a Btrfs subvolume."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Label:
     """The SELinux label of a directory, and the policy's for its path.
 
@@ -142,14 +134,11 @@ class Label:
     differs: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LabelOf(Fact["Label | None"]):
+class LabelOf(PathFact["Label | None"]):
     """None where SELinux is off, or its policy has no label for the path."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kernel:
     """``release`` as of ``uname -r``; ``btrfs``: the filesystem is there, or can be loaded."""
 
@@ -157,19 +146,19 @@ class Kernel:
     btrfs: bool
 
 
-@dataclass(frozen=True, slots=True)
 class RunningKernel(Fact[Kernel]):
-    pass
+    """The kernel that runs, as uname(2) names it."""
 
 
-@dataclass(frozen=True, slots=True)
 class VersionOf(Fact[str]):
     """The number that a program prints for --version; "" where it is not installed."""
 
-    program: str
+    def __init__(self, program: str) -> None:
+        super().__init__(program)
+        self.program = program
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
     """statvfs(3) in bytes, ``free`` as ordinary users have it."""
 
@@ -177,12 +166,11 @@ class Space:
     free: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceOn(Fact[Space]):
-    path: str
+class SpaceOn(PathFact[Space]):
+    """The room of the filesystem that an existing path is on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FstabFault:
     """An error of ``findmnt --verify``, and the mount point that it is about."""
 
@@ -190,6 +178,5 @@ class FstabFault:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class FstabFaults(Fact[tuple[FstabFault, ...]]):
     """Errors only: its warnings are about passno and types, and mostly wrong for Btrfs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
@@ -11,7 +12,6 @@ from reconciler.facts.advice import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import binary
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BORING = ("space_cache", "subvolid", "subvol", "rw", "ro", "nospace_cache")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Btrfs:
     """A mounted filesystem: its mounts, and its lines in /etc/fstab, of which some may differ."""
 

@@ -6,10 +6,9 @@ entities that could be expanded or fetched.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.parsers import expat
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +20,7 @@ LARGEST = 1 << 20
 _DEEPEST = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pool:
     """A storage pool. ``path`` is its directory, "" where the type (iscsi, rbd) has none.
 
@@ -35,7 +34,7 @@ class Pool:
     cow: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Domain:
     """A virtual machine, and the image files that it writes to, by absolute path."""
 
@@ -43,7 +42,7 @@ class Domain:
     disks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Element:
     way: str
     """Names of elements from the outermost on: "pool/target/path"."""

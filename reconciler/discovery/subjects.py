@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.discovery import entries
@@ -12,7 +13,6 @@ from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import stub_refusal
 from reconciler.formats import options
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be.
 
@@ -41,7 +41,7 @@ class Subject:
     """What is declared about files that have data: report, keep or rewrite."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subjects:
     """Those on Btrfs; ``unseen`` names others that could not be looked at, with the reason.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
 """What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Claims:
     """What one configuration declared when it was applied last.
 
@@ -39,7 +39,7 @@ class Claims:
     owed: frozenset[Place[Any]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
     """All that is on record of earlier runs, as one configuration needs to know it.
 

@@ -6,6 +6,7 @@ never a half-understood plan. What everybody may read has no names of files in i
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.last_applied import Seen
@@ -14,7 +15,6 @@ from reconciler.engine.order import DAEMON_RELOAD
 from reconciler.engine.place import Place
 from reconciler.facts.tree import REDACTED, NameList
 from reconciler.formats import jsondata
-from reconciler.value import replace, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def plain_value(value: Any) -> Any:
     """JSON data for a value; a Folder becomes an object, a tuple a list."""
     if isinstance(value, tuple):
         return list(value)
-    return _fields(value) if types_of(value) else value
+    return _fields(value) if dataclasses.is_dataclass(value) else value
 
 
 def value(of: Place[Any], data: Any) -> Any:
@@ -105,7 +105,7 @@ def digest(actions: Iterable[Action]) -> str:
 
 
 def _fields(of: Any) -> dict[str, Any]:
-    return {name: plain_value(getattr(of, name)) for name in types_of(of)}
+    return {each.name: plain_value(getattr(of, each.name)) for each in dataclasses.fields(of)}
 
 
 def redacted_value(of: Any) -> Any:
@@ -119,7 +119,7 @@ def redacted(of: Action) -> Action:
     """The action as everybody may read it."""
     if not isinstance(of, Swap):
         return of
-    return replace(
+    return dataclasses.replace(
         of,
         place=of.place.redacted(),
         have=redacted_value(of.have),
@@ -129,6 +129,6 @@ def redacted(of: Action) -> Action:
 
 def redacted_record(of: LastApplied) -> LastApplied:
     """The same for what is folded from the records."""
-    return replace(
+    return dataclasses.replace(
         of, original=redacted_value(of.original), values=tuple(map(redacted_value, of.values))
     )

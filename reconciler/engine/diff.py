@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.tree import NameList
-from reconciler.value import dataclass, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Difference:
     """One attribute, by its name, before and after; name "" is the value itself."""
 
@@ -25,7 +25,8 @@ class Difference:
 
 def _attributes(value: Any) -> dict[str, Any]:
     """Return the attributes by name; none for a value without attributes."""
-    return {name: getattr(value, name) for name in types_of(value)}
+    named = fields(value) if is_dataclass(value) else ()
+    return {each.name: getattr(value, each.name) for each in named}
 
 
 def compare(before: Any, after: Any) -> tuple[Difference, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
@@ -9,7 +10,6 @@ from reconciler.engine.place import Place, directory_thing, removal_turn
 from reconciler.facts.host import Locate, Mounts
 from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ def owner(where: Location) -> dict[str, Any]:
     return {"uid": where.parent_uid, "gid": where.parent_gid}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Above:
     """What an entry declares of a directory above a path: what is made below inherits from it.
 
@@ -67,7 +67,7 @@ def declared_above(item: Item, items: Items) -> tuple[Above, ...]:
     return tuple(sorted(found, key=lambda each: len(each.path)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inherited:
     """What a new directory has from the one that it is made in."""
 
@@ -168,7 +168,7 @@ def alike(setting: str, wanted: str) -> bool:
     return setting.partition(":")[0] == wanted or (wanted == "none" and setting in {"no", "m"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Folder:
     """A directory: what its new files inherit, and whose it is.
 
@@ -188,7 +188,7 @@ def _property(value: str) -> str:
     return f"compression {value}" if value else "no compression property"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Directory(Place[Folder | None]):
     """A directory that is there or not; absolute and resolved."""
 

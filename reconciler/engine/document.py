@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
@@ -12,7 +13,6 @@ from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ ACTIONS = {
 """What a row says, in a word for programs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class World:
     """What a plan rests on besides its places: which machine, kernel and configuration.
 
@@ -54,7 +54,7 @@ class World:
     """Entries that the command line named: the plan is about them only; () for all."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Document:
     """A plan with the world it was made for; ``created`` is ISO 8601, ``version`` vmtune's."""
 

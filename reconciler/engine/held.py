@@ -5,6 +5,7 @@ A directory that is declared on its own below another one is not the other's to 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.claims import part_of
@@ -13,7 +14,6 @@ from reconciler.engine.model import Desired, is_end
 from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.paths import at_and_above
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Swap
-from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host import ImageLayout
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LastApplied:
     """A place's value before a configuration first had it written, and what it may hold now.
 
@@ -38,7 +38,7 @@ class LastApplied:
     """Which directory this is, as facts.host.DirectoryId tells; "" where that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seen:
     """An image as it lay at the beginning or the end of a run; ``key`` stands for its path.
 
@@ -54,7 +54,7 @@ class Seen:
     shared: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One record of the journal.
 
@@ -96,7 +96,7 @@ class Run:
         return any(self.outcomes.get(number) != "failed" for number, _ in self.done())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Before:
     """How images lay when vmtune first looked: ``seen`` is by key, with or without ``secret``.
 

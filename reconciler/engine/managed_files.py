@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.place import Place
@@ -9,7 +10,6 @@ from reconciler.facts.host import OFF
 from reconciler.formats import jsondata
 from reconciler.formats.paths import parent
 from reconciler.formats.sizes import counted
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _UNITS = "/etc/systemd/system"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextFile(Place[str | None]):
     """A file that is wholly vmtune's: its text, or None when there is none."""
 
@@ -56,7 +56,7 @@ class TextFile(Place[str | None]):
         return original is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitFile(TextFile):
     """A unit file: systemd reads it only after a daemon-reload."""
 
@@ -67,7 +67,7 @@ class UnitFile(TextFile):
         return (self.path.rpartition("/")[2],)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timer(Place[str]):
     """Whether a timer is enabled (from the next boot) and active (now).
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Refusal, Summary
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ WAITS = "V211"
 """The code of a note that says what does not take effect while the filesystem stays mounted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desired(Generic[V]):
     """A value that a place should hold; ``why`` is printed behind the change.
 
@@ -41,7 +41,7 @@ class Desired(Generic[V]):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Awaited:
     """A goal that only a use of something hinders: it can be followed once that use ends.
 
@@ -59,7 +59,7 @@ class Awaited:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Apart:
     """A goal that has a row of its own beside the entry's: ``subject`` names it, ``text`` tells it.
 
@@ -73,7 +73,7 @@ class Apart:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reload:
     """systemd holds older unit files than the disk: it must read them again."""
 
@@ -90,7 +90,7 @@ def is_end(word: Said) -> bool:
     return is_hidden or isinstance(word, Refusal | NotApplicable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Swap:
     """Compare-and-swap: put ``want`` where ``have`` is; anything else there is stale."""
 
@@ -102,7 +102,7 @@ class Swap:
     """The resource it serves, as printed: ``nocow ~/libvirt/images``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Notify:
     """An effect that is no value: ``systemctl daemon-reload``, once, after what needs it."""
 
@@ -112,7 +112,7 @@ class Notify:
 Action = Swap | Notify
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait:
     """What a refused row comes to once a use ends: the action, how it is used, and which paths.
 
@@ -125,7 +125,7 @@ class Wait:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Change:
     """One row of the plan: a resource, or a finding beside it."""
 
@@ -152,7 +152,7 @@ class Change:
         return bool(self.swaps or self.notify)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What is shown is what is done: rows for the reader, actions in order."""
 

@@ -14,6 +14,7 @@ An action that failed keeps back what needs it, and nothing else. Three rules sa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from reconciler.engine.model import WAITS, Change, Notify
 from reconciler.facts.diagnostics import WHY, Note, Op
 from reconciler.facts.host import Schedulers
 from reconciler.formats.paths import is_at_or_below
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,6 +8,7 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from reconciler.facts.diagnostics import WHY, Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.paths import at_and_above
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -364,7 +364,7 @@ class Ownership:
         return None if is_on_record or not (is_known or wanted or owed) else found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Left:
     """A thing that nobody declares any more; ``config`` is the file of it that is gone, or ""."""
 

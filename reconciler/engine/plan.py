@@ -5,6 +5,7 @@ Each place has one desired value; what cannot be put is a row that says why.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, tries
@@ -28,7 +29,6 @@ from reconciler.engine.resource import Items
 from reconciler.errors import ConfigError, ConfigErrors
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
 from reconciler.facts.host_view import NotVisible
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
 NO_HISTORY = History()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Declared:
     """An item with the kind that reads it and its spec."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """How far it is: ``done`` of ``size`` bytes of ``subject``, itself number ``number`` of ``of``.
 
@@ -32,7 +31,7 @@ def _unheard(_subject: str, _doing: str) -> None:
     """Put a step on no record."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reporter:
     """Whoever waits: is told how far it is, and may ask for an end between two steps.
 

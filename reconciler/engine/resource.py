@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -76,7 +75,7 @@ def no_schedules(_items: Sequence[Item], _host: HostView) -> Iterator[ScheduleRu
     return iter(())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Section:
     """A list of entries in vmtune.yaml, which one kind or several read.
 
@@ -93,7 +92,7 @@ class Section:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScheduleRuns:
     """What runs by itself for one entry: by which scheduler, and what that knows of its runs.
 
@@ -115,7 +114,7 @@ class ScheduleRuns:
         return f"{self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """A kind of resource: one folder in resources/ and one line in the registry.
 
@@ -164,7 +163,7 @@ class Kind:
     schedules: Callable[[Sequence[Item], HostView], Iterator[ScheduleRuns]] = no_schedules
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Item:
     """A valid entry of one of the sections.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.place import Place, directory_thing, removal_turn
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
-from reconciler.facts.host_view import Fact
+from reconciler.facts.host_view import PathFact
 from reconciler.formats import jsondata
 from reconciler.formats.paths import parent
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subvolume(Place[str]):
     """Whether a path is a subvolume of its own: MISSING, DIRECTORY, UNFINISHED or SUBVOLUME.
 
@@ -96,7 +96,7 @@ MOST_ENTRIES = 50_000
 """Files and directories that one turn can hold still: each file is held open meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contents:
     """What a directory holds, as far as it decides whether it can become a subvolume.
 
@@ -150,11 +150,8 @@ class Contents:
         return not (self.mounted or self.too_many or self.left or any(hindrances))
 
 
-@dataclass(frozen=True, slots=True)
-class ContentsOf(Fact[Contents]):
+class ContentsOf(PathFact[Contents]):
     """Look through a whole directory, by names alone: no file is opened."""
-
-    path: str
 
 
 def becomes(path: str, host: HostView) -> bool:

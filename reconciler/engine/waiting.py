@@ -6,12 +6,12 @@ that; here nothing knows a kind.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.engine import restore
 from reconciler.engine.order import in_turn
 from reconciler.facts.diagnostics import COST, WHY, Note, Op
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.engine.model import Change, Plan, Wait

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Remark:
     """A labelled comment: what was "found", "why", at what "price"."""
 
@@ -19,7 +18,7 @@ class Remark:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """A key beside those that tell what an entry is about: offered as a comment, or ``chosen``.
 
@@ -32,7 +31,7 @@ class Choice:
     chosen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """One entry of ``section`` in vmtune.yaml, with what speaks for and against it.
 
@@ -48,7 +47,7 @@ class Entry:
     is_right: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Suggestion:
     """A whole vmtune.yaml. ``apart`` was found, but there is nothing to declare for it."""
 
@@ -82,7 +81,7 @@ ASK_ROOT = "root sees it"
 """The remedy for what could not be seen; to root it is not given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One line of ``vmtune doctor``: what was looked at, how it is, and the remedy."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ EVERY = 32
 COW, NOCOW = "cow", "nocow"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """An image of ``size`` bytes, a quarter of it rewritten at random; ``rounds`` of both sorts."""
 
@@ -37,7 +36,7 @@ class Shape:
         return 2 * self.rounds * (self.size + self.writes * BLOCK)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sample:
     """One image: ``device`` bytes written for ``payload`` bytes, in ``seconds``, and after it.
 
@@ -52,7 +51,7 @@ class Sample:
     read: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Figure:
     """One measure: the median of each sort, and their ratio round by round.
 
@@ -68,7 +67,7 @@ class Figure:
     high: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Room:
     """A filesystem's space in bytes, and what its disks are."""
 

@@ -16,11 +16,11 @@ dracut.cmdline(7), ostree-prepare-root(1). What each mount does is in ``superblo
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import superblock
 from reconciler.formats import options
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT, SYSROOT = "/", "/sysroot"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MountUnit:
     """A mount unit that is a file of its own (systemd.mount(5)), and not made of fstab's lines.
 
@@ -49,7 +49,7 @@ class MountUnit:
     hides: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BootLayout:
     """One filesystem, as a boot finds it.
 
@@ -67,7 +67,7 @@ class BootLayout:
     """What decides at boot but cannot be seen here, in words; "" where all can be seen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """One mount of a boot, or one remount. ``line`` or ``unit`` is where its options are from."""
 
@@ -99,7 +99,7 @@ class Step:
         return self.unit.file if self.unit else "the kernel's command line"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """The setting after a boot, and the step that decided it (None: no step mounts it).
 

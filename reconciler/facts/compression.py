@@ -7,6 +7,7 @@ Sources: btrfs(5), and what was measured: see ``superblock`` for what each mount
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import boot_order, booted, fstab_line, no_line, superblock
@@ -20,7 +21,6 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.formats import datamode, mountinfo, options
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ _KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
 OFF = superblock.OFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compression:
     """``now`` and ``boot`` are "off", "zstd:3" or "zstd:3, forced"; ``boot`` "" is not known.
 

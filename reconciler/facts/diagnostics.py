@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from reconciler.value import dataclass
 
 
 class Op(StrEnum):
@@ -26,7 +25,7 @@ ALSO, COST, WHY, DO = "also", "cost", "why", "do"
 LABELS = frozenset({ALSO, COST, WHY, DO})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """A line under the resource: advice, a price, a reason. Never a verdict.
 
@@ -40,21 +39,21 @@ class Note:
     is_of_host: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Summary:
     """What stands behind the resource's name; the last one given wins."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NotApplicable:
     """The resource means nothing here (a filesystem that is not Btrfs): no failure."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """The whole resource cannot or must not be done; none of its goals is followed."""
 
@@ -63,7 +62,7 @@ class Refusal:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finding:
     """A row of its own beside the resource: a difference that apply cannot end, or cannot see.
 

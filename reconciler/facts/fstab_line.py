@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import booted, no_line, rights
@@ -15,7 +16,6 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.formats import mountinfo, options
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.facts.host_view import Fact
+from reconciler.facts.host_view import Fact, PathFact
 from reconciler.facts.limits import WHOLE, Quota
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from reconciler.facts.boot_order import MountUnit
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Location:
     """Where a declared path really is.
 
@@ -42,24 +42,18 @@ class Location:
     stub: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Locate(Fact[Location]):
+class Locate(PathFact[Location]):
     """Follow a path as the kernel would, to where it is or would be."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
-class DirectoryId(Fact[str]):
+class DirectoryId(PathFact[str]):
     """Tell which directory a path is: the UUID of its filesystem, its subvolume and its inode.
 
     "missing" where no directory is.
     """
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filesystem:
     """The filesystem a path is on. ``profiles`` are those of its data block groups.
 
@@ -75,32 +69,27 @@ class Filesystem:
     free: int = 0
     read_only: bool = False
     condition: Condition = WHOLE
-    quota: Quota = Quota()
+    quota: Quota = field(default_factory=Quota)
     zoned: bool = False
     """In zoned mode the kernel refuses nocow: each write goes to a new place."""
 
 
-@dataclass(frozen=True, slots=True)
 class Homes(Fact[frozenset[str]]):
     """Home directories of people, resolved."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilesystemOf(Fact[Filesystem]):
+class FilesystemOf(PathFact[Filesystem]):
     """By the magic number of statfs(2): fstab's third field may say "auto"."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
 class BtrfsIn(Fact[Filesystem]):
     """What is alike in all of a subvolume, by its device number: all but what is ``free``."""
 
-    device: int
-    path: str = field(compare=False)
+    def __init__(self, device: int, path: str) -> None:
+        super().__init__(device)
+        self.device, self.path = device, path
 
 
-@dataclass(frozen=True, slots=True)
 class TreeOf(Fact[Tree]):
     """Look below a path, but not into the absolute paths ``apart``.
 
@@ -111,51 +100,40 @@ class TreeOf(Fact[Tree]):
 
     grows: ClassVar[bool] = True
 
-    path: str
-    apart: tuple[str, ...] = ()
-    close: bool = False
-    only: str = ""
+    def __init__(
+        self, path: str, apart: tuple[str, ...] = (), close: bool = False, only: str = ""
+    ) -> None:
+        super().__init__(path, apart, close, only)
+        self.path, self.apart, self.close, self.only = path, apart, close, only
 
 
-@dataclass(frozen=True, slots=True)
-class EntriesOf(Fact[tuple[str, ...]]):
+class EntriesOf(PathFact[tuple[str, ...]]):
     """The names in a directory, sorted; none where there is no directory."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
-class SnapshotsOf(Fact[tuple[str, ...]]):
+class SnapshotsOf(PathFact[tuple[str, ...]]):
     """Why the subvolume of a path counts as snapshotted: one reason a line, or none."""
 
     grows: ClassVar[bool] = True
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
 class SnapshotsIn(Fact[tuple[str, ...]]):
     """The same by device number, which each subvolume has one of its own; ``path`` is in it."""
 
-    device: int
-    path: str = field(compare=False)
+    def __init__(self, device: int, path: str) -> None:
+        super().__init__(device)
+        self.device, self.path = device, path
 
 
-@dataclass(frozen=True, slots=True)
-class StubOf(Fact[Stub]):
+class StubOf(PathFact[Stub]):
     """Which subvolume the stub at a path stands for, and where that is now; for root."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
-class DefaultAcl(Fact[bool]):
+class DefaultAcl(PathFact[bool]):
     """Whether a directory hands on an access control list to what is made in it (acl(5))."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sharing:
     """Extents that snapshots or clones share: defragmenting copies them. Bytes."""
 
@@ -164,14 +142,11 @@ class Sharing:
     nocow_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SharedBelow(Fact[Sharing]):
+class SharedBelow(PathFact[Sharing]):
     grows: ClassVar[bool] = True
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sharers:
     """Who shares data with images: other subvolumes, sorted, by the paths that lead there.
 
@@ -184,60 +159,52 @@ class Sharers:
     more: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class SharersOf(Fact[Sharers]):
     """For root; ``images`` are absolute, resolved paths of files that share data."""
 
     grows: ClassVar[bool] = True
 
-    images: tuple[str, ...]
+    def __init__(self, images: tuple[str, ...]) -> None:
+        super().__init__(images)
+        self.images = images
 
 
-@dataclass(frozen=True, slots=True)
 class Mounts(Fact[tuple["Mount", ...]]):
     """/proc/self/mountinfo."""
 
 
-@dataclass(frozen=True, slots=True)
 class Uses(Fact[Any]):
     """Who uses files and directories: one look at this host, in the host's own form."""
 
 
-@dataclass(frozen=True, slots=True)
-class UseOf(Fact[str]):
+class UseOf(PathFact[str]):
     """How a directory that is to be removed is used, in words; "" where it is not."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
 class FstabLines(Fact[tuple["Line", ...]]):
     """The entries of /etc/fstab, in order; none where there is no such file."""
 
 
-@dataclass(frozen=True, slots=True)
 class FstabObstacle(Fact[str]):
     """Why /etc/fstab cannot be replaced by a new file (rename(2)); "" when it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed(Fact[str]):
+class Fixed(PathFact[str]):
     """Why neither a file or directory nor what is directly in it can be changed; "" when it can.
 
     "is immutable", "is append-only" (chattr(1)), "is on a read-only filesystem".
     """
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
 class SourceUuid(Fact[str]):
     """The Btrfs UUID behind the first field of an fstab line, "" where it is none."""
 
-    source: str
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """What the running kernel says of mount options: ``takes`` is None when it cannot be asked."""
 
@@ -245,29 +212,30 @@ class Verdict:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class KernelTakes(Fact[Verdict]):
     """Ask the running kernel, without mounting: fsopen(2) and fsconfig(2)."""
 
-    options: tuple[str, ...]
+    def __init__(self, options: tuple[str, ...]) -> None:
+        super().__init__(options)
+        self.options = options
 
 
-@dataclass(frozen=True, slots=True)
 class ShadowingUnit(Fact[str]):
     """A mount unit that hides an fstab line, or a drop-in (.conf) that sets other options.
 
     "" when there is none. ``target`` has no symbolic links in it.
     """
 
-    target: str
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
 
 
-@dataclass(frozen=True, slots=True)
 class MountUnits(Fact[tuple["MountUnit", ...]]):
     """The mount units that are files, in the order of their names, without those fstab makes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SystemSubvolume:
     """The subvolume that is mounted somewhere, and the one that a mount without subvol= shows.
 
@@ -281,50 +249,50 @@ class SystemSubvolume:
     default_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class SubvolumeAt(Fact[SystemSubvolume]):
     """Which subvolume of a Btrfs is at a mount point."""
 
-    target: str
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
 
 
-@dataclass(frozen=True, slots=True)
 class Schedulers(Fact[frozenset[str]]):
     """Which of "systemd" and "cron" there are: systemd running, cron with its /etc/cron.d."""
 
 
-@dataclass(frozen=True, slots=True)
 class CronDaemon(Fact[bool]):
     """Whether a cron daemon is running, to read what lies in /etc/cron.d."""
 
 
-@dataclass(frozen=True, slots=True)
 class SelinuxEnforces(Fact[bool]):
     """Whether a policy of SELinux decides what programs may do."""
 
 
-@dataclass(frozen=True, slots=True)
 class Units(Fact[dict[str, dict[str, str]]]):
     """What systemd says of some units, by name: its properties, as org.freedesktop.systemd1 has."""
 
-    names: tuple[str, ...]
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(names)
+        self.names = names
 
 
-@dataclass(frozen=True, slots=True)
 class NeedsReload(Fact[bool]):
     """Whether systemd holds an older version of a unit file than the disk."""
 
-    unit: str
+    def __init__(self, unit: str) -> None:
+        super().__init__(unit)
+        self.unit = unit
 
 
-@dataclass(frozen=True, slots=True)
 class Program(Fact[str]):
     """Absolute path of a program, looked for in the system's folders; "" when missing."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
-@dataclass(frozen=True, slots=True)
 class OwnCommand(Fact[tuple[str, ...]]):
     """Tell how root starts this vmtune, as a program and its arguments.
 
@@ -332,7 +300,7 @@ class OwnCommand(Fact[tuple[str, ...]]):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Elapse:
     """What systemd makes of OnCalendar expressions: an error, or the next run in words."""
 
@@ -340,19 +308,21 @@ class Elapse:
     next: str
 
 
-@dataclass(frozen=True, slots=True)
 class CalendarRuns(Fact[Elapse]):
-    expressions: tuple[str, ...]
+    def __init__(self, expressions: tuple[str, ...]) -> None:
+        super().__init__(expressions)
+        self.expressions = expressions
 
 
-@dataclass(frozen=True, slots=True)
 class CronRuns(Fact[str]):
     """The next run of a five-field cron schedule, in words, in local time."""
 
-    cron: str
+    def __init__(self, cron: str) -> None:
+        super().__init__(cron)
+        self.cron = cron
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ForeignJob:
     """A job that defragments regularly, and that vmtune did not make.
 
@@ -368,7 +338,6 @@ class ForeignJob:
     stop: str
 
 
-@dataclass(frozen=True, slots=True)
 class ForeignJobs(Fact[tuple[ForeignJob, ...]]):
     """Look for jobs that defragment, and that vmtune did not make.
 
@@ -377,12 +346,10 @@ class ForeignJobs(Fact[tuple[ForeignJob, ...]]):
     """
 
 
-@dataclass(frozen=True, slots=True)
 class HiddenCrontabs(Fact[str]):
     """Why crontabs of other users could not be read; "" when all were."""
 
 
-@dataclass(frozen=True, slots=True)
 class OwnFiles(Fact[tuple[str, ...]]):
     """Files under /etc/systemd/system and /etc/cron.d whose first line says vmtune made them."""
 
@@ -393,7 +360,7 @@ _PLAIN_KEY, SEALED_KEY = 16, 24
 """Characters of a key without a secret, and with one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageLayout:
     """One file, as FIEMAP tells it; ``path`` is absolute, all sizes are in bytes.
 
@@ -447,7 +414,7 @@ class ImageLayout:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layouts:
     """The largest files below a directory, largest first, of ``count`` with ``size`` in all.
 
@@ -462,29 +429,25 @@ class Layouts:
     unseen_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class LayoutsOf(Fact[Layouts]):
     """How the files below a path lie; not those in the absolute paths ``apart``."""
 
     grows: ClassVar[bool] = True
 
-    path: str
-    apart: tuple[str, ...] = ()
+    def __init__(self, path: str, apart: tuple[str, ...] = ()) -> None:
+        super().__init__(path, apart)
+        self.path, self.apart = path, apart
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutOf(Fact[ImageLayout | None]):
+class LayoutOf(PathFact[ImageLayout | None]):
     """How one file lies; None for what is no regular file."""
 
-    path: str
 
-
-@dataclass(frozen=True, slots=True)
 class KernelCommandLine(Fact[str]):
     """/proc/cmdline: ``rootflags=`` mounts / before /etc/fstab is read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServiceRun:
     """The last run of a service that a timer starts, and the timer's next one.
 
@@ -501,11 +464,12 @@ class ServiceRun:
     next: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ServiceRunOf(Fact[ServiceRun]):
     """By the name that the service and its timer share."""
 
-    stem: str
+    def __init__(self, stem: str) -> None:
+        super().__init__(stem)
+        self.stem = stem
 
 
 ON, OFF = "on", "off"

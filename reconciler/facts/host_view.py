@@ -9,18 +9,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
 
 T = TypeVar("T")
 
 
 class Fact(Generic[T]):
-    """A question about the host whose answer is a T. Subclasses are frozen dataclasses."""
+    """A question about the host whose answer is a T; places are questions, too.
 
-    __slots__ = ()
+    Questions of one class that are about the same (``about``) are equal, so each is asked once.
+    """
+
     grows: ClassVar[bool] = False
     """Whether to answer it takes the longer, the more there is below a path: ``path``."""
+
+    def __init__(self, *about: Hashable) -> None:
+        self._about = about
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self._about == other._about
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._about))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._about))})"
+
+
+class PathFact(Fact[T]):
+    """A question about one path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 class NotVisible(Exception):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal
 from reconciler.facts.rights import hidden
 from reconciler.formats.sizes import binary, counted
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ REDUNDANT = frozenset({"dup", "raid1", "raid1c3", "raid1c4", "raid10", "raid5", 
 """Profiles that keep data twice, or so that a lost device can be made up for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition:
     """What the kernel says of a mounted filesystem as a whole.
 
@@ -119,7 +119,7 @@ REFERENCED, EXCLUSIVE = "referenced", "exclusive"
 """What a limit counts: all data of the subvolume, or only what it shares with no other one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limit:
     """A limit of a quota group, in bytes; ``sort`` is REFERENCED or EXCLUSIVE."""
 
@@ -142,7 +142,7 @@ class Limit:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quota:
     """The limits that count for what is written in a subvolume, the tightest first.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reconciler.facts.host_view import Fact
-from reconciler.value import dataclass
 
 SAVES = "/var/lib/libvirt/qemu/save"
 """Where the system's libvirt keeps the memory of machines that are saved (virsh managedsave)."""
@@ -12,7 +13,7 @@ RUNNING, PAUSED, OFF = "running", "paused", "shut off"
 """States of a machine, as virsh domstate has them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
     """A machine of libvirt that is on.
 
@@ -34,7 +35,6 @@ class Machine:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Machines(Fact[tuple[Machine, ...]]):
     """Every machine that is on, of the system's libvirt and of those of its users.
 
@@ -42,7 +42,7 @@ class Machines(Fact[tuple[Machine, ...]]):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Saved:
     """A machine that a run saved: which one, how it was, its images, which run.
 
@@ -77,6 +77,5 @@ class Saved:
         return f"`virsh -c qemu:///system {verb} {name}`"
 
 
-@dataclass(frozen=True, slots=True)
 class NotStarted(Fact[tuple[Saved, ...]]):
     """Machines that a run of vmtune saved, and that stand still since: off, or held."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import boot_order, compression, no_line
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import FilesystemOf, KernelCommandLine, Mounts
 from reconciler.formats import mountinfo, options
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,13 +10,13 @@ directory's. Symbolic links in it are followed, an absolute one from the top lev
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts import booted
 from reconciler.facts.host import FilesystemOf, Locate, Mounts
 from reconciler.facts.host_view import Fact, NotVisible
 from reconciler.formats import mountinfo, options
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ _READ_IN_TWO_WAYS = re.compile(r'"|\\(?!040|011)')
 """Quotes and escapes that versions of mount(8), or mount(8) and systemd, do not read alike."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """What a path from the top level leads to; ``identifier`` is 0 for all but a subvolume.
 
@@ -51,30 +51,31 @@ class Entry:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class SubvolumeNamed(Fact[Entry]):
     """Find a path ("/@home") from the top level of the filesystem that is mounted at ``on``."""
 
-    on: str
-    name: str
+    def __init__(self, on: str, name: str) -> None:
+        super().__init__(on, name)
+        self.on, self.name = on, name
 
 
-@dataclass(frozen=True, slots=True)
 class SubvolumePath(Fact[str]):
     """Find the path of a subvolume from the top level; "" where there is none of that id."""
 
-    on: str
-    identifier: int
+    def __init__(self, on: str, identifier: int) -> None:
+        super().__init__(on, identifier)
+        self.on, self.identifier = on, identifier
 
 
-@dataclass(frozen=True, slots=True)
 class DefaultSubvolume(Fact[int]):
     """Find the id of the subvolume that is mounted where no option names one."""
 
-    on: str
+    def __init__(self, on: str) -> None:
+        super().__init__(on)
+        self.on = on
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Named:
     """The subvolume that a line would mount."""
 
@@ -86,7 +87,7 @@ class Named:
         return f"{self.path} (id {self.identifier})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fault:
     """Why no mount by a line works, and what to do about it."""
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host_view import Fact
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
 class AsRoot(Fact[bool]):
     """Whether vmtune runs as root: what it is not shown then, a policy denies."""
 

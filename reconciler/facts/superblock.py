@@ -16,13 +16,14 @@ hold them to the running kernel with random sequences of mounts:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from reconciler.formats import options
-from reconciler.value import dataclass, replace
 
 OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Superblock:
     """One mounted filesystem, as far as it concerns compression.
 

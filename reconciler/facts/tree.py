@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.formats import jsondata
-from reconciler.value import dataclass
 
 REDACTED = "?"
 """What stands for a name in what everybody may read."""
@@ -14,7 +14,7 @@ MOST = 1000
 """How many a NameList names; above that it only counts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NameList:
     """Entries below a directory: how many, and the first MOST of their paths, sorted.
 
@@ -66,7 +66,7 @@ LARGEST = 100
 """How many files with data are named whatever they are, the largest."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CowFile:
     """A file with data that is copy-on-write; sizes in bytes, path relative to the scan.
 
@@ -93,7 +93,7 @@ class CowFile:
     """The directory by which NFS clients can reach it; what they have open is not seen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Busy:
     """A file that was not opened, because ``who`` has it: "being rewritten by run 12 (pid 345)"."""
 
@@ -101,7 +101,7 @@ class Busy:
     who: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lot:
     """Files of one sort, summed up, in bytes; ``largest`` is at most NAMED of them.
 
@@ -121,7 +121,7 @@ class Lot:
     kept: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parts:
     """A file that names others it is an image with.
 
@@ -135,7 +135,7 @@ class Parts:
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Directories and files of one compression setting (as in places.Folder), not nocow ones."""
 
@@ -143,7 +143,7 @@ class Settings:
     which: NameList
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """What lies below a directory of images, within its subvolume.
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +38,7 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FIELDS = "minute, hour, day of month, month, day of week"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schedule:
     """A schedule, as both schedulers write it.
 
@@ -177,7 +176,7 @@ _TERM = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """One of the five columns: its place on the line, and what may stand there."""
 
@@ -200,7 +199,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Term:
     """One element of a list: ``*``, ``5``, ``1-5``, each of the last two with a step."""
 
@@ -216,7 +215,7 @@ class Term:
         return f"{self.values.start}-{self.values[-1]}{step}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One field; its text is the same schedule with numbers in place of names."""
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +42,7 @@ _ANACRON = re.compile(r"[ \t]*(?P<period>\d+|@\w+)[ \t]+\d+[ \t]+\S+[ \t]+(?P<co
 _PERCENT = re.compile(r"\\(?P<escaped>[%\\])|(?P<end>%.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """One line that runs something.
 

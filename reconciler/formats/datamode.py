@@ -11,14 +11,15 @@ fs/btrfs/super.c, and a test holds them against the running kernel:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reconciler.formats import mountinfo, options
 from reconciler.formats.options import COMPRESS, OFF
-from reconciler.value import dataclass
 
 FAMILY = (*sorted(COMPRESS), "nodatacow", "datacow", "nodatasum", "datasum")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DataMode:
     """What holds for data that is written from now on.
 

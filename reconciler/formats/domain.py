@@ -7,16 +7,15 @@ and only what has no document type: so there are no entities that could be expan
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Domain:
     """``memory`` in bytes, what the screen needs among it; ``files`` those of all its disks.
 
@@ -36,7 +35,7 @@ class Domain:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Viewers:
     """Where a viewer connects: TCP ports and sockets; and if the machine has a TPM's, besides."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from reconciler.value import types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,8 +81,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 def built(kind: type[T], data: Mapping[str, Any]) -> T:
     """A dataclass from all of its fields, each of its type."""
-    fields = types_of(kind)
-    if fields.keys() != data.keys():
-        names = ", ".join(sorted(fields.keys() ^ data.keys()))
+    dataclass: Any = kind  # the standard library has no type for dataclasses
+    types = {each.name: str(each.type) for each in fields(dataclass)}
+    if types.keys() != data.keys():
+        names = ", ".join(sorted(types.keys() ^ data.keys()))
         raise FormatError(f"{kind.__name__} with other fields than expected: {names:.60}")
-    return kind(**{name: _READERS[fields[name]](value) for name, value in data.items()})
+    return kind(**{name: _READERS[types[name]](value) for name, value in data.items()})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
-
-from reconciler.value import dataclass
+from dataclasses import dataclass
 
 PATHS, _PERIOD = "BTRFS_DEFRAG_PATHS", "BTRFS_DEFRAG_PERIOD"
 
@@ -13,7 +12,7 @@ AUTO = "auto"
 """In place of a path: every Btrfs that is mounted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Defrag:
     """``line`` counts from 1; ``period`` is "none", or a word such as "weekly" or OnCalendar."""
 

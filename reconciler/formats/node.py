@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
-
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,7 +18,7 @@ Value: TypeAlias = "str | int | bool | tuple[Node, ...] | Mapping[str, Node] | N
 Path: TypeAlias = "tuple[str | int, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     """One value of a document.
 

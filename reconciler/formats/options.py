@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -164,7 +163,7 @@ def for_filesystem(options: str) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
     """A group of tokens of which the last one given counts.
 
@@ -181,7 +180,7 @@ class Option:
     """Names of other options that the kernel shows or hides together with this one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """A declared value: its token in fstab (None: no token) and as the kernel shows it ("")."""
 

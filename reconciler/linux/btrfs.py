@@ -7,12 +7,12 @@ import errno
 import os
 import struct
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.limits import Condition
 from reconciler.formats import mountinfo
 from reconciler.linux import syscalls
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ _GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 """Of the digits of a UUID as printed (RFC 9562)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subvolume:
     """GET_SUBVOL_INFO: open to all, where ``btrfs subvolume show`` needs root."""
 

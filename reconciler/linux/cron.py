@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.rights import denied
 from reconciler.linux import files, process, users
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _is_active(unit: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A crontab, also one of vmtune's. ``home`` is its owner's; "" where each line names a user."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from dataclasses import dataclass
 from itertools import chain, compress, repeat
 from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import ImageLayout, Layouts
 from reconciler.linux import inode, proc_locks, syscalls
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ _FEW, _MANY = 64, 4096
 _EVERYTHING = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Extents in order, four lists of one length: bytes, but ``flags`` are FIEMAP_EXTENT_*."""
 
@@ -97,7 +97,7 @@ def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
     return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in set(flags)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sums:
     """What is listed of a file: its fragments; bytes in extents that are shared, compressed.
 

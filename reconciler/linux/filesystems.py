@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import (
@@ -26,7 +27,6 @@ from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
 from reconciler.linux import btrfs, files, inode, qgroups, subvolume_list, syscalls, users
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

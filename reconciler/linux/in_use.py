@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
@@ -18,7 +19,6 @@ from reconciler.linux import inode, mounted, namespaces, open_files
 from reconciler.linux.mounted import Mounted, Subject
 from reconciler.linux.open_files import Inode
 from reconciler.linux.proc import named
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
 
 
-@dataclass(slots=True)
+@dataclass
 class Look:
     """What was in use at one moment."""
 
@@ -175,7 +175,7 @@ _RECENT = 10.0
 """Seconds: how old a look may be that is not the last one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Use:
     """Why a file must be left: OPEN, MOUNTED, EXPORTED or UNSEEN, and in words."""
 

@@ -14,13 +14,13 @@ import re
 import stat
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, SAVES, Machine
 from reconciler.formats import domain
 from reconciler.linux import files, process, viewers
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.formats.domain import Domain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Side:
     """One libvirt: where it keeps what; ``user`` None is the system's."""
 

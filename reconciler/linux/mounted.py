@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
 from reconciler.formats.paths import is_at_or_below
 from reconciler.linux import files, namespaces, proc
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ _BTRFS = b"btrfs"
 SHOWN, COVERED, LAYER, PERHAPS = "shown", "covered", "layer", "perhaps"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spot:
     """A place in a filesystem: "major:minor" as in mountinfo, and the path from its root."""
 
@@ -38,7 +38,7 @@ class Spot:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """One inode that a mount holds, how (SHOWN, COVERED, LAYER or PERHAPS), and in words.
 
@@ -53,7 +53,7 @@ class Held:
     """Whether a mount of this process's own namespace holds it."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Mounted:
     """All that mounts hold, and every mount by its number."""
 

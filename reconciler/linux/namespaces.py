@@ -16,13 +16,13 @@ import struct
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
 from reconciler.linux import inode, proc, syscalls
 from reconciler.linux.proc import named
 from reconciler.linux.syscalls import libc
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO of the initial process namespace (linux/proc_ns.h)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One mount: as in formats.mountinfo.Mount, not decoded, since few of them matter."""
 
@@ -59,7 +59,7 @@ class Row:
         return self.rest.split(b" - ", 1)[-1].split(b" ", 1)[0]
 
 
-@dataclass(slots=True)
+@dataclass
 class Namespace:
     """``pid`` is a process in it, 0 where none is; ``mounts`` are by their numbers."""
 

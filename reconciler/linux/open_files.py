@@ -11,12 +11,12 @@ import os
 import stat
 import struct
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.linux import proc, syscalls
 from reconciler.linux.inode import NO_MAGIC_LINKS, openat2
 from reconciler.linux.proc import named
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,7 +28,7 @@ Inode = tuple[int, int]
 _KINDS = {stat.S_IFREG, stat.S_IFDIR}
 
 
-@dataclass(slots=True)
+@dataclass
 class Opened:
     """``at`` are the paths in /proc by which processes have each inode on a device of no block.
 

@@ -6,12 +6,12 @@ import errno
 import os
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.tree import NAMED, Busy
 from reconciler.linux import files, inode
 from reconciler.linux.proc import named
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class BusyError(BlockingIOError):
         super().__init__(errno.EWOULDBLOCK, "another process has a write lease on it", path)
 
 
-@dataclass(slots=True)
+@dataclass
 class Leases:
     """Who holds a file, asked of many files: the kernel is asked each time only while any is held.
 

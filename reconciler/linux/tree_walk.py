@@ -10,13 +10,13 @@ import os
 import stat
 import time
 from bisect import insort
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.facts import tree
 from reconciler.facts.host import Sharing
 from reconciler.facts.tree import LARGEST, NAMED, SPECIAL
 from reconciler.linux import btrfs, fiemap, inode, proc_locks
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _Cow = tuple[int, int, int, str]
 """The same behind the bytes on disk."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Names:
     """A NameList while it grows."""
 
@@ -48,7 +48,7 @@ class Names:
         return tree.NameList(self.count, tuple(self.first))
 
 
-@dataclass(slots=True)
+@dataclass
 class Outline:
     """A Tree while it grows: of what there may be a million of, the largest and sums."""
 
@@ -111,7 +111,7 @@ def keep_largest(rows: list[Any], row: Any, most: int) -> None:
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
 
-@dataclass(slots=True)
+@dataclass
 class Walk:
     """What a walk leaves out (absolute paths), and what it met but did not go into (relative)."""
 

@@ -7,9 +7,8 @@ clones share has the same colour and lighter characters.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ WORDS = {
 """Every part that a bar can have, in the order in which the legend explains them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Style:
     """The characters of a terminal, by part, and what colours them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec, tries
@@ -15,7 +16,6 @@ from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.report.verdict import has_failed
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.report.verdict import Step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlaceStatus:
     """The three values of one place; ``written`` is None where vmtune never wrote it.
 
@@ -56,7 +56,7 @@ class PlaceStatus:
         return tries.is_drift(self.written, self.wanted, self.there)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """All that status says: the rows of the plan, the places behind them, and what it brought."""
 
@@ -108,7 +108,7 @@ def _words(resource: Declared, host: HostView) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, "", hidden.why)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PathEffect:
     """The images of one declared path; ``layouts`` is None where ``hidden`` says why."""
 
@@ -124,14 +124,14 @@ class PathEffect:
     """Why that is not shown."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Effect:
     """``before`` is what the journal saw of images when it first did."""
 
     paths: tuple[PathEffect, ...] = ()
     filesystems: tuple[Compression, ...] = ()
     schedules: tuple[ScheduleRuns, ...] = ()
-    before: Before = Before()
+    before: Before = field(default_factory=Before)
 
 
 def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import tries
@@ -17,7 +18,6 @@ from reconciler.report.verdict import ALL_REFUSED, headline, verdict
 from reconciler.report.wrap import columns as columns_of
 from reconciler.report.wrap import command as command_lines
 from reconciler.report.wrap import hanging, padded, plain, printable, wrapped
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -237,7 +237,7 @@ _MUCH = GIB
 """Bytes of data from which on fragments per GiB say something: less would be extrapolated."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Column:
     title: str
     cells: tuple[str, ...]
@@ -248,7 +248,7 @@ class _Column:
         return max(len(self.title), *(len(cell) for cell in self.cells))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Table:
     """The images that are shown, of all paths, with their figures and one scale for the bars."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts import limits
@@ -9,7 +10,6 @@ from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text
 from reconciler.report.wrap import harmless
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.report.standing import Effect
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """Something to do next: ``what`` is the matter, ``do`` what helps.
 
@@ -33,7 +33,7 @@ class Step:
     in_row: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Commands:
     """What to type on this host: ``apply`` elevates itself, ``as_root`` asks status again."""
 
@@ -160,7 +160,7 @@ def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
     return line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Brought:
     """The headline figure: fragments of all images that were read, before and now; and the rest."""
 

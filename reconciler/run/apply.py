@@ -6,6 +6,7 @@ How images lie is kept in the run's record, before and after.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.linux import selinux
 from reconciler.resources import reads, writes
 from reconciler.run import journal
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ class Outcome(Enum):
     SKIPPED = "not done"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """An action and what became of it; ``why`` explains anything but done and already.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
@@ -18,7 +19,6 @@ from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, filesystems
 from reconciler.run import journal
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
@@ -19,7 +20,6 @@ from reconciler.facts.host import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, users
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ FORMAT = "vmtune.journal/1"
 BASE_FORMAT = "vmtune.folded/1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Base:
     """What the runs up to number ``through``, no longer kept, wrote."""
 

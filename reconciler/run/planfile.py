@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document, preconditions
@@ -16,7 +17,6 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import output_file, trusted_input, users
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,7 +100,7 @@ def load(path: str) -> Document:
         raise HostError(f"{path} is no saved plan: {error}", hint) from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Checked:
     """What of a saved plan is still to be done, or why none of it may be."""
 

@@ -21,7 +21,7 @@ FSTAB = Path("/etc/fstab")
 JOB = Path("/etc/cron.d/defragment")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ground:
     """The programs, and the UUID of the filesystem at DATA."""
 

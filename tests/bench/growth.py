@@ -23,7 +23,7 @@ _CLEAR = 1.25
 """So many times the start-up, and a figure says more of the work than of chance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Series:
     """``at`` makes the ground so large, and says who runs on it, by the name of the curve."""
 
@@ -36,7 +36,7 @@ class Series:
     """The title of the picture that it shares with others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grown:
     """One series, measured."""
 

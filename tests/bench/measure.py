@@ -26,7 +26,7 @@ def nothing() -> None:
     """For contestants that find everything as they left it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contestant:
     """A program as it is called; ``prepare`` is run before each round, and not measured."""
 
@@ -35,7 +35,7 @@ class Contestant:
     exits: frozenset[int] = frozenset({0})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One comparison: vmtune against peers, None for those not to be had.
 
@@ -56,7 +56,7 @@ class Row:
     beside: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ran:
     """What one run cost: seconds, seconds, bytes at most at once, bytes, seconds."""
 
@@ -70,7 +70,7 @@ class Ran:
         return float(getattr(self, what))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """Round by round."""
 

@@ -31,7 +31,7 @@ _NOTE = (
 _BY = {"cpu": "CPU time", "wall": "wall time"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Panel:
     """Where numbers are: exponents of ten at its four sides."""
 

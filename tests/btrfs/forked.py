@@ -39,7 +39,7 @@ def ended(real, number, when):
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """The ``when``-th call of its name in a run, as strace(1) counts and prints it."""
 

@@ -60,7 +60,7 @@ for line in sys.stdin:
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ended:
     """How it went: "done", "refused" or "stopped"; images to do before and after, -1: hidden."""
 

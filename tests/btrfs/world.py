@@ -38,7 +38,7 @@ _AT_THE_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
 _HEADLINES = frozenset(["+ ", "~ ", "- ", "! ", "? ", "R ", "= "])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ran:
     """A finished vmtune."""
 
@@ -83,7 +83,7 @@ class Ran:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """A mounted Btrfs of its own."""
 

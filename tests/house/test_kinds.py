@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import json
@@ -46,7 +45,7 @@ def leaves(name, node):
 
 def of_kind(base):
     """Every class that stands for a fact or a place, by the name that records have for it."""
-    is_one = dataclasses.is_dataclass(base) and not inspect.isabstract(base)
+    is_one = not inspect.isabstract(base) and not base.__parameters__
     found = {base.__name__: base} if is_one else {}
     for each in base.__subclasses__():
         found |= of_kind(each)

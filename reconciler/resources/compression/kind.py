@@ -14,6 +14,7 @@ rewrites what is compressed, if the property is `none`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -29,7 +30,6 @@ from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
 from reconciler.resources.paths import PATHS
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from reconciler.formats.node import Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """``wanted`` is none, zstd, lzo or zlib."""
 

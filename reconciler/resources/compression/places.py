@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
@@ -9,13 +10,12 @@ from reconciler.engine.place import Place, directory_thing
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.tree import NameList
 from reconciler.formats.paths import is_at_or_below
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PropertyBelow(Place[NameList]):
     """Directories and files below one with a compression property that have another, or none.
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.formats import crontab, unit
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def path_of(text: str) -> str:
     return path if found else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Command:
     """What a run does: ``command`` is a program with its arguments, behind which the path comes.
 

@@ -11,6 +11,7 @@ do not fragment, so a schedule does nothing for them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.managed_files import TextFile, Timer, UnitFile
@@ -43,7 +44,6 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.formats import calendar
 from reconciler.formats.sizes import binary
 from reconciler.resources.defrag import job as defrag_job
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from reconciler.formats.node import Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     name: str
     path: str

@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.engine.reporter import Progress
@@ -41,7 +42,6 @@ from reconciler.resources.defrag.ranges import (
     Left,
     Outcome,
 )
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ _WAYS_OUT = {
 _GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """What to work on: all below ``top``, or ``name`` in it. ``path`` has no links in it."""
 

@@ -5,9 +5,8 @@ What ``vmtune defrag`` found, and what became of it, are values of bounded size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ SHARED, CLOSED, FAILED = "shared", "closed", "failed"
 """Why a file is left: snapshots or clones share it, the caller may not write to it, an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """One that gets better. ``path`` is relative to what was looked at."""
 
@@ -30,7 +29,7 @@ class File:
     """What is written anew is compressed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Left:
     """A file in pieces that is left as it is; ``size`` bytes of it would become more in use."""
 
@@ -40,7 +39,7 @@ class Left:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Found:
     """Below one path. ``whole`` files lie as well as defragmenting can have them."""
 
@@ -60,7 +59,7 @@ class Found:
     """Why some of ``unseen`` are so."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ended:
     """A file of which ``size`` bytes were handed to the kernel, and its fragments around that."""
 
@@ -70,7 +69,7 @@ class Ended:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """What became of the files below one path. ``left`` came up only while it was done."""
 
@@ -102,7 +101,7 @@ _STEPS = 128
 _LEAST, _MOST = 1 << 20, 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stretch:
     """Bytes of a file, from ``start`` up to ``end``; ``shared`` of them with clones, snapshots."""
 
@@ -111,7 +110,7 @@ class Stretch:
     shared: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pieces:
     """``fragments`` as filefrag(8) counts them, and what is worth to be put together."""
 
@@ -164,7 +163,7 @@ def _worth(start: int, end: int, count: int, last: int) -> bool:
     return count > left and end - start < count * _LARGE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One call of the kernel; with ``flush`` it begins to write what was gathered so far."""
 

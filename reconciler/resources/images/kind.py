@@ -24,6 +24,7 @@ the largest image has on disk, and all that snapshots share.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Awaited, Desired
@@ -45,7 +46,6 @@ from reconciler.resources.images.places import (
 )
 from reconciler.resources.images.room import Room, alone, room, takes, too_large
 from reconciler.resources.paths import PATHS
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ _LOOKS = "looks like an unfinished copy, and is left there"
 _COMPARE = "compare it with the image; keep what you need, and remove the other"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """``aim`` is NOCOW or PLAIN, ``existing`` report, keep or rewrite."""
 
@@ -81,7 +81,7 @@ class Spec:
     """Whether machines may be saved and started again for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Why:
     """Why an image is left as it is, and what to do about it.
 
@@ -512,7 +512,7 @@ KIND = Kind(
 """Needs the one that decides what the directory hands on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chain:
     """An image of several files: the one that names the others, and all that they name in turn."""
 

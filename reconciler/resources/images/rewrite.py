@@ -29,6 +29,7 @@ import os
 import stat
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
@@ -51,7 +52,6 @@ from reconciler.resources.images.copy import (
     Unreadable,
 )
 from reconciler.resources.images.places import NOCOW, needed
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ _UNFIT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Changed:
     """An image under its name, and its old data beside it until ``due`` (time.monotonic).
 

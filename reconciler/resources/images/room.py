@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts import limits
@@ -9,7 +10,6 @@ from reconciler.facts.diagnostics import COST, Note
 from reconciler.facts.tree import CowFile, Lot
 from reconciler.formats.sizes import binary
 from reconciler.resources.images.places import needed
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host import Filesystem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Room:
     """Bytes: what must be ``free`` at one time, of which ``kept`` is not given back.
 

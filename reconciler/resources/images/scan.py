@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts.stale_copies import is_second, is_stale_copy
@@ -23,7 +24,6 @@ from reconciler.linux.tree_walk import (
     named,
 )
 from reconciler.resources.images import stale_copies
-from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ _Row = tuple[int, int, str, int | None, int, int, int, str]
 """One file of many: allocated, size, path, extents, shared, encoded, kept, obstacle."""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Sum:
     """A Lot while it grows: never more names than are shown."""
 
@@ -186,7 +186,7 @@ def _file(row: _Row) -> CowFile:
     return CowFile(path, size, extents, allocated, shared, encoded, obstacle, (), kept)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Found:
     files: int = 0
     cow: _Sum = field(default_factory=_Sum)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
@@ -25,7 +26,6 @@ from reconciler.formats.sizes import binary
 from reconciler.linux import libvirt, lock, saved_machines, users
 from reconciler.resources.images import worklist
 from reconciler.resources.images.places import Image, SavedMachine
-from reconciler.value import replace
 
 if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter

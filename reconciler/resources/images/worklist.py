@@ -9,6 +9,7 @@ import stat
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +35,6 @@ from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import rewrite
 from reconciler.resources.images.places import NOCOW, Image, OneImage
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ def put(place: Images | Image, have: Any, want: Any, watch: Reporter) -> None:
         work.report()
 
 
-@dataclass(slots=True)
+@dataclass
 class _Work:
     """One rewrite after the other; ``of`` images with ``all_size`` bytes in all."""
 

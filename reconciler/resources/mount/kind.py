@@ -9,6 +9,7 @@ it is rewritten.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ from reconciler.facts.rights import AsRoot, denied
 from reconciler.formats import datamode, mountinfo, options, unit
 from reconciler.resources.mount import lines, restore
 from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,14 +57,14 @@ _BRICKS = "a bad option on / boots to a read-only root"
 _FAILS = "a bad option on a line fails the mount at boot"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """A mount point as /etc/fstab names it, and the settings it should have."""
 
     target: str
     settings: tuple[options.Setting, ...]
     allow: frozenset[str]
-    before: restore.Former = restore.Former()
+    before: restore.Former = field(default_factory=restore.Former)
     compress: tuple[tuple[str, str], ...] = ()
     """The compress option that each entry declares, this one included, by its target."""
     declared: tuple[tuple[str, frozenset[options.Option]], ...] = ()
@@ -73,7 +73,7 @@ class Spec:
     """The declared paths where all are nocow, each with those that lie below it; else none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Here:
     """One fstab line, the mount it describes, and its fellows on the same filesystem.
 

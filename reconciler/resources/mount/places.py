@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import WAITS, Swap
@@ -12,7 +13,6 @@ from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locat
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import datamode, jsondata, mountinfo, options, unit
 from reconciler.resources.mount import lines
-from reconciler.value import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -31,7 +31,7 @@ def waits(name: str) -> Note:
     return Note(text, WAITS, WHY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiveOption(Place[str]):
     """One option of a mounted filesystem, as the kernel has it now ("" when absent)."""
 
@@ -116,7 +116,7 @@ class LiveOption(Place[str]):
         return ("LiveOption", self.name, host(FilesystemOf(mount.target)).uuid)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FstabOptions(Place[str | None]):
     """The options field of the one /etc/fstab line for a mount point.
 

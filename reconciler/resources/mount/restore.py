@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Desired
 from reconciler.engine.restore import WHY
 from reconciler.formats import options
 from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Former:
     """The options field of a line, and live options by their place, as the journal knows them.
 

@@ -10,6 +10,7 @@ repairs what a disk returns wrongly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -24,7 +25,6 @@ from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
 from reconciler.resources.paths import PATHS
-from reconciler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """``name`` as the user wrote it, ``path`` absolute."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
@@ -10,7 +11,6 @@ from reconciler.facts.diagnostics import Note
 from reconciler.facts.tree import MOST, NameList
 from reconciler.formats import jsondata
 from reconciler.formats.paths import is_at_or_below
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Below(Place[NameList]):
     """Directories and empty files below a nocow directory that lack the attribute.
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, Contents
 from reconciler.formats import mountinfo
 from reconciler.linux import btrfs, inode, subvolumes, tree_search
 from reconciler.linux.in_use import look
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """What tells a name's inode from any other, and one state of it from the next."""
 
@@ -38,7 +38,7 @@ class Entry:
     """st_ctime_ns: no program can set it back."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Survey:
     """All entries by folder and name, folders before those in them; "" is the top itself."""
 

@@ -26,6 +26,7 @@ directory it is made in. A directory that is turned into one keeps what it had.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -46,7 +47,6 @@ from reconciler.facts.host import (
 from reconciler.formats.paths import parent
 from reconciler.formats.sizes import binary, counted
 from reconciler.resources.paths import PATHS
-from reconciler.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ _A_FILE = 16 << 10
 _AT_LEAST = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """``name`` as the user wrote it, ``path`` absolute; ``wanted`` is what the entry says."""
 

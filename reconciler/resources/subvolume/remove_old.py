@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.linux import in_use, lease, subvolumes
 from reconciler.resources.subvolume import inventory
 from reconciler.resources.subvolume.inventory import joined
-from reconciler.value import dataclass, field
 
 if TYPE_CHECKING:
     from reconciler.resources.subvolume.inventory import Entry, Survey
@@ -170,7 +170,7 @@ def _state(status: os.stat_result, made: int) -> bytes:
     return b"%d %d %d" % (made, status.st_mtime_ns, status.st_size)
 
 
-@dataclass(slots=True)
+@dataclass
 class Watched:
     """What was found below a directory, and write leases on its files by inode number."""
 

@@ -22,7 +22,7 @@ HELD_UP = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fallocate:del
 _BEFORE_THE_FIRST = "inject=fsync,fdatasync,syncfs:delay_exit=300000"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hindrance:
     """What is done to an image and undone; words and code of the plan, and of apply itself."""
 

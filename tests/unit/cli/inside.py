@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _UNWANTED = ("VMTUNE_", "XDG_", "SUDO_", "DOAS_", "CLICOLOR", "FORCE_COLOR", "NO_COLOR")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Done:
     """How it ended, and what it printed."""
 

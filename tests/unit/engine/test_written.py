@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.engine.directory import Directory, Folder
@@ -9,7 +11,6 @@ from reconciler.engine.last_applied import Run, fold, merged
 from reconciler.engine.model import Swap
 from reconciler.resources.mount import lines
 from reconciler.resources.mount.places import FstabOptions, LiveOption
-from reconciler.value import replace
 
 LINE = FstabOptions("/srv", 2)
 LIVE = LiveOption("/srv", "compress")

@@ -17,6 +17,7 @@ Mounts and FstabLines are given as the text of the file, a NameList as all of it
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 import types
 import typing
@@ -56,7 +57,9 @@ def _kinds_of_question(base: type) -> Iterator[type]:
 QUERIES = {
     kind.__name__: kind
     for kind in _kinds_of_question(Fact)
-    if dataclasses.is_dataclass(kind) and kind.__module__.startswith("reconciler.")
+    if not inspect.isabstract(kind)
+    and not kind.__parameters__  # what many are made of
+    and kind.__module__.startswith("reconciler.")
 }
 # Rooms know what comes from formats, and from typing, for type checkers only.
 _TYPES = {
@@ -122,10 +125,11 @@ def decode(value: Any, kind: Any) -> Any:
 def question(name: str, given: Any) -> Fact[Any]:
     """``LiveOption: [/, compress]`` as a query."""
     kind = QUERIES[name]
-    hints = typing.get_type_hints(kind, _TYPES)
-    fields = [field.name for field in dataclasses.fields(kind)]
-    values = given if isinstance(given, list) else [given][: len(fields)]
-    return kind(**{f: decode(value, hints[f]) for f, value in zip(fields, values, strict=False)})
+    init = kind.__init__
+    hints = {} if init is Fact.__init__ else typing.get_type_hints(init, _TYPES)
+    names = [name for name in hints if name != "return"]
+    values = given if isinstance(given, list) else [given][: len(names)]
+    return kind(**{n: decode(value, hints[n]) for n, value in zip(names, values, strict=False)})
 
 
 def answer_type(query: Fact[Any]) -> Any:

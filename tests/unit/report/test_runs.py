@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.engine.last_applied import Run, Seen, first_seen
@@ -12,7 +14,6 @@ from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report
 from reconciler.resources.images.places import NOCOW, Images, OneImage
 from reconciler.resources.mount.places import FstabOptions
-from reconciler.value import replace
 
 MIB = 1 << 20
 REWRITE = Swap(Images("/srv/vm", NOCOW), NameList(1, ("a",)), NONE_LEFT)

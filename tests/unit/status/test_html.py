@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,7 +14,6 @@ from reconciler.facts.diagnostics import Note, Op
 from reconciler.report import html
 from reconciler.report.standing import Report
 from reconciler.report.verdict import Step
-from reconciler.value import replace
 from tests.unit.report.test_runs import run, seen
 from tests.unit.status.cases_lib import CASES, effect_of, load
 
