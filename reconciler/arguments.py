@@ -1,4 +1,6 @@
-"""How arguments are read: the options of every command, what a shell completes, what is meant.
+"""How arguments are read: the options of every command, and what a shell completes as a value.
+
+Commands and options complete by themselves. What a mistyped word may have meant is told here.
 
 cli.py declares the commands with what is here.
 """

@@ -1,1 +1,1 @@
-"""What each command does: rooms put together, an exit code returned."""
+"""What each command does: it calls the other folders and returns an exit code."""

@@ -147,7 +147,7 @@ class Kernel:
 
 
 class RunningKernel(Fact[Kernel]):
-    """The kernel that runs, as uname(2) names it."""
+    """The kernel that runs, for doctor's row; documents ask ``linux.machine.kernel``."""
 
 
 class VersionOf(Fact[str]):

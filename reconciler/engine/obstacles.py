@@ -1,7 +1,7 @@
 """Why a place cannot be put here, whatever is wanted of it: asked of each row that would change.
 
 What is in sync needs no writing, so it is in sync on a read-only mount, too. Kinds say what is
-wrong with their own entry; this room says what keeps any writer out: a read-only mount, a
+wrong with their own entry; this module says what keeps any writer out: a read-only mount, a
 filesystem that is not whole, and what chattr(1) made immutable or append-only. Otherwise
 ``apply`` would be the first to tell.
 """

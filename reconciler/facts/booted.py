@@ -46,7 +46,7 @@ def leads_to(name: str, mount: Mount, host: HostView) -> bool | None:
 
     None where that is not shown.
     """
-    from reconciler.facts.mountable import SubvolumeNamed  # noqa: PLC0415 - that asks this room
+    from reconciler.facts.mountable import SubvolumeNamed  # noqa: PLC0415 - that imports this module
 
     found = host.maybe(SubvolumeNamed(mount.target, name))
     return None if found is None else bool(found.path and found.path == subvolume(mount))

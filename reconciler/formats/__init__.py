@@ -1,1 +1,1 @@
-"""Texts that several rooms read: text to value, keeping every byte not changed."""
+"""Texts that several folders read: text to value, keeping every byte not changed."""

@@ -1,4 +1,8 @@
-"""Mount options: the comma-separated words of mount(8), and those that vmtune tunes."""
+"""Mount options: the comma-separated words of mount(8), and those that vmtune tunes (_OPTIONS).
+
+One option more is a line of _OPTIONS here, its key in the schema, and no line of REFUSED in
+config/check.py. What the kernel shows for it: ``shown`` here, ``live`` in resources/mount/linux.py.
+"""
 
 from __future__ import annotations
 

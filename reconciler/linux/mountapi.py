@@ -1,7 +1,8 @@
 """The kernel's mount interface, one option at a time (fsopen(2), fspick(2), mount_setattr(2)).
 
 mount(8) merges /etc/fstab into a remount and drops live flags; these calls
-change only what they are told, and say in words what they refuse.
+change only what they are told, and say in words what they refuse. Which options there are is
+not known here, but in formats/options.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """The collection, judged by the tools of its ecosystem, and held to vmtune's schema; no host."""
 
-import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -12,9 +10,8 @@ import yaml
 
 from reconciler import __version__
 from reconciler.config import parse
+from tests.declared import COLLECTION, declared
 from tests.fleet.nodes import CHECKOUT, TOOLS, program
-
-COLLECTION = CHECKOUT / "integrations" / "ansible"
 
 
 @pytest.fixture(scope="module")
@@ -64,54 +61,6 @@ def test_ansible_lint_finds_nothing(installed, env):
     run(argv, installed, {**env, "ANSIBLE_COLLECTIONS_PATH": str(installed.parents[2])})
 
 
-def ours():
-    """The module's own functions that make the text of vmtune.yaml."""
-    path = COLLECTION / "plugins" / "module_utils" / "declared.py"
-    spec = importlib.util.spec_from_file_location("declared", path)
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-def properties(schema: dict) -> dict[str, list[dict]]:
-    """Each key of vmtune.yaml with the schemas that it has anywhere."""
-    found: dict[str, list[dict]] = {}
-
-    def walk(node):
-        if isinstance(node, dict):
-            for name, of in node.get("properties", {}).items():
-                kind = of if "$ref" not in of else schema["$defs"][of["$ref"].rpartition("/")[2]]
-                found.setdefault(name, []).append(kind)
-            for each in node.values():
-                walk(each)
-        elif isinstance(node, list):
-            for each in node:
-                walk(each)
-
-    walk(schema)
-    return found
-
-
-def test_its_keys_are_those_of_the_schema():
-    keys = properties(json.loads((CHECKOUT / "schemas" / "vmtune.schema.json").read_text()))
-
-    def of(test):
-        return {name for name, kinds in keys.items() if any(map(test, kinds))}
-
-    def takes_no(kind):
-        return "no" in kind.get("enum", []) or kind.get("pattern", "").startswith("^(no|")
-
-    def is_boolean(kind):
-        return kind.get("type") == "boolean" or kind.get("const") is True
-
-    def is_integer(kind):
-        return kind.get("type") == "integer" or kind.get("const", True) is not True
-
-    assert of(is_boolean) == ours().BOOLEANS
-    assert of(is_integer) == ours().INTEGERS
-    assert of(takes_no) == ours().NO_IS_A_WORD
-
-
 AWKWARD = {
     "version": 1,
     "paths": [
@@ -129,11 +78,11 @@ AWKWARD = {
 
 def test_what_it_writes_is_read_as_it_was_meant():
     """By vmtune's reader, and by a lenient one: a person may look at the file with either."""
-    declared, text = ours().as_declared(AWKWARD), ours().as_text(AWKWARD)
+    data, text = declared().as_declared(AWKWARD), declared().as_text(AWKWARD)
     node, problems = parse.read(text.encode(), "t")
     assert problems == ()
-    assert node.plain() == declared
-    assert yaml.safe_load(text) == declared
-    assert declared["mounts"][0]["options"] == {"compress": "no", "discard": "no", "commit": 30}
-    assert declared["paths"][0]["nocow"] is True
-    assert declared["hosts"]["no"]["paths"][0]["remove"] is True
+    assert node.plain() == data
+    assert yaml.safe_load(text) == data
+    assert data["mounts"][0]["options"] == {"compress": "no", "discard": "no", "commit": 30}
+    assert data["paths"][0]["nocow"] is True
+    assert data["hosts"]["no"]["paths"][0]["remove"] is True

@@ -90,6 +90,14 @@ def test_a_code_means_one_thing():
         assert len(words) <= 1, f"{code} is {words}"
 
 
+RETIRED = {"V110", "V410"}
+"""Printed once, and never again for something else: people look codes up in old logs."""
+
+
+def test_a_retired_code_stays_retired():
+    assert RETIRED.isdisjoint(CODES)
+
+
 def test_no_code_is_left_over():
     """What looks like a code, in the sources or in the documentation, is spoken."""
     files = [*(m for m in MODULES if m.name != "codes.py"), *ROOT.glob("*.md")]

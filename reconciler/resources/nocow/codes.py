@@ -1,4 +1,7 @@
-"""What the codes of nocow mean: a paragraph each, which ``vmtune explain`` prints."""
+"""What the codes of nocow mean: a paragraph each, which ``vmtune explain`` prints.
+
+Codes that several kinds speak are in facts/codes.py, also of this hundred.
+"""
 
 from __future__ import annotations
 

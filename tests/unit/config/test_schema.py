@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler import cli
-from reconciler.config.check import load_schema
+from reconciler.config.check import REFUSED, load_schema
 from reconciler.config.load import load
 from reconciler.errors import ConfigErrors
+from reconciler.formats import options
 from reconciler.resources.registry import DEFAULTS
 
 if TYPE_CHECKING:
@@ -298,6 +299,12 @@ def test_every_keyword_has_words() -> None:
 
 def test_the_command_line_accepts_the_risks_of_the_file() -> None:
     assert list(cli.RISKS) == load_schema()["$defs"]["allow"]["items"]["enum"]
+
+
+def test_the_options_of_the_schema_are_tuned_and_no_other() -> None:
+    there = {*load_schema()["$defs"]["options"]["properties"]}
+    assert there == {*options._OPTIONS}
+    assert there.isdisjoint(REFUSED)
 
 
 @pytest.mark.parametrize("section", DEFAULTS)

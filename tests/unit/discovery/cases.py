@@ -1,5 +1,8 @@
 """A case file as what ``init`` and ``doctor`` see; see tests/unit/plan/decode.py for its answers.
 
+``host`` names files of tests/unit/plan/hosts; nobodys-images.yaml there answers what only doctor
+asks.
+
 says: what it shows
 host: [laptop, nobodys-images]
 seen: [...]
