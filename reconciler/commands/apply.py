@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import approval, choose, host_view
+from reconciler.commands import approval, choose, host_view, root
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute, remaining, telling
 from reconciler.commands.load import guarded, load_chosen, tell
@@ -20,7 +20,7 @@ from reconciler.formats.sizes import counted
 from reconciler.linux import lock, trusted_input, users
 from reconciler.report import text
 from reconciler.report.wrap import printable
-from reconciler.run import claims
+from reconciler.run import claims, planfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -210,15 +210,11 @@ def _left(terminal: Terminal, loaded: Loaded, done: Plan) -> int:
 
 
 def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
-    from reconciler.commands import root  # noqa: PLC0415 - root is root already
-
     return root.become_root(terminal, loaded, "apply", words)
 
 
 def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     """Exactly the saved plan, where the world it rests on is still there."""
-    from reconciler.run import planfile  # noqa: PLC0415 - most runs have none
-
     saved = planfile.load(file)
     try:
         world = saved.world
@@ -251,8 +247,6 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
 
 def _is_all_done(terminal: Terminal, saved: Document, loaded: Loaded) -> bool:
     """Whether nothing of a saved plan is left to do, as far as who is not root can tell."""
-    from reconciler.run import planfile  # noqa: PLC0415 - as above
-
     host = host_view.look(terminal)
     now = planning.make(loaded, host)
     checked = planfile.check(saved, planning.world(loaded), now, host)

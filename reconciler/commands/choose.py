@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import stat
@@ -15,6 +16,7 @@ from reconciler.facts.tree import REDACTED
 from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_below
 from reconciler.linux import filesystems, users
+from reconciler.resources.registry import KINDS
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 
 def _kinds() -> frozenset[str]:
-    from reconciler.resources.registry import KINDS  # noqa: PLC0415 - most commands name none
-
     return frozenset(kind.name for kind in KINDS)
 
 
@@ -188,8 +188,6 @@ def _sort_of(word: str) -> str:
 
 def near_files(word: Word, folders: Iterable[str]) -> list[str]:
     """Find the files below directories of entries of whose paths one part is misspelt."""
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     if word.kind:
         return []
     path = absolute(word.typed)
@@ -211,8 +209,6 @@ def near_files(word: Word, folders: Iterable[str]) -> list[str]:
 
 def near_plans(word: Word) -> list[str]:
     """Find the saved plans in the folder of a misspelt one, as they would be typed."""
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     folder, wrong = os.path.split(word.typed)
     try:
         names = os.listdir(absolute(folder or "."))
@@ -224,8 +220,6 @@ def near_plans(word: Word) -> list[str]:
 
 def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Misused:
     """Say that an argument names no entry, with the names and the ``files`` that are near."""
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     if word.kind:
         return Misused(
             f"nothing of the kind {word.kind} is declared, or left of what was",

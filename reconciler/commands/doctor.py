@@ -10,11 +10,13 @@ from reconciler.commands.load import guarded, load, tell
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
+from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import ConfigErrors
 from reconciler.facts.advice import Health
 from reconciler.linux import machine, trusted_input, users
 from reconciler.report import doctor as doctor_report
 from reconciler.report import text, wrap
+from reconciler.resources.registry import KINDS
 from reconciler.run import claims
 
 if TYPE_CHECKING:
@@ -68,9 +70,6 @@ def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -
     history = claims.history(loaded.file if loaded else "", host)
     if not loaded and not history.has_gone:
         return rows
-    from reconciler.engine.plan import declare, make_plan  # noqa: PLC0415 - the kinds are read last
-    from reconciler.resources.registry import KINDS  # noqa: PLC0415
-
     try:
         plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, host, history)
     except ConfigErrors as problems:

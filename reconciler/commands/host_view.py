@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host_view import HostView
+from reconciler.report import progress as progress_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +45,6 @@ def look(terminal: Terminal) -> HostView:
 
 @contextmanager
 def _telling(terminal: Terminal, path: str) -> Iterator[None]:
-    from threading import Event, Thread  # noqa: PLC0415 - only for who sits at a terminal
-
-    from reconciler.report import progress as progress_report  # noqa: PLC0415 - the same
-
     over, since = Event(), time.monotonic()
 
     def tell() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from shlex import quote
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
-from reconciler.linux import trusted_input, users
+from reconciler.linux import selinux, trusted_input, users
 from reconciler.report import text
 
 if TYPE_CHECKING:
@@ -83,8 +85,6 @@ class Loaded:
     @property
     def digest(self) -> str:
         """SHA-256 of the text, in hexadecimal."""
-        import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
-
         return hashlib.sha256(self.text).hexdigest()
 
 
@@ -168,8 +168,6 @@ def _unknown_host(found: trusted_input.Found, host: str) -> list[tuple[str, str]
     known = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
     if host in known or host == trusted_input.short_hostname():
         return []
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     close = difflib.get_close_matches(host, known, 1, 0.6)
     hint = f"did you mean {close[0]}?" if close else f"named are: {', '.join(sorted(known))}"
     words = f"{found.shown} names no host {host!r}: this is what any other host gets"
@@ -226,8 +224,6 @@ def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
         terminal.complain(misused.message, misused.hint)
         return exit_codes.USAGE
     except HostError as refused:
-        from reconciler.linux import selinux  # noqa: PLC0415 - only behind an error
-
         terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
         return exit_codes.ERROR
     except Held as held:

@@ -7,24 +7,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import __version__, exit_codes
-from reconciler.commands import host_view
+from reconciler.commands import host_view, root
 from reconciler.commands.load import guarded, load_chosen, tell
-from reconciler.engine import document
+from reconciler.engine import document, preconditions
+from reconciler.engine.document import Document, World
 from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import Misused
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import trusted_input, users
+from reconciler.linux import machine, trusted_input, users
 from reconciler.report import text, wrap
 from reconciler.resources.registry import KINDS
-from reconciler.run import claims
+from reconciler.run import claims, planfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
-    from reconciler.engine.document import Document, World
     from reconciler.engine.model import Change, Plan
     from reconciler.facts.host_view import HostView
 
@@ -70,14 +70,10 @@ def run(  # noqa: PLR0913 - one per option
 
 def _free(output: str) -> str:
     """The absolute path: a file of someone's is refused before a long look at the host."""
-    from reconciler.run import planfile  # noqa: PLC0415 - nothing here is needed to show a plan
-
     return planfile.free(output)
 
 
 def _save(output: str, made: Document) -> None:
-    from reconciler.run import planfile  # noqa: PLC0415 - nothing here is needed to show a plan
-
     planfile.save(output, made)
 
 
@@ -102,9 +98,6 @@ def at_home(of: Plan) -> Plan:
 
 def world(loaded: Loaded) -> World:
     """What a plan made now rests on, beside its places."""
-    from reconciler.engine.document import World  # noqa: PLC0415
-    from reconciler.linux import machine  # noqa: PLC0415
-
     made_on = (loaded.host, machine.identity(), machine.kernel())
     entries = tuple(loaded.entry_words)
     return World(*made_on, loaded.path, loaded.digest, loaded.allowed, entries)
@@ -112,10 +105,6 @@ def world(loaded: Loaded) -> World:
 
 def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
     """The plan with all that it rests on, as it is saved and printed."""
-    from reconciler.engine import preconditions  # noqa: PLC0415
-    from reconciler.engine.document import Document  # noqa: PLC0415
-    from reconciler.linux import machine  # noqa: PLC0415
-
     facts = preconditions.facts(plan.actions, host)
     return Document(plan, world(loaded), machine.now(), __version__, facts)
 
@@ -126,8 +115,6 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
     beside = [*text.beside(plan, users.tilde), *filter(None, [text.more(plan)])]
     is_user = not users.is_root()
     if is_user and any(_root_sees(change) for change in plan.changes):
-        from reconciler.commands import root  # noqa: PLC0415
-
         line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
         also = ", with the draft on standard input again" if loaded.is_draft else ""
         lead = f"To see what is `?` here{also}: "

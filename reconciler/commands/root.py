@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import replace
@@ -93,8 +94,6 @@ def _waited_for(terminal: Terminal, whole: Sequence[str]) -> int:
 
 
 def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
-    import json  # noqa: PLC0415 - only for programs
-
     heard: list[Mapping[str, Any]] = []
     told = replace(terminal, lenient=True)  # a reader that goes away stops nothing
 

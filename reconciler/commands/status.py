@@ -15,7 +15,7 @@ from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.plan import declare, make_plan
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import machine, users
+from reconciler.linux import machine, output_file, users
 from reconciler.report import bar as bars
 from reconciler.report import standing, text, verdict, wrap
 from reconciler.report import status as status_report
@@ -133,14 +133,12 @@ def _root_sees(report: Report) -> bool:
 
 
 def _free(path: str) -> str:
-    from reconciler.linux import output_file  # noqa: PLC0415 - most look at the terminal
     from reconciler.report import html  # noqa: PLC0415
 
     return output_file.checked(path, "--html", output_file.Sort(html.MARK, _PAGE))
 
 
 def _write(loaded: Loaded, report: Report, path: str) -> None:
-    from reconciler.linux import output_file  # noqa: PLC0415
     from reconciler.report import html  # noqa: PLC0415
 
     page = html.page(report, loaded.host_title, loaded.shown, machine.now())

@@ -7,6 +7,8 @@ never a half-understood plan. What everybody may read has no names of files in i
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.last_applied import Seen
@@ -97,9 +99,6 @@ def action(data: Any) -> Action:
 
 def digest(actions: Iterable[Action]) -> str:
     """SHA-256 over all that the actions would do: equal only when they are."""
-    import hashlib  # noqa: PLC0415 - OpenSSL takes 3 ms to load
-    import json  # noqa: PLC0415
-
     data = json.dumps([plain_action(action) for action in actions], sort_keys=True)
     return hashlib.sha256(data.encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from reconciler.facts import stub
@@ -103,8 +104,6 @@ def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[
         yield Note(f"{words}; declare each directory", label=DO)
     if where.path != path or not where.missing:
         return
-    from difflib import get_close_matches  # noqa: PLC0415 - few entries have no directory yet
-
     top = where.missing[0]
     around, _, wrong = top.rpartition("/")
     names = host.maybe(EntriesOf(around or "/"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.rights import denied
+from reconciler.formats import calendar
 from reconciler.linux import files, process, users
 
 if TYPE_CHECKING:
@@ -96,10 +98,6 @@ def next_run(cron: str) -> str:
 
     Debian 12 has no package of cronsim, and vmtune does all else without it.
     """
-    from datetime import datetime  # noqa: PLC0415
-
-    from reconciler.formats import calendar  # noqa: PLC0415
-
     now = datetime.now().astimezone()
     try:
         runs = calendar.next_runs(calendar.parse(cron), now, 1)

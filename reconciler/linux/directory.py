@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine.directory import Folder
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
-from reconciler.linux import btrfs, filesystems, inode, selinux, users
+from reconciler.linux import btrfs, filesystems, in_use, inode, selinux, users
 from reconciler.linux.tree_walk import Walk, entries
 
 if TYPE_CHECKING:
@@ -108,8 +108,6 @@ def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
 
 def _remove(path: str) -> None:
     parent, name = os.path.split(path)
-    from reconciler.linux import in_use  # noqa: PLC0415 - only where one is removed
-
     with inode.directory(parent) as within:
         in_use.refuse_if_used(name, within, path)
         os.rmdir(name, dir_fd=within)

@@ -6,6 +6,8 @@ Programs that take snapshots by schedule count, too: the ones to come as much as
 from __future__ import annotations
 
 import errno
+import glob
+import json
 import os
 import re
 import stat
@@ -309,8 +311,6 @@ def snapshot_tools() -> Iterator[tuple[str, str, str]]:
 
 
 def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
-    import glob  # noqa: PLC0415 - hosts with btrbk pay for it
-
     for pattern in btrbk_subvolumes(data):
         for path in sorted(glob.glob(pattern)):
             yield "btrbk", file, path
@@ -330,8 +330,6 @@ def _timeshift() -> Iterator[str]:
     data = files.read_gone(_TIMESHIFT)
     if not data:
         return
-    import json  # noqa: PLC0415 - hosts with Timeshift pay for it
-
     try:
         settings = json.loads(data)
     except (ValueError, RecursionError):

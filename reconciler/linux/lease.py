@@ -16,6 +16,7 @@ belongs to an open file description and ends with it.
 from __future__ import annotations
 
 import fcntl
+import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,6 @@ def unharmed() -> Iterator[None]:
 
     The signal only says that somebody waits. ``held`` says that too, and of which file.
     """
-    import signal  # noqa: PLC0415 - a plan only asks about leases
-
     before = signal.signal(signal.SIGIO, lambda _number, _frame: None)
     try:
         yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+from datetime import datetime
 
 from reconciler.linux import files
 
@@ -25,8 +27,6 @@ def kernel() -> str:
 def has_btrfs() -> bool:
     """Built in, loaded, or there to be loaded."""
     known = files.read_gone("/proc/filesystems").split()
-    import glob  # noqa: PLC0415 - only doctor asks
-
     module = f"/lib/modules/{kernel()}/kernel/fs/btrfs/btrfs.ko*"
     return b"btrfs" in known or bool(glob.glob(module))
 
@@ -42,6 +42,4 @@ def command_line() -> str:
 
 def now() -> str:
     """ISO 8601 to the second, with the local zone."""
-    from datetime import datetime  # noqa: PLC0415 - few answers are dated
-
     return datetime.now().astimezone().isoformat(timespec="seconds")

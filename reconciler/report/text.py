@@ -6,6 +6,7 @@ empty line stands between rows; what is in sync is one line each, and the last l
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
@@ -289,8 +290,6 @@ def values(swap: Swap, who: Who = numbered) -> Iterator[tuple[str, str]]:
 
 
 def _text_diff(swap: Swap, paint: Paint) -> Iterator[str]:
-    import difflib  # noqa: PLC0415 - only where whole texts are asked for
-
     old, new = ((text or "").splitlines() for text in (swap.have, swap.want))
     for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]:
         if not line.startswith("@@"):

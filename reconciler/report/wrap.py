@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -79,8 +81,6 @@ def columns(text: str) -> int:
     """Count the columns of a terminal that a text takes, without colours (UAX 11)."""
     if text.isascii():
         return len(text)
-    import unicodedata  # noqa: PLC0415 - most names are ASCII
-
     return sum(
         0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in _WIDE)
         for c in text
@@ -138,8 +138,6 @@ def led(head: str, text: str, width: int, indent: int) -> list[str]:
     is_whole = text.isprintable() and text == text.strip() != ""
     if is_whole and columns(head) + columns(text) <= width:
         return [head + text]
-    import textwrap  # noqa: PLC0415 - many plans have no long line
-
     lines = textwrap.wrap(
         _spread(text),
         max(width, indent + 20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import alike
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 def property_below(place: PropertyBelow, tree: Tree) -> NameList:
     """Those that have another setting, or none."""
-    import heapq  # noqa: PLC0415 - few entries set compression
-
     others = [each.which for each in tree.settings if not alike(each.value, place.compression)]
     named = heapq.merge(*(each.named for each in others))
     return NameList(sum(each.count for each in others), tuple(named)[:MOST])

@@ -27,6 +27,7 @@ directory it is made in. A directory that is turned into one keeps what it had.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -276,8 +277,6 @@ def _left(where: Location, inside: Contents) -> Refusal | None:
     """What no run may remove: an earlier one could not tell which of the two is the good one."""
     if not inside.left:
         return None
-    from shlex import quote  # noqa: PLC0415 - hardly ever needed
-
     return Refusal(
         f"{inside.left} was to take its place, and may hold what was written then",
         f"copy what you want to keep into {where.path}, then: "
