@@ -463,6 +463,11 @@ class ServiceRun:
     seconds: float | None = None
     next: str = ""
 
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether the last run that is known ended badly; a skipped run is none."""
+        return self.result not in {"", "success", "running", "skipped", "exec-condition"}
+
 
 class ServiceRunOf(Fact[ServiceRun]):
     """By the name that the service and its timer share."""

@@ -18,7 +18,7 @@ from reconciler.report import history as history_report
 from reconciler.report import status as status_report
 from reconciler.report.page_style import CSS, ICONS
 from reconciler.report.text import COUNTED, WAITING, label
-from reconciler.report.verdict import brought, has_failed, verdict
+from reconciler.report.verdict import brought, verdict
 from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import ImageLayout
-    from reconciler.report.standing import Effect, PathEffect, Report
-    from reconciler.report.verdict import Step
+    from reconciler.report.standing import Effect, PathEffect, Report, Step
 
 
 MARK = "<!-- written by vmtune status -->"
@@ -302,7 +301,7 @@ def _schedules(of: Sequence[ScheduleRuns]) -> Iterator[str]:
     yield "<h2>Schedules</h2>"
     yield _head("Entry", "Last run", "How it ended", "Next run")
     for each in of:
-        look = ' class="bad"' if has_failed(each) else ""
+        look = ' class="bad"' if each.run.has_failed else ""
         cells = (
             ("Last run", each.run.last or "-"),
             ("How it ended", _ending(each)),

@@ -15,7 +15,6 @@ from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.report.verdict import has_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import ImageLayout, Layouts, Sharers
     from reconciler.facts.host_view import HostView
-    from reconciler.report.verdict import Step
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,19 @@ class PlaceStatus:
     def is_drift(self) -> bool:
         """Someone else changed it since vmtune put it right; otherwise it was not applied yet."""
         return tries.is_drift(self.written, self.wanted, self.there)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do next: ``what`` is the matter, ``do`` what helps.
+
+    ``in_row``: a row of the plan says the same, so a text that shows the rows does not repeat it.
+    """
+
+    what: str
+    do: str
+    code: str = ""
+    in_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +219,7 @@ def plain(of: Effect) -> dict[str, Any]:
                 "scheduler": each.scheduler,
                 "hidden": each.hidden,
                 "unit": each.unit,
-                "failed": has_failed(each),
+                "failed": each.run.has_failed,
                 **codec.plain_value(each.run),
             }
             for each in of.schedules

@@ -9,6 +9,7 @@ from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text
+from reconciler.report.standing import Step
 from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
@@ -18,19 +19,6 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.host import ImageLayout
     from reconciler.report.standing import Effect
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something to do next: ``what`` is the matter, ``do`` what helps.
-
-    ``in_row``: a row of the plan says the same, so a text that shows the rows does not repeat it.
-    """
-
-    what: str
-    do: str
-    code: str = ""
-    in_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,7 @@ def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
             f"{counted(number, 'change')} to make", f"`{commands.apply}` shows {them} and asks"
         )
     for each in schedules:
-        if has_failed(each):
+        if each.run.has_failed:
             yield Step(f"{harmless(each.entry)}: {failure(each)}", _look_up(each))
     yield from _of_rows(plan.changes)
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
@@ -119,14 +107,6 @@ def _of_rows(rows: Iterable[Change]) -> Iterator[Step]:
             yield Step(what, harmless(row.hint), row.code, in_row=True)
 
 
-_WENT_WELL = frozenset({"", "success", "running", "skipped", "exec-condition"})
-
-
-def has_failed(of: ScheduleRuns) -> bool:
-    """Tell whether the last run that is known ended badly; a skipped run is none."""
-    return of.run.result not in _WENT_WELL
-
-
 def failure(of: ScheduleRuns) -> str:
     """Say when the last run failed, and how."""
     run = of.run
@@ -146,7 +126,7 @@ def _look_up(of: ScheduleRuns) -> str:
 
 def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> str:
     """Say all of it in one short line, for a prompt or a login script."""
-    failed = sum(map(has_failed, schedules))
+    failed = sum(each.run.has_failed for each in schedules)
     needless = {dict(text.COUNTED)[Op.SAME], "not applicable"}
     told = [f"{count:,} {word}" for count, word in _counted(plan) if count and word not in needless]
     told += [f"{counted(failed, 'schedule')} failed"] * bool(failed)

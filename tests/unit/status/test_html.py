@@ -12,8 +12,7 @@ import pytest
 from reconciler.engine.model import Change, Plan
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.report import html
-from reconciler.report.standing import Report
-from reconciler.report.verdict import Step
+from reconciler.report.standing import Report, Step
 from tests.unit.report.test_runs import run, seen
 from tests.unit.status.cases_lib import CASES, effect_of, load
 
