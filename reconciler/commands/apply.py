@@ -13,7 +13,7 @@ from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute, remaining, telling
 from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.engine import document, preconditions, restore, shown, waiting
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted

@@ -12,8 +12,9 @@ from reconciler.commands import host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine import codec, document
-from reconciler.engine.model import Notify, Swap
+from reconciler.engine.model import Notify
 from reconciler.engine.order import Needs, Steps
+from reconciler.engine.place import Swap
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import NeedsReload

@@ -12,7 +12,7 @@ from reconciler.commands.execute import Work, execute, remaining, telling
 from reconciler.commands.load import Loaded, guarded
 from reconciler.engine import codec, shown
 from reconciler.engine.last_applied import latest
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op

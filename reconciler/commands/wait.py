@@ -30,8 +30,8 @@ from reconciler.commands.execute import (
 )
 from reconciler.commands.load import load
 from reconciler.engine import shown, waiting
-from reconciler.engine.model import Swap
 from reconciler.engine.order import Steps
+from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.linux import in_use, inotify, lock

@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Change, Desired
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
 
 
 if TYPE_CHECKING:
     Part = Mapping[str, Any]
-    Chosen = Callable[[Change], bool]
 
 PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
 """What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
@@ -82,10 +77,3 @@ class History:
             and not self.is_gone(was.config)
             for was in records
         )
-
-
-def part_of(goal: Desired[Any]) -> Part:
-    """Return what of the value an entry decides, as JSON data."""
-    if goal.part is not None:
-        return goal.part
-    return {"is": codec.plain_value(goal.want)}

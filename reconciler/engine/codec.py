@@ -12,17 +12,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.last_applied import Seen
-from reconciler.engine.model import Notify, Swap
+from reconciler.engine.model import Notify
 from reconciler.engine.order import DAEMON_RELOAD
-from reconciler.engine.place import Place
+from reconciler.engine.place import Place, Swap
 from reconciler.facts.tree import REDACTED, NameList
 from reconciler.formats import jsondata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Action
+    from reconciler.engine.claims import Part
+    from reconciler.engine.model import Action, Desired
+    from reconciler.engine.place import LastApplied
 
 
 def _places(of: Any = Place) -> dict[str, type[Place[Any]]]:
@@ -54,6 +55,13 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return _fields(value) if dataclasses.is_dataclass(value) else value
+
+
+def part_of(goal: Desired[Any]) -> Part:
+    """Return what of the value an entry decides, as JSON data."""
+    if goal.part is not None:
+        return goal.part
+    return {"is": plain_value(goal.want)}
 
 
 def value(of: Place[Any], data: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Notify, Plan, Swap, Wait
-from reconciler.engine.place import numbered
+from reconciler.engine.model import Change, Notify, Plan, Wait
+from reconciler.engine.place import Swap, numbered
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
 from reconciler.formats import jsondata

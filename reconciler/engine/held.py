@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.claims import part_of
+from reconciler.engine.codec import part_of
 from reconciler.engine.directory import Directory
 from reconciler.engine.model import Desired, is_end
 from reconciler.facts.host import DirectoryId, Locate
@@ -18,8 +18,7 @@ from reconciler.formats.paths import at_and_above
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.plan import Declared, Spoken
     from reconciler.facts.host_view import HostView
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import Swap
+from reconciler.engine.place import LastApplied, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -13,29 +13,6 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action
     from reconciler.engine.place import Place
     from reconciler.facts.host import ImageLayout
-
-
-@dataclass(frozen=True)
-class LastApplied:
-    """A place's value before a configuration first had it written, and what it may hold now.
-
-    That is the value written last. Only where the last writing was cut off or
-    failed (not ``certain``) may it also be an earlier one, or still the original.
-    """
-
-    original: Any
-    values: tuple[Any, ...]
-    owner: str
-    run: int
-    certain: bool = True
-    config: str = ""
-    """The resolved path of the configuration that declared it when it was written.
-
-    Two configurations may share a line of fstab: what one of them finds there of the
-    other's words is part of its ``original``.
-    """
-    thing: str = ""
-    """Which directory this is, as facts.host.DirectoryId tells; "" where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from reconciler.engine.place import Swap
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Refusal, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from reconciler.engine.claims import Claims
     from reconciler.engine.place import Place
@@ -82,24 +83,13 @@ if TYPE_CHECKING:
     Said = (
         Desired[Any] | Note | Summary | NotApplicable | Refusal | Finding | Reload | Awaited | Apart
     )
+    Chosen = Callable[["Change"], bool]
 
 
 def is_end(word: Said) -> bool:
     """Whether a kind says with it that nothing of its entry is done."""
     is_hidden = isinstance(word, Finding) and not word.subject
     return is_hidden or isinstance(word, Refusal | NotApplicable)
-
-
-@dataclass(frozen=True)
-class Swap:
-    """Compare-and-swap: put ``want`` where ``have`` is; anything else there is stale."""
-
-    place: Place[Any]
-    have: Any
-    want: Any
-    why: str = ""
-    owner: str = ""
-    """The resource it serves, as printed: ``nocow ~/libvirt/images``."""
 
 
 @dataclass(frozen=True)

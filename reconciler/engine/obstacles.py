@@ -18,7 +18,7 @@ from reconciler.facts.host import FilesystemOf, Fixed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.engine.model import Swap
+    from reconciler.engine.place import Swap
     from reconciler.facts.host_view import HostView
 
 

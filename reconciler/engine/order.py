@@ -26,8 +26,8 @@ from reconciler.formats.paths import is_at_or_below
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.engine.model import Action, Swap
-    from reconciler.engine.place import Place
+    from reconciler.engine.model import Action
+    from reconciler.engine.place import Place, Swap
     from reconciler.facts.host_view import HostView
 
 

@@ -13,11 +13,13 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import held, obstacles, restore
-from reconciler.engine.claims import Claims, part_of
+from reconciler.engine.claims import Claims
+from reconciler.engine.codec import part_of
 from reconciler.engine.held import Held, is_covered, path_of
 from reconciler.engine.last_applied import merged
-from reconciler.engine.model import Change, Desired, Swap, is_end
+from reconciler.engine.model import Change, Desired, is_end
 from reconciler.engine.order import operation
+from reconciler.engine.place import Swap
 from reconciler.facts.diagnostics import WHY, Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
@@ -26,10 +28,9 @@ from reconciler.formats.paths import at_and_above
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from reconciler.engine.claims import Chosen, History, Part
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Said
-    from reconciler.engine.place import Place
+    from reconciler.engine.claims import History, Part
+    from reconciler.engine.model import Chosen, Said
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.plan import Declared, Spoken
     from reconciler.facts.host_view import HostView
 

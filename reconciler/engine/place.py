@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reconciler.facts.host import DirectoryId, Locate
@@ -17,8 +18,6 @@ from reconciler.facts.host_view import Fact, HostView
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Swap
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
 
@@ -276,3 +275,38 @@ def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[objec
 def removal_turn(path: str) -> tuple[int, str]:
     """Return what sorts the removal of a directory: last of all, the inner ones first."""
     return (_DEEPEST - path.count("/"), "")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Compare-and-swap: put ``want`` where ``have`` is; anything else there is stale."""
+
+    place: Place[Any]
+    have: Any
+    want: Any
+    why: str = ""
+    owner: str = ""
+    """The resource it serves, as printed: ``nocow ~/libvirt/images``."""
+
+
+@dataclass(frozen=True)
+class LastApplied:
+    """A place's value before a configuration first had it written, and what it may hold now.
+
+    That is the value written last. Only where the last writing was cut off or
+    failed (not ``certain``) may it also be an earlier one, or still the original.
+    """
+
+    original: Any
+    values: tuple[Any, ...]
+    owner: str
+    run: int
+    certain: bool = True
+    config: str = ""
+    """The resolved path of the configuration that declared it when it was written.
+
+    Two configurations may share a line of fstab: what one of them finds there of the
+    other's words is part of its ``original``.
+    """
+    thing: str = ""
+    """Which directory this is, as facts.host.DirectoryId tells; "" where that is not known."""

@@ -11,19 +11,10 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
 from reconciler.engine.last_applied import latest
-from reconciler.engine.model import (
-    Apart,
-    Awaited,
-    Change,
-    Desired,
-    Plan,
-    Reload,
-    Swap,
-    Wait,
-    is_end,
-)
+from reconciler.engine.model import Apart, Awaited, Change, Desired, Plan, Reload, Wait, is_end
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
+from reconciler.engine.place import Swap
 from reconciler.engine.planned_state import weighed
 from reconciler.engine.resource import Items
 from reconciler.errors import ConfigError, ConfigErrors
@@ -33,10 +24,8 @@ from reconciler.facts.host_view import NotVisible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.claims import Chosen
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.model import Said
-    from reconciler.engine.place import Place
+    from reconciler.engine.model import Chosen, Said
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.resource import Item, Kind
     from reconciler.facts.host_view import HostView
 

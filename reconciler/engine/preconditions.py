@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.facts.host import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import jsondata, mountinfo

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Apart, Desired, Said
     from reconciler.engine.ownership import Ownership
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
     from reconciler.errors import ConfigError, SourceLocation
     from reconciler.facts.diagnostics import Note, Refusal

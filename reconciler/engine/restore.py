@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import WAITS, Swap
+from reconciler.engine.model import WAITS
+from reconciler.engine.place import Swap
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DirectoryId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Action
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.facts.host_view import HostView
 
 

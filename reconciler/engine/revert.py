@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, restore
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.model import Change, Plan
 from reconciler.engine.order import in_order, in_turn, operation
+from reconciler.engine.place import Swap
 from reconciler.engine.plan import NOTHING_WRITTEN
 from reconciler.facts.diagnostics import COST, Note, Op
 from reconciler.facts.host import EntriesOf, UseOf
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from reconciler.engine.last_applied import LastApplied, Run
-    from reconciler.engine.place import Place
+    from reconciler.engine.last_applied import Run
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.facts.host_view import HostView
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import found_instead
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.paths import is_at_or_below

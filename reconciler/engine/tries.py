@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from reconciler.engine.last_applied import LastApplied, Run
-    from reconciler.engine.place import Place
+    from reconciler.engine.last_applied import Run
+    from reconciler.engine.place import LastApplied, Place
 
 
 _TRIED = frozenset({"done", "failed", "changed since the plan"})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.model import Swap
-from reconciler.engine.place import numbered
+from reconciler.engine.place import Swap, numbered
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import beside, printable, wrapped

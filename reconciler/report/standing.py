@@ -19,9 +19,9 @@ from reconciler.facts.host_view import NotVisible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied, Run
+    from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan, Said
-    from reconciler.engine.place import Place, Who
+    from reconciler.engine.place import LastApplied, Place, Who
     from reconciler.engine.plan import Declared
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try

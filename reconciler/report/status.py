@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.engine.last_applied import Before
-    from reconciler.engine.model import Change, Plan, Swap
-    from reconciler.engine.place import Place, Who
+    from reconciler.engine.model import Change, Plan
+    from reconciler.engine.place import Place, Swap, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import ImageLayout, Layouts, ServiceRun

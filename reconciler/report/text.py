@@ -32,8 +32,8 @@ from reconciler.report.wrap import beside as beside_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from reconciler.engine.model import Action, Change, Plan, Swap
-    from reconciler.engine.place import Place, Who
+    from reconciler.engine.model import Action, Change, Plan
+    from reconciler.engine.place import Place, Swap, Who
     from reconciler.report.wrap import Paint
 
 

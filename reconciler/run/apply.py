@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.diff import found_instead
 from reconciler.engine.last_applied import Seen
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.engine.reporter import Cancelled, Reporter
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts.host import LayoutsOf

@@ -23,8 +23,7 @@ from reconciler.run import journal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.facts.host_view import HostView
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.last_applied import Before, LastApplied, Run, first_seen, fold
+from reconciler.engine.last_applied import Before, Run, first_seen, fold
+from reconciler.engine.place import LastApplied
 from reconciler.errors import HostError
 from reconciler.facts.host import SEALED_KEY
 from reconciler.formats import jsondata

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document, preconditions
-from reconciler.engine.model import Notify, Swap
+from reconciler.engine.model import Notify
+from reconciler.engine.place import Swap
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible

@@ -11,7 +11,7 @@ from reconciler import __version__
 from reconciler.engine import codec
 from reconciler.engine.directory import Directory
 from reconciler.engine.last_applied import fold
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.errors import HostError
 from reconciler.linux import directory, files, machine, users
 from reconciler.run import journal

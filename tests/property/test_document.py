@@ -26,9 +26,10 @@ from reconciler.engine import (
 )
 from reconciler.engine.directory import Folder
 from reconciler.engine.document import Document, World
-from reconciler.engine.last_applied import LastApplied, Run, fold
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.last_applied import Run, fold
+from reconciler.engine.model import Change, Plan
 from reconciler.engine.order import DAEMON_RELOAD
+from reconciler.engine.place import LastApplied, Swap
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import LABELS, Note, Op
 from reconciler.facts.tree import MOST, NONE_LEFT, NameList

@@ -22,7 +22,8 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine import managed_files
 from reconciler.engine.diff import compare
 from reconciler.engine.directory import Folder
-from reconciler.engine.model import Notify, Swap
+from reconciler.engine.model import Notify
+from reconciler.engine.place import Swap
 from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import ConfigErrors
 from reconciler.facts import host as facts

@@ -40,10 +40,9 @@ from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.model import Said
     from reconciler.engine.ownership import Ownership
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
     from reconciler.engine.resource import Item, Items
     from reconciler.facts.host_view import HostView

@@ -9,7 +9,7 @@ from reconciler.formats import options
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.place import LastApplied
 
 
 def restored(line: str, was: LastApplied | None, declared: Collection[options.Option] = ()) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.model import WAITS, Swap
-from reconciler.engine.place import Place
+from reconciler.engine.model import WAITS
+from reconciler.engine.place import Place, Swap
 from reconciler.facts import mount_layouts
 from reconciler.facts.diagnostics import WHY, Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
@@ -17,7 +17,7 @@ from reconciler.resources.mount import lines
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from reconciler.engine.last_applied import LastApplied
+    from reconciler.engine.place import LastApplied
     from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
 

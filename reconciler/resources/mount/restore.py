@@ -13,9 +13,8 @@ from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from reconciler.engine.last_applied import LastApplied
     from reconciler.engine.ownership import Ownership
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import LastApplied, Place
     from reconciler.facts.diagnostics import Note
     from reconciler.facts.host_view import HostView
 

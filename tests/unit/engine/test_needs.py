@@ -6,8 +6,9 @@ import pytest
 
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import TextFile, Timer, UnitFile
-from reconciler.engine.model import Change, Swap
+from reconciler.engine.model import Change
 from reconciler.engine.order import DAEMON_RELOAD, Needs
+from reconciler.engine.place import Swap
 from reconciler.engine.subvolume import Subvolume
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reconciler.engine import tries
-from reconciler.engine.last_applied import LastApplied, Run
-from reconciler.engine.model import Swap
+from reconciler.engine.last_applied import Run
+from reconciler.engine.place import LastApplied, Swap
 from reconciler.engine.tries import Try
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.resources.images.places import NOCOW, Images

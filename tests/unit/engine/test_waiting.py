@@ -4,7 +4,8 @@ import pytest
 
 from reconciler.commands.wait import Patience
 from reconciler.engine import shown, waiting
-from reconciler.engine.model import Change, Plan, Swap, Wait
+from reconciler.engine.model import Change, Plan, Wait
+from reconciler.engine.place import Swap
 from reconciler.errors import Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.tree import NONE_LEFT, NameList

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.last_applied import Run, fold, merged
-from reconciler.engine.model import Swap
+from reconciler.engine.place import Swap
 from reconciler.resources.mount import lines
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 

@@ -12,7 +12,8 @@ from reconciler.engine import document
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.document import Document, World
 from reconciler.engine.managed_files import TextFile, Timer
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.model import Change, Plan
+from reconciler.engine.place import Swap
 from reconciler.engine.preconditions import Precondition
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op

@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.engine.last_applied import Run, Seen, first_seen
 from reconciler.engine.managed_files import Timer
-from reconciler.engine.model import Notify, Swap
+from reconciler.engine.model import Notify
+from reconciler.engine.place import Swap
 from reconciler.engine.subvolume import Subvolume
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report

@@ -6,7 +6,8 @@ import pytest
 
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.managed_files import Timer
-from reconciler.engine.model import Change, Plan, Swap
+from reconciler.engine.model import Change, Plan
+from reconciler.engine.place import Swap
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import ServiceRun
