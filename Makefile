@@ -40,7 +40,7 @@ btrfs: setup ## real loop-mounted Btrfs (root)
 sweeps: setup ## a kill, an error, a rival or a power cut at each moment of a run (root)
 	$(PYTEST) --numprocesses=2 --dist=worksteal -m sweep tests/btrfs
 
-MACHINES := $(addprefix tests/host/test_vmtune_,guests.py libvirt.py snapper.py suspended.py)
+MACHINES := tests/host/images tests/host/subvolume
 host: setup ## a booted container with systemd, fstab and cron (root)
 	$(PYTEST) --numprocesses=2 --dist=loadfile tests/host $(addprefix --ignore=,$(MACHINES)) $(SAYS)
 

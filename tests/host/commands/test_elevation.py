@@ -12,7 +12,7 @@ from tests.host import installed, sandbox
 from tests.host.installed import ALICES
 from tests.host.typed import typed
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+SCHEMAS = Path(__file__).parents[3] / "schemas"
 CONFIG = "/home/alice/.config/vmtune/vmtune.yaml"
 POOL = "/var/lib/libvirt/images"
 EVERYTHING = """version: 1
