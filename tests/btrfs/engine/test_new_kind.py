@@ -1,4 +1,4 @@
-"""A new kind is one folder and one name in the registry, with its keys in the schema.
+"""A new kind is a folder and a name in the registry, with its keys in the schema.
 
 A copy of vmtune gets a kind ``dust`` with a section of its own, a schedule, codes, rows of
 status and JSON; nothing else of the copy is touched. The copy plans, applies, tells and reverts
@@ -152,7 +152,7 @@ def made() -> list[Path]:
     return list(Path("/etc/cron.d").glob("vmtune-dust-*"))
 
 
-def test_a_kind_is_one_folder_and_one_name(host: World, copy: Path):
+def test_a_kind_is_a_folder_and_a_name(host: World, copy: Path):
     declare(host)
     shown = vmtune(copy, host, "plan")
     assert f"+ dust {host.area}" in shown
