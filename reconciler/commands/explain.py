@@ -28,7 +28,7 @@ from reconciler.report import status as status_report
 from reconciler.report.codes import CODES, TOPICS
 from reconciler.report.standing import Effect
 from reconciler.report.wrap import hanging, printable, wrapped
-from reconciler.resources.registry import KINDS
+from reconciler.resources.registry import KINDS, SECTIONS
 from reconciler.run import journal
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _declared(
     for item in items:
         if word.leads_to(item.path):
             return item.path, entries_about(items, item.path)
-        if item.section != "mounts" and (name := word.name_below(item.path)):
+        if _is_of_directory(item) and (name := word.name_below(item.path)):
             whole = f"{item.path.rstrip('/')}/{name}"
             return whole, entries_about(items, whole)
     return path, ()
@@ -200,7 +200,7 @@ def _there(items: Sequence[Item], path: str, host: HostView) -> None:
 
 def _near(word: choose.Word, items: Sequence[Item]) -> list[str]:
     """Name the files below entries that are called nearly as a word."""
-    tops = [item.path for item in items if item.section != "mounts"]
+    tops = [item.path for item in items if _is_of_directory(item)]
     return [users.tilde(path) for path in choose.near_files(word, tops)]
 
 
@@ -267,7 +267,7 @@ def of_kind(name: str) -> Sequence[str]:
 
 
 def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
-    """Those of the path itself, else the nearest ones of ``paths`` and ``defrag`` above it."""
+    """Those of the path itself, else the nearest directory above it of each section."""
     own = tuple(item for item in items if item.path == path)
     if own:
         return own
@@ -275,12 +275,20 @@ def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
     for item in items:
         known = nearest.get(item.section)
         if (
-            item.section != "mounts"
+            _is_of_directory(item)
             and below(item, path)
             and (not known or len(known.path) < len(item.path))
         ):
             nearest[item.section] = item
     return tuple(nearest.values())
+
+
+def _is_of_directory(item: Item) -> bool:
+    """Tell whether an entry is about what lies below its path as well."""
+    return item.section in _OF_DIRECTORIES
+
+
+_OF_DIRECTORIES = {section.name for section in SECTIONS if section.about == "directory"}
 
 
 def below(item: Item, path: str) -> str:

@@ -83,7 +83,7 @@ def declared(items: Sequence[Item], host: HostView) -> Subjects:
         for name, path, data in looked
         for state in _state(name, Candidate(path, ()), host, unseen)
     ]
-    schedulers = frozenset(item.data.get("scheduler", "auto") for item in defrag)
+    schedulers = frozenset(i.data["scheduler"] for i in items if "scheduler" in i.data)
     places = (host.maybe(Locate(item.path)) for item in defrag)
     real = frozenset(where.path for where in places if where)
     return Subjects(tuple(found), tuple(unseen), stubs, schedulers, tuple(_mounts(items)), real)

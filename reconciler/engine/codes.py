@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 TEXT = """\
+V302 The scheduler that the entry names is not on this host.
+
+V303 The schedule is in the notation of systemd, which cron does not read. Write five fields, or
+have systemd run it.
+
+V304 systemd does not accept the schedule, or all of its times are over; systemd.time(7) has the
+notation.
+
+V307 A file that vmtune did not make has the name that vmtune would use for this schedule.
+
+V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
+
+V311 The path has control characters, or is no UTF-8. vmtune writes such a path to no crontab and no
+unit file. Give the directory a plainer name.
+
+V313 SELinux enforces, and cron is to run the job. By Debian's policy a job of cron gets a domain
+(system_cronjob_t) that may read much and change little, so the job defragments nothing. A job that
+a timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
+run shows: `filefrag` counts the fragments of a file.
+
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
 

@@ -1,4 +1,7 @@
-"""The files and the timer of a schedule."""
+"""Places of schedules: a text file, a unit file, whether a timer is on.
+
+What they should hold: schedule.py.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,7 +80,8 @@ class Section:
 
     ``identity`` is the key that tells entries apart, a path or a mount point. ``required`` keys
     each entry has, once all layers are merged; of ``one_of`` at least one, else ``hint`` is said.
-    ``title`` stands above the section in what ``vmtune init`` prints.
+    ``title`` stands above the section in what ``vmtune init`` prints. ``about`` is what an entry
+    names: a directory, and so all that is below it, or a mount point alone.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Section:
     required: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
     hint: str = ""
+    about: Literal["directory", "mount point"] = "directory"
 
 
 @dataclass(frozen=True)

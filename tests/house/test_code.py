@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.model import WAITS
+from reconciler.engine.resource import no_schedules
 from reconciler.report.codes import CODES
 from reconciler.resources.images import places as images_places
 from reconciler.resources.registry import KINDS
@@ -34,8 +35,8 @@ HUNDREDS = {
         "facts/mount_layouts",
         "facts/booted",
     ),
-    "3": ("resources/defrag",),
-    "4": ("engine", "resources/defrag"),
+    "3": ("resources/defrag", "engine/schedule"),
+    "4": ("engine",),
     "5": ("discovery/check", "discovery/doctor"),
     "6": ("resources/subvolume",),
     "7": ("resources/images", "resources/nocow", "facts/limits"),
@@ -108,13 +109,30 @@ def test_no_code_is_left_over():
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
 def test_a_code_has_a_case(kind):
     """Every code of a kind is in the printed plan of some case."""
-    cases = (ROOT / "tests" / "unit" / "plan" / "cases" / kind).glob("*.yaml")
-    shown = set(CODE.findall("".join(p.read_text().partition("\nplan:")[2] for p in cases)))
     beside = ("facts/fstab_line", "facts/no_line", "facts/mount_layouts")
     rooms = (f"resources/{kind}/", *(beside if kind == "mount" else ()))
+    assert _spoken_in(rooms) <= _shown_of(kind)
+
+
+def test_a_code_of_a_schedule_has_a_case():
+    """Of one kind that has a job: the others have it from the same module."""
+    shown = {
+        code
+        for kind in KINDS
+        if kind.schedules is not no_schedules
+        for code in _shown_of(kind.name)
+    }
+    assert _spoken_in(("engine/schedule",)) <= shown
+
+
+def _spoken_in(rooms: tuple[str, ...]) -> set[str]:
     spoken = spoken_codes().items()
-    mine = {code for code, places in spoken if all(m.startswith(rooms) for m, _ in places)}
-    assert mine <= shown
+    return {code for code, places in spoken if all(m.startswith(rooms) for m, _ in places)}
+
+
+def _shown_of(kind: str) -> set[str]:
+    cases = (ROOT / "tests" / "unit" / "plan" / "cases" / kind).glob("*.yaml")
+    return set(CODE.findall("".join(p.read_text().partition("\nplan:")[2] for p in cases)))
 
 
 def test_a_code_of_doctor_has_a_case():

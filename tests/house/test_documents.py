@@ -8,12 +8,12 @@ from reconciler import exit_codes
 from reconciler.cli import SHARED, cli
 from reconciler.config.load import load_all_hosts
 from reconciler.report.codes import CODES
-from reconciler.resources.registry import KINDS
+from reconciler.resources.registry import KINDS, SECTIONS
 from tests import documents
 from tests.documents import PAGES, READ, ROOT, commands
 
 README, PORTUGUESE = PAGES[:2]
-SECTIONS = re.compile(r"(?m)^(version|paths|mounts|defrag):")
+DECLARES = re.compile(rf"(?m)^(version|{'|'.join(section.name for section in SECTIONS)}):")
 HOMES = {"": "/home/me"}
 each = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -58,9 +58,7 @@ def test_its_codes_are_known(page):
 def test_its_yaml_is_valid(page):
     """A block without ``version`` is a part of a file, or the whole of one in hosts/."""
     for block in documents.blocks(page):
-        if block.language != "yaml" or not re.search(
-            "(?m)^(version|paths|mounts|defrag):", block.text
-        ):
+        if block.language != "yaml" or not DECLARES.search(block.text):
             continue
         base, overlays = block.text, {}
         if "host.schema.json" in block.text:

@@ -1,4 +1,4 @@
-"""A kind is one file and one line in the registry; this names what else it must not lack."""
+"""A kind is a folder and a name in the registry; this names what else it must not lack."""
 
 from __future__ import annotations
 

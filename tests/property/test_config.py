@@ -15,18 +15,20 @@ from reconciler.config.hosts import PathError, expand
 from reconciler.config.load import load, load_all_hosts
 from reconciler.config.parse import read
 from reconciler.errors import ConfigErrors
-from reconciler.resources.registry import DEFAULTS
+from reconciler.resources.registry import DEFAULTS, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.engine.resource import Item
+    from reconciler.engine.resource import Item, Section
 
 EXAMPLE = (Path(__file__).parents[2] / "vmtune.yaml.example").read_text()
-IDENTITY = {"paths": "path", "mounts": "target", "defrag": "path"}
+SCHEMA = load_schema()
+IDENTITY = {section.name: section.identity for section in SECTIONS}
 
 SNIPPETS = (
-    *("version: 1\n", "paths:\n", "mounts:\n", "defrag:\n", "hosts:\n", "  - path: /x\n", "  a:\n"),
+    *(f"{section}:\n" for section in IDENTITY),
+    *("version: 1\n", "hosts:\n", "  - path: /x\n", "  a:\n"),
     *("    nocow: true\n", "    nocow: ", "  - target: /\n", "    options: ", "{compress: no}\n"),
     *("    schedule: ", '"0 12 * * *"\n', "remove: true", "&a ", "*a", "*a\n", "<<: ", "!!str "),
     *("[", "]", "{", "}", "{{", "- ", "? ", ": ", "\t", "\n", "\r", "\0", '"', "'", "|\n", ">-\n"),
@@ -34,7 +36,7 @@ SNIPPETS = (
     *("~", "~/", "~a/", "@daily", "9" * 20, "-0", "1:2", "null", "${A}", "/../", "true", "*"),
 )
 WORDS = (
-    *("version", "paths", "mounts", "defrag", "hosts", "path", "nocow", "existing", "subvolume"),
+    *("version", *IDENTITY, "hosts", "path", "nocow", "existing", "subvolume"),
     *("compression", "allow", "target", "options", "compress", "commit", "schedule", "scheduler"),
     *("remove", "a", "A.b", "ssd", "nodatacow", "dev", "x-a", "", "optoins", "raid", "/x", "~/x"),
 )
@@ -59,36 +61,48 @@ names = st.text("ab.~ -_\u00fc", min_size=1, max_size=4).filter(
     lambda name: name not in (".", "..")
 )
 paths = st.lists(names, max_size=3).map(lambda parts: "/" + "/".join(parts))
-RISKS = load_schema()["$defs"]["allow"]["items"]["enum"]
+RISKS = SCHEMA["$defs"]["allow"]["items"]["enum"]
 risks = st.lists(st.sampled_from(RISKS), unique=True)
-path_keys = {
-    "existing": st.sampled_from(["report", "keep", "rewrite"]),
-    "subvolume": st.booleans(),
-    "allow": risks,
-}
 options = {
     "compress": st.sampled_from(["no", "lzo", "zlib", "zlib:9", "zstd", "zstd:-15", "zstd:15"]),
     "noatime": st.booleans(),
     "discard": st.sampled_from(["no", "sync", "async"]),
     "commit": st.integers(1, 300),
 }
-defrag_keys = {"scheduler": st.sampled_from(["auto", "systemd", "cron"]), "allow": risks}
-schedules = st.sampled_from(["0 12 * * *", "@daily", "*/5 * * * 1-5"])
-lists: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "paths": st.fixed_dictionaries({"path": paths, "nocow": st.booleans()}, optional=path_keys),
-    "mounts": st.fixed_dictionaries(
-        {
-            "target": paths,
-            "options": st.fixed_dictionaries({"ssd": st.booleans()}, optional=options),
-        },
-    ),
-    "defrag": st.fixed_dictionaries({"path": paths, "schedule": schedules}, optional=defrag_keys),
+# Not compression, which is an error beside nocow: each entry of paths has that.
+keys: dict[str, st.SearchStrategy[Any]] = {
+    "path": paths,
+    "target": paths,
+    "nocow": st.booleans(),
+    "existing": st.sampled_from(["report", "keep", "rewrite"]),
+    "subvolume": st.booleans(),
+    "allow": risks,
+    "options": st.fixed_dictionaries({"ssd": st.booleans()}, optional=options),
+    "schedule": st.sampled_from(["0 12 * * *", "@daily", "*/5 * * * 1-5"]),
+    "scheduler": st.sampled_from(["auto", "systemd", "cron"]),
 }
+
+
+def entries(section: Section) -> st.SearchStrategy[dict[str, Any]]:
+    """What can be written for an entry, by the section and its part of the schema."""
+    needed = {section.identity, *section.required, *section.one_of[:1]}
+    written = follow(follow(SCHEMA["properties"][section.name])["items"])["properties"]
+    return st.fixed_dictionaries(
+        {key: keys[key] for key in sorted(needed)},
+        optional={key: keys[key] for key in written if key in keys.keys() - needed},
+    )
+
+
+def follow(schema: Any) -> Any:
+    name = schema.get("$ref", "").removeprefix("#/$defs/")
+    return SCHEMA["$defs"][name] if name else schema
+
+
 sections = st.fixed_dictionaries(
     {},
     optional={
-        section: st.lists(entry, max_size=3, unique_by=itemgetter(IDENTITY[section]))
-        for section, entry in lists.items()
+        section.name: st.lists(entries(section), max_size=3, unique_by=itemgetter(section.identity))
+        for section in SECTIONS
     },
 )
 

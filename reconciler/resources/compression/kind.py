@@ -29,7 +29,7 @@ from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
-from reconciler.resources.paths import PATHS
+from reconciler.resources.paths_section import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,14 +7,6 @@ V301 vmtune sets up no schedule without btrfs(8), from the package btrfs-progs. 
 write to vmtune's own files, root's job runs btrfs(8) in the place of vmtune. `vmtune defrag` itself
 needs no btrfs-progs.
 
-V302 The scheduler that the entry names is not on this host.
-
-V303 The schedule is in the notation of systemd, which cron does not read. Write five fields, or
-have systemd run it.
-
-V304 systemd does not accept the schedule, or all of its times are over; systemd.time(7) has the
-notation.
-
 V305 Another job defragments the same directory already, or one that it lies in: a line of a
 crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of systemd, or the package
 btrfsmaintenance. Two schedules do the same work twice, and most of the others copy what snapshots
@@ -27,23 +19,11 @@ the files that share data and does the others. Elsewhere the run is btrfs-progs,
 while anything below the directory is shared. Either way the run says so in the journal or the log.
 `allow: [snapshots]` in the entry defragments everything, and copies what is shared.
 
-V307 A file that vmtune did not make has the name that vmtune would use for this schedule.
-
 V308 `btrfs filesystem defragment -r` does not enter subvolumes. Declare it as an entry of its
 own if it is to be defragmented.
 
 V309 A nocow file that no snapshot shares is rewritten in place and stays in one piece:
 defragmenting it finds nothing to do.
-
-V310 No cron daemon is running, so what lies in /etc/cron.d waits for one.
-
-V311 The path has control characters, or is no UTF-8. vmtune writes such a path to no crontab and no
-unit file. Give the directory a plainer name.
-
-V313 SELinux enforces, and cron is to run the job. By Debian's policy a job of cron gets a domain
-(system_cronjob_t) that may read much and change little, so the job defragments nothing. A job that
-a timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
-run shows: `filefrag` counts the fragments of a file.
 
 V312 While the filesystem is mounted with compress= or compress-force=, defragmenting compresses
 whatever it rewrites, also images that were written uncompressed: a fragment is then at most 128

@@ -45,7 +45,7 @@ from reconciler.resources.images.places import (
     Strays,
 )
 from reconciler.resources.images.room import Room, alone, room, takes, too_large
-from reconciler.resources.paths import PATHS
+from reconciler.resources.paths_section import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

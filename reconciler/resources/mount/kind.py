@@ -535,6 +535,7 @@ MOUNTS = Section(
     "target",
     "Mount options: nothing is needed here for nocow files",
     required=("options",),
+    about="mount point",
 )
 
 KIND = Kind(

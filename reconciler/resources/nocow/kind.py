@@ -24,7 +24,7 @@ from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
-from reconciler.resources.paths import PATHS
+from reconciler.resources.paths_section import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -47,7 +47,7 @@ from reconciler.facts.host import (
 )
 from reconciler.formats.paths import parent
 from reconciler.formats.sizes import binary, counted
-from reconciler.resources.paths import PATHS
+from reconciler.resources.paths_section import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""A new kind is one folder and one name in the registry, with its keys in the schema.
+"""A new kind is a folder and a name in the registry, with its keys in the schema.
 
-A copy of vmtune gets a kind ``scrub`` with a section of its own, a schedule, a code, rows of
+A copy of vmtune gets a kind ``dust`` with a section of its own, a schedule, codes, rows of
 status and JSON; nothing else of the copy is touched. The copy plans, applies, tells and reverts
-it. The kind is thrown away with the test.
+it. The kind is thrown away with the test, and has a name that no kind will want.
 """
 
 from __future__ import annotations
@@ -22,84 +22,92 @@ ROOT = Path(__file__).parents[3]
 CHECKOUT = TOP / "checkout"
 
 KIND = '''
-"""Checking what is on the disk against its checksums, regularly.
+"""Dusting a directory, regularly, as a systemd timer or a file in /etc/cron.d.
 
-A scrub reads all data once. On a profile with copies what is damaged is mended.
+Dust settles on what nobody touches. A run looks for it, and wipes none off.
 """
 
 from __future__ import annotations
 
-from reconciler.engine.managed_files import TextFile
-from reconciler.engine.model import Desired
-from reconciler.engine.resource import Kind, ScheduleRuns, Section
-from reconciler.facts.diagnostics import Note, Refusal, Summary
-from reconciler.facts.host import Schedulers, ServiceRun
-from reconciler.formats import crontab
+from dataclasses import dataclass
+from functools import partial
 
-SCRUB = Section("scrub", "path", "Scrubbing", required=("schedule",))
+from reconciler.engine import schedule
+from reconciler.engine.resource import Kind, Section
+from reconciler.engine.schedule import Job, When, Work
+from reconciler.facts import locate
+from reconciler.facts.diagnostics import Note, Refusal
+
+DUST = Section("dust", "path", "Dusting", required=("schedule",))
+JOB = Job("vmtune-dust", "dusts", "Dust", "man:true(1)", "")
+WORK = Work(("/usr/bin/true",), check='[ -d "$p" ]', skipped="$p: run skipped: it is gone")
 
 
-def _file(path):
-    return "/etc/cron.d/vmtune-scrub-" + path.strip("/").replace("/", "-")
-
-
-def _text(item):
-    argv = ["/usr/bin/btrfs", "scrub", "start", "-B", item.path]
-    return crontab.file(f"scrubs {item.path}", [item.data["schedule"]], "root", argv).decode()
+@dataclass(frozen=True)
+class Spec:
+    path: str
+    when: When
 
 
 def parse(item, items):
-    return item
+    return Spec(item.path, schedule.parse(item))
 
 
-def want(item, see):
-    if "cron" not in see(Schedulers()):
-        yield Refusal("there is no cron here", code="V901")
+def want(spec, host):
+    ground = locate.ground(spec.path, host, ", not on Btrfs")
+    if not isinstance(ground, tuple):
+        yield ground
         return
-    yield Summary(item.data["schedule"])
-    yield Desired(TextFile(_file(item.path)), _text(item))
-    yield Note("a scrub reads all data", "V902")
-
-
-def places(item, see):
-    yield TextFile(_file(item.path))
-
-
-def schedules(items, see):
-    for item in items:
-        there = see(TextFile(_file(item.path))) is not None
-        yield ScheduleRuns(item.name, "cron" if there else "", ServiceRun())
+    where, _ = ground
+    if where.kind != "directory":
+        yield Refusal(f"{where.path} is {where.kind}", code="V901")
+        return
+    setup = schedule.setup(JOB, where.path, spec.when, host)
+    refusal = (
+        schedule.unsayable(where.path)
+        or schedule.unable(setup, host)
+        or schedule.foreign(setup, host)
+    )
+    goals = refusal or schedule.goals(setup, WORK, host)
+    if isinstance(goals, Refusal):
+        yield goals
+        return
+    yield from goals
+    yield Note("dust comes back", "V902")
 
 
 KIND = Kind(
-    "scrub",
-    SCRUB,
+    "dust",
+    DUST,
     parse,
     want,
-    places=places,
-    defaults={"allow": ()},
-    schedules=schedules,
+    partial(schedule.leftovers, JOB),
+    units=partial(schedule.units, JOB),
+    places=partial(schedule.places, JOB),
+    defaults=schedule.DEFAULTS,
+    wrong=schedule.wrong,
+    conflicts=schedule.conflicts,
+    schedules=partial(schedule.schedules, JOB),
 )
 '''
-CODES = '''"""What the codes of scrub mean."""
+CODES = '''"""What the codes of dust mean."""
 
 TEXT = """\\
-V901 A scrub needs cron.
+V901 Only a directory is dusted.
 
-V902 A scrub reads
-all data.
+V902 Dust comes
+back.
 """
 '''
 KEYS = {
-    "description": "File systems whose checksums are read regularly.",
+    "description": "Directories that are dusted on a schedule.",
     "type": "array",
     "items": {
         "type": "object",
         "additionalProperties": False,
         "required": ["path"],
         "properties": {
-            "path": {"type": "string", "description": "Where the filesystem is mounted."},
-            "schedule": {"type": "string", "description": "Five fields as in crontab(5)."},
+            key: {"$ref": f"#/$defs/{key}"} for key in ("path", "schedule", "scheduler")
         },
     },
 }
@@ -108,19 +116,19 @@ KEYS = {
 @pytest.fixture
 def copy():
     """A vmtune with the new kind, where nothing else was changed."""
-    top = TOP / "t" / "with-scrub"
+    top = TOP / "t" / "with-dust"
     shutil.copytree(CHECKOUT, top, symlinks=True)
     shutil.copytree(ROOT / ".ci", top / ".ci")
-    folder = top / "reconciler" / "resources" / "scrub"
+    folder = top / "reconciler" / "resources" / "dust"
     folder.mkdir()
-    (folder / "__init__.py").write_text('"""Scrubbing."""\n')
+    (folder / "__init__.py").write_text('"""Dusting."""\n')
     (folder / "kind.py").write_text(KIND)
     (folder / "codes.py").write_text(CODES)
     registry = folder.parent / "registry.py"
-    registry.write_text(registry.read_text().replace('"defrag",\n', '"defrag",\n    "scrub",\n'))
+    registry.write_text(registry.read_text().replace('"defrag",\n', '"defrag",\n    "dust",\n'))
     schema = top / "schemas" / "vmtune.schema.json"
     document = json.loads(schema.read_text())
-    document["properties"]["scrub"] = KEYS
+    document["properties"]["dust"] = KEYS
     schema.write_text(json.dumps(document))
     argv = [sys.executable, str(top / ".ci" / "validator")]
     made = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=top)
@@ -136,34 +144,53 @@ def vmtune(copy: Path, host: World, *arguments: str, expect: int = 0) -> str:
     return done.stdout
 
 
-def test_a_kind_is_one_folder_and_one_name(host: World, copy: Path):
-    host.declare(scrub=[{"path": str(host.area), "schedule": "0 3 1 * *"}])
-    made = Path(f"/etc/cron.d/vmtune-scrub-{str(host.area).strip('/').replace('/', '-')}")
+def declare(host: World, **more: str) -> None:
+    host.declare(dust=[{"path": str(host.area), "schedule": "0 3 1 * *", **more}])
 
+
+def made() -> list[Path]:
+    return list(Path("/etc/cron.d").glob("vmtune-dust-*"))
+
+
+def test_a_kind_is_a_folder_and_a_name(host: World, copy: Path):
+    declare(host)
     shown = vmtune(copy, host, "plan")
-    assert f"+ scrub {host.area}" in shown
+    assert f"+ dust {host.area}" in shown
     assert "V902" in shown
     assert "1 to change" in shown
     plan = json.loads(vmtune(copy, host, "plan", "--json").splitlines()[-1])
-    assert [row["kind"] for row in plan["changes"]] == ["scrub"]
+    assert [row["kind"] for row in plan["changes"]] == ["dust"]
 
     vmtune(copy, host, "apply", "--yes")
-    assert "btrfs scrub start -B" in made.read_text()
+    [file] = made()
+    assert f"# dusts {host.area}\n" in file.read_text()
+    assert "logger -t vmtune-dust" in file.read_text()
     assert "Nothing to do" in vmtune(copy, host, "plan")
     status = json.loads(vmtune(copy, host, "status", "--json").splitlines()[-1])
     assert [row["scheduler"] for row in status["effect"]["schedules"]] == ["cron"]
-    assert f"scrub {host.area}: by cron" in vmtune(copy, host, "status")
-    assert "regularly" in vmtune(copy, host, "explain", "scrub")
-    assert "A scrub reads all data." in vmtune(copy, host, "explain", "V902")
+    assert f"dust {host.area}: by cron" in vmtune(copy, host, "status")
+    assert "regularly" in vmtune(copy, host, "explain", "dust")
+    assert "Dust comes back." in vmtune(copy, host, "explain", "V902")
 
     vmtune(copy, host, "revert", "--yes")
-    assert not made.exists()
+    assert made() == []
+
+
+def test_a_new_kind_has_the_words_of_every_schedule(host: World, copy: Path):
+    declare(host, scheduler="systemd")
+    assert "V302" in vmtune(copy, host, "plan")
+    declare(host, scheduler="cron", schedule="Sun 03:00")
+    argv = [*PROGRAM, "--config", str(host.file), "validate"]
+    done = subprocess.run(argv, cwd=copy, env=_ENV, capture_output=True, text=True, check=False)
+    assert (done.returncode, "cron cannot read the schedule" in done.stderr) == (1, True)
 
 
 def test_what_a_new_kind_set_is_taken_back_when_it_is_declared_no_more(host: World, copy: Path):
-    host.declare(scrub=[{"path": str(host.area), "schedule": "0 3 1 * *"}])
+    declare(host)
     vmtune(copy, host, "apply", "--yes")
     host.declare()
     assert "no longer declared" in vmtune(copy, host, "plan")
+    shutil.rmtree("/var/lib/vmtune")  # without its journal as well, by the first line of the file
+    assert f"- dust {host.area}" in vmtune(copy, host, "plan")
     vmtune(copy, host, "apply", "--yes")
-    assert not list(Path("/etc/cron.d").glob("vmtune-scrub-*"))
+    assert made() == []

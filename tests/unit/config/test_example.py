@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.config.load import load, load_all_hosts
+from reconciler.resources.registry import SECTIONS
 from tests.example import ENGLISH, PORTUGUESE, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from reconciler.engine.resource import Item
 
 each = pytest.mark.parametrize("file", [ENGLISH, PORTUGUESE], ids=["English", "Portuguese"])
 
 
 def home_of(_name: str) -> str:
     return "/home/me"
+
+
+def by_section(items: tuple[Item, ...]) -> dict[str, list[Item]]:
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(item.section, []).append(item)
+    return found
 
 
 @each
@@ -31,11 +41,16 @@ def test_it_declares_what_is_suggested_and_nothing_else(file: Path) -> None:
 def test_what_it_offers_is_valid_too(file: Path) -> None:
     text = whole(file.read_text(encoding="utf-8"))
     found = load_all_hosts(text.encode(), "f", home_of=home_of, overlays={})
+    base = by_section(load(text.encode(), "f", host="b", home_of=home_of))
+    assert [*base] == [section.name for section in SECTIONS]
+    (images, cow), [root], [defrag] = base["paths"], base["mounts"], base["defrag"]
     home = "/home/me/libvirt"
-    base = [f"{home}/images", f"{home}/cow", "/", f"{home}/images"]
-    assert [item.path for item in load(text.encode(), "f", host="b", home_of=home_of)] == base
-    assert [item.path for item in found["atlas"]] == [f"{home}/cow", "/", "/home", f"{home}/images"]
-    images, cow, root, defrag = load(text.encode(), "f", host="b", home_of=home_of)
+    assert (images.path, cow.path) == (f"{home}/images", f"{home}/cow")
+    assert (root.path, defrag.path) == ("/", f"{home}/images")
+    atlas = by_section(found["atlas"])
+    assert [item.path for item in atlas["paths"]] == [f"{home}/cow"]
+    assert [item.path for item in atlas["mounts"]] == ["/", "/home"]
+    assert [item.path for item in atlas["defrag"]] == [f"{home}/images"]
     assert (images.data["subvolume"], images.data["allow"]) == (True, ("raid",))
     assert (cow.data["compression"], cow.data["existing"]) == ("none", "rewrite")
     assert root.data["options"] == {"compress": "no", "noatime": True}

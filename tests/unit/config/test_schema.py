@@ -309,8 +309,13 @@ def test_the_options_of_the_schema_are_tuned_and_no_other() -> None:
 
 @pytest.mark.parametrize("section", DEFAULTS)
 def test_defaults_are_the_schemas(section: str) -> None:
-    definitions = load_schema()["$defs"]
-    entry = {"paths": "path_entry", "mounts": "mount_entry", "defrag": "defrag_entry"}[section]
-    for key in definitions[entry]["properties"]:
-        if "default" in definitions[key]:
-            assert DEFAULTS[section][key] == definitions[key]["default"]
+    entry = follow(follow(load_schema()["properties"][section])["items"])
+    for key, schema in entry["properties"].items():
+        if "default" in follow(schema):
+            assert DEFAULTS[section][key] == follow(schema)["default"]
+
+
+def follow(schema: dict[str, Any]) -> dict[str, Any]:
+    """A part of the schema, through its reference."""
+    name = schema.get("$ref", "").removeprefix("#/$defs/")
+    return dict(load_schema()["$defs"][name]) if name else schema
