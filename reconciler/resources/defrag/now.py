@@ -1,4 +1,4 @@
-"""Files put together in place: BTRFS_IOC_DEFRAG_RANGE on a descriptor (linux/btrfs.h).
+"""Files put together in place: BTRFS_IOC_DEFRAG_RANGE on a descriptor (btrfs.defragment).
 
 Content, attributes and times stay; a process that has the file open, a running
 virtual machine too, goes on with it. The kernel asks for the right to write to the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,13 +39,6 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
     from reconciler.resources.defrag.ranges import Pieces
 
-
-_DEFRAG_RANGE = syscalls.number(syscalls.WRITE, 0x94, 16, 48)
-
-_RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress_type
-
-_START_IO = 1 << 1
-"""BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide."""
 
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -283,13 +275,10 @@ class Defragmentation:
 
     def _called(self, fd: int, call: defrag_ranges.Call) -> bool:
         """Whether it was done; the kernel gives up when a signal comes (EAGAIN)."""
-        flags = _START_IO if call.flush else 0
+        threshold = defrag_ranges.THRESHOLD
         while not self.stopped:
-            buffer = bytearray(
-                _RANGE.pack(call.start, call.length, flags, defrag_ranges.THRESHOLD, 0)
-            )
             try:
-                syscalls.call(fd, _DEFRAG_RANGE, buffer)
+                btrfs.defragment(fd, call.start, call.length, threshold=threshold, flush=call.flush)
             except BlockingIOError:
                 continue
             return True
