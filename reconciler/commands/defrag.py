@@ -15,7 +15,6 @@ from reconciler.formats.sizes import binary, span
 from reconciler.linux import machine, users
 from reconciler.report import defrag as defrag_report
 from reconciler.resources.defrag.now import Defragmentation, look, place
-from reconciler.resources.defrag.ranges import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,8 @@ def run(
 ) -> int:
     """Return 0 when all is as good as can be, 1 when some is left, 6 when some is not to be seen.
 
-    ``is_scheduled``: what is shared, or held by somebody at that moment, is named and left, and no
-    failure: the next run comes.
+    ``is_scheduled``: what is left for a reason that is excused (Why), or held by somebody at that
+    moment, is named, and no failure: the next run comes.
     """
     allowed = "snapshots" in allow
 
@@ -90,7 +89,7 @@ def _done(
         terminal.complain("interrupted", "what was done stays; running it again goes on from there")
         return exit_codes.INTERRUPTED
     left = (each for of, end in zip(found, outcomes, strict=True) for each in (*of.left, *end.left))
-    if any(each.why != SHARED or not is_scheduled for each in left):
+    if any(not (is_scheduled and each.why.is_excused) for each in left):
         return exit_codes.ERROR
     is_hidden = any(each.unseen.count for each in found) and not is_scheduled
     return exit_codes.UNSEEN if is_hidden else exit_codes.DONE

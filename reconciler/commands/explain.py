@@ -18,8 +18,9 @@ from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load_chosen, tell
 from reconciler.errors import HostError, Misused
-from reconciler.facts.host import FilesystemOf, LayoutOf, Locate
+from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.layouts import LayoutOf
 from reconciler.facts.locate import stub_refusal
 from reconciler.linux import users
 from reconciler.report import bar as bars

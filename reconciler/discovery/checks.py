@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from reconciler.discovery.facts import (
     SESSION,
     SYSTEM,
-    FstabFaults,
     LibvirtOf,
     RunningKernel,
     SpaceOn,
@@ -26,6 +25,7 @@ from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
     FilesystemOf,
+    FstabFaults,
     FstabLines,
     KernelTakes,
     Locate,

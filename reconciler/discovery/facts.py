@@ -168,15 +168,3 @@ class Space:
 
 class SpaceOn(PathFact[Space]):
     """The room of the filesystem that an existing path is on."""
-
-
-@dataclass(frozen=True)
-class FstabFault:
-    """An error of ``findmnt --verify``, and the mount point that it is about."""
-
-    target: str
-    text: str
-
-
-class FstabFaults(Fact[tuple[FstabFault, ...]]):
-    """Errors only: its warnings are about passno and types, and mostly wrong for Btrfs."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.model import Action
     from reconciler.engine.place import Place
-    from reconciler.facts.host import ImageLayout
+    from reconciler.facts.layouts import ImageLayout
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
     """Say why nothing may be made nocow or rewritten there; None where it may.
 
     ``profiles`` are those of the data block groups, () where they are not known.
+
+    All that is made nocow, moved, rewritten or defragmented asks this: each kind but mount,
+    engine.obstacles, init and doctor. During a run images.worklist asks anew; defrag.now asks
+    before it begins. What holds for rewriting alone belongs in a function beside this one, asked
+    in images.kind and images.worklist.
     """
     if of.failed:
         return Refusal(

@@ -1,4 +1,7 @@
-"""What lies below a directory of images: values of bounded size, whatever the tree's."""
+"""What lies below a directory of images: values of bounded size, whatever the tree's.
+
+One image for status: facts/layouts.py.
+"""
 
 from __future__ import annotations
 

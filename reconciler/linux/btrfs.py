@@ -1,4 +1,4 @@
-"""What a mounted Btrfs says of itself (linux/btrfs.h)."""
+"""What a mounted Btrfs says of itself, and how it commits and defragments (linux/btrfs.h)."""
 
 from __future__ import annotations
 
@@ -144,6 +144,24 @@ def commit(fd: int) -> int:
 def begin_commit(fd: int) -> bytearray:
     """Begin what ``commit`` does, and return its transaction; EROFS after an error."""
     return syscalls.call(fd, _START_SYNC, bytearray(8))
+
+
+_DEFRAG_RANGE = syscalls.number(syscalls.WRITE, _MAGIC, 16, 48)
+
+_RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress_type
+
+_START_IO = 1 << 1
+"""BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide."""
+
+
+def defragment(fd: int, start: int, length: int, *, threshold: int, flush: bool) -> None:
+    """Put together ``length`` bytes of a file from ``start`` on (DEFRAG_RANGE).
+
+    An extent of ``threshold`` bytes or more stays where it is. ``flush``: writing begins at once.
+    BlockingIOError where a signal came in between; else OSError.
+    """
+    given = _RANGE.pack(start, length, _START_IO if flush else 0, threshold, 0)
+    syscalls.call(fd, _DEFRAG_RANGE, bytearray(given))
 
 
 _INO_PATHS = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 35, 56)

@@ -5,21 +5,16 @@ Fragments are counted as filefrag(8) counts them.
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
 from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host import ImageLayout, Layouts
-from reconciler.linux import inode, proc_locks, syscalls
+from reconciler.linux import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from reconciler.facts.tree import Tree
 
 
 LAST, ENCODED, INLINE, UNWRITTEN, SHARED = 0x0001, 0x0008, 0x0200, 0x0800, 0x2000
@@ -54,7 +49,7 @@ class Batch:
         return self.logical[-1] + self.length[-1]
 
 
-_NOWHERE = 0, -1
+NOWHERE = 0, -1
 """Before the first extent: no extent lies there."""
 
 
@@ -115,9 +110,9 @@ class Sums:
 def sums(fd: int) -> Sums:
     """One pass, without SYNC."""
     fragments = shared = encoded = either = 0
-    after = _NOWHERE
+    after = NOWHERE
     for batch in batches(fd):
-        fragments += _jumps(batch, after)
+        fragments += jumps(batch, after)
         after = batch.end, batch.physical[-1] + batch.length[-1]
         for kind, size in by_flags(batch.flags, batch.length).items():
             shared += size * bool(kind & SHARED)
@@ -145,93 +140,7 @@ def _unwritten(fd: int) -> Iterator[tuple[int, int]]:
             yield logical, length
 
 
-_BOTH = ENCODED | SHARED
-
-_MOST = 2_000_000
-"""Extents read for one answer: about two seconds."""
-
-
-def layouts(path: str, tree: Tree) -> Layouts:
-    """The largest files of a tree, one by one, until _MOST extents were read."""
-    found: list[ImageLayout] = []
-    with inode.directory(path) as top:
-        read = 0
-        for name in tree.largest:
-            layout = _beneath(top, path, name, _MOST - read)
-            if layout:
-                found.append(layout)
-                read += layout.fragments or 0
-        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
-    found.sort(key=lambda each: (-each.size, each.path))
-    counts = tree.data_files, tree.data_bytes
-    return Layouts(tuple(found), *counts, unseen, tree.unseen.count)
-
-
-def layout_of(path: str) -> ImageLayout | None:
-    """A file by its absolute, resolved path; not read where that would break a lease."""
-    folder, _, name = path.rpartition("/")
-    with inode.directory(folder or "/") as top:
-        status = inode.status_beneath(name, top)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        if proc_locks.by_others(status, top):
-            return ImageLayout(path, status.st_size)
-        try:
-            with inode.beneath(name, top) as fd:
-                return layout(fd, path)
-        except PermissionError:
-            return ImageLayout(path, status.st_size)
-
-
-_NAMED = 10
-
-
-def _beneath(top: int, path: str, name: str, most: int) -> ImageLayout | None:
-    """One file by its relative name; None where it is gone, or no file any more."""
-    full = f"{path.rstrip('/')}/{name}"
-    try:
-        with proc_locks.opened(name, top) as fd:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            if most <= 0:
-                return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
-            return layout(fd, full)
-    except OSError:
-        return None
-
-
-def _closed(top: int, path: str, name: str) -> ImageLayout:
-    """The size is in the directory's hands, who may not open the file sees it all the same."""
-    full = f"{path.rstrip('/')}/{name}"
-    try:
-        status = os.stat(name, dir_fd=top, follow_symlinks=False)
-    except OSError:
-        return ImageLayout(full, 0)
-    return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
-
-
-def layout(fd: int, path: str) -> ImageLayout:
-    """One open file."""
-    status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
-    size, after = status.st_size, _NOWHERE
-    fragments = data = compressed = shared = both = 0
-    for batch in batches(fd):
-        fragments += _jumps(batch, after)
-        after = batch.end, batch.physical[-1] + batch.length[-1]
-        length = batch.length
-        if batch.end > size:  # the last block ends behind it, and so may preallocated space
-            ends = zip(batch.logical, length, strict=True)
-            length = [max(0, min(more, size - at)) for at, more in ends]
-        for kind, there in by_flags(batch.flags, length).items():
-            data += there
-            compressed += there * bool(kind & ENCODED)
-            shared += there * bool(kind & SHARED)
-            both += there * (kind & _BOTH == _BOTH)
-    return ImageLayout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
-
-
-def _jumps(batch: Batch, after: tuple[int, int]) -> int:
+def jumps(batch: Batch, after: tuple[int, int]) -> int:
     """Extents that do not lie where the one before ended, which is ``after`` for the first.
 
     As filefrag: a hole within one stretch of disk is no jump.

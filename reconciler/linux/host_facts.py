@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import Directory
 from reconciler.facts import host as facts
+from reconciler.facts import layouts as image_layouts
 from reconciler.facts import mountable
 from reconciler.facts.rights import AsRoot
 from reconciler.linux import (
     cron,
     directory,
-    fiemap,
     filesystems,
     in_use,
     installation,
     jobs,
+    layouts,
     machine,
     process,
     selinux,
@@ -46,8 +47,8 @@ def _service_run(query: facts.ServiceRunOf, host: HostView) -> facts.ServiceRun:
     return systemd.last_run(query.stem, *(systemd.properties(unit, host) for unit in units))
 
 
-def _layouts(query: facts.LayoutsOf, host: HostView) -> facts.Layouts:
-    return fiemap.layouts(query.path, host(facts.TreeOf(query.path, query.apart)))
+def _layouts(query: image_layouts.LayoutsOf, host: HostView) -> image_layouts.Layouts:
+    return layouts.layouts(query.path, host(facts.TreeOf(query.path, query.apart)))
 
 
 READS: Reads = {
@@ -70,8 +71,8 @@ READS: Reads = {
     facts.HiddenCrontabs: lambda _, __: cron.hidden(),
     facts.Homes: lambda _, __: users.homes(),
     facts.KernelCommandLine: lambda _, __: machine.command_line(),
-    facts.LayoutOf: lambda q, _: fiemap.layout_of(q.path),
-    facts.LayoutsOf: _layouts,
+    image_layouts.LayoutOf: lambda q, _: layouts.layout_of(q.path),
+    image_layouts.LayoutsOf: _layouts,
     facts.Locate: lambda q, host: filesystems.locate(q.path, host(facts.Homes())),
     facts.MountUnits: lambda _, __: systemd.mount_units(),
     facts.Mounts: lambda _, __: filesystems.mounts(),

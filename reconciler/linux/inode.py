@@ -1,8 +1,12 @@
-"""Inode attributes (ioctl_iflags(2), chattr(1)) and opening without following links."""
+"""Inode attributes (ioctl_iflags(2), chattr(1)), clones, opening without following links.
+
+The ioctls are those of linux/fs.h.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 from contextlib import contextmanager
@@ -35,6 +39,8 @@ _LONG = struct.calcsize("l")
 _GETFLAGS = syscalls.number(syscalls.READ, ord("f"), 1, _LONG)
 
 _SETFLAGS = syscalls.number(syscalls.WRITE, ord("f"), 2, _LONG)
+
+_CLONE = syscalls.number(syscalls.WRITE, 0x94, 9, 4)
 
 _OPENAT2, _AT_FDCWD = 437, -100
 
@@ -81,6 +87,14 @@ def set_flags(fd: int, value: int) -> bool:
     given = struct.pack("=i", value & ~VERITY)
     syscalls.call(fd, _SETFLAGS, bytearray(given.ljust(_LONG, b"\0")))
     return flags(fd) == value
+
+
+def clone(source: int, target: int) -> None:
+    """Have a file share all data of another one of its filesystem (FICLONE, ioctl_ficlone(2)).
+
+    OSError; EINVAL where one of them has checksums and the other none.
+    """
+    fcntl.ioctl(target, _CLONE, source)
 
 
 def compression(fd: int, value: int) -> str:

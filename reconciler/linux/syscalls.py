@@ -1,4 +1,9 @@
-"""System calls that Python has no name for: ioctl(2), renameat2(2), statfs(2), setresuid(2)."""
+"""How system calls are made that Python has no name for.
+
+Each ioctl is in the module of its header: btrfs.py, inode.py, fiemap.py, namespaces.py. One of
+Btrfs that is about a single thing is in the module of that: subvolumes.py, subvolume_list.py,
+tree_search.py, sharers.py.
+"""
 
 from __future__ import annotations
 

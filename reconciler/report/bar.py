@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.facts.host import ImageLayout
+    from reconciler.facts.layouts import ImageLayout
 
 
 Tint = Callable[[str, str], str]

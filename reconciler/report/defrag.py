@@ -8,7 +8,7 @@ from reconciler.facts.compression import OFF
 from reconciler.facts.rights import denied
 from reconciler.formats.sizes import binary, counted
 from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
-from reconciler.resources.defrag.ranges import CLOSED, SHARED
+from reconciler.resources.defrag.ranges import Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,15 +71,16 @@ def left(files: Sequence[Left], width: int) -> Iterator[str]:
         yield from _item(f"and {more} left as they are", width)
 
 
+_REASONS = {
+    Why.SHARED: "snapshots or clones share its data, so up to {size} more would be in use; "
+    "`--allow snapshots` rewrites it all the same",
+    Why.CLOSED: "you may not write to it; root may",
+    Why.FAILED: "{words}",
+}
+
+
 def _why(of: Left) -> str:
-    if of.why == SHARED:
-        return (
-            "left as it is: snapshots or clones share its data, so up to "
-            f"{binary(of.size)} more would be in use; `--allow snapshots` rewrites it all the same"
-        )
-    if of.why == CLOSED:
-        return "left as it is: you may not write to it; root may"
-    return f"left as it is: {of.words}"
+    return f"left as it is: {_REASONS[of.why].format(size=binary(of.size), words=of.words)}"
 
 
 def outcome(of: Outcome, width: int) -> Iterator[str]:

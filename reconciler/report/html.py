@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import ImageLayout
+    from reconciler.facts.layouts import ImageLayout
     from reconciler.report.standing import Effect, PathEffect, Report, Step
 
 
@@ -176,8 +176,10 @@ def _path(path: PathEffect, longest: int) -> Iterator[str]:
 
 
 def _size_row(image: ImageLayout, name: str, longest: int) -> str:
-    size, *more = status_report.told(image, None)
-    said = ", ".join(each for each in more if "fragment" not in each)
+    told = dict(status_report.told(image, None))
+    size = told.pop("size")
+    told.pop("fragments", None)  # they have a chart of their own
+    said = ", ".join(told.values())
     wide = 100 * image.size / longest
     return (
         f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'

@@ -13,8 +13,9 @@ from reconciler.engine.plan import NOTHING_WRITTEN, collect
 from reconciler.engine.planned_state import weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
-from reconciler.facts.host import FilesystemOf, LayoutsOf, Locate, SharersOf
+from reconciler.facts.host import FilesystemOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.layouts import LayoutsOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import ImageLayout, Layouts, Sharers
+    from reconciler.facts.host import Sharers
     from reconciler.facts.host_view import HostView
+    from reconciler.facts.layouts import ImageLayout, Layouts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from reconciler.engine import tries
 from reconciler.engine.managed_files import TextFile
 from reconciler.engine.place import numbered
 from reconciler.facts.diagnostics import Op
-from reconciler.facts.host import GIB, OFF
+from reconciler.facts.host import OFF
+from reconciler.facts.layouts import GIB
 from reconciler.facts.rights import denied
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place, Swap, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import ImageLayout, Layouts, ServiceRun
+    from reconciler.facts.host import ServiceRun
+    from reconciler.facts.layouts import ImageLayout, Layouts
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
 
@@ -458,29 +460,32 @@ def _sentences(
         image = of.images[number]
         yield f"    {of.names[number]}"
         yield f"    {bars.bar(image, of.longest, width - 4, style)}"
-        yield from wrapped(", ".join(told(image, within)), width, 4)
+        yield from wrapped(", ".join(words for _, words in told(image, within)), width, 4)
 
 
-def told(each: ImageLayout, of: Effect | None) -> Iterator[str]:
-    """What there is to say of one image, in a few words each; without ``of`` only how it is now."""
-    yield _size(each)
+def told(each: ImageLayout, of: Effect | None) -> Iterator[tuple[str, str]]:
+    """What there is to say of one image: the name of each figure, and a few words.
+
+    The size comes first. Without ``of`` only how the image is now.
+    """
+    yield "size", _size(each)
     if each.fragments is None:
-        yield "not read"
+        yield "unread", "not read"
         return
     dense = f" ({_dense(each)} per GiB)" if _dense(each) else ""
-    yield counted(each.fragments, "fragment") + dense
+    yield "fragments", counted(each.fragments, "fragment") + dense
     if of and (was := before(each, of)) is not None:
-        yield f"{was:,} before vmtune"
+        yield "before", f"{was:,} before vmtune"
     if each.compressed:
-        yield f"{binary(each.compressed)} compressed"
+        yield "compressed", f"{binary(each.compressed)} compressed"
     if each.shared:
-        yield f"{binary(each.shared)} shared"
+        yield "shared", f"{binary(each.shared)} shared"
 
 
 def alone(each: ImageLayout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
     yield f"    {bars.bar(each, each.size or 1, min(_WIDEST, width - 4), style)}"
-    size, *more = told(each, of)
+    size, *more = (words for _, words in told(each, of))
     sort = [] if each.fragments is None else ["nocow" if each.nocow else "copy-on-write"]
     said = f"{printable(name)}: {', '.join([size, *sort, *more])}"
     yield from wrapped(said, width, 4)

@@ -7,7 +7,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reconciler.discovery import linux as discovery_linux
 from reconciler.errors import HostError
 from reconciler.facts.host_view import HostView, NotVisible
 from reconciler.linux import host_facts, managed_files, subvolume_list, users
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
     **host_facts.READS,
     **managed_files.READS,
-    **discovery_linux.READS,
 }
+"""All that a plan can ask; what `init` and `doctor` ask beside that is in discovery/linux.py."""
 
 
 for _kind in linux_of_each_kind():
@@ -32,8 +31,9 @@ for _kind in linux_of_each_kind():
 
 def read(fact: Fact[Any], host: HostView) -> Any:
     """Answer one fact; what may not be seen is NotVisible, with the reason."""
+    answer = READS.get(type(fact)) or _of_discovery(type(fact))
     try:
-        return READS[type(fact)](fact, host)
+        return answer(fact, host)
     except PermissionError as error:
         where, name = _where(error, fact), users.acting()
         if where and error.errno == errno.EPERM and users.is_root():  # of no owner, and no mode
@@ -45,6 +45,13 @@ def read(fact: Fact[Any], host: HostView) -> Any:
     except OSError as error:
         why = _stub(fact) if error.errno == errno.ENOTTY else ""
         raise NotVisible(why or f"{_where(error, fact)}: {error.strerror}", for_all=True) from None
+
+
+def _of_discovery(kind: type[Fact[Any]]) -> Callable[[Any, HostView], Any]:
+    """Who answers what only ``vmtune init`` and ``vmtune doctor`` ask."""
+    from reconciler.discovery import linux  # noqa: PLC0415 - no other command loads it
+
+    return linux.READS[kind]
 
 
 def _where(error: OSError, fact: Fact[Any]) -> str:

@@ -16,8 +16,8 @@ from reconciler.engine.last_applied import Seen
 from reconciler.engine.place import Swap
 from reconciler.engine.reporter import Cancelled, Reporter
 from reconciler.errors import HostError, StillUsed
-from reconciler.facts.host import LayoutsOf
 from reconciler.facts.host_view import NotVisible
+from reconciler.facts.layouts import LayoutsOf
 from reconciler.linux import selinux
 from reconciler.resources import reads, writes
 from reconciler.run import journal
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action, Notify
     from reconciler.engine.order import Needs
     from reconciler.engine.reporter import Progress
-    from reconciler.facts.host import ImageLayout
     from reconciler.facts.host_view import HostView
+    from reconciler.facts.layouts import ImageLayout
 
 
 class Outcome(Enum):

@@ -17,7 +17,7 @@ from reconciler.engine import codec
 from reconciler.engine.last_applied import Before, Run, first_seen, fold
 from reconciler.engine.place import LastApplied
 from reconciler.errors import HostError
-from reconciler.facts.host import SEALED_KEY
+from reconciler.facts.layouts import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, users

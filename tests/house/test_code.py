@@ -26,6 +26,11 @@ MODULES = sorted(
     if not path.read_text().startswith(GENERATED)
 )
 CODE = re.compile(r"V[1-9][0-9]{2}")
+IOCTL = re.compile(
+    r"\bioctl\((?!2\))|\bimport .*\bioctl\b"
+    r"|\bsyscalls\.(number|call)\b|syscalls import .*\bnumber\b"
+)
+"""How a call of ioctl(2) is made, or its number; in prose it is ioctl(2), or a name."""
 HUNDREDS = {
     "1": ("resources/nocow", "resources/images", "facts/locate", "facts/limits", "facts/stub"),
     "2": (
@@ -80,6 +85,18 @@ def spoken_codes() -> dict[str, set[tuple[str, str]]]:
                     if isinstance(value, str) and CODE.fullmatch(value):
                         found[value].add((_room(path), node.func.id))
     return found
+
+
+def test_ioctls_are_made_below_linux_only():
+    """Each is in the module of its header, beside what the kernel says of it."""
+    apart = [
+        f"{_room(path)}:{number}: {line.strip()}"
+        for path in MODULES
+        if not _room(path).startswith("linux/")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if IOCTL.search(line)
+    ]
+    assert not apart
 
 
 def test_a_code_means_one_thing():

@@ -35,6 +35,7 @@ WRITERS = (
 LIBRARIES = ("cronsim", "deepdiff", "jsonschema", "yaml")
 # A tenth of a second of CPU time, together: a run that finds all well has no use for them.
 HEAVY = ("cronsim", "deepdiff", "jsonschema", "referencing", "attr", "rpds", "subprocess")
+LOOKING = ("reconciler.discovery.facts", "reconciler.discovery.linux")
 LOADS = [
     (["--help"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config")),
     (["--version"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.linux", "reconciler.config")),
@@ -46,11 +47,11 @@ LOADS = [
     ),
     (["validate", "FILE"], EMPTY, (*HEAVY[:6], *WRITERS)),
     (["validate", "FILE"], NOT_BTRFS, (*HEAVY[:6], *WRITERS)),
-    (["--config", "FILE", "plan"], EMPTY, (*HEAVY, *WRITERS)),
-    (["--config", "FILE", "plan"], NOT_BTRFS, (*HEAVY, *WRITERS)),
-    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY, *WRITERS)),
-    (["--config", "FILE", "status"], NOT_BTRFS, (*HEAVY, *WRITERS)),
-    (["--config", "FILE", "apply", "--yes"], EMPTY, HEAVY),
+    (["--config", "FILE", "plan"], EMPTY, (*HEAVY, *WRITERS, *LOOKING)),
+    (["--config", "FILE", "plan"], NOT_BTRFS, (*HEAVY, *WRITERS, *LOOKING)),
+    (["--config", "FILE", "plan", "--json"], NOT_BTRFS, (*HEAVY, *WRITERS, *LOOKING)),
+    (["--config", "FILE", "status"], NOT_BTRFS, (*HEAVY, *WRITERS, *LOOKING)),
+    (["--config", "FILE", "apply", "--yes"], EMPTY, (*HEAVY, *LOOKING)),
     (["init"], EMPTY, ("deepdiff", *WRITERS, "reconciler.config")),
     (["doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
     (["--config", "FILE", "doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reconciler.discovery import linux as discovery
 from reconciler.engine.place import Place
 from reconciler.facts.host_view import Fact
 from reconciler.resources.reads import READS
@@ -96,7 +97,8 @@ def test_a_kind_has_cases(kind):
 
 
 def test_every_fact_is_answered_and_no_other():
-    assert {*READS} == set(of_kind(Fact).values())
+    assert not {*READS} & {*discovery.READS}
+    assert {*READS, *discovery.READS} == set(of_kind(Fact).values())
 
 
 def test_every_place_can_be_put_and_nothing_else():

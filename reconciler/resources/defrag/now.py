@@ -1,4 +1,4 @@
-"""Files put together in place: BTRFS_IOC_DEFRAG_RANGE on a descriptor (linux/btrfs.h).
+"""Files put together in place: BTRFS_IOC_DEFRAG_RANGE on a descriptor (btrfs.defragment).
 
 Content, attributes and times stay; a process that has the file open, a running
 virtual machine too, goes on with it. The kernel asks for the right to write to the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,29 +31,14 @@ from reconciler.linux import (
 )
 from reconciler.linux.files import sync
 from reconciler.resources.defrag import ranges as defrag_ranges
-from reconciler.resources.defrag.ranges import (
-    CLOSED,
-    FAILED,
-    SHARED,
-    Ended,
-    File,
-    Found,
-    Left,
-    Outcome,
-)
+from reconciler.resources.defrag.ranges import Ended, File, Found, Left, Outcome, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.engine.reporter import Reporter
+    from reconciler.resources.defrag.ranges import Pieces
 
-
-_DEFRAG_RANGE = syscalls.number(syscalls.WRITE, 0x94, 16, 48)
-
-_RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress_type
-
-_START_IO = 1 << 1
-"""BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide."""
 
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -144,10 +128,10 @@ def look(where: Target, allowed: bool, known: set[tuple[int, int]], several: boo
             if several or entry.status.st_nlink > 1:
                 known.add(key)
             found = _file(entry, where.compression)
-            reason = found and _reason(entry, found, allowed)
+            stays = found and _reason(found, found.lies, allowed, is_closed=_is_closed(entry))
             whole += not found
-            if reason:
-                left.append(reason)
+            if stays:
+                left.append(stays)
             elif found:
                 todo.append(found)
     except OSError as error:
@@ -196,13 +180,34 @@ def _packs(flags: int, mount: str) -> bool:
     return mount != compression.OFF and not flags & inode.NOCOMPRESS
 
 
-def _reason(entry: tree_walk.Entry, found: File, allowed: bool) -> Left | None:
-    if found.lies.shared and not allowed:
-        return Left(found.path, SHARED, "", found.lies.shared)
+def _is_closed(entry: tree_walk.Entry) -> bool:
+    """Whether the caller, who is not root, may not write to it."""
     name = os.path.basename(entry.path)
-    if os.geteuid() and not os.access(name, os.W_OK, dir_fd=entry.within, effective_ids=True):
-        return Left(found.path, CLOSED, "", found.lies.size)
-    return None
+    may_write = users.is_root() or os.access(name, os.W_OK, dir_fd=entry.within, effective_ids=True)
+    return not may_write
+
+
+def _reason(
+    file: File,
+    lies: Pieces,
+    allowed: bool,
+    *,
+    is_closed: bool = False,
+    error: OSError | None = None,
+) -> Left | None:
+    """Why a file is left as it is, at the first look and once more at its turn; None: no reason.
+
+    ``lies`` is how it lies at that moment. ``error`` is what ended the work on it.
+    """
+    if error:
+        if error.errno in _GONE:
+            return None
+        is_closed = isinstance(error, PermissionError) and not users.is_root()
+        why = Why.CLOSED if is_closed else Why.FAILED
+        return Left(file.path, why, error.strerror or "", lies.size)
+    if lies.shared and not allowed:
+        return Left(file.path, Why.SHARED, "", lies.shared)
+    return Left(file.path, Why.CLOSED, "", lies.size) if is_closed else None
 
 
 class Defragmentation:
@@ -252,8 +257,8 @@ class Defragmentation:
                 now = file.lies
                 if time.monotonic() > fresh:  # a snapshot may have come in between
                     now = defrag_ranges.pieces(fiemap.extents(fd))
-                if now.shared and not self._allowed:
-                    left.append(Left(file.path, SHARED, "", now.shared))
+                if stays := _reason(file, now, self._allowed):
+                    left.append(stays)
                     return 0
                 for call in defrag_ranges.calls(now.stretches, self._step):
                     self._tell(file, min(done, file.lies.size))
@@ -264,21 +269,16 @@ class Defragmentation:
         except OSError as error:
             if error.errno in _HOPELESS:
                 self._give_up(file.path, error)
-            elif error.errno not in _GONE:
-                closed = isinstance(error, PermissionError) and not users.is_root()
-                why = CLOSED if closed else FAILED
-                left.append(Left(file.path, why, error.strerror or "", file.lies.size))
+            elif stays := _reason(file, file.lies, self._allowed, error=error):
+                left.append(stays)
         return done
 
     def _called(self, fd: int, call: defrag_ranges.Call) -> bool:
         """Whether it was done; the kernel gives up when a signal comes (EAGAIN)."""
-        flags = _START_IO if call.flush else 0
+        threshold = defrag_ranges.THRESHOLD
         while not self.stopped:
-            buffer = bytearray(
-                _RANGE.pack(call.start, call.length, flags, defrag_ranges.THRESHOLD, 0)
-            )
             try:
-                syscalls.call(fd, _DEFRAG_RANGE, buffer)
+                btrfs.defragment(fd, call.start, call.length, threshold=threshold, flush=call.flush)
             except BlockingIOError:
                 continue
             return True

@@ -6,6 +6,7 @@ What ``vmtune defrag`` found, and what became of it, are values of bounded size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,8 +15,24 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import Busy, NameList
 
 
-SHARED, CLOSED, FAILED = "shared", "closed", "failed"
-"""Why a file is left: snapshots or clones share it, the caller may not write to it, an error."""
+class Why(StrEnum):
+    """Why a file in pieces is left as it is; the value is that of ``--json``.
+
+    One reason more: `_reason` in now.py finds it, report/defrag.py has its words, and
+    defrag.schema.json lists it.
+    """
+
+    SHARED = "shared"
+    """Snapshots or clones share its data."""
+    CLOSED = "closed"
+    """The caller may not write to it."""
+    FAILED = "failed"
+    """An error, which the words of `Left` say."""
+
+    @property
+    def is_excused(self) -> bool:
+        """It is no failure of a run that a timer started: that leaves the file to the next one."""
+        return self is Why.SHARED
 
 
 @dataclass(frozen=True)
@@ -34,7 +51,7 @@ class Left:
     """A file in pieces that is left as it is; ``size`` bytes of it would become more in use."""
 
     path: str
-    why: str
+    why: Why
     words: str
     size: int = 0
 

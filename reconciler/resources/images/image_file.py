@@ -15,6 +15,7 @@ from __future__ import annotations
 import posixpath
 import re
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,10 +25,30 @@ if TYPE_CHECKING:
 MAGIC = 8
 """Bytes that tell whether a file may name others."""
 
+SMALLEST = 48
+"""Bytes of the smallest file that names others: the header of a qcow image of version 1."""
+
+HEAD = 64 << 10
+"""Bytes of an image that are read, to see which files it names."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What tells an image of one format, and who reads the names in its header.
+
+    ``magics`` are what its file may begin with, at most MAGIC bytes each. ``names`` takes the first
+    HEAD bytes; it gives what each file is that the image names, and its name. It raises ValueError
+    where the header is cut off or damaged.
+    """
+
+    name: str
+    magics: tuple[bytes, ...]
+    names: Callable[[bytes], tuple[tuple[str, str], ...]]
+
 
 def is_known(start: bytes) -> bool:
     """Whether the first MAGIC bytes are those of a format that is read here."""
-    return start.startswith((QCOW_MAGIC, QED_MAGIC)) or is_vmdk(start)
+    return any(start.startswith(each.magics) for each in FORMATS)
 
 
 def parts(head: bytes, path: str, top: str) -> tuple[str, tuple[str, ...]]:
@@ -37,7 +58,7 @@ def parts(head: bytes, path: str, top: str) -> tuple[str, tuple[str, ...]]:
     is left out, and so is all that a damaged header may mean.
     """
     try:
-        names = _reader(head)(head)
+        names = _names(head)
     except ValueError:
         return "", ()
     found = (placed(name, path, top) for _, name in names)
@@ -56,10 +77,11 @@ def placed(name: str, path: str, top: str) -> str:
     return full.removeprefix(f"{top.rstrip('/')}/")
 
 
-def _reader(head: bytes) -> Callable[[bytes], tuple[tuple[str, str], ...]]:
-    if head.startswith(QCOW_MAGIC):
-        return qcow2_names
-    return qed_names if head.startswith(QED_MAGIC) else vmdk_names
+def _names(head: bytes) -> tuple[tuple[str, str], ...]:
+    for each in FORMATS:
+        if head.startswith(each.magics):
+            return each.names(head)
+    raise ValueError("no format that is read here")
 
 
 LONGEST = 4095
@@ -142,7 +164,7 @@ QCOW_MAGIC = b"QFI\xfb"
 
 _LONGEST = 1023  # bytes of a backing file's name
 
-_HEAD = struct.Struct(">4sIQI")  # magic, version, backing_file_offset, backing_file_size
+_QCOW_HEAD = struct.Struct(">4sIQI")  # magic, version, backing_file_offset, backing_file_size
 
 _FEATURES = struct.Struct(">Q")  # incompatible_features, from version 3 on
 
@@ -161,7 +183,7 @@ def qcow2_names(head: bytes) -> tuple[tuple[str, str], ...]:
     ValueError where the header is cut off or damaged.
     """
     try:
-        magic, version, offset, size = _HEAD.unpack_from(head)
+        magic, version, offset, size = _QCOW_HEAD.unpack_from(head)
         if magic != QCOW_MAGIC or version not in {1, 2, 3}:
             raise ValueError("no qcow image of version 1, 2 or 3")
         backing = text(head, offset, size, _LONGEST) if offset else ""
@@ -227,8 +249,10 @@ def qed_names(head: bytes) -> tuple[tuple[str, str], ...]:
 
 
 SPARSE = b"KDMV"
+"""An extent, which may have the descriptor inside."""
 
 _TEXT = (b"#", b"version=")
+"""A descriptor that is a file of its own."""
 
 _FIRST = re.compile(
     rb"# Disk DescriptorFile|(?:#[^\n]*\n| *\r?\n)*version=[123]\r?\n", re.IGNORECASE
@@ -243,11 +267,6 @@ _SECTOR = 512
 _MOST = 1000  # a disk cut into 2 GiB files has 500 of them per TiB
 
 _ACCESS = ("RW", "RDONLY", "NOACCESS")
-
-
-def is_vmdk(start: bytes) -> bool:
-    """Whether a file that begins like this may be one: a descriptor or an extent that has one."""
-    return start.startswith((SPARSE, *_TEXT))
 
 
 def vmdk_names(head: bytes) -> tuple[tuple[str, str], ...]:
@@ -288,3 +307,12 @@ def _named(line: str, apart: bool) -> Iterator[tuple[str, str]]:
     elif line.lower().startswith("parentfilenamehint"):
         name = line.partition("=")[2].strip().strip('"')
         yield from (("backing file", each) for each in files(name))
+
+
+FORMATS = (
+    Format("qcow", (QCOW_MAGIC,), qcow2_names),
+    Format("qcow2", (QCOW_MAGIC,), qcow2_names),
+    Format("QED", (QED_MAGIC,), qed_names),
+    Format("VMDK", (SPARSE, *_TEXT), vmdk_names),
+)
+"""Every format that can name another file. V705 and `vmtune explain segments` list them, too."""

@@ -108,14 +108,8 @@ def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
 _ASKED = 100_000
 """Files of which it is looked up who has them open; a lease is asked for of every one."""
 
-_SMALLEST = 48
-"""Bytes of the smallest file that names others: the header of a qcow image of version 1."""
-
 _MOST_NAMED = 10_000
 """Parts of images that are remembered, in all: a header may name a thousand."""
-
-_HEAD = 64 << 10
-"""Bytes of an image that are read, to see which files it names."""
 
 _Use = tuple[tuple[str, ...], tuple[str, ...], str]
 """Who has a file, which mounts hold it, and the directory that exports it."""
@@ -297,11 +291,10 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
-    if entry.status.st_size >= _SMALLEST:
-        what, others = _parts(entry, path)
-        found.named += len(others)
-        if others and found.named <= _MOST_NAMED:
-            keep_first(found.parts, (entry.path, what, others))
+    what, others = _parts(entry, path)
+    found.named += len(others)
+    if others and found.named <= _MOST_NAMED:
+        keep_first(found.parts, (entry.path, what, others))
 
 
 def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
@@ -326,12 +319,14 @@ def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
     """What an image says at its beginning; of no other file more than that is read."""
     from reconciler.resources.images import image_file  # noqa: PLC0415 - only where images are cow
 
+    if entry.status.st_size < image_file.SMALLEST:
+        return "", ()
     fd = entry.fd
     with suppress(PermissionError):  # for who owns it: looking changes not even the time of access
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NOATIME | os.O_NONBLOCK)
     if not image_file.is_known(os.pread(fd, image_file.MAGIC, 0)):
         return "", ()
-    return image_file.parts(os.pread(fd, _HEAD, 0), entry.path, path)
+    return image_file.parts(os.pread(fd, image_file.HEAD, 0), entry.path, path)
 
 
 def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:

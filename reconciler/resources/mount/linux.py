@@ -7,10 +7,17 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.discovery.facts import FstabFault, FstabFaults
 from reconciler.errors import HostError
 from reconciler.facts import no_line
-from reconciler.facts.host import FstabLines, FstabObstacle, KernelTakes, Mounts, Verdict
+from reconciler.facts.host import (
+    FstabFault,
+    FstabFaults,
+    FstabLines,
+    FstabObstacle,
+    KernelTakes,
+    Mounts,
+    Verdict,
+)
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.rights import denied
 from reconciler.formats import datamode, fstab, mountinfo, options

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import stat
 from contextlib import contextmanager
@@ -27,15 +26,11 @@ if TYPE_CHECKING:
     from reconciler.resources.subvolume.remove_old import Watched
 
 
-_CLONE = syscalls.number(syscalls.WRITE, 0x94, 9, 4)  # FICLONE (linux/fs.h)
-
 _KEEP_SIZE = 0x01  # FALLOC_FL_KEEP_SIZE
 
 _KINDS = fiemap.INLINE | fiemap.UNWRITTEN | fiemap.ENCODED
 
-_VERITY = 0x00100000  # FS_VERITY_FL
-
-_UNFIT = inode.IMMUTABLE | inode.APPEND | _VERITY
+_UNFIT = inode.IMMUTABLE | inode.APPEND | inode.VERITY
 
 _BLOCK = 4096
 
@@ -163,7 +158,7 @@ def _clone(source: int, target: int) -> None:
 def _cloned(source: int, target: int) -> bool:
     """Whether they share their data now: not where one has checksums and the other none."""
     try:
-        fcntl.ioctl(target, _CLONE, source)
+        inode.clone(source, target)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -18,7 +18,8 @@ import yaml
 from reconciler.engine.last_applied import Before, Seen
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
-from reconciler.facts.host import ImageLayout, Layouts, ServiceRun, Sharers
+from reconciler.facts.host import ServiceRun, Sharers
+from reconciler.facts.layouts import ImageLayout, Layouts
 from reconciler.report import bar as bars
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, PathEffect
@@ -74,11 +75,10 @@ def _path(data: dict[str, Any]) -> PathEffect:
 
 
 def _layout(folder: str, data: dict[str, Any]) -> ImageLayout:
-    """Sizes in MiB."""
-    sizes = {key: data[key] * MIB for key in ("size", "data", "compressed", "shared", "both")
-             if key in data}  # fmt: skip
-    rest = {key: data[key] for key in ("nocow", "fragments") if key in data}
-    return ImageLayout(path=f"{folder}/{data['name']}", **{**sizes, **rest})
+    """Each key but the name is a field of ImageLayout; these five are in MiB."""
+    sizes = ("size", "data", "compressed", "shared", "both")
+    fields = {key: value * MIB if key in sizes else value for key, value in data.items()}
+    return ImageLayout(path=f"{folder}/{fields.pop('name')}", **fields)
 
 
 def printed(case: dict[str, Any], columns: str) -> str:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.discovery import linux as discovery
+from reconciler.discovery.facts import ImagesBelow
+from reconciler.report.codes import CODES, TOPICS
 from reconciler.resources.images import image_file
+from reconciler.resources.images.image_file import FORMATS
+
+DESIGN = (Path(__file__).parents[3] / "docs" / "design.md").read_text()
 
 DESCRIPTOR = b"""\
 # Disk DescriptorFile
@@ -157,6 +165,20 @@ def test_every_format_is_known_by_its_first_bytes(head: bytes):
     assert image_file.is_known(head[: image_file.MAGIC])
     assert image_file.parts(head, "a", "/vm")[1]
     assert not image_file.is_known(b"\xeb\x63\x90" + head)
+
+
+@pytest.mark.parametrize("each", FORMATS, ids=lambda each: each.name)
+def test_every_format_is_named_wherever_they_are_listed(tmp_path: Path, each: image_file.Format):
+    _, _, chosen = DESIGN.partition("**Which formats can name another file**")
+    texts = (image_file.__doc__, CODES["V705"], TOPICS["segments"], chosen.partition("\n- **")[0])
+    assert all(re.search(rf"\b{each.name}\b", text or "") for text in texts)
+    (tmp_path / f"disk.{each.name.lower()}").touch()
+    found = discovery.image_folders(ImagesBelow(str(tmp_path), 0), frozenset())
+    assert [folder.count for folder in found.folders] == [1], "init does not find it by its name"
+
+
+def test_a_magic_fits_into_what_is_read():
+    assert all(0 < len(magic) <= image_file.MAGIC for each in FORMATS for magic in each.magics)
 
 
 def test_a_data_file_and_a_backing_file():
@@ -330,7 +352,7 @@ HOSTILE = (
     b"# Disk DescriptorFile\n" + b'RW 1 FLAT "a"\n' * 4_000,
     b"# Disk DescriptorFile\nparentFileNameHint=" + b"blkdebug::" * 6_000,
     b"version=1\n" + b'parentFileNameHint=json:[[{"\n' * 2_000,
-    b" \n" * 10_000 + b" " * 40_000,
+    b"#\n" + b" \n" * 10_000 + b" " * 40_000,
     header(b"json:" + b"'\\" * 509),
     header(b"json:" + b"[" * 1018),
     header(b"blkverify:" * 102),

@@ -1,0 +1,99 @@
+"""How image files lie: what status, explain and the journal tell of each (facts.layouts)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from reconciler.facts.layouts import ImageLayout, Layouts
+from reconciler.linux import fiemap, inode, proc_locks
+
+if TYPE_CHECKING:
+    from reconciler.facts.tree import Tree
+
+
+_BOTH = fiemap.ENCODED | fiemap.SHARED
+
+_MOST = 2_000_000
+"""Extents read for one answer: about two seconds."""
+
+_NAMED = 10
+"""Files and directories that may not be opened: so many are named."""
+
+
+def layouts(path: str, tree: Tree) -> Layouts:
+    """The largest files of a tree, one by one, until _MOST extents were read."""
+    found: list[ImageLayout] = []
+    with inode.directory(path) as top:
+        read = 0
+        for name in tree.largest:
+            layout = _beneath(top, path, name, _MOST - read)
+            if layout:
+                found.append(layout)
+                read += layout.fragments or 0
+        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
+    found.sort(key=lambda each: (-each.size, each.path))
+    counts = tree.data_files, tree.data_bytes
+    return Layouts(tuple(found), *counts, unseen, tree.unseen.count)
+
+
+def layout_of(path: str) -> ImageLayout | None:
+    """A file by its absolute, resolved path; not read where that would break a lease."""
+    folder, _, name = path.rpartition("/")
+    with inode.directory(folder or "/") as top:
+        status = inode.status_beneath(name, top)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if proc_locks.by_others(status, top):
+            return ImageLayout(path, status.st_size)
+        try:
+            with inode.beneath(name, top) as fd:
+                return layout(fd, path)
+        except PermissionError:
+            return ImageLayout(path, status.st_size)
+
+
+def _beneath(top: int, path: str, name: str, most: int) -> ImageLayout | None:
+    """One file by its relative name; None where it is gone, or no file any more."""
+    full = f"{path.rstrip('/')}/{name}"
+    try:
+        with proc_locks.opened(name, top) as fd:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            if most <= 0:
+                return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
+            return layout(fd, full)
+    except OSError:
+        return None
+
+
+def _closed(top: int, path: str, name: str) -> ImageLayout:
+    """The size is in the directory's hands, who may not open the file sees it all the same."""
+    full = f"{path.rstrip('/')}/{name}"
+    try:
+        status = os.stat(name, dir_fd=top, follow_symlinks=False)
+    except OSError:
+        return ImageLayout(full, 0)
+    return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+
+
+def layout(fd: int, path: str) -> ImageLayout:
+    """One open file."""
+    status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
+    size, after = status.st_size, fiemap.NOWHERE
+    fragments = data = compressed = shared = both = 0
+    for batch in fiemap.batches(fd):
+        fragments += fiemap.jumps(batch, after)
+        after = batch.end, batch.physical[-1] + batch.length[-1]
+        length = batch.length
+        if batch.end > size:  # the last block ends behind it, and so may preallocated space
+            ends = zip(batch.logical, length, strict=True)
+            length = [max(0, min(more, size - at)) for at, more in ends]
+        for kind, there in fiemap.by_flags(batch.flags, length).items():
+            data += there
+            compressed += there * bool(kind & fiemap.ENCODED)
+            shared += there * bool(kind & fiemap.SHARED)
+            both += there * (kind & _BOTH == _BOTH)
+    return ImageLayout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
