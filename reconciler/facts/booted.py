@@ -10,35 +10,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import FstabLines, Mounts, SubvolumeAt
-from reconciler.formats import fstab, mountinfo, options
+from reconciler.facts.mountable import SubvolumeNamed
+from reconciler.formats import fstab, mountinfo
 
 if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
     from reconciler.formats.mountinfo import Mount
-
-
-def subvolume(mount: Mount) -> str:
-    """Return the path of the mounted subvolume, from the top of its filesystem.
-
-    The kernel shows it as subvol= among the options of the filesystem. The root field of mountinfo
-    is another thing: a directory of that subvolume, where an ostree deployment, X-mount.subdir= or
-    a bind mount shows a part of it.
-    """
-    shown = mountinfo.option(mount.super_options, {"subvol"})
-    return shown.partition("=")[2] if shown else mount.root
-
-
-def named(line_options: str) -> str | None:
-    """Return what subvol= of a line names, from the top level; None where that is not plain."""
-    token = options.value(line_options, {"subvol"}) or ""
-    path = fstab.unescape(token.partition("=")[2].encode("utf-8", "surrogateescape"))
-    if path[:1] == path[-1:] == '"':
-        path = path[1:-1]
-    names = [name for name in path.split("/") if name not in {"", "."}]
-    # What is left of quotes and backslashes, versions of mount(8) read differently.
-    if not path or ".." in names or '"' in path or "\\" in path:
-        return None
-    return f"/{'/'.join(names)}"
 
 
 def leads_to(name: str, mount: Mount, host: HostView) -> bool | None:
@@ -46,16 +23,14 @@ def leads_to(name: str, mount: Mount, host: HostView) -> bool | None:
 
     None where that is not shown.
     """
-    from reconciler.facts.mountable import SubvolumeNamed  # noqa: PLC0415 - that imports this module
-
     found = host.maybe(SubvolumeNamed(mount.target, name))
-    return None if found is None else bool(found.path and found.path == subvolume(mount))
+    return None if found is None else bool(found.path and found.path == mountinfo.subvolume(mount))
 
 
 def snapshot(mount: Mount, host: HostView) -> str:
     """Return the path of the mounted subvolume if it is a snapshot; "" if not, or unseen."""
     found = host.maybe(SubvolumeAt(mount.target))
-    return subvolume(mount) if found and found.is_snapshot else ""
+    return mountinfo.subvolume(mount) if found and found.is_snapshot else ""
 
 
 def in_place_of_the_system(host: HostView) -> tuple[str, str]:
@@ -71,7 +46,7 @@ def in_place_of_the_system(host: HostView) -> tuple[str, str]:
     lines = [line for line in host.maybe(FstabLines()) or () if line.target == "/"]
     if len(lines) != 1 or lines[0].problem:
         return "", ""
-    here, wanted = subvolume(mount), named(lines[0].options)
+    here, wanted = mountinfo.subvolume(mount), fstab.subvolume_named(lines[0].options)
     if wanted is None and "subvol" in lines[0].options:
         return "", ""
     if wanted == here or not (found := host.maybe(SubvolumeAt("/"))) or not found.is_snapshot:

@@ -15,7 +15,7 @@ from reconciler.facts.host import (
     ShadowingUnit,
     SourceUuid,
 )
-from reconciler.formats import mountinfo, options
+from reconciler.formats import fstab, mountinfo, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -163,7 +163,7 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
 
 def _unsure(line: Line, mount: Mount, host: HostView) -> str:
     """Who sees whether what subvol= names is a link to what is mounted; "" where that was seen."""
-    name = booted.named(line.options)
+    name = fstab.subvolume_named(line.options)
     if not name or booted.leads_to(name, mount, host) is not None:
         return ""
     return rights.hidden(f"see whether {name} is a symbolic link to that", host)
@@ -191,7 +191,7 @@ def _differs(line: Line, mount: Mount, uuid: str, host: HostView) -> tuple[str, 
         return f"Btrfs {uuid}", line.source if known else f"{line.source}, which is {named}"
     if {"btrfs", "auto"}.isdisjoint(line.fstype.split(",")):
         return "Btrfs", line.fstype
-    subvolume, mounted = booted.named(line.options), booted.subvolume(mount)
+    subvolume, mounted = fstab.subvolume_named(line.options), mountinfo.subvolume(mount)
     if subvolume and subvolume != mounted and not booted.leads_to(subvolume, mount, host):
         return mounted, f"subvol={subvolume}"
     return None

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.facts.host_view import Fact, PathFact
-from reconciler.facts.limits import WHOLE, Quota
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
+from reconciler.formats.sizes import binary
 
 if TYPE_CHECKING:
     from reconciler.facts.boot_order import MountUnit
-    from reconciler.facts.limits import Condition
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
 
@@ -51,6 +50,87 @@ class DirectoryId(PathFact[str]):
 
     "missing" where no directory is.
     """
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the kernel says of a mounted filesystem as a whole.
+
+    ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
+    mounted, or went since. ``degraded`` is the mount option, which stays when a device comes back.
+    ``replacing``: a device is being replaced, or that was interrupted. ``failed``: the kernel
+    made it read-only after an error. ``errors`` has a text for each device whose counters of
+    errors are not zero: the counters are kept over a reboot (btrfs-device(8), stats).
+    """
+
+    devices: int = 1
+    missing: int = 0
+    degraded: bool = False
+    replacing: bool = False
+    failed: bool = False
+    errors: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The state in a word or two, as a saved plan keeps it: "whole", "device missing" ..."""
+        if self.failed:
+            return "read-only after an error"
+        if self.missing:
+            return "device missing"
+        if self.degraded:
+            return "mounted degraded"
+        return "device being replaced" if self.replacing else "whole"
+
+
+WHOLE = Condition()
+
+
+REFERENCED, EXCLUSIVE = "referenced", "exclusive"
+"""What a limit counts: all data of the subvolume, or only what it shares with no other one."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of a quota group, in bytes; ``sort`` is REFERENCED or EXCLUSIVE."""
+
+    qgroup: str
+    """As btrfs-qgroup(8) writes it: "0/256"."""
+    sort: str
+    most: int
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.most - self.used)
+
+    @property
+    def words(self) -> str:
+        """``qgroup 0/256 is limited to 200.0 MiB (referenced), of which 180.0 MiB are used``."""
+        return (
+            f"qgroup {self.qgroup} is limited to {binary(self.most)} ({self.sort}), of which "
+            f"{binary(self.used)} are used"
+        )
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The limits that count for what is written in a subvolume, the tightest first.
+
+    ``own`` is the subvolume's own qgroup. ``simple``: quotas count what a subvolume has
+    allocated (simple quotas), and a new subvolume gets the parent qgroups of the one around it.
+    ``unseen``: only root can see whether limits count here; in a container, which has no
+    /sys/fs/btrfs, also whether there are any.
+    ``is_counting``: the kernel says that its figures are not right now (a rescan is due).
+    """
+
+    limits: tuple[Limit, ...] = ()
+    simple: bool = False
+    unseen: bool = False
+    is_counting: bool = False
+
+    @property
+    def tightest(self) -> Limit | None:
+        return min(self.limits, key=lambda limit: limit.left, default=None)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.facts import booted
 from reconciler.facts.host import FilesystemOf, Locate, Mounts
 from reconciler.facts.host_view import Fact, NotVisible
-from reconciler.formats import mountinfo, options
+from reconciler.formats import fstab, mountinfo, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +116,7 @@ def of_line(line: Line, mounts: Sequence[Mount], host: HostView) -> Named | Faul
         return fault
     if not mounts:
         raise NotVisible("its filesystem is not mounted here", for_all=True)
-    path = booted.named(line.options)
+    path = fstab.subvolume_named(line.options)
     if name is not None and (path is None or _READ_IN_TWO_WAYS.search(name)):
         raise NotVisible(f"what subvol={name} names depends on who reads it", for_all=True)
     if path is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts import booted
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import FilesystemOf, FstabLines, KernelCommandLine, Locate, Mounts
 from reconciler.formats import mountinfo, options
@@ -96,7 +95,7 @@ def _mounted(
         return Refusal(text, root_option(wanted, host), "V201")
     found = host.maybe(FilesystemOf(mount.target))
     source = f"UUID={found.uuid}" if found else mount.source
-    words = ",".join([f"subvol={booted.subvolume(mount)}", *wanted])
+    words = ",".join([f"subvol={mountinfo.subvolume(mount)}", *wanted])
     return Refusal(
         f"{text}: something else mounts it, and decides its options",
         f"write a line, if /etc/fstab is to mount it: `{source} {target} btrfs {words} 0 0`",

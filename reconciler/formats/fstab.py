@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
-from reconciler.formats.options import KNOWN, name, split, well_formed
+from reconciler.formats.options import KNOWN, name, split, value, well_formed
 
 LONGEST = 4095
 """Bytes of a line, without its newline, that getmntent(3) reads; it forgets the rest."""
@@ -195,3 +195,16 @@ def _put(row: bytes, fields: tuple[re.Match[bytes], ...], options: bytes) -> byt
     start, end = fstype.end(), (rest or [fstype])[0].end()
     blank = row[fstype.start() - 1 : fstype.start()] if options else b""
     return row[:start] + blank + options + row[end:]
+
+
+def subvolume_named(line_options: str) -> str | None:
+    """Return what subvol= of a line names, from the top level; None where that is not plain."""
+    token = value(line_options, {"subvol"}) or ""
+    path = unescape(token.partition("=")[2].encode("utf-8", "surrogateescape"))
+    if path[:1] == path[-1:] == '"':
+        path = path[1:-1]
+    names = [name for name in path.split("/") if name not in {"", "."}]
+    # What is left of quotes and backslashes, versions of mount(8) read differently.
+    if not path or ".." in names or '"' in path or "\\" in path:
+        return None
+    return f"/{'/'.join(names)}"

@@ -112,3 +112,14 @@ def _decoded(shown: bytes) -> str:
 
 def _encoded(shown: str) -> bytes:
     return shown.encode("utf-8", "surrogateescape")
+
+
+def subvolume(mount: Mount) -> str:
+    """Return the path of the mounted subvolume, from the top of its filesystem.
+
+    The kernel shows it as subvol= among the options of the filesystem. The root field of mountinfo
+    is another thing: a directory of that subvolume, where an ostree deployment, X-mount.subdir= or
+    a bind mount shows a part of it.
+    """
+    shown = option(mount.super_options, {"subvol"})
+    return shown.partition("=")[2] if shown else mount.root

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.facts.limits import Condition
+from reconciler.facts.host import Condition
 from reconciler.formats import mountinfo
 from reconciler.linux import syscalls
 

@@ -19,11 +19,11 @@ from reconciler.facts.host import (
     Filesystem,
     Location,
     Mounts,
+    Quota,
     SnapshotsIn,
     SystemSubvolume,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.limits import Quota
 from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_at_or_below

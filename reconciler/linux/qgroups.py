@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.facts.limits import EXCLUSIVE, REFERENCED, Limit, Quota
+from reconciler.facts.host import EXCLUSIVE, REFERENCED, Limit, Quota
 from reconciler.linux.tree_search import QUOTA_TREE, items
 
 if TYPE_CHECKING:
