@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.engine.model import Change, Plan
-    from reconciler.engine.plan import Declared
+    from reconciler.engine.resource import Declared
 
 
 def _kinds() -> frozenset[str]:

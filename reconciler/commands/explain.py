@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.console import Terminal
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Change
-    from reconciler.engine.resource import Item
     from reconciler.facts.host_view import HostView
 
 

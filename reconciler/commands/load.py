@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.choose import Choice
     from reconciler.console import Terminal
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
     from reconciler.errors import ConfigError
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reconciler.console import Terminal
     from reconciler.engine.claims import History
     from reconciler.engine.model import Plan
-    from reconciler.engine.plan import Declared
+    from reconciler.engine.resource import Declared
     from reconciler.facts.host_view import HostView
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.config.check import missing
-from reconciler.engine.resource import Item
+from reconciler.engine.item import Item
 from reconciler.errors import ConfigError
 from reconciler.resources.registry import DEFAULTS, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.engine.resource import Kind, Section
+    from reconciler.engine.item import Section
+    from reconciler.engine.resource import Kind
     from reconciler.errors import SourceLocation
     from reconciler.formats.node import Node
 

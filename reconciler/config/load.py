@@ -12,7 +12,7 @@ from reconciler.resources.registry import SECTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
     from reconciler.errors import ConfigError
     from reconciler.formats.node import Node
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.discovery.entries import State
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
     from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.place import LastApplied, Place
-    from reconciler.engine.plan import Declared, Spoken
+    from reconciler.engine.resource import Declared, Spoken
     from reconciler.facts.host_view import HostView
 
 

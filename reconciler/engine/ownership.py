@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.engine.claims import History, Part
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
-    from reconciler.engine.plan import Declared, Spoken
+    from reconciler.engine.resource import Declared, Spoken
     from reconciler.facts.host_view import HostView
 
 
@@ -134,7 +134,9 @@ class Ownership:
         declared = held.without_apart(declared, self._host, self._others)
         declared = tuple(replace(d, spec=d.kind.located(d.spec, self._host)) for d in declared)
         return tuple(
-            replace(d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self))
+            replace(
+                d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self.kept)
+            )
             if d.owner in by_owner or lines or self._others
             else d
             for d in declared

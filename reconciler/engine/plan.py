@@ -5,18 +5,19 @@ Each place has one desired value; what cannot be put is a row that says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, tries
 from reconciler.engine.claims import History
+from reconciler.engine.item import Items
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Apart, Awaited, Change, Desired, Plan, Reload, Wait, is_end
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.place import Swap
-from reconciler.engine.planned_state import weighed
-from reconciler.engine.resource import Items
+from reconciler.engine.planned_state import Outlook
+from reconciler.engine.resource import Declared, Spoken
 from reconciler.errors import ConfigError, ConfigErrors
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
 from reconciler.facts.host_view import NotVisible
@@ -24,41 +25,16 @@ from reconciler.facts.host_view import NotVisible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
-    from reconciler.engine.resource import Item, Kind
+    from reconciler.engine.resource import Kind
     from reconciler.facts.host_view import HostView
 
 
 NOTHING_WRITTEN: Mapping[Place[Any], Any] = {}
 
 NO_HISTORY = History()
-
-
-@dataclass(frozen=True)
-class Declared:
-    """An item with the kind that reads it and its spec."""
-
-    kind: Kind
-    item: Item
-    spec: Any
-    part: str = ""
-    """The one file that it is about, relative to the item's path; "" for all of the entry."""
-
-    @property
-    def owner(self) -> str:
-        return f"{self.kind.name} {self.item.name}"
-
-    @property
-    def row(self) -> Change:
-        """An empty row of the plan: what it is called, and what it is about."""
-        name, about = self.item.name, self.item.path
-        if self.part:
-            name, about = (f"{each.rstrip('/')}/{self.part}" for each in (name, about))
-        return Change(Op.SAME, self.kind.name, name, origin=self.item.origin, about=about)
-
-
-Spoken = tuple[Declared, "tuple[Said, ...]"]
 
 
 def declare(items: Sequence[Item], kinds: Sequence[Kind]) -> tuple[Declared, ...]:
@@ -312,3 +288,31 @@ def _conflict(goal: Desired[Any], declared: Declared, want: Any, first: Declared
         f"{first.owner} at {first.item.origin} wants {place.words(want)}",
         "they are one and the same place on this host: declare one value",
     )
+
+
+def weighed(
+    said: Iterable[Spoken], host: HostView, is_done: Callable[[Declared], bool] = lambda _d: True
+) -> list[Spoken]:
+    """Without the notes and refusals that do not hold of the host as the plan will leave it.
+
+    ``is_done`` tells which entries the plan is about: what the others want is not done.
+    """
+    all_said = list(said)
+    goals = {
+        word.place: word.want
+        for d, words in all_said
+        if is_done(d) and not any(map(is_end, words))
+        for word in words
+        if isinstance(word, Desired)
+    }
+    outlook = Outlook(host, goals)
+    return [(d, tuple(_holding(d, words, outlook))) for d, words in all_said]
+
+
+def _holding(of: Declared, words: Iterable[Said], outlook: Outlook) -> Iterator[Said]:
+    """Leave out what does not hold, and all that stands behind a refusal that does."""
+    for word in words:
+        if not isinstance(word, Note | Refusal) or of.kind.holds(of.spec, word, outlook):
+            yield word
+            if isinstance(word, Refusal):
+                return

@@ -10,19 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.engine.directory import Directory, alike
-from reconciler.engine.model import Desired, is_end
 from reconciler.facts import compression
-from reconciler.facts.diagnostics import Note, Refusal
 from reconciler.facts.host import Locate, Mounts, SharedBelow, TreeOf
 from reconciler.formats import mountinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from reconciler.engine.directory import Folder
-    from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.plan import Declared, Spoken
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Tree
 
@@ -90,31 +86,3 @@ class Outlook:
     def _tree(self, path: str, apart: tuple[str, ...]) -> Tree | None:
         where = self.host.maybe(Locate(path))
         return self.host.maybe(TreeOf(where.path, apart)) if where else None
-
-
-def weighed(
-    said: Iterable[Spoken], host: HostView, is_done: Callable[[Declared], bool] = lambda _d: True
-) -> list[Spoken]:
-    """Without the notes and refusals that do not hold of the host as the plan will leave it.
-
-    ``is_done`` tells which entries the plan is about: what the others want is not done.
-    """
-    all_said = list(said)
-    goals = {
-        word.place: word.want
-        for d, words in all_said
-        if is_done(d) and not any(map(is_end, words))
-        for word in words
-        if isinstance(word, Desired)
-    }
-    outlook = Outlook(host, goals)
-    return [(d, tuple(_holding(d, words, outlook))) for d, words in all_said]
-
-
-def _holding(of: Declared, words: Iterable[Said], outlook: Outlook) -> Iterator[Said]:
-    """Leave out what does not hold, and all that stands behind a refusal that does."""
-    for word in words:
-        if not isinstance(word, Note | Refusal) or of.kind.holds(of.spec, word, outlook):
-            yield word
-            if isinstance(word, Refusal):
-                return

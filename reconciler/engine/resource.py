@@ -1,23 +1,30 @@
-"""What a kind of resource is, and one declared resource as the configuration gives it."""
+"""What a kind of resource is, and an entry with the kind that reads it."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from reconciler.engine.model import Change
+from reconciler.facts.diagnostics import Op
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item, Items, Section
     from reconciler.engine.model import Apart, Desired, Said
-    from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
-    from reconciler.errors import ConfigError, SourceLocation
+    from reconciler.errors import ConfigError
     from reconciler.facts.diagnostics import Note, Refusal
     from reconciler.facts.host import ServiceRun
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
+
+
+if TYPE_CHECKING:
+    Kept = Callable[[Place[Any]], frozenset[str]]
+    """Names the parts of a place that other configurations declare: they stay as they are."""
 
 
 def nothing_left(
@@ -28,7 +35,7 @@ def nothing_left(
 
 
 def nothing_dropped(
-    spec: Any, _written: Mapping[Place[Any], tuple[LastApplied, ...]], _owner: Ownership
+    spec: Any, _written: Mapping[Place[Any], tuple[LastApplied, ...]], _kept: Kept
 ) -> Any:
     """For kinds of which an entry as a whole is declared or not."""
     return spec
@@ -72,25 +79,6 @@ def nothing_wrong(_entry: Node) -> Iterator[ConfigError]:
 def no_schedules(_items: Sequence[Item], _host: HostView) -> Iterator[ScheduleRuns]:
     """For kinds that set up nothing that runs by itself."""
     return iter(())
-
-
-@dataclass(frozen=True)
-class Section:
-    """A list of entries in vmtune.yaml, which one kind or several read.
-
-    ``identity`` is the key that tells entries apart, a path or a mount point. ``required`` keys
-    each entry has, once all layers are merged; of ``one_of`` at least one, else ``hint`` is said.
-    ``title`` stands above the section in what ``vmtune init`` prints. ``about`` is what an entry
-    names: a directory, and so all that is below it, or a mount point alone.
-    """
-
-    name: str
-    identity: str
-    title: str
-    required: tuple[str, ...] = ()
-    one_of: tuple[str, ...] = ()
-    hint: str = ""
-    about: Literal["directory", "mount point"] = "directory"
 
 
 @dataclass(frozen=True)
@@ -149,7 +137,7 @@ class Kind:
         nothing_left
     )
     needs: tuple[str, ...] = ()
-    recall: Callable[[Any, Mapping[Place[Any], tuple[LastApplied, ...]], Ownership], Any] = (
+    recall: Callable[[Any, Mapping[Place[Any], tuple[LastApplied, ...]], Kept], Any] = (
         nothing_dropped
     )
     places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
@@ -165,49 +153,27 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Item:
-    """A valid entry of one of the sections.
+class Declared:
+    """An item with the kind that reads it and its spec."""
 
-    ``name`` is the path or mount point as the user wrote it (``~/libvirt/images``),
-    ``path`` the same made absolute. ``data`` holds the entry's remaining keys.
-    ``marks`` tells where each key of the entry was written.
-    """
+    kind: Kind
+    item: Item
+    spec: Any
+    part: str = ""
+    """The one file that it is about, relative to the item's path; "" for all of the entry."""
 
-    section: str
-    name: str
-    path: str
-    data: Mapping[str, Any]
-    origin: SourceLocation
-    marks: Mapping[str, SourceLocation]
-    quiet: tuple[str, ...] = ()
-    """Codes of notes that are left out, as the whole file says."""
+    @property
+    def owner(self) -> str:
+        return f"{self.kind.name} {self.item.name}"
+
+    @property
+    def row(self) -> Change:
+        """An empty row of the plan: what it is called, and what it is about."""
+        name, about = self.item.name, self.item.path
+        if self.part:
+            name, about = (f"{each.rstrip('/')}/{self.part}" for each in (name, about))
+        return Change(Op.SAME, self.kind.name, name, origin=self.item.origin, about=about)
 
 
-class Items(tuple[Item, ...]):  # noqa: SLOT001 - with an index beside it
-    """All items, in the order of the file, and how their paths lie to each other.
-
-    Looked up, not searched for: each of ten thousand items asks.
-    """
-
-    def __init__(self, _items: Iterable[Item] = ()) -> None:
-        self._at: dict[str, list[int]] = {}
-        for number, item in enumerate(self):
-            self._at.setdefault(item.path, []).append(number)
-        self._paths = sorted(self._at)
-
-    def at(self, path: str) -> tuple[Item, ...]:
-        """The items of that path itself."""
-        return self._of([path])
-
-    def below(self, path: str) -> tuple[Item, ...]:
-        """The items whose path begins with this one and a slash."""
-        first, last = (bisect_left(self._paths, f"{path}{end}") for end in "/0")  # 0 follows /
-        return self._of(self._paths[first:last])
-
-    def above(self, path: str) -> tuple[Item, ...]:
-        """The items whose path, with a slash, this one begins with."""
-        names = path.split("/")
-        return self._of("/".join(names[:depth]) for depth in range(1, len(names)))
-
-    def _of(self, paths: Iterable[str]) -> tuple[Item, ...]:
-        return tuple(self[n] for n in sorted(n for path in paths for n in self._at.get(path, ())))
+Spoken = tuple[Declared, "tuple[Said, ...]"]
+"""An entry, and what its kind says of it."""

@@ -37,9 +37,9 @@ from reconciler.formats import calendar, crontab, unit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.resource import Item
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
 

@@ -9,8 +9,7 @@ from reconciler.engine import codec, tries
 from reconciler.engine.last_applied import Before
 from reconciler.engine.model import Desired
 from reconciler.engine.place import numbered
-from reconciler.engine.plan import NOTHING_WRITTEN, collect
-from reconciler.engine.planned_state import weighed
+from reconciler.engine.plan import NOTHING_WRITTEN, collect, weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, Locate, SharersOf
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import LastApplied, Place, Who
-    from reconciler.engine.plan import Declared
-    from reconciler.engine.resource import ScheduleRuns
+    from reconciler.engine.resource import Declared, ScheduleRuns
     from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Sharers

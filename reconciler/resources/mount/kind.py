@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from reconciler.engine.item import Section
 from reconciler.engine.model import Desired, Reload
-from reconciler.engine.resource import Kind, Section
+from reconciler.engine.resource import Kind
 from reconciler.engine.restore import WHY
 from reconciler.errors import ConfigError
 from reconciler.facts import fstab_line, mount_layouts, mountable
@@ -40,11 +41,11 @@ from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
-    from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
-    from reconciler.engine.resource import Item, Items
+    from reconciler.engine.resource import Kept
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
@@ -122,11 +123,9 @@ def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((p.path, tuple(other.path for other in items.below(p.path))) for p in paths)
 
 
-def recall(
-    spec: Spec, written: Mapping[Place[Any], tuple[LastApplied, ...]], owner: Ownership
-) -> Spec:
+def recall(spec: Spec, written: Mapping[Place[Any], tuple[LastApplied, ...]], kept: Kept) -> Spec:
     """An option taken out of an entry that stays is put back like a whole entry."""
-    return replace(spec, before=restore.former(written, spec.target, _declared(spec), owner))
+    return replace(spec, before=restore.former(written, spec.target, _declared(spec), kept))
 
 
 def located(spec: Spec, host: HostView) -> Spec:

@@ -13,8 +13,8 @@ from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from reconciler.engine.ownership import Ownership
     from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.resource import Kept
     from reconciler.facts.diagnostics import Note
     from reconciler.facts.host_view import HostView
 
@@ -39,7 +39,7 @@ def former(
     written: Mapping[Place[Any], tuple[LastApplied, ...]],
     target: str,
     declared: Collection[options.Option],
-    owner: Ownership,
+    kept: Kept,
 ) -> Former:
     """Return what was written for ``target``, but for the options that are still declared."""
     live = (
@@ -50,16 +50,16 @@ def former(
     )
     mine = FstabOptions(target, 0)
     others = {
-        place.target: (records, _kept(place, owner))
+        place.target: (records, _kept(place, kept))
         for place, records in written.items()
         if isinstance(place, FstabOptions) and place != mine
     }
-    return Former(written.get(mine, ()), tuple(live), _kept(mine, owner), others)
+    return Former(written.get(mine, ()), tuple(live), _kept(mine, kept), others)
 
 
-def _kept(line: FstabOptions, owner: Ownership) -> frozenset[options.Option]:
+def _kept(line: FstabOptions, kept: Kept) -> frozenset[options.Option]:
     """Return the options of a line that other files decide."""
-    return frozenset(map(options.option, owner.kept(line)))
+    return frozenset(map(options.option, kept(line)))
 
 
 def live(

@@ -52,9 +52,9 @@ from reconciler.resources.paths_section import PATHS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.resource import Item, Items
     from reconciler.engine.subvolume import Contents
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
