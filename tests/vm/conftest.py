@@ -30,11 +30,16 @@ def _here(item: pytest.Item) -> bool:
     return item.path.is_relative_to(Path(__file__).parent)
 
 
+_LONG = ("test_power_cuts.py", "test_suspended.py")
+"""Files that take longest: behind the others, one process would end alone with them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in filter(_here, items):
         item.add_marker(pytest.mark.vm)
         # A guest without KVM takes minutes for what takes seconds.
         item.add_marker(pytest.mark.timeout(3600))
+    items.sort(key=lambda item: not (_here(item) and item.path.name in _LONG))
 
 
 def pytest_runtest_setup() -> None:
