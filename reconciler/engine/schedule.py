@@ -230,10 +230,14 @@ def unable(of: Setup, host: HostView) -> Refusal | None:
 
 
 def foreign(of: Setup, host: HostView) -> Refusal | None:
-    """Refuse to write over a file that somebody else made."""
-    ours = host(OwnFiles())
+    """Refuse to write over a file that somebody else made.
+
+    The text itself says who made it: a list of vmtune's files would be older than the text, and
+    would not have what another run made in between.
+    """
     for path in files(of.stem).values():
-        if path not in ours and host(TextFile(path)) is not None:
+        text = host(TextFile(path))
+        if text is not None and not crontab.is_ours(text.encode("utf-8", "surrogateescape")):
             return Refusal(f"{path} is there, and vmtune did not make it", "move it away", "V307")
     return None
 

@@ -17,6 +17,7 @@ from tests import patience
 from tests.btrfs.each import Each, records
 from tests.btrfs.outside import run
 from tests.btrfs.rewriting import written
+from tests.btrfs.stopping import stopping, stops
 from tests.btrfs.world import World, until
 
 LOCK = Path("/run/vmtune.lock")
@@ -238,4 +239,18 @@ def test_what_another_run_did_meanwhile_counts_as_done(each: Each):
         assert typed.end() == 0, typed.screen
     assert "Nothing is left to do." in typed.screen
     assert typed.screen.count("done meanwhile") == 7
+    assert len(records()) == 1
+
+
+@pytest.mark.parametrize("words", [["plan"], ["apply", "--yes"], ["doctor"]])
+@pytest.mark.parametrize("moment", [1, 3])
+def test_what_another_run_makes_during_a_look_is_not_somebody_elses(
+    each: Each, words: list[str], moment: int
+):
+    """The look has a list of what vmtune made, and then meets a file that is not in it."""
+    look = each.host.start(*words, under=[*stopping("getdents64"), "-P", "/etc/cron.d"])
+    met = [each.host.apply() for count in stops(look) if count == moment]
+    out, err = look.communicate(timeout=patience.SECONDS)
+    assert len(met) == 1, out + err
+    assert "vmtune did not make it" not in out
     assert len(records()) == 1
