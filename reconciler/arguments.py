@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconciler.console import Terminal, for_journal
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,8 +86,7 @@ def complete_commands(context: Any, _parameter: Any, begun: str) -> list[Complet
 
 
 # --- the options of every command
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Value):
     """What the options of every command say; None where they are not given."""
 
     terminal: Terminal

@@ -6,11 +6,12 @@ import errno
 import functools
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.facts.diagnostics import Op
 from reconciler.report.wrap import DIM, ENDLESS, GONE, NAME, NEW, fitted, printable
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,8 +98,7 @@ def unheard(stream: TextIO, error: OSError) -> Unheard:
     return Unheard("" if error.errno == errno.EPIPE else str(error.strerror))
 
 
-@dataclass(frozen=True)
-class Terminal:
+class Terminal(Value):
     """Standard output is the answer; standard error is problems, questions and progress."""
 
     colour: str = "auto"
@@ -228,7 +228,6 @@ class Terminal:
                 raise failure from None
 
 
-@dataclass(frozen=True)
 class JournalTerminal(Terminal):
     """The journal in place of a terminal: one entry for each event, with fields, and no text."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.engine import codec
 from reconciler.facts.diagnostics import Op
 from reconciler.linux import users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action, Plan
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Value):
     """What a person saw and said yes to, short enough for a command line.
 
     Root may see more than they did: then ``rows`` differ, and where ``actions``

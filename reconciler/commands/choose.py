@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.config.hosts import PathError, expand
@@ -18,6 +18,7 @@ from reconciler.formats.paths import is_below
 from reconciler.linux import filesystems, users
 from reconciler.resources.registry import KINDS
 from reconciler.run import planfile
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,8 +31,7 @@ def _kinds() -> frozenset[str]:
     return frozenset(kind.name for kind in KINDS)
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Value):
     """One argument: the name of a kind, or a path with the absolute forms it has."""
 
     typed: str
@@ -64,8 +64,7 @@ class Word:
         return ""
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Value):
     """Which rows of a plan a command is about; it remembers which arguments named one."""
 
     words: tuple[Word, ...]

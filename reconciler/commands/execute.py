@@ -29,6 +29,7 @@ from reconciler.resources.images.places import Image, Images, MachineImages
 from reconciler.run import apply as running
 from reconciler.run import journal
 from reconciler.run.record import Recorder
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -71,8 +72,7 @@ class Tally:
         return [*(result.action for result in self.results), *self.left_out]
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Value):
     """What is to be done: the actions, the rows that they are of, and for whom.
 
     With a ``tally`` it is a part of more: numbers go on from there, and what was read back is

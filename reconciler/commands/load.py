@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from reconciler import exit_codes
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.linux import selinux, trusted_input, users
 from reconciler.report import text
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from reconciler.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(Value):
     """The items for one host, and where they came from."""
 
     items: tuple[Item, ...]

@@ -39,6 +39,7 @@ from reconciler.report import progress as progress_report
 from reconciler.report import text
 from reconciler.run import apply as running
 from reconciler.run import claims
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +55,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SPAN = re.compile(r"(?:[0-9]{1,6}[dhms])+")
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(Value):
     """For how long something is waited for, in seconds; ``text`` as it was given, "" for no end."""
 
     seconds: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import (
@@ -18,6 +18,7 @@ from reconciler.discovery.facts import (
 from reconciler.facts.host import EntriesOf, Locate, TreeOf
 from reconciler.formats.paths import is_at_or_below, is_below
 from reconciler.formats.sizes import counted
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 DEPTH = 3
 
 
-@dataclass(frozen=True)
-class Usual:
+class Usual(Value):
     """A directory that is looked into, ``depth`` levels deep, and whose it is.
 
     ``program`` keeps its images there; "" where people do. Where all images lie in the directory
@@ -134,8 +134,7 @@ _NAMED = 4
 _JOURNAL = "/var/log/journal"
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Value):
     """A directory by its resolved path. ``cow`` is what its libvirt pool says of copy-on-write.
 
     Not ``dedicated``: an image lies in it, but nobody says that it is there for images.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.candidates import images_below, told
@@ -17,6 +16,7 @@ from reconciler.facts.locate import stub_refusal, unmounted
 from reconciler.formats import datamode, mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import binary, counted
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 _APART = Choice("subvolume", value=True, why="snapshots then leave the images out")
 
 
-@dataclass(frozen=True)
-class State:
+class State(Value):
     """A directory on Btrfs as far as it could be seen: None is what could not."""
 
     candidate: Candidate

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host_view import Fact, PathFact
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from reconciler.discovery.libvirtxml import Domain, Pool
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 SYSTEM, SESSION = "system", "session"
 
 
-@dataclass(frozen=True)
-class Libvirt:
+class Libvirt(Value):
     """Pools and domains of one libvirt; ``unread`` says what of it could not be read, and why."""
 
     pools: tuple[Pool, ...] = ()
@@ -31,8 +30,7 @@ class LibvirtOf(Fact[Libvirt]):
         self.whose = whose
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Value):
     """Who asks, whose home counts as ``~``, and whether that is root."""
 
     name: str
@@ -44,8 +42,7 @@ class WhoAsks(Fact[Caller]):
     """Also under sudo: the person in front of the terminal."""
 
 
-@dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(Value):
     """A directory with image files in it: how many, and their sizes summed up, in bytes."""
 
     path: str
@@ -53,8 +50,7 @@ class ImageFolder:
     size: int
 
 
-@dataclass(frozen=True)
-class ImageFolders:
+class ImageFolders(Value):
     """``whole`` is False where the search gave up: too deep, too many, or not readable."""
 
     folders: tuple[ImageFolder, ...] = ()
@@ -72,8 +68,7 @@ class ImagesBelow(Fact[ImageFolders]):
         self.path, self.depth, self.names = path, depth, names
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Value):
     """A quickemu configuration, and the image it names; both absolute."""
 
     file: str
@@ -88,8 +83,7 @@ class QuickemuIn(Fact[tuple[Machine, ...]]):
         self.folder = folder
 
 
-@dataclass(frozen=True)
-class TmpfilesLine:
+class TmpfilesLine(Value):
     """A line that sets the nocow attribute of ``path`` at each boot."""
 
     file: str
@@ -101,8 +95,7 @@ class TmpfilesLines(Fact[tuple[TmpfilesLine, ...]]):
     """Those of /etc/tmpfiles.d, where administrators put theirs."""
 
 
-@dataclass(frozen=True)
-class SnapshotTool:
+class SnapshotTool(Value):
     """A program that snapshots a subvolume by schedule, and the file that says so."""
 
     name: str
@@ -122,8 +115,7 @@ class SubvolumeRoot(PathFact[bool]):
     """Whether an existing directory is itself the root of a Btrfs subvolume."""
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Value):
     """The SELinux label of a directory, and the policy's for its path.
 
     ``differs``: they are of different types, and nobody may have set the one by hand.
@@ -138,8 +130,7 @@ class LabelOf(PathFact["Label | None"]):
     """None where SELinux is off, or its policy has no label for the path."""
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(Value):
     """``release`` as of ``uname -r``; ``btrfs``: the filesystem is there, or can be loaded."""
 
     release: str
@@ -158,8 +149,7 @@ class VersionOf(Fact[str]):
         self.program = program
 
 
-@dataclass(frozen=True)
-class Space:
+class Space(Value):
     """statvfs(3) in bytes, ``free`` as ordinary users have it."""
 
     total: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
@@ -12,6 +11,7 @@ from reconciler.facts.advice import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import binary
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _BORING = ("space_cache", "subvolid", "subvol", "rw", "ro", "nospace_cache")
 
 
-@dataclass(frozen=True)
-class Btrfs:
+class Btrfs(Value):
     """A mounted filesystem: its mounts, and its lines in /etc/fstab, of which some may differ."""
 
     uuid: str

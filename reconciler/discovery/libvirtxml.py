@@ -6,9 +6,10 @@ entities that could be expanded or fetched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.parsers import expat
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,7 @@ LARGEST = 1 << 20
 _DEEPEST = 100
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(Value):
     """A storage pool. ``path`` is its directory, "" where the type (iscsi, rbd) has none.
 
     ``cow`` is the state of <features><cow>: "yes", "no", or "" where it is
@@ -34,16 +34,14 @@ class Pool:
     cow: str = ""
 
 
-@dataclass(frozen=True)
-class Domain:
+class Domain(Value):
     """A virtual machine, and the image files that it writes to, by absolute path."""
 
     name: str
     disks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Element:
+class _Element(Value):
     way: str
     """Names of elements from the outermost on: "pool/target/path"."""
     attributes: Mapping[str, str]

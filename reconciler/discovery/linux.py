@@ -6,7 +6,6 @@ import os
 import posixpath
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import facts as discovery
@@ -14,6 +13,7 @@ from reconciler.discovery import libvirt
 from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
 from reconciler.linux import files, filesystems, inode, machine, process, selinux, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,8 +180,7 @@ _ARGUMENT = 6
 """Type, path, mode, user, group, age, argument."""
 
 
-@dataclass(frozen=True)
-class TmpfilesEntry:
+class TmpfilesEntry(Value):
     """``number`` counts lines from 1; ``path`` is absolute, without specifiers or wildcards."""
 
     number: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.discovery import entries
@@ -13,6 +12,7 @@ from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import stub_refusal
 from reconciler.formats import options
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Value):
     """A directory of images on Btrfs; ``is_nocow``: it is, or is declared to be.
 
     ``declared``: it is declared nocow, so the plan refuses each risk that is not allowed.
@@ -41,8 +40,7 @@ class Subject:
     """What is declared about files that have data: report, keep or rewrite."""
 
 
-@dataclass(frozen=True)
-class Subjects:
+class Subjects(Value):
     """Those on Btrfs; ``unseen`` names others that could not be looked at, with the reason.
 
     ``schedulers`` are those that declared schedules name: auto, systemd, cron.

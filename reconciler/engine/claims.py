@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +20,7 @@ PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
 """What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(Value):
     """What one configuration declared when it was applied last.
 
     ``config`` is its resolved path, ``home`` the filesystem that its file lay on.
@@ -34,8 +35,7 @@ class Claims:
     owed: frozenset[Place[Any]] = frozenset()
 
 
-@dataclass(frozen=True)
-class History:
+class History(Value):
     """All that is on record of earlier runs, as one configuration needs to know it.
 
     ``config`` is the resolved path of the configuration that is planned for, ""

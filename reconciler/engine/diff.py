@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.tree import NameList
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Value):
     """One attribute, by its name, before and after; name "" is the value itself."""
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
@@ -10,6 +10,7 @@ from reconciler.engine.place import Place, directory_thing, removal_turn
 from reconciler.facts.host import Locate, Mounts
 from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +39,7 @@ def owner(where: Location) -> dict[str, Any]:
     return {"uid": where.parent_uid, "gid": where.parent_gid}
 
 
-@dataclass(frozen=True)
-class Above:
+class Above(Value):
     """What an entry declares of a directory above a path: what is made below inherits from it.
 
     ``nocow`` is None where the entry says nothing of it, ``compression`` then "". ``subvolume``:
@@ -67,8 +67,7 @@ def declared_above(item: Item, items: Items) -> tuple[Above, ...]:
     return tuple(sorted(found, key=lambda each: len(each.path)))
 
 
-@dataclass(frozen=True)
-class Inherited:
+class Inherited(Value):
     """What a new directory has from the one that it is made in."""
 
     nocow: bool = False
@@ -168,8 +167,7 @@ def alike(setting: str, wanted: str) -> bool:
     return setting.partition(":")[0] == wanted or (wanted == "none" and setting in {"no", "m"})
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(Value):
     """A directory: what its new files inherit, and whose it is.
 
     ``compression`` is the per-directory setting that the kernel refuses next
@@ -188,7 +186,6 @@ def _property(value: str) -> str:
     return f"compression {value}" if value else "no compression property"
 
 
-@dataclass(frozen=True)
 class Directory(Place[Folder | None]):
     """A directory that is there or not; absolute and resolved."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
@@ -13,6 +12,7 @@ from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +35,7 @@ ACTIONS = {
 """What a row says, in a word for programs."""
 
 
-@dataclass(frozen=True)
-class World:
+class World(Value):
     """What a plan rests on besides its places: which machine, kernel and configuration.
 
     ``config`` is the absolute path, ``digest`` the SHA-256 of the text and of
@@ -54,8 +53,7 @@ class World:
     """Entries that the command line named: the plan is about them only; () for all."""
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Value):
     """A plan with the world it was made for; ``created`` is ISO 8601, ``version`` vmtune's."""
 
     plan: Plan

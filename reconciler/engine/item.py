@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from reconciler.errors import SourceLocation
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(Value):
     """A list of entries in vmtune.yaml, which one kind or several read.
 
     ``identity`` is the key that tells entries apart, a path or a mount point. ``required`` keys
@@ -31,8 +31,7 @@ class Section:
     about: Literal["directory", "mount point"] = "directory"
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Value):
     """A valid entry of one of the sections.
 
     ``name`` is the path or mount point as the user wrote it (``~/libvirt/images``),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.place import LastApplied, Swap
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.facts.layouts import ImageLayout
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Value):
     """An image as it lay at the beginning or the end of a run; ``key`` stands for its path.
 
     Sizes are in bytes. Another ``inode`` under the same path: it was rewritten.
@@ -31,8 +31,7 @@ class Seen:
     shared: int
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Value):
     """One record of the journal.
 
     ``outcomes`` maps the number of an action (from 1) to its outcome;
@@ -73,8 +72,7 @@ class Run:
         return any(self.outcomes.get(number) != "failed" for number, _ in self.done())
 
 
-@dataclass(frozen=True)
-class Before:
+class Before(Value):
     """How images lay when vmtune first looked: ``seen`` is by key, with or without ``secret``.
 
     ``is_hidden``: the secret may not be read, so it cannot be told which image is which;

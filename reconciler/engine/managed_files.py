@@ -5,7 +5,6 @@ What they should hold: schedule.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.place import Place
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _UNITS = "/etc/systemd/system"
 
 
-@dataclass(frozen=True)
 class TextFile(Place[str | None]):
     """A file that is wholly vmtune's: its text, or None when there is none."""
 
@@ -59,7 +57,6 @@ class TextFile(Place[str | None]):
         return original is not None
 
 
-@dataclass(frozen=True)
 class UnitFile(TextFile):
     """A unit file: systemd reads it only after a daemon-reload."""
 
@@ -70,7 +67,6 @@ class UnitFile(TextFile):
         return (self.path.rpartition("/")[2],)
 
 
-@dataclass(frozen=True)
 class Timer(Place[str]):
     """Whether a timer is enabled (from the next boot) and active (now).
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reconciler.engine.place import Swap
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Refusal, Summary
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +24,7 @@ WAITS = "V211"
 """The code of a note that says what does not take effect while the filesystem stays mounted."""
 
 
-@dataclass(frozen=True)
-class Desired(Generic[V]):
+class Desired(Value, Generic[V]):
     """A value that a place should hold; ``why`` is printed behind the change.
 
     A ``weak`` goal is dropped where another resource wants the same place:
@@ -42,8 +42,7 @@ class Desired(Generic[V]):
     """
 
 
-@dataclass(frozen=True)
-class Awaited:
+class Awaited(Value):
     """A goal that only a use of something hinders: it can be followed once that use ends.
 
     Said beside the row that refuses the goal: ``subject`` is that of the finding, "" for the
@@ -60,8 +59,7 @@ class Awaited:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True)
-class Apart:
+class Apart(Value):
     """A goal that has a row of its own beside the entry's: ``subject`` names it, ``text`` tells it.
 
     Where the goal is reached, there is no row.
@@ -74,8 +72,7 @@ class Apart:
     code: str = ""
 
 
-@dataclass(frozen=True)
-class Reload:
+class Reload(Value):
     """systemd holds older unit files than the disk: it must read them again."""
 
 
@@ -92,8 +89,7 @@ def is_end(word: Said) -> bool:
     return is_hidden or isinstance(word, Refusal | NotApplicable)
 
 
-@dataclass(frozen=True)
-class Notify:
+class Notify(Value):
     """An effect that is no value: ``systemctl daemon-reload``, once, after what needs it."""
 
     name: str
@@ -102,8 +98,7 @@ class Notify:
 Action = Swap | Notify
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(Value):
     """What a refused row comes to once a use ends: the action, how it is used, and which paths.
 
     ``notes`` are for a reader of the row; they are not saved with a plan.
@@ -115,8 +110,7 @@ class Wait:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Value):
     """One row of the plan: a resource, or a finding beside it."""
 
     op: Op
@@ -142,8 +136,7 @@ class Change:
         return bool(self.swaps or self.notify)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Value):
     """What is shown is what is done: rows for the reader, actions in order."""
 
     changes: tuple[Change, ...] = ()

@@ -8,7 +8,7 @@ compared as files: by their resolved paths.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from reconciler.facts.diagnostics import WHY, Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.paths import at_and_above
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -367,8 +368,7 @@ class Ownership:
         return None if is_on_record or not (is_known or wanted or owed) else found
 
 
-@dataclass(frozen=True)
-class _Left:
+class _Left(Value):
     """A thing that nobody declares any more; ``config`` is the file of it that is gone, or ""."""
 
     place: Place[Any]
@@ -405,7 +405,7 @@ def _resolved(place: Place[Any], host: HostView) -> Place[Any]:
     if not hasattr(place, "path"):
         return place
     where = host.maybe(Locate(place.path))
-    return replace(place, path=where.path) if where else place  # type: ignore[type-var]
+    return replace(place, path=where.path) if where else place  # type: ignore[call-arg]
 
 
 def _orphaned(row: Change, config: str) -> Change:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from reconciler.facts.host import DirectoryId, Locate
 from reconciler.facts.host_view import Fact, HostView
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def numbered(uid: int, gid: int) -> str:
     return f"{uid}:{gid}"
 
 
-class Place(Fact[V], ABC):
+class Place(Value, Fact[V], ABC):
     """A fact whose answer can be put: compare-and-swap is the only way to change it."""
 
     __slots__ = ()
@@ -277,8 +277,7 @@ def removal_turn(path: str) -> tuple[int, str]:
     return (_DEEPEST - path.count("/"), "")
 
 
-@dataclass(frozen=True)
-class Swap:
+class Swap(Value):
     """Compare-and-swap: put ``want`` where ``have`` is; anything else there is stale."""
 
     place: Place[Any]
@@ -289,8 +288,7 @@ class Swap:
     """The resource it serves, as printed: ``nocow ~/libvirt/images``."""
 
 
-@dataclass(frozen=True)
-class LastApplied:
+class LastApplied(Value):
     """A place's value before a configuration first had it written, and what it may hold now.
 
     That is the value written last. Only where the last writing was cut off or

@@ -7,7 +7,6 @@ of the moment says where it is in the way, and whoever writes data looks again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.place import Swap
@@ -16,6 +15,7 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.formats import jsondata, mountinfo
 from reconciler.formats.jsondata import FormatError
 from reconciler.formats.paths import parent
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
-class Precondition:
+class Precondition(Value):
     """``about`` is one of ASK; ``name`` a path, a mount point or the source of an fstab line."""
 
     about: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Value):
     """How far it is: ``done`` of ``size`` bytes of ``subject``, itself number ``number`` of ``of``.
 
     ``all_done`` of ``all_size`` bytes is the work as a whole. ``doing`` is one
@@ -31,8 +31,7 @@ def _unheard(_subject: str, _doing: str) -> None:
     """Put a step on no record."""
 
 
-@dataclass(frozen=True)
-class Reporter:
+class Reporter(Value):
     """Whoever waits: is told how far it is, and may ask for an end between two steps.
 
     ``step`` is called before and after what must not be forgotten if the run is killed just then:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Change
 from reconciler.facts.diagnostics import Op
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,8 +82,7 @@ def no_schedules(_items: Sequence[Item], _host: HostView) -> Iterator[ScheduleRu
     return iter(())
 
 
-@dataclass(frozen=True)
-class ScheduleRuns:
+class ScheduleRuns(Value):
     """What runs by itself for one entry: by which scheduler, and what that knows of its runs.
 
     ``scheduler`` is "" before it is set up; ``hidden`` says why that may not be seen. ``unit`` is
@@ -103,8 +103,7 @@ class ScheduleRuns:
         return f"{self.kind} {self.name}"
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Value):
     """A kind of resource: one folder in resources/ and one line in the registry.
 
     ``section`` is where its entries are written; ``defaults`` are of its own keys there.
@@ -152,8 +151,7 @@ class Kind:
     schedules: Callable[[Sequence[Item], HostView], Iterator[ScheduleRuns]] = no_schedules
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(Value):
     """An item with the kind that reads it and its spec."""
 
     kind: Kind

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.engine.managed_files import TextFile, Timer, UnitFile
@@ -33,6 +32,7 @@ from reconciler.facts.host import (
 )
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import calendar, crontab, unit
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,8 +58,7 @@ class OfPath(Protocol):
     def path(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Value):
     """What the schedules of one kind have in common.
 
     ``name`` begins the names of their files, and is the tag in the log: "vmtune-" and the kind.
@@ -100,8 +99,7 @@ class Job:
         return [path for path in host(OwnFiles()) if self.stem_of(path) == stem]
 
 
-@dataclass(frozen=True)
-class When:
+class When(Value):
     """What an entry says of its runs; ``scheduler`` is auto, systemd or cron.
 
     ``at`` is where the schedule is written: file, line and column.
@@ -112,8 +110,7 @@ class When:
     at: str
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(Value):
     """What is set up for one entry: whose job, for which path, when, by systemd or cron.
 
     ``path`` has no links in it.
@@ -134,8 +131,7 @@ class Setup:
         return {"is": "; ".join(self.when.schedule.on_calendar)}
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Value):
     """What a run does: ``command`` is a program with its arguments, behind which the path comes.
 
     ``check`` is shell with the path in ``$p``. Where it ends with another code than 0, the run is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.place import Place, directory_thing, removal_turn
@@ -11,6 +11,7 @@ from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.facts.host_view import PathFact
 from reconciler.formats import jsondata
 from reconciler.formats.paths import parent
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
 class Subvolume(Place[str]):
     """Whether a path is a subvolume of its own: MISSING, DIRECTORY, UNFINISHED or SUBVOLUME.
 
@@ -96,8 +96,7 @@ MOST_ENTRIES = 50_000
 """Files and directories that one turn can hold still: each file is held open meanwhile."""
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Value):
     """What a directory holds, as far as it decides whether it can become a subvolume.
 
     The names are relative, sorted. ``outside`` are

@@ -6,10 +6,10 @@ One that failed, or that was cut off by a kill, may never have been there at all
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.place import Swap
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +23,7 @@ _TRIED = frozenset({"done", "failed", "changed since the plan"})
 CUT_OFF = "cut off"
 
 
-@dataclass(frozen=True)
-class Try:
+class Try(Value):
     """The last time that a run put a place, or tried to: what for, and how that ended.
 
     ``outcome`` is that of the journal, or CUT_OFF. ``why`` is "" where it is not known or may

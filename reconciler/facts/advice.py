@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class Remark:
+class Remark(Value):
     """A labelled comment: what was "found", "why", at what "price"."""
 
     label: str
     text: str
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Value):
     """A key beside those that tell what an entry is about: offered as a comment, or ``chosen``.
 
     A chosen one is suggested with the entry, and ``why`` names what may stand in its place.
@@ -31,8 +30,7 @@ class Choice:
     chosen: bool = False
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Value):
     """One entry of ``section`` in vmtune.yaml, with what speaks for and against it.
 
     ``keys`` in the order printed. Not ``active``: printed as a comment, to be
@@ -47,8 +45,7 @@ class Entry:
     is_right: bool = False
 
 
-@dataclass(frozen=True)
-class Suggestion:
+class Suggestion(Value):
     """A whole vmtune.yaml. ``apart`` was found, but there is nothing to declare for it."""
 
     host: str
@@ -81,8 +78,7 @@ ASK_ROOT = "root sees it"
 """The remedy for what could not be seen; to root it is not given."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Value):
     """One line of ``vmtune doctor``: what was looked at, how it is, and the remedy."""
 
     health: Health

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,8 +19,7 @@ EVERY = 32
 COW, NOCOW = "cow", "nocow"
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Value):
     """An image of ``size`` bytes, a quarter of it rewritten at random; ``rounds`` of both sorts."""
 
     size: int
@@ -36,8 +36,7 @@ class Shape:
         return 2 * self.rounds * (self.size + self.writes * BLOCK)
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Value):
     """One image: ``device`` bytes written for ``payload`` bytes, in ``seconds``, and after it.
 
     ``device`` is None where the disks do not say; ``read`` is in bytes a second.
@@ -51,8 +50,7 @@ class Sample:
     read: float
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(Value):
     """One measure: the median of each sort, and their ratio round by round.
 
     ``ratio`` is that of the medians, copy-on-write to nocow, ``low`` and ``high``
@@ -67,8 +65,7 @@ class Figure:
     high: float | None = None
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Value):
     """A filesystem's space in bytes, and what its disks are."""
 
     free: int

@@ -16,11 +16,12 @@ dracut.cmdline(7), ostree-prepare-root(1). What each mount does is in ``superblo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import superblock
 from reconciler.formats import options
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 ROOT, SYSROOT = "/", "/sysroot"
 
 
-@dataclass(frozen=True)
-class MountUnit:
+class MountUnit(Value):
     """A mount unit that is a file of its own (systemd.mount(5)), and not made of fstab's lines.
 
     ``hides``: it takes the place of a line for the same mount point. ``is_wanted``: something
@@ -49,8 +49,7 @@ class MountUnit:
     hides: bool
 
 
-@dataclass(frozen=True)
-class BootLayout:
+class BootLayout(Value):
     """One filesystem, as a boot finds it.
 
     ``root`` is where the initramfs mounts it: "/", "/sysroot", or "" where it does not.
@@ -67,8 +66,7 @@ class BootLayout:
     """What decides at boot but cannot be seen here, in words; "" where all can be seen."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Value):
     """One mount of a boot, or one remount. ``line`` or ``unit`` is where its options are from."""
 
     target: str
@@ -99,8 +97,7 @@ class Step:
         return self.unit.file if self.unit else "the kernel's command line"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Value):
     """The setting after a boot, and the step that decided it (None: no step mounts it).
 
     ``takes_over``: the filesystem was mounted read-only before, and the step is the first one that

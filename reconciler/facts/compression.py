@@ -7,7 +7,7 @@ Sources: btrfs(5), and what was measured: see ``superblock`` for what each mount
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import boot_order, booted, fstab_line, no_line, superblock
@@ -21,6 +21,7 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.formats import datamode, mountinfo, options
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,7 @@ _KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
 OFF = superblock.OFF
 
 
-@dataclass(frozen=True)
-class Compression:
+class Compression(Value):
     """``now`` and ``boot`` are "off", "zstd:3" or "zstd:3, forced"; ``boot`` "" is not known.
 
     ``by`` says who decides at boot, ``where`` all mount points, sorted.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from reconciler.value import Value
 
 
 class Op(StrEnum):
@@ -25,8 +26,7 @@ ALSO, COST, WHY, DO = "also", "cost", "why", "do"
 LABELS = frozenset({ALSO, COST, WHY, DO})
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(Value):
     """A line under the resource: advice, a price, a reason. Never a verdict.
 
     ``label`` is ALSO, COST, WHY or DO. ``is_of_host``: it says nothing of the entry itself, so a
@@ -39,22 +39,19 @@ class Note:
     is_of_host: bool = False
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(Value):
     """What stands behind the resource's name; the last one given wins."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class NotApplicable:
+class NotApplicable(Value):
     """The resource means nothing here (a filesystem that is not Btrfs): no failure."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Value):
     """The whole resource cannot or must not be done; none of its goals is followed."""
 
     text: str
@@ -62,8 +59,7 @@ class Refusal:
     code: str = ""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Value):
     """A row of its own beside the resource: a difference that apply cannot end, or cannot see.
 
     ``kind`` is what the row is about where that is not the kind that says it.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.facts.host_view import Fact, PathFact
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
 from reconciler.formats.sizes import binary
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from reconciler.facts.boot_order import MountUnit
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(Value):
     """Where a declared path really is.
 
     ``path`` has every symbolic link resolved; ``missing`` are the directories
@@ -52,8 +52,7 @@ class DirectoryId(PathFact[str]):
     """
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Value):
     """What the kernel says of a mounted filesystem as a whole.
 
     ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
@@ -89,8 +88,7 @@ REFERENCED, EXCLUSIVE = "referenced", "exclusive"
 """What a limit counts: all data of the subvolume, or only what it shares with no other one."""
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Value):
     """A limit of a quota group, in bytes; ``sort`` is REFERENCED or EXCLUSIVE."""
 
     qgroup: str
@@ -112,8 +110,7 @@ class Limit:
         )
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(Value):
     """The limits that count for what is written in a subvolume, the tightest first.
 
     ``own`` is the subvolume's own qgroup. ``simple``: quotas count what a subvolume has
@@ -133,8 +130,7 @@ class Quota:
         return min(self.limits, key=lambda limit: limit.left, default=None)
 
 
-@dataclass(frozen=True)
-class Filesystem:
+class Filesystem(Value):
     """The filesystem a path is on. ``profiles`` are those of its data block groups.
 
     ``free`` is in bytes, as statvfs(3) gives it to ordinary users; ``quota`` may leave less (see
@@ -213,8 +209,7 @@ class DefaultAcl(PathFact[bool]):
     """Whether a directory hands on an access control list to what is made in it (acl(5))."""
 
 
-@dataclass(frozen=True)
-class Sharing:
+class Sharing(Value):
     """Extents that snapshots or clones share: defragmenting copies them. Bytes."""
 
     shared: int
@@ -226,8 +221,7 @@ class SharedBelow(PathFact[Sharing]):
     grows: ClassVar[bool] = True
 
 
-@dataclass(frozen=True)
-class Sharers:
+class Sharers(Value):
     """Who shares data with images: other subvolumes, sorted, by the paths that lead there.
 
     ``clones`` counts other files of the images' own subvolume; ``more`` what the kernel left out
@@ -269,8 +263,7 @@ class FstabObstacle(Fact[str]):
     """Why /etc/fstab cannot be replaced by a new file (rename(2)); "" when it can."""
 
 
-@dataclass(frozen=True)
-class FstabFault:
+class FstabFault(Value):
     """An error of ``findmnt --verify``, and the mount point that it is about."""
 
     target: str
@@ -296,8 +289,7 @@ class SourceUuid(Fact[str]):
         self.source = source
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Value):
     """What the running kernel says of mount options: ``takes`` is None when it cannot be asked."""
 
     takes: bool | None
@@ -327,8 +319,7 @@ class MountUnits(Fact[tuple["MountUnit", ...]]):
     """The mount units that are files, in the order of their names, without those fstab makes."""
 
 
-@dataclass(frozen=True)
-class SystemSubvolume:
+class SystemSubvolume(Value):
     """The subvolume that is mounted somewhere, and the one that a mount without subvol= shows.
 
     ``is_snapshot``: it was made as a snapshot of another one. ``default`` is None where it may not
@@ -392,8 +383,7 @@ class OwnCommand(Fact[tuple[str, ...]]):
     """
 
 
-@dataclass(frozen=True)
-class Elapse:
+class Elapse(Value):
     """What systemd makes of OnCalendar expressions: an error, or the next run in words."""
 
     error: str
@@ -414,8 +404,7 @@ class CronRuns(Fact[str]):
         self.cron = cron
 
 
-@dataclass(frozen=True)
-class ForeignJob:
+class ForeignJob(Value):
     """A job that defragments regularly, and that vmtune did not make.
 
     ``name`` says where it stands: "/etc/crontab:3", "vm-defrag.timer". ``schedule`` is as it is
@@ -450,8 +439,7 @@ class KernelCommandLine(Fact[str]):
     """/proc/cmdline: ``rootflags=`` mounts / before /etc/fstab is read."""
 
 
-@dataclass(frozen=True)
-class ServiceRun:
+class ServiceRun(Value):
     """The last run of a service that a timer starts, and the timer's next one.
 
     Times are in words, in local time, "" where there is none. ``result`` is

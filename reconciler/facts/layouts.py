@@ -6,10 +6,10 @@ status.schema.json show it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from reconciler.facts.host_view import Fact, PathFact
+from reconciler.value import Value
 
 GIB = 1 << 30
 
@@ -17,8 +17,7 @@ _PLAIN_KEY, SEALED_KEY = 16, 24
 """Characters of a key without a secret, and with one."""
 
 
-@dataclass(frozen=True)
-class ImageLayout:
+class ImageLayout(Value):
     """One file, as FIEMAP tells it; ``path`` is absolute, all sizes are in bytes.
 
     ``fragments`` counts as filefrag(8) does: where reading on means to go elsewhere.
@@ -71,8 +70,7 @@ class ImageLayout:
         )
 
 
-@dataclass(frozen=True)
-class Layouts:
+class Layouts(Value):
     """The largest files below a directory, largest first, of ``count`` with ``size`` in all.
 
     ``unseen`` are the first of ``unseen_count`` files and directories that may

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.facts.host_view import Fact
+from reconciler.value import Value
 
 SAVES = "/var/lib/libvirt/qemu/save"
 """Where the system's libvirt keeps the memory of machines that are saved (virsh managedsave)."""
@@ -13,8 +12,7 @@ RUNNING, PAUSED, OFF = "running", "paused", "shut off"
 """States of a machine, as virsh domstate has them."""
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Value):
     """A machine of libvirt that is on.
 
     ``state`` is RUNNING or PAUSED, or another word of virsh. ``memory`` in bytes is what must be
@@ -42,8 +40,7 @@ class Machines(Fact[tuple[Machine, ...]]):
     """
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(Value):
     """A machine that a run saved: which one, how it was, its images, which run.
 
     ``save`` tells which file holds its memory (inode, time, size), "" before that is known.

@@ -10,12 +10,12 @@ directory's. Symbolic links in it are followed, an absolute one from the top lev
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import FilesystemOf, Locate, Mounts
 from reconciler.facts.host_view import Fact, NotVisible
 from reconciler.formats import fstab, mountinfo, options
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,7 @@ _READ_IN_TWO_WAYS = re.compile(r'"|\\(?!040|011)')
 """Quotes and escapes that versions of mount(8), or mount(8) and systemd, do not read alike."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Value):
     """What a path from the top level leads to; ``identifier`` is 0 for all but a subvolume.
 
     ``path`` is the subvolume's own, where the path leads there by a symbolic link; else "".
@@ -74,8 +73,7 @@ class DefaultSubvolume(Fact[int]):
         self.on = on
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(Value):
     """The subvolume that a line would mount."""
 
     identifier: int
@@ -86,8 +84,7 @@ class Named:
         return f"{self.path} (id {self.identifier})"
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(Value):
     """Why no mount by a line works, and what to do about it."""
 
     text: str

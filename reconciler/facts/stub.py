@@ -6,19 +6,18 @@ old one; in the new one is a stub, in which nothing can be made (BTRFS_EMPTY_SUB
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.rights import denied
 from reconciler.formats.paths import parent
+from reconciler.value import Value
 
 KIND = "an empty stub"
 """What Location.kind says of it."""
 
 
-@dataclass(frozen=True)
-class Stub:
+class Stub(Value):
     """The subvolume that a stub stands for: its id, and its path in the filesystem.
 
     ``path`` begins at the top level, without a slash; "" where the subvolume was deleted.

@@ -16,15 +16,15 @@ hold them to the running kernel with random sequences of mounts:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.formats import options
+from reconciler.value import Value
 
 OFF = "off"
 
 
-@dataclass(frozen=True)
-class Superblock:
+class Superblock(Value):
     """One mounted filesystem, as far as it concerns compression.
 
     ``name`` is compress, compress-force or "", ``algorithm`` is "zstd:3", or "" for none. The

@@ -5,10 +5,10 @@ One image for status: facts/layouts.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.formats import jsondata
+from reconciler.value import Value
 
 REDACTED = "?"
 """What stands for a name in what everybody may read."""
@@ -17,8 +17,7 @@ MOST = 1000
 """How many a NameList names; above that it only counts."""
 
 
-@dataclass(frozen=True)
-class NameList:
+class NameList(Value):
     """Entries below a directory: how many, and the first MOST of their paths, sorted.
 
     Paths are relative to the directory's. Sizes are left out: they change
@@ -69,8 +68,7 @@ LARGEST = 100
 """How many files with data are named whatever they are, the largest."""
 
 
-@dataclass(frozen=True)
-class CowFile:
+class CowFile(Value):
     """A file with data that is copy-on-write; sizes in bytes, path relative to the scan.
 
     ``allocated`` is st_blocks: a compressed extent counts as long as it is
@@ -96,16 +94,14 @@ class CowFile:
     """The directory by which NFS clients can reach it; what they have open is not seen."""
 
 
-@dataclass(frozen=True)
-class Busy:
+class Busy(Value):
     """A file that was not opened, because ``who`` has it: "being rewritten by run 12 (pid 345)"."""
 
     path: str
     who: str
 
 
-@dataclass(frozen=True)
-class Lot:
+class Lot(Value):
     """Files of one sort, summed up, in bytes; ``largest`` is at most NAMED of them.
 
     ``first`` are the first of their paths, sorted, at most standing.MOST;
@@ -124,8 +120,7 @@ class Lot:
     kept: int = 0
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Value):
     """A file that names others it is an image with.
 
     ``what`` each of them is: "backing file", "data file", "extent", "more
@@ -138,16 +133,14 @@ class Parts:
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """Directories and files of one compression setting (as in places.Folder), not nocow ones."""
 
     value: str
     which: NameList
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Value):
     """What lies below a directory of images, within its subvolume.
 
     ``cow`` are the copy-on-write files with data, ``compressed`` those of them

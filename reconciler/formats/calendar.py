@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,8 +39,7 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FIELDS = "minute, hour, day of month, month, day of week"
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Value):
     """A schedule, as both schedulers write it.
 
     ``text`` is as the user wrote it. ``cron`` has five fields with numbers for
@@ -176,8 +176,7 @@ _TERM = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Value):
     """One of the five columns: its place on the line, and what may stand there."""
 
     number: int
@@ -199,8 +198,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(Value):
     """One element of a list: ``*``, ``5``, ``1-5``, each of the last two with a step."""
 
     values: range
@@ -215,8 +213,7 @@ class Term:
         return f"{self.values.start}-{self.values[-1]}{step}"
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Value):
     """One field; its text is the same schedule with numbers in place of names."""
 
     column: Column

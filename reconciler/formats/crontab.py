@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,8 +43,7 @@ _ANACRON = re.compile(r"[ \t]*(?P<period>\d+|@\w+)[ \t]+\d+[ \t]+\S+[ \t]+(?P<co
 _PERCENT = re.compile(r"\\(?P<escaped>[%\\])|(?P<end>%.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Value):
     """One line that runs something.
 
     ``number`` counts lines from 1. ``user`` is "" in a user's own table.

@@ -11,16 +11,14 @@ fs/btrfs/super.c, and a test holds them against the running kernel:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.formats import mountinfo, options
 from reconciler.formats.options import COMPRESS, OFF
+from reconciler.value import Value
 
 FAMILY = (*sorted(COMPRESS), "nodatacow", "datacow", "nodatasum", "datasum")
 
 
-@dataclass(frozen=True)
-class DataMode:
+class DataMode(Value):
     """What holds for data that is written from now on.
 
     ``compress`` is the option as written or as the kernel shows it, "" where it is off.

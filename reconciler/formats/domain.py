@@ -7,16 +7,16 @@ and only what has no document type: so there are no entities that could be expan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@dataclass(frozen=True)
-class Domain:
+class Domain(Value):
     """``memory`` in bytes, what the screen needs among it; ``files`` those of all its disks.
 
     ``files`` have the backing files, where the machine runs, and devices; ``volumes`` are disks
@@ -35,8 +35,7 @@ class Domain:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Viewers:
+class Viewers(Value):
     """Where a viewer connects: TCP ports and sockets; and if the machine has a TPM's, besides."""
 
     ports: tuple[int, ...]

@@ -8,10 +8,10 @@ read alike, or not as it looks, has a ``problem`` and is never edited.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 
 from reconciler.formats.options import KNOWN, name, split, value, well_formed
+from reconciler.value import Value
 
 LONGEST = 4095
 """Bytes of a line, without its newline, that getmntent(3) reads; it forgets the rest."""
@@ -39,8 +39,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NUL = "the file holds NUL bytes, after which systemd skips a line"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Value):
     """One entry. ``number`` counts every line from 1; comments and blank lines are no entries.
 
     ``source`` and ``target`` are decoded (surrogateescape), the source without

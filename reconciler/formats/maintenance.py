@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
+
+from reconciler.value import Value
 
 PATHS, _PERIOD = "BTRFS_DEFRAG_PATHS", "BTRFS_DEFRAG_PERIOD"
 
@@ -12,8 +13,7 @@ AUTO = "auto"
 """In place of a path: every Btrfs that is mounted."""
 
 
-@dataclass(frozen=True)
-class Defrag:
+class Defrag(Value):
     """``line`` counts from 1; ``period`` is "none", or a word such as "weekly" or OnCalendar."""
 
     line: int

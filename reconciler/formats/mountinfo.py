@@ -7,17 +7,16 @@ does; the longest matching mount point can be a hidden one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(Value):
     """One mount. ``device`` is "major:minor" of the superblock, ``root`` the path within it.
 
     ``options`` are those of this mount, ``super_options`` those of the

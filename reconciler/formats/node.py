@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -13,13 +15,12 @@ if TYPE_CHECKING:
 
 Plain: TypeAlias = "str | int | bool | list[Plain] | dict[str, Plain] | None"
 
-Value: TypeAlias = "str | int | bool | tuple[Node, ...] | Mapping[str, Node] | None"
+Content: TypeAlias = "str | int | bool | tuple[Node, ...] | Mapping[str, Node] | None"
 
 Path: TypeAlias = "tuple[str | int, ...]"
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Value):
     """One value of a document.
 
     ``origin`` is where the value begins, ``key`` where the key before it does
@@ -27,7 +28,7 @@ class Node:
     already been reported: YAML's null is never read.
     """
 
-    value: Value
+    value: Content
     origin: SourceLocation
     key: SourceLocation | None = None
 

@@ -7,8 +7,9 @@ config/check.py. What the kernel shows for it: ``shown`` here, ``live`` in resou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -167,8 +168,7 @@ def for_filesystem(options: str) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(Value):
     """A group of tokens of which the last one given counts.
 
     ``off`` is what makes the kernel show nothing for it on a live filesystem, ""
@@ -184,8 +184,7 @@ class Option:
     """Names of other options that the kernel shows or hides together with this one."""
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Value):
     """A declared value: its token in fstab (None: no token) and as the kernel shows it ("")."""
 
     option: Option

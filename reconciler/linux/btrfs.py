@@ -7,12 +7,12 @@ import errno
 import os
 import struct
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import Condition
 from reconciler.formats import mountinfo
 from reconciler.linux import syscalls
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +60,7 @@ _GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 """Of the digits of a UUID as printed (RFC 9562)."""
 
 
-@dataclass(frozen=True)
-class Subvolume:
+class Subvolume(Value):
     """GET_SUBVOL_INFO: open to all, where ``btrfs subvolume show`` needs root."""
 
     identifier: int

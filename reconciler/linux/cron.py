@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from reconciler.errors import HostError
 from reconciler.facts.rights import denied
 from reconciler.formats import calendar
 from reconciler.linux import files, process, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +47,7 @@ def _is_active(unit: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Value):
     """A crontab, also one of vmtune's. ``home`` is its owner's; "" where each line names a user."""
 
     path: str

@@ -6,12 +6,12 @@ Fragments are counted as filefrag(8) counts them.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import chain, compress, repeat
 from operator import add, eq, not_, or_, sub
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,8 +34,7 @@ _FEW, _MANY = 64, 4096
 _EVERYTHING = 2**64 - 1
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Value):
     """Extents in order, four lists of one length: bytes, but ``flags`` are FIEMAP_EXTENT_*."""
 
     logical: list[int]
@@ -92,8 +91,7 @@ def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
     return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in set(flags)}
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(Value):
     """What is listed of a file: its fragments; bytes in extents that are shared, compressed.
 
     Shared ones another file or snapshot also uses. Neighbours on disk are one fragment, as

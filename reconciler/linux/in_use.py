@@ -19,6 +19,7 @@ from reconciler.linux import inode, mounted, namespaces, open_files
 from reconciler.linux.mounted import Mounted, Subject
 from reconciler.linux.open_files import Inode
 from reconciler.linux.proc import named
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -175,8 +176,7 @@ _RECENT = 10.0
 """Seconds: how old a look may be that is not the last one."""
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Value):
     """Why a file must be left: OPEN, MOUNTED, EXPORTED or UNSEEN, and in words."""
 
     sort: str

@@ -7,13 +7,13 @@ import os
 import re
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError
 from reconciler.facts.host import ForeignJob
 from reconciler.formats import crontab, maintenance, shell
 from reconciler.linux import cron, files, managed_files, process, systemd, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +28,7 @@ _STARTS = ("ExecStartPre", "ExecStart", "ExecStartPost")
 _MANAGER = "org.freedesktop.systemd1"
 
 
-@dataclass(frozen=True)
-class ForeignTimer:
+class ForeignTimer(Value):
     """A timer that vmtune did not make. ``commands`` are what its service starts, as arguments.
 
     ``schedule`` is its first OnCalendar expression; "" where it counts from a boot or a start.

@@ -14,13 +14,14 @@ import re
 import stat
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, SAVES, Machine
 from reconciler.formats import domain
 from reconciler.linux import files, process, viewers
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from reconciler.formats.domain import Domain
 
 
-@dataclass(frozen=True)
-class _Side:
+class _Side(Value):
     """One libvirt: where it keeps what; ``user`` None is the system's."""
 
     user: process.User | None

@@ -15,6 +15,7 @@ from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
 from reconciler.formats.paths import is_at_or_below
 from reconciler.linux import files, namespaces, proc
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,16 +31,14 @@ _BTRFS = b"btrfs"
 SHOWN, COVERED, LAYER, PERHAPS = "shown", "covered", "layer", "perhaps"
 
 
-@dataclass(frozen=True)
-class Spot:
+class Spot(Value):
     """A place in a filesystem: "major:minor" as in mountinfo, and the path from its root."""
 
     device: bytes
     path: str
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Value):
     """One inode that a mount holds, how (SHOWN, COVERED, LAYER or PERHAPS), and in words.
 
     PERHAPS is a layer that cannot be found: its spot has no device, and the last of its name; ""

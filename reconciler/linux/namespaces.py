@@ -23,6 +23,7 @@ from reconciler.formats.fstab import unescape
 from reconciler.linux import inode, proc, syscalls
 from reconciler.linux.proc import named
 from reconciler.linux.syscalls import libc
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +44,7 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO of the initial process namespace (linux/proc_ns.h)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Value):
     """One mount: as in formats.mountinfo.Mount, not decoded, since few of them matter."""
 
     parent: int

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.linux import files, inode, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _HEAD = 200
 
 
-@dataclass(frozen=True)
-class Sort:
+class Sort(Value):
     """Files that vmtune may write anew: ``mark`` stands at their beginning; what messages say."""
 
     mark: str

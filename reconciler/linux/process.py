@@ -7,10 +7,10 @@ import pwd
 import re
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import HostError
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,8 +29,7 @@ def find(name: str) -> str:
     return next((p for p in paths if os.access(p, os.X_OK) and not os.path.isdir(p)), "")
 
 
-@dataclass(frozen=True)
-class User:
+class User(Value):
     """Who a program is run as: with the groups, the home and the sockets of that user."""
 
     name: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import EXCLUSIVE, REFERENCED, Limit, Quota
 from reconciler.linux.tree_search import QUOTA_TREE, items
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,7 @@ _ON, _INCONSISTENT, _SIMPLE = 1, 4, 8  # BTRFS_QGROUP_STATUS_FLAG_*
 _RESERVED = ("rsv_data", "rsv_meta_pertrans", "rsv_meta_prealloc")
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(Value):
     """``flags`` say which limits there are; bytes."""
 
     flags: int = 0

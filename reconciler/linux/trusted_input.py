@@ -7,11 +7,11 @@ import os
 import pwd
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from shlex import quote
 
 from reconciler.errors import HostError, Misused
 from reconciler.linux import users
+from reconciler.value import Value
 
 _ACL = "system.posix_acl_access"
 
@@ -108,8 +108,7 @@ _LARGEST = 1 << 20
 """More than a person writes: a device or a log given by mistake must not fill the memory."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Value):
     """The text of a configuration; ``shown`` is its name as messages print it.
 
     ``path`` is "" for a draft that stands nowhere.
@@ -240,8 +239,7 @@ def overlay(found: Found, host: str) -> Found | None:
     return None
 
 
-@dataclass(frozen=True)
-class Misnamed:
+class Misnamed(Value):
     """A file in hosts/ that no host reads, and the host that it must be for."""
 
     path: str

@@ -5,16 +5,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 from functools import cache
 
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.rights import denied
+from reconciler.value import Value
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Value):
     """The person in front of the terminal: ``~`` is their home, also under sudo."""
 
     name: str

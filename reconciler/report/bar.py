@@ -7,8 +7,9 @@ clones share has the same colour and lighter characters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,8 +31,7 @@ WORDS = {
 """Every part that a bar can have, in the order in which the legend explains them."""
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Value):
     """The characters of a terminal, by part, and what colours them."""
 
     marks: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec, tries
@@ -15,6 +15,7 @@ from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.layouts import LayoutsOf
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from reconciler.facts.layouts import ImageLayout, Layouts
 
 
-@dataclass(frozen=True)
-class PlaceStatus:
+class PlaceStatus(Value):
     """The three values of one place; ``written`` is None where vmtune never wrote it.
 
     ``tried`` is the last try that a run made at it, as far as runs are kept one by one.
@@ -54,8 +54,7 @@ class PlaceStatus:
         return tries.is_drift(self.written, self.wanted, self.there)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Value):
     """Something to do next: ``what`` is the matter, ``do`` what helps.
 
     ``in_row``: a row of the plan says the same, so a text that shows the rows does not repeat it.
@@ -67,8 +66,7 @@ class Step:
     in_row: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Value):
     """All that status says: the rows of the plan, the places behind them, and what it brought."""
 
     plan: Plan
@@ -119,8 +117,7 @@ def _words(resource: Declared, host: HostView) -> Iterator[Said]:
         yield Finding(Op.UNKNOWN, "", hidden.why)
 
 
-@dataclass(frozen=True)
-class PathEffect:
+class PathEffect(Value):
     """The images of one declared path; ``layouts`` is None where ``hidden`` says why."""
 
     name: str
@@ -135,8 +132,7 @@ class PathEffect:
     """Why that is not shown."""
 
 
-@dataclass(frozen=True)
-class Effect:
+class Effect(Value):
     """``before`` is what the journal saw of images when it first did."""
 
     paths: tuple[PathEffect, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import tries
@@ -19,6 +18,7 @@ from reconciler.report.verdict import ALL_REFUSED, headline, verdict
 from reconciler.report.wrap import columns as columns_of
 from reconciler.report.wrap import command as command_lines
 from reconciler.report.wrap import hanging, padded, plain, printable, wrapped
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -239,8 +239,7 @@ _MUCH = GIB
 """Bytes of data from which on fragments per GiB say something: less would be extrapolated."""
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(Value):
     title: str
     cells: tuple[str, ...]
     """By the image's number; a name is left-aligned, a figure right-aligned."""
@@ -250,8 +249,7 @@ class _Column:
         return max(len(self.title), *(len(cell) for cell in self.cells))
 
 
-@dataclass(frozen=True)
-class _Table:
+class _Table(Value):
     """The images that are shown, of all paths, with their figures and one scale for the bars."""
 
     images: tuple[ImageLayout, ...]

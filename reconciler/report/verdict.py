@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts import limits
@@ -11,6 +10,7 @@ from reconciler.formats.sizes import counted
 from reconciler.report import text
 from reconciler.report.standing import Step
 from reconciler.report.wrap import harmless
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from reconciler.report.standing import Effect
 
 
-@dataclass(frozen=True)
-class Commands:
+class Commands(Value):
     """What to type on this host: ``apply`` elevates itself, ``as_root`` asks status again."""
 
     apply: str = "vmtune apply"
@@ -140,8 +139,7 @@ def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> 
     return line
 
 
-@dataclass(frozen=True)
-class Brought:
+class Brought(Value):
     """The headline figure: fragments of all images that were read, before and now; and the rest."""
 
     was: int

@@ -6,7 +6,6 @@ How images lie is kept in the run's record, before and after.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from reconciler.facts.layouts import LayoutsOf
 from reconciler.linux import selinux
 from reconciler.resources import reads, writes
 from reconciler.run import journal
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +42,7 @@ class Outcome(Enum):
     SKIPPED = "not done"
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Value):
     """An action and what became of it; ``why`` explains anything but done and already.
 
     ``because`` is the action that failed, where this one was not done because it needs that one.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
@@ -21,6 +21,7 @@ from reconciler.facts.layouts import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +47,7 @@ FORMAT = "vmtune.journal/1"
 BASE_FORMAT = "vmtune.folded/1"
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(Value):
     """What the runs up to number ``through``, no longer kept, wrote."""
 
     through: int = 0

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document, preconditions
@@ -18,6 +17,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import output_file, trusted_input, users
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,8 +101,7 @@ def load(path: str) -> Document:
         raise HostError(f"{path} is no saved plan: {error}", hint) from None
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Value):
     """What of a saved plan is still to be done, or why none of it may be."""
 
     todo: tuple[Action, ...]

@@ -14,7 +14,7 @@ rewrites what is compressed, if the property is `none`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -30,6 +30,7 @@ from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
 from reconciler.resources.paths_section import PATHS
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
     from reconciler.formats.node import Node
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """``wanted`` is none, zstd, lzo or zlib."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
 class PropertyBelow(Place[NameList]):
     """Directories and files below one with a compression property that have another, or none.
 

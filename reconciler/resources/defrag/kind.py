@@ -11,7 +11,6 @@ do not fragment, so a schedule does nothing for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from reconciler.facts.host import (
 from reconciler.formats.sizes import binary
 from reconciler.resources.defrag import job as defrag_job
 from reconciler.resources.defrag.job import JOB
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import Tree
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     name: str
     path: str
     when: When

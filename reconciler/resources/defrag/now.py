@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.engine.reporter import Progress
@@ -32,6 +31,7 @@ from reconciler.linux import (
 from reconciler.linux.files import sync
 from reconciler.resources.defrag import ranges as defrag_ranges
 from reconciler.resources.defrag.ranges import Ended, File, Found, Left, Outcome, Why
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +53,7 @@ _WAYS_OUT = {
 _GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR})
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Value):
     """What to work on: all below ``top``, or ``name`` in it. ``path`` has no links in it."""
 
     path: str

@@ -5,9 +5,10 @@ What ``vmtune defrag`` found, and what became of it, are values of bounded size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +36,7 @@ class Why(StrEnum):
         return self is Why.SHARED
 
 
-@dataclass(frozen=True)
-class File:
+class File(Value):
     """One that gets better. ``path`` is relative to what was looked at."""
 
     path: str
@@ -46,8 +46,7 @@ class File:
     """What is written anew is compressed."""
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(Value):
     """A file in pieces that is left as it is; ``size`` bytes of it would become more in use."""
 
     path: str
@@ -56,8 +55,7 @@ class Left:
     size: int = 0
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Value):
     """Below one path. ``whole`` files lie as well as defragmenting can have them."""
 
     path: str
@@ -76,8 +74,7 @@ class Found:
     """Why some of ``unseen`` are so."""
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Value):
     """A file of which ``size`` bytes were handed to the kernel, and its fragments around that."""
 
     path: str
@@ -86,8 +83,7 @@ class Ended:
     after: int
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Value):
     """What became of the files below one path. ``left`` came up only while it was done."""
 
     path: str
@@ -118,8 +114,7 @@ _STEPS = 128
 _LEAST, _MOST = 1 << 20, 16 << 20
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(Value):
     """Bytes of a file, from ``start`` up to ``end``; ``shared`` of them with clones, snapshots."""
 
     start: int
@@ -127,8 +122,7 @@ class Stretch:
     shared: int
 
 
-@dataclass(frozen=True)
-class Pieces:
+class Pieces(Value):
     """``fragments`` as filefrag(8) counts them, and what is worth to be put together."""
 
     fragments: int
@@ -180,8 +174,7 @@ def _worth(start: int, end: int, count: int, last: int) -> bool:
     return count > left and end - start < count * _LARGE
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Value):
     """One call of the kernel; with ``flush`` it begins to write what was gathered so far."""
 
     start: int

@@ -15,8 +15,9 @@ from __future__ import annotations
 import posixpath
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +33,7 @@ HEAD = 64 << 10
 """Bytes of an image that are read, to see which files it names."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Value):
     """What tells an image of one format, and who reads the names in its header.
 
     ``magics`` are what its file may begin with, at most MAGIC bytes each. ``names`` takes the first

@@ -24,7 +24,7 @@ the largest image has on disk, and all that snapshots share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Awaited, Desired
@@ -46,6 +46,7 @@ from reconciler.resources.images.places import (
 )
 from reconciler.resources.images.room import Room, alone, room, takes, too_large
 from reconciler.resources.paths_section import PATHS
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,8 +67,7 @@ _LOOKS = "looks like an unfinished copy, and is left there"
 _COMPARE = "compare it with the image; keep what you need, and remove the other"
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """``aim`` is NOCOW or PLAIN, ``existing`` report, keep or rewrite."""
 
     name: str
@@ -81,8 +81,7 @@ class Spec:
     """Whether machines may be saved and started again for it."""
 
 
-@dataclass(frozen=True)
-class _Why:
+class _Why(Value):
     """Why an image is left as it is, and what to do about it.
 
     ``used`` is the file whose use is all that stands in the way, relative; "" for another reason.
@@ -512,8 +511,7 @@ KIND = Kind(
 """Needs the one that decides what the directory hands on."""
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Value):
     """An image of several files: the one that names the others, and all that they name in turn."""
 
     path: str

@@ -8,7 +8,6 @@ docs/design.md. What cannot be judged is a reason to leave a machine alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.engine.model import Apart, Desired
@@ -18,6 +17,7 @@ from reconciler.facts.host import FilesystemOf
 from reconciler.facts.machines import PAUSED, RUNNING, Machine, Machines, NotStarted
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.resources.images.places import NOCOW, MachineImages, SavedMachine, needed
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,8 +41,7 @@ _MOMENT = 2
 """Seconds that saving and starting take beside what is copied."""
 
 
-@dataclass(frozen=True)
-class Guest:
+class Guest(Value):
     """A machine with those of its images that would be rewritten; ``why`` not, "" where it may."""
 
     machine: Machine

@@ -6,7 +6,7 @@ however many there are, and never a list of a million names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.engine.directory import Directory
@@ -67,7 +67,6 @@ def needed(allocated: int) -> int:
     return allocated + allocated // 128 + _MARGIN
 
 
-@dataclass(frozen=True)
 class _DataBelow(Place[V]):
     """How the data of images below a directory lies: as ``aim`` says (NOCOW or PLAIN), or not yet.
 
@@ -110,7 +109,6 @@ class _DataBelow(Place[V]):
         return True
 
 
-@dataclass(frozen=True)
 class _Chosen(_DataBelow[str]):
     """Images that are called by name, rewritten or not.
 
@@ -130,7 +128,6 @@ class _Chosen(_DataBelow[str]):
         return jsondata.text(data)
 
 
-@dataclass(frozen=True)
 class Images(_DataBelow[NameList]):
     """Files with data below a directory that are not ``aim`` (NOCOW or PLAIN) yet.
 
@@ -216,7 +213,6 @@ class Images(_DataBelow[NameList]):
         return want.count <= now.count <= have.count
 
 
-@dataclass(frozen=True)
 class Image(_Chosen):
     """One image below a directory (``name``, relative): GONE where there is no such file."""
 
@@ -237,7 +233,6 @@ class Image(_Chosen):
         return replace(self, name=REDACTED)
 
 
-@dataclass(frozen=True)
 class MachineImages(_Chosen):
     """Images below a directory that a machine has open (``files``, relative, sorted).
 
@@ -273,7 +268,6 @@ class MachineImages(_Chosen):
         return Note("images stay as they were rewritten, and the machine is left as it is")
 
 
-@dataclass(frozen=True)
 class SavedMachine(Place[str]):
     """A machine that a run saved: saved still, started again but held, or on.
 
@@ -313,7 +307,6 @@ class SavedMachine(Place[str]):
         return True
 
 
-@dataclass(frozen=True)
 class OneImage(Images):
     """The files of one image below a directory, where only that image was chosen.
 
@@ -339,7 +332,6 @@ class OneImage(Images):
         return False
 
 
-@dataclass(frozen=True)
 class Strays(Place[tuple[str, ...]]):
     """Stale copies, which a rewrite that was killed left beside their images: names, sorted.
 

@@ -29,7 +29,7 @@ import os
 import stat
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
@@ -52,6 +52,7 @@ from reconciler.resources.images.copy import (
     Unreadable,
 )
 from reconciler.resources.images.places import NOCOW, needed
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,8 +75,7 @@ _UNFIT = {
 }
 
 
-@dataclass(frozen=True)
-class Changed:
+class Changed(Value):
     """An image under its name, and its old data beside it until ``due`` (time.monotonic).
 
     ``old`` and ``new`` are open for reading only, each under a read lease. ``was`` is the old

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.facts import limits
@@ -10,6 +9,7 @@ from reconciler.facts.diagnostics import COST, Note
 from reconciler.facts.tree import CowFile, Lot
 from reconciler.formats.sizes import binary
 from reconciler.resources.images.places import needed
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host import Filesystem
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Value):
     """Bytes: what must be ``free`` at one time, of which ``kept`` is not given back.
 
     The largest image lies there twice while it is rewritten. What snapshots or

@@ -9,7 +9,7 @@ it is rewritten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from reconciler.facts.rights import AsRoot, denied
 from reconciler.formats import datamode, mountinfo, options, unit
 from reconciler.resources.mount import lines, restore
 from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,8 +58,7 @@ _BRICKS = "a bad option on / boots to a read-only root"
 _FAILS = "a bad option on a line fails the mount at boot"
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """A mount point as /etc/fstab names it, and the settings it should have."""
 
     target: str
@@ -73,8 +73,7 @@ class Spec:
     """The declared paths where all are nocow, each with those that lie below it; else none."""
 
 
-@dataclass(frozen=True)
-class _Here:
+class _Here(Value):
     """One fstab line, the mount it describes, and its fellows on the same filesystem.
 
     ``place`` is where the line's mount point leads: mounts are known by that.

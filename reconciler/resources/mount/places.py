@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import WAITS
@@ -31,7 +31,6 @@ def waits(name: str) -> Note:
     return Note(text, WAITS, WHY)
 
 
-@dataclass(frozen=True)
 class LiveOption(Place[str]):
     """One option of a mounted filesystem, as the kernel has it now ("" when absent)."""
 
@@ -116,7 +115,6 @@ class LiveOption(Place[str]):
         return ("LiveOption", self.name, host(FilesystemOf(mount.target)).uuid)
 
 
-@dataclass(frozen=True)
 class FstabOptions(Place[str | None]):
     """The options field of the one /etc/fstab line for a mount point.
 

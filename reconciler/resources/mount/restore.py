@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Desired
 from reconciler.engine.restore import WHY
 from reconciler.formats import options
 from reconciler.resources.mount.places import ENDED, FstabOptions, LiveOption
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
-class Former:
+class Former(Value):
     """The options field of a line, and live options by their place, as the journal knows them.
 
     ``kept`` are the options of the line that other files declare: they stay as they are.

@@ -10,7 +10,7 @@ repairs what a disk returns wrongly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
@@ -25,6 +25,7 @@ from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
 from reconciler.resources.paths_section import PATHS
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """``name`` as the user wrote it, ``path`` absolute."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.directory import Directory
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-@dataclass(frozen=True)
 class Below(Place[NameList]):
     """Directories and empty files below a nocow directory that lack the attribute.
 

@@ -14,6 +14,7 @@ from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, Contents
 from reconciler.formats import mountinfo
 from reconciler.linux import btrfs, inode, subvolumes, tree_search
 from reconciler.linux.in_use import look
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Value):
     """What tells a name's inode from any other, and one state of it from the next."""
 
     number: int

@@ -26,7 +26,6 @@ directory it is made in. A directory that is turned into one keeps what it had.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,7 @@ from reconciler.facts.host import (
 from reconciler.formats.paths import parent
 from reconciler.formats.sizes import binary, counted
 from reconciler.resources.paths_section import PATHS
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,8 +68,7 @@ _A_FILE = 16 << 10
 _AT_LEAST = 16 << 20
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """``name`` as the user wrote it, ``path`` absolute; ``wanted`` is what the entry says."""
 
     name: str
