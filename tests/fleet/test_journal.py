@@ -28,7 +28,10 @@ def runs(host, *words: str) -> tuple[int, list[dict[str, str]]]:
     argv = ["systemd-run", "--wait", "--quiet", "--collect", "--property=Type=oneshot"]
     since = host.run("date '+%s.%N'").stdout.strip()
     host.run([*argv, "--unit=asked", *words], check=False)
-    log = host.run(f"journalctl --sync; journalctl -u asked -a -o json --since=@{since}").stdout
+    # journald finds the unit by the process, which may have ended by then: a lone last entry can
+    # lack it. What was printed comes by a pipe that journald knows, and always has it.
+    match = "_SYSTEMD_UNIT=asked.service + UNIT=asked.service + SYSLOG_IDENTIFIER=vmtune"
+    log = host.run(f"journalctl --sync; journalctl {match} -a -o json --since=@{since}").stdout
     entries = [json.loads(line) for line in log.splitlines()]
     # systemd-run itself has no other exit code than 1.
     code = next((each["EXIT_STATUS"] for each in entries if "EXIT_STATUS" in each), "0")
