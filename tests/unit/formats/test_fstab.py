@@ -173,7 +173,8 @@ def seen_by_systemd(data: bytes, folder: Path) -> set[tuple[bytes, bytes]]:
         # The unit loader takes a CR off the end of a line.
         rows = [row.removesuffix(b"\r") for row in unit.read_bytes().split(b"\n")]
         settings = dict(row.replace(b"%%", b"%").split(b"=", 1) for row in rows if b"=" in row)
-        found.add((settings[b"Where"], settings.get(b"Options", b"")))
+        where = settings[b"Where"].rstrip(b"/") or b"/"  # systemd 257 leaves a slash at the end
+        found.add((where, settings.get(b"Options", b"")))
     return found
 
 
