@@ -48,6 +48,11 @@ def opened(lines: list[str]) -> Counter[str]:
     return Counter(found["path"] for line in lines if (found := OPENED.search(line)))
 
 
+def elsewhere(files: Counter[str]) -> int:
+    """Leases of another test, just now: the number of its filesystem is looked up once more."""
+    return sum(count for path, count in files.items() if path.startswith("/proc/self/fdinfo/"))
+
+
 @pytest.fixture
 def in_sync(host: World) -> World:
     """A nocow directory with an image, an option, both applied: nothing is left to do."""
@@ -66,9 +71,7 @@ def in_sync(host: World) -> World:
 def test_a_plan_reads_each_fact_once(in_sync: World):
     lines = own(traced(in_sync, "plan"), in_sync.file)
     files = opened(lines)
-    # Where another test has a lease just now, the number of its filesystem is looked up once more.
-    again = sum(count for path, count in files.items() if path.startswith("/proc/self/fdinfo/"))
-    assert files["/proc/self/mountinfo"] == 1 + again, files
+    assert files["/proc/self/mountinfo"] == 1 + elsewhere(files), files
     for path in ("/etc/fstab", str(in_sync.file)):
         assert files[path] == 1, (path, files)
     assert files["/etc/passwd"] <= 2, files  # who calls, and whose homes there are
@@ -77,9 +80,7 @@ def test_a_plan_reads_each_fact_once(in_sync: World):
 @pytest.mark.parametrize("words", [["status"], ["apply", "--yes"]], ids=" ".join)
 def test_so_does_each_other_command_that_plans(in_sync: World, words: list[str]):
     files = opened(own(traced(in_sync, *words), in_sync.file))
-    # Where another test has a lease just now, the number of its filesystem is looked up once more.
-    again = sum(count for path, count in files.items() if path.startswith("/proc/self/fdinfo/"))
-    assert files["/proc/self/mountinfo"] == 1 + again, files
+    assert files["/proc/self/mountinfo"] == 1 + elsewhere(files), files
     for path in ("/etc/fstab", str(in_sync.file)):
         assert files[path] == 1, (path, files)
 
@@ -94,10 +95,13 @@ def test_a_plan_without_schedules_runs_nothing(in_sync: World):
 def test_the_budget_of_a_command_in_sync(in_sync: World, words: list[str]):
     """A few hundred; one loop too many would multiply them."""
     lines = own(traced(in_sync, *words), in_sync.file)
-    assert len(lines) <= BUDGET, Counter(found["name"] for x in lines if (found := CALL.match(x)))
+    leases = elsewhere(opened(lines))
+    calls = Counter(found["name"] for x in lines if (found := CALL.match(x)))
+    assert len(lines) <= BUDGET + LEASE * leases, (len(lines), leases, calls)
 
 
-BUDGET = 480
+BUDGET = 560  # 458 seen for status, 485 on another host: its users, units and mounts count
+LEASE = 40  # of another test: whether it is on an image here is asked
 
 
 def test_the_budget_of_doctor(in_sync: World):
