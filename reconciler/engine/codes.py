@@ -19,9 +19,9 @@ V311 The path has control characters, or is no UTF-8. vmtune writes such a path 
 unit file. Give the directory a plainer name.
 
 V313 SELinux enforces, and cron is to run the job. By Debian's policy a job of cron gets a domain
-(system_cronjob_t) that may read much and change little, so the job defragments nothing. A job that
-a timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
-run shows: `filefrag` counts the fragments of a file.
+(system_cronjob_t) that may read much and change little, so the job changes no image. A job that a
+timer of systemd starts is let through. Whether the policy of this host denies it as well, only a
+run shows: after a defragmentation, `filefrag` counts the fragments of a file.
 
 V401 The place no longer holds what the run wrote. Putting the old value back would undo
 somebody else's change.
