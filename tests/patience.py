@@ -2,5 +2,6 @@
 
 import os
 
-SECONDS = 60 * float(os.environ.get("VMTUNE_TEST_PATIENCE", "1"))
+FACTOR = float(os.environ.get("VMTUNE_TEST_PATIENCE", "1"))
+SECONDS = 60 * FACTOR
 """What has not come by then does not come."""
