@@ -20,7 +20,7 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import booted, fstab_line, limits, mountable, rights
+from reconciler.facts import booted, condition, fstab_line, limits, mountable, rights
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -475,7 +475,7 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Itera
 def _whole(of: Btrfs, name: str) -> Iterator[Row]:
     """Its devices: whether all are there, and whether they made errors."""
     found = of.host.condition
-    if unsafe := limits.refusal(found, of.host.profiles):
+    if unsafe := condition.refusal(found, of.host.profiles):
         yield Row(Health.FAIL, name, unsafe.text, "V516", unsafe.hint)
     if found.errors:
         at = quote(of.mounts[0].target)

@@ -14,7 +14,6 @@ from reconciler.discovery import check_boot, check_paths, checks
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.engine.ownership import is_orphaned
-from reconciler.facts import limits
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.diagnostics import Op
 
@@ -55,7 +54,6 @@ _CHECKED = {
     "V511": frozenset({"V204"}),
     "V514": frozenset({"V101"}),
     "V515": frozenset({"V205", "V206"}),
-    "V516": limits.UNSAFE,
     "V518": frozenset({"V612", "V706"}),
     "V519": frozenset({"V114"}),
 }
