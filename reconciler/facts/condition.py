@@ -57,10 +57,8 @@ def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
 
     ``profiles`` are those of the data block groups, () where they are not known.
 
-    All that is made nocow, moved, rewritten or defragmented asks this: each kind but mount,
-    engine.obstacles, init and doctor. During a run images.worklist asks anew; defrag.now asks
-    before it begins. What holds for rewriting alone belongs in a function beside this one, asked
-    in images.kind and images.worklist.
+    All that is made nocow, moved or defragmented asks this: each kind but mount, engine.obstacles,
+    init and doctor; defrag.now before it begins. Rewriting asks ``rewriting``.
     """
     if of.failed:
         return Refusal(
@@ -92,6 +90,15 @@ def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
             "V112",
         )
     return None
+
+
+def rewriting(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
+    """Say why no image may be rewritten there; None where one may.
+
+    A plan asks this of each entry; during a run images.worklist asks anew. What forbids rewriting
+    alone belongs here.
+    """
+    return refusal(of, profiles)
 
 
 _NOTHING = "nothing is made nocow and no image is moved"

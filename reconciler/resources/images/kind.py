@@ -115,7 +115,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     tree = host(TreeOf(where.path, spec.apart, is_close, spec.only))
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
     filesystem = host(FilesystemOf(where.path))
-    unsafe = condition.refusal(filesystem.condition, filesystem.profiles)
+    unsafe = condition.rewriting(filesystem.condition, filesystem.profiles)
     if tree.stale_copies:
         yield Desired(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
@@ -185,7 +185,7 @@ def _ways_out(spec: Spec, lot: Lot, count: int, filesystem: Filesystem) -> str:
     """Say how ``count`` images become as declared, what that takes, and how to accept them."""
     it = "it" if count == 1 else "them"
     keep = f"To accept {it}: `existing: keep`"
-    if unsafe := condition.refusal(filesystem.condition, filesystem.profiles):
+    if unsafe := condition.rewriting(filesystem.condition, filesystem.profiles):
         return f"{unsafe.hint}. Until then nothing is rewritten: {unsafe.text}. {keep}"
     least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
     return (
