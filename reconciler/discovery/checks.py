@@ -1,8 +1,8 @@
-"""What ``vmtune doctor`` looks at: the host's programs, /etc/fstab, and the images.
+"""What ``vmtune doctor`` checks: the host's programs, /etc/fstab, all images and filesystems.
 
 What a plan refuses is not checked here: ``discovery.doctor`` adds each refused row by itself. Here
-is what no plan refuses: notes, and what is not declared. Checks of one declared path are in
-check_paths.py, checks of the next boot in check_boot.py.
+is what no plan refuses: notes, and what is not declared. What may happen to one directory is
+checked in check_paths.py, the next boot in check_boot.py.
 """
 
 from __future__ import annotations
