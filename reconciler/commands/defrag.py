@@ -1,4 +1,7 @@
-"""``vmtune defrag``: put together what lies in pieces below a path, now."""
+"""``vmtune defrag``: put together what lies in pieces below a path, now.
+
+What is left as it is, and why: resources/defrag/ranges.py.
+"""
 
 from __future__ import annotations
 
