@@ -1,9 +1,9 @@
 """Why a place cannot be put here, whatever is wanted of it: asked of each row that would change.
 
 What is in sync needs no writing, so it is in sync on a read-only mount, too. Kinds say what is
-wrong with their own entry; this module says what keeps any writer out: a read-only mount, a
-filesystem that is not whole, and what chattr(1) made immutable or append-only. Otherwise
-``apply`` would be the first to tell.
+wrong with their own entry; this module says what keeps any writer out: a read-only mount, and what
+chattr(1) made immutable or append-only. Otherwise ``apply`` would be the first to tell. Which state
+of a filesystem forbids what is decided in facts/condition.py; here that is only asked.
 """
 
 from __future__ import annotations
