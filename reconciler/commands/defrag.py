@@ -1,4 +1,7 @@
-"""``vmtune defrag``: put together what lies in pieces below a path, now."""
+"""``vmtune defrag``: put together what lies in pieces below a path, now.
+
+What is left as it is, and why: resources/defrag/ranges.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exit_codes
+from reconciler import exit_codes
 from reconciler.commands.load import guarded
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine.reporter import Reporter
@@ -106,9 +109,7 @@ def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:
 
 def _plain(found: Sequence[Found], outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": __version__,
-        "created": machine.now(),
+        **machine.head(FORMAT),
         "kernel": machine.kernel(),
         "seconds": seconds,
         "paths": [_path(of, end) for of, end in zip(found, outcomes, strict=True)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exit_codes
+from reconciler import exit_codes
 from reconciler.commands import host_view, root
 from reconciler.commands.load import guarded, load, tell
 from reconciler.discovery import doctor as health
@@ -95,9 +95,7 @@ def _loaded(config: str | None, host: str | None) -> Loaded | None:
 
 def _plain(host: str, loaded: Loaded | None, rows: Sequence[Row], code: int) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": __version__,
-        "created": machine.now(),
+        **machine.head(FORMAT),
         "host": host,
         "config": loaded.path if loaded else None,
         "exit": code,

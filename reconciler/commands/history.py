@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import __version__, exit_codes
+from reconciler import exit_codes
 from reconciler.commands.load import guarded
 from reconciler.linux import lock, machine, users
 from reconciler.report import history as history_report
@@ -12,6 +12,9 @@ from reconciler.run import journal
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
+
+
+FORMAT = "vmtune.history/1"
 
 
 def run(terminal: Terminal, number: int | None) -> int:
@@ -29,7 +32,7 @@ def run(terminal: Terminal, number: int | None) -> int:
             )
             for each in runs
         ]
-        terminal.data(history_report.document(told, __version__, machine.now()))
+        terminal.data({**machine.head(FORMAT), "runs": told})
         lines = (
             history_report.listed(runs, terminal.width, is_at_work=is_at_work, tilde=users.tilde)
             if number is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__, exit_codes
+from reconciler import exit_codes
 from reconciler.commands.load import guarded
 from reconciler.errors import HostError
 from reconciler.facts.benchmark import COW, NOCOW, Shape, figures, refusal, way_out
@@ -98,9 +98,7 @@ def _plain(
     path: str, shape: Shape, samples: Sequence[Sample], others: int | None
 ) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": __version__,
-        "created": machine.now(),
+        **machine.head(FORMAT),
         "kernel": machine.kernel(),
         "path": path,
         "size": shape.size,

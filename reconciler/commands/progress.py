@@ -1,6 +1,7 @@
-"""Long work that a person watches: how far it is, and Ctrl-C.
+"""When long work that a person watches says how far it is; and Ctrl-C.
 
-Ctrl-C ends it after the running action: no other is begun.
+The words are made in report/progress.py; console.py draws the line that changes, and takes it away.
+Ctrl-C ends the work after the running action: no other is begun.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__
 from reconciler.commands import host_view, root
 from reconciler.commands import plan as planning
 from reconciler.commands.load import guarded, load, tell
@@ -148,9 +147,7 @@ def _write(loaded: Loaded, report: Report, path: str) -> None:
 
 def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": __version__,
-        "created": machine.now(),
+        **machine.head(FORMAT),
         "host": loaded.host,
         "config": loaded.path,
         "exit": code,

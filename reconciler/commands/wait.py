@@ -127,7 +127,10 @@ class _Pending:
 
 
 class _View:
-    """What is waited for, told where it changes: one line that is drawn anew on a terminal."""
+    """When it is told what is waited for: where that changes.
+
+    The words are made in report/progress.py; on a terminal console.py draws one line again.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

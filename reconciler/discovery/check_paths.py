@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 _ROLL_BACK = frozenset({"snapper", "Timeshift"})
 
 
-def check_rollback(subjects: Subjects, host: HostView) -> Iterator[Row]:
+def check_paths(subjects: Subjects, host: HostView) -> Iterator[Row]:
+    """Yield rows for what is wrong, and one where no other job was found."""
+    yield from _rollback(subjects, host)
+    yield from _labels(subjects, host)
+    yield from _jobs(subjects, host)
+
+
+def _rollback(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each subvolume that the next rollback leaves in the old place."""
     apart = [subject for subject in subjects.found if subject.state.is_subvolume]
     tools = [tool for tool in host.maybe(SnapshotTools()) or () if tool.name in _ROLL_BACK]
@@ -73,7 +80,7 @@ def _in_filesystem(mount: Mount, path: str) -> str:
 _SUBJECT = "other jobs"
 
 
-def check_jobs(subjects: Subjects, host: HostView) -> Iterator[Row]:
+def _jobs(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each job that meets a directory, and one where there is none."""
     try:
         rows = [*_doubled(subjects, host), *_vague(host)]
@@ -114,7 +121,7 @@ def _vague(host: HostView) -> Iterator[Row]:
         yield Row(Health.WARN, _SUBJECT, text, "V530", "read it; end it if it names your images")
 
 
-def check_labels(subjects: Subjects, host: HostView) -> Iterator[Row]:
+def _labels(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each directory of another type than the policy's; none without SELinux."""
     for subject in subjects.found:
         where = subject.state.where

@@ -1,8 +1,8 @@
-"""What ``vmtune doctor`` looks at: the host's programs, /etc/fstab, and the images.
+"""What ``vmtune doctor`` checks: the host's programs, /etc/fstab, all images and filesystems.
 
 What a plan refuses is not checked here: ``discovery.doctor`` adds each refused row by itself. Here
-is what no plan refuses: notes, and what is not declared. Checks of one declared path are in
-check_paths.py, checks of the next boot in check_boot.py.
+is what no plan refuses: notes, and what is not declared. What may happen to one directory is
+checked in check_paths.py, the next boot in check_boot.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import booted, fstab_line, limits, mountable, rights
+from reconciler.facts import booted, condition, fstab_line, limits, mountable, rights
 from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -475,7 +475,7 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Itera
 def _whole(of: Btrfs, name: str) -> Iterator[Row]:
     """Its devices: whether all are there, and whether they made errors."""
     found = of.host.condition
-    if unsafe := limits.refusal(found, of.host.profiles):
+    if unsafe := condition.refusal(found, of.host.profiles):
         yield Row(Health.FAIL, name, unsafe.text, "V516", unsafe.hint)
     if found.errors:
         at = quote(of.mounts[0].target)

@@ -54,9 +54,9 @@ its data is written anew. `vmtune plan` names each.
 V515 The running kernel refuses an option of a line in /etc/fstab. On the line of / the machine then
 boots with a read-only root; on another line the mount fails.
 
-V516 A device of the filesystem is missing, it is mounted degraded, a device is being replaced, or
-the kernel made it read-only after an error. Nocow data has no checksums, so what is written to it
-in such a state may be read wrong later: see V111, V112 and V113.
+V516 Whether the filesystem is whole. Where it is not, the row says in which way, and V111 and the
+codes beside it say what follows. Nocow data has no checksums, so what is written to it in such a
+state may be read wrong later.
 
 V517 The kernel has counted errors of a device since its counters were last reset. They may be old;
 `btrfs scrub start` tells whether anything is damaged now. A scrub cannot see damage in nocow data.

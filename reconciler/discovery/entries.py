@@ -8,7 +8,7 @@ from reconciler.discovery.candidates import images_below, told
 from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
-from reconciler.facts import limits, rights
+from reconciler.facts import condition, limits, rights
 from reconciler.facts.advice import Choice, Entry, Remark
 from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, TreeOf
 from reconciler.facts.host_view import NotVisible
@@ -44,7 +44,7 @@ class State(Value):
 
     @property
     def redundant(self) -> str:
-        return "/".join(sorted(limits.REDUNDANT.intersection(self.host.profiles)))
+        return "/".join(sorted(condition.REDUNDANT.intersection(self.host.profiles)))
 
     @property
     def is_nocow(self) -> bool:
@@ -126,7 +126,7 @@ def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
             "holds far more than images; move them to a directory of their own, such as "
             "~/libvirt/images, and declare that"
         )
-    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
+    if unsafe := condition.refusal(filesystem.condition, filesystem.profiles):
         return f"{unsafe.text}; {unsafe.hint}"
     if filesystem.zoned:
         return f"{limits.ZONED}: nothing to declare"

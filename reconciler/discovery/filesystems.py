@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
-from reconciler.facts import boot_order, booted, compression, limits, no_line
+from reconciler.facts import boot_order, booted, compression, condition, no_line
 from reconciler.facts.advice import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
@@ -60,7 +60,7 @@ class Btrfs(Value):
     @property
     def redundant(self) -> str:
         """Its data profiles that keep data twice, or with parity; "" where none does."""
-        return "/".join(sorted(limits.REDUNDANT.intersection(self.host.profiles)))
+        return "/".join(sorted(condition.REDUNDANT.intersection(self.host.profiles)))
 
     @property
     def prices(self) -> Iterator[tuple[str, str, str]]:

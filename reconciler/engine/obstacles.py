@@ -1,9 +1,9 @@
 """Why a place cannot be put here, whatever is wanted of it: asked of each row that would change.
 
 What is in sync needs no writing, so it is in sync on a read-only mount, too. Kinds say what is
-wrong with their own entry; this module says what keeps any writer out: a read-only mount, a
-filesystem that is not whole, and what chattr(1) made immutable or append-only. Otherwise
-``apply`` would be the first to tell.
+wrong with their own entry; this module says what keeps any writer out: a read-only mount, and what
+chattr(1) made immutable or append-only. Otherwise ``apply`` would be the first to tell. Which state
+of a filesystem forbids what is decided in facts/condition.py; here that is only asked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from reconciler.facts import limits
+from reconciler.facts import condition
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import FilesystemOf, Fixed
 
@@ -39,7 +39,7 @@ def _unsafe(swaps: Sequence[Swap], host: HostView) -> Refusal | None:
         if swap.place.makes_nocow(swap.have, swap.want):
             filesystem = host.maybe(FilesystemOf(_path(swap)))
             if filesystem:
-                return limits.refusal(filesystem.condition, filesystem.profiles)
+                return condition.refusal(filesystem.condition, filesystem.profiles)
     return None
 
 
@@ -49,7 +49,7 @@ def _kept_out(swap: Swap, host: HostView) -> Refusal | None:
     filesystem = host.known(FilesystemOf(path)) if place.in_a_tree else None
     if filesystem and filesystem.read_only:
         why = (
-            limits.refusal(filesystem.condition, filesystem.profiles)
+            condition.refusal(filesystem.condition, filesystem.profiles)
             if filesystem.condition.failed
             else None
         )

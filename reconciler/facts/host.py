@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reconciler.facts.condition import WHOLE, Condition
 from reconciler.facts.host_view import Fact, PathFact
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
@@ -50,38 +51,6 @@ class DirectoryId(PathFact[str]):
 
     "missing" where no directory is.
     """
-
-
-class Condition(Value):
-    """What the kernel says of a mounted filesystem as a whole.
-
-    ``devices`` counts all that belong to it, ``missing`` those that were not there when it was
-    mounted, or went since. ``degraded`` is the mount option, which stays when a device comes back.
-    ``replacing``: a device is being replaced, or that was interrupted. ``failed``: the kernel
-    made it read-only after an error. ``errors`` has a text for each device whose counters of
-    errors are not zero: the counters are kept over a reboot (btrfs-device(8), stats).
-    """
-
-    devices: int = 1
-    missing: int = 0
-    degraded: bool = False
-    replacing: bool = False
-    failed: bool = False
-    errors: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """The state in a word or two, as a saved plan keeps it: "whole", "device missing" ..."""
-        if self.failed:
-            return "read-only after an error"
-        if self.missing:
-            return "device missing"
-        if self.degraded:
-            return "mounted degraded"
-        return "device being replaced" if self.replacing else "whole"
-
-
-WHOLE = Condition()
 
 
 REFERENCED, EXCLUSIVE = "referenced", "exclusive"

@@ -9,7 +9,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from reconciler.facts.host import Condition
+from reconciler.facts.condition import Condition
 from reconciler.formats import mountinfo
 from reconciler.linux import syscalls
 from reconciler.value import Value

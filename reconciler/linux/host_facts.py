@@ -1,4 +1,8 @@
-"""Facts about this host, and who answers them. Nothing here can change the host."""
+"""The table of who answers which question of facts/: nothing here can change the host.
+
+How an answer is found stands in the module that its line names. Questions of one kind are answered
+in resources/<kind>/linux.py, those of ``init`` and ``doctor`` alone in discovery/linux.py.
+"""
 
 from __future__ import annotations
 

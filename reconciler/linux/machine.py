@@ -1,4 +1,4 @@
-"""Which machine this is, which kernel runs, and the time of day."""
+"""Which machine this is, which kernel runs, the time of day, and what documents begin with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import os
 from datetime import datetime
 
+from reconciler import __version__
 from reconciler.linux import files
 
 _LONGEST = 1 << 16
@@ -43,3 +44,8 @@ def command_line() -> str:
 def now() -> str:
     """ISO 8601 to the second, with the local zone."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def head(of: str) -> dict[str, str]:
+    """Begin a document for programs, of that format: when it is made, and by which vmtune."""
+    return {"format": of, "version": __version__, "created": now()}

@@ -8,7 +8,6 @@ from reconciler.facts.compression import OFF
 from reconciler.facts.rights import denied
 from reconciler.formats.sizes import binary, counted
 from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
-from reconciler.resources.defrag.ranges import Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,22 +64,10 @@ def _todo(of: Found) -> str:
 def left(files: Sequence[Left], width: int) -> Iterator[str]:
     """Files that stay as they are, and why."""
     for each in files[:_NAMED]:
-        yield from _item(f"{printable(each.path)}: {_why(each)}", width)
+        yield from _item(f"{printable(each.path)}: left as it is: {each.reason}", width)
     if len(files) > _NAMED:
         more = counted(len(files) - _NAMED, "more file")
         yield from _item(f"and {more} left as they are", width)
-
-
-_REASONS = {
-    Why.SHARED: "snapshots or clones share its data, so up to {size} more would be in use; "
-    "`--allow snapshots` rewrites it all the same",
-    Why.CLOSED: "you may not write to it; root may",
-    Why.FAILED: "{words}",
-}
-
-
-def _why(of: Left) -> str:
-    return f"left as it is: {_REASONS[of.why].format(size=binary(of.size), words=of.words)}"
 
 
 def outcome(of: Outcome, width: int) -> Iterator[str]:

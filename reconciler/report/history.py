@@ -12,14 +12,12 @@ from reconciler.report.wrap import beside, printable, wrapped
 from reconciler.resources.images.places import Image, Images, OneImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.engine.last_applied import Run, Seen
     from reconciler.engine.model import Action
     from reconciler.engine.place import Who
 
-
-FORMAT = "vmtune.history/1"
 
 _WHEN = 28
 """Columns that number and time take."""
@@ -172,11 +170,6 @@ def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
     place = codec.plain_place(action.place)
     before, after = action.place.in_full(action.have, action.want, who)
     return {**found, "kind": kind, "name": name, "place": place, "before": before, "after": after}
-
-
-def document(runs: Sequence[Mapping[str, Any]], version: str, created: str) -> dict[str, Any]:
-    """The runs as the one document that is printed."""
-    return {"format": FORMAT, "version": version, "created": created, "runs": [*runs]}
 
 
 def _head(run: Run, *, is_at_work: bool = False) -> str:

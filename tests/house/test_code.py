@@ -32,7 +32,14 @@ IOCTL = re.compile(
 )
 """How a call of ioctl(2) is made, or its number; in prose it is ioctl(2), or a name."""
 HUNDREDS = {
-    "1": ("resources/nocow", "resources/images", "facts/locate", "facts/limits", "facts/stub"),
+    "1": (
+        "resources/nocow",
+        "resources/images",
+        "facts/condition",
+        "facts/limits",
+        "facts/locate",
+        "facts/stub",
+    ),
     "2": (
         "resources/mount",
         "facts/fstab_line",

@@ -18,10 +18,11 @@ ASKED_BEFORE = {
     "reconciler/commands/status.py": "the same",
     "reconciler/facts/advice.py": "doctor takes it from the rows that root is shown",
     "reconciler/facts/stub.py": "has another remedy for root",
-    "reconciler/report/defrag.py": "has other words for root; who may not write to a file is none",
+    "reconciler/report/defrag.py": "has other words for root",
     "reconciler/report/suggestion.py": "has other words for root",
     "reconciler/report/verdict.py": "there is no command to become root for root",
     "reconciler/resources/defrag/now.py": "said where users.is_root() is not so",
+    "reconciler/resources/defrag/ranges.py": "who may not write to a file is not root",
 }
 """Each module that says so, and why root does not read it there."""
 WHERE = "apply where root may look at every mount, outside of a container"

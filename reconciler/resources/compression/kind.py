@@ -22,7 +22,7 @@ from reconciler.engine.directory import Directory, Folder, alike
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.errors import ConfigError
-from reconciler.facts import limits, locate
+from reconciler.facts import condition, limits, locate
 from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -114,7 +114,7 @@ def _failed(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Re
     )
     if have and alike(have.compression, spec.wanted) and below == NONE_LEFT:
         return None
-    return limits.refusal(filesystem.condition, filesystem.profiles)
+    return condition.refusal(filesystem.condition, filesystem.profiles)
 
 
 def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine import schedule
 from reconciler.engine.item import Section
 from reconciler.engine.resource import Kind
-from reconciler.facts import compression, limits, locate, other_jobs
+from reconciler.facts import compression, condition, locate, other_jobs
 from reconciler.facts.diagnostics import COST, Note, Refusal
 from reconciler.facts.host import (
     HiddenCrontabs,
@@ -80,7 +80,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ):
         yield refusal
         return
-    unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
+    unsafe = condition.refusal(filesystem.condition, filesystem.profiles)
     if refusal := schedule.foreign(setup, host) or (unsafe and _moves(unsafe, spec, setup, host)):
         yield refusal
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.reporter import Progress
 from reconciler.errors import HostError
-from reconciler.facts import compression, limits
+from reconciler.facts import compression, condition
 from reconciler.formats import mountinfo
 from reconciler.linux import (
     btrfs,
@@ -87,7 +87,7 @@ def place(given: str) -> Target:
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:
             closed = btrfs.subvolume(fd).read_only or os.fstatvfs(fd).f_flag & os.ST_RDONLY
             uuid, profiles = btrfs.filesystem_uuid(fd), btrfs.data_profiles(fd)
-            unsafe = limits.refusal(btrfs.condition_now(fd), profiles)
+            unsafe = condition.refusal(btrfs.condition_now(fd), profiles)
     except OSError as error:
         raise HostError(f"{given}: {error.strerror}", _way_out(error)) from None
     if unsafe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from reconciler.formats.sizes import binary
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class Why(StrEnum):
     """Why a file in pieces is left as it is; the value is that of ``--json``.
 
-    One reason more: `_reason` in now.py finds it, report/defrag.py has its words, and
-    defrag.schema.json lists it.
+    One reason more: `_reason` in now.py finds it, `_REASONS` has its words, and defrag.schema.json
+    lists it.
     """
 
     SHARED = "shared"
@@ -34,6 +35,14 @@ class Why(StrEnum):
     def is_excused(self) -> bool:
         """It is no failure of a run that a timer started: that leaves the file to the next one."""
         return self is Why.SHARED
+
+
+_REASONS = {
+    Why.SHARED: "snapshots or clones share its data, so up to {size} more would be in use; "
+    "`--allow snapshots` rewrites it all the same",
+    Why.CLOSED: "you may not write to it; root may",
+    Why.FAILED: "{words}",
+}
 
 
 class File(Value):
@@ -53,6 +62,11 @@ class Left(Value):
     why: Why
     words: str
     size: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Why it is left, in a sentence."""
+        return _REASONS[self.why].format(size=binary(self.size), words=self.words)
 
 
 class Found(Value):

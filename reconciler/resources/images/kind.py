@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
-from reconciler.facts import limits, rights
+from reconciler.facts import condition, limits, rights
 from reconciler.facts.diagnostics import Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
@@ -115,7 +115,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     tree = host(TreeOf(where.path, spec.apart, is_close, spec.only))
     lot = tree.cow if spec.aim == NOCOW else tree.compressed
     filesystem = host(FilesystemOf(where.path))
-    unsafe = limits.refusal(filesystem.condition, filesystem.profiles)
+    unsafe = condition.rewriting(filesystem.condition, filesystem.profiles)
     if tree.stale_copies:
         yield Desired(Strays(where.path, spec.apart), ())
     yield from _left_over(spec, tree)
@@ -185,7 +185,7 @@ def _ways_out(spec: Spec, lot: Lot, count: int, filesystem: Filesystem) -> str:
     """Say how ``count`` images become as declared, what that takes, and how to accept them."""
     it = "it" if count == 1 else "them"
     keep = f"To accept {it}: `existing: keep`"
-    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
+    if unsafe := condition.rewriting(filesystem.condition, filesystem.profiles):
         return f"{unsafe.hint}. Until then nothing is rewritten: {unsafe.text}. {keep}"
     least = "at least " if spec.aim == NOCOW else ""  # what is shared was not looked for
     return (
@@ -328,7 +328,7 @@ def _price(
     needs, *kept = takes(needed, lot, filesystem)
     yield needs
     yield from limits.notes(filesystem, host)
-    yield from limits.errors(filesystem.condition)
+    yield from condition.errors(filesystem.condition)
     yield from kept
     yield machines.FOR_GOOD
     if not tree.holders_seen:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.errors import HostError, StillUsed
-from reconciler.facts import limits
+from reconciler.facts import condition
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.stale_copies import is_stale_copy
 from reconciler.facts.tree import MOST, REDACTED, NameList
@@ -137,7 +137,7 @@ class _Work:
         """HostError where a device is missing by now, or the like: asked anew after a while."""
         if time.monotonic() < self.whole_until:
             return
-        if unsafe := limits.refusal(btrfs.condition_now(fd), btrfs.data_profiles(fd)):
+        if unsafe := condition.rewriting(btrfs.condition_now(fd), btrfs.data_profiles(fd)):
             raise HostError(unsafe.text, unsafe.hint)
         self.whole_until = time.monotonic() + _WHOLE
 

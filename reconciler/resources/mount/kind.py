@@ -40,7 +40,7 @@ from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
@@ -88,31 +88,25 @@ class _Here(Value):
 
 
 def parse(item: Item, items: Items) -> Spec:
-    settings = (options.setting(name, value) for name, value in item.data["options"].items())
+    mounts = [(each.path, _settings(each)) for each in items if each.section == "mounts"]
     return Spec(
         item.path,
-        tuple(settings),
+        _settings(item),
         frozenset(item.data.get("allow", ())),
-        compress=tuple(_compress(items)),
-        declared=tuple(_options(items)),
+        compress=tuple((path, token) for path, of in mounts for token in _compress(of)),
+        declared=tuple((path, frozenset(each.option for each in of)) for path, of in mounts),
         nocow=_nocow(items),
     )
 
 
-def _compress(items: Items) -> Iterator[tuple[str, str]]:
-    for item in items:
-        if item.section == "mounts":
-            for name, value in item.data["options"].items():
-                token = options.setting(name, value).token
-                if token and name in options.COMPRESS:
-                    yield item.path, token
+def _settings(item: Item) -> tuple[options.Setting, ...]:
+    """Return what the options of an entry ask for, in the order in which they are written."""
+    return tuple(options.setting(*each) for each in item.data["options"].items())
 
 
-def _options(items: Items) -> Iterator[tuple[str, frozenset[options.Option]]]:
-    for item in items:
-        if item.section == "mounts":
-            names = item.data["options"].items()
-            yield item.path, frozenset(options.setting(*each).option for each in names)
+def _compress(settings: Iterable[options.Setting]) -> Iterator[str]:
+    tokens = (setting.token for setting in settings if setting.token)
+    return (token for token in tokens if options.name(token) in options.COMPRESS)
 
 
 def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -18,7 +18,7 @@ from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
-from reconciler.facts import booted, limits, locate, rights
+from reconciler.facts import booted, condition, limits, locate, rights
 from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -140,7 +140,7 @@ def _unsafe(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Re
 
     To take nocow off is refused only where the kernel would write nothing.
     """
-    refusal = limits.refusal(filesystem.condition, filesystem.profiles)
+    refusal = condition.refusal(filesystem.condition, filesystem.profiles)
     if not refusal or spec.wanted:
         return refusal
     have = host(Directory(path))
@@ -203,11 +203,11 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
         yield Note(f"{', '.join(taken)}: accepted by `allow: [snapshots]`", "V103", COST)
     if taken is None:
         yield Note(rights.hidden(_WHETHER, host, "checks before it changes anything"))
-    yield from limits.errors(filesystem.condition)
+    yield from condition.errors(filesystem.condition)
 
 
 def _redundant(filesystem: Filesystem) -> str:
-    return "/".join(sorted(limits.REDUNDANT.intersection(filesystem.profiles)))
+    return "/".join(sorted(condition.REDUNDANT.intersection(filesystem.profiles)))
 
 
 def _directory(spec: Spec, where: Location, have: Folder | None, host: HostView) -> Iterator[Said]:

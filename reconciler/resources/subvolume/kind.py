@@ -33,7 +33,7 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, ContentsOf, Subvolume
-from reconciler.facts import limits, locate, rights
+from reconciler.facts import condition, locate, rights
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import (
     DIRECTORY,
@@ -242,7 +242,7 @@ def _refused(
         return Refusal(
             f"{where.path} holds far more than images", "declare the directory of images", "V605"
         )
-    if unsafe := limits.refusal(filesystem.condition, filesystem.profiles):
+    if unsafe := condition.refusal(filesystem.condition, filesystem.profiles):
         return unsafe
     if filesystem.read_only:
         return Refusal(f"{where.path} is on a read-only mount or subvolume", "", "V606")

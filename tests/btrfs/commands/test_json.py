@@ -80,6 +80,21 @@ def test_every_sort_of_row_is_in_the_schema(each: Each, user: int):
     assert not all(change["applicable"] for change in data["changes"])
 
 
+def test_the_status_is_one_document(each: Each):
+    """Before anything is done, and after; what it says of images is held in test_status_effect."""
+    for code, runs in ((2, set()), (0, {1})):
+        if runs:
+            each.host.apply()
+        ran = each.host.vmtune("status", "--json")
+        data = json.loads(ran.out)
+        check("status", data)
+        assert (ran.code, data["exit"], data["config"]) == (code, code, str(each.host.file))
+        assert all(change["op"] == "=" for change in data["changes"]) is (code == 0)
+        assert {place["written"]["run"] for place in data["places"] if place["written"]} == runs
+        assert not any(place["drift"] for place in data["places"])
+    check("status", json.loads(each.host.vmtune("status", "--json", user=NOBODY).out))
+
+
 def test_the_history_is_one_document(each: Each):
     check("history", json.loads(each.host.vmtune("history", "--json").out))
     each.host.declare(paths=[{"path": str(each.old), "nocow": True, "existing": "rewrite"}])

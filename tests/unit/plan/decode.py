@@ -32,7 +32,8 @@ from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
 from reconciler.facts import boot_order, machines, mountable
 from reconciler.facts import host as facts
-from reconciler.facts.host import Condition, Quota
+from reconciler.facts.condition import Condition
+from reconciler.facts.host import Quota
 from reconciler.facts.host_view import Fact, HostView, NotVisible
 from reconciler.facts.rights import AsRoot
 from reconciler.facts.stub import Stub

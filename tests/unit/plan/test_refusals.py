@@ -53,3 +53,11 @@ def test_a_check_gives_way_to_the_plan():
         ("V102", "nocow /a and 1 more", "fail"),
         ("V101", "nocow /a/x.raw", "fail"),
     ]
+
+
+def test_one_filesystem_is_whole_beside_another():
+    """What a plan refuses on the one says nothing of the other."""
+    whole = Row(Health.OK, "Btrfs 0a1b2c3d", "1 device is there, no errors counted", "V516")
+    broken = Row(Health.FAIL, "Btrfs 4e5f6a7b", "1 of the 2 devices is missing", "V516", "mend it")
+    plan = Plan((blocked("/a", "V111"),))
+    assert health.joined([whole, broken], plan)[:2] == (whole, broken)
