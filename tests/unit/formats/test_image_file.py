@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from reconciler.discovery import linux as discovery
 from reconciler.discovery.facts import ImagesBelow
+from reconciler.formats import image_file
+from reconciler.formats.image_file import FORMATS
 from reconciler.report.codes import CODES, TOPICS
-from reconciler.resources.images import image_file
-from reconciler.resources.images.image_file import FORMATS
 
 DESIGN = (Path(__file__).parents[3] / "docs" / "design.md").read_text()
 
