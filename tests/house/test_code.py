@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 from collections import defaultdict
@@ -160,13 +159,6 @@ def test_a_code_of_doctor_has_a_case():
     said = {code: {stem for stem, _ in places} for code, places in spoken_codes().items()}
     # What the plan refuses is in each of its cases: tests/unit/plan/test_refusals.py.
     assert {code for code in said if code[1] == "5" and said[code] != {"discovery/doctor"}} <= bad
-
-
-def test_what_can_be_kept_quiet():
-    """Codes of notes, and no other; one that a plan goes by is always said."""
-    schema = json.loads((ROOT / "schemas" / "vmtune.schema.json").read_text())
-    notes = {code for code, said in spoken_codes().items() if any(w == "Note" for _, w in said)}
-    assert schema["$defs"]["quiet"]["items"]["enum"] == sorted(notes - {WAITS})
 
 
 def test_tracked_files_name_no_machine_and_postpone_nothing():
