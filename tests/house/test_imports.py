@@ -101,18 +101,12 @@ def test_contracts_cover_every_module():
     }
     pure = {f"reconciler.discovery.{name}" for name in _modules("discovery") - DOORS["discovery"]}
     assert pure == {m for m in sources["pure modules have no doors"] if ".discovery" in m}
-    kinds = {f"reconciler.resources.{path.parent.name}" for path in _kinds()}
-    assert kinds == sources["kinds do not know each other"]
     looking = {f"reconciler.commands.{name}" for name in _modules("commands") - WRITING}
     assert looking == {m for m in sources["planning cannot write"] if ".commands" in m}
 
 
 def _modules(folder: str) -> set[str]:
     return {path.stem for path in (ROOT / "reconciler" / folder).glob("[!_]*.py")}
-
-
-def _kinds() -> list[Path]:
-    return list((ROOT / "reconciler" / "resources").glob("*/kind.py"))
 
 
 def _is_code(entry: Path) -> bool:
