@@ -1,4 +1,9 @@
-"""All codes with what they mean, from the ``codes.py`` of each room; the topics of explain."""
+"""All codes with what they mean; the topics of explain.
+
+The paragraph of a code lies in the ``codes.py`` of the folder whose module speaks the code. So a
+code that a kind itself speaks is explained in the kind's folder. A code that a module of facts/ or
+engine/ speaks is explained there, whichever hundred it is of.
+"""
 
 from __future__ import annotations
 

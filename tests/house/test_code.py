@@ -127,6 +127,14 @@ def _explained() -> dict[str, set[str]]:
     }
 
 
+def test_a_paragraph_lies_where_its_code_is_spoken():
+    """In the codes.py of that folder, whichever hundred the code is of."""
+    spoken = {code: _folder(module) for code, at in spoken_codes().items() for module, _ in at}
+    spoken |= dict.fromkeys(SAID_BY_A_REWRITE, _folder(_room(Path(images_places.__file__))))
+    explained = {code: folder for folder, codes in _explained().items() for code in codes}
+    assert explained == spoken
+
+
 RETIRED = {"V110", "V410"}
 """Printed once, and never again for something else: people look codes up in old logs."""
 
