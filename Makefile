@@ -90,7 +90,8 @@ codes: setup ## docs/codes.md, anew from what `vmtune explain` prints
 pictures: setup ## the pictures of the README, from a real run of its first vmtune.yaml (root)
 	$(PYTHON) .ci/picture $(or $(INTO),.ci)
 
-validator: setup ## the validator of vmtune.yaml, anew from its schema
+validator: setup ## the validator of vmtune.yaml and the copies of its schema, anew
+	$(PYTHON) .ci/copies
 	$(PYTHON) .ci/validator > reconciler/config/schema_validator.py
 
 floor: setup ## the same unit tests with the oldest supported libraries

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.config import schema_validator
 from reconciler.config.hosts import short_name
 from reconciler.errors import ConfigError
+from reconciler.formats import options as mount_options
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def unknown_key(
     ``is_no``: its value is false.
     """
     among_options = known == options
-    if among_options and (words := refusal(key, is_no=is_no)):
+    if among_options and (words := mount_options.refusal(key, is_no=is_no)):
         return words
     if "options" in known and key in options:
         return f"{key!r} is a mount option", "write it under `options:`"
@@ -341,67 +342,3 @@ _WHOLE = {
     "maxProperties": _lone_remove,
     "minProperties": _empty,
 }
-
-_CHECKSUMS = (
-    "it acts on the whole filesystem, and files made under it stay without checksums for good",
-    "write `nocow: true` for a directory under paths",
-)
-
-_WHICH = ("it says what is mounted, not how it performs", "edit /etc/fstab for that")
-
-_WHEN = ("it says when or by whom it is mounted", "edit /etc/fstab for that")
-
-_RESCUE = ("it is for rescuing a damaged filesystem", "use it by hand, once: see btrfs(5)")
-
-_INTERNAL = ("the kernel's own choice serves images as well", "leave it out")
-
-REFUSED = {
-    **dict.fromkeys(("nodatacow", "nodatasum", "datacow", "datasum"), _CHECKSUMS),
-    **dict.fromkeys(("subvol", "subvolid", "device", "ro", "rw", "bind", "defaults"), _WHICH),
-    **dict.fromkeys(("auto", "noauto", "nofail", "user", "users", "owner", "group"), _WHEN),
-    **dict.fromkeys(
-        ("degraded", "rescue", "recovery", "usebackuproot", "nologreplay", "norecovery"), _RESCUE
-    ),
-    **dict.fromkeys(("skip_balance", "clear_cache", "rescan_uuid_tree", "fatal_errors"), _RESCUE),
-    **dict.fromkeys(("space_cache", "thread_pool", "max_inline", "metadata_ratio"), _INTERNAL),
-    **dict.fromkeys(("nospace_cache", "ssd_spread", "acl", "noacl"), _INTERNAL),
-    "nobarrier": ("a power cut can then destroy the filesystem", "leave it out"),
-    "barrier": ("it is the default", "leave it out"),
-    "notreelog": ("it makes each fsync, of which guests do many, a full commit", "leave it out"),
-    "treelog": ("it is the default", "leave it out"),
-}
-
-_OPPOSITES = {
-    "atime": "noatime: false",
-    "diratime": "nodiratime: false",
-    "norelatime": "relatime: false",
-    "nolazytime": "lazytime: false",
-    "dev": "nodev: false",
-    "suid": "nosuid: false",
-    "exec": "noexec: false",
-    "noautodefrag": "autodefrag: false",
-    "nossd": "ssd: false",
-    "noflushoncommit": "flushoncommit: false",
-    "nodiscard": "discard: no",
-    "nocompress": "compress: no",
-}
-
-_ON = {"discard": "async", "compress": "zstd"}
-
-
-def refusal(option: str, *, is_no: bool = False) -> tuple[str, str] | None:
-    """Message and hint for an option that is known but not declared here; None if unknown.
-
-    ``is_no``: it is written with the value false, so its opposite is wanted on.
-    """
-    if option in _OPPOSITES:
-        name, value = _OPPOSITES[option].split(": ")
-        if is_no:
-            value = _ON.get(name, "true")
-        return f"{option!r} is written as its opposite here", f"write `{name}: {value}`"
-    if option.startswith("x-"):
-        return f"{option!r} is not a tuning option: {_WHEN[0]}", _WHEN[1]
-    if option not in REFUSED:
-        return None
-    reason, hint = REFUSED[option]
-    return f"{option!r} is not a tuning option: {reason}", hint

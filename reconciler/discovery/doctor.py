@@ -47,7 +47,6 @@ def examine(subjects: Subjects, host: HostView) -> tuple[Row, ...]:
 
 
 _CHECKED = {
-    "V502": frozenset({"V301"}),
     "V504": frozenset({"V302"}),
     "V506": frozenset({"V102"}),
     "V507": frozenset({"V103"}),

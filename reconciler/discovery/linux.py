@@ -12,6 +12,7 @@ from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirt
 from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
+from reconciler.formats import image_file
 from reconciler.linux import files, filesystems, inode, machine, process, selinux, users
 from reconciler.value import Value
 
@@ -67,7 +68,8 @@ READS: Reads = {
 }
 
 _SUFFIXES = (
-    *(".qcow2", ".qcow", ".qed", ".raw", ".img", ".vmdk", ".vdi", ".vhd", ".vhdx"),
+    *image_file.SUFFIXES,
+    *(".raw", ".img", ".vdi", ".vhd", ".vhdx"),
     ".rawdisk",  # minikube's
 )
 

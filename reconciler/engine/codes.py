@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 TEXT = """\
+V301 A program that the job runs is not installed, so vmtune sets up no schedule. The refusal names
+the program and the package that has it.
+
 V302 The scheduler that the entry names is not on this host.
 
 V303 The schedule is in the notation of systemd, which cron does not read. Write five fields, or

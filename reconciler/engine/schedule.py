@@ -25,6 +25,7 @@ from reconciler.facts.host import (
     Locate,
     NeedsReload,
     OwnFiles,
+    Program,
     Schedulers,
     SelinuxEnforces,
     ServiceRun,
@@ -199,6 +200,13 @@ def unsayable(path: str) -> Refusal | None:
         text = "has control characters or is no UTF-8: vmtune writes it to no crontab or unit file"
         return Refusal(f"{path} {text}", "give the directory a plainer name", "V311")
     return None
+
+
+def lacks(program: str, package: str, host: HostView) -> Refusal | None:
+    """Refuse a job whose program is not there; ``package`` is the one to install."""
+    if host(Program(program)):
+        return None
+    return Refusal(f"the program {program} is missing", f"install {package}", "V301")
 
 
 def unable(of: Setup, host: HostView) -> Refusal | None:

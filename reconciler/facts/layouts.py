@@ -1,7 +1,8 @@
 """How one image lies.
 
-One figure more: linux/layouts.py fills it; report/status.py, html.py, standing.py and
-status.schema.json show it.
+One figure more: linux/layouts.py fills it. ``_columns`` and ``told`` of report/status.py show it,
+on the page and in explain too. ``_plain_image`` of report/standing.py and status.schema.json have
+it for programs. A column of its own on the page: report/html.py, page_style.py.
 """
 
 from __future__ import annotations

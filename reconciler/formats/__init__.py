@@ -1,1 +1,1 @@
-"""Texts that several folders read: text to value, keeping every byte not changed."""
+"""Texts and headers that several folders read: to values, keeping every byte not changed."""

@@ -1,7 +1,7 @@
 """Mount options: the comma-separated words of mount(8), and those that vmtune tunes (_OPTIONS).
 
-One option more is a line of _OPTIONS here, its key in the schema, and no line of REFUSED in
-config/check.py. What the kernel shows for it: ``shown`` here, ``live`` in resources/mount/linux.py.
+What one option more needs: _OPTIONS. What the kernel shows for it: ``shown`` here, ``live`` in
+resources/mount/linux.py.
 """
 
 from __future__ import annotations
@@ -221,10 +221,62 @@ _OPTIONS = {
     "commit": _option("commit", "commit=30"),
     "user_subvol_rm_allowed": _option("user_subvol_rm_allowed", ""),
 }
+"""The options that vmtune tunes, by their keys in vmtune.yaml.
+
+One more is a line here, and none of REFUSED; its key in schemas/vmtune.schema.json, at
+``$defs.options`` (then `make validator man`); a case in tests/unit/plan/cases/mount/. What takes
+other values than true and false has a line in _ON, and needs one in _SHOWN where the kernel shows
+another word than fstab has. What costs something where images are has a line in _PRICES. A flag of
+the mount itself (``per_mount``) is one of linux/mountapi.py.
+"""
 
 _BY_NAME = {option.name: option for option in _OPTIONS.values()}
 
 ALL = tuple(_BY_NAME.values())
+
+_CHECKSUMS = (
+    "it acts on the whole filesystem, and files made under it stay without checksums for good",
+    "write `nocow: true` for a directory under paths",
+)
+
+_WHICH = ("it says what is mounted, not how it performs", "edit /etc/fstab for that")
+
+_WHEN = ("it says when or by whom it is mounted", "edit /etc/fstab for that")
+
+_RESCUE = ("it is for rescuing a damaged filesystem", "use it by hand, once: see btrfs(5)")
+
+_INTERNAL = ("the kernel's own choice serves images as well", "leave it out")
+
+REFUSED = {
+    **dict.fromkeys(("nodatacow", "nodatasum", "datacow", "datasum"), _CHECKSUMS),
+    **dict.fromkeys(("subvol", "subvolid", "device", "ro", "rw", "bind", "defaults"), _WHICH),
+    **dict.fromkeys(("auto", "noauto", "nofail", "user", "users", "owner", "group"), _WHEN),
+    **dict.fromkeys(
+        ("degraded", "rescue", "recovery", "usebackuproot", "nologreplay", "norecovery"), _RESCUE
+    ),
+    **dict.fromkeys(("skip_balance", "clear_cache", "rescan_uuid_tree", "fatal_errors"), _RESCUE),
+    **dict.fromkeys(("space_cache", "thread_pool", "max_inline", "metadata_ratio"), _INTERNAL),
+    **dict.fromkeys(("nospace_cache", "ssd_spread", "acl", "noacl"), _INTERNAL),
+    "nobarrier": ("a power cut can then destroy the filesystem", "leave it out"),
+    "barrier": ("it is the default", "leave it out"),
+    "notreelog": ("it makes each fsync, of which guests do many, a full commit", "leave it out"),
+    "treelog": ("it is the default", "leave it out"),
+}
+"""Options that are known and nobody can declare, each with why, and what to do instead."""
+
+_ON = {"discard": "async", "compress": "zstd"}
+"""The value that turns an option on which "no" turns off: all others take true and false."""
+
+
+def negated(name: str) -> str:
+    """The name of a flag with "no" before it, or without."""
+    return name.removeprefix("no") if name.startswith("no") else f"no{name}"
+
+
+_OPPOSITES = {
+    opposite: key for key in _OPTIONS if (opposite := negated(key)) in KNOWN | {"nocompress"}
+}
+"""The key that each opposite of a tuned option is declared by; no kernel knows nocompress."""
 
 _LOST = {
     "nodatacow": Option(
@@ -270,6 +322,33 @@ def of_token(token: str) -> Option:
     word = name(token)
     groups = (*_LOST.values(), *ALL)
     return next((o for o in groups if word in o.rivals), Option(word, family(word), ""))
+
+
+def off(name: str) -> str:
+    """What has a live filesystem show an option no more; "" where only its negation may.
+
+    "" for a flag of one mount, too.
+    """
+    found = _OPTIONS.get(name) or _LOST.get(name)
+    return found.off if found and not found.per_mount else ""
+
+
+def refusal(option: str, *, is_no: bool = False) -> tuple[str, str] | None:
+    """Message and hint for an option that is known but not declared here; None if unknown.
+
+    ``is_no``: it is written with the value false, so its opposite is wanted on.
+    """
+    if option in _OPPOSITES:
+        key = _OPPOSITES[option]
+        on, no = (_ON[key], "no") if key in _ON else ("true", "false")
+        value = on if is_no else no
+        return f"{option!r} is written as its opposite here", f"write `{key}: {value}`"
+    if option.startswith("x-"):
+        return f"{option!r} is not a tuning option: {_WHEN[0]}", _WHEN[1]
+    if option not in REFUSED:
+        return None
+    reason, hint = REFUSED[option]
+    return f"{option!r} is not a tuning option: {reason}", hint
 
 
 def price(shown: str) -> tuple[str, str]:

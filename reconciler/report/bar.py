@@ -1,7 +1,7 @@
-"""How large an image is and how it lies on disk, as a row of characters on a scale for all images.
+"""The bar of one image, drawn: its parts as a row of characters, on a scale for all images.
 
-The sort (nocow or copy-on-write) has a colour; the characters say it as well. What snapshots or
-clones share has the same colour and lighter characters.
+Figures beside it: report/status.py. The sort (nocow or copy-on-write) has a colour; the characters
+say it as well. What snapshots or clones share has the same colour and lighter characters.
 """
 
 from __future__ import annotations

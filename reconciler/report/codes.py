@@ -1,4 +1,9 @@
-"""All codes with what they mean, from the ``codes.py`` of each room; the topics of explain."""
+"""All codes with what they mean; the topics of explain.
+
+The paragraph of a code lies in the ``codes.py`` of the folder whose module speaks the code. So a
+code that a kind itself speaks is explained in the kind's folder. A code that a module of facts/ or
+engine/ speaks is explained there, whichever hundred it is of.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +51,8 @@ measures it again.
 With nocow an image of any size stays in the place where it was first written, while no snapshot
 shares it. What segments would cost besides: a descriptor or a chain that must stay whole, more
 files to keep together in a backup, and tools that know raw and qcow2 only. vmtune recognises images
-of several files (qcow, qcow2, QED and VMDK with backing files, data files, extents) and treats them
-as one: no part is rewritten while another is open.
+of several files (a backing file, a data file, extents) and treats them as one: no part is rewritten
+while another is open.
 """
 
 TOPICS = {"segments": _SEGMENTS}

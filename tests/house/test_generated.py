@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
+import pytest
+
 from reconciler.config import schema_validator
+from reconciler.engine.model import WAITS
 
 ROOT = Path(__file__).parents[2]
 MADE = Path(schema_validator.__file__)
@@ -24,3 +29,26 @@ def test_the_validator_is_of_this_schema():
 def test_the_validator_imports_no_library():
     imported = [line for line in MADE.read_text().splitlines() if "import" in line.split()]
     assert imported == ["import re"]
+
+
+COPIES = SourceFileLoader("copies", str(ROOT / ".ci" / "copies"))
+
+
+@pytest.fixture(scope="module")
+def copies():
+    """The program that writes what stands in a second place."""
+    spec = spec_from_loader("copies", COPIES)
+    assert spec
+    made = module_from_spec(spec)
+    COPIES.exec_module(made)
+    return made
+
+
+def test_what_stands_in_a_second_place_is_fresh(copies):
+    """What the schema lets be kept quiet, and what the Ansible collection has of the schema."""
+    stale = [str(path) for path, text in copies.made().items() if path.read_text() != text]
+    assert not stale, "the schema or the notes changed: run `make validator`"
+
+
+def test_what_a_plan_goes_by_cannot_be_kept_quiet(copies):
+    assert WAITS not in copies.notes()

@@ -87,8 +87,6 @@ def test_contracts_cover_every_module():
     }
     pure = {f"reconciler.discovery.{name}" for name in _modules("discovery") - DOORS["discovery"]}
     assert pure == {m for m in sources["pure modules have no doors"] if ".discovery" in m}
-    kinds = {f"reconciler.resources.{path.parent.name}" for path in _kinds()}
-    assert kinds == sources["kinds do not know each other"]
 
 
 def test_who_may_write_is_protected():
@@ -99,10 +97,6 @@ def test_who_may_write_is_protected():
 
 def _modules(folder: str) -> set[str]:
     return {path.stem for path in (ROOT / "reconciler" / folder).glob("[!_]*.py")}
-
-
-def _kinds() -> list[Path]:
-    return list((ROOT / "reconciler" / "resources").glob("*/kind.py"))
 
 
 def _is_code(entry: Path) -> bool:

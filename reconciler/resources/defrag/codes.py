@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 TEXT = """\
-V301 vmtune sets up no schedule without btrfs(8), from the package btrfs-progs. Where others may
-write to vmtune's own files, root's job runs btrfs(8) in the place of vmtune. `vmtune defrag` itself
-needs no btrfs-progs.
-
 V305 Another job defragments the same directory already, or one that it lies in: a line of a
 crontab or of anacrontab, a file in /etc/cron.daily and its kind, a timer of systemd, or the package
 btrfsmaintenance. Two schedules do the same work twice, and most of the others copy what snapshots

@@ -74,7 +74,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     if (
         refusal := _no_directory(where)
         or schedule.unsayable(where.path)
-        or _unable(host)
+        or schedule.lacks("btrfs", "btrfs-progs", host)
         or schedule.unable(setup, host)
         or _doubled(where, host)
     ):
@@ -97,12 +97,6 @@ def _no_directory(where: Location) -> Refusal | None:
     if where.kind in {"directory", "missing"}:
         return None
     return Refusal(f"{where.path} is {where.kind}", "declare a directory")
-
-
-def _unable(host: HostView) -> Refusal | None:
-    if not host(Program("btrfs")):
-        return Refusal("the program btrfs is missing", "install btrfs-progs", "V301")
-    return None
 
 
 def _doubled(where: Location, host: HostView) -> Refusal | None:

@@ -30,9 +30,8 @@ V704 The attribute i (immutable) or a (append-only), or fs-verity, keeps the fil
 given to another file, or the subvolume became read-only. Somebody did that on purpose: vmtune does
 not undo it.
 
-V705 The image is made of several files (a qcow, qcow2, QED or VMDK with a backing file, a qcow2
-with a data file, a VMDK with extents), and another one of them is open. The program that has the
-other file may open this one at any time.
+V705 The image is made of several files (a backing file, a data file, extents), and another one of
+them is open. The program that has the other file may open this one at any time.
 
 V706 While an image is rewritten the old and the new one are both there, so that much must be free.
 What snapshots or clones share stays in use afterwards, and what was compressed takes its full size.

@@ -317,7 +317,7 @@ def _obstacle(status: os.stat_result, value: int) -> str:
 
 def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
     """What an image says at its beginning; of no other file more than that is read."""
-    from reconciler.resources.images import image_file  # noqa: PLC0415 - only where images are cow
+    from reconciler.formats import image_file  # noqa: PLC0415 - only where images are cow
 
     if entry.status.st_size < image_file.SMALLEST:
         return "", ()
@@ -409,7 +409,7 @@ def followed(rows: Sequence[Row], path: str) -> list[Row]:
 
 
 def _links_file(name: str, path: str, top: int) -> str:
-    from reconciler.resources.images import image_file  # noqa: PLC0415 - only where images name others
+    from reconciler.formats import image_file  # noqa: PLC0415 - only where images name others
 
     for _ in range(_MOST):
         if name.startswith("/"):

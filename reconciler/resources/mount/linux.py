@@ -193,14 +193,6 @@ _NONSENSE = "vmtune-asks-nonsense"
 
 UNTOUCHED = "/etc/fstab was not touched"
 
-_OFF_AGAIN = {
-    "compress": "compress=no",
-    "compress-force": "compress=no",
-    "commit": "commit=30",
-    "nodatasum": "datasum",
-}
-"""What makes the kernel show nothing for an option, where it is not its name with or without no."""
-
 
 def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
     """The option as mountinfo shows it, "" when it shows none: never the words of fstab."""
@@ -338,11 +330,17 @@ def _put_back(target: str, name: str, had: str) -> None:
     elif had:
         _reconfigure(target, had)
     elif name not in {"ro", "rw"}:
-        _reconfigure(target, _OFF_AGAIN.get(name) or _negated(name))
+        _reconfigure(target, _off_again(name))
 
 
-def _negated(name: str) -> str:
-    return name.removeprefix("no") if name.startswith("no") else f"no{name}"
+def _off_again(name: str) -> str:
+    """What ends an option that came with another one, and leaves all others as they are.
+
+    ``Option.off`` of nodatacow is datasum, which ends nodatasum as well.
+    """
+    if name == "nodatacow":
+        return "datacow"
+    return options.off(name) or options.negated(name)
 
 
 def kernel_takes(tokens: tuple[str, ...]) -> Verdict:

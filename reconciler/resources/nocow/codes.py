@@ -1,7 +1,4 @@
-"""What the codes of nocow mean: a paragraph each, which ``vmtune explain`` prints.
-
-Codes that several kinds speak are in facts/codes.py, also of this hundred.
-"""
+"""What the codes of nocow mean: a paragraph each, which ``vmtune explain`` prints."""
 
 from __future__ import annotations
 
@@ -30,8 +27,4 @@ V117 A zoned Btrfs (on host-managed SMR disks and ZNS drives) writes in the orde
 no block is written in place, and the kernel refuses the nocow attribute (EPERM). Images there are
 copy-on-write. Declare `subvolume: true` or `compression: none` for them, or put them on another
 filesystem.
-
-V118 The declared directory is not there. A directory beside it has nearly the same name, and holds
-files. `apply` makes the declared directory, new and empty, and images in the other directory stay
-as they are. If the path is misspelt, correct it in vmtune.yaml first.
 """

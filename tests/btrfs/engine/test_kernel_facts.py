@@ -1,4 +1,8 @@
-"""What vmtune takes for granted of the kernel and its tools, without vmtune."""
+"""What vmtune takes for granted of the kernel and its tools, without vmtune.
+
+Some of it vmtune also says, and then the test names the sentence. The judge of one sentence more
+goes into test_said_of_the_kernel.py.
+"""
 
 import ctypes
 import errno

@@ -1,8 +1,8 @@
 """A new kind is a folder and a name in the registry, with its keys in the schema.
 
-A copy of vmtune gets a kind ``dust`` with a section of its own, a schedule, codes, rows of
-status and JSON; nothing else of the copy is touched. The copy plans, applies, tells and reverts
-it. The kind is thrown away with the test, and has a name that no kind will want.
+A copy of vmtune gets the kind ``dust`` (tests/dust.py); nothing else of the copy is touched but
+what `make validator` writes. The copy plans, applies, tells and reverts the kind. That the copy
+keeps the rules of the house: tests/house/test_new_kind.py.
 """
 
 from __future__ import annotations
@@ -10,108 +10,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import dust
 from tests.btrfs.sandbox import PROGRAM, TOP
 from tests.btrfs.world import _ENV, World
 
 ROOT = Path(__file__).parents[3]
 CHECKOUT = TOP / "checkout"
-
-KIND = '''
-"""Dusting a directory, regularly, as a systemd timer or a file in /etc/cron.d.
-
-Dust settles on what nobody touches. A run looks for it, and wipes none off.
-"""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-from functools import partial
-
-from reconciler.engine import schedule
-from reconciler.engine.resource import Kind
-from reconciler.engine.item import Section
-from reconciler.engine.schedule import Job, When, Work
-from reconciler.facts import locate
-from reconciler.facts.diagnostics import Note, Refusal
-
-DUST = Section("dust", "path", "Dusting", required=("schedule",))
-JOB = Job("vmtune-dust", "dusts", "Dust", "man:true(1)", "")
-WORK = Work(("/usr/bin/true",), check='[ -d "$p" ]', skipped="$p: run skipped: it is gone")
-
-
-@dataclass(frozen=True)
-class Spec:
-    path: str
-    when: When
-
-
-def parse(item, items):
-    return Spec(item.path, schedule.parse(item))
-
-
-def want(spec, host):
-    ground = locate.ground(spec.path, host, ", not on Btrfs")
-    if not isinstance(ground, tuple):
-        yield ground
-        return
-    where, _ = ground
-    if where.kind != "directory":
-        yield Refusal(f"{where.path} is {where.kind}", code="V901")
-        return
-    setup = schedule.setup(JOB, where.path, spec.when, host)
-    refusal = (
-        schedule.unsayable(where.path)
-        or schedule.unable(setup, host)
-        or schedule.foreign(setup, host)
-    )
-    goals = refusal or schedule.goals(setup, WORK, host)
-    if isinstance(goals, Refusal):
-        yield goals
-        return
-    yield from goals
-    yield Note("dust comes back", "V902")
-
-
-KIND = Kind(
-    "dust",
-    DUST,
-    parse,
-    want,
-    partial(schedule.leftovers, JOB),
-    units=partial(schedule.units, JOB),
-    places=partial(schedule.places, JOB),
-    defaults=schedule.DEFAULTS,
-    wrong=schedule.wrong,
-    conflicts=schedule.conflicts,
-    schedules=partial(schedule.schedules, JOB),
-)
-'''
-CODES = '''"""What the codes of dust mean."""
-
-TEXT = """\\
-V901 Only a directory is dusted.
-
-V902 Dust comes
-back.
-"""
-'''
-KEYS = {
-    "description": "Directories that are dusted on a schedule.",
-    "type": "array",
-    "items": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["path"],
-        "properties": {
-            key: {"$ref": f"#/$defs/{key}"} for key in ("path", "schedule", "scheduler")
-        },
-    },
-}
 
 
 @pytest.fixture
@@ -119,21 +27,9 @@ def copy():
     """A vmtune with the new kind, where nothing else was changed."""
     top = TOP / "t" / "with-dust"
     shutil.copytree(CHECKOUT, top, symlinks=True)
-    shutil.copytree(ROOT / ".ci", top / ".ci")
-    folder = top / "reconciler" / "resources" / "dust"
-    folder.mkdir()
-    (folder / "__init__.py").write_text('"""Dusting."""\n')
-    (folder / "kind.py").write_text(KIND)
-    (folder / "codes.py").write_text(CODES)
-    registry = folder.parent / "registry.py"
-    registry.write_text(registry.read_text().replace('"defrag",\n', '"defrag",\n    "dust",\n'))
-    schema = top / "schemas" / "vmtune.schema.json"
-    document = json.loads(schema.read_text())
-    document["properties"]["dust"] = KEYS
-    schema.write_text(json.dumps(document))
-    argv = [sys.executable, str(top / ".ci" / "validator")]
-    made = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=top)
-    (top / "reconciler" / "config" / "schema_validator.py").write_text(made.stdout)
+    for name in (".ci", "integrations"):
+        shutil.copytree(ROOT / name, top / name)
+    dust.add(top)
     yield top
     shutil.rmtree(top)
 

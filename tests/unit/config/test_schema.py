@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler import cli
-from reconciler.config.check import REFUSED, load_schema
+from reconciler.config.check import load_schema
 from reconciler.config.load import load
 from reconciler.errors import ConfigErrors
 from reconciler.formats import options
@@ -304,7 +304,16 @@ def test_the_command_line_accepts_the_risks_of_the_file() -> None:
 def test_the_options_of_the_schema_are_tuned_and_no_other() -> None:
     there = {*load_schema()["$defs"]["options"]["properties"]}
     assert there == {*options._OPTIONS}
-    assert there.isdisjoint(REFUSED)
+    assert there.isdisjoint(options.REFUSED)
+
+
+def test_the_value_that_turns_an_option_on_is_one_of_its_schema() -> None:
+    """``compress: no`` turns off, and so does ``noatime: false``; what is said is one that fits."""
+    for key, of in load_schema()["$defs"]["options"]["properties"].items():
+        _, hint = options.refusal(options.negated(key)) or ("", "")
+        found = follow(of)
+        is_flag = found.get("type") == "boolean"
+        assert not hint or hint == f"write `{key}: {'false' if is_flag else 'no'}`"
 
 
 @pytest.mark.parametrize("section", DEFAULTS)

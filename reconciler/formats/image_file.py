@@ -1,6 +1,6 @@
-"""Which files an image is made of, as its header says: qcow, qcow2, QED and VMDK.
+"""Which files an image is made of, as its header says.
 
-Those are the formats in which QEMU follows a name (tests/btrfs/images/test_image_formats.py
+FORMATS has the formats in which QEMU follows a name (tests/btrfs/images/test_image_formats.py
 asks it). It refuses VDI and VHDX images that have a parent, and reads a VPC image
 without its own: for a virtual machine here, these are one file each.
 qemu-img(1) would say all that too, but opens whatever an image names, and the image
@@ -38,12 +38,14 @@ class Format(Value):
 
     ``magics`` are what its file may begin with, at most MAGIC bytes each. ``names`` takes the first
     HEAD bytes; it gives what each file is that the image names, and its name. It raises ValueError
-    where the header is cut off or damaged.
+    where the header is cut off or damaged. ``suffixes`` end the names of its files, in small
+    letters.
     """
 
     name: str
     magics: tuple[bytes, ...]
     names: Callable[[bytes], tuple[tuple[str, str], ...]]
+    suffixes: tuple[str, ...]
 
 
 def is_known(start: bytes) -> bool:
@@ -310,9 +312,16 @@ def _named(line: str, apart: bool) -> Iterator[tuple[str, str]]:
 
 
 FORMATS = (
-    Format("qcow", (QCOW_MAGIC,), qcow2_names),
-    Format("qcow2", (QCOW_MAGIC,), qcow2_names),
-    Format("QED", (QED_MAGIC,), qed_names),
-    Format("VMDK", (SPARSE, *_TEXT), vmdk_names),
+    Format("qcow", (QCOW_MAGIC,), qcow2_names, (".qcow",)),
+    Format("qcow2", (QCOW_MAGIC,), qcow2_names, (".qcow2",)),
+    Format("QED", (QED_MAGIC,), qed_names, (".qed",)),
+    Format("VMDK", (SPARSE, *_TEXT), vmdk_names, (".vmdk",)),
 )
-"""Every format that can name another file. V705 and `vmtune explain segments` list them, too."""
+"""Every format that can name another file.
+
+A new one is a line here, and a function that reads its names. `vmtune init` finds its files by
+``suffixes``. Its tests: tests/unit/formats/test_image_file.py for the header, and a row of CHAINS
+in tests/btrfs/images/test_image_formats.py, where qemu-img is the judge.
+"""
+
+SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
