@@ -2,7 +2,7 @@
 
 Commands and options complete by themselves. What a mistyped word may have meant is told here.
 
-cli.py declares the commands with what is here.
+cli.py declares the commands with what is here; a new command needs nothing here.
 """
 
 from __future__ import annotations

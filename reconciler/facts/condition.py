@@ -1,7 +1,9 @@
 """The state of a filesystem as a whole, and what it forbids.
 
-A new state is a field of Condition, which linux/btrfs.py fills, its words, and its refusal. The
-code of a refusal has its paragraph in facts/codes.py.
+A new state is a field of Condition, which linux/btrfs.py fills, and a refusal. The code of the
+refusal has its paragraph in facts/codes.py, the state its row in docs/design.md. A state with words
+of its own makes saved plans stale that were made in another state, whatever they would do there: a
+state that forbids rewriting alone has none. Tests: tests/btrfs/engine/test_filesystem_not_whole.py.
 """
 
 from __future__ import annotations

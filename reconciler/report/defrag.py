@@ -62,7 +62,7 @@ def _todo(of: Found) -> str:
 
 
 def left(files: Sequence[Left], width: int) -> Iterator[str]:
-    """Files that stay as they are, and why."""
+    """Files that stay as they are, each with the words of its Why (resources/defrag/ranges.py)."""
     for each in files[:_NAMED]:
         yield from _item(f"{printable(each.path)}: left as it is: {each.reason}", width)
     if len(files) > _NAMED:
