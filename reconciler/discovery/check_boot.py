@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, booted, compression, fstab_line, mount_layouts, no_line
+from reconciler.facts import boot_layouts, boot_order, booted, compression, fstab_line, no_line
 from reconciler.facts.advice import Health, Row
 from reconciler.facts.host import (
     FilesystemOf,
@@ -111,7 +111,7 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
     is_readable = host.maybe(FstabLines()) is not None
     lines = fstab_line.lines_for(target, where.path, host) if is_readable else []
     if tokens is not None:
-        image = mount_layouts.image(target, mount, (), host) if tokens else None
+        image = boot_layouts.image(target, mount, (), host) if tokens else None
         if image or fstab_line.not_btrfs(mount, lines):
             return None
         refusal = fstab_line.not_editable(target, where.path, lines, host, tokens)

@@ -7,8 +7,8 @@ V501 Which kernel runs, and whether it has Btrfs. Since 6.8 a kernel can be aske
 a mount option before anything is mounted; an older one tells only when it mounts, so vmtune tries
 an option on the live mount before it writes it to /etc/fstab.
 
-V502 btrfs(8), from the package btrfs-progs, defragments. For everything else vmtune asks the
-kernel itself.
+V502 btrfs(8), from the package btrfs-progs, is what scheduled jobs run. For everything else vmtune
+asks the kernel itself.
 
 V503 findmnt(8), from util-linux, verifies /etc/fstab before a changed one is put in its place.
 Where findmnt is missing, or a signal ends it, nothing is verified: `apply` says so, and exits with

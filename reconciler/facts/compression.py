@@ -1,5 +1,7 @@
 """The one compression setting of a mounted Btrfs: what it is now, and who decides it at boot.
 
+The property of a directory is ``Folder.compression`` in engine/directory.py.
+
 Sources: btrfs(5), and what was measured: see ``superblock`` for what each mount does, and
 ``boot_order`` for the order of mounts at boot.
 """

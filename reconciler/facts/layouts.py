@@ -1,8 +1,10 @@
 """How one image lies.
 
 One figure more: linux/layouts.py fills it. ``_columns`` and ``told`` of report/status.py show it,
-on the page and in explain too. ``_plain_image`` of report/standing.py and status.schema.json have
-it for programs. A column of its own on the page: report/html.py, page_style.py.
+also as text beside the bar of the page, and in explain. ``_plain_image`` of report/standing.py and
+status.schema.json have it for programs. docs/status.md says what it is; its judge is in
+tests/btrfs/commands/test_status_effect.py. A column or a hover text of its own on the page:
+report/html.py, page_style.py.
 """
 
 from __future__ import annotations

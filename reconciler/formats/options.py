@@ -226,7 +226,9 @@ _OPTIONS = {
 One more is a line here, and none of REFUSED; its key in schemas/vmtune.schema.json, at
 ``$defs.options`` (then `make validator man`); a case in tests/unit/plan/cases/mount/. What takes
 other values than true and false has a line in _ON, and needs one in _SHOWN where the kernel shows
-another word than fstab has. What costs something where images are has a line in _PRICES. A flag of
+another word than fstab has. Where the kernel shows nothing for a default that depends on the host
+(``thread_pool``), ``live`` in resources/mount/linux.py and ``as_shown`` in facts/boot_layouts.py
+have to give that default. What costs something where images are has a line in _PRICES. A flag of
 the mount itself (``per_mount``) is one of linux/mountapi.py.
 """
 

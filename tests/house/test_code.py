@@ -153,7 +153,7 @@ def test_no_code_is_left_over():
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
 def test_a_code_has_a_case(kind):
     """Every code of a kind is in the printed plan of some case."""
-    beside = ("facts/fstab_line", "facts/no_line", "facts/mount_layouts")
+    beside = ("facts/fstab_line", "facts/no_line", "facts/boot_layouts")
     rooms = (f"resources/{kind}/", *(beside if kind == "mount" else ()))
     assert _spoken_in(rooms) <= _shown_of(kind)
 

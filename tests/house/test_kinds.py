@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_every_folder_in_resources_is_registered():
     folder = ROOT / "reconciler" / "resources"
     found = {path.parent.name for path in folder.glob("*/kind.py")}
     assert found == {kind.name for kind in KINDS}
+
+
+LISTED = re.compile(rf"\b(?:{'|'.join(kind.name for kind in KINDS)})\b")
+
+
+def test_no_other_text_lists_the_kinds():
+    """A new kind would make a sentence false that nobody finds."""
+    registry = ROOT / "reconciler" / "resources" / "registry.py"
+    for folder in ("reconciler", "schemas", "docs", "man", "packaging", "integrations"):
+        for path in (ROOT / folder).rglob("*.*"):
+            if path.suffix not in {".py", ".json", ".md", ".1", ".5"} or path == registry:
+                continue
+            text = " ".join(path.read_text().split())
+            named = [(found.start(), found[0]) for found in LISTED.finditer(text)]
+            for start, _ in named:
+                beside = {name for at, name in named if 0 <= at - start < NEAR}
+                assert len(beside) < len(KINDS) - 1, f"{path}: {text[start : start + NEAR]}"
+
+
+NEAR = 90
+"""Characters in which all kinds would be named, by way of a list."""
 
 
 @each_kind

@@ -18,7 +18,7 @@ from reconciler.engine.model import Desired, Reload
 from reconciler.engine.resource import Kind
 from reconciler.engine.restore import WHY
 from reconciler.errors import ConfigError
-from reconciler.facts import fstab_line, mount_layouts, mountable
+from reconciler.facts import boot_layouts, fstab_line, mountable
 from reconciler.facts.diagnostics import COST, NotApplicable, Note, Refusal, Summary
 from reconciler.facts.host import (
     FilesystemOf,
@@ -151,7 +151,7 @@ def _elsewhere(spec: Spec, host: HostView) -> tuple[Mount, ...]:
         return ()
     is_btrfs = lines[0].fstype in {"btrfs", "auto"}
     uuid = host.maybe(SourceUuid(lines[0].source)) if is_btrfs else ""
-    return mount_layouts.all_mounts_of(uuid, host) if uuid else ()
+    return boot_layouts.all_mounts_of(uuid, host) if uuid else ()
 
 
 def _part(spec: Spec) -> dict[str, str]:
@@ -185,7 +185,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
             return
     yield from _live(spec, here, wanted, host)
     then = dict(_put_back(spec, host))
-    yield from mount_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, then, host)
+    yield from boot_layouts.after_boot(spec.compress, _compress_token(spec), here.uuid, then, host)
     yield from _priced(spec)
     if "systemd" in host(Schedulers()) and host(NeedsReload(unit.mount_unit(here.place))):
         yield Reload()
@@ -234,7 +234,7 @@ def _line(spec: Spec, here: _Here, restored: str, wanted: str, host: HostView) -
         yield Desired(place, here.line.options, part=_part(spec))
         return
     if obstacle := host(FstabObstacle()):
-        yield mount_layouts.fixed(obstacle, spec.target, wanted)
+        yield boot_layouts.fixed(obstacle, spec.target, wanted)
     if refusal := _kernel(spec, here, host):
         yield refusal
     yield from _asked(spec, here, host)
@@ -288,7 +288,7 @@ def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
 
 def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], host: HostView) -> Said | None:
     """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
-    if word := mount_layouts.image(spec.target, mount, spec.settings, host):
+    if word := boot_layouts.image(spec.target, mount, spec.settings, host):
         return word
     not_btrfs = fstab_line.not_btrfs(mount, lines)
     return NotApplicable(not_btrfs) if not_btrfs else None
@@ -299,7 +299,7 @@ def _here(line: Line, place: str, mount: Mount | None, host: HostView) -> _Here:
     uuid = host(FilesystemOf(mount.target)).uuid if mount else host(SourceUuid(line.source))
     same = tuple(m for m in mounts if mount and m.device == mount.device)
     if mount is None and uuid:
-        same = mount_layouts.all_mounts_of(uuid, host)
+        same = boot_layouts.all_mounts_of(uuid, host)
     lines = tuple(
         other
         for other in host(FstabLines())
@@ -454,7 +454,7 @@ def _compression(line: Line) -> str:
 def _shown(here: _Here, setting: options.Setting) -> str:
     """As the kernel shows it now."""
     mount = here.mount or (None if setting.option.per_mount else next(iter(here.mounts), None))
-    return mount_layouts.as_shown(mount, setting) if mount else setting.shown
+    return boot_layouts.as_shown(mount, setting) if mount else setting.shown
 
 
 def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said]:

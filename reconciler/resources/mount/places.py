@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import WAITS
 from reconciler.engine.place import Place, Swap
-from reconciler.facts import mount_layouts
+from reconciler.facts import boot_layouts
 from reconciler.facts.diagnostics import WHY, Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
@@ -170,7 +170,7 @@ class FstabOptions(Place[str | None]):
             why = host(FstabObstacle())
         except NotVisible as hidden:
             why = hidden.why
-        return mount_layouts.fixed(why) if why else None
+        return boot_layouts.fixed(why) if why else None
 
     def rests_on(self, host: HostView) -> Iterator[tuple[str, str]]:
         yield "line of fstab for", self.target
