@@ -5,11 +5,15 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.btrfs.sandbox import TOP
 
 _libc = ctypes.CDLL(None)
+
+PYTHON = Path(sys.executable).name
+"""What the kernel calls a process that runs the Python of these tests: proc_pid_comm(5)."""
 
 
 def run(*argv: str | Path, **options: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import patience
-from tests.btrfs.outside import is_nocow, run
+from tests.btrfs.outside import PYTHON, is_nocow, run
 from tests.btrfs.world import NOBODY, World, until
 
 _HOLDING = """
@@ -79,7 +79,7 @@ def test_a_program_that_holds_them_is_named(host: World, images: list[Path]):
         took = time.monotonic() - since
         assert 1 <= took < 4 * patience.FACTOR, "asked again for a second, once for all of them"
         for image in images:
-            assert f"V720   why python {who}" in plan.row(f"? nocow {image}")
+            assert f"V720   why {PYTHON} {who}" in plan.row(f"? nocow {image}")
             assert who in host.plan(expect=2, user=NOBODY).row(f"? nocow {image}")
         assert who in host.vmtune("status").row(f"? nocow {images[0]}")
         defrag = host.vmtune("defrag", *map(str, (images[0].parent, images[1])))
