@@ -148,6 +148,7 @@ TESTS = Flavour(
         "btrfs-compsize",
         "fish",
         "groff-base",
+        "make",
         "python3-hypothesis",
         "python3-pytest",
         "python3-pytest-timeout",
