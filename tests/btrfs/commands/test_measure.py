@@ -172,7 +172,7 @@ def test_others_who_write_are_told_of(host: World, place: Path):
     writer = os.fork()
     if writer == 0:
         with open(other, "wb") as busy:
-            end = time.monotonic() + 60
+            end = time.monotonic() + patience.SECONDS
             while time.monotonic() < end:
                 busy.seek(0)
                 busy.write(os.urandom(1 << 20))

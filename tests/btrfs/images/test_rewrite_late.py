@@ -59,7 +59,7 @@ def opened(walk: socket.socket, marker: bytes) -> None:
 
 
 def exchanged(image: Path, before: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while image.stat().st_ino == before:
         assert time.monotonic() < deadline
         time.sleep(0.001)

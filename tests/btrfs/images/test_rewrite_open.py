@@ -266,7 +266,7 @@ def test_an_opener_that_will_not_wait_gets_an_error_and_loses_nothing(
     rewrite.begin(host.area)
     time.sleep(0.15)
     refused = 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience.SECONDS
     while not refused and time.monotonic() < deadline:
         try:
             os.close(os.open(image, os.O_RDWR | os.O_NONBLOCK))

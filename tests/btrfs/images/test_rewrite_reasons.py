@@ -250,7 +250,7 @@ def test_where_undoing_fails_nothing_more_is_begun_and_both_files_stay(host: Wor
 
 
 def _first_exchanged(numbers: dict[Path, int]) -> Path:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while time.monotonic() < deadline:
         for image, number in numbers.items():
             if image.stat().st_ino != number:
