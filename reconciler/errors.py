@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +29,7 @@ class Held(Exception):
     """Another run holds the lock; the message names it."""
 
 
-@dataclass(frozen=True, order=True)
-class SourceLocation:
+class SourceLocation(NamedTuple):
     """A place in a file; line and column count from 1, as compilers print them."""
 
     file: str
@@ -42,8 +40,7 @@ class SourceLocation:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, order=True)
-class ConfigError:
+class ConfigError(NamedTuple):
     """One thing wrong with the input: what is there, what was expected, what to do."""
 
     origin: SourceLocation

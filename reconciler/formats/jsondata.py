@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reconciler.value import Value, as_dataclass
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
 T = TypeVar("T")
+V = TypeVar("V", bound=Value)
 
 
 class FormatError(Exception):
@@ -79,10 +82,10 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 """By the annotation of a field."""
 
 
-def built(kind: type[T], data: Mapping[str, Any]) -> T:
-    """A dataclass from all of its fields, each of its type."""
-    dataclass: Any = kind  # the standard library has no type for dataclasses
-    types = {each.name: str(each.type) for each in fields(dataclass)}
+def built(kind: type[V], data: Mapping[str, Any]) -> V:
+    """A value from all of its fields, each of its type."""
+    as_dataclass(kind)
+    types = {each.name: str(each.type) for each in fields(kind)}  # type: ignore[arg-type]
     if types.keys() != data.keys():
         names = ", ".join(sorted(types.keys() ^ data.keys()))
         raise FormatError(f"{kind.__name__} with other fields than expected: {names:.60}")

@@ -40,6 +40,7 @@ from reconciler.facts.stub import Stub
 from reconciler.facts.tree import NameList, Tree
 from reconciler.formats import fstab, mountinfo
 from reconciler.resources.registry import KINDS
+from reconciler.value import Value, as_dataclass
 
 if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -115,7 +116,7 @@ def decode(value: Any, kind: Any) -> Any:
         return origin(decode(each, arguments[0]) for each in value)
     if kind is NameList and isinstance(value, list):
         return NameList(len(value), tuple(value))
-    if dataclasses.is_dataclass(kind):
+    if issubclass(kind, Value) or dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, _TYPES)
         return kind(**{name: decode(each, hints[name]) for name, each in value.items()})
     if not isinstance(value, kind):
@@ -126,6 +127,8 @@ def decode(value: Any, kind: Any) -> Any:
 def question(name: str, given: Any) -> Fact[Any]:
     """``LiveOption: [/, compress]`` as a query."""
     kind = QUERIES[name]
+    if issubclass(kind, Value):
+        as_dataclass(kind)
     init = kind.__init__
     hints = {} if init is Fact.__init__ else typing.get_type_hints(init, _TYPES)
     names = [name for name in hints if name != "return"]
