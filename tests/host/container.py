@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests import patience
 from tests.host import sandbox
 
 HOW_TO_FSTAB = "UUID=@UUID@ / btrfs defaults,subvol=@rootfs 0 0\n"
@@ -229,7 +230,7 @@ class Container:
         tty: bool = False,
         check: bool = True,
         env: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = 2 * patience.SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program, or a line of shell, in the container and captures what it prints.
 

@@ -37,7 +37,7 @@ cd "$checkout"
 tar -c --exclude=./.git --exclude=./.venv --exclude=./.cache --exclude=./dist \
     --exclude=__pycache__ . | tar -x -C "$tree/mnt/vmtune"
 chown -R 1000:1000 "$tree/mnt/vmtune"
-unshare --net nice chroot --userspec=1000:1000 "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+unshare --net chroot --userspec=1000:1000 "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/nonexistent DEB_BUILD_OPTIONS="$options" \
     sh -euc 'cd /mnt/vmtune; eval "$0"; lintian --no-tag-display-limit .cache/deb/*.changes' \
     "$command" \

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests import patience
 from tests.host import wheels
 from tests.host.installed import CONFIG, ROOTS
 
@@ -97,7 +98,8 @@ def test_one_more_run_ends_it_and_history_is_truthful(host):
     old = host.read("/etc/fstab").decode()
     host.run([ROOTS, "--version"])
     python = "/opt/vmtune/bin/python"
-    done = host.run([python, "/root/sweep.py", CONFIG, LOOK, UNDO], check=False, timeout=400)
+    argv = [python, "/root/sweep.py", CONFIG, LOOK, UNDO]
+    done = host.run(argv, check=False, timeout=8 * patience.SECONDS)
     assert done.returncode == 0, done.stderr
     whole, *killed, last_before, last_after = json.loads(done.stdout)
     assert whole["code"] == 0
