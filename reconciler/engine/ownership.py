@@ -20,7 +20,7 @@ from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, is_end
 from reconciler.engine.order import operation
 from reconciler.engine.place import Swap
-from reconciler.facts.diagnostics import WHY, Note, Op, Refusal
+from reconciler.facts.diagnostics import DO, WHY, Note, Op, Refusal
 from reconciler.facts.host import EntriesOf, Locate, UseOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.paths import at_and_above
@@ -171,10 +171,31 @@ class Ownership:
                 going = then
         for owner in mine:
             yield from rows[owner]
+        yield from self._shared(held)
         for (config, owner), lefts in gone.items():
             for row in self._put_back(owner, lefts, set(), chosen):
                 is_done = not row.swaps or (chosen and chosen(row))
                 yield row if is_done else _orphaned(row, config)
+
+    def _shared(self, held: Held) -> Iterator[Change]:
+        """Yield a row for each entry that is gone and stays for another file: said once.
+
+        It is said as long as the entry is on record as this configuration's.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for place, mine in self._history.own.wanted.items():
+            written = self._history.written.get(place, ())
+            if not written or held.covers(place, written):
+                continue
+            for part, config in self._claimed(place):
+                if mine.keys() & part.keys():
+                    found.setdefault(written[-1].owner, {})[config] = path_of(place)
+        for owner, configs in found.items():
+            kind, _, name = owner.partition(" ")
+            notes = tuple(note for config in configs for note in _held_by(config))
+            text = "no longer declared: stays as it is"
+            about = next(iter(configs.values()))
+            yield Change(operation((), notes), kind, name, text=text, notes=notes, about=about)
 
     def _left(self, held: Held, done: set[Place[Any]]) -> Iterator[_Left]:
         """Yield what may be put back, each thing once."""
@@ -430,6 +451,18 @@ def is_orphaned(row: Change) -> bool:
 def _differing(one: Part, other: Part) -> Part:
     """Return what the other part says of each name that both have and say otherwise."""
     return {name: other[name] for name in one.keys() & other.keys() if one[name] != other[name]}
+
+
+def _held_by(config: str) -> tuple[Note, Note]:
+    """Say that another file holds an entry, and what to do to have it taken back."""
+    return (
+        Note(f"{config} declared this at its last `apply`", label=WHY),
+        Note(
+            f"to take it back, take it out of that file too, and run `vmtune --config "
+            f"{quote(config)} apply`",
+            label=DO,
+        ),
+    )
 
 
 def _contest(goal: Desired[Any], differing: Part, config: str) -> Refusal:

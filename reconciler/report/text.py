@@ -343,7 +343,7 @@ def beside(of: Plan, named: Callable[[str], str] = str) -> Iterator[str]:
         yield f"{counted(of.left_out, 'other entry', 'other entries')} not chosen."
     if of.claims and not of.actions:
         file = printable(named(of.claims.config))
-        yield f"The next `apply` that runs as root also notes what {file} declares."
+        yield f"An `apply` that runs as root also notes what {file} declares."
 
 
 def _named(of: Plan, op: Op) -> str:

@@ -42,12 +42,14 @@ print(json.dumps({
 }))
 raise SystemExit
 """
+STILL = "STILL"
+"""Stands for a directory in which nobody else writes: two looks at it see the same."""
 CLOCK = r"\d\d:\d\d(:\d\d)?"
 READING = [
     *(["plan"], ["plan", "--detailed-exitcode"], ["plan", "--json"], ["status"], ["doctor"]),
     *(["apply"], ["revert"], ["history"], ["validate"], ["validate", "/dev/stdin"], ["init"]),
-    *(["explain", "V310"], ["explain", "/"], ["completion", "fish"], ["show", "/nowhere"]),
-    *(["defrag", "/"], ["measure", "/"], ["measure", "--help"], ["--help"], ["--version"]),
+    *(["explain", "V310"], ["explain", STILL], ["completion", "fish"], ["show", "/nowhere"]),
+    *(["defrag", STILL], ["measure", "/proc"], ["measure", "--help"], ["--help"], ["--version"]),
     *(["schema", "host"], ["help", "plan"], ["version"]),
     *(["plan", "--no"], ["-v", "plan"], ["--color", "always", "plan"]),
 ]
@@ -77,6 +79,7 @@ def test_it_finds_itself_as_a_program_of_its_own_does(quick: Server, user: int):
 def test_it_says_the_same(host: World, user: int, words: list[str]):
     """And ends the same: one true start of each command at least."""
     Each(host)
+    words = [str(host.area) if word == STILL else word for word in words]
     forked, started = (host.vmtune(*words, user=user, under=under) for under in ([], ["env"]))
     assert re.sub(CLOCK, "", str(forked)) == re.sub(CLOCK, "", str(started))
 

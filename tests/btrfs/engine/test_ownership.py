@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -483,13 +484,35 @@ def test_a_directory_of_the_same_name_on_another_filesystem_is_not_its_home(host
 # --- two files
 
 
+def assert_stays(ran: Ran, entry: str, file: Path) -> None:
+    assert f"{entry} no longer declared: stays as it is" in re.sub(" +", " ", ran.out), ran
+    assert f"{file} declared this at its last `apply`" in ran.out, ran
+    assert f"take it out of that file too, and run `vmtune --config {file} apply`" in ran.out, ran
+
+
+def test_a_file_that_is_there_again_holds_what_it_declared(host: World, vms: Path):
+    """Another declared it while the file was away, and no longer does."""
+    first, second = host.file, host.file.with_name("second.yaml")
+    first.rename(second)
+    applied(host, second)
+    write(first)
+    write(second)
+    assert_stays(planned(host, second), f"nocow {vms}", first)
+    applied(host, second)
+    assert is_nocow(vms)
+    planned(host, first, expect=2)
+    applied(host, first)
+    assert not is_nocow(vms)
+
+
 def test_what_two_files_declare_stays_until_both_have_let_go(host: World, vms: Path):
     other = write(host.file.with_name("other.yaml"), **paths(vms))
     applied(host, other)  # in sync already: noted all the same
     host.config("")
+    assert_stays(planned(host), f"nocow {vms}", other)
     host.apply()
     assert is_nocow(vms)
-    planned(host)
+    assert str(other) not in planned(host).out  # said once
     planned(host, other)
     write(other)
     applied(host, other)
@@ -506,6 +529,7 @@ def test_a_word_of_fstab_stays_until_both_have_let_go(host: World, first: int):
         applied(host, file)
     gone, kept = files[first], files[1 - first]
     write(gone)
+    assert_stays(planned(host, gone), f"mount {image.path}", kept)
     applied(host, gone)
     assert FSTAB.read_text().split()[3] == "x-mine,compress=no"
     assert compression(image.path) == []
