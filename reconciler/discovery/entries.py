@@ -278,7 +278,7 @@ def _found(of: State, host: HostView) -> Iterator[str]:
 
 
 def _scattered(tree: Tree) -> str:
-    most = max((file.extents or 0 for file in tree.cow.largest), default=0)
+    most = max((file.fragments or 0 for file in tree.cow.largest), default=0)
     files = counted(tree.cow.count, "file with data is", "files with data are")
     worst = f", the worst in {counted(most, 'fragment')}" if most > 1 else ""
     return f"{files} copy-on-write{worst}"

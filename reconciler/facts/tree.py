@@ -72,26 +72,31 @@ class CowFile(Value):
     """A file with data that is copy-on-write; sizes in bytes, path relative to the scan.
 
     ``allocated`` is st_blocks: a compressed extent counts as long as it is
-    uncompressed. ``extents`` are fragments as filefrag(8) counts them; ``shared`` and ``encoded``
-    (compressed) are FIEMAP's. None and 0 where the kernel would not say.
+    uncompressed. ``fragments`` are as filefrag(8) counts them; ``data``, ``shared``, ``encoded``
+    (compressed) and ``both`` are FIEMAP's. None and 0 where the kernel would not say.
     """
 
     path: str
     size: int
-    extents: int | None = None
+    fragments: int | None = None
     allocated: int = 0
+    data: int = 0
     shared: int = 0
     encoded: int = 0
+    both: int = 0
     obstacle: str = ""
     """Why it cannot be rewritten: "hard links", "immutable", "append-only", "sealed" (verity)."""
     holders: tuple[str, ...] = ()
     """Who has it open: "qemu-system-x86 (pid 123)", as far as this user may see."""
-    kept: int = 0
-    """Bytes shared or compressed: as many more are in use once it is rewritten."""
     shown: tuple[str, ...] = ()
     """Mounts that hold it, though nobody has it open: "mounted at /mnt (pid 7, sh)"."""
     exported: str = ""
     """The directory by which NFS clients can reach it; what they have open is not seen."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes shared or compressed: as many more are in use once it is rewritten."""
+        return self.shared + self.encoded - self.both
 
 
 class Busy(Value):

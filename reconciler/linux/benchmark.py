@@ -96,7 +96,7 @@ class Trial:
             files.sync_filesystem(self._path)
             after = written(self._devices)
             device = None if before is None or after is None else after - before
-            fragments = fiemap.sums(fd).fragments
+            fragments = fiemap.sums(fd, shape.size).fragments
             payload = shape.writes * BLOCK
             return Sample(kind, payload, seconds, device, fragments, _read(fd, shape.size))
         finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from itertools import chain, compress, repeat
-from operator import add, eq, not_, or_, sub
+from operator import add, eq, or_, sub
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
@@ -87,36 +87,49 @@ def extents(fd: int, flags: int = 0) -> Iterator[tuple[int, int, int, int]]:
 
 
 def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
-    """Bytes in all, for each value that the flags have."""
-    return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in set(flags)}
+    """Bytes in all, for each value that the flags have; most files have one."""
+    if len(kinds := set(flags)) == 1:
+        return {kinds.pop(): sum(length)}
+    return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in kinds}
 
 
 class Sums(Value):
-    """What is listed of a file: its fragments; bytes in extents that are shared, compressed.
+    """What is listed of a file: its fragments; bytes in all, shared, compressed, and both at once.
 
     Shared ones another file or snapshot also uses. Neighbours on disk are one fragment, as
     filefrag(8) counts them, though the kernel lists them apart.
     """
 
     fragments: int
+    data: int
     shared: int
     encoded: int
-    either: int
-    """Shared, compressed or both."""
+    both: int
 
 
-def sums(fd: int) -> Sums:
-    """One pass, without SYNC."""
-    fragments = shared = encoded = either = 0
+_BOTH = ENCODED | SHARED
+
+
+def sums(fd: int, size: int) -> Sums:
+    """Sum up the extents of a file of ``size`` bytes in one pass, without SYNC.
+
+    What lies behind the end is not counted: the rest of the last block, preallocated space.
+    """
+    fragments = data = shared = encoded = both = 0
     after = NOWHERE
     for batch in batches(fd):
         fragments += jumps(batch, after)
         after = batch.end, batch.physical[-1] + batch.length[-1]
-        for kind, size in by_flags(batch.flags, batch.length).items():
-            shared += size * bool(kind & SHARED)
-            encoded += size * bool(kind & ENCODED)
-            either += size * bool(kind & (SHARED | ENCODED))
-    return Sums(fragments, shared, encoded, either)
+        length = batch.length
+        if batch.end > size:
+            ends = zip(batch.logical, length, strict=True)
+            length = [max(0, min(more, size - at)) for at, more in ends]
+        for kind, there in by_flags(batch.flags, length).items():
+            data += there
+            shared += there * bool(kind & SHARED)
+            encoded += there * bool(kind & ENCODED)
+            both += there * (kind & _BOTH == _BOTH)
+    return Sums(fragments, data, shared, encoded, both)
 
 
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
@@ -144,9 +157,7 @@ def jumps(batch: Batch, after: tuple[int, int]) -> int:
     As filefrag: a hole within one stretch of disk is no jump.
     """
     behind, expected = after
-    logical, physical, length = batch.logical, batch.physical, batch.length
-    moved = list(map(sub, physical, [expected, *map(add, physical, length)]))
-    skipped = list(map(sub, logical, [behind, *map(add, logical, length)]))
-    goes_on = sum(map(not_, moved))
-    behind_a_hole = sum(map(eq, moved, skipped)) - sum(map(not_, map(or_, moved, skipped)))
-    return int(len(moved) - goes_on - behind_a_hole)
+    goes_on = map(eq, batch.physical, [expected, *map(add, batch.physical, batch.length)])
+    shift = list(map(sub, batch.physical, batch.logical))
+    behind_a_hole = map(eq, shift, [expected - behind, *shift])
+    return len(shift) - int(sum(map(or_, goes_on, behind_a_hole)))

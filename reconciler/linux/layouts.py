@@ -10,10 +10,8 @@ from reconciler.facts.layouts import ImageLayout, Layouts
 from reconciler.linux import fiemap, inode, proc_locks
 
 if TYPE_CHECKING:
-    from reconciler.facts.tree import Tree
+    from reconciler.facts.tree import CowFile, Tree
 
-
-_BOTH = fiemap.ENCODED | fiemap.SHARED
 
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""
@@ -25,13 +23,14 @@ _NAMED = 10
 def layouts(path: str, tree: Tree) -> Layouts:
     """The largest files of a tree, one by one, until _MOST extents were read."""
     found: list[ImageLayout] = []
+    listed = {file.path: file for file in tree.cow.largest if file.fragments is not None}
     with inode.directory(path) as top:
         read = 0
         for name in tree.largest:
-            layout = _beneath(top, path, name, _MOST - read)
-            if layout:
-                found.append(layout)
-                read += layout.fragments or 0
+            image = _beneath(top, path, name, _MOST - read, listed.get(name))
+            if image:
+                found.append(image)
+                read += image.fragments or 0
         unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
     found.sort(key=lambda each: (-each.size, each.path))
     counts = tree.data_files, tree.data_bytes
@@ -54,7 +53,9 @@ def layout_of(path: str) -> ImageLayout | None:
             return ImageLayout(path, status.st_size)
 
 
-def _beneath(top: int, path: str, name: str, most: int) -> ImageLayout | None:
+def _beneath(
+    top: int, path: str, name: str, most: int, listed: CowFile | None
+) -> ImageLayout | None:
     """One file by its relative name; None where it is gone, or no file any more."""
     full = f"{path.rstrip('/')}/{name}"
     try:
@@ -64,7 +65,7 @@ def _beneath(top: int, path: str, name: str, most: int) -> ImageLayout | None:
                 return None
             if most <= 0:
                 return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
-            return layout(fd, full)
+            return layout(fd, full, listed)
     except OSError:
         return None
 
@@ -79,21 +80,19 @@ def _closed(top: int, path: str, name: str) -> ImageLayout:
     return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
 
-def layout(fd: int, path: str) -> ImageLayout:
-    """One open file."""
+def layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
+    """Tell how an open file lies; ``listed``: what a close look has just read of its extents."""
     status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
-    size, after = status.st_size, fiemap.NOWHERE
-    fragments = data = compressed = shared = both = 0
-    for batch in fiemap.batches(fd):
-        fragments += fiemap.jumps(batch, after)
-        after = batch.end, batch.physical[-1] + batch.length[-1]
-        length = batch.length
-        if batch.end > size:  # the last block ends behind it, and so may preallocated space
-            ends = zip(batch.logical, length, strict=True)
-            length = [max(0, min(more, size - at)) for at, more in ends]
-        for kind, there in fiemap.by_flags(batch.flags, length).items():
-            data += there
-            compressed += there * bool(kind & fiemap.ENCODED)
-            shared += there * bool(kind & fiemap.SHARED)
-            both += there * (kind & _BOTH == _BOTH)
-    return ImageLayout(path, size, nocow, fragments, data, compressed, shared, both, status.st_ino)
+    size = status.st_size
+    found = listed or fiemap.sums(fd, size)
+    return ImageLayout(
+        path,
+        size,
+        nocow,
+        found.fragments,
+        found.data,
+        found.encoded,
+        found.shared,
+        found.both,
+        status.st_ino,
+    )

@@ -152,7 +152,7 @@ def sharing(path: str) -> Sharing:
     for entry in entries(path, walk):
         if stat.S_ISREG(entry.status.st_mode) and entry.status.st_size:
             nocow_only = nocow_only and bool(inode.flags(entry.fd) & inode.NOCOW)
-            shared += fiemap.sums(entry.fd).shared
+            shared += fiemap.sums(entry.fd, entry.status.st_size).shared
             files += 1
     return Sharing(shared, walk.unseen.count, nocow_only and bool(files))
 

@@ -24,7 +24,7 @@ def lots(draw: st.DrawFn) -> Lot:
     """Files that are all named, so that all is known of them."""
     rows = draw(st.lists(st.tuples(sizes, st.integers(0, 100)), max_size=8))
     files = [
-        CowFile(str(number), size, 1, size, kept=size * percent // 100)
+        CowFile(str(number), size, 1, size, shared=size * percent // 100)
         for number, (size, percent) in enumerate(sorted(rows, reverse=True))
     ]
     return Lot(

@@ -203,7 +203,7 @@ def _reported(spec: Spec, path: str, text: str, hint: str) -> Finding:
 
 
 def _sizes(spec: Spec, file: CowFile) -> str:
-    pieces = "" if file.extents is None else f", {counted(file.extents, 'fragment')}"
+    pieces = "" if file.fragments is None else f", {counted(file.fragments, 'fragment')}"
     if spec.aim == NOCOW:
         return f"{binary(file.size)}{pieces}: +C has no effect on a file that has data"
     return f"{binary(file.size)}, of which {binary(file.encoded)} are compressed and stay so"
@@ -308,7 +308,7 @@ def _figures(files: Sequence[CowFile]) -> str:
         sum(getattr(file, name) for file in files)
         for name in ("size", "allocated", "shared", "encoded")
     )
-    pieces = sum(file.extents or 0 for file in files)
+    pieces = sum(file.fragments or 0 for file in files)
     is_less = allocated < size and binary(allocated) != binary(size)
     words = [binary(size), f"{binary(allocated)} on disk" if is_less else ""]
     words += [counted(pieces, "fragment")]

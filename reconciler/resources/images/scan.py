@@ -96,12 +96,9 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 
 def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
-    """Count the fragments of one file, and say what would keep it from being rewritten."""
+    """Sum up the extents of one file, and say what would keep it from being rewritten."""
     with suppress(OSError), proc_locks.opened(name, top) as fd:
-        obstacle = _obstacle(os.fstat(fd), inode.flags(fd))
-        with suppress(OSError):
-            return CowFile(name, size, fiemap.sums(fd).fragments, allocated, obstacle=obstacle)
-        return CowFile(name, size, None, allocated, obstacle=obstacle)
+        return _file(_measured(fd, name, os.fstat(fd), inode.flags(fd)))
     return CowFile(name, size, None, allocated)
 
 
@@ -114,8 +111,8 @@ _MOST_NAMED = 10_000
 _Use = tuple[tuple[str, ...], tuple[str, ...], str]
 """Who has a file, which mounts hold it, and the directory that exports it."""
 
-_Row = tuple[int, int, str, int | None, int, int, int, str]
-"""One file of many: allocated, size, path, extents, shared, encoded, kept, obstacle."""
+_Row = tuple[int, int, str, int | None, int, int, int, int, str]
+"""One file of many: allocated, size, path, fragments, data, shared, encoded, both, obstacle."""
 
 
 @dataclass
@@ -135,13 +132,13 @@ class _Sum:
     held: dict[str, CowFile] = field(default_factory=dict)
 
     def add(self, row: _Row) -> None:
-        allocated, size, path, _, shared, encoded, kept, obstacle = row
+        allocated, size, path, _, _, shared, encoded, both, obstacle = row
         self.count += 1
         self.size += size
         self.allocated += allocated
         self.shared += shared
         self.encoded += encoded
-        self.kept += kept
+        self.kept += shared + encoded - both
         keep_largest(self.largest, row, NAMED)
         keep_first(self.first, path)
         if obstacle:
@@ -176,8 +173,8 @@ class _Sum:
 
 
 def _file(row: _Row) -> CowFile:
-    allocated, size, path, extents, shared, encoded, kept, obstacle = row
-    return CowFile(path, size, extents, allocated, shared, encoded, obstacle, (), kept)
+    allocated, size, path, fragments, data, shared, encoded, both, obstacle = row
+    return CowFile(path, size, fragments, allocated, data, shared, encoded, both, obstacle)
 
 
 @dataclass
@@ -287,7 +284,7 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
     found.nocow_only = False
     row = _measured(entry.fd, entry.path, entry.status, value)
     found.cow.add(row)
-    if row[5]:
+    if row[6]:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
@@ -300,10 +297,10 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
 def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
     allocated = status.st_blocks * 512  # whatever st_blksize is: inode(7)
     try:
-        found = fiemap.sums(fd)
+        found = fiemap.sums(fd, status.st_size)
     except OSError:
-        return allocated, status.st_size, path, None, 0, 0, 0, _obstacle(status, value)
-    figures = (found.fragments, found.shared, found.encoded, found.either)
+        return allocated, status.st_size, path, None, 0, 0, 0, 0, _obstacle(status, value)
+    figures = (found.fragments, found.data, found.shared, found.encoded, found.both)
     return allocated, status.st_size, path, *figures, _obstacle(status, value)
 
 

@@ -356,4 +356,4 @@ def differs(fd: int, status: os.stat_result, aim: str) -> bool:
     """Whether an open file has data that lies otherwise than ``aim`` says."""
     if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
         return False
-    return aim == NOCOW or bool(fiemap.sums(fd).encoded)
+    return aim == NOCOW or bool(fiemap.sums(fd, status.st_size).encoded)
