@@ -30,12 +30,6 @@ def all_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     return tuple(found)
 
 
-def as_shown(mount: Mount, setting: Setting) -> str:
-    """Return a live option as the kernel shows it; "" where it shows none."""
-    shown = mount.options if setting.option.per_mount else mount.super_options
-    return options.shown(mountinfo.option(shown, setting.option.rivals))
-
-
 def after_boot(
     declared: Sequence[tuple[str, str]],
     token: str,
@@ -79,7 +73,8 @@ def image(
         return None
     flags = boot_order.rootflags(host.maybe(KernelCommandLine()) or "")
     if all(
-        options.value(flags, s.option.rivals) == s.token and as_shown(below, s) == s.shown
+        options.value(flags, s.option.rivals) == s.token
+        and mountinfo.live(below, s.option) == s.shown
         for s in settings
     ):
         return Summary("as declared, by rootflags= on the kernel's command line")

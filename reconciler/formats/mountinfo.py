@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.formats import options
 from reconciler.formats.fstab import unescape
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from reconciler.formats.options import Option
 
 
 class Mount(Value):
@@ -68,6 +71,15 @@ def option(shown: str, names: Collection[str]) -> str | None:
     """
     tokens = (token for token in reversed(shown.split(",")) if token.partition("=")[0] in names)
     return next((unescape(_encoded(token)) for token in tokens), None)
+
+
+def live(mount: Mount, of: Option) -> str:
+    """A tuned option as the kernel shows it on a mount, "" where it shows none.
+
+    These are never the words of fstab.
+    """
+    listed = mount.options if of.per_mount else mount.super_options
+    return options.shown(option(listed, of.rivals))
 
 
 def _first_on_the_way(mounts: Iterable[Mount], path: str) -> Mount | None:

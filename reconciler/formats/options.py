@@ -1,7 +1,13 @@
-"""Mount options: the comma-separated words of mount(8), and those that vmtune tunes (_OPTIONS).
+"""Mount options: the comma-separated words of mount(8), and those that vmtune tunes.
 
-What one option more needs: _OPTIONS. What the kernel shows for it: ``shown`` here, ``live`` in
-resources/mount/linux.py.
+A tuned option more: a line of _OPTIONS, and none of REFUSED; its key in schemas/vmtune.schema.json,
+at ``$defs.options`` (then `make validator man`); a case in tests/unit/plan/cases/mount/, a row in
+tests/btrfs/mount/test_mount.py. An option that takes other values than true and false has a line in
+_ON. Where the kernel shows another word than fstab has, that is a line in _SHOWN. What costs
+something where images are has a line in _PRICES. A flag of the mount itself (``per_mount``) is one
+of linux/mountapi.py. For some values the kernel shows nothing, because they are its default. Where
+that default depends on the host (``thread_pool``), the default is a fact of the host, and
+``mountinfo.live`` gives it: whatever vmtune compares comes from there.
 """
 
 from __future__ import annotations
@@ -221,16 +227,7 @@ _OPTIONS = {
     "commit": _option("commit", "commit=30"),
     "user_subvol_rm_allowed": _option("user_subvol_rm_allowed", ""),
 }
-"""The options that vmtune tunes, by their keys in vmtune.yaml.
-
-One more is a line here, and none of REFUSED; its key in schemas/vmtune.schema.json, at
-``$defs.options`` (then `make validator man`); a case in tests/unit/plan/cases/mount/. What takes
-other values than true and false has a line in _ON, and needs one in _SHOWN where the kernel shows
-another word than fstab has. Where the kernel shows nothing for a default that depends on the host
-(``thread_pool``), ``live`` in resources/mount/linux.py and ``as_shown`` in facts/boot_layouts.py
-have to give that default. What costs something where images are has a line in _PRICES. A flag of
-the mount itself (``per_mount``) is one of linux/mountapi.py.
-"""
+"""The options that vmtune tunes, by their keys in vmtune.yaml."""
 
 _BY_NAME = {option.name: option for option in _OPTIONS.values()}
 

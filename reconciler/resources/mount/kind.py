@@ -454,7 +454,7 @@ def _compression(line: Line) -> str:
 def _shown(here: _Here, setting: options.Setting) -> str:
     """As the kernel shows it now."""
     mount = here.mount or (None if setting.option.per_mount else next(iter(here.mounts), None))
-    return boot_layouts.as_shown(mount, setting) if mount else setting.shown
+    return mountinfo.live(mount, setting.option) if mount else setting.shown
 
 
 def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said]:

@@ -195,13 +195,11 @@ UNTOUCHED = "/etc/fstab was not touched"
 
 
 def live(place: LiveOption, mounted: tuple[mountinfo.Mount, ...]) -> str:
-    """The option as mountinfo shows it, "" when it shows none: never the words of fstab."""
+    """The option as mountinfo shows it, "" when it shows none."""
     mount = mountinfo.at(mounted, place.target)
     if mount is None:
         raise NotVisible(f"{place.target} is not mounted")
-    option = options.option(place.name)
-    shown = mount.options if option.per_mount else mount.super_options
-    return options.shown(mountinfo.option(shown, option.rivals))
+    return mountinfo.live(mount, options.option(place.name))
 
 
 def put_live(place: LiveOption, have: str, want: str) -> None:
