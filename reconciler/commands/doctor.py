@@ -12,7 +12,7 @@ from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
 from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import ConfigErrors
-from reconciler.facts.advice import Health
+from reconciler.facts.discovered import Health
 from reconciler.linux import machine, trusted_input, users
 from reconciler.report import doctor as doctor_report
 from reconciler.report import text, wrap
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Terminal
-    from reconciler.facts.advice import Row
+    from reconciler.facts.discovered import Row
     from reconciler.facts.host_view import HostView
 
 

@@ -18,7 +18,7 @@ from reconciler.report import suggestion, wrap
 
 if TYPE_CHECKING:
     from reconciler.console import Terminal
-    from reconciler.facts.advice import Suggestion
+    from reconciler.facts.discovered import Suggestion
 
 
 _WIDEST = 80

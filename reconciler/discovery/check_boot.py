@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts import boot_layouts, boot_order, booted, compression, fstab_line, no_line
-from reconciler.facts.advice import Health, Row
+from reconciler.facts.discovered import Health, Row
 from reconciler.facts.host import (
     FilesystemOf,
     FstabLines,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import LabelOf, SnapshotTools
 from reconciler.facts import other_jobs
-from reconciler.facts.advice import ASK_ROOT, Health, Row
+from reconciler.facts.discovered import ASK_ROOT, Health, Row
 from reconciler.facts.host import HiddenCrontabs, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import mountinfo

@@ -21,7 +21,7 @@ from reconciler.discovery.facts import (
 )
 from reconciler.engine.directory import Directory
 from reconciler.facts import booted, condition, fstab_line, limits, mountable, rights
-from reconciler.facts.advice import ASK_ROOT, Health, Row
+from reconciler.facts.discovered import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
     FilesystemOf,

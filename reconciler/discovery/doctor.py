@@ -21,8 +21,8 @@ from reconciler.discovery import check_boot, check_paths, checks
 from reconciler.discovery.facts import WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.engine.ownership import is_orphaned
-from reconciler.facts.advice import ASK_ROOT, Health, Row
 from reconciler.facts.diagnostics import Op
+from reconciler.facts.discovered import ASK_ROOT, Health, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,7 +9,7 @@ from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
 from reconciler.facts import condition, limits, rights
-from reconciler.facts.advice import Choice, Entry, Remark
+from reconciler.facts.discovered import Choice, Entry, Remark
 from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, TreeOf
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import stub_refusal, unmounted

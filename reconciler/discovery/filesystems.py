@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
 from reconciler.facts import boot_order, booted, compression, condition, no_line
-from reconciler.facts.advice import Entry, Remark
+from reconciler.facts.discovered import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import binary

@@ -11,7 +11,7 @@ from reconciler.discovery import entries, filesystems
 from reconciler.discovery.candidates import candidates, looked_in, unread
 from reconciler.discovery.facts import SESSION, SYSTEM, LibvirtOf, SnapshotTools, WhoAsks
 from reconciler.discovery.paths import declarable, tilde
-from reconciler.facts.advice import Entry, Remark, Suggestion
+from reconciler.facts.discovered import Entry, Remark, Suggestion
 from reconciler.facts.host import CalendarRuns, FilesystemOf, ForeignJobs, HiddenCrontabs, Locate
 from reconciler.formats import calendar
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts.advice import Health
 from reconciler.facts.diagnostics import Op
+from reconciler.facts.discovered import Health
 from reconciler.report.wrap import columns, led, padded, plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.facts.advice import Row
+    from reconciler.facts.discovered import Row
     from reconciler.report.wrap import Paint
 
 

@@ -17,7 +17,7 @@ from reconciler.resources.registry import SECTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.facts.advice import Choice, Entry, Remark, Suggestion
+    from reconciler.facts.discovered import Choice, Entry, Remark, Suggestion
 
 
 _LABEL = 9

@@ -16,7 +16,7 @@ ASKED_BEFORE = {
     "reconciler/facts/rights.py": "the room",
     "reconciler/commands/init.py": "said where users.is_root() is not so",
     "reconciler/commands/status.py": "the same",
-    "reconciler/facts/advice.py": "doctor takes it from the rows that root is shown",
+    "reconciler/facts/discovered.py": "doctor takes it from the rows that root is shown",
     "reconciler/facts/stub.py": "has another remedy for root",
     "reconciler/report/defrag.py": "has other words for root",
     "reconciler/report/suggestion.py": "has other words for root",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconciler.config.load import load
 from reconciler.discovery.paths import declarable, tilde
 from reconciler.errors import ConfigErrors
-from reconciler.facts.advice import Choice, Entry, Remark, Suggestion
+from reconciler.facts.discovered import Choice, Entry, Remark, Suggestion
 from reconciler.report.suggestion import lines
 
 HOME = "/home/alice"

@@ -27,7 +27,7 @@ from tests.unit.plan.decode import World, home_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.facts.advice import Row, Suggestion
+    from reconciler.facts.discovered import Row, Suggestion
 
 
 def suggested(world: World) -> Suggestion:

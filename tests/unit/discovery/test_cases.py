@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler.config.load import load
-from reconciler.facts.advice import Entry, Suggestion
+from reconciler.facts.discovered import Entry, Suggestion
 from tests.unit.discovery.cases import doctor_text, init_text, rows, suggested
 from tests.unit.plan.decode import World, home_of
 

@@ -8,8 +8,8 @@ import pytest
 
 from reconciler.discovery import doctor as health
 from reconciler.engine.model import Change, Plan
-from reconciler.facts.advice import Health, Row
 from reconciler.facts.diagnostics import Op
+from reconciler.facts.discovered import Health, Row
 from reconciler.report.codes import CODES
 from tests.unit.plan.decode import World, plan_of
 from tests.unit.plan.test_cases import GOOD
