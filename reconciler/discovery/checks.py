@@ -425,8 +425,8 @@ def _unseen(whether: str, host: HostView) -> str:
 
 
 _ANEW = {
-    "": "`vmtune plan` names them; `existing: rewrite` writes them anew",
-    "rewrite": "`vmtune apply` writes them anew; it names those that are in use",
+    "": "`vmtune plan` names them; `existing: rewrite` rewrites them",
+    "rewrite": "`vmtune plan` says which of them `vmtune apply` rewrites, and why the others stay",
 }
 """The remedy, by what is declared about such files."""
 

@@ -6,10 +6,13 @@ same entry.
 
 A new check is a function that is called in checks.py, check_boot.py or check_paths.py: their
 docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py, with
-its answer in linux.py, which calls the module of linux/ that reads the file already. The code of
-the check has its paragraph in codes.py. Where a plan refuses for the same reason, `_CHECKED` says
-so. tests/unit/plan/hosts/nobodys-images.yaml answers the question for all cases; three tests hold a
-host in order to "ok" in each row.
+its answer in linux.py, which calls the module of linux/ that reads the file already: what is
+private there becomes public. The code of the check has its paragraph in codes.py. Where a plan
+refuses for the same reason, `_CHECKED` says so.
+
+Tests: tests/unit/plan/hosts/nobodys-images.yaml answers the question for all cases; a case in
+tests/unit/discovery/cases/doctor/ has each answer; tests/btrfs/commands/test_doctor.py asks the
+judge. A row that says "ok" is in nearly all of the cases (python -m tests.unit.discovery.accept).
 """
 
 from __future__ import annotations

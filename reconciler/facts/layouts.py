@@ -1,10 +1,11 @@
 """How one image lies.
 
-One figure more: linux/layouts.py fills it. ``_columns`` and ``told`` of report/status.py show it,
-also as text beside the bar of the page, and in explain. ``_plain_image`` of report/standing.py and
-status.schema.json have it for programs. docs/status.md says what it is; its judge is in
-tests/btrfs/commands/test_status_effect.py. A column or a hover text of its own on the page:
-report/html.py, page_style.py.
+One figure more: linux/layouts.py fills it. In report/status.py ``_columns`` shows it as a column,
+and ``told`` shows it in explain and beside the bar of the page; test_explain.py holds the order of
+``told``. ``_plain_image`` of report/standing.py and status.schema.json have it for programs.
+docs/status.md says what it is; a case in tests/unit/status/cases/ prints it. Its judge is in
+tests/btrfs/commands/test_status_effect.py, and its name in STATUS of tests/oracles.py. A column or
+a hover text of its own on the page: report/html.py, page_style.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,14 @@
 """Which files an image is made of, as its header says.
 
-FORMATS has the formats in which QEMU follows a name (tests/btrfs/images/test_image_formats.py
-asks it). It refuses VDI and VHDX images that have a parent, and reads a VPC image
-without its own: for a virtual machine here, these are one file each.
+FORMATS has the formats in which QEMU follows a name. QEMU refuses VDI and VHDX images that have a
+parent, and reads a VPC image without its own: for a virtual machine here, these are one file each.
+A format that QEMU does not follow is none for here; docs/design.md names those.
+
+A format more is a line of FORMATS, and a function that reads its names from the first HEAD bytes.
+Where names lie further behind, `_parts` of resources/images/scan.py reads more. Tests: the lists of
+tests/unit/formats/test_image_file.py for the header, and a row of CHAINS in
+tests/btrfs/images/test_image_formats.py, where qemu-img is the judge.
+
 qemu-img(1) would say all that too, but opens whatever an image names, and the image
 may come from anyone. Here at most the bytes given are read, and no other file.
 
@@ -317,11 +323,6 @@ FORMATS = (
     Format("QED", (QED_MAGIC,), qed_names, (".qed",)),
     Format("VMDK", (SPARSE, *_TEXT), vmdk_names, (".vmdk",)),
 )
-"""Every format that can name another file.
-
-A new one is a line here, and a function that reads its names. `vmtune init` finds its files by
-``suffixes``. Its tests: tests/unit/formats/test_image_file.py for the header, and a row of CHAINS
-in tests/btrfs/images/test_image_formats.py, where qemu-img is the judge.
-"""
+"""Every format that can name another file; `vmtune init` finds its files by ``suffixes``."""
 
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

@@ -2,7 +2,8 @@
 
 Each ioctl is in the module of its header: btrfs.py, inode.py, fiemap.py, namespaces.py. One of
 Btrfs that is about a single thing is in the module of that: subvolumes.py, subvolume_list.py,
-tree_search.py, sharers.py.
+tree_search.py, sharers.py. What a plan may ask of the kernel is written down a second time, as
+ASKING in tests/btrfs/engine/test_plan.py, which traces a plan.
 """
 
 from __future__ import annotations

@@ -158,6 +158,11 @@ def test_a_code_has_a_case(kind):
     assert _spoken_in(rooms) <= _shown_of(kind)
 
 
+def test_a_code_of_what_kinds_share_has_a_case():
+    """Of some kind that says it."""
+    assert _spoken_in(("facts/",)) <= {code for kind in KINDS for code in _shown_of(kind.name)}
+
+
 def test_a_code_of_a_schedule_has_a_case():
     """Of one kind that has a job: the others have it from the same module."""
     shown = {

@@ -91,18 +91,22 @@ class Guest:
 
     ``drives`` are sizes of empty disks beside that of the root: /dev/vdb and so on, in this order.
     ``state`` is what ``freeze`` gave: the guest goes on from there in place of booting.
+    ``words`` are more of them on the kernel's command line.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part of a machine
         self,
         system: System,
         drives: Sequence[str] = (),
         *,
         state: Path | None = None,
         memory: str = "1G",
+        processors: int = 2,
+        words: str = "",
     ) -> None:
         self.system, self.uuid = system, UUID
         self._drives, self._state, self._memory = drives, state, memory
+        self._processors, self._words = processors, words
         self._ids = itertools.count(1)
         self._qemu: subprocess.Popen[bytes] | None = None
         self.boots: list[float] = []
@@ -150,12 +154,13 @@ class Guest:
         argv += ["-no-user-config", "-display", "none", "-machine", "pc"]
         # TCG boots a third slower with "max": what is new in processors is dear to make up.
         argv += ["-cpu", "max" if accelerator() == "kvm" else "Nehalem"]
-        argv += ["-accel", accelerator(), "-smp", "2", "-m", self._memory]
+        argv += ["-accel", accelerator(), "-smp", f"{self._processors}"]
+        argv += ["-m", self._memory]
         argv += ["-kernel", str(self.system.folder / "vmlinuz")]
         argv += ["-initrd", str(self.system.folder / "initrd")]
         words = f"root=UUID={UUID} ro rootflags=subvol=@rootfs console=ttyS0 quiet no_timer_check"
         words += " mitigations=off cryptomgr.notests random.trust_cpu=on"
-        argv += ["-append", f"{words} {self.system.flavour.words}"]
+        argv += ["-append", f"{words} {self.system.flavour.words} {self._words}"]
         argv += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         for number, disk in enumerate(self.disks):
             drive = f"file={disk},format=qcow2,cache=writeback,discard=unmap"

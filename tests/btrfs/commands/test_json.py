@@ -36,6 +36,7 @@ def check(name: str, data: Any) -> None:
     schema = read[f"{name}.schema.json"]
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema, registry=known).validate(data)
+    assert data.keys() <= schema.get("properties", data).keys(), "a field that no schema has"
 
 
 def lines(ran: Ran) -> list[dict[str, Any]]:
