@@ -80,10 +80,14 @@ class Held:
         self._wanted: dict[Place[Any], set[str]] = {}
         self._ended: dict[Place[Any], None] = {}
         self._ended_owners: set[str] = set()
+        self.is_whole = True
+        """Whether it is known of each entry which places it decides."""
         for d, words in said:
             if any(map(is_end, words)):
                 self._ended_owners.add(d.owner)
-                self._ended.update(dict.fromkeys(places_of(d, host)))
+                places = places_of(d, host)
+                self.is_whole &= bool(places)
+                self._ended.update(dict.fromkeys(places))
             else:
                 for goal in (word for word in words if isinstance(word, Desired)):
                     self._wanted.setdefault(goal.place, set()).update(part_of(goal))

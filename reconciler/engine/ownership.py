@@ -183,7 +183,7 @@ class Ownership:
         It is said as long as the entry is on record as this configuration's.
         """
         found: dict[str, dict[str, str]] = {}
-        for place, mine in self._history.own.wanted.items():
+        for place, mine in self._history.own.wanted.items() if held.is_whole else ():
             written = self._history.written.get(place, ())
             if not written or held.covers(place, written):
                 continue

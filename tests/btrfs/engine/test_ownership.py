@@ -13,7 +13,7 @@ from tests.btrfs.each import CRON_D
 from tests.btrfs.forking import truly
 from tests.btrfs.outside import compression, is_nocow, run
 from tests.btrfs.sandbox import PROGRAM
-from tests.btrfs.world import _ENV, FSTAB, TOP, Image, Ran, World
+from tests.btrfs.world import _ENV, FSTAB, NOBODY, TOP, Image, Ran, World
 
 CLAIMS = Path("/var/lib/vmtune/claims.json")
 
@@ -503,6 +503,21 @@ def test_a_file_that_is_there_again_holds_what_it_declared(host: World, vms: Pat
     planned(host, first, expect=2)
     applied(host, first)
     assert not is_nocow(vms)
+
+
+def test_what_a_user_cannot_see_is_not_called_undeclared(host: World):
+    """The same directory in two files, in one of them by a link that leads where only root goes."""
+    closed, link = host.area / "closed", host.area / "link"
+    (closed / "vms").mkdir(parents=True)
+    link.symlink_to(closed / "vms")
+    host.declare(**paths(closed / "vms"))
+    host.apply()
+    second = write(host.file.with_name("second.yaml"), **paths(link))
+    applied(host, second)
+    closed.chmod(0o700)
+    ran = host.vmtune("plan", config=second, user=NOBODY)
+    assert f"? nocow {link}" in re.sub(" +", " ", ran.out), ran
+    assert "no longer declared" not in ran.out, ran
 
 
 def test_what_two_files_declare_stays_until_both_have_let_go(host: World, vms: Path):
