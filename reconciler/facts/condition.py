@@ -2,7 +2,8 @@
 
 A new state is a field of Condition, which linux/btrfs.py fills, and a refusal. An ioctl that it
 asks is in ASKING of tests/btrfs/engine/test_plan.py. The code of the refusal has its paragraph in
-facts/codes.py, the state its row in docs/design.md. doctor tells by itself what a plan refuses.
+facts/codes.py, the state its row in docs/design.md and a word in docs/configuration.md. doctor
+tells by itself what a plan refuses of what is declared.
 A state with words of its own makes saved plans stale that were made in another state, whatever they
 would do there: a state that forbids rewriting alone has none. Tests: a case in
 tests/unit/plan/cases/images/, and tests/btrfs/engine/test_filesystem_not_whole.py.

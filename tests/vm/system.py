@@ -149,6 +149,7 @@ TESTS = Flavour(
         "fish",
         "groff-base",
         "make",
+        "python3-fastjsonschema",
         "python3-hypothesis",
         "python3-pytest",
         "python3-pytest-timeout",
