@@ -86,7 +86,8 @@ class ScheduleRuns(Value):
     """What runs by itself for one entry: by which scheduler, and what that knows of its runs.
 
     ``scheduler`` is "" before it is set up; ``hidden`` says why that may not be seen. ``unit`` is
-    the systemd service whose log tells of its runs; "" for another scheduler.
+    the systemd service whose log tells of its runs; "" for another scheduler. ``skips`` says why
+    the job's own check skips a run.
     """
 
     name: str
@@ -94,6 +95,7 @@ class ScheduleRuns(Value):
     run: ServiceRun
     hidden: str = ""
     unit: str = ""
+    skips: str = ""
     kind: str = ""
     """The name of the kind of the entry; whoever asks a kind writes it here."""
 

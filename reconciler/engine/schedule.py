@@ -65,7 +65,8 @@ class Job(Value):
     ``name`` begins the names of their files, and is the tag in the log: "vmtune-" and the kind.
     ``does`` is a verb ("checks") before the path in the second line of each file, ``title`` the
     same verb ("Check") before the path in what systemd shows. ``manual`` is the page that systemd
-    names. ``capabilities`` are all that the service may use of root's.
+    names. ``capabilities`` are all that the service may use of root's. ``skips`` says why the
+    check of its Work skips a run.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Job(Value):
     title: str
     manual: str
     capabilities: str
+    skips: str = ""
 
     def stem(self, path: str) -> str:
         """The base name of a path's files, readable and unique.
@@ -441,7 +443,7 @@ def schedules(job: Job, items: Sequence[Item], host: HostView) -> Iterator[Sched
                 continue  # nothing is to be set up there
             service_unit = f"{stem}.service" if scheduler == "systemd" else ""
             run = _run(item, stem, scheduler, host)
-            yield ScheduleRuns(item.name, scheduler, run, unit=service_unit)
+            yield ScheduleRuns(item.name, scheduler, run, unit=service_unit, skips=job.skips)
         except NotVisible as hidden:
             yield ScheduleRuns(item.name, "", ServiceRun(), hidden.why)
 

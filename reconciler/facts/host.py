@@ -411,10 +411,10 @@ class KernelCommandLine(Fact[str]):
 class ServiceRun(Value):
     """The last run of a service that a timer starts, and the timer's next one.
 
-    Times are in words, in local time, "" where there is none. ``result`` is
-    systemd's: "success", "exit-code", "signal", "timeout"; "exec-condition" where data was shared;
-    "running" while it runs, "skipped" where a condition was not met, "" where systemd does not
-    know (it forgets at a reboot). ``status`` is the exit code, or the signal's number.
+    Times are in words, in local time, "" where there is none. ``result`` is systemd's: "success",
+    "exit-code", "signal", "timeout"; "exec-condition" where the job's check said no; "running"
+    while it runs, "skipped" where a condition was not met, "" where systemd does not know (it
+    forgets at a reboot). ``status`` is the exit code, or the signal's number.
     """
 
     last: str = ""

@@ -4,7 +4,8 @@ FORMATS has the formats in which QEMU follows a name. QEMU refuses VDI and VHDX 
 parent, and reads a VPC image without its own: for a virtual machine here, these are one file each.
 A format that QEMU does not follow is none for here; docs/design.md names those.
 
-A format more is a line of FORMATS, and a function that reads its names from the first HEAD bytes.
+A format more is a line of FORMATS, and a function that reads its names from the first HEAD bytes
+(64 KiB). `vmtune init` then finds its files by their suffixes.
 Where names lie further behind, `_parts` of resources/images/scan.py reads more. Tests: the lists of
 tests/unit/formats/test_image_file.py for the header, and a row of CHAINS in
 tests/btrfs/images/test_image_formats.py, where qemu-img is the judge.

@@ -1,13 +1,16 @@
 """Mount options: the comma-separated words of mount(8), and those that vmtune tunes.
 
 A tuned option more: a line of _OPTIONS, and none of REFUSED; its key in schemas/vmtune.schema.json,
-at ``$defs.options`` (then `make validator man`); a case in tests/unit/plan/cases/mount/, a row in
-tests/btrfs/mount/test_mount.py. An option that takes other values than true and false has a line in
-_ON. Where the kernel shows another word than fstab has, that is a line in _SHOWN. What costs
-something where images are has a line in _PRICES. A flag of the mount itself (``per_mount``) is one
-of linux/mountapi.py. For some values the kernel shows nothing, because they are its default. Where
-that default depends on the host (``thread_pool``), the default is a fact of the host, and
-``mountinfo.live`` gives it: whatever vmtune compares comes from there.
+at ``$defs.options`` (then `make validator man`, which also writes the Ansible module); a case in
+tests/unit/plan/cases/mount/, a row in tests/btrfs/mount/test_mount.py. An option that "no" turns
+off, and of which there is an opposite, has a line in _ON. Where the kernel shows another word than
+fstab has, that is a line in _SHOWN. What costs something where images are has a line in _PRICES. A
+flag of the mount itself (``per_mount``) is one of linux/mountapi.py.
+
+For some values the kernel shows nothing, because they are its default. Where that default depends
+on the host (``thread_pool``: on its processors), it is a fact in facts/host.py, answered in
+resources/mount/linux.py. Three callers of ``mountinfo.live`` compare with it then: ``image`` of
+facts/boot_layouts.py, ``_shown`` of resources/mount/kind.py, ``live`` of resources/mount/linux.py.
 """
 
 from __future__ import annotations

@@ -321,7 +321,7 @@ def _ending(of: ScheduleRuns) -> str:
         return "not set up yet"
     if of.scheduler == "cron":
         return "cron keeps no record"
-    return status_report.ended(of.run) if of.run.last or of.run.result else "has not run yet"
+    return status_report.ended(of) if of.run.last or of.run.result else "has not run yet"
 
 
 def _runs(of: Sequence[Run]) -> Iterator[str]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place, Swap, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.host import ServiceRun
     from reconciler.facts.layouts import ImageLayout, Layouts
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
@@ -502,12 +501,6 @@ def compression(of: Compression) -> str:
     return f"{name}: compression now {of.now}; at boot {boot}; decided by {of.by}"
 
 
-_SKIPPED = {
-    "skipped": "the last start was skipped (ConditionACPower=)",
-    "exec-condition": "the last start was skipped: snapshots or clones share data there",
-}
-
-
 def scheduled(of: ScheduleRuns) -> str:
     """What is known of a schedule's last run, and when the next one is."""
     name, run = of.entry, of.run
@@ -519,19 +512,28 @@ def scheduled(of: ScheduleRuns) -> str:
     if of.scheduler == "cron":
         return f"{name}: by cron, which keeps no record of its runs{following}"
     if not run.last:
-        skipped = _SKIPPED.get(run.result)
+        skipped = _skipped(of).get(run.result)
         known = f"no run is known; {skipped}" if skipped else "its timer has not run it yet"
         return f"{name}: by systemd; {known}{following}"
-    return f"{name}: by systemd; last run {run.last}, {ended(run)}{following}"
+    return f"{name}: by systemd; last run {run.last}, {ended(of)}{following}"
 
 
-def ended(run: ServiceRun) -> str:
+def _skipped(of: ScheduleRuns) -> dict[str, str]:
+    why = of.skips or "the job's own check said so"
+    return {
+        "skipped": "the last start was skipped (ConditionACPower=)",
+        "exec-condition": f"the last start was skipped: {why}",
+    }
+
+
+def ended(of: ScheduleRuns) -> str:
     """How the last run ended, in a few words."""
+    run = of.run
     took = f" in {span(run.seconds)}" if run.seconds is not None else ""
     words = {
         "success": f"went well{took}",
         "running": "still running",
-        **_SKIPPED,
+        **_skipped(of),
         "exit-code": f"failed with exit code {run.status}{took}",
         "signal": f"ended by signal {run.status}{took}",
         "": "how it ended is not known (systemd forgets that at a reboot)",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.formats import image_file
 from tests.btrfs.chained import chain, create, over, served
 from tests.btrfs.outside import is_nocow, run
 from tests.btrfs.world import World
@@ -106,6 +107,11 @@ CHAINS: dict[str, tuple[Make, int]] = {
     "without-a-comment": (by_hand("vmfs", "VMFS", bytes(SECTORS * 512), ""), 2),
 }
 """Each with the number of files that QEMU follows it to, itself among them."""
+
+
+def test_each_format_has_a_chain():
+    names = {each.name.lower() for each in image_file.FORMATS}
+    assert names <= {name.partition("-")[0] for name in CHAINS}
 
 
 def test_what_qemu_follows_is_one_image(host: World):
