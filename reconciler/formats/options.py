@@ -8,7 +8,7 @@ fstab has, that is a line in _SHOWN. What costs something where images are has a
 flag of the mount itself (``per_mount``) is one of linux/mountapi.py.
 
 For some values the kernel shows nothing, because they are its default. Where that default depends
-on the host (``thread_pool``: on its processors), it is a fact in facts/host.py, answered in
+on the host (``thread_pool``: on its processors), it is a fact of facts.host, answered in
 resources/mount/linux.py. Three callers of ``mountinfo.live`` compare with it then: ``image`` of
 facts/boot_layouts.py, ``_shown`` of resources/mount/kind.py, ``live`` of resources/mount/linux.py.
 """
