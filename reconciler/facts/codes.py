@@ -55,8 +55,9 @@ another name. Where no line mounts / at all, the initramfs does, with rootflags=
 command line, and its options are written there.
 
 V202 The mount point has several lines in /etc/fstab. systemd and `mount TARGET` take the first.
-`mount -a` tries each: another filesystem is mounted over the first one, and the same filesystem is
-refused there a second time. Take out all lines but one.
+`mount -a` tries each: another filesystem is mounted over the first one. So is the same filesystem
+by util-linux 2.39 and later; an earlier `mount -a` is refused there a second time. Take out all
+lines but one.
 
 V203 mount(8) and systemd read the line in two different ways, or the line does not say what it
 seems to say. Correct the line first.
