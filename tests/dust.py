@@ -1,7 +1,7 @@
 """The kind ``dust``: thrown away with each test, with a name that no kind will want.
 
-It has a section of its own, a schedule, codes, rows of status and JSON. Its codes are of the last
-hundred that is free, V9: a kind that takes V9 has to give codes a fourth digit first.
+It has a section of its own, a schedule, codes, rows of status and JSON. Its codes begin with
+V0, which no other kind takes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def want(spec, host):
         return
     where, _ = ground
     if where.kind != "directory":
-        yield Refusal(f"{where.path} is {where.kind}", code="V901")
+        yield Refusal(f"{where.path} is {where.kind}", code="V001")
         return
     setup = schedule.setup(JOB, where.path, spec.when, host)
     refusal = (
@@ -68,7 +68,7 @@ def want(spec, host):
         yield goals
         return
     yield from goals
-    yield Note("dust comes back", "V902")
+    yield Note("dust comes back", "V002")
 
 
 KIND = Kind(
@@ -88,9 +88,9 @@ KIND = Kind(
 CODES = '''"""What the codes of dust mean."""
 
 TEXT = """\\
-V901 Only a directory is dusted.
+V001 Only a directory is dusted.
 
-V902 Dust comes
+V002 Dust comes
 back.
 """
 '''

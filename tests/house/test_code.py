@@ -24,7 +24,7 @@ MODULES = sorted(
     for path in (ROOT / "reconciler").rglob("*.py")
     if not path.read_text().startswith(GENERATED)
 )
-CODE = re.compile(r"V[1-9][0-9]{2}")
+CODE = re.compile(r"V[0-9]{3}")
 IOCTL = re.compile(
     r"\bioctl\((?!2\))|\bimport .*\bioctl\b"
     r"|\bsyscalls\.(number|call)\b|syscalls import .*\bnumber\b"

@@ -53,7 +53,7 @@ def test_a_kind_is_a_folder_and_a_name(host: World, copy: Path):
     declare(host)
     shown = vmtune(copy, host, "plan")
     assert f"+ dust {host.area}" in shown
-    assert "V902" in shown
+    assert "V002" in shown
     assert "1 to change" in shown
     plan = json.loads(vmtune(copy, host, "plan", "--json").splitlines()[-1])
     assert [row["kind"] for row in plan["changes"]] == ["dust"]
@@ -67,7 +67,7 @@ def test_a_kind_is_a_folder_and_a_name(host: World, copy: Path):
     assert [row["scheduler"] for row in status["effect"]["schedules"]] == ["cron"]
     assert f"dust {host.area}: by cron" in vmtune(copy, host, "status")
     assert "regularly" in vmtune(copy, host, "explain", "dust")
-    assert "Dust comes back." in vmtune(copy, host, "explain", "V902")
+    assert "Dust comes back." in vmtune(copy, host, "explain", "V002")
 
     vmtune(copy, host, "revert", "--yes")
     assert made() == []
