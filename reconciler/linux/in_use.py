@@ -3,7 +3,7 @@
 One look answers about any number of files; a file that is held by a write lease is asked about
 once more as it is exchanged. What is known of, and what no interface of the kernel tells, is the
 table "In use" in docs/design.md. Open files, maps, loop devices and swap are read in open_files.py,
-mounts in mounted.py.
+mounts in mount_holds.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.linux import inode, mounted, namespaces, open_files
-from reconciler.linux.mounted import Mounted, Subject
+from reconciler.linux import inode, mount_holds, namespaces, open_files
+from reconciler.linux.mount_holds import Mounted, Subject
 from reconciler.linux.open_files import Inode
 from reconciler.linux.proc import named
 from reconciler.value import Value
@@ -89,8 +89,8 @@ def look(*, maps: bool = True) -> Look:
     """
     started = time.monotonic()
     opened = open_files.look_at_processes(maps=maps)
-    found = mounted.look(opened.spaces)
-    shared = Mounted([*mounted.held(found)], found.mounts)
+    found = mount_holds.look(opened.spaces)
+    shared = Mounted([*mount_holds.held(found)], found.mounts)
     return Look(started, opened, dict(open_files.look_at_kernel()), found, shared)
 
 

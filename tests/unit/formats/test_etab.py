@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.linux.mounted import parse_exports
+from reconciler.linux.mount_holds import parse_exports
 
 _OPTIONS = b"(rw,sync,wdelay,hide,nocrossmnt,secure,root_squash,sec=sys)"
 
