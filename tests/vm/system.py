@@ -154,6 +154,7 @@ TESTS = Flavour(
         "python3-pytest",
         "python3-pytest-timeout",
         "python3-pytest-xdist",
+        "qemu-system-x86",
         "qemu-utils",
         "rsync",
         "xfsprogs",

@@ -7,7 +7,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.facts.stale_copies import is_second, is_stale_copy
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
@@ -111,8 +111,19 @@ _MOST_NAMED = 10_000
 _Use = tuple[tuple[str, ...], tuple[str, ...], str]
 """Who has a file, which mounts hold it, and the directory that exports it."""
 
-_Row = tuple[int, int, str, int | None, int, int, int, int, str]
-"""One file of many: allocated, size, path, fragments, data, shared, encoded, both, obstacle."""
+
+class _Row(NamedTuple):
+    """One file of many, as CowFile; the largest are those with most on disk."""
+
+    allocated: int
+    size: int
+    path: str
+    fragments: int | None
+    data: int
+    shared: int
+    encoded: int
+    both: int
+    obstacle: str
 
 
 @dataclass
@@ -132,22 +143,21 @@ class _Sum:
     held: dict[str, CowFile] = field(default_factory=dict)
 
     def add(self, row: _Row) -> None:
-        allocated, size, path, _, _, shared, encoded, both, obstacle = row
         self.count += 1
-        self.size += size
-        self.allocated += allocated
-        self.shared += shared
-        self.encoded += encoded
-        self.kept += shared + encoded - both
+        self.size += row.size
+        self.allocated += row.allocated
+        self.shared += row.shared
+        self.encoded += row.encoded
+        self.kept += row.shared + row.encoded - row.both
         keep_largest(self.largest, row, NAMED)
-        keep_first(self.first, path)
-        if obstacle:
+        keep_first(self.first, row.path)
+        if row.obstacle:
             self.hindered_count += 1
-            keep_first(self.hindered, (path, _file(row)))
+            keep_first(self.hindered, (row.path, _file(row)))
 
     def hold(self, row: _Row, use: _Use) -> None:
         """Someone uses it: said wherever the file is named."""
-        path, (who, shown, exported) = row[2], use
+        path, (who, shown, exported) = row.path, use
         file = replace(_file(row), holders=who, shown=shown, exported=exported)
         self.held[path] = file
         if any(name == path for name, _ in self.hindered):
@@ -157,9 +167,9 @@ class _Sum:
             keep_first(self.hindered, (path, file))
 
     def lot(self) -> Lot:
-        ordered = sorted(self.largest, key=lambda row: (-row[0], -row[1], row[2]))
+        ordered = sorted(self.largest, key=lambda row: (-row.allocated, -row.size, row.path))
         return Lot(
-            tuple(self.held.get(row[2]) or _file(row) for row in ordered),
+            tuple(self.held.get(row.path) or _file(row) for row in ordered),
             self.count,
             self.size,
             self.allocated,
@@ -173,8 +183,17 @@ class _Sum:
 
 
 def _file(row: _Row) -> CowFile:
-    allocated, size, path, fragments, data, shared, encoded, both, obstacle = row
-    return CowFile(path, size, fragments, allocated, data, shared, encoded, both, obstacle)
+    return CowFile(
+        row.path,
+        row.size,
+        row.fragments,
+        row.allocated,
+        row.data,
+        row.shared,
+        row.encoded,
+        row.both,
+        row.obstacle,
+    )
 
 
 @dataclass
@@ -284,7 +303,7 @@ def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
     found.nocow_only = False
     row = _measured(entry.fd, entry.path, entry.status, value)
     found.cow.add(row)
-    if row[6]:
+    if row.encoded:
         found.compressed.add(row)
     if len(found.asked) < _ASKED:
         found.asked[entry.status.st_dev, entry.status.st_ino] = row
@@ -299,9 +318,9 @@ def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
     try:
         found = fiemap.sums(fd, status.st_size)
     except OSError:
-        return allocated, status.st_size, path, None, 0, 0, 0, 0, _obstacle(status, value)
+        return _Row(allocated, status.st_size, path, None, 0, 0, 0, 0, _obstacle(status, value))
     figures = (found.fragments, found.data, found.shared, found.encoded, found.both)
-    return allocated, status.st_size, path, *figures, _obstacle(status, value)
+    return _Row(allocated, status.st_size, path, *figures, _obstacle(status, value))
 
 
 def _obstacle(status: os.stat_result, value: int) -> str:
@@ -340,10 +359,10 @@ def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
         mounts, shared = seen.subject(top), seen.exported(top)
     who = staying(seen, {*found.asked, *parts})
     for key, row in found.asked.items():
-        use = (who.get(key, ()), mounts.used(row[2]), "".join(shared.used(row[2])[:1]))
+        use = (who.get(key, ()), mounts.used(row.path), "".join(shared.used(row.path)[:1]))
         if any(use):
             found.cow.hold(row, use)
-            if row[5]:
+            if row.encoded:
                 found.compressed.hold(row, use)
     nocow = sorted(parts.keys() & who.keys() - found.asked.keys())
     return replace(
