@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,7 +315,7 @@ def test_a_line_for_what_is_not_mounted_there_is_not_written(host: World, target
     host.mounts(target, compress="no")
     before = identity(FSTAB)
     if run("stat", "-f", "-c", "%T", target).strip() == "btrfs":
-        assert "V208" in host.plan(expect=2).row("mount /")
+        assert "V208" in host.plan(expect=7).row("mount /")
         host.apply(expect=7)
     else:
         assert "not applicable" in host.plan(expect=0).out
@@ -445,7 +446,9 @@ def test_every_other_byte_stays(host: World, text: bytes, line: str):
 
     host.fstab(filled("defaults,compress=zstd,nofail"))
     host.mounts(image.path, compress="no")
-    host.apply()
+    # Debian 13's own findmnt dies of one of these texts: then nothing is called verified.
+    dies = subprocess.run(["findmnt", "--verify"], check=False, capture_output=True).returncode < 0
+    host.apply(expect=6 if dies else 0)
     assert FSTAB.read_bytes() == filled("defaults,compress=no,nofail")
 
 
