@@ -1,5 +1,6 @@
 """Brings the checkout into a container that has no network, the way a user would install it."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -30,12 +31,16 @@ def dependencies(cache: Path, checkout: Path) -> Path:
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"], *_PIPX]
     recipe = hashlib.sha256(f"{sandbox.PYTHON} {wanted}".encode()).hexdigest()[:12]
     folder = cache / f"wheels-{recipe}"
-    if not folder.exists():
-        part = cache / "wheels.part"
-        shutil.rmtree(part, ignore_errors=True)
-        only = ["--only-binary=:all:", f"--python-version={sandbox.PYTHON}"]
-        _pip("download", *only, f"--dest={part}", *wanted)
-        part.rename(folder)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Not the lock of the base systems, which takes minutes.
+    with (cache / "wheels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            part = cache / "wheels.part"
+            shutil.rmtree(part, ignore_errors=True)
+            only = ["--only-binary=:all:", f"--python-version={sandbox.PYTHON}"]
+            _pip("download", *only, f"--dest={part}", *wanted)
+            part.rename(folder)
     return folder
 
 
