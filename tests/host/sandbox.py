@@ -162,22 +162,33 @@ def proxy() -> dict[str, str]:
 def base_tree(cache: Path, more: Sequence[str] = (), suite: str = SUITE) -> Path:
     """Builds the tree all containers are copied from, once for a given recipe.
 
-    ``more`` are packages beside INCLUDE. It is built aside and renamed, so that an interrupted
-    build is never taken for a finished one.
+    ``more`` are packages beside INCLUDE.
     """
-    include = [*INCLUDE, *more]
-    recipe = hashlib.sha256(f"{suite} {include} {_BUILD}".encode()).hexdigest()[:12]
-    tree = cache / f"base-{recipe}"
+    include = ",".join([*INCLUDE, *more])
+
+    def fill(part: Path) -> None:
+        argv = sandbox(_BUILD, str(part), suite, include, mirror())
+        checked(argv, env=os.environ | proxy())
+
+    return made_once(cache, "base", (suite, include, _BUILD), fill)
+
+
+def made_once(cache: Path, name: str, recipe: object, fill: Callable[[Path], object]) -> Path:
+    """Returns the cached folder of a recipe, which ``fill`` makes where it is not there yet.
+
+    It is made aside and renamed, so that an interrupted build is never taken for a finished one.
+    Whoever asks for another folder of the same name meanwhile waits.
+    """
+    folder = cache / f"{name}-{hashlib.sha256(str(recipe).encode()).hexdigest()[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
+    with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not tree.exists():
-            part = cache / "base.part"
+        if not folder.exists():
+            part = cache / f"{name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            argv = sandbox(_BUILD, str(part), suite, ",".join(include), mirror())
-            checked(argv, env=os.environ | proxy())
-            part.rename(tree)
-    return tree
+            fill(part)
+            part.rename(folder)
+    return folder
 
 
 def debootstrap(tree: Path, suite: str, include: Sequence[str]) -> None:

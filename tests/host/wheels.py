@@ -1,7 +1,5 @@
 """Brings the checkout into a container that has no network, the way a user would install it."""
 
-import fcntl
-import hashlib
 import os
 import shutil
 import sys
@@ -29,19 +27,13 @@ def dependencies(cache: Path, checkout: Path) -> Path:
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"], *_PIPX]
-    recipe = hashlib.sha256(f"{sandbox.PYTHON} {wanted}".encode()).hexdigest()[:12]
-    folder = cache / f"wheels-{recipe}"
-    cache.mkdir(parents=True, exist_ok=True)
-    # Not the lock of the base systems, which takes minutes.
-    with (cache / "wheels.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            part = cache / "wheels.part"
-            shutil.rmtree(part, ignore_errors=True)
-            only = ["--only-binary=:all:", f"--python-version={sandbox.PYTHON}"]
-            _pip("download", *only, f"--dest={part}", *wanted)
-            part.rename(folder)
-    return folder
+    only = ["--only-binary=:all:", f"--python-version={sandbox.PYTHON}"]
+    return sandbox.made_once(
+        cache,
+        "wheels",
+        (sandbox.PYTHON, wanted),
+        lambda part: _pip("download", *only, f"--dest={part}", *wanted),
+    )
 
 
 def wheelhouse(cache: Path, checkout: Path, folder: Path) -> Path:

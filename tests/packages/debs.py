@@ -1,10 +1,7 @@
 """The Debian package, built as Debian builds it: with what it asks for, and without network."""
 
-import fcntl
-import hashlib
 import os
 import re
-import shutil
 from pathlib import Path
 
 from tests.host import sandbox
@@ -59,18 +56,12 @@ def tree(cache: Path) -> Path:
     """
     wanted = [*sorted({*build_depends()} - {"debhelper-compat", "dh-sequence-python3"})]
     wanted += ["debhelper", "dh-python", "lintian"]
-    recipe = hashlib.sha256(f"{sandbox.SUITE} {wanted} {_TREE}".encode()).hexdigest()[:12]
-    made = cache / f"build-{recipe}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            part = cache / "build.part"
-            shutil.rmtree(part, ignore_errors=True)
-            argv = sandbox.sandbox(_TREE, str(part), sandbox.SUITE, sandbox.mirror(), *wanted)
-            sandbox.checked(argv, env=os.environ | sandbox.proxy())
-            part.rename(made)
-    return made
+
+    def fill(part: Path) -> None:
+        argv = sandbox.sandbox(_TREE, str(part), sandbox.SUITE, sandbox.mirror(), *wanted)
+        sandbox.checked(argv, env=os.environ | sandbox.proxy())
+
+    return sandbox.made_once(cache, "build", (sandbox.SUITE, wanted, _TREE), fill)
 
 
 def build(cache: Path, out: Path, command: str) -> Path:

@@ -5,8 +5,6 @@ that a root on a virtio disk needs: the generic one looks for disks that no gues
 takes longer than the rest of the boot. ``python3 tests/vm/system.py`` builds all ahead of time.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
 import sys
@@ -216,33 +214,24 @@ def _tree(tree: Path, suite: str, flavour: Flavour) -> None:
 
 
 def build(suite: str, cache: Path, flavour: Flavour = PLAIN) -> System:
-    """Builds the system of a release, once for a given recipe.
-
-    It is built aside and renamed, so that an interrupted build is never taken for a finished one.
-    """
+    """Builds the system of a release, once for a given recipe."""
     recipe = [suite, _INCLUDE, _MODULES, _UNIT, _INIT, _FINISH, _DISK, sandbox.script(), FSTAB]
-    parts = f"{recipe} {Path(agent.__file__).read_text('utf-8')}"
+    recipe.append(Path(agent.__file__).read_text("utf-8"))
     if flavour != PLAIN:
-        parts += f"{flavour} {_FLAVOUR if flavour.script else ''}"
+        recipe += [flavour, _FLAVOUR if flavour.script else ""]
+
+    def fill(part: Path) -> None:
+        tree = part.with_suffix(".tree")
+        shutil.rmtree(tree, ignore_errors=True)
+        part.mkdir()
+        _tree(tree, suite, flavour)
+        _script(_DISK, tree, part, UUID, FSTAB)
+        if flavour.script:
+            _script(_FLAVOUR, part / "disk.raw", flavour.script)
+        shutil.rmtree(tree)
+
     name = "-".join(filter(None, ["vm", suite, flavour.name]))
-    folder = cache / f"{name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
-    if folder.exists():  # who boots a finished one does not wait for another to be built
-        return System(folder, suite, flavour)
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "vm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            part, tree = cache / "vm.part", cache / "vm.tree"
-            for old in (part, tree):
-                shutil.rmtree(old, ignore_errors=True)
-            part.mkdir()
-            _tree(tree, suite, flavour)
-            _script(_DISK, tree, part, UUID, FSTAB)
-            if flavour.script:
-                _script(_FLAVOUR, part / "disk.raw", flavour.script)
-            shutil.rmtree(tree)
-            part.rename(folder)
-    return System(folder, suite, flavour)
+    return System(sandbox.made_once(cache, name, recipe, fill), suite, flavour)
 
 
 def main(suites: Sequence[str]) -> None:
