@@ -9,8 +9,8 @@ flag of the mount itself (``per_mount``) is one of linux/mountapi.py.
 
 For some values the kernel shows nothing, because they are its default. Where that default depends
 on the host (``thread_pool``: on its processors), it is a fact of facts.host, answered in
-resources/mount/linux.py. Three callers of ``mountinfo.live`` compare with it then: ``image`` of
-facts/boot_layouts.py, ``_shown`` of resources/mount/kind.py, ``live`` of resources/mount/linux.py.
+resources/mount/reads.py. Three callers of ``mountinfo.live`` compare with it then: ``image`` of
+facts/boot_layouts.py, ``_shown`` of resources/mount/kind.py, ``live`` of resources/mount/reads.py.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from reconciler.discovery import codes as of_doctor
 from reconciler.engine import codes as of_engine
 from reconciler.facts import codes as of_facts
-from reconciler.resources.registry import codes_of_each_kind
+from reconciler.resources.registry import modules_of_kinds
 
 
 def _paragraphs(text: str) -> dict[str, str]:
@@ -21,8 +21,8 @@ def _paragraphs(text: str) -> dict[str, str]:
 CODES = dict(
     sorted(
         (code, text)
-        for part in (of_engine.TEXT, of_facts.TEXT, of_doctor.TEXT, *codes_of_each_kind())
-        for code, text in _paragraphs(part).items()
+        for part in (of_engine, of_facts, of_doctor, *modules_of_kinds("codes"))
+        for code, text in _paragraphs(part.TEXT).items()
     )
 )
 """What each code means, on one line; in the order of their numbers."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import HostError
 from reconciler.facts.host_view import HostView, NotVisible
 from reconciler.linux import host_facts, managed_files, subvolume_list, users
-from reconciler.resources.registry import linux_of_each_kind
+from reconciler.resources.registry import modules_of_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ READS: dict[type[Fact[Any]], Callable[[Any, HostView], Any]] = {
 """All that a plan can ask; what `init` and `doctor` ask beside that is in discovery/linux.py."""
 
 
-for _kind in linux_of_each_kind():
+for _kind in modules_of_kinds("reads"):
     READS.update(_kind.READS)
 
 

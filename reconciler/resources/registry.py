@@ -44,18 +44,12 @@ DEFAULTS = {
 """What each key of an entry means where it is not written, by section."""
 
 
-def linux_of_each_kind() -> Iterator[Any]:
-    """Yield the module of each kind that reads and writes its places: READS, WRITES, folders.
+def modules_of_kinds(name: str) -> Iterator[Any]:
+    """Load and yield the module of that name of each kind that has one.
 
-    A kind whose places are shared with others has none.
+    ``reads`` has READS: who answers the facts of the kind, its places among them. ``writes`` has
+    WRITES: who puts each place. ``codes`` has TEXT: a paragraph for each code.
     """
-    for name in _NAMES:
-        if find_spec(f"{__package__}.{name}.linux"):
-            yield import_module(f"{__package__}.{name}.linux")
-
-
-def codes_of_each_kind() -> Iterator[str]:
-    """Yield what the codes of each kind mean: a paragraph each."""
-    for name in _NAMES:
-        if find_spec(f"{__package__}.{name}.codes"):
-            yield import_module(f"{__package__}.{name}.codes").TEXT
+    for kind in _NAMES:
+        if find_spec(f"{__package__}.{kind}.{name}"):
+            yield import_module(f"{__package__}.{kind}.{name}")

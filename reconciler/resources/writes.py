@@ -10,7 +10,7 @@ from reconciler.engine.directory import Directory
 from reconciler.engine.reporter import NOBODY
 from reconciler.errors import HostError
 from reconciler.linux import directory, files, managed_files, systemd
-from reconciler.resources.registry import linux_of_each_kind
+from reconciler.resources.registry import modules_of_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], str | None]] 
 """What puts each place: a long put says how far it is, and can be stopped."""
 
 
-for _kind in linux_of_each_kind():
+for _kind in modules_of_kinds("writes"):
     WRITES.update(_kind.WRITES)
 
 NOTIFY: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
@@ -60,7 +60,7 @@ def notify(name: str) -> None:
 def sweep() -> None:
     """Take away what a run that was killed left half-written. Only for the holder of the lock."""
     folders = {files.STATE, f"{files.STATE}/runs", *managed_files.FOLDERS}
-    for kind in linux_of_each_kind():
+    for kind in modules_of_kinds("writes"):
         folders |= getattr(kind, "folders", set)()
         getattr(kind, "sweep", lambda: None)()
     for folder in sorted(folders):

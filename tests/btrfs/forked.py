@@ -20,9 +20,9 @@ from tests.btrfs.world import _ENV, Ran
 _PREPARED = """
 from reconciler.resources import writes  # for what stands in front of a run
 from reconciler.resources.images import rewrite
-from reconciler.resources.subvolume import convert as subvolume_convert
+from reconciler.resources.subvolume import writes as subvolume_writes
 
-subvolume_convert.HOLD = rewrite.HOLD = {hold}
+subvolume_writes.HOLD = rewrite.HOLD = {hold}
 count = 0
 
 def ended(real, number, when):

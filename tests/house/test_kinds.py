@@ -15,7 +15,7 @@ from reconciler.discovery import linux as discovery
 from reconciler.engine.place import Place
 from reconciler.facts.host_view import Fact
 from reconciler.resources.reads import READS
-from reconciler.resources.registry import KINDS, SECTIONS, linux_of_each_kind
+from reconciler.resources.registry import KINDS, SECTIONS, modules_of_kinds
 from reconciler.resources.writes import NOTIFY, WRITES
 from tests import example
 
@@ -129,5 +129,5 @@ def test_every_place_can_be_put_and_nothing_else():
 
 
 def test_no_two_kinds_put_one_place():
-    put = [place for kind in linux_of_each_kind() for place in kind.WRITES]
+    put = [place for kind in modules_of_kinds("writes") for place in kind.WRITES]
     assert len(put) == len(set(put))

@@ -13,32 +13,21 @@ says that the machine is off because of vmtune, and starts it first.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.host_view import NotVisible
 from reconciler.facts.machines import OFF, PAUSED, RUNNING, Saved
-from reconciler.facts.tree import REDACTED
 from reconciler.formats.sizes import binary
-from reconciler.linux import libvirt, lock, saved_machines, users
-from reconciler.resources.images import worklist
+from reconciler.linux import libvirt, saved_machines
+from reconciler.resources.images import machine_states, worklist
 from reconciler.resources.images.places import Image, SavedMachine
 
 if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.machines import Machine
     from reconciler.resources.images.places import MachineImages
-
-
-def state(place: MachineImages) -> str:
-    """How the data of the images of one machine lies; NotVisible where that cannot be told."""
-    if REDACTED in {place.uuid, *place.files}:
-        raise users.not_visible("see which images they were")
-    found = {worklist.state(image) for image in place.each}
-    return next((each for each in (Image.UNLIKE, Image.GONE) if each in found), Image.ALIKE)
 
 
 def put(place: MachineImages, watch: Reporter) -> None:
@@ -160,67 +149,6 @@ def _not_new(place: MachineImages, saved: Saved) -> list[str]:
     return [path for path in paths if not libvirt.has_open(saved.name, path, saved.owner)]
 
 
-# --- what a run that was killed left
-
-
-def not_started() -> tuple[Saved, ...]:
-    """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
-    if lock.is_held(by_another=True):
-        raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
-    each = (replace(saved, is_held=_is_held(saved)) for saved in saved_machines.every())
-    return tuple(saved for saved in each if saved.is_held or _is_off(saved))
-
-
-def _is_held(saved: Saved) -> bool:
-    """Tell whether a machine was started, and the run ended before it had the machine go on."""
-    may = saved.was == RUNNING and libvirt.may_ask(saved.owner)
-    return may and libvirt.is_running(saved.owner) and libvirt.is_held(saved.uuid, saved.owner)
-
-
-def _is_off(saved: Saved) -> bool:
-    """Tell whether a machine is off with the save that was made for it, or is being saved.
-
-    Where no libvirt runs, its save tells: a start takes that away. Another save than that is
-    somebody else's.
-    HostError where libvirt does not answer: nothing may be concluded from that.
-    """
-    owner = saved.owner
-    if not libvirt.may_ask(owner):
-        raise users.not_visible(f"see which machines of {owner} are off")
-    if libvirt.is_on(saved.name, owner):
-        return libvirt.is_running(owner) and libvirt.is_being_saved(saved.uuid, owner)
-    if libvirt.is_running(owner):
-        if not libvirt.is_defined(saved.uuid, owner):
-            return False
-        if libvirt.state(saved.uuid, owner) != OFF or not libvirt.has_save(saved.uuid, owner):
-            return False
-    is_hidden = bool(os.geteuid()) and not owner  # libvirt keeps its saves from others
-    if is_hidden or not libvirt.keeps_saves(owner):
-        return True
-    found = libvirt.save_of(saved.name, owner)
-    return found == saved.save if saved.save else _is_of_then(saved, found)
-
-
-_AT_MOST = 3600.0
-"""Seconds from the record to the end of the save, where a kill left it open which save it is."""
-
-
-def _is_of_then(saved: Saved, found: str) -> bool:
-    """Tell whether a save was made right behind a record that does not know its save yet."""
-    ended = int(found.split()[1]) / 1e9 if found else 0.0
-    return 0 <= ended - saved_machines.since(saved.uuid) <= _AT_MOST
-
-
-def saved(place: SavedMachine) -> str:
-    """Tell whether a machine that a run saved is on; NotVisible where that cannot be told."""
-    if place.uuid == REDACTED:
-        raise users.not_visible("see which machine it was")
-    found = next((each for each in not_started() if each.uuid == place.uuid), None)
-    if found is None:
-        return SavedMachine.ON
-    return SavedMachine.HELD if found.is_held else SavedMachine.SAVED
-
-
 def start(place: SavedMachine, watch: Reporter) -> None:
     """Start a machine that a run saved; HostError where it does not go on."""
     saved = next((each for each in saved_machines.every() if each.uuid == place.uuid), None)
@@ -240,5 +168,7 @@ def sweep() -> None:
     """Take machines off the record that are on by now: somebody else started them."""
     with suppress(HostError):  # one that is damaged is told by the plan
         for each in saved_machines.every():
-            if libvirt.is_running(each.owner) and not (_is_held(each) or _is_off(each)):
+            if libvirt.is_running(each.owner) and not (
+                machine_states.is_held(each) or machine_states.is_off(each)
+            ):
                 saved_machines.forget(each.uuid)

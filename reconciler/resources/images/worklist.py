@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import stat
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -16,31 +15,24 @@ from typing import TYPE_CHECKING, Any, Self
 from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts import condition
-from reconciler.facts.host_view import NotVisible
 from reconciler.facts.stale_copies import is_stale_copy
-from reconciler.facts.tree import MOST, REDACTED, NameList
 from reconciler.formats.sizes import counted
 from reconciler.linux import (
     btrfs,
-    fiemap,
     files,
     filesystems,
     in_use,
-    inode,
     lease,
-    proc_locks,
-    users,
 )
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
-from reconciler.resources.images import rewrite
-from reconciler.resources.images.places import NOCOW, Image, OneImage
+from reconciler.resources.images import reads, rewrite
+from reconciler.resources.images.places import Image, OneImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.engine.reporter import Reporter
-    from reconciler.facts.host_view import HostView
     from reconciler.linux.tree_walk import Entry
     from reconciler.resources.images.places import Images
 
@@ -315,45 +307,4 @@ class Todo:
     def _is_one(self, entry: Entry) -> bool:
         if is_stale_copy(os.path.basename(entry.path)) or entry.path in self._spared:
             return False
-        return differs(entry.fd, entry.status, self._place.aim)
-
-
-def images_left(place: Images, host: HostView) -> NameList:
-    """From the walk that a plan makes anyway."""
-    tree = host(place.tree)
-    lot = tree.cow if place.aim == NOCOW else tree.compressed
-    spared = set(place.spared)
-    names = tuple(name for name in lot.first if name not in spared)
-    # Where all are named the walk has the answer: a file that goes afterwards is no change.
-    count = len(names) if len(lot.first) == lot.count else lot.count - _still(place, spared)
-    return NameList(count, names[:MOST])
-
-
-def state(place: Image) -> str:
-    """How the data of one image lies, as of the place; NotVisible where that cannot be told."""
-    if place.name == REDACTED:
-        raise users.not_visible("see which image it was")
-    try:
-        with inode.directory(place.path) as top, proc_locks.opened(place.name, top) as fd:
-            return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE
-    except (FileNotFoundError, NotADirectoryError):
-        return place.GONE
-    except OSError as error:
-        raise NotVisible(f"{place.path}/{place.name}: {error.strerror}") from None
-
-
-def _still(place: Images, names: set[str]) -> int:
-    """How many of the spared count among those that are not as wanted."""
-    found = 0
-    with inode.directory(place.path) as top:
-        for name in names:
-            with suppress(OSError), proc_locks.opened(name, top) as fd:
-                found += differs(fd, os.fstat(fd), place.aim)
-    return found
-
-
-def differs(fd: int, status: os.stat_result, aim: str) -> bool:
-    """Whether an open file has data that lies otherwise than ``aim`` says."""
-    if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
-        return False
-    return aim == NOCOW or bool(fiemap.sums(fd, status.st_size).encoded)
+        return reads.differs(entry.fd, entry.status, self._place.aim)

@@ -24,15 +24,15 @@ FAMILY = [
 ]
 PLAIN = ("nodatacow", "nodatasum")
 BLIND = """
-from reconciler.resources.mount import linux as mount_linux
-mount_linux._spares_the_data_mode = lambda *_: None
+from reconciler.resources.mount import writes as mount_writes
+mount_writes._spares_the_data_mode = lambda *_: None
 """
 UNPLANNED = """
 from reconciler.resources.mount import kind as mount_kind
 mount_kind._data_mode = lambda *_: None
 """
 AS_BEFORE = f"""{UNPLANNED}{BLIND}
-mount_linux._hold_the_others = lambda *_: None
+mount_writes._hold_the_others = lambda *_: None
 """
 """A run as older versions did it: nothing of the family was looked at."""
 

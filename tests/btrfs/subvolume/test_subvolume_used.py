@@ -28,9 +28,9 @@ from reconciler.engine.subvolume import Subvolume
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes
-from reconciler.resources.subvolume import convert as subvolume_convert
+from reconciler.resources.subvolume import writes as subvolume_writes
 
-subvolume_convert.HOLD = float(sys.argv[1])
+subvolume_writes.HOLD = float(sys.argv[1])
 for line in sys.stdin:
     place = Subvolume(json.loads(line), 0o711, 0, 0)
     print("go", flush=True)

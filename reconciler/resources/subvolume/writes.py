@@ -11,7 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from reconciler.engine.reporter import Cancelled, Progress
-from reconciler.engine.subvolume import MOST_ENTRIES
+from reconciler.engine.subvolume import MOST_ENTRIES, Subvolume
 from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.linux import btrfs, files, in_use, inode, lease, selinux, subvolumes, syscalls
@@ -21,8 +21,8 @@ from reconciler.resources.subvolume.remove_old import Watched
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.engine.place import Writes
     from reconciler.engine.reporter import Reporter
-    from reconciler.engine.subvolume import Subvolume
     from reconciler.resources.subvolume.inventory import Entry, Survey
 
 
@@ -306,3 +306,6 @@ class _Turn:
     def _are_in_place(self, name: str, fd: int) -> bool:
         """Whether a name is that of an open directory: others may rename, where they own it."""
         return os.path.samestat(os.lstat(name, dir_fd=self._within), os.fstat(fd))
+
+
+WRITES: Writes = {Subvolume: put}

@@ -1,29 +1,19 @@
-"""What lies below a directory with a compression property: read and put."""
+"""What lies below a directory with a compression property, put."""
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import alike
 from reconciler.errors import HostError
-from reconciler.facts.host import TreeOf
-from reconciler.facts.tree import MOST, NameList
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
 from reconciler.resources.compression.places import PropertyBelow
 
 if TYPE_CHECKING:
-    from reconciler.engine.place import Reads, Writes
-    from reconciler.facts.tree import Tree
+    from reconciler.engine.place import Writes
+    from reconciler.facts.tree import NameList
     from reconciler.linux.tree_walk import Entry
-
-
-def property_below(place: PropertyBelow, tree: Tree) -> NameList:
-    """Those that have another setting, or none."""
-    others = [each.which for each in tree.settings if not alike(each.value, place.compression)]
-    named = heapq.merge(*(each.named for each in others))
-    return NameList(sum(each.count for each in others), tuple(named)[:MOST])
 
 
 def put_property(place: PropertyBelow, want: NameList) -> None:
@@ -41,9 +31,5 @@ def _set_property(entry: Entry, wanted: str) -> None:
         with inode.acting_as(entry.status.st_uid, entry.status.st_gid):
             inode.set_compression(entry.fd, wanted)
 
-
-READS: Reads = {
-    PropertyBelow: lambda q, host: property_below(q, host(TreeOf(q.path, q.apart, close=True))),
-}
 
 WRITES: Writes = {PropertyBelow: lambda place, _, want, __: put_property(place, want)}

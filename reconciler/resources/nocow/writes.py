@@ -1,4 +1,4 @@
-"""What lies below a nocow directory: put."""
+"""What lies below a nocow directory, put."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.host import TreeOf
 from reconciler.facts.stale_copies import is_stale_copy
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
 from reconciler.resources.nocow.places import Below
 
 if TYPE_CHECKING:
-    from reconciler.engine.place import Reads, Writes
+    from reconciler.engine.place import Writes
     from reconciler.facts.tree import NameList
     from reconciler.linux.tree_walk import Entry
 
@@ -61,8 +60,4 @@ def _copy_on_write(fd: int) -> None:
             inode.set_flags(fd, inode.flags(fd) & ~inode.NOCOW)
 
 
-READS: Reads = {Below: lambda q, host: host(TreeOf(q.path, q.apart)).plain}
-
-WRITES: Writes = {
-    Below: lambda place, _, want, __: put_nocow(place, want),
-}
+WRITES: Writes = {Below: lambda place, _, want, __: put_nocow(place, want)}

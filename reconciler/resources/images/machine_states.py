@@ -1,0 +1,91 @@
+"""How the machines that have images are: on, saved by a run, held, or off; asked of libvirt."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.facts.host_view import NotVisible
+from reconciler.facts.machines import OFF, RUNNING, Machines, NotStarted, Saved
+from reconciler.facts.tree import REDACTED
+from reconciler.linux import libvirt, lock, saved_machines, users
+from reconciler.resources.images import reads
+from reconciler.resources.images.places import Image, MachineImages, SavedMachine
+
+if TYPE_CHECKING:
+    from reconciler.engine.place import Reads
+
+
+def state(place: MachineImages) -> str:
+    """How the data of the images of one machine lies; NotVisible where that cannot be told."""
+    if REDACTED in {place.uuid, *place.files}:
+        raise users.not_visible("see which images they were")
+    found = {reads.state(image) for image in place.each}
+    return next((each for each in (Image.UNLIKE, Image.GONE) if each in found), Image.ALIKE)
+
+
+def not_started() -> tuple[Saved, ...]:
+    """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
+    if lock.is_held(by_another=True):
+        raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
+    each = (replace(saved, is_held=is_held(saved)) for saved in saved_machines.every())
+    return tuple(saved for saved in each if saved.is_held or is_off(saved))
+
+
+def is_held(saved: Saved) -> bool:
+    """Tell whether a machine was started, and the run ended before it had the machine go on."""
+    may = saved.was == RUNNING and libvirt.may_ask(saved.owner)
+    return may and libvirt.is_running(saved.owner) and libvirt.is_held(saved.uuid, saved.owner)
+
+
+def is_off(saved: Saved) -> bool:
+    """Tell whether a machine is off with the save that was made for it, or is being saved.
+
+    Where no libvirt runs, its save tells: a start takes that away. Another save than that is
+    somebody else's.
+    HostError where libvirt does not answer: nothing may be concluded from that.
+    """
+    owner = saved.owner
+    if not libvirt.may_ask(owner):
+        raise users.not_visible(f"see which machines of {owner} are off")
+    if libvirt.is_on(saved.name, owner):
+        return libvirt.is_running(owner) and libvirt.is_being_saved(saved.uuid, owner)
+    if libvirt.is_running(owner):
+        if not libvirt.is_defined(saved.uuid, owner):
+            return False
+        if libvirt.state(saved.uuid, owner) != OFF or not libvirt.has_save(saved.uuid, owner):
+            return False
+    is_hidden = bool(os.geteuid()) and not owner  # libvirt keeps its saves from others
+    if is_hidden or not libvirt.keeps_saves(owner):
+        return True
+    found = libvirt.save_of(saved.name, owner)
+    return found == saved.save if saved.save else _is_of_then(saved, found)
+
+
+_AT_MOST = 3600.0
+"""Seconds from the record to the end of the save, where a kill left it open which save it is."""
+
+
+def _is_of_then(saved: Saved, found: str) -> bool:
+    """Tell whether a save was made right behind a record that does not know its save yet."""
+    ended = int(found.split()[1]) / 1e9 if found else 0.0
+    return 0 <= ended - saved_machines.since(saved.uuid) <= _AT_MOST
+
+
+def saved(place: SavedMachine) -> str:
+    """Tell whether a machine that a run saved is on; NotVisible where that cannot be told."""
+    if place.uuid == REDACTED:
+        raise users.not_visible("see which machine it was")
+    found = next((each for each in not_started() if each.uuid == place.uuid), None)
+    if found is None:
+        return SavedMachine.ON
+    return SavedMachine.HELD if found.is_held else SavedMachine.SAVED
+
+
+READS: Reads = {
+    MachineImages: lambda q, _: state(q),
+    Machines: lambda _, __: libvirt.machines(),
+    NotStarted: lambda _, __: not_started(),
+    SavedMachine: lambda q, _: saved(q),
+}
