@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.formats.fstab import unescape
 from reconciler.linux import proc, syscalls
 from reconciler.linux.inode import NO_MAGIC_LINKS, openat2
 from reconciler.linux.proc import named
@@ -120,7 +121,8 @@ def _quietly_listed(folder: str) -> list[str]:
 
 def _numbers(pid: str) -> frozenset[bytes]:
     text = proc.whole(f"/proc/{pid}/maps")
-    return frozenset(line.split(maxsplit=5)[4] for line in text.splitlines())
+    lines = filter(None, text.split(b"\n"))  # a name may have a carriage return in it
+    return frozenset(line.split(maxsplit=5)[4] for line in lines)
 
 
 def _named(path: str) -> str:
@@ -190,11 +192,11 @@ def _backing(name: str) -> Inode:
 
 
 def _swaps() -> Iterator[tuple[Inode, str]]:
-    with suppress(OSError), open("/proc/swaps", encoding="utf-8", errors="replace") as file:
+    with suppress(OSError), open("/proc/swaps", "rb") as file:
         for line in file:
-            if " file" in line:
-                name = line.split()[0].encode().decode("unicode_escape")
+            if b" file" in line:
                 with suppress(OSError):
+                    name = unescape(line.partition(b" ")[0])
                     yield _inode(os.stat(name)), "the kernel, swapping to it"
 
 
