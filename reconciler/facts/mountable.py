@@ -52,25 +52,21 @@ class Entry(Value):
 class SubvolumeNamed(Fact[Entry]):
     """Find a path ("/@home") from the top level of the filesystem that is mounted at ``on``."""
 
-    def __init__(self, on: str, name: str) -> None:
-        super().__init__(on, name)
-        self.on, self.name = on, name
+    on: str
+    name: str
 
 
 class SubvolumePath(Fact[str]):
     """Find the path of a subvolume from the top level; "" where there is none of that id."""
 
-    def __init__(self, on: str, identifier: int) -> None:
-        super().__init__(on, identifier)
-        self.on, self.identifier = on, identifier
+    on: str
+    identifier: int
 
 
 class DefaultSubvolume(Fact[int]):
     """Find the id of the subvolume that is mounted where no option names one."""
 
-    def __init__(self, on: str) -> None:
-        super().__init__(on)
-        self.on = on
+    on: str
 
 
 class Named(Value):
