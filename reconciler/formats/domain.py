@@ -92,16 +92,9 @@ def _viewers(top: ET.Element) -> Viewers | None:
     )
 
 
-_UNITS = {
-    "b": 1,
-    "bytes": 1,
-    "KB": 10**3,
-    "k": 1 << 10,
-    "KiB": 1 << 10,
-    "M": 1 << 20,
-    "MiB": 1 << 20,
-}
-_UNITS |= {"MB": 10**6, "G": 1 << 30, "GiB": 1 << 30, "GB": 10**9, "T": 1 << 40, "TiB": 1 << 40}
+_UNITS = {"b": 1, "bytes": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNITS |= {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def _memory(top: ET.Element) -> int:
@@ -114,65 +107,18 @@ def _memory(top: ET.Element) -> int:
 
 
 _TOP = frozenset(
-    [
-        "name",
-        "uuid",
-        "title",
-        "description",
-        "metadata",
-        "memory",
-        "maxMemory",
-        "currentMemory",
-        "memoryBacking",
-        "vcpu",
-        "vcpus",
-        "cputune",
-        "blkiotune",
-        "memtune",
-        "iothreads",
-        "iothreadids",
-        "defaultiothread",
-        "resource",
-        "sysinfo",
-        "os",
-        "features",
-        "cpu",
-        "clock",
-        "on_poweroff",
-        "on_reboot",
-        "on_crash",
-        "pm",
-        "perf",
-        "devices",
-        "seclabel",
-    ]
+    """
+    name uuid title description metadata memory maxMemory currentMemory memoryBacking vcpu vcpus
+    cputune blkiotune memtune iothreads iothreadids defaultiothread resource sysinfo os features
+    cpu clock on_poweroff on_reboot on_crash pm perf devices seclabel
+    """.split()  # noqa: SIM905 - words, as libvirt has them
 )
 
 _DEVICES = frozenset(
-    [
-        "emulator",
-        "disk",
-        "controller",
-        "interface",
-        "serial",
-        "console",
-        "channel",
-        "input",
-        "graphics",
-        "sound",
-        "audio",
-        "video",
-        "watchdog",
-        "memballoon",
-        "rng",
-        "panic",
-        "hub",
-        "redirdev",
-        "redirfilter",
-        "tpm",
-        "smartcard",
-        "memory",
-    ]
+    """
+    emulator disk controller interface serial console channel input graphics sound audio video
+    watchdog memballoon rng panic hub redirdev redirfilter tpm smartcard memory
+    """.split()  # noqa: SIM905
 )
 
 _WORDS = {
@@ -187,23 +133,10 @@ _WORDS = {
 _CACHES = frozenset({"", "default", "none", "writeback", "writethrough", "directsync"})
 
 _DISK = frozenset(
-    [
-        "driver",
-        "source",
-        "backingStore",
-        "target",
-        "alias",
-        "address",
-        "readonly",
-        "boot",
-        "serial",
-        "iotune",
-        "wwn",
-        "vendor",
-        "product",
-        "blockio",
-        "geometry",
-    ]
+    """
+    driver source backingStore target alias address readonly boot serial iotune wwn vendor
+    product blockio geometry
+    """.split()  # noqa: SIM905
 )
 
 _TYPES: dict[str, frozenset[str]] = {

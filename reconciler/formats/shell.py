@@ -65,26 +65,10 @@ _MOST_SPELLINGS = 64
 _RESERVED = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "exec"))
 
 _RUNNERS = frozenset(
-    (
-        "chronic",
-        "chrt",
-        "command",
-        "doas",
-        "env",
-        "find",
-        "flock",
-        "ionice",
-        "nice",
-        "nohup",
-        "setsid",
-        "stdbuf",
-        "sudo",
-        "systemd-inhibit",
-        "systemd-run",
-        "taskset",
-        "time",
-        "timeout",
-    )
+    """
+    chronic chrt command doas env find flock ionice nice nohup setsid stdbuf sudo
+    systemd-inhibit systemd-run taskset time timeout
+    """.split()  # noqa: SIM905 - words, as a command line has them
 )
 
 _SHELLS = frozenset(("sh", "ash", "bash", "dash", "ksh", "su", "zsh"))
