@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import superblock
-from reconciler.formats import options
+from reconciler.formats import datamode, options
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -111,18 +111,16 @@ class Outcome(Value):
 
 def rootflags(command_line: str) -> str:
     """All options of rootflags=, joined as systemd joins them where there are several."""
-    found = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = ",".join(word.partition("=")[2].strip('"') for word in found)
+    flags = ",".join(options.rootflags(command_line))
     return flags if options.well_formed(flags) else ""
 
 
 def is_clear(command_line: str) -> bool:
     """Tell whether all initramfs read the same of rootflags=: some take the last one alone."""
-    found = [word.partition("=")[2] for word in command_line.split() if word[:10] == "rootflags="]
-    names = options.COMPRESS
-    flags = found[-1].strip('"') if found else ""
-    last = options.value(flags, names) if options.well_formed(flags) else None
-    return len(found) < 2 or options.value(rootflags(command_line), names) == last  # noqa: PLR2004
+    if len(options.rootflags(command_line)) < 2:  # noqa: PLR2004
+        return True
+    all_of_them, last = rootflags(command_line), datamode.rootflags(command_line)
+    return options.value(all_of_them, options.COMPRESS) == options.value(last, options.COMPRESS)
 
 
 def outcomes(of: BootLayout) -> tuple[Outcome, ...]:
@@ -155,7 +153,7 @@ def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Super
         by = decided.by if is_silent and now.words != superblock.OFF else step
         return now, _outcome(now, by)
     now = superblock.later(block, step.options, is_read_only=read_only)
-    if now.is_read_only == block.is_read_only or not block.name:
+    if now.is_read_only == block.is_read_only or not block.shown:
         return now, decided
     return now, _outcome(now, step, takes_over=True)
 

@@ -106,8 +106,7 @@ def _mounted(
 def root_option(wanted: Sequence[str], host: HostView) -> str:
     """Say what to write on the kernel's command line, where no line decides the options of /."""
     command_line = host.maybe(KernelCommandLine()) or ""
-    old = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = old[-1].partition("=")[2].strip('"') if old else ""
+    flags = "".join(options.rootflags(command_line)[-1:])
     for token in wanted:
         names = options.family(options.name(token))
         flags = options.replace(flags or "defaults", names, token)

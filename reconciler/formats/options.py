@@ -167,6 +167,12 @@ def shown(option: str | None) -> str:
     return "" if option is None or is_empty else option
 
 
+def rootflags(command_line: str) -> list[str]:
+    """What each rootflags= says on the kernel's command line, without its quotes."""
+    words = (word for word in command_line.split() if word.startswith("rootflags="))
+    return [word.partition("=")[2].strip('"') for word in words]
+
+
 def for_filesystem(options: str) -> tuple[str, ...]:
     """The options that the filesystem itself gets to see, neither USERSPACE nor GENERIC."""
     apart = USERSPACE | GENERIC
