@@ -12,9 +12,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, booted, fstab_line, no_line, superblock
+from reconciler.facts import boot_order, booted, fstab_line, mountable, no_line, superblock
 from reconciler.facts.host import (
-    FilesystemOf,
     FstabLines,
     KernelCommandLine,
     Locate,
@@ -58,14 +57,8 @@ class Compression(Value):
 
 def live(path: str, host: HostView) -> str:
     """The option that compresses on the filesystem of a path, as mountinfo shows it; else ""."""
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     return datamode.of_live(mount.super_options).compressing if mount else ""
-
-
-def shown(mount: Mount) -> str:
-    """The option as mountinfo shows it; "" for ``compress=`` too, which compresses nothing."""
-    return options.shown(mountinfo.option(mount.super_options, _NAMES))
 
 
 def words(token: str | None) -> str:
@@ -79,34 +72,32 @@ def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
     mount = mountinfo.containing(mounts, path)
     if mount is None:
         return None
-    where = sorted({m.target for m in mounts if m.device == mount.device})
-    boot, by = decided(layout(on.uuid, host))
-    return Compression(on.uuid, on.label, tuple(where), now(mount), boot, by)
+    where = tuple(sorted({m.target for m in mounts if m.device == mount.device}))
+    return Compression(on.uuid, on.label, where, now(mount), *decided(layout(on.uuid, host)))
 
 
 def beneath(path: str, host: HostView) -> str:
     """The path to ask about: /sysroot in place of a / that shows an image of the Btrfs there."""
-    if path != boot_order.ROOT:
-        return path
-    mounts = host.maybe(Mounts()) or ()
-    top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
-    is_image = top and top.fstype != "btrfs" and below and below.fstype == "btrfs"
+    is_image = path == boot_order.ROOT and below_image(host.maybe(Mounts()) or ())
     return boot_order.SYSROOT if is_image else path
+
+
+def below_image(mounts: Sequence[Mount]) -> Mount | None:
+    """The Btrfs at /sysroot where / shows an image of it; None where / shows none."""
+    top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
+    return below if top and top.fstype != "btrfs" and below and below.fstype == "btrfs" else None
 
 
 def now(mount: Mount) -> str:
     """What happens to data that is written now, in words."""
-    names = {name for name in ("nodatacow", "nodatasum") if name in mount.super_options.split(",")}
-    return OFF if names else superblock.live_words(shown(mount))
+    return superblock.live_words(datamode.of_live(mount.super_options).compressing)
 
 
 # --- how a boot mounts it
 def layout(uuid: str, host: HostView) -> BootLayout:
     """What a boot will find of the filesystem with a UUID."""
     seen = host.maybe(FstabLines())
-    lines = tuple(
-        line for line in seen or () if is_of(line, uuid, host) or _is_there(line, uuid, host)
-    )
+    lines = tuple(line for line in seen or () if _is_of(line, uuid, host))
     command_line = host.maybe(KernelCommandLine()) or ""
     mounts = host.maybe(Mounts()) or ()
     top = mountinfo.at(mounts, boot_order.ROOT)
@@ -139,27 +130,18 @@ def _unseen(root: str, host: HostView) -> str:
     return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
 
 
-def is_of(line: Line, uuid: str, host: HostView) -> bool:
-    """It mounts the filesystem, and does not show a part of it a second time."""
-    if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
-        return False
-    return (host.maybe(SourceUuid(line.source)) or "").lower() == uuid.lower()
+def _is_of(line: Line, uuid: str, host: HostView) -> bool:
+    """It mounts the filesystem, and does not show a part of it a second time.
 
-
-def _is_there(line: Line, uuid: str, host: HostView) -> bool:
-    """The filesystem is at its mount point, and what its source names cannot be told.
-
-    /dev/root and /dev/gpt-auto-root are such names. For / only the mount point counts:
-    systemd-remount-fs.service(8) asks for no source.
+    What the source names cannot always be told: /dev/root and /dev/gpt-auto-root are such names.
+    The mount point counts then. systemd-remount-fs.service(8) asks for no source of /.
     """
     if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
         return False
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.at(mounts, line.target) if line.target.startswith("/") else None
-    named = host.maybe(SourceUuid(line.source))
-    if mount is None or mount.fstype != "btrfs" or named:
-        return False
-    return _uuid_of(mount, host) == uuid.lower()
+    if named := host.maybe(SourceUuid(line.source)):
+        return named.lower() == uuid.lower()
+    mount = mountinfo.at(host.maybe(Mounts()) or (), line.target)
+    return mount is not None and mountable.uuid_of(mount, host) == uuid.lower()
 
 
 def _root(
@@ -168,20 +150,15 @@ def _root(
     """Where the initramfs mounts the filesystem: "/", "/sysroot", or "" where it does not."""
     top = mountinfo.at(mounts, boot_order.ROOT)
     if top is None or top.fstype == "btrfs":
-        is_top = top and _uuid_of(top, host) == uuid.lower()
+        is_top = top and mountable.uuid_of(top, host) == uuid.lower()
         is_unseen = top is None and any(line.target == boot_order.ROOT for line in lines)
         return boot_order.ROOT if is_top or is_unseen else ""
     below = mountinfo.at(mounts, boot_order.SYSROOT)
     if below and below.fstype == "btrfs":
-        return boot_order.SYSROOT if _uuid_of(below, host) == uuid.lower() else ""
+        return boot_order.SYSROOT if mountable.uuid_of(below, host) == uuid.lower() else ""
     named = next((w[5:] for w in command_line.split() if w.startswith("root=")), "")
     found = host.maybe(SourceUuid(named)) if named else ""
     return boot_order.SYSROOT if found and found.lower() == uuid.lower() else ""
-
-
-def _uuid_of(mount: Mount, host: HostView) -> str:
-    found = host.maybe(FilesystemOf(mount.target))
-    return found.uuid.lower() if found else ""
 
 
 def _units(uuid: str, lines: Sequence[Line], host: HostView) -> tuple[MountUnit, ...]:

@@ -43,16 +43,12 @@ def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> R
     """Name the mount that the path is on, the line that leads there, and what to write."""
     lines = [line for line in host(FstabLines()) if line.target.startswith("/")]
     named = {line.target: line for line in lines if not line.problem}
-    leading = _leading(place, lines, host)
-    if leading:
-        return Refusal(
-            f"/etc/fstab has no line for {target}; line {leading.number}, {leading.target}, leads "
-            "there",
-            f"declare `target: {leading.target}`",
-            "V201",
-        )
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, place)
+    for line in lines:
+        where = host.maybe(Locate(line.target))
+        if where and where.path == place:
+            text = f"/etc/fstab has no line for {target}; line {line.number}, {line.target}, leads"
+            return Refusal(f"{text} there", f"declare `target: {line.target}`", "V201")
+    mount = mountinfo.containing(host(Mounts()), place)
     if mount is None:
         return Refusal(f"/etc/fstab has no line for {target}", "declare a mount point", "V201")
     if mount.target == place:
@@ -64,15 +60,6 @@ def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> R
     found = _mounted(mount.target, mount, named, wanted, host)
     text = f"{target} is no mount point: it is on {mount.target}, for which /etc/fstab has no line"
     return Refusal(text, found.hint, "V201")
-
-
-def _leading(place: str, lines: Sequence[Line], host: HostView) -> Line | None:
-    """The line whose mount point is another name of the place."""
-    for line in lines:
-        where = host.maybe(Locate(line.target))
-        if where and where.path == place:
-            return line
-    return None
 
 
 def _mounted(

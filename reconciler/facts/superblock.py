@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.formats import datamode, options
-from reconciler.formats.datamode import DataMode
 from reconciler.value import Value
 
 OFF = "off"
@@ -34,7 +33,7 @@ class Superblock(Value):
     """
 
     is_read_only: bool
-    mode: DataMode = datamode.DEFAULT
+    mode: datamode.DataMode = datamode.DEFAULT
     algorithm: str = ""
 
     @property

@@ -288,7 +288,7 @@ def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
 
 def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], host: HostView) -> Said | None:
     """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
-    if word := boot_layouts.image(spec.target, mount, spec.settings, host):
+    if word := boot_layouts.image(spec.target, spec.settings, host):
         return word
     not_btrfs = fstab_line.not_btrfs(mount, lines)
     return NotApplicable(not_btrfs) if not_btrfs else None
