@@ -48,7 +48,6 @@ class Schedule(Value):
     """
 
     text: str
-    is_cron: bool
     cron: str
     on_calendar: tuple[str, ...]
 
@@ -66,7 +65,7 @@ def parse(text: str) -> Schedule:
         return _cron(text, words)
     if refusal := _no_calendar(text, words):
         raise ValueError(refusal)
-    return Schedule(text, is_cron=False, cron="", on_calendar=(" ".join(words),))
+    return Schedule(text, cron="", on_calendar=(" ".join(words),))
 
 
 def next_runs(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
@@ -87,7 +86,7 @@ def next_runs(schedule: Schedule, after: datetime, count: int) -> tuple[datetime
 def _cron(text: str, words: list[str]) -> Schedule:
     fields = parse_fields(words)
     cron = " ".join(map(str, fields))
-    return Schedule(text, is_cron=True, cron=cron, on_calendar=_on_calendar(*fields))
+    return Schedule(text, cron=cron, on_calendar=_on_calendar(*fields))
 
 
 def _shortcut(text: str, words: list[str]) -> str:

@@ -57,11 +57,6 @@ class Job(Value):
     command: str
 
 
-def file(comment: str, schedules: Sequence[str], user: str, argv: Sequence[str]) -> bytes:
-    """Write a whole file for /etc/cron.d that runs `argv` at each of the schedules; ValueError."""
-    return table(comment, schedules, user, command(argv))
-
-
 def table(comment: str, schedules: Sequence[str], user: str, line: str) -> bytes:
     """Write a whole file for /etc/cron.d that has sh(1) run ``line``, made of ``quoted`` words.
 
@@ -97,7 +92,6 @@ def anacron(data: bytes) -> tuple[Job, ...]:
 
 
 def _period(days: str) -> str:
-    """Write the period of anacron as cron would, where cron has a word for it."""
     words = {"1": "@daily", "7": "@weekly", "30": "@monthly"}
     return days if days.startswith("@") else words.get(days, f"every {days} days")
 
@@ -107,11 +101,12 @@ def _jobs(lines: Sequence[str], form: re.Pattern[str]) -> Iterator[Job]:
         match = form.fullmatch(line)
         if match and not _VARIABLE.match(line):
             schedule = " ".join(match["time"].split())
-            yield Job(number, schedule, match["user"], _PERCENT.sub(_unescape, match["command"]))
+            yield Job(number, schedule, match["user"], _as_run(match["command"]))
 
 
-def _unescape(match: re.Match[str]) -> str:
-    return match["escaped"] or ""
+def _as_run(command: str) -> str:
+    """What the shell gets: an escaped % without its backslash, and nothing from another % on."""
+    return _PERCENT.sub(lambda match: match["escaped"] or "", command)
 
 
 def command(argv: Sequence[str]) -> str:
