@@ -43,7 +43,6 @@ class MountUnit(Value):
     file: str
     where: str
     source: str
-    fstype: str
     options: str
     is_wanted: bool
     hides: bool

@@ -36,8 +36,6 @@ _SAID_OTHERWISE = {
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-_FIELDS = "minute, hour, day of month, month, day of week"
-
 
 class Schedule(Value):
     """A schedule, as both schedulers write it.
@@ -108,7 +106,8 @@ def _no_calendar(text: str, words: list[str]) -> str:
     if "*/" in text and ":" in text:
         return f"{text!r} has a step after *: in OnCalendar write 0/2 for what cron writes */2"
     if len(words) > 1 and set(words[0]) <= set("0123456789*/,") and ":" not in text:
-        return f"{text!r} has {len(words)} fields: cron has five ({_FIELDS})"
+        columns = ", ".join(column.name for column in COLUMNS)
+        return f"{text!r} has {len(words)} fields: cron has five ({columns})"
     return ""
 
 
@@ -182,6 +181,8 @@ class Column(Value):
     name: str
     low: int
     high: int
+    around: str
+    """After which counting starts again."""
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -189,11 +190,11 @@ class Column(Value):
 
 
 COLUMNS = (
-    Column(1, "minute", 0, 59),
-    Column(2, "hour", 0, 23),
-    Column(3, "day of month", 1, 31),
-    Column(4, "month", 1, 12, _MONTHS),
-    Column(5, "day of week", 0, 7, _CRONFIELDS_WEEKDAYS),
+    Column(1, "minute", 0, 59, "hour"),
+    Column(2, "hour", 0, 23, "day"),
+    Column(3, "day of month", 1, 31, "month"),
+    Column(4, "month", 1, 12, "year", _MONTHS),
+    Column(5, "day of week", 0, 7, "week", _CRONFIELDS_WEEKDAYS),
 )
 
 
@@ -240,17 +241,16 @@ class Field(Value):
 
 def parse_fields(words: list[str]) -> tuple[Field, Field, Field, Field, Field]:
     """Minute, hour, day of month, month, day of week; ValueError says which one and why."""
-    minute, hour, day, month, weekday = map(_field, COLUMNS, words)
+    minute, hour, day, month, weekday = (
+        Field(column, tuple(_term(column, text, term) for term in text.split(",")))
+        for column, text in zip(COLUMNS, words, strict=False)
+    )
     if min(day.values) > max(DAYS_IN_MONTH[number - 1] for number in month.values):
         raise ValueError(
             f"{day.column} is {day} and {month.column} is {month}: "
             "no such month has that day; write a day that comes, or * for the month"
         )
     return minute, hour, day, month, weekday
-
-
-def _field(column: Column, text: str) -> Field:
-    return Field(column, tuple(_term(column, text, term) for term in text.split(",")))
 
 
 def _term(column: Column, field: str, text: str) -> Term:
@@ -297,12 +297,9 @@ def _step(column: Column, text: str | None) -> int:
     if len(text) > 4 or not 1 <= int(text) <= size:  # noqa: PLR2004
         raise ValueError(
             f"{column} has the step {text}: 1 to {size}, as counting starts again in each "
-            f"{_AROUND[column.number - 1]}"
+            f"{column.around}"
         )
     return int(text)
-
-
-_AROUND = ("hour", "day", "month", "year", "week")
 
 
 def _cronfields_expected(column: Column, text: str) -> str:

@@ -12,8 +12,6 @@ import re
 from reconciler.formats import mountinfo
 from reconciler.formats.fstab import unescape
 
-_SPLIT, _WHOLE, _EITHER = {"lowerdir"}, {"lowerdir+", "datadir+"}, {"upperdir", "workdir"}
-
 
 def layers(super_options: str) -> tuple[tuple[str, ...], ...]:
     r"""Each layer with the ways to read its name, of which one is right: ("/a\\b", "/ab").
@@ -24,11 +22,11 @@ def layers(super_options: str) -> tuple[tuple[str, ...], ...]:
     for option in super_options.split(","):
         name, _, shown = option.partition("=")
         value = unescape(shown.encode("utf-8", "surrogateescape"))
-        if name in _SPLIT:
+        if name == "lowerdir":
             found += [(layer,) for layer in _lower(value)]
-        elif name in _WHOLE:
+        elif name in {"lowerdir+", "datadir+"}:
             found.append((value,))
-        elif name in _EITHER:
+        elif name in {"upperdir", "workdir"}:
             found.append(_ways(value))
     return tuple(dict.fromkeys(ways for ways in found if ways[0]))
 
