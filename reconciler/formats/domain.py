@@ -53,10 +53,8 @@ def parsed(text: str) -> Domain:
         raise ValueError(str(error)) from None
     if top.tag != "domain":
         raise ValueError("no domain")
-    sources = [
-        *top.iterfind("devices/disk/source"),
-        *top.iterfind("devices/disk//backingStore/source"),
-    ]
+    ways = ("devices/disk/source", "devices/disk//backingStore/source")
+    sources = [source for way in ways for source in top.iterfind(way)]
     return Domain(
         top.findtext("name") or "",
         _memory(top),
@@ -82,7 +80,7 @@ def _path(source: ET.Element) -> str:
 def _viewers(top: ET.Element) -> Viewers | None:
     if top.find("devices/redirdev") is None:
         return None
-    screens = [*top.iterfind("devices/graphics[@type='spice']")]
+    screens = top.findall("devices/graphics[@type='spice']")
     ports = (screen.get(name, "") for screen in screens for name in ("port", "tlsPort"))
     places = (place.get("socket") for screen in screens for place in screen.iter())
     return Viewers(
@@ -271,13 +269,12 @@ def _of_a_disk(disk: ET.Element) -> Iterator[str]:
 
 
 def _of_its_files(name: str, disk: ET.Element, source: ET.Element) -> Iterator[str]:
-    below = [*disk.iterfind(".//backingStore")]
-    for store in (each for each in below if each.get("type") is not None):
+    for store in disk.iterfind(".//backingStore[@type]"):
         kind = store.find("format")
         is_plain = store.get("type") in {"file", "block"}
         if not is_plain or kind is None or kind.get("type") not in {"raw", "qcow2"}:
             yield f"its disk {name} has a backing file that is not known here"
-    sources = [source, *(each for each in disk.iterfind(".//backingStore/source"))]
+    sources = [source, *disk.iterfind(".//backingStore/source")]
     if any(child.tag != "seclabel" for each in sources for child in each):
         yield f"its disk {name} has a file of a sort that is not known here"
     named = sources[1:] if disk.get("type") == "volume" else sources
