@@ -77,6 +77,10 @@ def image(target: str, settings: Sequence[Setting], host: HostView) -> Summary |
 
 def fixed(obstacle: str, target: str = "", wanted: str = "") -> Refusal:
     """Say why /etc/fstab cannot be replaced, and what to write where instead."""
+    remedy = "mend that first"
     if target and wanted and obstacle.endswith(no_line.MADE_BY_NIXOS):
-        return Refusal(obstacle, no_line.nixos_remedy(target, wanted), "V210")
-    return Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")
+        option = no_line.nixos_option(target, wanted)
+        remedy = (
+            f"write `{option}` in the configuration of NixOS, then `nixos-rebuild boot` and boot"
+        )
+    return Refusal(obstacle, f"{remedy}; the live mount is left alone as well", "V210")

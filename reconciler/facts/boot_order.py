@@ -165,26 +165,17 @@ def _outcome(now: Superblock, by: Step | None, *, takes_over: bool = False) -> O
 def _fixed(of: BootLayout) -> Iterator[Step]:
     """The steps whose order is known: those of the initramfs, and the remount of /."""
     line = next((line for line in of.lines if line.target == ROOT), None)
-    if of.root:
-        marked = line and _is_marked(line, "x-initrd.mount") and of.root == ROOT
-        if line and marked:
-            yield _of_line(line)
-        else:
-            yield Step(of.root, f"{_mode(of.command_line)},{rootflags(of.command_line)}".strip(","))
-    for other in of.lines:
-        if is_early(other):
-            yield _of_line(other)
-    if of.root != ROOT:
-        return
-    if line:
+    if line and of.root == ROOT and _is_marked(line, "x-initrd.mount"):
+        yield _of_line(line)
+    elif of.root:
+        modes = ["ro", *(word for word in of.command_line.split() if word in {"ro", "rw"})]
+        yield Step(of.root, f"{modes[-1]},{rootflags(of.command_line)}".strip(","))
+    yield from (_of_line(other) for other in of.lines if is_early(other))
+    if line and of.root == ROOT:
         yield replace(_of_line(line), is_remount=True)
-    elif of.is_writable:  # systemd-gpt-auto-generator(8), or whoever else made it writable
+    elif of.root == ROOT and of.is_writable:
+        # systemd-gpt-auto-generator(8), or whoever else made it writable
         yield Step(ROOT, "rw", is_remount=True)
-
-
-def _mode(command_line: str) -> str:
-    words = [word for word in command_line.split() if word in {"ro", "rw"}]
-    return words[-1] if words else "ro"
 
 
 def _at_boot(of: BootLayout) -> Iterator[Step]:
@@ -206,9 +197,8 @@ def _at_boot(of: BootLayout) -> Iterator[Step]:
 
 def _on_demand(of: BootLayout) -> Iterator[Step]:
     """What is mounted when somebody asks for it."""
-    for line in of.lines:
-        if _is_marked(line, "noauto", "x-systemd.automount"):
-            yield _of_line(line)
+    marks = ("noauto", "x-systemd.automount")
+    yield from (_of_line(line) for line in of.lines if _is_marked(line, *marks))
     named = {line.target for line in of.lines}
     yield from (_of_unit(unit) for unit in of.units if unit.where not in named)
 
@@ -249,8 +239,5 @@ def _orders(steps: Sequence[Step], *, any_first: bool) -> Iterable[tuple[Step, .
 
 
 def _is_below_one(step: Step, steps: Sequence[Step]) -> bool:
-    return any(_is_below(step, other) for other in steps)
-
-
-def _is_below(step: Step, other: Step) -> bool:
-    return step is not other and step.target.startswith(other.target.rstrip("/") + "/")
+    others = (other for other in steps if other is not step)
+    return any(step.target.startswith(other.target.rstrip("/") + "/") for other in others)

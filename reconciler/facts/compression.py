@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_NAMES = options.COMPRESS
-
-_KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
-
 OFF = superblock.OFF
 
 
@@ -63,7 +59,7 @@ def live(path: str, host: HostView) -> str:
 
 def words(token: str | None) -> str:
     """A compress option as fstab has it, in words; None, or one that switches it off, is "off"."""
-    return superblock.live_words(superblock.effective(token))
+    return superblock.live_words(options.effective(token))
 
 
 def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
@@ -206,7 +202,7 @@ def _only(found: Outcome, of: BootLayout) -> tuple[str, str]:
         return "", ""
     if step.is_unread:
         return "", f"{step.name}, which cannot be read"
-    if not _KNOWN.fullmatch(found.setting):
+    if not re.fullmatch(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?", found.setting):
         return "", f"{step.name}, with {step.says}, which the kernel may refuse"
     if not step.line and not step.unit:
         if not boot_order.is_clear(of.command_line):
@@ -255,7 +251,7 @@ def is_idle(of: BootLayout, line: Line) -> bool:
 def written(of: BootLayout, lines: Sequence[Line], token: str | None) -> BootLayout:
     """The same filesystem with a compress option written on some of its lines."""
     new = (
-        replace(line, options=options.replace(line.options, _NAMES, token))
+        replace(line, options=options.replace(line.options, options.COMPRESS, token))
         if line in lines and not line.problem
         else line
         for line in of.lines
@@ -285,7 +281,8 @@ def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
 
 def by_flags(of: BootLayout, token: str) -> str:
     """The value of rootflags= with which a compress option would hold; "" where it would not."""
-    flags = options.replace(boot_order.rootflags(of.command_line) or "defaults", _NAMES, token)
+    flags = boot_order.rootflags(of.command_line) or "defaults"
+    flags = options.replace(flags, options.COMPRESS, token)
     flags = ",".join(word for word in options.split(flags) if word != "defaults")
     kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
     new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
@@ -296,7 +293,7 @@ def by_flags(of: BootLayout, token: str) -> str:
 def remedy(of: BootLayout, token: str) -> str:
     """What to write where, for a compress option to hold after the next boot."""
     if lines := deciding(of, token):
-        name, _, value = (superblock.effective(token) or "compress=no").partition("=")
+        name, _, value = (options.effective(token) or "compress=no").partition("=")
         if len(lines) == 1:
             where = f"`target: {lines[0].target}` (line {lines[0].number})"
         else:

@@ -76,9 +76,6 @@ def stub_refusal(path: str, host: HostView) -> Refusal:
 
 _NAMED = 3
 
-_PATTERNS = "*?[{"
-"""What a shell would expand, before it called vmtune."""
-
 
 def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Note]:
     """Say of empty stubs below a declared path where their subvolumes are, of the first three."""
@@ -99,7 +96,7 @@ def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[
     if where.kind != "missing":
         return
     yield Note("there is no such directory: it will be made, empty", label=WHY)
-    if found := [each for each in _PATTERNS if where.missing and each in where.missing[-1]]:
+    if found := [each for each in "*?[{" if where.missing and each in where.missing[-1]]:
         words = f"`{found[0]}` stands for itself: no pattern is expanded here"
         yield Note(f"{words}; declare each directory", label=DO)
     if where.path != path or not where.missing:

@@ -19,24 +19,13 @@ if TYPE_CHECKING:
 MADE_BY_NIXOS = "is made by NixOS"
 """How the reason ends for which /etc/fstab cannot be replaced there."""
 
-_ADDED = frozenset({"defaults", "x-initrd.mount"})
-"""Words that NixOS writes by itself."""
-
 
 def nixos_option(target: str, line_options: str) -> str:
     """Return the option that stands for the fourth field of a line."""
-    words = " ".join(
-        f'"{word}"' for word in options.split(line_options) if word not in _ADDED
-    ).replace("$", "\\$")
-    return f'fileSystems."{target}".options = [ {words} ];'
-
-
-def nixos_remedy(target: str, line_options: str) -> str:
-    """Say what to write, and what makes the change take effect."""
-    return (
-        f"write `{nixos_option(target, line_options)}` in the configuration of NixOS, then "
-        "`nixos-rebuild boot` and boot; the live mount is left alone as well"
-    )
+    added = {"defaults", "x-initrd.mount"}  # by NixOS itself
+    words = [f'"{word}"' for word in options.split(line_options) if word not in added]
+    shown = " ".join(words).replace("$", "\\$")
+    return f'fileSystems."{target}".options = [ {shown} ];'
 
 
 def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> Refusal:

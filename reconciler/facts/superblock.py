@@ -62,12 +62,6 @@ def live_words(shown: str) -> str:
     )
 
 
-def effective(token: str | None) -> str:
-    """The option that the kernel shows once ``token`` was given to it; "" where it shows none."""
-    name, _, value = (token or "").partition("=")
-    return f"{name}={options.LEVELS.get(value, value)}" if name and value not in options.OFF else ""
-
-
 def first(line_options: str, *, is_read_only: bool) -> Superblock:
     """The superblock after the first mount."""
     return _given(Superblock(is_read_only), line_options)
@@ -88,5 +82,5 @@ def remounted(now: Superblock, line_options: str, *, is_read_only: bool) -> Supe
 
 def _given(block: Superblock, line_options: str) -> Superblock:
     token = options.value(line_options, options.COMPRESS)
-    algorithm = block.algorithm if token is None else effective(token).partition("=")[2]
+    algorithm = block.algorithm if token is None else options.effective(token).partition("=")[2]
     return replace(block, mode=datamode.of_line(line_options, block.mode), algorithm=algorithm)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _PLAIN_WORD = r"(?a)[\w@+=:,./-]+"
 
-_PLAIN_PATH = r"[^\s\"'\\]+"
-
 # Controls, and bytes that are not UTF-8 (surrogates, PEP 383): systemd drops a
 # line that holds such bytes, but takes them escaped.
 _BYTE = "[\x01-\x1f\x7f\udc80-\udcff]"
@@ -55,7 +53,7 @@ def path(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path")
     doubled = text.replace("%", "%%")
-    if re.fullmatch(_PLAIN_PATH, doubled):
+    if re.fullmatch(r"[^\s\"'\\]+", doubled):
         return doubled
     return '"' + doubled.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
