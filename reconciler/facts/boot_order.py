@@ -226,16 +226,13 @@ def _orders(steps: Sequence[Step], *, any_first: bool) -> Iterable[tuple[Step, .
     """The orders that can differ in their outcome: by who is first, and first writable."""
     if not steps:
         return [()]
-    tops = [step for step in steps if not _is_below_one(step, steps)]
     writable = [step for step in steps if not step.is_read_only]
-    firsts: list[Step | None] = [*tops] if any_first else [None]
-    seconds: list[Step | None] = [*(s for s in writable if not _is_below_one(s, writable))]
-    seconds = seconds or [None]
-    return [
-        tuple(step for step in (one, other if other is not one else None) if step)
-        for one in firsts
-        for other in seconds
-    ]
+    tops = [step for step in writable if not _is_below_one(step, writable)]
+    seconds: list[tuple[Step, ...]] = [(step,) for step in tops] or [()]
+    if not any_first:
+        return seconds
+    firsts = [step for step in steps if not _is_below_one(step, steps)]
+    return [tuple(dict.fromkeys((one, *other))) for one in firsts for other in seconds]
 
 
 def _is_below_one(step: Step, steps: Sequence[Step]) -> bool:

@@ -34,6 +34,8 @@ _SAID_OTHERWISE = {
     "every year": "yearly",
 }
 
+_EXPECTED = 'write five cron fields ("0 12 * * 0"), "@weekly", or OnCalendar ("Sun 12:00")'
+
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -54,15 +56,14 @@ def parse(text: str) -> Schedule:
     """Read a schedule; ValueError says in one sentence what is wrong and what to write."""
     words = text.split()
     if not words:
-        raise ValueError(f"the schedule is empty: {_expected()}")
+        raise ValueError(f"the schedule is empty: {_EXPECTED}")
     if not " ".join(words).isascii() or not text.replace("\t", " ").isprintable():
-        raise ValueError(f"{text!r} holds a character that no schedule has: {_expected()}")
+        raise ValueError(f"{text!r} holds a character that no schedule has: {_EXPECTED}")
     if words[0].startswith("@"):
         return _cron(text, _shortcut(text, words).split())
     if len(words) == len(COLUMNS) and not any(":" in word for word in words):
         return _cron(text, words)
-    if refusal := _no_calendar(text, words):
-        raise ValueError(refusal)
+    _refuse_what_is_like_one(text, words)
     return Schedule(text, cron="", on_calendar=(" ".join(words),))
 
 
@@ -83,36 +84,29 @@ def next_runs(schedule: Schedule, after: datetime, count: int) -> tuple[datetime
 
 def _cron(text: str, words: list[str]) -> Schedule:
     fields = parse_fields(words)
-    cron = " ".join(map(str, fields))
-    return Schedule(text, cron=cron, on_calendar=_on_calendar(*fields))
+    return Schedule(text, cron=" ".join(map(str, fields)), on_calendar=_on_calendar(*fields))
 
 
 def _shortcut(text: str, words: list[str]) -> str:
     name = words[0].lower()
     if name == "@reboot":
-        raise ValueError(
-            "@reboot is a moment, not a schedule: write @daily, or another of "
-            + ", ".join(SHORTCUTS)
-        )
+        others = f"write @daily, or another of {', '.join(SHORTCUTS)}"
+        raise ValueError(f"@reboot is a moment, not a schedule: {others}")
     if len(words) > 1 or name not in SHORTCUTS:
         raise ValueError(f"{text!r} is not a shortcut of cron: write one of {', '.join(SHORTCUTS)}")
     return SHORTCUTS[name]
 
 
-def _no_calendar(text: str, words: list[str]) -> str:
-    """Say what a person meant who wrote something like a schedule; "" for what systemd may know."""
+def _refuse_what_is_like_one(text: str, words: list[str]) -> None:
+    """Say what a person meant who wrote something like a schedule; systemd may know the rest."""
     if said := _SAID_OTHERWISE.get(" ".join(words).lower()):
-        return f'{text!r} is not a schedule: write "{said}"'
+        raise ValueError(f'{text!r} is not a schedule: write "{said}"')
     if "*/" in text and ":" in text:
-        return f"{text!r} has a step after *: in OnCalendar write 0/2 for what cron writes */2"
+        why = "has a step after *: in OnCalendar write 0/2 for what cron writes */2"
+        raise ValueError(f"{text!r} {why}")
     if len(words) > 1 and set(words[0]) <= set("0123456789*/,") and ":" not in text:
         columns = ", ".join(column.name for column in COLUMNS)
-        return f"{text!r} has {len(words)} fields: cron has five ({columns})"
-    return ""
-
-
-def _expected() -> str:
-    return 'write five cron fields ("0 12 * * 0"), "@weekly", or OnCalendar ("Sun 12:00")'
+        raise ValueError(f"{text!r} has {len(words)} fields: cron has five ({columns})")
 
 
 def _on_calendar(

@@ -179,10 +179,7 @@ _EXTENSION = struct.Struct(">II")  # type, length; the data is padded to 8 bytes
 
 
 def qcow2_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its backing file, its data file.
-
-    ValueError where the header is cut off or damaged.
-    """
+    """Read, as ``Format.names``, the backing file and the data file."""
     try:
         magic, version, offset, size = _QCOW_HEAD.unpack_from(head)
         if magic != QCOW_MAGIC or version not in {1, 2, 3}:
@@ -191,8 +188,8 @@ def qcow2_names(head: bytes) -> tuple[tuple[str, str], ...]:
         data = _data_file(head, offset) if version == 3 else ""  # noqa: PLR2004
     except struct.error:
         raise ValueError("the header is cut off") from None
-    found = [("backing file", name) for name in files(backing)]
-    return (*found, *(("data file", name) for name in files(data)))
+    names = {"backing file": backing, "data file": data}
+    return tuple((what, file) for what, name in names.items() for file in files(name))
 
 
 def text(head: bytes, offset: int, size: int, most: int) -> str:
@@ -234,10 +231,7 @@ _BACKING_FILE = 1
 
 
 def qed_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its backing file.
-
-    ValueError where the header is cut off or damaged.
-    """
+    """Read, as ``Format.names``, the backing file."""
     try:
         magic, features, offset, size = _QED_HEAD.unpack_from(head)
     except struct.error:
@@ -266,10 +260,7 @@ _SECTOR = 512
 
 
 def vmdk_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its extents, its backing file.
-
-    At most a thousand. ValueError where it has no descriptor.
-    """
+    """Read, as ``Format.names``, the extents and the backing file: at most a thousand."""
     text, apart = _descriptor(head)
     lines = text.decode("utf-8", "surrogateescape").split("\n")
     found = [row for line in lines for row in _named(line.strip(), apart)]
