@@ -139,6 +139,11 @@ def outcomes(of: BootLayout) -> tuple[Outcome, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def settings(of: BootLayout) -> set[str]:
+    """Every compression setting that a boot can end in."""
+    return {each.setting for each in outcomes(of)}
+
+
 def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Superblock, Outcome]:
     """What a step makes of the filesystem, and who has decided by then."""
     read_only = step.is_read_only

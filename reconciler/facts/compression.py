@@ -181,12 +181,13 @@ def decided(of: BootLayout) -> tuple[str, str]:
     if of.unseen:
         return "", of.unseen
     found = boot_order.outcomes(of)
-    if not found or any(each.by is None for each in found):
+    steps = [each.by for each in found if each.by]
+    if not found or len(steps) < len(found):
         return "", "whoever mounts it (no line of /etc/fstab does)"
     if len(found) == 1:
-        return _only(found[0], of)
-    names = joined([each.by for each in found if each.by])
-    if any(each.by and each.by.is_unread for each in found):
+        return _only(found[0], steps[0], of)
+    names = _joined(steps)
+    if any(step.is_unread for step in steps):
         return "", f"whichever of {names} is mounted first"
     takes_over = any(each.takes_over for each in found)
     order = f"mounted writable first, {_since(of)}" if takes_over else "mounted first"
@@ -196,10 +197,7 @@ def decided(of: BootLayout) -> tuple[str, str]:
     return found[0].setting, f"{names} alike{takes}"
 
 
-def _only(found: Outcome, of: BootLayout) -> tuple[str, str]:
-    step = found.by
-    if step is None:
-        return "", ""
+def _only(found: Outcome, step: Step, of: BootLayout) -> tuple[str, str]:
     if step.is_unread:
         return "", f"{step.name}, which cannot be read"
     if not re.fullmatch(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?", found.setting):
@@ -231,7 +229,7 @@ def _by_the_kernel(step: Step) -> str:
     return f"{flags}the kernel's command line{where}{_silent(step)}"
 
 
-def joined(steps: Sequence[Step]) -> str:
+def _joined(steps: Sequence[Step]) -> str:
     """Where the options of some steps are written: "/etc/fstab:1 and 2 and /etc/x.mount"."""
     numbers = [str(step.line.number) for step in steps if step.line]
     files = [step.name for step in steps if not step.line]
@@ -241,9 +239,9 @@ def joined(steps: Sequence[Step]) -> str:
 
 def is_idle(of: BootLayout, line: Line) -> bool:
     """Tell whether no compress option on a line changes what a boot ends in."""
-    now = {each.setting for each in boot_order.outcomes(of)}
+    now = boot_order.settings(of)
     return all(
-        {each.setting for each in boot_order.outcomes(written(of, [line], token))} == now
+        boot_order.settings(written(of, [line], token)) == now
         for token in (None, "compress=no", "compress=lzo", "compress-force=zstd:9")
     )
 
@@ -273,8 +271,7 @@ def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
     ]
     lines.sort(key=lambda line: line.target != boot_order.ROOT)
     for some in [*([line] for line in lines), lines]:
-        found = boot_order.outcomes(written(of, some, token))
-        if some and {each.setting for each in found} == {goal}:
+        if some and boot_order.settings(written(of, some, token)) == {goal}:
             return tuple(some)
     return ()
 
@@ -286,8 +283,7 @@ def by_flags(of: BootLayout, token: str) -> str:
     flags = ",".join(word for word in options.split(flags) if word != "defaults")
     kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
     new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
-    found = {each.setting for each in boot_order.outcomes(new)}
-    return flags if found == {words(token)} else ""
+    return flags if boot_order.settings(new) == {words(token)} else ""
 
 
 def remedy(of: BootLayout, token: str) -> str:
