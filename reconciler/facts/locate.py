@@ -37,9 +37,9 @@ def ground(
     whose upper layer is on Btrfs, or may be.
     """
     where = host(Locate(path))
-    if where.foreign_link:
-        leads = f"the link {where.foreign_link} leads elsewhere than its owner may decide"
-        return Refusal(f"{leads}: {where.path}", "declare the directory by its real path", "V109")
+    if link := where.foreign_link:
+        text = f"the link {link} leads elsewhere than its owner may decide: {where.path}"
+        return Refusal(text, "declare the directory by its real path", "V109")
     if text := unmounted(where.path, host):
         return Refusal(text, "mount it first", "V108")
     if where.stub:

@@ -35,8 +35,12 @@ def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> R
     for line in lines:
         where = host.maybe(Locate(line.target))
         if where and where.path == place:
-            text = f"/etc/fstab has no line for {target}; line {line.number}, {line.target}, leads"
-            return Refusal(f"{text} there", f"declare `target: {line.target}`", "V201")
+            return Refusal(
+                f"/etc/fstab has no line for {target}; line {line.number}, {line.target}, leads "
+                "there",
+                f"declare `target: {line.target}`",
+                "V201",
+            )
     mount = mountinfo.containing(host(Mounts()), place)
     if mount is None:
         return Refusal(f"/etc/fstab has no line for {target}", "declare a mount point", "V201")

@@ -33,26 +33,25 @@ UNKNOWN = 0
 
 def refusal(path: str, found: Stub | None, *, as_root: bool) -> Refusal:
     """Say what a stub is and where its subvolume is; ``found`` is None where that is not shown."""
-    text, hint = _told(path, found, as_root=as_root)
-    return Refusal(f"{path} is {KIND}: {text}", hint, "V114")
-
-
-def _told(path: str, found: Stub | None, *, as_root: bool) -> tuple[str, str]:
+    is_stub = f"{path} is {KIND}:"
     if found is None:
+        left = f"{is_stub} a snapshot or a rollback left it where a subvolume was"
         what = "see where the subvolume is now"
         ask = f"run the same command with sudo: root can {what}"
         if as_root:
             ask = f"{denied(what, as_root=True)}: run the same command where root is allowed to"
-        return "a snapshot or a rollback left it where a subvolume was", ask
+        return Refusal(left, ask, "V114")
     if found.identifier == UNKNOWN:
         there = f"`btrfs subvolume list {quote(parent(path))}` lists those that there are"
-        return "which subvolume it stands for is not known", there
+        return Refusal(f"{is_stub} which subvolume it stands for is not known", there, "V114")
     if not found.path:
-        was = f"the subvolume that was here (id {found.identifier}) is deleted"
-        return was, f"remove the stub (rmdir {quote(path)}), then apply again"
+        was = f"{is_stub} the subvolume that was here (id {found.identifier}) is deleted"
+        return Refusal(was, f"remove the stub (rmdir {quote(path)}), then apply again", "V114")
     escaped = found.path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
-    now = f"the subvolume that was here is now at {found.path} (subvolume id {found.identifier})"
-    return now, (
+    return Refusal(
+        f"{is_stub} the subvolume that was here is now at {found.path} (subvolume id "
+        f"{found.identifier})",
         f"mount it here with a line in /etc/fstab (subvol=/{escaped}), or remove the stub (rmdir) "
-        "and move the subvolume here (mount subvolid=5 elsewhere, then mv)"
+        "and move the subvolume here (mount subvolid=5 elsewhere, then mv)",
+        "V114",
     )

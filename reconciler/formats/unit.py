@@ -87,12 +87,8 @@ def mount_unit(path: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts:
         raise ValueError(f"{path!r} is not a mount point: write an absolute path without ..")
-    return (_escape("/".join(parts)) or "-") + ".mount"
-
-
-def _escape(text: str) -> str:
-    escaped = "".join(map(_escape_byte, text.encode("utf-8", "surrogateescape")))
-    return f"\\x2e{escaped[1:]}" if escaped.startswith(".") else escaped
+    escaped = "".join(map(_escape_byte, "/".join(parts).encode("utf-8", "surrogateescape")))
+    return (f"\\x2e{escaped[1:]}" if escaped.startswith(".") else escaped or "-") + ".mount"
 
 
 def _escape_byte(byte: int) -> str:
