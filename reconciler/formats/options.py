@@ -288,12 +288,9 @@ _OPPOSITES = {
 
 _LOST = {
     "nodatacow": Option(
-        "nodatacow",
-        frozenset({"nodatacow", "datacow"}),
-        "datasum",
-        brings=frozenset({"nodatasum"}),
+        "nodatacow", family("nodatacow"), "datasum", brings=frozenset({"nodatasum"})
     ),
-    "nodatasum": Option("nodatasum", frozenset({"nodatasum", "datasum"}), "datasum"),
+    "nodatasum": _option("nodatasum", "datasum"),
 }
 
 RESTORED = frozenset(_LOST)
