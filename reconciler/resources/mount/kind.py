@@ -207,8 +207,7 @@ def _put_back(spec: Spec, host: HostView) -> Iterator[tuple[str, str]]:
 def _described(spec: Spec, host: HostView) -> _Here | Said:
     """The line and its mount, or why nothing is changed."""
     place = host(Locate(spec.target)).path
-    mounts = host(Mounts())
-    mount = mountinfo.at(mounts, place)
+    mount = mountinfo.at(host(Mounts()), place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     mine = fstab_line.lines_for(spec.target, place, host)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def _contents(query: ContentsOf, host: HostView) -> Contents:
     from reconciler.resources.subvolume import inventory  # noqa: PLC0415 - few are looked through
 
-    mounts = host(Mounts())
-    return inventory.contents(query.path, mounts, host(Uses()))
+    return inventory.contents(query.path, host(Mounts()), host(Uses()))
 
 
 def _convert(place: Subvolume, have: str, want: str, reporter: Reporter) -> None:
