@@ -262,25 +262,19 @@ def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
 
     One line, if one is enough: that of / first.
     """
-    goal = words(token)
-    is_image = of.root == boot_order.SYSROOT
-    lines = [
-        line
-        for line in of.lines
-        if not line.problem and not (is_image and line.target == boot_order.ROOT)
-    ]
+    lines = [line for line in of.lines if not line.problem]
     lines.sort(key=lambda line: line.target != boot_order.ROOT)
+    if of.root == boot_order.SYSROOT:  # at / is an image
+        lines = [line for line in lines if line.target != boot_order.ROOT]
     for some in [*([line] for line in lines), lines]:
-        if some and boot_order.settings(written(of, some, token)) == {goal}:
+        if some and boot_order.settings(written(of, some, token)) == {words(token)}:
             return tuple(some)
     return ()
 
 
-def by_flags(of: BootLayout, token: str) -> str:
+def _by_flags(of: BootLayout, token: str) -> str:
     """The value of rootflags= with which a compress option would hold; "" where it would not."""
-    flags = boot_order.rootflags(of.command_line) or "defaults"
-    flags = options.replace(flags, options.COMPRESS, token)
-    flags = ",".join(word for word in options.split(flags) if word != "defaults")
+    flags = no_line.flags_with(boot_order.rootflags(of.command_line), [token])
     kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
     new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
     return flags if boot_order.settings(new) == {words(token)} else ""
@@ -298,8 +292,5 @@ def remedy(of: BootLayout, token: str) -> str:
     damaged = [str(line.number) for line in of.lines if line.problem]
     if damaged:
         return f"mend line {damaged[0]} first"
-    if not of.root:
-        return ""
-    if flags := by_flags(of, token):
-        return no_line.kernel_option(of.command_line, flags)
-    return ""
+    flags = _by_flags(of, token) if of.root else ""
+    return no_line.kernel_option(of.command_line, flags) if flags else ""

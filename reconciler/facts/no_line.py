@@ -87,11 +87,15 @@ def root_option(wanted: Sequence[str], host: HostView) -> str:
     """Say what to write on the kernel's command line, where no line decides the options of /."""
     command_line = host.maybe(KernelCommandLine()) or ""
     flags = "".join(options.rootflags(command_line)[-1:])
+    return kernel_option(command_line, flags_with(flags, wanted))
+
+
+def flags_with(flags: str, wanted: Sequence[str]) -> str:
+    """Return the value of rootflags= with other options in it."""
     for token in wanted:
         names = options.family(options.name(token))
         flags = options.replace(flags or "defaults", names, token)
-    flags = ",".join(word for word in options.split(flags) if word != "defaults")
-    return kernel_option(command_line, flags)
+    return ",".join(word for word in options.split(flags) if word != "defaults")
 
 
 def kernel_option(command_line: str, flags: str) -> str:

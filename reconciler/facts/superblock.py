@@ -57,9 +57,8 @@ def live_words(shown: str) -> str:
     name, _, algorithm = shown.partition("=")
     if not name or algorithm in {"", *options.OFF}:
         return OFF
-    return options.LEVELS.get(algorithm, algorithm) + (
-        ", forced" if name == "compress-force" else ""
-    )
+    forced = ", forced" if name == "compress-force" else ""
+    return f"{options.LEVELS.get(algorithm, algorithm)}{forced}"
 
 
 def first(line_options: str, *, is_read_only: bool) -> Superblock:

@@ -245,10 +245,8 @@ _PLAIN: dict[str, tuple[Callable[[ET.Element], bool], str]] = {
 def _of_a_disk(disk: ET.Element) -> Iterator[str]:
     target, driver, source = disk.find("target"), disk.find("driver"), disk.find("source")
     name = "?" if target is None else target.get("dev", "?")
-    if (
-        disk.get("device", "disk") not in {"disk", "cdrom", "floppy"}
-        or disk.get("snapshot") == "no"
-    ):
+    is_known = disk.get("device", "disk") in {"disk", "cdrom", "floppy"}
+    if not is_known or disk.get("snapshot") == "no":
         yield f"its disk {name} is of a sort that is not known here"
     if disk.get("type") not in {"file", "block", "volume"}:
         yield f"its disk {name} is no file, but of the type {disk.get('type') or '?'}"
