@@ -80,28 +80,28 @@ def parse(data: bytes, *, system: bool) -> tuple[Job, ...]:
 
     Comments, variables and lines that no cron would run are left out; it never raises.
     """
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    return tuple(_jobs(lines, _SYSTEM_LINE if system else _USER_LINE))
+    return tuple(
+        Job(number, " ".join(row["time"].split()), row["user"], _as_run(row["command"]))
+        for number, row in _rows(data, _SYSTEM_LINE if system else _USER_LINE)
+        if not _VARIABLE.match(row.string)
+    )
 
 
 def anacron(data: bytes) -> tuple[Job, ...]:
     """Return the jobs of an anacrontab(5): period, delay, name and command. It never raises."""
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    found = ((number, _ANACRON.fullmatch(line)) for number, line in enumerate(lines, 1))
-    return tuple(Job(n, _period(m["period"]), "root", m["command"]) for n, m in found if m)
+    rows = _rows(data, _ANACRON)
+    return tuple(Job(at, _period(row["period"]), "root", row["command"]) for at, row in rows)
+
+
+def _rows(data: bytes, form: re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+    for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+        if row := form.fullmatch(line):
+            yield number, row
 
 
 def _period(days: str) -> str:
     words = {"1": "@daily", "7": "@weekly", "30": "@monthly"}
     return days if days.startswith("@") else words.get(days, f"every {days} days")
-
-
-def _jobs(lines: Sequence[str], form: re.Pattern[str]) -> Iterator[Job]:
-    for number, line in enumerate(lines, 1):
-        match = form.fullmatch(line)
-        if match and not _VARIABLE.match(line):
-            schedule = " ".join(match["time"].split())
-            yield Job(number, schedule, match["user"], _as_run(match["command"]))
 
 
 def _as_run(command: str) -> str:
@@ -112,9 +112,8 @@ def _as_run(command: str) -> str:
 def command(argv: Sequence[str]) -> str:
     """Join a program and its arguments; ValueError where the program is no absolute path."""
     if not argv or not argv[0].startswith("/"):
-        raise ValueError(
-            f"{list(argv)!r} needs the absolute path of a program: cron's PATH is short"
-        )
+        needs = "needs the absolute path of a program: cron's PATH is short"
+        raise ValueError(f"{list(argv)!r} {needs}")
     return " ".join(map(quoted, argv))
 
 
