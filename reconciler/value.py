@@ -3,12 +3,13 @@
 ``class Swap(Value)`` is a dataclass of the standard library, and to a type checker a frozen one.
 ``dataclasses.dataclass`` would compile six methods for each class as vmtune starts, half a
 millisecond, and a plan loads 150 classes. Here it compiles ``__init__`` alone, when a class has its
-first value, which half of them never have; what all values have in common is below.
+first value, which half of them never have. One that adds no field is what its base is. What all
+values have in common is below.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from operator import attrgetter
 from threading import RLock
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -48,6 +49,7 @@ def as_dataclass(kind: type[Value]) -> None:
     with _ONCE:
         for each in reversed(kind.__mro__[: kind.__mro__.index(Value)]):
             if issubclass(each, Value) and "compared" not in vars(each):
-                dataclass(repr=False, eq=False)(each)
+                if each.__annotations__ or not is_dataclass(each):  # else it is what its base is
+                    dataclass(repr=False, eq=False)(each)
                 names = [of.name for of in fields(each) if of.compare]  # type: ignore[arg-type]
                 each.compared = attrgetter(*names) if names else lambda _: ()

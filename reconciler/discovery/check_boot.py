@@ -111,7 +111,7 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
     is_readable = host.maybe(FstabLines()) is not None
     lines = fstab_line.lines_for(target, where.path, host) if is_readable else []
     if tokens is not None:
-        image = boot_layouts.image(target, mount, (), host) if tokens else None
+        image = boot_layouts.image(target, (), host) if tokens else None
         if image or fstab_line.not_btrfs(mount, lines):
             return None
         refusal = fstab_line.not_editable(target, where.path, lines, host, tokens)

@@ -130,8 +130,7 @@ def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
         return f"{unsafe.text}; {unsafe.hint}"
     if filesystem.zoned:
         return f"{limits.ZONED}: nothing to declare"
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, where.path)
+    mount = mountinfo.containing(host(Mounts()), where.path)
     if plain := datamode.of_live(mount.super_options).plain if mount else "":
         return (
             f"its filesystem is mounted {plain}, so files made there have no checksums, whatever "

@@ -25,9 +25,7 @@ class Libvirt(Value):
 class LibvirtOf(Fact[Libvirt]):
     """``whose`` is SYSTEM (qemu:///system) or SESSION (the caller's own)."""
 
-    def __init__(self, whose: str) -> None:
-        super().__init__(whose)
-        self.whose = whose
+    whose: str
 
 
 class Caller(Value):
@@ -63,9 +61,9 @@ class ImagesBelow(Fact[ImageFolders]):
     ``names`` are further names that count there, of images without a suffix.
     """
 
-    def __init__(self, path: str, depth: int, names: tuple[str, ...] = ()) -> None:
-        super().__init__(path, depth, names)
-        self.path, self.depth, self.names = path, depth, names
+    path: str
+    depth: int
+    names: tuple[str, ...] = ()
 
 
 class Machine(Value):
@@ -78,9 +76,7 @@ class Machine(Value):
 class QuickemuIn(Fact[tuple[Machine, ...]]):
     """The configurations right in a directory, by name."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.folder = folder
+    folder: str
 
 
 class TmpfilesLine(Value):
@@ -144,9 +140,7 @@ class RunningKernel(Fact[Kernel]):
 class VersionOf(Fact[str]):
     """The number that a program prints for --version; "" where it is not installed."""
 
-    def __init__(self, program: str) -> None:
-        super().__init__(program)
-        self.program = program
+    program: str
 
 
 class Space(Value):

@@ -130,5 +130,5 @@ def _is_schedule(text: str, host: HostView) -> bool:
         found = calendar.parse(text)
     except ValueError:
         return False
-    runs = None if found.is_cron else host.maybe(CalendarRuns(found.on_calendar))
-    return found.is_cron or bool(runs and runs.next)
+    runs = None if found.cron else host.maybe(CalendarRuns(found.on_calendar))
+    return bool(found.cron or (runs and runs.next))

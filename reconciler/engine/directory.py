@@ -125,8 +125,7 @@ def _reaching(now: Inherited | None, by: Above) -> Inherited | None:
 
 def is_written_in_place(path: str, host: HostView) -> bool:
     """Whether new files there are nocow whatever their directory is: the mount option decides."""
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host.maybe(Mounts()) or (), path)
     return mount is not None and datamode.of_live(mount.super_options).nodatacow
 
 

@@ -41,10 +41,9 @@ def numbered(uid: int, gid: int) -> str:
     return f"{uid}:{gid}"
 
 
-class Place(Value, Fact[V], ABC):
+class Place(Fact[V], ABC):
     """A fact whose answer can be put: compare-and-swap is the only way to change it."""
 
-    __slots__ = ()
     rank: ClassVar[int]
     is_claimed: ClassVar[bool] = True
     """Whether it is put on record which configuration declares it: others must know."""

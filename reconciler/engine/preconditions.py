@@ -33,8 +33,7 @@ class Precondition(Value):
 
 
 def _mounted(target: str, host: HostView) -> str:
-    mounts = host(Mounts())
-    mount = mountinfo.at(mounts, target)
+    mount = mountinfo.at(host(Mounts()), target)
     if mount is None:
         return "nothing"
     return host(FilesystemOf(mount.target)).uuid if mount.fstype == "btrfs" else mount.fstype

@@ -178,7 +178,7 @@ def conflicts(entry: Node) -> Iterator[ConfigError]:
     scheduler, schedule = entry.get("scheduler"), entry.get("schedule")
     if not scheduler or scheduler.value != "cron" or not schedule or any(wrong(entry)):
         return
-    if not calendar.parse(schedule.text).is_cron:
+    if not calendar.parse(schedule.text).cron:
         message = f"cron cannot read the schedule {schedule.text!r}"
         yield ConfigError(
             schedule.origin, message, "write five cron fields, or `scheduler: systemd`"

@@ -104,7 +104,10 @@ def way_out(shape: Shape, room: Room) -> str:
 def figures(samples: Sequence[Sample]) -> tuple[Figure, ...]:
     """Every measure over samples in the order they were taken, both sorts equally often."""
     return (
-        _figure("disk bytes per byte", [(s.kind, _amplified(s)) for s in samples]),
+        _figure(
+            "disk bytes per byte",
+            [(s.kind, None if s.device is None else s.device / s.payload) for s in samples],
+        ),
         _figure("fragments", [(s.kind, float(s.fragments)) for s in samples]),
         _figure(
             "writes a second",
@@ -114,18 +117,11 @@ def figures(samples: Sequence[Sample]) -> tuple[Figure, ...]:
     )
 
 
-def _amplified(of: Sample) -> float | None:
-    return None if of.device is None else of.device / of.payload
-
-
 def _figure(name: str, values: Sequence[tuple[str, float | None]]) -> Figure:
     cow, nocow = ([v for kind, v in values if kind == sort] for sort in (COW, NOCOW))
-    there = [(a, b) for a, b in zip(cow, nocow, strict=True) if a is not None and b is not None]
-    if not there or len(there) < len(cow):
-        return Figure(name, _median(cow), _median(nocow))
-    ratios = [a / b for a, b in there if b]
-    a, b = (median(side) for side in zip(*there, strict=True))
-    if len(ratios) < len(there):  # a sort that wrote nothing: no ratio
+    ratios = [a / b for a, b in zip(cow, nocow, strict=True) if a is not None and b]
+    a, b = _median(cow), _median(nocow)
+    if a is None or b is None or len(ratios) < len(cow):  # not told, or a sort that wrote nothing
         return Figure(name, a, b)
     return Figure(name, a, b, a / b, min(ratios), max(ratios))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, compression, no_line
+from reconciler.facts import boot_order, compression, mountable, no_line
 from reconciler.facts.diagnostics import Note, Refusal, Summary
-from reconciler.facts.host import FilesystemOf, KernelCommandLine, Mounts
+from reconciler.facts.host import KernelCommandLine, Mounts
 from reconciler.formats import mountinfo, options
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 def all_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     """Return the mounts of the Btrfs with a UUID, also those that another mount hides."""
-    found = []
-    mounts = host(Mounts())
-    for mount in mounts:
-        if mount.fstype == "btrfs":
-            filesystem = host.maybe(FilesystemOf(mount.target))
-            if filesystem and filesystem.uuid.lower() == uuid.lower():
-                found.append(mount)
-    return tuple(found)
+    return tuple(m for m in host(Mounts()) if mountable.uuid_of(m, host) == uuid.lower())
 
 
 def after_boot(
@@ -61,15 +54,10 @@ def after_boot(
     yield Note(f"{text}; {way}{also}" if way else text, "V207")
 
 
-def image(
-    target: str, mount: Mount | None, settings: Sequence[Setting], host: HostView
-) -> Summary | Refusal | None:
+def image(target: str, settings: Sequence[Setting], host: HostView) -> Summary | Refusal | None:
     """Return what is said of / where it shows an image, and its Btrfs is mounted at /sysroot."""
-    if target != boot_order.ROOT or mount is None or mount.fstype == "btrfs":
-        return None
-    mounts = host(Mounts())
-    below = mountinfo.at(mounts, boot_order.SYSROOT)
-    if below is None or below.fstype != "btrfs":
+    below = compression.below_image(host(Mounts())) if target == boot_order.ROOT else None
+    if below is None:
         return None
     flags = boot_order.rootflags(host.maybe(KernelCommandLine()) or "")
     if all(
@@ -89,6 +77,10 @@ def image(
 
 def fixed(obstacle: str, target: str = "", wanted: str = "") -> Refusal:
     """Say why /etc/fstab cannot be replaced, and what to write where instead."""
+    remedy = "mend that first"
     if target and wanted and obstacle.endswith(no_line.MADE_BY_NIXOS):
-        return Refusal(obstacle, no_line.nixos_remedy(target, wanted), "V210")
-    return Refusal(obstacle, "mend that first; the live mount is left alone as well", "V210")
+        option = no_line.nixos_option(target, wanted)
+        remedy = (
+            f"write `{option}` in the configuration of NixOS, then `nixos-rebuild boot` and boot"
+        )
+    return Refusal(obstacle, f"{remedy}; the live mount is left alone as well", "V210")

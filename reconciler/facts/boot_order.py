@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts import superblock
-from reconciler.formats import options
+from reconciler.formats import datamode, options
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class MountUnit(Value):
     file: str
     where: str
     source: str
-    fstype: str
     options: str
     is_wanted: bool
     hides: bool
@@ -111,18 +110,16 @@ class Outcome(Value):
 
 def rootflags(command_line: str) -> str:
     """All options of rootflags=, joined as systemd joins them where there are several."""
-    found = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = ",".join(word.partition("=")[2].strip('"') for word in found)
+    flags = ",".join(options.rootflags(command_line))
     return flags if options.well_formed(flags) else ""
 
 
 def is_clear(command_line: str) -> bool:
     """Tell whether all initramfs read the same of rootflags=: some take the last one alone."""
-    found = [word.partition("=")[2] for word in command_line.split() if word[:10] == "rootflags="]
-    names = options.COMPRESS
-    flags = found[-1].strip('"') if found else ""
-    last = options.value(flags, names) if options.well_formed(flags) else None
-    return len(found) < 2 or options.value(rootflags(command_line), names) == last  # noqa: PLR2004
+    if len(options.rootflags(command_line)) < 2:  # noqa: PLR2004
+        return True
+    all_of_them, last = rootflags(command_line), datamode.rootflags(command_line)
+    return options.value(all_of_them, options.COMPRESS) == options.value(last, options.COMPRESS)
 
 
 def outcomes(of: BootLayout) -> tuple[Outcome, ...]:
@@ -142,6 +139,11 @@ def outcomes(of: BootLayout) -> tuple[Outcome, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def settings(of: BootLayout) -> set[str]:
+    """Every compression setting that a boot can end in."""
+    return {each.setting for each in outcomes(of)}
+
+
 def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Superblock, Outcome]:
     """What a step makes of the filesystem, and who has decided by then."""
     read_only = step.is_read_only
@@ -155,7 +157,7 @@ def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Super
         by = decided.by if is_silent and now.words != superblock.OFF else step
         return now, _outcome(now, by)
     now = superblock.later(block, step.options, is_read_only=read_only)
-    if now.is_read_only == block.is_read_only or not block.name:
+    if now.is_read_only == block.is_read_only or not block.shown:
         return now, decided
     return now, _outcome(now, step, takes_over=True)
 
@@ -168,26 +170,17 @@ def _outcome(now: Superblock, by: Step | None, *, takes_over: bool = False) -> O
 def _fixed(of: BootLayout) -> Iterator[Step]:
     """The steps whose order is known: those of the initramfs, and the remount of /."""
     line = next((line for line in of.lines if line.target == ROOT), None)
-    if of.root:
-        marked = line and _is_marked(line, "x-initrd.mount") and of.root == ROOT
-        if line and marked:
-            yield _of_line(line)
-        else:
-            yield Step(of.root, f"{_mode(of.command_line)},{rootflags(of.command_line)}".strip(","))
-    for other in of.lines:
-        if is_early(other):
-            yield _of_line(other)
-    if of.root != ROOT:
-        return
-    if line:
+    if line and of.root == ROOT and _is_marked(line, "x-initrd.mount"):
+        yield _of_line(line)
+    elif of.root:
+        modes = ["ro", *(word for word in of.command_line.split() if word in {"ro", "rw"})]
+        yield Step(of.root, f"{modes[-1]},{rootflags(of.command_line)}".strip(","))
+    yield from (_of_line(other) for other in of.lines if is_early(other))
+    if line and of.root == ROOT:
         yield replace(_of_line(line), is_remount=True)
-    elif of.is_writable:  # systemd-gpt-auto-generator(8), or whoever else made it writable
+    elif of.root == ROOT and of.is_writable:
+        # systemd-gpt-auto-generator(8), or whoever else made it writable
         yield Step(ROOT, "rw", is_remount=True)
-
-
-def _mode(command_line: str) -> str:
-    words = [word for word in command_line.split() if word in {"ro", "rw"}]
-    return words[-1] if words else "ro"
 
 
 def _at_boot(of: BootLayout) -> Iterator[Step]:
@@ -209,9 +202,8 @@ def _at_boot(of: BootLayout) -> Iterator[Step]:
 
 def _on_demand(of: BootLayout) -> Iterator[Step]:
     """What is mounted when somebody asks for it."""
-    for line in of.lines:
-        if _is_marked(line, "noauto", "x-systemd.automount"):
-            yield _of_line(line)
+    marks = ("noauto", "x-systemd.automount")
+    yield from (_of_line(line) for line in of.lines if _is_marked(line, *marks))
     named = {line.target for line in of.lines}
     yield from (_of_unit(unit) for unit in of.units if unit.where not in named)
 
@@ -239,21 +231,15 @@ def _orders(steps: Sequence[Step], *, any_first: bool) -> Iterable[tuple[Step, .
     """The orders that can differ in their outcome: by who is first, and first writable."""
     if not steps:
         return [()]
-    tops = [step for step in steps if not _is_below_one(step, steps)]
     writable = [step for step in steps if not step.is_read_only]
-    firsts: list[Step | None] = [*tops] if any_first else [None]
-    seconds: list[Step | None] = [*(s for s in writable if not _is_below_one(s, writable))]
-    seconds = seconds or [None]
-    return [
-        tuple(step for step in (one, other if other is not one else None) if step)
-        for one in firsts
-        for other in seconds
-    ]
+    tops = [step for step in writable if not _is_below_one(step, writable)]
+    seconds: list[tuple[Step, ...]] = [(step,) for step in tops] or [()]
+    if not any_first:
+        return seconds
+    firsts = [step for step in steps if not _is_below_one(step, steps)]
+    return [tuple(dict.fromkeys((one, *other))) for one in firsts for other in seconds]
 
 
 def _is_below_one(step: Step, steps: Sequence[Step]) -> bool:
-    return any(_is_below(step, other) for other in steps)
-
-
-def _is_below(step: Step, other: Step) -> bool:
-    return step is not other and step.target.startswith(other.target.rstrip("/") + "/")
+    others = (other for other in steps if other is not step)
+    return any(step.target.startswith(other.target.rstrip("/") + "/") for other in others)

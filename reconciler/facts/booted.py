@@ -39,19 +39,17 @@ def in_place_of_the_system(host: HostView) -> tuple[str, str]:
     An ordinary boot mounts what the line of / names, or the default subvolume where the line names
     none. Only root can see which that is.
     """
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.at(mounts, "/")
+    mount = mountinfo.at(host.maybe(Mounts()) or (), "/")
     if mount is None or mount.fstype != "btrfs":
         return "", ""
     lines = [line for line in host.maybe(FstabLines()) or () if line.target == "/"]
     if len(lines) != 1 or lines[0].problem:
         return "", ""
     here, wanted = mountinfo.subvolume(mount), fstab.subvolume_named(lines[0].options)
-    if wanted is None and "subvol" in lines[0].options:
+    if wanted == here or (wanted is None and "subvol" in lines[0].options):
         return "", ""
-    if wanted == here or not (found := host.maybe(SubvolumeAt("/"))) or not found.is_snapshot:
-        return "", ""
-    if wanted and leads_to(wanted, mount, host):
+    found = host.maybe(SubvolumeAt("/"))
+    if not (found and found.is_snapshot) or (wanted and leads_to(wanted, mount, host)):
         return "", ""
     if wanted:
         return here, f"{wanted} (/etc/fstab:{lines[0].number})"
@@ -63,8 +61,7 @@ def in_place_of_the_system(host: HostView) -> tuple[str, str]:
 def note(path: str, host: HostView) -> Note | None:
     """Return what is to be said of a change to a path that is in a booted snapshot."""
     here, ordinary = in_place_of_the_system(host)
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.containing(mounts, path) if here else None
+    mount = mountinfo.containing(host.maybe(Mounts()) or (), path) if here else None
     if mount is None or mount.target != "/":
         return None
     return Note(

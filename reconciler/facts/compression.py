@@ -12,9 +12,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, booted, fstab_line, no_line, superblock
+from reconciler.facts import boot_order, booted, fstab_line, mountable, no_line, superblock
 from reconciler.facts.host import (
-    FilesystemOf,
     FstabLines,
     KernelCommandLine,
     Locate,
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_NAMES = options.COMPRESS
-
-_KNOWN = re.compile(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?")
-
 OFF = superblock.OFF
 
 
@@ -58,19 +53,13 @@ class Compression(Value):
 
 def live(path: str, host: HostView) -> str:
     """The option that compresses on the filesystem of a path, as mountinfo shows it; else ""."""
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     return datamode.of_live(mount.super_options).compressing if mount else ""
-
-
-def shown(mount: Mount) -> str:
-    """The option as mountinfo shows it; "" for ``compress=`` too, which compresses nothing."""
-    return options.shown(mountinfo.option(mount.super_options, _NAMES))
 
 
 def words(token: str | None) -> str:
     """A compress option as fstab has it, in words; None, or one that switches it off, is "off"."""
-    return superblock.live_words(superblock.effective(token))
+    return superblock.live_words(options.effective(token))
 
 
 def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
@@ -79,34 +68,32 @@ def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
     mount = mountinfo.containing(mounts, path)
     if mount is None:
         return None
-    where = sorted({m.target for m in mounts if m.device == mount.device})
-    boot, by = decided(layout(on.uuid, host))
-    return Compression(on.uuid, on.label, tuple(where), now(mount), boot, by)
+    where = tuple(sorted({m.target for m in mounts if m.device == mount.device}))
+    return Compression(on.uuid, on.label, where, now(mount), *decided(layout(on.uuid, host)))
 
 
 def beneath(path: str, host: HostView) -> str:
     """The path to ask about: /sysroot in place of a / that shows an image of the Btrfs there."""
-    if path != boot_order.ROOT:
-        return path
-    mounts = host.maybe(Mounts()) or ()
-    top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
-    is_image = top and top.fstype != "btrfs" and below and below.fstype == "btrfs"
+    is_image = path == boot_order.ROOT and below_image(host.maybe(Mounts()) or ())
     return boot_order.SYSROOT if is_image else path
+
+
+def below_image(mounts: Sequence[Mount]) -> Mount | None:
+    """The Btrfs at /sysroot where / shows an image of it; None where / shows none."""
+    top, below = (mountinfo.at(mounts, at) for at in (boot_order.ROOT, boot_order.SYSROOT))
+    return below if top and top.fstype != "btrfs" and below and below.fstype == "btrfs" else None
 
 
 def now(mount: Mount) -> str:
     """What happens to data that is written now, in words."""
-    names = {name for name in ("nodatacow", "nodatasum") if name in mount.super_options.split(",")}
-    return OFF if names else superblock.live_words(shown(mount))
+    return superblock.live_words(datamode.of_live(mount.super_options).compressing)
 
 
 # --- how a boot mounts it
 def layout(uuid: str, host: HostView) -> BootLayout:
     """What a boot will find of the filesystem with a UUID."""
     seen = host.maybe(FstabLines())
-    lines = tuple(
-        line for line in seen or () if is_of(line, uuid, host) or _is_there(line, uuid, host)
-    )
+    lines = tuple(line for line in seen or () if _is_of(line, uuid, host))
     command_line = host.maybe(KernelCommandLine()) or ""
     mounts = host.maybe(Mounts()) or ()
     top = mountinfo.at(mounts, boot_order.ROOT)
@@ -139,27 +126,18 @@ def _unseen(root: str, host: HostView) -> str:
     return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
 
 
-def is_of(line: Line, uuid: str, host: HostView) -> bool:
-    """It mounts the filesystem, and does not show a part of it a second time."""
-    if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
-        return False
-    return (host.maybe(SourceUuid(line.source)) or "").lower() == uuid.lower()
+def _is_of(line: Line, uuid: str, host: HostView) -> bool:
+    """It mounts the filesystem, and does not show a part of it a second time.
 
-
-def _is_there(line: Line, uuid: str, host: HostView) -> bool:
-    """The filesystem is at its mount point, and what its source names cannot be told.
-
-    /dev/root and /dev/gpt-auto-root are such names. For / only the mount point counts:
-    systemd-remount-fs.service(8) asks for no source.
+    What the source names cannot always be told: /dev/root and /dev/gpt-auto-root are such names.
+    The mount point counts then. systemd-remount-fs.service(8) asks for no source of /.
     """
     if line.fstype not in {"btrfs", "auto"} or (not line.problem and fstab_line.binds(line)):
         return False
-    mounts = host.maybe(Mounts()) or ()
-    mount = mountinfo.at(mounts, line.target) if line.target.startswith("/") else None
-    named = host.maybe(SourceUuid(line.source))
-    if mount is None or mount.fstype != "btrfs" or named:
-        return False
-    return _uuid_of(mount, host) == uuid.lower()
+    if named := host.maybe(SourceUuid(line.source)):
+        return named.lower() == uuid.lower()
+    mount = mountinfo.at(host.maybe(Mounts()) or (), line.target)
+    return mount is not None and mountable.uuid_of(mount, host) == uuid.lower()
 
 
 def _root(
@@ -168,20 +146,15 @@ def _root(
     """Where the initramfs mounts the filesystem: "/", "/sysroot", or "" where it does not."""
     top = mountinfo.at(mounts, boot_order.ROOT)
     if top is None or top.fstype == "btrfs":
-        is_top = top and _uuid_of(top, host) == uuid.lower()
+        is_top = top and mountable.uuid_of(top, host) == uuid.lower()
         is_unseen = top is None and any(line.target == boot_order.ROOT for line in lines)
         return boot_order.ROOT if is_top or is_unseen else ""
     below = mountinfo.at(mounts, boot_order.SYSROOT)
     if below and below.fstype == "btrfs":
-        return boot_order.SYSROOT if _uuid_of(below, host) == uuid.lower() else ""
+        return boot_order.SYSROOT if mountable.uuid_of(below, host) == uuid.lower() else ""
     named = next((w[5:] for w in command_line.split() if w.startswith("root=")), "")
     found = host.maybe(SourceUuid(named)) if named else ""
     return boot_order.SYSROOT if found and found.lower() == uuid.lower() else ""
-
-
-def _uuid_of(mount: Mount, host: HostView) -> str:
-    found = host.maybe(FilesystemOf(mount.target))
-    return found.uuid.lower() if found else ""
 
 
 def _units(uuid: str, lines: Sequence[Line], host: HostView) -> tuple[MountUnit, ...]:
@@ -208,12 +181,13 @@ def decided(of: BootLayout) -> tuple[str, str]:
     if of.unseen:
         return "", of.unseen
     found = boot_order.outcomes(of)
-    if not found or any(each.by is None for each in found):
+    steps = [each.by for each in found if each.by]
+    if not found or len(steps) < len(found):
         return "", "whoever mounts it (no line of /etc/fstab does)"
     if len(found) == 1:
-        return _only(found[0], of)
-    names = joined([each.by for each in found if each.by])
-    if any(each.by and each.by.is_unread for each in found):
+        return _only(found[0], steps[0], of)
+    names = _joined(steps)
+    if any(step.is_unread for step in steps):
         return "", f"whichever of {names} is mounted first"
     takes_over = any(each.takes_over for each in found)
     order = f"mounted writable first, {_since(of)}" if takes_over else "mounted first"
@@ -223,13 +197,10 @@ def decided(of: BootLayout) -> tuple[str, str]:
     return found[0].setting, f"{names} alike{takes}"
 
 
-def _only(found: Outcome, of: BootLayout) -> tuple[str, str]:
-    step = found.by
-    if step is None:
-        return "", ""
+def _only(found: Outcome, step: Step, of: BootLayout) -> tuple[str, str]:
     if step.is_unread:
         return "", f"{step.name}, which cannot be read"
-    if not _KNOWN.fullmatch(found.setting):
+    if not re.fullmatch(r"off|(zlib|zstd|lzo)(:-?\d+)?(, forced)?", found.setting):
         return "", f"{step.name}, with {step.says}, which the kernel may refuse"
     if not step.line and not step.unit:
         if not boot_order.is_clear(of.command_line):
@@ -258,7 +229,7 @@ def _by_the_kernel(step: Step) -> str:
     return f"{flags}the kernel's command line{where}{_silent(step)}"
 
 
-def joined(steps: Sequence[Step]) -> str:
+def _joined(steps: Sequence[Step]) -> str:
     """Where the options of some steps are written: "/etc/fstab:1 and 2 and /etc/x.mount"."""
     numbers = [str(step.line.number) for step in steps if step.line]
     files = [step.name for step in steps if not step.line]
@@ -268,9 +239,9 @@ def joined(steps: Sequence[Step]) -> str:
 
 def is_idle(of: BootLayout, line: Line) -> bool:
     """Tell whether no compress option on a line changes what a boot ends in."""
-    now = {each.setting for each in boot_order.outcomes(of)}
+    now = boot_order.settings(of)
     return all(
-        {each.setting for each in boot_order.outcomes(written(of, [line], token))} == now
+        boot_order.settings(written(of, [line], token)) == now
         for token in (None, "compress=no", "compress=lzo", "compress-force=zstd:9")
     )
 
@@ -278,7 +249,7 @@ def is_idle(of: BootLayout, line: Line) -> bool:
 def written(of: BootLayout, lines: Sequence[Line], token: str | None) -> BootLayout:
     """The same filesystem with a compress option written on some of its lines."""
     new = (
-        replace(line, options=options.replace(line.options, _NAMES, token))
+        replace(line, options=options.replace(line.options, options.COMPRESS, token))
         if line in lines and not line.problem
         else line
         for line in of.lines
@@ -291,35 +262,28 @@ def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
 
     One line, if one is enough: that of / first.
     """
-    goal = words(token)
-    is_image = of.root == boot_order.SYSROOT
-    lines = [
-        line
-        for line in of.lines
-        if not line.problem and not (is_image and line.target == boot_order.ROOT)
-    ]
+    lines = [line for line in of.lines if not line.problem]
     lines.sort(key=lambda line: line.target != boot_order.ROOT)
+    if of.root == boot_order.SYSROOT:  # at / is an image
+        lines = [line for line in lines if line.target != boot_order.ROOT]
     for some in [*([line] for line in lines), lines]:
-        found = boot_order.outcomes(written(of, some, token))
-        if some and {each.setting for each in found} == {goal}:
+        if some and boot_order.settings(written(of, some, token)) == {words(token)}:
             return tuple(some)
     return ()
 
 
-def by_flags(of: BootLayout, token: str) -> str:
+def _by_flags(of: BootLayout, token: str) -> str:
     """The value of rootflags= with which a compress option would hold; "" where it would not."""
-    flags = options.replace(boot_order.rootflags(of.command_line) or "defaults", _NAMES, token)
-    flags = ",".join(word for word in options.split(flags) if word != "defaults")
+    flags = no_line.flags_with(boot_order.rootflags(of.command_line), [token])
     kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
     new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
-    found = {each.setting for each in boot_order.outcomes(new)}
-    return flags if found == {words(token)} else ""
+    return flags if boot_order.settings(new) == {words(token)} else ""
 
 
 def remedy(of: BootLayout, token: str) -> str:
     """What to write where, for a compress option to hold after the next boot."""
     if lines := deciding(of, token):
-        name, _, value = (superblock.effective(token) or "compress=no").partition("=")
+        name, _, value = (options.effective(token) or "compress=no").partition("=")
         if len(lines) == 1:
             where = f"`target: {lines[0].target}` (line {lines[0].number})"
         else:
@@ -328,8 +292,5 @@ def remedy(of: BootLayout, token: str) -> str:
     damaged = [str(line.number) for line in of.lines if line.problem]
     if damaged:
         return f"mend line {damaged[0]} first"
-    if not of.root:
-        return ""
-    if flags := by_flags(of, token):
-        return no_line.kernel_option(of.command_line, flags)
-    return ""
+    flags = _by_flags(of, token) if of.root else ""
+    return no_line.kernel_option(of.command_line, flags) if flags else ""

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_REMOUNTED = frozenset({"/", "/usr"})
-
-
 def not_btrfs(mount: Mount | None, lines: Sequence[Line]) -> str:
     """The live type is the truth; fstab's third field may say "auto".
 
@@ -54,8 +51,7 @@ def lines_for(target: str, place: str, host: HostView) -> list[Line]:
 
 def leads_to(line: Line, host: HostView) -> str:
     """Return the mount point of a line, its links resolved: systemd and mount(8) resolve them."""
-    mounts = host(Mounts())
-    if not line.target.startswith("/") or mountinfo.at(mounts, line.target):
+    if not line.target.startswith("/") or mountinfo.at(host(Mounts()), line.target):
         return line.target  # no mount point in mountinfo has a link in it
     where = host.maybe(Locate(line.target))
     return where.path if where else line.target
@@ -84,7 +80,13 @@ def not_editable(
         )
     if lines[0].problem:
         return Refusal(f"/etc/fstab:{lines[0].number}: {lines[0].problem}", code="V203")
-    return _shown_again(lines[0])
+    if binds(lines[0]):
+        return Refusal(
+            f"/etc/fstab:{lines[0].number} shows {lines[0].source} a second time",
+            "declare the mount point of the filesystem's own line",
+            "V209",
+        )
+    return None
 
 
 def shadowed(place: str, lines: Sequence[Line], host: HostView) -> Refusal | None:
@@ -95,47 +97,28 @@ def shadowed(place: str, lines: Sequence[Line], host: HostView) -> Refusal | Non
     if is_remounted(place):
         return None
     shadow = host(ShadowingUnit(place))
-    if shadow.endswith(".conf") and lines:
-        text = f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
-    elif shadow and lines:
+    if lines and shadow:
         text = f"{shadow} hides the line in /etc/fstab: systemd never reads it"
-    else:
-        own = next((unit for unit in host.maybe(MountUnits()) or () if unit.where == place), None)
-        if lines or not (shadow or own):
-            return None
-        file = shadow or (own.file if own else "")
-        return Refusal(
-            f"{file} mounts {place}, and /etc/fstab has no line for it",
-            f"{_edited(file)}: vmtune changes lines of /etc/fstab alone",
-            "V204",
-        )
-    return Refusal(text, f"set Options= in {shadow}, or remove that file", "V204")
-
-
-def _edited(file: str) -> str:
-    """How a unit file is changed: those of packages below /usr are theirs (systemctl(1), edit)."""
-    is_of_a_package = not file.startswith(("/etc/", "/run/"))
-    name = file.rpartition("/")[2]
-    return (
-        f"set Options= by `systemctl edit --full {name}`"
-        if is_of_a_package
-        else (f"set Options= in {file}")
+        if shadow.endswith(".conf"):
+            text = f"{shadow} sets Options=: systemd never uses those in /etc/fstab"
+        return Refusal(text, f"set Options= in {shadow}, or remove that file", "V204")
+    units = () if lines else host.maybe(MountUnits()) or ()
+    file = shadow or next((unit.file for unit in units if unit.where == place), "")
+    if not file:
+        return None
+    is_of_a_package = not file.startswith(("/etc/", "/run/"))  # systemctl(1), edit
+    by = f"by `systemctl edit --full {file.rpartition('/')[2]}`"
+    return Refusal(
+        f"{file} mounts {place}, and /etc/fstab has no line for it",
+        f"set Options= {by if is_of_a_package else f'in {file}'}: vmtune changes lines of "
+        "/etc/fstab alone",
+        "V204",
     )
 
 
 def is_remounted(place: str) -> bool:
     """Tell whether systemd-remount-fs.service(8) applies the line of a mount point."""
-    return place in _REMOUNTED
-
-
-def _shown_again(line: Line) -> Refusal | None:
-    if not binds(line):
-        return None
-    return Refusal(
-        f"/etc/fstab:{line.number} shows {line.source} a second time",
-        "declare the mount point of the filesystem's own line",
-        "V209",
-    )
+    return place in {"/", "/usr"}
 
 
 def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) -> Refusal | None:

@@ -130,9 +130,8 @@ class FilesystemOf(PathFact[Filesystem]):
 class BtrfsIn(Fact[Filesystem]):
     """What is alike in all of a subvolume, by its device number: all but what is ``free``."""
 
-    def __init__(self, device: int, path: str) -> None:
-        super().__init__(device)
-        self.device, self.path = device, path
+    device: int
+    path: str = field(compare=False)
 
 
 class TreeOf(Fact[Tree]):
@@ -144,12 +143,10 @@ class TreeOf(Fact[Tree]):
     """
 
     grows: ClassVar[bool] = True
-
-    def __init__(
-        self, path: str, apart: tuple[str, ...] = (), close: bool = False, only: str = ""
-    ) -> None:
-        super().__init__(path, apart, close, only)
-        self.path, self.apart, self.close, self.only = path, apart, close, only
+    path: str
+    apart: tuple[str, ...] = ()
+    close: bool = False
+    only: str = ""
 
 
 class EntriesOf(PathFact[tuple[str, ...]]):
@@ -165,9 +162,8 @@ class SnapshotsOf(PathFact[tuple[str, ...]]):
 class SnapshotsIn(Fact[tuple[str, ...]]):
     """The same by device number, which each subvolume has one of its own; ``path`` is in it."""
 
-    def __init__(self, device: int, path: str) -> None:
-        super().__init__(device)
-        self.device, self.path = device, path
+    device: int
+    path: str = field(compare=False)
 
 
 class StubOf(PathFact[Stub]):
@@ -206,10 +202,7 @@ class SharersOf(Fact[Sharers]):
     """For root; ``images`` are absolute, resolved paths of files that share data."""
 
     grows: ClassVar[bool] = True
-
-    def __init__(self, images: tuple[str, ...]) -> None:
-        super().__init__(images)
-        self.images = images
+    images: tuple[str, ...]
 
 
 class Mounts(Fact[tuple["Mount", ...]]):
@@ -253,9 +246,7 @@ class Fixed(PathFact[str]):
 class SourceUuid(Fact[str]):
     """The Btrfs UUID behind the first field of an fstab line, "" where it is none."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self.source = source
+    source: str
 
 
 class Verdict(Value):
@@ -268,9 +259,7 @@ class Verdict(Value):
 class KernelTakes(Fact[Verdict]):
     """Ask the running kernel, without mounting: fsopen(2) and fsconfig(2)."""
 
-    def __init__(self, options: tuple[str, ...]) -> None:
-        super().__init__(options)
-        self.options = options
+    options: tuple[str, ...]
 
 
 class ShadowingUnit(Fact[str]):
@@ -279,9 +268,7 @@ class ShadowingUnit(Fact[str]):
     "" when there is none. ``target`` has no symbolic links in it.
     """
 
-    def __init__(self, target: str) -> None:
-        super().__init__(target)
-        self.target = target
+    target: str
 
 
 class MountUnits(Fact[tuple["MountUnit", ...]]):
@@ -304,9 +291,7 @@ class SystemSubvolume(Value):
 class SubvolumeAt(Fact[SystemSubvolume]):
     """Which subvolume of a Btrfs is at a mount point."""
 
-    def __init__(self, target: str) -> None:
-        super().__init__(target)
-        self.target = target
+    target: str
 
 
 class Schedulers(Fact[frozenset[str]]):
@@ -324,25 +309,19 @@ class SelinuxEnforces(Fact[bool]):
 class Units(Fact[dict[str, dict[str, str]]]):
     """What systemd says of some units, by name: its properties, as org.freedesktop.systemd1 has."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__(names)
-        self.names = names
+    names: tuple[str, ...]
 
 
 class NeedsReload(Fact[bool]):
     """Whether systemd holds an older version of a unit file than the disk."""
 
-    def __init__(self, unit: str) -> None:
-        super().__init__(unit)
-        self.unit = unit
+    unit: str
 
 
 class Program(Fact[str]):
     """Absolute path of a program, looked for in the system's folders; "" when missing."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    name: str
 
 
 class OwnCommand(Fact[tuple[str, ...]]):
@@ -360,17 +339,13 @@ class Elapse(Value):
 
 
 class CalendarRuns(Fact[Elapse]):
-    def __init__(self, expressions: tuple[str, ...]) -> None:
-        super().__init__(expressions)
-        self.expressions = expressions
+    expressions: tuple[str, ...]
 
 
 class CronRuns(Fact[str]):
     """The next run of a five-field cron schedule, in words, in local time."""
 
-    def __init__(self, cron: str) -> None:
-        super().__init__(cron)
-        self.cron = cron
+    cron: str
 
 
 class ForeignJob(Value):
@@ -432,9 +407,7 @@ class ServiceRun(Value):
 class ServiceRunOf(Fact[ServiceRun]):
     """By the name that the service and its timer share."""
 
-    def __init__(self, stem: str) -> None:
-        super().__init__(stem)
-        self.stem = stem
+    stem: str
 
 
 ON, OFF = "on", "off"

@@ -8,41 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+from reconciler.value import Value
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Fact(Generic[T]):
+class Fact(Value, Generic[T_co]):
     """A question about the host whose answer is a T; places are questions, too.
 
-    Questions of one class that are about the same (``about``) are equal, so each is asked once.
+    Questions of one class with equal fields are equal, so each is asked once.
     """
 
     grows: ClassVar[bool] = False
     """Whether to answer it takes the longer, the more there is below a path: ``path``."""
 
-    def __init__(self, *about: Hashable) -> None:
-        self._about = about
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self)) and self._about == other._about
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._about))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._about))})"
-
-
-class PathFact(Fact[T]):
+class PathFact(Fact[T_co]):
     """A question about one path."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+    path: str
 
 
 class NotVisible(Exception):

@@ -93,10 +93,8 @@ class LayoutsOf(Fact[Layouts]):
     """How the files below a path lie; not those in the absolute paths ``apart``."""
 
     grows: ClassVar[bool] = True
-
-    def __init__(self, path: str, apart: tuple[str, ...] = ()) -> None:
-        super().__init__(path, apart)
-        self.path, self.apart = path, apart
+    path: str
+    apart: tuple[str, ...] = ()
 
 
 class LayoutOf(PathFact[ImageLayout | None]):

@@ -18,6 +18,7 @@ from reconciler.facts.host import (
 )
 from reconciler.facts.rights import AsRoot
 from reconciler.formats import mountinfo, overlay
+from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
-    from reconciler.formats.fstab import Line
 
 
 def ground(
@@ -37,7 +37,8 @@ def ground(
     whose upper layer is on Btrfs, or may be.
     """
     where = host(Locate(path))
-    if text := _astray(where):
+    if link := where.foreign_link:
+        text = f"the link {link} leads elsewhere than its owner may decide: {where.path}"
         return Refusal(text, "declare the directory by its real path", "V109")
     if text := unmounted(where.path, host):
         return Refusal(text, "mount it first", "V108")
@@ -56,8 +57,7 @@ def _upper(path: str, host: HostView) -> str:
 
     In a container its name is one of the host, and leads nowhere.
     """
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     names = overlay.upper(mount.super_options) if mount else ()
     is_hidden = bool(names)
     for name in names:
@@ -75,9 +75,6 @@ def stub_refusal(path: str, host: HostView) -> Refusal:
 
 
 _NAMED = 3
-
-_PATTERNS = "*?[{"
-"""What a shell would expand, before it called vmtune."""
 
 
 def stubs_below(path: str, names: Sequence[str], host: HostView) -> Iterator[Note]:
@@ -99,7 +96,7 @@ def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[
     if where.kind != "missing":
         return
     yield Note("there is no such directory: it will be made, empty", label=WHY)
-    if found := [each for each in _PATTERNS if where.missing and each in where.missing[-1]]:
+    if found := [each for each in "*?[{" if where.missing and each in where.missing[-1]]:
         words = f"`{found[0]}` stands for itself: no pattern is expanded here"
         yield Note(f"{words}; declare each directory", label=DO)
     if where.path != path or not where.missing:
@@ -119,25 +116,18 @@ def made_new(name: str, path: str, where: Location, host: HostView) -> Iterator[
             return
 
 
-def _astray(where: Location) -> str:
-    """Why the links on the way are not followed; "" where they may be."""
-    if not where.foreign_link:
-        return ""
-    return f"the link {where.foreign_link} leads elsewhere than its owner may decide: {where.path}"
-
-
 def unmounted(path: str, host: HostView) -> str:
     """Which mount point of /etc/fstab above a resolved path has no mount now; "" where none.
 
     An automount that waits counts as mounted: whoever opens a path below it
     gets the filesystem (autofs(5)).
     """
-    above = [line for line in host(FstabLines()) if _is_above(line, path)]
+    lines = (line for line in host(FstabLines()) if line.target != "/")
+    above = [line for line in lines if is_at_or_below(path, line.target)]
     if not above:
         return ""
     inner = max(above, key=lambda line: len(line.target))
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     # Both are at or above the path, so the longer one is the inner one.
     if mount and len(mount.target) >= len(inner.target):
         return ""
@@ -145,8 +135,3 @@ def unmounted(path: str, host: HostView) -> str:
         f"{inner.target} is not mounted (/etc/fstab:{inner.number}); "
         "what is made there now would be hidden under it"
     )
-
-
-def _is_above(line: Line, path: str) -> bool:
-    target = line.target  # "none" or "swap" where there is no mount point
-    return target.startswith("/") and target != "/" and f"{path}/".startswith(f"{target}/")

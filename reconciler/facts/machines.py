@@ -69,9 +69,8 @@ class Saved(Value):
         ``name`` is its UUID, or its name as a shell has it.
         """
         verb = "resume" if self.is_held else "start"
-        if self.owner:
-            return f"`virsh -c qemu:///session {verb} {name}` (as {self.owner})"
-        return f"`virsh -c qemu:///system {verb} {name}`"
+        side, who = ("session", f" (as {self.owner})") if self.owner else ("system", "")
+        return f"`virsh -c qemu:///{side} {verb} {name}`{who}"
 
 
 class NotStarted(Fact[tuple[Saved, ...]]):

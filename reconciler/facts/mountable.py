@@ -52,25 +52,21 @@ class Entry(Value):
 class SubvolumeNamed(Fact[Entry]):
     """Find a path ("/@home") from the top level of the filesystem that is mounted at ``on``."""
 
-    def __init__(self, on: str, name: str) -> None:
-        super().__init__(on, name)
-        self.on, self.name = on, name
+    on: str
+    name: str
 
 
 class SubvolumePath(Fact[str]):
     """Find the path of a subvolume from the top level; "" where there is none of that id."""
 
-    def __init__(self, on: str, identifier: int) -> None:
-        super().__init__(on, identifier)
-        self.on, self.identifier = on, identifier
+    on: str
+    identifier: int
 
 
 class DefaultSubvolume(Fact[int]):
     """Find the id of the subvolume that is mounted where no option names one."""
 
-    def __init__(self, on: str) -> None:
-        super().__init__(on)
-        self.on = on
+    on: str
 
 
 class Named(Value):
@@ -91,6 +87,12 @@ class Fault(Value):
     remedy: str
 
 
+def uuid_of(mount: Mount, host: HostView) -> str:
+    """Return the UUID of a mounted Btrfs, in small letters; "" for another one, or unseen."""
+    found = host.maybe(FilesystemOf(mount.target)) if mount.fstype == "btrfs" else None
+    return found.uuid.lower() if found else ""
+
+
 def reachable_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     """Return the mounts of a filesystem that can be reached."""
     mounts = host(Mounts())
@@ -98,8 +100,7 @@ def reachable_mounts_of(uuid: str, host: HostView) -> tuple[Mount, ...]:
     devices: dict[str, str] = {}
     for mount in found:
         if not devices.get(mount.device):
-            filesystem = host.maybe(FilesystemOf(mount.target))
-            devices[mount.device] = filesystem.uuid.lower() if filesystem else ""
+            devices[mount.device] = uuid_of(mount, host)
     return tuple(m for m in found if uuid and devices[m.device] == uuid.lower())
 
 
@@ -165,8 +166,7 @@ def _by_path(
 def mounted_by(line: Line, host: HostView) -> Named | None:
     """Return the subvolume that is mounted at a line's mount point; None where none is."""
     where = host.maybe(Locate(line.target)) if line.target.startswith("/") else None
-    mounts = host(Mounts())
-    mount = mountinfo.at(mounts, where.path) if where else None
+    mount = mountinfo.at(host(Mounts()), where.path) if where else None
     pair = _pair(mount) if mount and mount.fstype == "btrfs" else None
     return Named(*pair) if pair else None
 

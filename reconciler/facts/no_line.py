@@ -19,40 +19,29 @@ if TYPE_CHECKING:
 MADE_BY_NIXOS = "is made by NixOS"
 """How the reason ends for which /etc/fstab cannot be replaced there."""
 
-_ADDED = frozenset({"defaults", "x-initrd.mount"})
-"""Words that NixOS writes by itself."""
-
 
 def nixos_option(target: str, line_options: str) -> str:
     """Return the option that stands for the fourth field of a line."""
-    words = " ".join(
-        f'"{word}"' for word in options.split(line_options) if word not in _ADDED
-    ).replace("$", "\\$")
-    return f'fileSystems."{target}".options = [ {words} ];'
-
-
-def nixos_remedy(target: str, line_options: str) -> str:
-    """Say what to write, and what makes the change take effect."""
-    return (
-        f"write `{nixos_option(target, line_options)}` in the configuration of NixOS, then "
-        "`nixos-rebuild boot` and boot; the live mount is left alone as well"
-    )
+    added = {"defaults", "x-initrd.mount"}  # by NixOS itself
+    words = [f'"{word}"' for word in options.split(line_options) if word not in added]
+    shown = " ".join(words).replace("$", "\\$")
+    return f'fileSystems."{target}".options = [ {shown} ];'
 
 
 def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> Refusal:
     """Name the mount that the path is on, the line that leads there, and what to write."""
     lines = [line for line in host(FstabLines()) if line.target.startswith("/")]
     named = {line.target: line for line in lines if not line.problem}
-    leading = _leading(place, lines, host)
-    if leading:
-        return Refusal(
-            f"/etc/fstab has no line for {target}; line {leading.number}, {leading.target}, leads "
-            "there",
-            f"declare `target: {leading.target}`",
-            "V201",
-        )
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, place)
+    for line in lines:
+        where = host.maybe(Locate(line.target))
+        if where and where.path == place:
+            return Refusal(
+                f"/etc/fstab has no line for {target}; line {line.number}, {line.target}, leads "
+                "there",
+                f"declare `target: {line.target}`",
+                "V201",
+            )
+    mount = mountinfo.containing(host(Mounts()), place)
     if mount is None:
         return Refusal(f"/etc/fstab has no line for {target}", "declare a mount point", "V201")
     if mount.target == place:
@@ -64,15 +53,6 @@ def refusal(target: str, place: str, wanted: Sequence[str], host: HostView) -> R
     found = _mounted(mount.target, mount, named, wanted, host)
     text = f"{target} is no mount point: it is on {mount.target}, for which /etc/fstab has no line"
     return Refusal(text, found.hint, "V201")
-
-
-def _leading(place: str, lines: Sequence[Line], host: HostView) -> Line | None:
-    """The line whose mount point is another name of the place."""
-    for line in lines:
-        where = host.maybe(Locate(line.target))
-        if where and where.path == place:
-            return line
-    return None
 
 
 def _mounted(
@@ -106,13 +86,16 @@ def _mounted(
 def root_option(wanted: Sequence[str], host: HostView) -> str:
     """Say what to write on the kernel's command line, where no line decides the options of /."""
     command_line = host.maybe(KernelCommandLine()) or ""
-    old = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = old[-1].partition("=")[2].strip('"') if old else ""
+    flags = "".join(options.rootflags(command_line)[-1:])
+    return kernel_option(command_line, flags_with(flags, wanted))
+
+
+def flags_with(flags: str, wanted: Sequence[str]) -> str:
+    """Return the value of rootflags= with other options in it."""
     for token in wanted:
         names = options.family(options.name(token))
         flags = options.replace(flags or "defaults", names, token)
-    flags = ",".join(word for word in options.split(flags) if word != "defaults")
-    return kernel_option(command_line, flags)
+    return ",".join(word for word in options.split(flags) if word != "defaults")
 
 
 def kernel_option(command_line: str, flags: str) -> str:

@@ -22,7 +22,11 @@ def same(path: str, host: HostView) -> tuple[ForeignJob, ...]:
     return tuple(
         job
         for job in host(ForeignJobs())
-        if any(_meets(real, path, host) for real in _resolved(job, host))
+        if any(
+            _meets(where.path, path, host)
+            for each in job.paths
+            if (where := host.maybe(Locate(each)))
+        )
     )
 
 
@@ -31,19 +35,11 @@ def vague(host: HostView) -> Iterator[ForeignJob]:
     yield from (job for job in host(ForeignJobs()) if not job.paths)
 
 
-def _resolved(job: ForeignJob, host: HostView) -> Iterator[str]:
-    for path in job.paths:
-        if where := host.maybe(Locate(path)):
-            yield where.path
-
-
 def _meets(one: str, other: str, host: HostView) -> bool:
     """Whether one lies in the other; `defragment -r` enters no other subvolume or mount."""
-    if one == other:
-        return True
-    if not (is_below(one, other) or is_below(other, one)):
-        return False
-    return _subvolume(one, host) == _subvolume(other, host)
+    if is_below(one, other) or is_below(other, one):
+        return _subvolume(one, host) == _subvolume(other, host)
+    return one == other
 
 
 def _subvolume(path: str, host: HostView) -> str:

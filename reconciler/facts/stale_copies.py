@@ -4,10 +4,6 @@ from __future__ import annotations
 
 _COPY, _SECOND = ".vmtune", ".opened-meanwhile-"
 
-_LONGEST = 200  # bytes, of 255 that a name may have
-
-_TIME = 2**64 - 1
-
 
 def copy_name(old: int, new: int, time: int) -> str:
     """The name that a finished copy has beside its image: their inode numbers, st_mtime_ns.
@@ -15,7 +11,7 @@ def copy_name(old: int, new: int, time: int) -> str:
     Who opened the image just before the two changed places, and wrote after a
     kill, wrote to the stale copy: the time tells.
     """
-    return f"{_COPY}-{old}-{new}-{time & _TIME:x}"
+    return f"{_COPY}-{old}-{new}-{time % 2**64:x}"
 
 
 def copy_name_parts(name: str) -> tuple[int, int, int] | None:
@@ -32,7 +28,8 @@ def copy_name_parts(name: str) -> tuple[int, int, int] | None:
 
 def second(name: str, new: int) -> str:
     """The name that a copy keeps which was written to, as the image was too: its inode number."""
-    while len(name.encode("utf-8", "surrogateescape")) > _LONGEST:
+    longest = 200  # bytes, of 255 that a name may have
+    while len(name.encode("utf-8", "surrogateescape")) > longest:
         name = name[:-1]
     return f"{name}{_SECOND}{new}"
 
@@ -44,4 +41,4 @@ def is_second(name: str, number: int) -> bool:
 
 def is_stale_copy(name: str) -> bool:
     """Whether a file name is one that only ``copy_name`` gives."""
-    return name.startswith(_COPY) and copy_name_parts(name) is not None
+    return copy_name_parts(name) is not None

@@ -27,12 +27,6 @@ class Stub(Value):
     path: str = ""
 
 
-_WHERE = "see where the subvolume is now"
-
-_ASK_ROOT = f"run the same command with sudo: root can {_WHERE}"
-
-_DENIED = f"{denied(_WHERE, as_root=True)}: run the same command where root is allowed to"
-
 UNKNOWN = 0
 """The id where no entry of the directory names a subvolume."""
 
@@ -41,35 +35,23 @@ def refusal(path: str, found: Stub | None, *, as_root: bool) -> Refusal:
     """Say what a stub is and where its subvolume is; ``found`` is None where that is not shown."""
     is_stub = f"{path} is {KIND}:"
     if found is None:
-        return Refusal(
-            f"{is_stub} a snapshot or a rollback left it where a subvolume was",
-            _DENIED if as_root else _ASK_ROOT,
-            "V114",
-        )
+        left = f"{is_stub} a snapshot or a rollback left it where a subvolume was"
+        what = "see where the subvolume is now"
+        ask = f"run the same command with sudo: root can {what}"
+        if as_root:
+            ask = f"{denied(what, as_root=True)}: run the same command where root is allowed to"
+        return Refusal(left, ask, "V114")
     if found.identifier == UNKNOWN:
-        return Refusal(
-            f"{is_stub} which subvolume it stands for is not known",
-            f"`btrfs subvolume list {quote(_parent(path))}` lists those that there are",
-            "V114",
-        )
+        there = f"`btrfs subvolume list {quote(parent(path))}` lists those that there are"
+        return Refusal(f"{is_stub} which subvolume it stands for is not known", there, "V114")
     if not found.path:
-        return Refusal(
-            f"{is_stub} the subvolume that was here (id {found.identifier}) is deleted",
-            f"remove the stub (rmdir {quote(path)}), then apply again",
-            "V114",
-        )
+        was = f"{is_stub} the subvolume that was here (id {found.identifier}) is deleted"
+        return Refusal(was, f"remove the stub (rmdir {quote(path)}), then apply again", "V114")
+    escaped = found.path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
     return Refusal(
         f"{is_stub} the subvolume that was here is now at {found.path} (subvolume id "
         f"{found.identifier})",
-        "mount it here with a line in /etc/fstab (subvol=" + _escaped(found.path) + "), or remove "
-        "the stub (rmdir) and move the subvolume here (mount subvolid=5 elsewhere, then mv)",
+        f"mount it here with a line in /etc/fstab (subvol=/{escaped}), or remove the stub (rmdir) "
+        "and move the subvolume here (mount subvolid=5 elsewhere, then mv)",
         "V114",
     )
-
-
-def _parent(path: str) -> str:
-    return parent(path)
-
-
-def _escaped(path: str) -> str:
-    return f"/{path}".replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")

@@ -11,14 +11,15 @@ hold them to the running kernel with random sequences of mounts:
   where compression was on and the new mount names none, the kernel shows ``compress=`` with no
   algorithm behind it, and nothing is compressed.
 - A remount changes what it names, and keeps the rest.
-- ``nodatacow`` and ``nodatasum`` end compression, and ``compress=`` ends them. The later one holds.
+
+What one option makes of those before it is in ``datamode``.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.formats import options
+from reconciler.formats import datamode, options
 from reconciler.value import Value
 
 OFF = "off"
@@ -27,27 +28,24 @@ OFF = "off"
 class Superblock(Value):
     """One mounted filesystem, as far as it concerns compression.
 
-    ``name`` is compress, compress-force or "", ``algorithm`` is "zstd:3", or "" for none. The
-    kernel shows neither where there is no name.
+    ``algorithm`` is "zstd:3", or "" for none. It stays, hidden, where ``nodatacow`` ended
+    compression: for the mount that takes it over.
     """
 
     is_read_only: bool
-    name: str = ""
+    mode: datamode.DataMode = datamode.DEFAULT
     algorithm: str = ""
-    nodatacow: bool = False
-    nodatasum: bool = False
 
     @property
     def shown(self) -> str:
         """The option as mountinfo shows it; "" for none."""
-        return f"{self.name}={self.algorithm}" if self.name else ""
+        compress = self.mode.compress
+        return f"{options.name(compress)}={self.algorithm}" if compress else ""
 
     @property
     def words(self) -> str:
         """What happens to data that is written now: "off", "zstd:3" or "zstd:3, forced"."""
-        if self.nodatacow or self.nodatasum:
-            return OFF
-        return live_words(self.shown)
+        return OFF if self.mode.plain else live_words(self.shown)
 
 
 def live_words(shown: str) -> str:
@@ -59,15 +57,8 @@ def live_words(shown: str) -> str:
     name, _, algorithm = shown.partition("=")
     if not name or algorithm in {"", *options.OFF}:
         return OFF
-    return options.LEVELS.get(algorithm, algorithm) + (
-        ", forced" if name == "compress-force" else ""
-    )
-
-
-def effective(token: str | None) -> str:
-    """The option that the kernel shows once ``token`` was given to it; "" where it shows none."""
-    name, _, value = (token or "").partition("=")
-    return f"{name}={options.LEVELS.get(value, value)}" if name and value not in options.OFF else ""
+    forced = ", forced" if name == "compress-force" else ""
+    return f"{options.LEVELS.get(algorithm, algorithm)}{forced}"
 
 
 def first(line_options: str, *, is_read_only: bool) -> Superblock:
@@ -89,21 +80,6 @@ def remounted(now: Superblock, line_options: str, *, is_read_only: bool) -> Supe
 
 
 def _given(block: Superblock, line_options: str) -> Superblock:
-    """Take one option after the other."""
-    for token in options.split(line_options):
-        name, _, value = token.partition("=")
-        if name in options.COMPRESS and value in options.OFF:
-            block = replace(block, name="", algorithm="")
-        elif name in options.COMPRESS:
-            algorithm = options.LEVELS.get(value, value)
-            block = Superblock(block.is_read_only, name, algorithm)
-        elif name == "nodatacow":
-            # The algorithm stays, hidden, for the mount that takes it over.
-            block = replace(block, name="", nodatacow=True, nodatasum=True)
-        elif name == "datacow":
-            block = replace(block, nodatacow=False)
-        elif name == "nodatasum":
-            block = replace(block, nodatasum=True)
-        elif name == "datasum":
-            block = replace(block, nodatacow=False, nodatasum=False)
-    return block
+    token = options.value(line_options, options.COMPRESS)
+    algorithm = block.algorithm if token is None else options.effective(token).partition("=")[2]
+    return replace(block, mode=datamode.of_line(line_options, block.mode), algorithm=algorithm)

@@ -46,8 +46,9 @@ class NameList(Value):
         known = set(other.named)
         cut = bool(other.named) and not other.is_whole
         last = other.named[-1] if cut else ""  # behind it the other names none
-        is_old = all(name in known or (last and name > last) for name in self.named)
-        return self.count <= other.count and bool(is_old)
+        return self.count <= other.count and all(
+            name in known or (last and name > last) for name in self.named
+        )
 
 
 NONE_LEFT = NameList(0, ())

@@ -34,9 +34,9 @@ _SAID_OTHERWISE = {
     "every year": "yearly",
 }
 
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_EXPECTED = 'write five cron fields ("0 12 * * 0"), "@weekly", or OnCalendar ("Sun 12:00")'
 
-_FIELDS = "minute, hour, day of month, month, day of week"
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 class Schedule(Value):
@@ -48,7 +48,6 @@ class Schedule(Value):
     """
 
     text: str
-    is_cron: bool
     cron: str
     on_calendar: tuple[str, ...]
 
@@ -57,16 +56,15 @@ def parse(text: str) -> Schedule:
     """Read a schedule; ValueError says in one sentence what is wrong and what to write."""
     words = text.split()
     if not words:
-        raise ValueError(f"the schedule is empty: {_expected()}")
+        raise ValueError(f"the schedule is empty: {_EXPECTED}")
     if not " ".join(words).isascii() or not text.replace("\t", " ").isprintable():
-        raise ValueError(f"{text!r} holds a character that no schedule has: {_expected()}")
+        raise ValueError(f"{text!r} holds a character that no schedule has: {_EXPECTED}")
     if words[0].startswith("@"):
         return _cron(text, _shortcut(text, words).split())
     if len(words) == len(COLUMNS) and not any(":" in word for word in words):
         return _cron(text, words)
-    if refusal := _no_calendar(text, words):
-        raise ValueError(refusal)
-    return Schedule(text, is_cron=False, cron="", on_calendar=(" ".join(words),))
+    _refuse_what_is_like_one(text, words)
+    return Schedule(text, cron="", on_calendar=(" ".join(words),))
 
 
 def next_runs(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
@@ -86,35 +84,29 @@ def next_runs(schedule: Schedule, after: datetime, count: int) -> tuple[datetime
 
 def _cron(text: str, words: list[str]) -> Schedule:
     fields = parse_fields(words)
-    cron = " ".join(map(str, fields))
-    return Schedule(text, is_cron=True, cron=cron, on_calendar=_on_calendar(*fields))
+    return Schedule(text, cron=" ".join(map(str, fields)), on_calendar=_on_calendar(*fields))
 
 
 def _shortcut(text: str, words: list[str]) -> str:
     name = words[0].lower()
     if name == "@reboot":
-        raise ValueError(
-            "@reboot is a moment, not a schedule: write @daily, or another of "
-            + ", ".join(SHORTCUTS)
-        )
+        others = f"write @daily, or another of {', '.join(SHORTCUTS)}"
+        raise ValueError(f"@reboot is a moment, not a schedule: {others}")
     if len(words) > 1 or name not in SHORTCUTS:
         raise ValueError(f"{text!r} is not a shortcut of cron: write one of {', '.join(SHORTCUTS)}")
     return SHORTCUTS[name]
 
 
-def _no_calendar(text: str, words: list[str]) -> str:
-    """Say what a person meant who wrote something like a schedule; "" for what systemd may know."""
+def _refuse_what_is_like_one(text: str, words: list[str]) -> None:
+    """Say what a person meant who wrote something like a schedule; systemd may know the rest."""
     if said := _SAID_OTHERWISE.get(" ".join(words).lower()):
-        return f'{text!r} is not a schedule: write "{said}"'
+        raise ValueError(f'{text!r} is not a schedule: write "{said}"')
     if "*/" in text and ":" in text:
-        return f"{text!r} has a step after *: in OnCalendar write 0/2 for what cron writes */2"
+        why = "has a step after *: in OnCalendar write 0/2 for what cron writes */2"
+        raise ValueError(f"{text!r} {why}")
     if len(words) > 1 and set(words[0]) <= set("0123456789*/,") and ":" not in text:
-        return f"{text!r} has {len(words)} fields: cron has five ({_FIELDS})"
-    return ""
-
-
-def _expected() -> str:
-    return 'write five cron fields ("0 12 * * 0"), "@weekly", or OnCalendar ("Sun 12:00")'
+        columns = ", ".join(column.name for column in COLUMNS)
+        raise ValueError(f"{text!r} has {len(words)} fields: cron has five ({columns})")
 
 
 def _on_calendar(
@@ -183,6 +175,8 @@ class Column(Value):
     name: str
     low: int
     high: int
+    around: str
+    """After which counting starts again."""
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -190,11 +184,11 @@ class Column(Value):
 
 
 COLUMNS = (
-    Column(1, "minute", 0, 59),
-    Column(2, "hour", 0, 23),
-    Column(3, "day of month", 1, 31),
-    Column(4, "month", 1, 12, _MONTHS),
-    Column(5, "day of week", 0, 7, _CRONFIELDS_WEEKDAYS),
+    Column(1, "minute", 0, 59, "hour"),
+    Column(2, "hour", 0, 23, "day"),
+    Column(3, "day of month", 1, 31, "month"),
+    Column(4, "month", 1, 12, "year", _MONTHS),
+    Column(5, "day of week", 0, 7, "week", _CRONFIELDS_WEEKDAYS),
 )
 
 
@@ -241,17 +235,16 @@ class Field(Value):
 
 def parse_fields(words: list[str]) -> tuple[Field, Field, Field, Field, Field]:
     """Minute, hour, day of month, month, day of week; ValueError says which one and why."""
-    minute, hour, day, month, weekday = map(_field, COLUMNS, words)
+    minute, hour, day, month, weekday = (
+        Field(column, tuple(_term(column, text, term) for term in text.split(",")))
+        for column, text in zip(COLUMNS, words, strict=False)
+    )
     if min(day.values) > max(DAYS_IN_MONTH[number - 1] for number in month.values):
         raise ValueError(
             f"{day.column} is {day} and {month.column} is {month}: "
             "no such month has that day; write a day that comes, or * for the month"
         )
     return minute, hour, day, month, weekday
-
-
-def _field(column: Column, text: str) -> Field:
-    return Field(column, tuple(_term(column, text, term) for term in text.split(",")))
 
 
 def _term(column: Column, field: str, text: str) -> Term:
@@ -298,12 +291,9 @@ def _step(column: Column, text: str | None) -> int:
     if len(text) > 4 or not 1 <= int(text) <= size:  # noqa: PLR2004
         raise ValueError(
             f"{column} has the step {text}: 1 to {size}, as counting starts again in each "
-            f"{_AROUND[column.number - 1]}"
+            f"{column.around}"
         )
     return int(text)
-
-
-_AROUND = ("hour", "day", "month", "year", "week")
 
 
 def _cronfields_expected(column: Column, text: str) -> str:

@@ -57,11 +57,6 @@ class Job(Value):
     command: str
 
 
-def file(comment: str, schedules: Sequence[str], user: str, argv: Sequence[str]) -> bytes:
-    """Write a whole file for /etc/cron.d that runs `argv` at each of the schedules; ValueError."""
-    return table(comment, schedules, user, command(argv))
-
-
 def table(comment: str, schedules: Sequence[str], user: str, line: str) -> bytes:
     """Write a whole file for /etc/cron.d that has sh(1) run ``line``, made of ``quoted`` words.
 
@@ -85,41 +80,40 @@ def parse(data: bytes, *, system: bool) -> tuple[Job, ...]:
 
     Comments, variables and lines that no cron would run are left out; it never raises.
     """
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    return tuple(_jobs(lines, _SYSTEM_LINE if system else _USER_LINE))
+    return tuple(
+        Job(number, " ".join(row["time"].split()), row["user"], _as_run(row["command"]))
+        for number, row in _rows(data, _SYSTEM_LINE if system else _USER_LINE)
+        if not _VARIABLE.match(row.string)
+    )
 
 
 def anacron(data: bytes) -> tuple[Job, ...]:
     """Return the jobs of an anacrontab(5): period, delay, name and command. It never raises."""
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    found = ((number, _ANACRON.fullmatch(line)) for number, line in enumerate(lines, 1))
-    return tuple(Job(n, _period(m["period"]), "root", m["command"]) for n, m in found if m)
+    rows = _rows(data, _ANACRON)
+    return tuple(Job(at, _period(row["period"]), "root", row["command"]) for at, row in rows)
+
+
+def _rows(data: bytes, form: re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+    for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+        if row := form.fullmatch(line):
+            yield number, row
 
 
 def _period(days: str) -> str:
-    """Write the period of anacron as cron would, where cron has a word for it."""
     words = {"1": "@daily", "7": "@weekly", "30": "@monthly"}
     return days if days.startswith("@") else words.get(days, f"every {days} days")
 
 
-def _jobs(lines: Sequence[str], form: re.Pattern[str]) -> Iterator[Job]:
-    for number, line in enumerate(lines, 1):
-        match = form.fullmatch(line)
-        if match and not _VARIABLE.match(line):
-            schedule = " ".join(match["time"].split())
-            yield Job(number, schedule, match["user"], _PERCENT.sub(_unescape, match["command"]))
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return match["escaped"] or ""
+def _as_run(command: str) -> str:
+    """What the shell gets: an escaped % without its backslash, and nothing from another % on."""
+    return _PERCENT.sub(lambda match: match["escaped"] or "", command)
 
 
 def command(argv: Sequence[str]) -> str:
     """Join a program and its arguments; ValueError where the program is no absolute path."""
     if not argv or not argv[0].startswith("/"):
-        raise ValueError(
-            f"{list(argv)!r} needs the absolute path of a program: cron's PATH is short"
-        )
+        needs = "needs the absolute path of a program: cron's PATH is short"
+        raise ValueError(f"{list(argv)!r} {needs}")
     return " ".join(map(quoted, argv))
 
 

@@ -11,6 +11,8 @@ fs/btrfs/super.c, and a test holds them against the running kernel:
 
 from __future__ import annotations
 
+from functools import reduce
+
 from reconciler.formats import mountinfo, options
 from reconciler.formats.options import COMPRESS, OFF
 from reconciler.value import Value
@@ -47,10 +49,7 @@ def of_line(line_options: str, before: DataMode = DEFAULT) -> DataMode:
 
     ``before`` is what holds without them. ValueError where they are not well formed.
     """
-    found = before
-    for token in options.split(line_options):
-        found = _next(found, token)
-    return found
+    return reduce(_next, options.split(line_options), before)
 
 
 def of_live(super_options: str) -> DataMode:
@@ -78,17 +77,6 @@ def _next(mode: DataMode, token: str) -> DataMode:
 def is_on(token: str) -> bool:
     """Tell whether a compress option switches compression on."""
     return token.partition("=")[2] not in OFF
-
-
-def decides(line_options: str, before: DataMode = DEFAULT) -> str | None:
-    """Return the compress option that holds after these options; None where they name none.
-
-    "compress=no" where a later option of the family ends compression.
-    """
-    mode = of_line(line_options, before)
-    if options.value(line_options, COMPRESS) is not None or (mode.plain and mode != before):
-        return mode.compressing or "compress=no"
-    return mode.compressing if mode != before and mode.compressing else None
 
 
 def idle(line_options: str) -> tuple[tuple[str, str], ...]:
@@ -122,6 +110,5 @@ def rootflags(command_line: str) -> str:
 
     "" where they cannot be read word by word.
     """
-    found = [word for word in command_line.split() if word.startswith("rootflags=")]
-    flags = found[-1].partition("=")[2].strip('"') if found else ""
+    flags = "".join(options.rootflags(command_line)[-1:])
     return flags if options.well_formed(flags) else ""

@@ -53,10 +53,8 @@ def parsed(text: str) -> Domain:
         raise ValueError(str(error)) from None
     if top.tag != "domain":
         raise ValueError("no domain")
-    sources = [
-        *top.iterfind("devices/disk/source"),
-        *top.iterfind("devices/disk//backingStore/source"),
-    ]
+    ways = ("devices/disk/source", "devices/disk//backingStore/source")
+    sources = [source for way in ways for source in top.iterfind(way)]
     return Domain(
         top.findtext("name") or "",
         _memory(top),
@@ -82,7 +80,7 @@ def _path(source: ET.Element) -> str:
 def _viewers(top: ET.Element) -> Viewers | None:
     if top.find("devices/redirdev") is None:
         return None
-    screens = [*top.iterfind("devices/graphics[@type='spice']")]
+    screens = top.findall("devices/graphics[@type='spice']")
     ports = (screen.get(name, "") for screen in screens for name in ("port", "tlsPort"))
     places = (place.get("socket") for screen in screens for place in screen.iter())
     return Viewers(
@@ -92,16 +90,9 @@ def _viewers(top: ET.Element) -> Viewers | None:
     )
 
 
-_UNITS = {
-    "b": 1,
-    "bytes": 1,
-    "KB": 10**3,
-    "k": 1 << 10,
-    "KiB": 1 << 10,
-    "M": 1 << 20,
-    "MiB": 1 << 20,
-}
-_UNITS |= {"MB": 10**6, "G": 1 << 30, "GiB": 1 << 30, "GB": 10**9, "T": 1 << 40, "TiB": 1 << 40}
+_UNITS = {"b": 1, "bytes": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNITS |= {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def _memory(top: ET.Element) -> int:
@@ -114,65 +105,18 @@ def _memory(top: ET.Element) -> int:
 
 
 _TOP = frozenset(
-    [
-        "name",
-        "uuid",
-        "title",
-        "description",
-        "metadata",
-        "memory",
-        "maxMemory",
-        "currentMemory",
-        "memoryBacking",
-        "vcpu",
-        "vcpus",
-        "cputune",
-        "blkiotune",
-        "memtune",
-        "iothreads",
-        "iothreadids",
-        "defaultiothread",
-        "resource",
-        "sysinfo",
-        "os",
-        "features",
-        "cpu",
-        "clock",
-        "on_poweroff",
-        "on_reboot",
-        "on_crash",
-        "pm",
-        "perf",
-        "devices",
-        "seclabel",
-    ]
+    """
+    name uuid title description metadata memory maxMemory currentMemory memoryBacking vcpu vcpus
+    cputune blkiotune memtune iothreads iothreadids defaultiothread resource sysinfo os features
+    cpu clock on_poweroff on_reboot on_crash pm perf devices seclabel
+    """.split()  # noqa: SIM905 - words, as libvirt has them
 )
 
 _DEVICES = frozenset(
-    [
-        "emulator",
-        "disk",
-        "controller",
-        "interface",
-        "serial",
-        "console",
-        "channel",
-        "input",
-        "graphics",
-        "sound",
-        "audio",
-        "video",
-        "watchdog",
-        "memballoon",
-        "rng",
-        "panic",
-        "hub",
-        "redirdev",
-        "redirfilter",
-        "tpm",
-        "smartcard",
-        "memory",
-    ]
+    """
+    emulator disk controller interface serial console channel input graphics sound audio video
+    watchdog memballoon rng panic hub redirdev redirfilter tpm smartcard memory
+    """.split()  # noqa: SIM905
 )
 
 _WORDS = {
@@ -187,23 +131,10 @@ _WORDS = {
 _CACHES = frozenset({"", "default", "none", "writeback", "writethrough", "directsync"})
 
 _DISK = frozenset(
-    [
-        "driver",
-        "source",
-        "backingStore",
-        "target",
-        "alias",
-        "address",
-        "readonly",
-        "boot",
-        "serial",
-        "iotune",
-        "wwn",
-        "vendor",
-        "product",
-        "blockio",
-        "geometry",
-    ]
+    """
+    driver source backingStore target alias address readonly boot serial iotune wwn vendor
+    product blockio geometry
+    """.split()  # noqa: SIM905
 )
 
 _TYPES: dict[str, frozenset[str]] = {
@@ -314,10 +245,8 @@ _PLAIN: dict[str, tuple[Callable[[ET.Element], bool], str]] = {
 def _of_a_disk(disk: ET.Element) -> Iterator[str]:
     target, driver, source = disk.find("target"), disk.find("driver"), disk.find("source")
     name = "?" if target is None else target.get("dev", "?")
-    if (
-        disk.get("device", "disk") not in {"disk", "cdrom", "floppy"}
-        or disk.get("snapshot") == "no"
-    ):
+    is_known = disk.get("device", "disk") in {"disk", "cdrom", "floppy"}
+    if not is_known or disk.get("snapshot") == "no":
         yield f"its disk {name} is of a sort that is not known here"
     if disk.get("type") not in {"file", "block", "volume"}:
         yield f"its disk {name} is no file, but of the type {disk.get('type') or '?'}"
@@ -338,13 +267,12 @@ def _of_a_disk(disk: ET.Element) -> Iterator[str]:
 
 
 def _of_its_files(name: str, disk: ET.Element, source: ET.Element) -> Iterator[str]:
-    below = [*disk.iterfind(".//backingStore")]
-    for store in (each for each in below if each.get("type") is not None):
+    for store in disk.iterfind(".//backingStore[@type]"):
         kind = store.find("format")
         is_plain = store.get("type") in {"file", "block"}
         if not is_plain or kind is None or kind.get("type") not in {"raw", "qcow2"}:
             yield f"its disk {name} has a backing file that is not known here"
-    sources = [source, *(each for each in disk.iterfind(".//backingStore/source"))]
+    sources = [source, *disk.iterfind(".//backingStore/source")]
     if any(child.tag != "seclabel" for each in sources for child in each):
         yield f"its disk {name} has a file of a sort that is not known here"
     named = sources[1:] if disk.get("type") == "volume" else sources

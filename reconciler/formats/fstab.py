@@ -7,6 +7,7 @@ read alike, or not as it looks, has a ``problem`` and is never edited.
 
 from __future__ import annotations
 
+import codecs
 import re
 from itertools import islice
 
@@ -16,23 +17,13 @@ from reconciler.value import Value
 LONGEST = 4095
 """Bytes of a line, without its newline, that getmntent(3) reads; it forgets the rest."""
 
-_FIELD = re.compile(rb"[^ \t]+")
-
-_NUMBER = re.compile(rb"[+-]?[0-9]+")
-
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 # libmount decodes every octal byte, glibc's getmntent(3) these and \012, of
 # which systemd then makes a line of its own in the unit.
 _SHARED_ESCAPES = frozenset({b"040", b"011", b"134"})
 
-_ENDS_A_LINE = frozenset({0, 10})
-
 _TAG = re.compile(r"""\A(ID|UUID|LABEL|PARTUUID|PARTLABEL)=(["'])(.*)\2\Z""", re.DOTALL)
-
-_BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # fgets(3) returns the line whole, but getmntent(3) looks for its newline with
 # strchr(3), does not get past the NUL, and skips the line after it instead.
@@ -100,7 +91,7 @@ def _fields(row: bytes) -> tuple[re.Match[bytes], ...]:
     """The first seven fields of a line; none in a comment or a blank line."""
     # libmount takes one CR off the end of a line, and systemd off the end of
     # the line that it writes into the unit.
-    fields = tuple(islice(_FIELD.finditer(row.removesuffix(b"\r")), 7))
+    fields = tuple(islice(re.finditer(rb"[^ \t]+", row.removesuffix(b"\r")), 7))
     return () if fields and fields[0][0].startswith(b"#") else fields
 
 
@@ -127,27 +118,20 @@ def _problem(row: bytes, fields: tuple[re.Match[bytes], ...]) -> str:
     words = [field[0] for field in fields]
     if len(row) > LONGEST:
         return f"longer than {LONGEST} bytes, of which systemd reads no more"
-    if words[0].startswith(_BYTE_ORDER_MARK):
+    if words[0].startswith(codecs.BOM_UTF8):
         return "begins with a byte order mark, which is read as part of the first field"
     if len(words) < 3:  # noqa: PLR2004 - fstab(5): source, mount point, type
         return f"only {len(words)} of at least 3 fields"
     options = b"".join(words[3:4]).decode("utf-8", "surrogateescape")
-    return (
-        _escape_problem(b" ".join(words[:3]))
-        or _options_problem(options)
-        or _rest_problem(words[4:])
-    )
-
-
-def _escape_problem(text: bytes) -> str:
-    unshared = sorted({*_ESCAPE.findall(text)} - _SHARED_ESCAPES)
-    return f"mount and systemd read \\{unshared[0].decode()} differently" if unshared else ""
+    if unshared := sorted({*_ESCAPE.findall(b" ".join(words[:3]))} - _SHARED_ESCAPES):
+        return f"mount and systemd read \\{unshared[0].decode()} differently"
+    return _options_problem(options) or _rest_problem(words[4:])
 
 
 def _options_problem(options: str) -> str:
     if options.startswith("#"):
         return "the options begin with #, which is no comment there"
-    if _BLANK_OR_CONTROL.search(options):
+    if re.search(r"[\x00-\x20\x7f]", options):
         return "a blank or a control character in the options"
     if not well_formed(options):
         return "an open quote, or a backslash at the end, in the options"
@@ -162,7 +146,7 @@ def _hidden_option_problem(options: str) -> str:
     """
     raw = options.encode("utf-8", "surrogateescape")
     for escape in sorted({*_ESCAPE.findall(raw)}):
-        if int(escape, 8) & 0xFF in _ENDS_A_LINE:
+        if int(escape, 8) & 0xFF in {0, 10}:  # NUL, newline
             return f"mount and systemd read \\{escape.decode()} differently"
     decoded = unescape(raw)
     if not well_formed(decoded):
@@ -177,7 +161,7 @@ def _rest_problem(words: list[bytes]) -> str:
     for word in words[:2]:
         if word.startswith(b"#"):
             return "a comment before the 6th field, for which mount ignores the line: put 0 0 first"
-        if not _NUMBER.fullmatch(word):
+        if not re.fullmatch(rb"[+-]?[0-9]+", word):
             shown = word[:40].decode("utf-8", "backslashreplace")
             return f"{shown!r} after the options is not a number: a blank inside the options?"
     if words[2:] and not words[2].startswith(b"#"):

@@ -66,9 +66,12 @@ def parts(head: bytes, path: str, top: str) -> tuple[str, tuple[str, ...]]:
     As ``placed`` gives them. A name that is no file of this host (``nbd://...``)
     is left out, and so is all that a damaged header may mean.
     """
+    form = next((each for each in FORMATS if head.startswith(each.magics)), None)
     try:
-        names = _names(head)
+        names = form.names(head) if form else ()
     except ValueError:
+        names = ()
+    if not names:
         return "", ()
     found = (placed(name, path, top) for _, name in names)
     others = tuple(dict.fromkeys(name for name in found if name != path))
@@ -84,13 +87,6 @@ def placed(name: str, path: str, top: str) -> str:
     full = posixpath.normpath(posixpath.join(top, posixpath.dirname(path), name))
     full = f"/{full.lstrip('/')}"  # two slashes are left by normpath(), and mean one on Linux
     return full.removeprefix(f"{top.rstrip('/')}/")
-
-
-def _names(head: bytes) -> tuple[tuple[str, str], ...]:
-    for each in FORMATS:
-        if head.startswith(each.magics):
-            return each.names(head)
-    raise ValueError("no format that is read here")
 
 
 LONGEST = 4095
@@ -171,36 +167,29 @@ def _double_quoted(found: re.Match[str]) -> str:
 
 QCOW_MAGIC = b"QFI\xfb"
 
-_LONGEST = 1023  # bytes of a backing file's name
-
 _QCOW_HEAD = struct.Struct(">4sIQI")  # magic, version, backing_file_offset, backing_file_size
 
-_FEATURES = struct.Struct(">Q")  # incompatible_features, from version 3 on
+_HEAD_V2 = 72  # its bytes; behind them, from version 3 on, are incompatible_features
 
-_FEATURES_AT, _LENGTH_AT, _HEAD_V2 = 72, 100, 72
+_LENGTH_AT = 100  # header_length
 
-_EXTERNAL_DATA = 1 << 2
-
-_DATA_FILE_NAME = 0x44415441
+_EXTERNAL_DATA, _DATA_FILE_NAME = 1 << 2, 0x44415441
 
 _EXTENSION = struct.Struct(">II")  # type, length; the data is padded to 8 bytes
 
 
 def qcow2_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its backing file, its data file.
-
-    ValueError where the header is cut off or damaged.
-    """
+    """Read, as ``Format.names``, the backing file and the data file."""
     try:
         magic, version, offset, size = _QCOW_HEAD.unpack_from(head)
         if magic != QCOW_MAGIC or version not in {1, 2, 3}:
             raise ValueError("no qcow image of version 1, 2 or 3")
-        backing = text(head, offset, size, _LONGEST) if offset else ""
+        backing = text(head, offset, size, 1023) if offset else ""
         data = _data_file(head, offset) if version == 3 else ""  # noqa: PLR2004
     except struct.error:
         raise ValueError("the header is cut off") from None
-    found = [("backing file", name) for name in files(backing)]
-    return (*found, *(("data file", name) for name in files(data)))
+    names = {"backing file": backing, "data file": data}
+    return tuple((what, file) for what, name in names.items() for file in files(name))
 
 
 def text(head: bytes, offset: int, size: int, most: int) -> str:
@@ -212,7 +201,7 @@ def text(head: bytes, offset: int, size: int, most: int) -> str:
 
 def _data_file(head: bytes, backing: int) -> str:
     """From the header extension, where the feature bit says that the data is elsewhere."""
-    if not _FEATURES.unpack_from(head, _FEATURES_AT)[0] & _EXTERNAL_DATA:
+    if not struct.unpack_from(">Q", head, _HEAD_V2)[0] & _EXTERNAL_DATA:
         return ""
     start = struct.unpack_from(">I", head, _LENGTH_AT)[0]
     found = (data for kind, data in _extensions(head, start, backing) if kind == _DATA_FILE_NAME)
@@ -234,22 +223,20 @@ def _extensions(head: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
 
 QED_MAGIC = b"QED\0"
 
-_QED_FEATURES_AT, _NAME_AT = 16, 56
+_QED_HEAD = struct.Struct(
+    "<4s12xQ32x2I"
+)  # magic, features, backing_filename_offset, backing_filename_size
 
 _BACKING_FILE = 1
 
 
 def qed_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its backing file.
-
-    ValueError where the header is cut off or damaged.
-    """
+    """Read, as ``Format.names``, the backing file."""
     try:
-        (features,) = struct.unpack_from("<Q", head, _QED_FEATURES_AT)
-        offset, size = struct.unpack_from("<2I", head, _NAME_AT)
+        magic, features, offset, size = _QED_HEAD.unpack_from(head)
     except struct.error:
         raise ValueError("the header is cut off") from None
-    if not head.startswith(QED_MAGIC):
+    if magic != QED_MAGIC:
         raise ValueError("no QED image")
     if not features & _BACKING_FILE:  # what the other two say then means nothing
         return ()
@@ -267,26 +254,17 @@ _FIRST = re.compile(
     rb"# Disk DescriptorFile|(?:#[^\n]*\n| *\r?\n)*version=[123]\r?\n", re.IGNORECASE
 )
 
-_VMDK_HEAD = struct.Struct(
-    "<4s2I4Q"
-)  # magic, version, flags; in sectors: capacity, grain, descriptor
+_VMDK_HEAD = struct.Struct("<12x4Q")  # in sectors: capacity, grain, descriptor and its size
 
 _SECTOR = 512
 
-_MOST = 1000  # a disk cut into 2 GiB files has 500 of them per TiB
-
-_ACCESS = ("RW", "RDONLY", "NOACCESS")
-
 
 def vmdk_names(head: bytes) -> tuple[tuple[str, str], ...]:
-    """What each file is that the image names, and as what: its extents, its backing file.
-
-    At most a thousand. ValueError where it has no descriptor.
-    """
+    """Read, as ``Format.names``, the extents and the backing file: at most a thousand."""
     text, apart = _descriptor(head)
     lines = text.decode("utf-8", "surrogateescape").split("\n")
     found = [row for line in lines for row in _named(line.strip(), apart)]
-    return tuple(dict.fromkeys(found))[:_MOST]
+    return tuple(dict.fromkeys(found))[:1000]  # cut into 2 GiB files, a disk has 500 per TiB
 
 
 def _descriptor(head: bytes) -> tuple[bytes, bool]:
@@ -299,7 +277,7 @@ def _descriptor(head: bytes) -> tuple[bytes, bool]:
     if head.startswith(SPARSE):
         if len(head) < _VMDK_HEAD.size:
             raise ValueError("the header is cut off")
-        _, _, _, capacity, _, at, size = _VMDK_HEAD.unpack_from(head)
+        capacity, _, at, size = _VMDK_HEAD.unpack_from(head)
         head, apart = head[at * _SECTOR : (at + size) * _SECTOR], not capacity
     text = head.partition(b"\0")[0]
     if not _FIRST.match(text):
@@ -309,7 +287,7 @@ def _descriptor(head: bytes) -> tuple[bytes, bool]:
 
 def _named(line: str, apart: bool) -> Iterator[tuple[str, str]]:
     """``RW 4192256 SPARSE "disk-s001.vmdk"``, ``parentFileNameHint="base.vmdk"``."""
-    if line.startswith(_ACCESS):
+    if line.startswith(("RW", "RDONLY", "NOACCESS")):
         words = line.split('"')
         if apart and len(words) > 2 and words[1]:  # noqa: PLR2004 - before, between and behind the quotes
             yield "extent", words[1]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.formats import options
 from reconciler.formats.fstab import unescape
+from reconciler.formats.paths import is_at_or_below
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def option(shown: str, names: Collection[str]) -> str | None:
     of a subvolume is \054compress=lzo (seq_show_option() in the kernel).
     """
     tokens = (token for token in reversed(shown.split(",")) if token.partition("=")[0] in names)
-    return next((unescape(_encoded(token)) for token in tokens), None)
+    return next((unescape(token.encode("utf-8", "surrogateescape")) for token in tokens), None)
 
 
 def live(mount: Mount, of: Option) -> str:
@@ -86,13 +87,10 @@ def _first_on_the_way(mounts: Iterable[Mount], path: str) -> Mount | None:
     """Of mounts side by side, the one a walk down the path comes to first; the later of equals."""
     found = None
     for mount in mounts:
-        if _is_below(path, mount.target) and not (found and len(mount.target) > len(found.target)):
+        is_outer = found is None or len(mount.target) <= len(found.target)
+        if is_outer and is_at_or_below(path, mount.target):
             found = mount
     return found
-
-
-def _is_below(path: str, target: str) -> bool:
-    return path == target or path.startswith(target.rstrip("/") + "/")
 
 
 def _mount(number: int, row: bytes) -> Mount:
@@ -119,10 +117,6 @@ def _mount(number: int, row: bytes) -> Mount:
 
 def _decoded(shown: bytes) -> str:
     return shown.decode("utf-8", "surrogateescape")
-
-
-def _encoded(shown: str) -> bytes:
-    return shown.encode("utf-8", "surrogateescape")
 
 
 def subvolume(mount: Mount) -> str:

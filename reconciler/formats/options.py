@@ -119,6 +119,12 @@ LEVELS = {"zstd": "zstd:3", "zlib": "zlib:3", "": "zlib:3"}
 """What the kernel makes of an algorithm without a level, and of ``compress`` alone."""
 
 
+def effective(token: str | None) -> str:
+    """The compress option that the kernel shows once it was given one; "" where it shows none."""
+    name, _, value = (token or "").partition("=")
+    return f"{name}={LEVELS.get(value, value)}" if name and value not in OFF else ""
+
+
 def value(options: str, names: Collection[str]) -> str | None:
     """The effective option among ``names``, as written: the last one. None when there is none."""
     return next((token for token in reversed(split(options)) if name(token) in names), None)
@@ -143,18 +149,12 @@ def replace(options: str, names: Collection[str], token: str | None) -> str:
         return f"{options}{'' if options[-1:] in {'', ','} else ','}{token}"
     after = options
     for place in reversed(found):
+        start, end = place.span()
         if token is not None and place is found[-1]:
-            after = after[: place.start()] + token + after[place.end() :]
-        else:
-            after = _without(after, place.start(), place.end())
+            after = after[:start] + token + after[end:]
+        else:  # with the comma before it, else the one behind it
+            after = after[: start - 1] + after[end:] if start else after[end + 1 :]
     return after if split(after) else "defaults"
-
-
-def _without(options: str, start: int, end: int) -> str:
-    """Take out the option between two places, and the comma before it, else the one behind it."""
-    if start:
-        return options[: start - 1] + options[end:]
-    return options[end + 1 :]
 
 
 def shown(option: str | None) -> str:
@@ -165,6 +165,12 @@ def shown(option: str | None) -> str:
     """
     is_empty = option is None or (name(option) in COMPRESS and option[-1:] == "=")
     return "" if option is None or is_empty else option
+
+
+def rootflags(command_line: str) -> list[str]:
+    """What each rootflags= says on the kernel's command line, without its quotes."""
+    words = (word for word in command_line.split() if word.startswith("rootflags="))
+    return [word.partition("=")[2].strip('"') for word in words]
 
 
 def for_filesystem(options: str) -> tuple[str, ...]:
@@ -282,12 +288,9 @@ _OPPOSITES = {
 
 _LOST = {
     "nodatacow": Option(
-        "nodatacow",
-        frozenset({"nodatacow", "datacow"}),
-        "datasum",
-        brings=frozenset({"nodatasum"}),
+        "nodatacow", family("nodatacow"), "datasum", brings=frozenset({"nodatasum"})
     ),
-    "nodatasum": Option("nodatasum", frozenset({"nodatasum", "datasum"}), "datasum"),
+    "nodatasum": _option("nodatasum", "datasum"),
 }
 
 RESTORED = frozenset(_LOST)
@@ -380,9 +383,5 @@ def setting(name: str, value: str | int | bool) -> Setting:
         return Setting(group, name, name)
     token = f"{name}={value}"
     if group is _COMPRESS:
-        return Setting(group, token, _compression(name, str(value)))
+        return Setting(group, token, effective(token))
     return Setting(group, token, _SHOWN.get(token, token))
-
-
-def _compression(name: str, value: str) -> str:
-    return "" if value == "no" else f"{name}={LEVELS.get(value, value)}"

@@ -7,9 +7,10 @@ mounted it wrote it, with ",", " ", "\" and so on as three octal digits.
 
 from __future__ import annotations
 
-from reconciler.formats.fstab import unescape
+import re
 
-_SPLIT, _WHOLE, _EITHER = {"lowerdir"}, {"lowerdir+", "datadir+"}, {"upperdir", "workdir"}
+from reconciler.formats import mountinfo
+from reconciler.formats.fstab import unescape
 
 
 def layers(super_options: str) -> tuple[tuple[str, ...], ...]:
@@ -19,47 +20,32 @@ def layers(super_options: str) -> tuple[tuple[str, ...], ...]:
     """
     found: list[tuple[str, ...]] = []
     for option in super_options.split(","):
-        name, equals, shown = option.partition("=")
-        if not equals:
-            continue
+        name, _, shown = option.partition("=")
         value = unescape(shown.encode("utf-8", "surrogateescape"))
-        if name in _SPLIT:
+        if name == "lowerdir":
             found += [(layer,) for layer in _lower(value)]
-        elif name in _WHOLE:
+        elif name in {"lowerdir+", "datadir+"}:
             found.append((value,))
-        elif name in _EITHER:
-            found.append(tuple(dict.fromkeys((value, _plain(value)))))
+        elif name in {"upperdir", "workdir"}:
+            found.append(_ways(value))
     return tuple(dict.fromkeys(ways for ways in found if ways[0]))
 
 
 def upper(super_options: str) -> tuple[str, ...]:
     """The ways to read the name of the upper layer, of which one is right; () for none."""
-    for option in super_options.split(","):
-        name, _, shown = option.partition("=")
-        if name == "upperdir" and shown:
-            value = unescape(shown.encode("utf-8", "surrogateescape"))
-            return tuple(dict.fromkeys((value, _plain(value))))
-    return ()
+    value = (mountinfo.option(super_options, {"upperdir"}) or "").partition("=")[2]
+    return _ways(value) if value else ()
+
+
+def _ways(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((value, _plain(value))))
 
 
 def _lower(value: str) -> list[str]:
     """The parts between colons; "::" only begins the layers that hold data alone."""
-    parts, part, escaped = [], "", False
-    for letter in value:
-        if escaped or letter not in "\\:":
-            part, escaped = part + letter, False
-        elif letter == "\\":
-            escaped = True
-        else:
-            parts.append(part)
-            part = ""
-    return [each for each in (*parts, part) if each]
+    return [_plain(part) for part in re.findall(r"(?:\\.?|[^\\:])+", value, re.DOTALL)]
 
 
 def _plain(value: str) -> str:
     """The name without its escapes."""
-    kept, escaped = "", False
-    for letter in value:
-        escaped = letter == "\\" and not escaped
-        kept += "" if escaped else letter
-    return kept
+    return re.sub(r"\\(.?)", r"\1", value, flags=re.DOTALL)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from itertools import pairwise, takewhile
+from itertools import chain, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,40 +60,16 @@ _SET = re.compile(
 
 _FOR = re.compile(r"\bfor[ \t]+([A-Za-z_]\w*)[ \t]+in[ \t]([^;\n]{1,1000})[;\n]", re.ASCII)
 
-_MOST_SPELLINGS = 64
-
 _RESERVED = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "exec"))
 
 _RUNNERS = frozenset(
-    (
-        "chronic",
-        "chrt",
-        "command",
-        "doas",
-        "env",
-        "find",
-        "flock",
-        "ionice",
-        "nice",
-        "nohup",
-        "setsid",
-        "stdbuf",
-        "sudo",
-        "systemd-inhibit",
-        "systemd-run",
-        "taskset",
-        "time",
-        "timeout",
-    )
+    """
+    chronic chrt command doas env find flock ionice nice nohup setsid stdbuf sudo
+    systemd-inhibit systemd-run taskset time timeout
+    """.split()  # noqa: SIM905 - words, as a command line has them
 )
 
 _SHELLS = frozenset(("sh", "ash", "bash", "dash", "ksh", "su", "zsh"))
-
-_FIND_RUNS = frozenset(("-exec", "-execdir", "-ok", "-okdir"))
-
-_GLOBAL_WITH_VALUE = frozenset(("--format", "--log"))
-
-_LONG_WITH_VALUE = frozenset(("--step", "--level"))
 
 
 def defragmented(command: str, home: str) -> tuple[str, ...]:
@@ -124,11 +100,12 @@ def _spelled(command: str) -> list[str]:
     for match in _FOR.finditer(command):
         if words := _literals(match[2]):
             values.setdefault(match[1], []).extend(words)
+    most = 64
     texts = [command]
     for name, many in values.items():
         found = [value.replace("\\", "\\\\") for value in dict.fromkeys(many)]
         use = re.compile(rf"\$(?:{name}\b|\{{{name}\}})", re.ASCII)
-        if name != "HOME" and len(texts) * len(found) <= _MOST_SPELLINGS and use.search(command):
+        if name != "HOME" and len(texts) * len(found) <= most and use.search(command):
             texts = [use.sub(value, text) for text in texts for value in found]
     return texts
 
@@ -161,13 +138,18 @@ def _absolute(word: str, folder: str) -> str:
 
 
 def _operands(words: Sequence[str]) -> Sequence[str]:
-    """What one simple command hands to defragment, itself or through nice, find and the like."""
+    """What one simple command hands to defragment, itself or through nice, find and the like.
+
+    It is what ``find`` searches where that puts its findings in the place of a path.
+    """
     names = [posixpath.basename(word) for word in words]
     if names[0] not in _RUNNERS and names[0] != "btrfs":
         return ()
     for index, name in enumerate(names):
         if name == "btrfs" and (rest := _defragment(words[index + 1 :])) is not None:
-            return list(_chosen(words[:index], _paths(rest)))
+            starts = _searched(words[:index])
+            paths = (starts if starts and "{}" in path else [path] for path in _paths(rest))
+            return list(chain.from_iterable(paths))
     return ()
 
 
@@ -180,16 +162,9 @@ def _scripts(words: Sequence[str]) -> Iterator[str]:
                 yield script
 
 
-def _chosen(before: Sequence[str], paths: Sequence[str]) -> Iterator[str]:
-    """The paths, or what ``find`` searches where it puts its findings in their place."""
-    starts = _searched(before)
-    for path in paths:
-        yield from starts if "{}" in path and starts else (path,)
-
-
 def _searched(words: Sequence[str]) -> list[str]:
     names = [posixpath.basename(word) for word in words]
-    if "find" not in names or not _FIND_RUNS & set(words):
+    if "find" not in names or not {"-exec", "-execdir", "-ok", "-okdir"} & set(words):
         return []
     rest = [word for word in words[names.index("find") + 1 :] if word not in ("-H", "-L", "-P")]
     starts = list(takewhile(lambda word: word[:1] not in ("-", "(", "!"), rest))
@@ -200,7 +175,7 @@ def _defragment(arguments: Sequence[str]) -> Sequence[str] | None:
     """What follows "filesystem defragment", which btrfs takes in any abbreviation of its own."""
     index = 0
     while index < len(arguments) and arguments[index].startswith("-"):
-        index += 2 if arguments[index] in _GLOBAL_WITH_VALUE else 1
+        index += 2 if arguments[index] in {"--format", "--log"} else 1
     group, verb = (*arguments[index : index + 2], "", "")[:2]
     # "d" alone could be df or du.
     known = len(group) > 0 and len(verb) > 1
@@ -228,7 +203,7 @@ def _paths(arguments: Sequence[str]) -> list[str]:
 def _takes_next(option: str) -> bool:
     """Whether an option's value is the next word: -t 32M, but not -t32M, nor -c zstd."""
     if option.startswith("--"):
-        return option in _LONG_WITH_VALUE
+        return option in {"--step", "--level"}
     return re.fullmatch(r"-[^cstlL]*[stlL]", option) is not None
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _PLAIN_WORD = r"(?a)[\w@+=:,./-]+"
 
-_PLAIN_PATH = r"[^\s\"'\\]+"
-
 # Controls, and bytes that are not UTF-8 (surrogates, PEP 383): systemd drops a
 # line that holds such bytes, but takes them escaped.
 _BYTE = "[\x01-\x1f\x7f\udc80-\udcff]"
@@ -55,7 +53,7 @@ def path(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path")
     doubled = text.replace("%", "%%")
-    if re.fullmatch(_PLAIN_PATH, doubled):
+    if re.fullmatch(r"[^\s\"'\\]+", doubled):
         return doubled
     return '"' + doubled.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -89,12 +87,8 @@ def mount_unit(path: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts:
         raise ValueError(f"{path!r} is not a mount point: write an absolute path without ..")
-    return (_escape("/".join(parts)) or "-") + ".mount"
-
-
-def _escape(text: str) -> str:
-    escaped = "".join(map(_escape_byte, text.encode("utf-8", "surrogateescape")))
-    return f"\\x2e{escaped[1:]}" if escaped.startswith(".") else escaped
+    escaped = "".join(map(_escape_byte, "/".join(parts).encode("utf-8", "surrogateescape")))
+    return (f"\\x2e{escaped[1:]}" if escaped.startswith(".") else escaped or "-") + ".mount"
 
 
 def _escape_byte(byte: int) -> str:

@@ -123,8 +123,7 @@ def filesystem(path: str, host: HostView) -> Filesystem:
 
 def btrfs_in(path: str, host: HostView) -> Filesystem:
     """What a Btrfs says of itself, and of the subvolume of an existing path."""
-    mounted = host(Mounts())
-    mount = mountinfo.containing(mounted, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     with _anywhere_on(path, host) as fd:
         uuid, inside = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd)
         is_there = os.fstat(fd).st_dev == os.lstat(path).st_dev
@@ -144,8 +143,7 @@ def _anywhere_on(path: str, host: HostView) -> AbstractContextManager[int]:
     """A descriptor on the path, or on the mount point it is below: the answers are alike."""
     if os.access(path, os.R_OK):
         return inode.opened(path)
-    mounts_now = host(Mounts())
-    mount = mountinfo.containing(mounts_now, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     if mount is None or not os.access(mount.target, os.R_OK):
         raise NotVisible(f"{path} is not readable as {users.acting()}")
     return inode.opened(mount.target)
@@ -277,8 +275,7 @@ def home_of(path: str, host: HostView) -> str:
                 return f"btrfs {btrfs.filesystem_uuid(fd)} subvolume {inside}"
     except OSError:
         return ""
-    mounted = host.maybe(Mounts())
-    mount = mountinfo.containing(mounted, real) if mounted else None
+    mount = mountinfo.containing(host.maybe(Mounts()) or (), real)
     return f"{mount.fstype} {mount.source}" if mount else ""
 
 

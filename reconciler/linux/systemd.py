@@ -256,7 +256,6 @@ def _unit(file: str, name: str, wanting: list[str], *, hides: bool) -> Iterator[
         file,
         said.get("Where", "") or _target(name),
         said.get("What", ""),
-        said.get("Type", ""),
         _options(said),
         is_wanted=any(os.path.lexists(f"{folder}/{name}") for folder in wanting),
         hides=hides,
@@ -269,7 +268,7 @@ def _drop_in(name: str) -> Iterator[MountUnit]:
     file = shadowing_unit(target) if unit.mount_unit(target) == name else ""
     said = _settings(file) if file else {}
     if "Options" in said:
-        yield MountUnit(file, target, "", "", _options(said), is_wanted=True, hides=True)
+        yield MountUnit(file, target, "", _options(said), is_wanted=True, hides=True)
 
 
 def _settings(file: str) -> dict[str, str]:

@@ -58,7 +58,9 @@ def printer(tmp_path_factory):
 @example(argv=["\\\\", "\\%", "%", "\\'%'\\\\\\", "", "~", "#", "a=b"])
 @given(argv=st.lists(arguments, min_size=1, max_size=6))
 def test_the_arguments_arrive(printer, cron, argv):
-    line = crontab.file("", ["0 0 * * *"], "root", [printer, *argv]).split(b"\n")[4]
+    line = crontab.table("", ["0 0 * * *"], "root", crontab.command([printer, *argv])).split(b"\n")[
+        4
+    ]
     command = cron(line.removeprefix(b"0 0 * * * root "))
     done = subprocess.run([b"/bin/sh", b"-c", command], capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [os.fsencode(argument) for argument in argv]
@@ -67,7 +69,9 @@ def test_the_arguments_arrive(printer, cron, argv):
 
 @given(argv=st.lists(arguments, max_size=5), comment=st.text(characters))
 def test_a_written_file_reads_back(argv, comment):
-    data = crontab.file(comment, ["0 0 * * *", "*/5 1 * * 7"], "root", ["/bin/x", *argv])
+    data = crontab.table(
+        comment, ["0 0 * * *", "*/5 1 * * 7"], "root", crontab.command(["/bin/x", *argv])
+    )
     first, second = crontab.parse(data, system=True)
     assert (first.number, first.schedule, first.user) == (5, "0 0 * * *", "root")
     assert (second.number, second.schedule, second.user) == (6, "*/5 1 * * 7", "root")
@@ -79,7 +83,9 @@ def test_a_written_file_reads_back(argv, comment):
 def test_a_written_path_is_recognised(name):
     path = f"/srv/{name}.d"
     argv = ["/usr/bin/btrfs", "filesystem", "defragment", "-r", "-t", "32M", path]
-    (job,) = crontab.parse(crontab.file("", ["0 0 * * *"], "root", argv), system=True)
+    (job,) = crontab.parse(
+        crontab.table("", ["0 0 * * *"], "root", crontab.command(argv)), system=True
+    )
     assert defragmented(job.command, "/home/u") == (path,)
 
 

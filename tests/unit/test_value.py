@@ -25,6 +25,10 @@ class Deep(Point):
     z: int = 0
 
 
+class Same(Point):
+    pass
+
+
 class Empty(Value):
     pass
 
@@ -46,6 +50,8 @@ def test_equal_is_what_has_equal_fields_and_the_same_class() -> None:
     assert Point(1) != Other(1)
     assert Point(1) != Deep(1)
     assert Deep(1, z=1) != Deep(1)
+    assert Same(1, "b") == Same(1, "b", [5])
+    assert Same(1) != Point(1)
     assert Empty() == Empty()
     assert hash(Empty()) == hash(Empty())
 

@@ -151,8 +151,7 @@ def _summary(spec: Spec) -> str:
 
 def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
     """What the mount option says beside it: files made under nodatasum are never compressed."""
-    mounts = host(Mounts())
-    mount = mountinfo.containing(mounts, path)
+    mount = mountinfo.containing(host(Mounts()), path)
     mode = datamode.of_live(mount.super_options if mount else "")
     if mode.plain and spec.wanted != "none":
         yield Summary(f"no new data is compressed: the filesystem is mounted {mode.plain}")

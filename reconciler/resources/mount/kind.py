@@ -207,8 +207,7 @@ def _put_back(spec: Spec, host: HostView) -> Iterator[tuple[str, str]]:
 def _described(spec: Spec, host: HostView) -> _Here | Said:
     """The line and its mount, or why nothing is changed."""
     place = host(Locate(spec.target)).path
-    mounts = host(Mounts())
-    mount = mountinfo.at(mounts, place)
+    mount = mountinfo.at(host(Mounts()), place)
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     mine = fstab_line.lines_for(spec.target, place, host)
@@ -288,7 +287,7 @@ def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
 
 def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], host: HostView) -> Said | None:
     """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
-    if word := boot_layouts.image(spec.target, mount, spec.settings, host):
+    if word := boot_layouts.image(spec.target, spec.settings, host):
         return word
     not_btrfs = fstab_line.not_btrfs(mount, lines)
     return NotApplicable(not_btrfs) if not_btrfs else None

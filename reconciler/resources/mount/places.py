@@ -55,8 +55,7 @@ class LiveOption(Place[str]):
         """Compression is not put back where it would end nodatacow or nodatasum."""
         if self.name != "compress" or not want:
             return None
-        mounts = host(Mounts())
-        mount = mountinfo.at(mounts, self.target)
+        mount = mountinfo.at(host(Mounts()), self.target)
         plain = datamode.of_live(mount.super_options).plain if mount else ""
         text = f"{want} is not put back live: {self.target} is mounted {plain}, which it would end"
         return Note(text) if plain else None
@@ -75,8 +74,7 @@ class LiveOption(Place[str]):
 
     def ended(self, line_options: str, host: HostView) -> LiveOption | None:
         """Return the option that a line has and its mounted filesystem has lost to compression."""
-        mounts = host(Mounts())
-        mount = mountinfo.at(mounts, self.target)
+        mount = mountinfo.at(host(Mounts()), self.target)
         if mount is None or not options.well_formed(line_options):
             return None
         said = datamode.of_line(line_options).plain
@@ -106,8 +104,7 @@ class LiveOption(Place[str]):
 
     def thing(self, host: HostView) -> tuple[object, ...]:
         """A setting of the filesystem is one, by whichever of its mount points it is named."""
-        mounts = host(Mounts())
-        mount = mountinfo.at(mounts, host(Locate(self.target)).path)
+        mount = mountinfo.at(host(Mounts()), host(Locate(self.target)).path)
         if mount is None:
             return ("LiveOption", self.name, self.target)
         if options.option(self.name).per_mount:

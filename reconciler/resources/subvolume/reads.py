@@ -11,16 +11,9 @@ from reconciler.resources.subvolume import inventory
 
 if TYPE_CHECKING:
     from reconciler.engine.place import Reads
-    from reconciler.engine.subvolume import Contents
-    from reconciler.facts.host_view import HostView
-
-
-def _contents(query: ContentsOf, host: HostView) -> Contents:
-    mounts = host(Mounts())
-    return inventory.contents(query.path, mounts, host(Uses()))
 
 
 READS: Reads = {
-    ContentsOf: _contents,
+    ContentsOf: lambda q, host: inventory.contents(q.path, host(Mounts()), host(Uses())),
     Subvolume: lambda q, _: subvolumes.look(q.path),
 }

@@ -76,8 +76,8 @@ def _sequence(dice: random.Random, device: str, targets: dict[str, Path]) -> Non
         found = [word for word in shown if word.startswith("compress")]
         assert found == [block.shown] * bool(block.shown), told
         assert (shown[0] == "ro") == block.is_read_only, told
-        assert ("nodatacow" in shown) == block.nodatacow, told
-        assert bool({"nodatacow", "nodatasum"} & set(shown)) == block.nodatasum, told
+        assert ("nodatacow" in shown) == block.mode.nodatacow, told
+        assert bool({"nodatacow", "nodatasum"} & set(shown)) == block.mode.nodatasum, told
     for target in mounted:
         run("umount", target)
 

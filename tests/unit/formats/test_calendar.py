@@ -126,12 +126,12 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "cron", "on_calendar"), CRON)
 def test_cron(text, cron, on_calendar):
-    assert calendar.parse(text) == calendar.Schedule(text, True, cron, tuple(on_calendar))
+    assert calendar.parse(text) == calendar.Schedule(text, cron, tuple(on_calendar))
 
 
 @pytest.mark.parametrize("text", ON_CALENDAR)
 def test_on_calendar(text):
-    assert calendar.parse(f" {text} ") == calendar.Schedule(f" {text} ", False, "", (text,))
+    assert calendar.parse(f" {text} ") == calendar.Schedule(f" {text} ", "", (text,))
 
 
 @pytest.mark.parametrize("text", ON_CALENDAR)

@@ -15,7 +15,7 @@ BTRFS = ["/usr/bin/btrfs", "filesystem", "defragment", "-r", "/srv/vm"]
 
 
 def test_file():
-    data = crontab.file("for ~/vm", ["0 12 * * *", "5 0 1 * *"], "root", BTRFS)
+    data = crontab.table("for ~/vm", ["0 12 * * *", "5 0 1 * *"], "root", crontab.command(BTRFS))
     command = b"/usr/bin/btrfs filesystem defragment -r /srv/vm"
     assert data.splitlines() == [
         MARK.encode(),
@@ -42,7 +42,7 @@ def test_file():
     ],
 )
 def test_quoting(argument, written):
-    data = crontab.file("", ["0 0 * * *"], "root", ["/bin/true", argument])
+    data = crontab.table("", ["0 0 * * *"], "root", crontab.command(["/bin/true", argument]))
     assert data.endswith(b" root /bin/true " + written + b"\n")
 
 
@@ -62,7 +62,7 @@ def test_quoting(argument, written):
 )
 def test_file_refuses(comment, schedules, user, argv):
     with pytest.raises(ValueError, match=r"cron|user"):
-        crontab.file(comment, schedules, user, argv)
+        crontab.table(comment, schedules, user, crontab.command(argv))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_file_refuses(comment, schedules, user, argv):
 def test_crontab_accepts_what_is_written(text, length, tmp_path):
     tiers.judge("crontab", "cron")
     argv = ["/bin/true", "x" * length]
-    data = crontab.file("", [calendar.parse(text).cron], "root", argv)
+    data = crontab.table("", [calendar.parse(text).cron], "root", crontab.command(argv))
     # crontab(1) reads users' tables: the same lines without the user.
     (tmp_path / "table").write_bytes(data.replace(b" root ", b" "))
     command = ["crontab", "-n", str(tmp_path / "table")]

@@ -127,11 +127,9 @@ def decode(value: Any, kind: Any) -> Any:
 def question(name: str, given: Any) -> Fact[Any]:
     """``LiveOption: [/, compress]`` as a query."""
     kind = QUERIES[name]
-    if issubclass(kind, Value):
-        as_dataclass(kind)
-    init = kind.__init__
-    hints = {} if init is Fact.__init__ else typing.get_type_hints(init, _TYPES)
-    names = [name for name in hints if name != "return"]
+    as_dataclass(kind)
+    hints = typing.get_type_hints(kind, _TYPES)
+    names = [each.name for each in dataclasses.fields(kind)]
     values = given if isinstance(given, list) else [given][: len(names)]
     return kind(**{n: decode(value, hints[n]) for n, value in zip(names, values, strict=False)})
 

@@ -103,7 +103,7 @@ def layout(root, lines, command_line="", *units):
 
 
 def unit(where, options, *, is_wanted=True, hides=False):
-    return MountUnit("/etc/x.mount", where, UUID, "btrfs", options, is_wanted, hides)
+    return MountUnit("/etc/x.mount", where, UUID, options, is_wanted, hides)
 
 
 @pytest.mark.parametrize(("token", "said"), TOKENS)
