@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from reconciler.engine.place import LastApplied, Place
 
@@ -69,11 +69,7 @@ class History(Value):
             if config != self.config and not self.is_gone(config):
                 yield claims
 
-    def claims_without_record(self, records: Iterable[LastApplied]) -> bool:
-        """Tell whether a file that is there wrote a place before claims were on record."""
-        return any(
-            was.config not in {self.config, ""}
-            and was.config not in self.claims
-            and not self.is_gone(was.config)
-            for was in records
-        )
+    def is_before_claims(self, was: LastApplied) -> bool:
+        """Tell whether another file, that is there, wrote it before claims were on record."""
+        is_other = was.config not in {self.config, "", *self.claims}
+        return is_other and not self.is_gone(was.config)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
 from reconciler.engine.place import Place, directory_thing, removal_turn
-from reconciler.facts.host import Locate, Mounts
+from reconciler.facts.host import Mounts, real
 from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
 from reconciler.value import Value
@@ -85,7 +85,7 @@ def inherited(
     top = parent(where.missing[0])
     nearest = host.maybe(Directory(top))
     found = Inherited(nearest.nocow, nearest.compression) if nearest else None
-    by_path = {_resolved(each.path, host): each for each in above}
+    by_path = {real(each.path, host): each for each in above}
     for path, each in by_path.items():
         if is_at_or_below(top, path):
             found = _reaching(found, each) if path != top else _declared(found, each)
@@ -95,11 +95,6 @@ def inherited(
             found = _declared(Inherited() if by.subvolume else found, by)
         each_has[missing] = found
     return {**each_has, "": found}
-
-
-def _resolved(path: str, host: HostView) -> str:
-    where = host.maybe(Locate(path))
-    return where.path if where else path
 
 
 def _declared(now: Inherited | None, by: Above) -> Inherited | None:
@@ -147,7 +142,7 @@ def on_the_way(
     """
     if len(where.missing) < 2:  # noqa: PLR2004 - only the path itself is missing
         return
-    own = {_resolved(each.path, host) for each in above if each.subvolume}
+    own = {real(each.path, host) for each in above if each.subvolume}
     for missing, has in inherited(where, host, above).items():
         if missing and missing not in own:
             folder = Folder(

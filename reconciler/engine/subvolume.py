@@ -1,5 +1,7 @@
 """A path as a subvolume of its own: the place, and what decides whether it can become one."""
 
+# ruff: noqa: ARG002 - a method of a place need not use all that every place is given
+
 from __future__ import annotations
 
 from dataclasses import field
@@ -51,11 +53,9 @@ class Subvolume(Place[str]):
         return Note("it stays a subvolume: vmtune turns none into a directory")
 
     def staying(self, now: str, host: HostView) -> Note | None:
-        del host
         return self.lasting(DIRECTORY) if now == SUBVOLUME else None
 
     def written_paths(self, have: str, want: str) -> Iterator[str]:
-        del have, want
         yield from (parent(self.path), self.path)
 
     @property
@@ -77,7 +77,6 @@ class Subvolume(Place[str]):
 
     def half_done(self, have: str, now: str, want: str) -> bool:
         """Turned, but what it was is not removed yet."""
-        del have
         return now == UNFINISHED and want == SUBVOLUME
 
     def thing(self, host: HostView) -> tuple[object, ...]:
@@ -85,7 +84,6 @@ class Subvolume(Place[str]):
 
     def stays(self, original: str) -> bool:
         """It may hold images by now; and a subvolume is a directory to whoever uses it."""
-        del original
         return True
 
 
