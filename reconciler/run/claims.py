@@ -16,7 +16,6 @@ from reconciler.engine import codec
 from reconciler.engine.claims import GONE, PRESENT, UNREADABLE, Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
-from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, filesystems
 from reconciler.run import journal
 
@@ -98,22 +97,13 @@ def _state(config: str, home: str, host: HostView) -> str:
 
 
 def _read() -> dict[str, Claims]:
-    try:
-        text = files.read(PATH)
-    except PermissionError:  # as the journal's records, which then are not seen either
-        return {}
-    except OSError as error:
-        raise HostError(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
+    text = journal.text(PATH, _MOVE_AWAY)
     if not text:
         return {}
-    try:
+    with journal.checked(PATH, _MOVE_AWAY):
         data = jsondata.mapping(json.loads(text))
-        if data["format"] != FORMAT:
-            raise FormatError(f"its format is {data['format']!r:.60}, expected {FORMAT!r}")  # noqa: TRY301
+        journal.expect(FORMAT, data)
         found = [_claims(jsondata.mapping(each)) for each in jsondata.items(data["configs"])]
-    except (ValueError, KeyError, RecursionError, FormatError) as error:
-        words = f"without {error}" if isinstance(error, KeyError) else str(error)
-        raise HostError(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
     return _by_file(found)
 
 
