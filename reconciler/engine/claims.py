@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from reconciler.engine.place import LastApplied, Place
 
-
-if TYPE_CHECKING:
     Part = Mapping[str, Any]
 
 PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"

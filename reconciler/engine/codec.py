@@ -76,15 +76,18 @@ def plain_action(action: Action) -> dict[str, Any]:
     }
 
 
+def notify(name: Any) -> Notify:
+    """Return the one effect that there is, by its name."""
+    if name != DAEMON_RELOAD.name:
+        raise jsondata.FormatError(f"unknown effect {name!r:.60}: made by a newer vmtune?")
+    return DAEMON_RELOAD
+
+
 def action(data: Any) -> Action:
     """The action again."""
     fields = dict(jsondata.mapping(data))
     if "poke" in fields:
-        if fields["poke"] != DAEMON_RELOAD.name:
-            raise jsondata.FormatError(
-                f"unknown effect {fields['poke']!r:.60}: made by a newer vmtune?"
-            )
-        return DAEMON_RELOAD
+        return notify(fields["poke"])
     try:
         have, want = fields.pop("have"), fields.pop("want")
         why, owner = jsondata.text(fields.pop("why")), jsondata.text(fields.pop("owner"))

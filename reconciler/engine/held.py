@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from reconciler.engine.resource import Declared, Spoken
     from reconciler.facts.host_view import HostView
 
-
-if TYPE_CHECKING:
     Claimed = tuple[Place[Any], Mapping[str, Any], str]
 
 

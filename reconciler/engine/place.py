@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
 
-
-if TYPE_CHECKING:
     Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
     Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], str | None]]
 
@@ -32,7 +30,6 @@ V = TypeVar("V")
 
 _DEEPEST = 10_000
 """Above every rank: PATH_MAX allows for 4,096 levels."""
-
 
 Who = Callable[[int, int], str]
 """Names the owner, and where it is not theirs the group, of two numeric ids."""

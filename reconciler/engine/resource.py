@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
 
-
-if TYPE_CHECKING:
     Kept = Callable[[Place[Any]], frozenset[str]]
     """Names the parts of a place that other configurations declare: they stay as they are."""
 

@@ -65,15 +65,12 @@ def _resolved(
     written: Mapping[Place[Any], tuple[LastApplied, ...]],
 ) -> dict[Place[Any], tuple[LastApplied, ...]]:
     """Return the records with each configuration by its resolved path: older ones have links."""
-    real: dict[str, str] = {}
-
-    def resolve(was: LastApplied) -> LastApplied:
-        if was.config not in real:
-            real[was.config] = os.path.realpath(was.config) if was.config else ""
-        path = real[was.config]
-        return was if path == was.config else replace(was, config=path)
-
-    return {place: tuple(map(resolve, found)) for place, found in written.items()}
+    configs = {was.config for found in written.values() for was in found}
+    real = {config: os.path.realpath(config) if config else "" for config in configs}
+    return {
+        place: tuple(replace(was, config=real[was.config]) for was in found)
+        for place, found in written.items()
+    }
 
 
 def _state(config: str, home: str, host: HostView) -> str:
