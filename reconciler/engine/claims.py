@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     Part = Mapping[str, Any]
 
-PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
-"""What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
-
 
 class Claims(Value):
     """What one configuration declared when it was applied last.
@@ -37,24 +34,15 @@ class History(Value):
     """All that is on record of earlier runs, as one configuration needs to know it.
 
     ``config`` is the resolved path of the configuration that is planned for, ""
-    for none; ``home`` the filesystem its file is on. ``files`` says of each
-    other configuration on record whether it is PRESENT, GONE or UNREADABLE.
+    for none; ``home`` the filesystem its file is on. ``gone`` are the other
+    configurations on record whose files are surely there no more.
     """
 
     config: str = ""
     home: str = ""
     written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
     claims: Mapping[str, Claims] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    def is_gone(self, config: str) -> bool:
-        """Tell whether a configuration on record is surely there no more."""
-        return self.files.get(config) == GONE
-
-    @property
-    def has_gone(self) -> bool:
-        """Whether any configuration on record is gone."""
-        return GONE in self.files.values()
+    gone: frozenset[str] = frozenset()
 
     @property
     def own(self) -> Claims:
@@ -64,10 +52,9 @@ class History(Value):
     def others(self) -> Iterator[Claims]:
         """Yield the claims of all other configurations whose files are not gone."""
         for config, claims in self.claims.items():
-            if config != self.config and not self.is_gone(config):
+            if config not in {self.config, *self.gone}:
                 yield claims
 
     def is_before_claims(self, was: LastApplied) -> bool:
         """Tell whether another file, that is there, wrote it before claims were on record."""
-        is_other = was.config not in {self.config, "", *self.claims}
-        return is_other and not self.is_gone(was.config)
+        return was.config not in {self.config, "", *self.claims, *self.gone}

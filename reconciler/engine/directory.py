@@ -23,20 +23,14 @@ if TYPE_CHECKING:
 
 MODE = 0o711  # what libvirt gives the directory of a storage pool it builds
 
-_PLAIN_MODE = 0o755
-
 TOO_WIDE = frozenset({"/", "/boot", "/etc", "/home", "/opt", "/srv", "/usr", "/var", "/var/lib"})
 """Directories of the system: far more than images lies below them."""
 
 
-def mode(bits: int, where: Location) -> int:
-    """With the set-group-ID bit where the parent hands it on."""
-    return bits | 0o2000 if where.parent_setgid else bits
-
-
-def owner(where: Location) -> dict[str, Any]:
-    """The fields ``uid`` and ``gid`` of what is made there."""
-    return {"uid": where.parent_uid, "gid": where.parent_gid}
+def made_in(where: Location, mode: int = MODE) -> dict[str, Any]:
+    """Return the fields ``mode``, ``uid`` and ``gid`` of what is made there."""
+    setgid = 0o2000 if where.parent_setgid else 0  # handed on by the parent
+    return {"mode": mode | setgid, "uid": where.parent_uid, "gid": where.parent_gid}
 
 
 class Above(Value):
@@ -148,8 +142,7 @@ def on_the_way(
             folder = Folder(
                 nocow=bool(has and has.nocow),
                 compression=has.compression if has else "",
-                mode=mode(_PLAIN_MODE, where),
-                **owner(where),
+                **made_in(where, 0o755),
             )
             yield Desired(Directory(missing), folder, weak=True)
 

@@ -175,11 +175,10 @@ class Needs:
             return False  # to read unit files again does no harm, whichever were written
         if isinstance(lost, Notify):
             return action.place.uses_loaded_units and action.want != action.place.nothing
-        return self._in_one_row(action, lost) or _on_the_ground(action, lost)
-
-    def _in_one_row(self, action: Swap, lost: Swap) -> bool:
         pair: set[Place[Any]] = {action.place, lost.place}
-        return _turn(lost) < _turn(action) and any(pair <= row for row in self._rows)
+        if _turn(lost) < _turn(action) and any(pair <= row for row in self._rows):
+            return True
+        return _on_the_ground(action, lost)
 
 
 def _on_the_ground(action: Swap, lost: Swap) -> bool:

@@ -100,7 +100,7 @@ class Ownership:
         names = {name for part, _ in self._claimed(place) for name in part}
         mine = self._history.own.wanted.get(place, {})
         for was in self._history.written.get(place, ()):
-            if self._history.is_gone(was.config):
+            if was.config in self._history.gone:
                 names |= place.changed_parts(was) - mine.keys()
         return frozenset(names)
 
@@ -236,7 +236,7 @@ class Ownership:
         place = place.as_called_now(self._host)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
-        gone = tuple(was for was in found if self._history.is_gone(was.config))
+        gone = tuple(was for was in found if was.config in self._history.gone)
         if gone:
             claimed = {name for part, _ in self._claimed(place) for name in part}
             claimed |= held.parts(place) | self._history.own.wanted.get(place, {}).keys()
@@ -248,7 +248,7 @@ class Ownership:
         """Return the records to act on, and the file that is gone which they are of, or ""."""
         if records := self.records(place):
             return "", records
-        gone = tuple(was for was in found if self._history.is_gone(was.config))
+        gone = tuple(was for was in found if was.config in self._history.gone)
         if len(gone) < len(found) or self._claimed(place):
             return "", ()
         return gone[-1].config, gone

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.claims import GONE, PRESENT, UNREADABLE, Claims, History
+from reconciler.engine.claims import Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
 from reconciler.linux import files, filesystems
@@ -42,9 +42,10 @@ def history(config: str, host: HostView) -> History:
     claims = _read()
     known = {was.config for found in written.values() for was in found} | claims.keys()
     homes = {path: each.home for path, each in claims.items()}
-    files_of = {path: _state(path, homes.get(path, ""), host) for path in known - {config, ""}}
+    others = known - {config, ""}
+    gone = frozenset(path for path in others if _is_gone(path, homes.get(path, ""), host))
     home = filesystems.home_of(config, host) if config else ""
-    return History(config, home, written, claims, files_of)
+    return History(config, home, written, claims, gone)
 
 
 def note(claims: Claims) -> None:
@@ -73,24 +74,24 @@ def _resolved(
     }
 
 
-def _state(config: str, home: str, host: HostView) -> str:
-    """Tell what became of a configuration's file.
+def _is_gone(config: str, home: str, host: HostView) -> bool:
+    """Tell whether a configuration's file is surely there no more.
 
     It is gone only where what lies above it is on the filesystem and subvolume that it was
     on: a home that is not mounted now has not lost its files.
     """
     try:
         if stat.S_ISREG(os.stat(config).st_mode):
-            return PRESENT
+            return False
     except (FileNotFoundError, NotADirectoryError):
         if os.path.lexists(config):  # a link, to what may only not be mounted now
-            return UNREADABLE
+            return False
     except OSError:
-        return UNREADABLE
+        return False
     if home:
-        return GONE if filesystems.home_of(config, host) == home else UNREADABLE
+        return filesystems.home_of(config, host) == home
     # A record from before homes were noted: its own directory must still be there.
-    return GONE if os.path.isdir(os.path.dirname(config)) else UNREADABLE
+    return os.path.isdir(os.path.dirname(config))
 
 
 def _read() -> dict[str, Claims]:
