@@ -10,7 +10,7 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import LastApplied, Place, Written
 
     Part = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ class History(Value):
 
     config: str = ""
     home: str = ""
-    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
+    written: Written = field(default_factory=dict)
     claims: Mapping[str, Claims] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import Place, directory_thing, removal_turn
+from reconciler.engine.place import Ground
 from reconciler.facts.host import Mounts, real
 from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
@@ -174,22 +174,15 @@ def _property(value: str) -> str:
     return f"compression {value}" if value else "no compression property"
 
 
-class Directory(Place[Folder | None]):
-    """A directory that is there or not; absolute and resolved."""
+class Directory(Ground[Folder | None]):
+    """A directory that is there or not."""
 
-    path: str
-    rank: ClassVar[int] = 10
-    in_a_tree: ClassVar[bool] = True
     in_words: ClassVar[bool] = True
-    is_ground: ClassVar[bool] = True
     word: ClassVar[str] = "directory"
 
     @staticmethod
     def decoded(data: Any) -> Folder | None:
         return None if data is None else jsondata.built(Folder, jsondata.mapping(data))
-
-    def turn(self, want: Folder | None) -> tuple[int, str]:
-        return removal_turn(self.path) if want is None else self.order
 
     def not_undone(self, have: Folder | None, want: Folder | None) -> Iterator[str]:
         if have and want and want.nocow:  # what was made is removed only where it is empty
@@ -207,15 +200,6 @@ class Directory(Place[Folder | None]):
 
     def makes_nocow(self, have: Folder | None, want: Folder | None) -> bool:
         return bool(want and want.nocow and not (have and have.nocow))
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """A directory sorts behind those it lies in."""
-        return (self.rank, self.path)
-
-    @property
-    def label(self) -> str:
-        return self.path
 
     def words(self, value: Folder | None) -> str:
         if value is None:
@@ -235,7 +219,7 @@ class Directory(Place[Folder | None]):
         """Say of a property that comes, goes or changes just that."""
         if have and want and have.nocow == want.nocow:
             return _property(have.compression), _property(want.compression)
-        return Place.change(self, have, want, who)
+        return super().change(have, want, who)
 
     def made(self, want: Folder | None, who: Who) -> str:
         return f"owner {who(want.uid, want.gid)}, mode {want.mode:04o}" if want else ""
@@ -258,9 +242,6 @@ class Directory(Place[Folder | None]):
         if (now.nocow, now.compression) not in ours:
             return now
         return replace(now, nocow=original.nocow, compression=original.compression)
-
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, host)
 
     def stays(self, original: Folder | None) -> bool:
         """A directory that was made may hold images by now."""

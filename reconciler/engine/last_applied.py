@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.model import Action
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Written
     from reconciler.facts.layouts import ImageLayout
 
 
@@ -58,7 +58,7 @@ class Run(Value):
     after: tuple[Seen, ...] = ()
     """The largest images below what it touched; none in records from before vmtune looked."""
     things: Mapping[int, str] = field(default_factory=dict)
-    """Which directory an action began to change, by its number: see Written.thing."""
+    """Which directory an action began to change, by its number: see LastApplied.thing."""
 
     def ends(self) -> Iterator[tuple[int, Swap, str]]:
         """Yield each swap that was begun, with its number, and its outcome or CUT_OFF."""
@@ -109,9 +109,7 @@ def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:
     return found
 
 
-def fold(
-    base: Mapping[Place[Any], tuple[LastApplied, ...]], runs: Iterable[Run]
-) -> dict[Place[Any], tuple[LastApplied, ...]]:
+def fold(base: Written, runs: Iterable[Run]) -> Written:
     """Return what all runs wrote, place by place: of each configuration, the last writer last.
 
     A place that holds its original again is forgotten. What one configuration finds of another
@@ -164,9 +162,7 @@ def _written(
     return replace(before, certain=False) if before and not certain else None
 
 
-def latest(
-    of: Mapping[Place[Any], tuple[LastApplied, ...]],
-) -> dict[Place[Any], LastApplied]:
+def latest(of: Written) -> dict[Place[Any], LastApplied]:
     """Return what was written last, by whichever configuration."""
     return {place: found[-1] for place, found in of.items()}
 

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 DAEMON_RELOAD = Notify("systemctl daemon-reload")
 
-_RELOADED = Change(
-    Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD
-)  # fmt: skip
+_RELOADED = Change(Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD)
 
 _BEHIND = Note("systemd says that files changed on disk since it read them", label=WHY)
 

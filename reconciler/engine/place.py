@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from reconciler.facts.diagnostics import Note, Refusal
 
     Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
+    Written = Mapping["Place[Any]", tuple["LastApplied", ...]]
+    """What is on record of each place: of each configuration, the last writer last."""
     Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], str | None]]
 
 V = TypeVar("V")
@@ -257,9 +259,30 @@ def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[objec
     return (type(place).__name__, where if found == "missing" else found)
 
 
-def removal_turn(path: str) -> tuple[int, str]:
-    """Return what sorts the removal of a directory: last of all, the inner ones first."""
-    return (_DEEPEST - path.count("/"), "")
+class Ground(Place[V]):
+    """A directory, which is made and removed with the place; ``path`` is absolute and resolved."""
+
+    path: str
+    rank: ClassVar[int] = 10
+    in_a_tree: ClassVar[bool] = True
+    is_ground: ClassVar[bool] = True
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """A directory sorts behind those it lies in."""
+        return (self.rank, self.path)
+
+    def turn(self, want: V) -> tuple[int, str]:
+        """A directory is removed last of all, the inner ones first."""
+        is_removed = want == self.nothing
+        return (_DEEPEST - self.path.count("/"), "") if is_removed else self.order
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
 
 class Swap(Value):

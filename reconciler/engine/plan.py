@@ -271,19 +271,15 @@ def check_conflicts(said: Iterable[Spoken]) -> None:
         for goal in (word for word in words if isinstance(word, Desired)):
             want, first = wanted.setdefault(goal.place, (goal.want, declared))
             if want != goal.want:
-                problems.append(_conflict(goal, declared, want, first))
+                place = goal.place
+                text = (
+                    f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
+                    f"{first.owner} at {first.item.origin} wants {place.words(want)}"
+                )
+                hint = "they are one and the same place on this host: declare one value"
+                problems.append(ConfigError(declared.item.origin, text, hint))
     if problems:
         raise ConfigErrors(problems)
-
-
-def _conflict(goal: Desired[Any], declared: Declared, want: Any, first: Declared) -> ConfigError:
-    place = goal.place
-    return ConfigError(
-        declared.item.origin,
-        f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
-        f"{first.owner} at {first.item.origin} wants {place.words(want)}",
-        "they are one and the same place on this host: declare one value",
-    )
 
 
 def weighed(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.item import Item, Items, Section
     from reconciler.engine.model import Apart, Desired, Said
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import Place, Written
     from reconciler.engine.planned_state import Outlook
     from reconciler.errors import ConfigError
     from reconciler.facts.diagnostics import Note, Refusal
@@ -92,7 +92,7 @@ class Kind(Value):
         nothing
     )
     needs: tuple[str, ...] = ()
-    recall: Callable[[Any, Mapping[Place[Any], tuple[LastApplied, ...]], Kept], Any] = unchanged
+    recall: Callable[[Any, Written, Kept], Any] = unchanged
     places: Callable[[Any, HostView], Iterator[Place[Any]]] = nothing
     located: Callable[[Any, HostView], Any] = unchanged
     part: Callable[[Any, str], Any] = lambda _spec, _name: None

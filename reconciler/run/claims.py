@@ -20,9 +20,9 @@ from reconciler.linux import files, filesystems
 from reconciler.run import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import Written
     from reconciler.facts.host_view import HostView
 
 
@@ -62,9 +62,7 @@ def note(claims: Claims) -> None:
         raise HostError(f"{PATH} cannot be written: {error.strerror}") from None
 
 
-def _resolved(
-    written: Mapping[Place[Any], tuple[LastApplied, ...]],
-) -> dict[Place[Any], tuple[LastApplied, ...]]:
+def _resolved(written: Written) -> Written:
     """Return the records with each configuration by its resolved path: older ones have links."""
     configs = {was.config for found in written.values() for was in found}
     real = {config: os.path.realpath(config) if config else "" for config in configs}

@@ -24,9 +24,9 @@ from reconciler.linux import files, users
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Written
 
 
 STATE = files.STATE
@@ -50,7 +50,7 @@ class Base(Value):
     """What the runs up to number ``through``, no longer kept, wrote."""
 
     through: int = 0
-    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
+    written: Written = field(default_factory=dict)
 
 
 def runs() -> tuple[Run, ...]:
@@ -89,7 +89,7 @@ def whys(number: int) -> dict[int, str]:
     return found
 
 
-def written() -> dict[Place[Any], tuple[LastApplied, ...]]:
+def written() -> Written:
     """What vmtune wrote, place by place, with what was there before it: as ``fold`` gives it."""
     return fold(base().written, runs())
 
