@@ -68,7 +68,7 @@ def _as_root(terminal: Terminal, loaded: Loaded | None, rows: Sequence[Row]) -> 
 def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -> tuple[Row, ...]:
     """Return the rows with what the plan of the configuration refuses, and what one left behind."""
     history = claims.history(loaded.file if loaded else "", host)
-    if not loaded and not history.has_gone:
+    if not loaded and not history.gone:
         return rows
     try:
         plan = make_plan(declare(loaded.items if loaded else (), KINDS), KINDS, host, history)

@@ -58,7 +58,7 @@ def run(
         tell(terminal, loaded)
         view = host_view.look(terminal)
         history = claims.history(loaded.file, view)
-        declared = Ownership(history, view).recalled(declare(loaded.items, KINDS))
+        declared = tuple(Ownership(history, view).recalled(declare(loaded.items, KINDS)))
         plan = planning.at_home(make_plan(declared, KINDS, view, history))
         code = planning.exit_code(plan)
         if terminal.quiet and not terminal.json and not page:

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import LastApplied, Place, Written
 
-
-if TYPE_CHECKING:
     Part = Mapping[str, Any]
-
-PRESENT, GONE, UNREADABLE = "present", "gone", "unreadable"
-"""What became of a configuration's file. UNREADABLE: it cannot be told whether it is there."""
 
 
 class Claims(Value):
@@ -39,24 +34,15 @@ class History(Value):
     """All that is on record of earlier runs, as one configuration needs to know it.
 
     ``config`` is the resolved path of the configuration that is planned for, ""
-    for none; ``home`` the filesystem its file is on. ``files`` says of each
-    other configuration on record whether it is PRESENT, GONE or UNREADABLE.
+    for none; ``home`` the filesystem its file is on. ``gone`` are the other
+    configurations on record whose files are surely there no more.
     """
 
     config: str = ""
     home: str = ""
-    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
+    written: Written = field(default_factory=dict)
     claims: Mapping[str, Claims] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    def is_gone(self, config: str) -> bool:
-        """Tell whether a configuration on record is surely there no more."""
-        return self.files.get(config) == GONE
-
-    @property
-    def has_gone(self) -> bool:
-        """Whether any configuration on record is gone."""
-        return GONE in self.files.values()
+    gone: frozenset[str] = frozenset()
 
     @property
     def own(self) -> Claims:
@@ -66,14 +52,9 @@ class History(Value):
     def others(self) -> Iterator[Claims]:
         """Yield the claims of all other configurations whose files are not gone."""
         for config, claims in self.claims.items():
-            if config != self.config and not self.is_gone(config):
+            if config not in {self.config, *self.gone}:
                 yield claims
 
-    def claims_without_record(self, records: Iterable[LastApplied]) -> bool:
-        """Tell whether a file that is there wrote a place before claims were on record."""
-        return any(
-            was.config not in {self.config, ""}
-            and was.config not in self.claims
-            and not self.is_gone(was.config)
-            for was in records
-        )
+    def is_before_claims(self, was: LastApplied) -> bool:
+        """Tell whether another file, that is there, wrote it before claims were on record."""
+        return was.config not in {self.config, "", *self.claims, *self.gone}

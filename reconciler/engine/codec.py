@@ -11,7 +11,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.last_applied import Seen
 from reconciler.engine.model import Notify
 from reconciler.engine.order import DAEMON_RELOAD
 from reconciler.engine.place import Place, Swap
@@ -53,7 +52,7 @@ def place(data: Any) -> Place[Any]:
 def plain_value(value: Any) -> Any:
     """JSON data for a value; a Folder becomes an object, a tuple a list."""
     if isinstance(value, tuple):
-        return list(value)
+        return list(map(plain_value, value))
     return _fields(value) if dataclasses.is_dataclass(value) else value
 
 
@@ -62,16 +61,6 @@ def part_of(goal: Desired[Any]) -> Part:
     if goal.part is not None:
         return goal.part
     return {"is": plain_value(goal.want)}
-
-
-def value(of: Place[Any], data: Any) -> Any:
-    """A value of that place again."""
-    return of.decoded(data)
-
-
-def seen(data: Any) -> Seen:
-    """How an image lay."""
-    return jsondata.built(Seen, jsondata.mapping(data))
 
 
 def plain_action(action: Action) -> dict[str, Any]:
@@ -87,22 +76,25 @@ def plain_action(action: Action) -> dict[str, Any]:
     }
 
 
+def notify(name: Any) -> Notify:
+    """Return the one effect that there is, by its name."""
+    if name != DAEMON_RELOAD.name:
+        raise jsondata.FormatError(f"unknown effect {name!r:.60}: made by a newer vmtune?")
+    return DAEMON_RELOAD
+
+
 def action(data: Any) -> Action:
     """The action again."""
     fields = dict(jsondata.mapping(data))
     if "poke" in fields:
-        if fields["poke"] != DAEMON_RELOAD.name:
-            raise jsondata.FormatError(
-                f"unknown effect {fields['poke']!r:.60}: made by a newer vmtune?"
-            )
-        return DAEMON_RELOAD
+        return notify(fields["poke"])
     try:
         have, want = fields.pop("have"), fields.pop("want")
         why, owner = jsondata.text(fields.pop("why")), jsondata.text(fields.pop("owner"))
     except KeyError as missing:
         raise jsondata.FormatError(f"an action without {missing}") from None
     where = place(fields)
-    return Swap(where, value(where, have), value(where, want), why, owner)
+    return Swap(where, where.decoded(have), where.decoded(want), why, owner)
 
 
 def digest(actions: Iterable[Action]) -> str:
@@ -115,7 +107,7 @@ def _fields(of: Any) -> dict[str, Any]:
     return {each.name: plain_value(getattr(of, each.name)) for each in dataclasses.fields(of)}
 
 
-def redacted_value(of: Any) -> Any:
+def _redacted(of: Any) -> Any:
     """A value of any place; tuples of texts are always names."""
     if isinstance(of, NameList):
         return of.redacted()
@@ -129,13 +121,13 @@ def redacted(of: Action) -> Action:
     return dataclasses.replace(
         of,
         place=of.place.redacted(),
-        have=redacted_value(of.have),
-        want=redacted_value(of.want),
+        have=_redacted(of.have),
+        want=_redacted(of.want),
     )
 
 
 def redacted_record(of: LastApplied) -> LastApplied:
     """The same for what is folded from the records."""
     return dataclasses.replace(
-        of, original=redacted_value(of.original), values=tuple(map(redacted_value, of.values))
+        of, original=_redacted(of.original), values=tuple(map(_redacted, of.values))
     )

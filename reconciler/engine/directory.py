@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.engine.model import Desired
-from reconciler.engine.place import Place, directory_thing, removal_turn
-from reconciler.facts.host import Locate, Mounts
+from reconciler.engine.place import Ground
+from reconciler.facts.host import Mounts, real
 from reconciler.formats import datamode, jsondata, mountinfo
 from reconciler.formats.paths import is_at_or_below, parent
 from reconciler.value import Value
@@ -23,20 +23,14 @@ if TYPE_CHECKING:
 
 MODE = 0o711  # what libvirt gives the directory of a storage pool it builds
 
-_PLAIN_MODE = 0o755
-
 TOO_WIDE = frozenset({"/", "/boot", "/etc", "/home", "/opt", "/srv", "/usr", "/var", "/var/lib"})
 """Directories of the system: far more than images lies below them."""
 
 
-def mode(bits: int, where: Location) -> int:
-    """With the set-group-ID bit where the parent hands it on."""
-    return bits | 0o2000 if where.parent_setgid else bits
-
-
-def owner(where: Location) -> dict[str, Any]:
-    """The fields ``uid`` and ``gid`` of what is made there."""
-    return {"uid": where.parent_uid, "gid": where.parent_gid}
+def made_in(where: Location, mode: int = MODE) -> dict[str, Any]:
+    """Return the fields ``mode``, ``uid`` and ``gid`` of what is made there."""
+    setgid = 0o2000 if where.parent_setgid else 0  # handed on by the parent
+    return {"mode": mode | setgid, "uid": where.parent_uid, "gid": where.parent_gid}
 
 
 class Above(Value):
@@ -85,7 +79,7 @@ def inherited(
     top = parent(where.missing[0])
     nearest = host.maybe(Directory(top))
     found = Inherited(nearest.nocow, nearest.compression) if nearest else None
-    by_path = {_resolved(each.path, host): each for each in above}
+    by_path = {real(each.path, host): each for each in above}
     for path, each in by_path.items():
         if is_at_or_below(top, path):
             found = _reaching(found, each) if path != top else _declared(found, each)
@@ -95,11 +89,6 @@ def inherited(
             found = _declared(Inherited() if by.subvolume else found, by)
         each_has[missing] = found
     return {**each_has, "": found}
-
-
-def _resolved(path: str, host: HostView) -> str:
-    where = host.maybe(Locate(path))
-    return where.path if where else path
 
 
 def _declared(now: Inherited | None, by: Above) -> Inherited | None:
@@ -146,14 +135,13 @@ def on_the_way(
     """
     if len(where.missing) < 2:  # noqa: PLR2004 - only the path itself is missing
         return
-    own = {_resolved(each.path, host) for each in above if each.subvolume}
+    own = {real(each.path, host) for each in above if each.subvolume}
     for missing, has in inherited(where, host, above).items():
         if missing and missing not in own:
             folder = Folder(
                 nocow=bool(has and has.nocow),
                 compression=has.compression if has else "",
-                mode=mode(_PLAIN_MODE, where),
-                **owner(where),
+                **made_in(where, 0o755),
             )
             yield Desired(Directory(missing), folder, weak=True)
 
@@ -185,22 +173,15 @@ def _property(value: str) -> str:
     return f"compression {value}" if value else "no compression property"
 
 
-class Directory(Place[Folder | None]):
-    """A directory that is there or not; absolute and resolved."""
+class Directory(Ground[Folder | None]):
+    """A directory that is there or not."""
 
-    path: str
-    rank: ClassVar[int] = 10
-    in_a_tree: ClassVar[bool] = True
     in_words: ClassVar[bool] = True
-    is_ground: ClassVar[bool] = True
     word: ClassVar[str] = "directory"
 
     @staticmethod
     def decoded(data: Any) -> Folder | None:
         return None if data is None else jsondata.built(Folder, jsondata.mapping(data))
-
-    def turn(self, want: Folder | None) -> tuple[int, str]:
-        return removal_turn(self.path) if want is None else self.order
 
     def not_undone(self, have: Folder | None, want: Folder | None) -> Iterator[str]:
         if have and want and want.nocow:  # what was made is removed only where it is empty
@@ -218,15 +199,6 @@ class Directory(Place[Folder | None]):
 
     def makes_nocow(self, have: Folder | None, want: Folder | None) -> bool:
         return bool(want and want.nocow and not (have and have.nocow))
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """A directory sorts behind those it lies in."""
-        return (self.rank, self.path)
-
-    @property
-    def label(self) -> str:
-        return self.path
 
     def words(self, value: Folder | None) -> str:
         if value is None:
@@ -246,7 +218,7 @@ class Directory(Place[Folder | None]):
         """Say of a property that comes, goes or changes just that."""
         if have and want and have.nocow == want.nocow:
             return _property(have.compression), _property(want.compression)
-        return Place.change(self, have, want, who)
+        return super().change(have, want, who)
 
     def made(self, want: Folder | None, who: Who) -> str:
         return f"owner {who(want.uid, want.gid)}, mode {want.mode:04o}" if want else ""
@@ -269,9 +241,6 @@ class Directory(Place[Folder | None]):
         if (now.nocow, now.compression) not in ours:
             return now
         return replace(now, nocow=original.nocow, compression=original.compression)
-
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, host)
 
     def stays(self, original: Folder | None) -> bool:
         """A directory that was made may hold images by now."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Notify, Plan, Wait
+from reconciler.engine.model import Change, Plan, Wait
 from reconciler.engine.place import Swap, numbered
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
@@ -15,8 +15,6 @@ from reconciler.formats.jsondata import FormatError
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.engine.place import Who
     from reconciler.engine.preconditions import Precondition
 
@@ -123,6 +121,7 @@ def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
     ``before`` and ``after`` are what a person reads, by the names of the places: of a file the
     text, null where there is none.
     """
+    values = {s.place.full: s.place.in_full(s.have, s.want, who) for s in change.swaps}
     return {
         "op": change.op.value,
         "action": ACTIONS[change.op],
@@ -143,16 +142,12 @@ def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
             }
             for note in change.notes
         ],
-        "before": {swap.place.full: _both(swap, who)[0] for swap in change.swaps},
-        "after": {swap.place.full: _both(swap, who)[1] for swap in change.swaps},
+        "before": {name: before for name, (before, _) in values.items()},
+        "after": {name: after for name, (_, after) in values.items()},
         "swaps": [codec.plain_action(swap) for swap in change.swaps],
         **({"poke": change.notify.name} if change.notify else {}),
         **({"waits_for": list(map(_plain_wait, change.waits))} if change.waits else {}),
     }
-
-
-def _both(swap: Swap, who: Who) -> tuple[str | None, str | None]:
-    return swap.place.in_full(swap.have, swap.want, who)
 
 
 def _plain_wait(of: Wait) -> dict[str, Any]:
@@ -215,14 +210,9 @@ def _change(data: Any) -> Change:
         jsondata.flag(fields["applicable"]),
         None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
         jsondata.optional(fields.get("path")) or "",
-        _notified(fields),
+        codec.notify(fields["poke"]) if "poke" in fields else None,
         tuple(map(_wait, jsondata.items(fields.get("waits_for", [])))),
     )
-
-
-def _notified(fields: Mapping[str, Any]) -> Notify | None:
-    found = codec.action({"poke": fields["poke"]}) if "poke" in fields else None
-    return found if isinstance(found, Notify) else None
 
 
 def _note(data: Any) -> Note:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.place import LastApplied, Swap
+from reconciler.engine.place import LastApplied, Swap, path_of
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.model import Action
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Written
     from reconciler.facts.layouts import ImageLayout
+
+
+CUT_OFF = "cut off"
+"""How a swap ended that has no outcome in the journal: a kill came in between."""
 
 
 class Seen(Value):
@@ -54,18 +58,24 @@ class Run(Value):
     after: tuple[Seen, ...] = ()
     """The largest images below what it touched; none in records from before vmtune looked."""
     things: Mapping[int, str] = field(default_factory=dict)
-    """Which directory an action began to change, by its number: see Written.thing."""
+    """Which directory an action began to change, by its number: see LastApplied.thing."""
 
-    def done(self) -> Iterable[tuple[int, Swap]]:
-        """The swaps that were done, or may have been, with their numbers.
+    def ends(self) -> Iterator[tuple[int, Swap, str]]:
+        """Yield each swap that was begun, with its number, and its outcome or CUT_OFF."""
+        for number, action in enumerate(self.actions, 1):
+            ended = self.outcomes.get(number, CUT_OFF if number in self.begun else "")
+            if isinstance(action, Swap) and ended:
+                yield number, action, ended
+
+    def done(self) -> Iterator[tuple[int, Swap]]:
+        """Yield the swaps that were done, or may have been, with their numbers.
 
         A swap that failed may be there all the same: a new name that could
         not be synced is still the new name.
         """
-        for number, action in enumerate(self.actions, 1):
-            finished = self.outcomes.get(number, "cut off" if number in self.begun else "")
-            if isinstance(action, Swap) and finished in {"done", "failed", "cut off"}:
-                yield number, action
+        for number, swap, ended in self.ends():
+            if ended in {"done", "failed", CUT_OFF}:
+                yield number, swap
 
     def changed(self) -> bool:
         """Whether anything was done, or may have been but for a failure."""
@@ -99,9 +109,7 @@ def first_seen(runs: Iterable[Run]) -> dict[str, Seen]:
     return found
 
 
-def fold(
-    base: Mapping[Place[Any], tuple[LastApplied, ...]], runs: Iterable[Run]
-) -> dict[Place[Any], tuple[LastApplied, ...]]:
+def fold(base: Written, runs: Iterable[Run]) -> Written:
     """Return what all runs wrote, place by place: of each configuration, the last writer last.
 
     A place that holds its original again is forgotten. What one configuration finds of another
@@ -131,7 +139,7 @@ def fold(
 def _forget_things(found: dict[Place[Any], tuple[LastApplied, ...]], remade: Place[Any]) -> None:
     """Forget which directory a path was: vmtune itself put another one there."""
     for place, records in found.items():
-        if getattr(place, "path", "") == getattr(remade, "path", None):
+        if path_of(place) == path_of(remade):
             found[place] = tuple(replace(was, thing="") for was in records)
 
 
@@ -154,9 +162,7 @@ def _written(
     return replace(before, certain=False) if before and not certain else None
 
 
-def latest(
-    of: Mapping[Place[Any], tuple[LastApplied, ...]],
-) -> dict[Place[Any], LastApplied]:
+def latest(of: Written) -> dict[Place[Any], LastApplied]:
     """Return what was written last, by whichever configuration."""
     return {place: found[-1] for place, found in of.items()}
 

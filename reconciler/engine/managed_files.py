@@ -3,6 +3,8 @@
 What they should hold: schedule.py.
 """
 
+# ruff: noqa: ARG002 - a method of a place need not use all that every place is given
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,7 +35,6 @@ class TextFile(Place[str | None]):
         return jsondata.optional(data)
 
     def written_paths(self, have: str | None, want: str | None) -> Iterator[str]:
-        del have, want
         yield from (parent(self.path), self.path)
 
     @property
@@ -49,7 +50,6 @@ class TextFile(Place[str | None]):
     def in_full(
         self, have: str | None, want: str | None, who: Who
     ) -> tuple[str | None, str | None]:
-        del who
         return have, want
 
     def stays(self, original: str | None) -> bool:
@@ -88,7 +88,6 @@ class Timer(Place[str]):
 
     def written_paths(self, have: str, want: str) -> Iterator[str]:
         """Enabling a timer makes a link there."""
-        del have, want
         yield _UNITS
 
     @property
@@ -100,7 +99,6 @@ class Timer(Place[str]):
 
     def half_done(self, have: str, now: str, want: str) -> bool:
         """One without the other; a link left of a lost file enables the new one at once."""
-        del have, want
         return now in {"enabled", "active"}
 
     def stays(self, original: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reconciler.engine.place import Swap
-from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Refusal, Summary
+from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from reconciler.engine.claims import Claims
     from reconciler.engine.place import Place
     from reconciler.errors import SourceLocation
-    from reconciler.facts.diagnostics import Op
 
 
 V = TypeVar("V")
@@ -135,12 +134,17 @@ class Change(Value):
         """Whether ``apply`` does something for the row: what a plan counts as a change."""
         return bool(self.swaps or self.notify)
 
+    def refused(self, by: Refusal, before: str = "") -> Change:
+        """Return the row refused, as the refusal says behind the words ``before``."""
+        told = replace(self, text=f"{before}{by.text}", hint=by.hint, code=by.code)
+        return replace(told, op=Op.BLOCKED, swaps=(), notes=())
+
 
 class Plan(Value):
     """What is shown is what is done: rows for the reader, actions in order."""
 
     changes: tuple[Change, ...] = ()
-    actions: tuple[Action, ...] = field(default=())
+    actions: tuple[Action, ...] = ()
     claims: Claims | None = None
     """What the configuration declares now, where that is not what is on record; else None."""
     left_out: int = 0

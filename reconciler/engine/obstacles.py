@@ -11,6 +11,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from reconciler.engine.place import path_of
 from reconciler.facts import condition
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import FilesystemOf, Fixed
@@ -37,14 +38,14 @@ def _unsafe(swaps: Sequence[Swap], host: HostView) -> Refusal | None:
     """Find why nothing may be made nocow again: the filesystem is not whole."""
     for swap in swaps:
         if swap.place.makes_nocow(swap.have, swap.want):
-            filesystem = host.maybe(FilesystemOf(_path(swap)))
+            filesystem = host.maybe(FilesystemOf(path_of(swap.place)))
             if filesystem:
                 return condition.refusal(filesystem.condition, filesystem.profiles)
     return None
 
 
 def _kept_out(swap: Swap, host: HostView) -> Refusal | None:
-    place, path = swap.place, _path(swap)
+    place, path = swap.place, path_of(swap.place)
     # Asked by the kind of the declared path; directories on the way to it are on the same one.
     filesystem = host.known(FilesystemOf(path)) if place.in_a_tree else None
     if filesystem and filesystem.read_only:
@@ -56,14 +57,9 @@ def _kept_out(swap: Swap, host: HostView) -> Refusal | None:
         return why or Refusal(f"{path} is on a read-only mount or subvolume", code="V411")
     for written in place.written_paths(swap.have, swap.want):
         fixed = host.maybe(Fixed(written))
-        only_adds = place.is_ground and swap.have == place.nothing
-        if fixed and not (only_adds and fixed == "is append-only"):
+        if fixed and not (place.is_made(swap.have) and fixed == "is append-only"):
             return Refusal(f"{written} {fixed}", _hint(written, fixed), "V411")
     return None
-
-
-def _path(swap: Swap) -> str:
-    return str(getattr(swap.place, "path", ""))
 
 
 def _hint(path: str, why: str) -> str:

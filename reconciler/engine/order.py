@@ -19,9 +19,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import WAITS, Change, Notify
+from reconciler.engine.place import path_of
 from reconciler.facts.diagnostics import WHY, Note, Op
 from reconciler.facts.host import Schedulers
-from reconciler.formats.paths import is_at_or_below
+from reconciler.formats.paths import is_at_or_below, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 
 DAEMON_RELOAD = Notify("systemctl daemon-reload")
 
-_RELOADED = Change(
-    Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD
-)  # fmt: skip
+_RELOADED = Change(Op.CHANGE, "systemd", "", "reads its unit files again", notify=DAEMON_RELOAD)
 
 _BEHIND = Note("systemd says that files changed on disk since it read them", label=WHY)
 
@@ -93,34 +92,34 @@ class Steps:
     """
 
     def __init__(self, changes: Iterable[Change], actions: Sequence[Action]) -> None:
-        self._done = set(map(_what, actions))
+        self._done = set(map(what, actions))
         rows = in_turn((row for row in changes if row.is_done), actions)
         self.rows = tuple(row for row in rows if not self._done.isdisjoint(_whats(row)))
         self._numbers: dict[Place[Any] | Notify, int] = {}
         self._parts: dict[Place[Any] | Notify, frozenset[Place[Any]]] = {}
         for number, row in enumerate(self.rows, 1):
             for swap in row.swaps:
-                self._parts[_what(swap)] = swap.place.parts(swap.have) or frozenset()
-            for what in chain(_whats(row), *(self._parts[_what(swap)] for swap in row.swaps)):
-                self._numbers.setdefault(what, number)
+                self._parts[what(swap)] = swap.place.parts(swap.have) or frozenset()
+            for each in chain(_whats(row), *(self._parts[what(swap)] for swap in row.swaps)):
+                self._numbers.setdefault(each, number)
 
     def number(self, action: Action) -> int:
         """Return the number of the row that an action is of; 0 where it is of none."""
-        return self._numbers.get(_what(action), 0)
+        return self._numbers.get(what(action), 0)
 
     def reached(self, tried: Iterable[Action]) -> int:
         """Return which of the rows it is, counted as they end, that comes behind what was tried."""
-        ended = set(map(_what, tried))
-        over = sum(all(self._is_over(what, ended) for what in self._mine(row)) for row in self.rows)
+        ended = set(map(what, tried))
+        over = sum(all(self._is_over(each, ended) for each in self._mine(row)) for row in self.rows)
         return min(over + 1, len(self.rows))
 
     def _mine(self, row: Change) -> set[Place[Any] | Notify]:
         return self._done.intersection(_whats(row))
 
-    def _is_over(self, what: Place[Any] | Notify, ended: set[Place[Any] | Notify]) -> bool:
+    def _is_over(self, of: Place[Any] | Notify, ended: set[Place[Any] | Notify]) -> bool:
         """Tell whether it, or each part of it, was tried."""
-        parts = self._parts.get(what)
-        return what in ended or bool(parts and parts <= ended)
+        parts = self._parts.get(of)
+        return of in ended or bool(parts and parts <= ended)
 
     def row(self, action: Action) -> Change | None:
         """Return the row that an action is of."""
@@ -129,17 +128,17 @@ class Steps:
 
     def count(self, actions: Iterable[Action]) -> int:
         """Count the rows of which all that was to be done is among some actions."""
-        found = set(map(_what, actions))
+        found = set(map(what, actions))
         return sum(self._mine(row) <= found for row in self.rows)
 
 
-def _what(action: Action) -> Place[Any] | Notify:
+def what(action: Action) -> Place[Any] | Notify:
     """Return what an action is about: one action may be in two rows, with another reason."""
     return action if isinstance(action, Notify) else action.place.without_left_out()
 
 
 def _whats(row: Change) -> list[Place[Any] | Notify]:
-    found = list(map(_what, row.swaps))
+    found = list(map(what, row.swaps))
     return [*found, row.notify] if row.notify else found
 
 
@@ -174,19 +173,18 @@ class Needs:
             return False  # to read unit files again does no harm, whichever were written
         if isinstance(lost, Notify):
             return action.place.uses_loaded_units and action.want != action.place.nothing
-        return self._in_one_row(action, lost) or _on_the_ground(action, lost)
-
-    def _in_one_row(self, action: Swap, lost: Swap) -> bool:
         pair: set[Place[Any]] = {action.place, lost.place}
-        return _turn(lost) < _turn(action) and any(pair <= row for row in self._rows)
+        if _turn(lost) < _turn(action) and any(pair <= row for row in self._rows):
+            return True
+        return _on_the_ground(action, lost)
 
 
 def _on_the_ground(action: Swap, lost: Swap) -> bool:
     if not action.place.in_a_tree or not lost.place.in_a_tree:
         return False
-    here, there = (str(getattr(swap.place, "path", "")) for swap in (action, lost))
+    here, there = path_of(action.place), path_of(lost.place)
     if action.place.is_ground and action.want == action.place.nothing:
-        return here != there and is_at_or_below(there, here)
+        return is_below(there, here)
     if not lost.place.is_ground:
         return False
     makes = lost.place.remakes or lost.have == lost.place.nothing

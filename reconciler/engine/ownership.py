@@ -9,20 +9,20 @@ compared as files: by their resolved paths.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import held, obstacles, restore
 from reconciler.engine.claims import Claims
 from reconciler.engine.codec import part_of
-from reconciler.engine.held import Held, is_covered, path_of
+from reconciler.engine.held import Held, by_path, is_covered, thing_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, is_end
 from reconciler.engine.order import operation
-from reconciler.engine.place import Swap
+from reconciler.engine.place import Swap, path_of
 from reconciler.facts.diagnostics import DO, WHY, Note, Op, Refusal
-from reconciler.facts.host import EntriesOf, Locate, UseOf
-from reconciler.facts.host_view import NotVisible
+from reconciler.facts.host import EntriesOf, UseOf, real
 from reconciler.formats.paths import at_and_above
 from reconciler.value import Value
 
@@ -49,10 +49,7 @@ class Ownership:
         self._by_place: dict[Place[Any], list[tuple[Part, str]]] = {}
         for place, part, config in self._others:
             self._by_place.setdefault(place, []).append((part, config))
-        self._things: dict[tuple[object, ...], list[tuple[Part, str]]] | None = None
         self._hindered: set[Place[Any]] = set()
-        self._others_above: dict[str, str] | None = None
-        self._others_at: dict[str, list[Place[Any]]] | None = None
 
     # --- what other files declare
 
@@ -70,19 +67,29 @@ class Ownership:
             return ()
         if found := self._by_place.get(place):
             return found
-        if self._things is None:
-            self._things = {}
-            for other, part, config in self._others:
-                if thing := self._thing(other):
-                    self._things.setdefault(thing, []).append((part, config))
-        thing = self._thing(place)
-        return self._things.get(thing, ()) if thing else ()
+        thing = thing_of(place, self._host)
+        return self._by_thing.get(thing, ()) if thing else ()
 
-    def _thing(self, place: Place[Any]) -> tuple[object, ...] | None:
-        try:
-            return place.thing(self._host)
-        except NotVisible:
-            return None
+    @cached_property
+    def _by_thing(self) -> dict[tuple[object, ...], list[tuple[Part, str]]]:
+        found: dict[tuple[object, ...], list[tuple[Part, str]]] = {}
+        for place, part, config in self._others:
+            if thing := thing_of(place, self._host):
+                found.setdefault(thing, []).append((part, config))
+        return found
+
+    @cached_property
+    def _others_at(self) -> dict[str, list[Place[Any]]]:
+        return by_path(place for place, *_ in self._others)
+
+    @cached_property
+    def _others_above(self) -> dict[str, str]:
+        """The first other file that names a path or what lies below it, by the path."""
+        found: dict[str, str] = {}
+        for place, _, config in self._others:
+            for above in at_and_above(path_of(place)):
+                found.setdefault(above, config)
+        return found
 
     def kept(self, place: Place[Any]) -> frozenset[str]:
         """Return the parts of a place that others decide.
@@ -93,7 +100,7 @@ class Ownership:
         names = {name for part, _ in self._claimed(place) for name in part}
         mine = self._history.own.wanted.get(place, {})
         for was in self._history.written.get(place, ()):
-            if self._history.is_gone(was.config):
+            if was.config in self._history.gone:
                 names |= place.changed_parts(was) - mine.keys()
         return frozenset(names)
 
@@ -105,15 +112,13 @@ class Ownership:
         It answers for what it wrote or claimed. A line of /etc/fstab may have parts
         that another file answers for.
         """
-        found, me = self._history.written.get(place, ()), self._history.config
-        claims = self._history.own
-        if not any(was.config == me for was in found) and not (
-            place in claims.wanted or place in claims.owed
-        ):
+        history, found = self._history, self._history.written.get(place, ())
+        is_claimed = place in history.own.wanted or place in history.own.owed
+        if not is_claimed and all(was.config != history.config for was in found):
             return ()
         if place.in_parts:
-            return tuple(was for was in found if not self._history.claims_without_record([was]))
-        if self._history.claims_without_record(found) or self._claimed(place):
+            return tuple(was for was in found if not history.is_before_claims(was))
+        if any(map(history.is_before_claims, found)) or self._claimed(place):
             return ()
         return found
 
@@ -122,26 +127,19 @@ class Ownership:
         found = self._history.written.get(place, ())
         return bool(found or self._claimed(place)) and not self.records(place)
 
-    def recalled(self, declared: Sequence[Declared]) -> tuple[Declared, ...]:
-        """Return each entry with what was written for it: it may ask for less of it now."""
+    def recalled(self, declared: Sequence[Declared]) -> Iterator[Declared]:
+        """Yield each entry with what was written for it: it may ask for less of it now."""
         by_owner: dict[str, dict[Place[Any], tuple[LastApplied, ...]]] = {}
         lines: dict[Place[Any], tuple[LastApplied, ...]] = {}
         for place in self._history.written:
             if records := self.records(place):
-                if place.in_parts:
-                    lines[place] = records
-                else:
-                    by_owner.setdefault(records[-1].owner, {})[place] = records
-        declared = held.without_apart(declared, self._host, self._others)
-        declared = tuple(replace(d, spec=d.kind.located(d.spec, self._host)) for d in declared)
-        return tuple(
-            replace(
-                d, spec=d.kind.recall(d.spec, {**by_owner.get(d.owner, {}), **lines}, self.kept)
-            )
-            if d.owner in by_owner or lines or self._others
-            else d
-            for d in declared
-        )
+                mine = lines if place.in_parts else by_owner.setdefault(records[-1].owner, {})
+                mine[place] = records
+        for d in held.without_apart(declared, self._host, self._others):
+            spec = d.kind.located(d.spec, self._host)
+            if d.owner in by_owner or lines or self._others:
+                spec = d.kind.recall(spec, {**by_owner.get(d.owner, {}), **lines}, self.kept)
+            yield replace(d, spec=spec)
 
     # --- what nobody declares any more
 
@@ -164,7 +162,8 @@ class Ownership:
         going: set[str] = set()
         rows: dict[str, list[Change]] = {}
         # A directory is empty once what vmtune made in it is gone: what lies deepest goes first.
-        for owner in sorted(mine, key=lambda owner: _top(mine[owner]), reverse=True):
+        tops = {owner: min(path_of(left.place) for left in mine[owner]) for owner in mine}
+        for owner in sorted(mine, key=lambda owner: tops[owner], reverse=True):
             then = set(going)
             rows[owner] = list(self._put_back(owner, mine[owner], then, chosen))
             if chosen is None or any(map(chosen, rows[owner])):
@@ -210,36 +209,23 @@ class Ownership:
             if not records:
                 continue
             at = _resolved(place, self._host)
-            if not held.covers(at, records) and not self._others_cover(at):
-                thing = self._thing(at) or ("", at)
+            if not held.covers(at, records) and not is_covered(at, self._others_at, self._host):
+                thing = thing_of(at, self._host) or ("", at)
                 things.setdefault(thing, []).append((at, records, config))
         for rows in things.values():
             records = tuple(record for _, found, _ in rows for record in found)
             config = "" if any(not config for *_, config in rows) else rows[-1][2]
             if was := merged(records):
-                at, owner = rows[-1][0], max(records, key=_run).owner
+                at, owner = rows[-1][0], max(records, key=lambda record: record.run).owner
                 yield _Left(at, was, records, owner, config, needed=self._needed(at, held))
-
-    def _others_cover(self, place: Place[Any]) -> bool:
-        if self._others and self._others_at is None:
-            self._others_at = {}
-            for other, *_ in self._others:
-                self._others_at.setdefault(path_of(other), []).append(other)
-        return is_covered(place, self._others_at or {}, self._host)
 
     def _needed(self, place: Place[Any], held: Held) -> str:
         """Return why a directory cannot go though its own entry is gone; "" where it can."""
         path = path_of(place)
         if path in held.above:
             return f"the configuration still names {_which(path, held.paths)}"
-        if self._others_above is None:
-            self._others_above = {}
-            for other, _, config in self._others:
-                for above in at_and_above(path_of(other)):
-                    self._others_above.setdefault(above, config)
-        if config := self._others_above.get(path, ""):
-            paths = {path_of(other) for other, *_ in self._others}
-            return f"{config} names {_which(path, paths)}"
+        if config := self._others_above.get(path):
+            return f"{config} names {_which(path, self._others_at)}"
         return ""
 
     def _left_in_parts(
@@ -250,7 +236,7 @@ class Ownership:
         place = place.as_called_now(self._host)
         if records and not held.has(place):
             yield _Left(place, records[-1], records, records[-1].owner, "", self.kept(place))
-        gone = tuple(was for was in found if self._history.is_gone(was.config))
+        gone = tuple(was for was in found if was.config in self._history.gone)
         if gone:
             claimed = {name for part, _ in self._claimed(place) for name in part}
             claimed |= held.parts(place) | self._history.own.wanted.get(place, {}).keys()
@@ -262,7 +248,7 @@ class Ownership:
         """Return the records to act on, and the file that is gone which they are of, or ""."""
         if records := self.records(place):
             return "", records
-        gone = tuple(was for was in found if was.config and self._history.is_gone(was.config))
+        gone = tuple(was for was in found if was.config in self._history.gone)
         if len(gone) < len(found) or self._claimed(place):
             return "", ()
         return gone[-1].config, gone
@@ -278,15 +264,16 @@ class Ownership:
         notes: list[Note] = []
         has_news = False
         for left in sorted(lefts, key=lambda left: left.place.order, reverse=True):
-            for word in self._one_back(left, going):
-                notes += [word] if isinstance(word, Note) else []
-                has_news |= not left.place.stays(left.was.original) or _is_made(left)
-                swaps += [replace(word, owner=owner)] if isinstance(word, Swap) else []
+            word = self._one_back(left, going)
+            notes += [word] if isinstance(word, Note) else []
+            swaps += [word] if isinstance(word, Swap) else []
+            stays = left.place.stays(left.was.original) and not left.is_made
+            has_news |= word is not None and not stays
         swaps = [*restore.with_them(swaps, self._host), *swaps]
         if not swaps and not notes:
             return
         kind, _, name = owner.partition(" ")
-        about = next((path_of(left.place) for left in lefts if path_of(left.place)), "")
+        about = next(filter(None, (path_of(left.place) for left in lefts)), "")
         notes = list(dict.fromkeys(reversed(notes)))
         op = Op.REMOVE if swaps else operation((), notes)
         row = Change(op, kind, name, notes=tuple(notes), about=about)
@@ -294,43 +281,33 @@ class Ownership:
         if not (swaps or has_news or is_leaving or (chosen and chosen(row))):
             return
         if no := obstacles.to_put_back(swaps, self._host):
-            text = f"no longer declared, but {no.text}"
             self._hindered.update(swap.place for swap in swaps)
-            yield replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, notes=())
+            yield row.refused(no, "no longer declared, but ")
             return
         text = "what was there before is put back" if swaps else "stays as it is"
         yield replace(row, text=f"no longer declared: {text}", swaps=tuple(reversed(swaps)))
 
-    def _one_back(self, left: _Left, going: set[str]) -> Iterator[Swap | Note]:
+    def _one_back(self, left: _Left, going: set[str]) -> Swap | Note | None:
+        """Put one place back, or say why it stays; None where there is nothing to say."""
         place, was = left.place, left.was
         now = self._host.maybe(place)
         if place.is_ground and now in {None, place.nothing}:
-            return
+            return None
         if is_other := restore.another(place, was, self._host):
-            yield is_other
-            return
-        if _is_made(left):
-            yield from self._made(left, now, going)
-            return
+            return is_other
+        if left.is_made:
+            return self._made(left, now, going)
         if place.stays(was.original):
-            if note := place.staying(now, self._host):
-                yield note
-            return
-        before = self._before(left, now)
+            return place.staying(now, self._host)
+        before = place.restored_part(now, left.records, left.kept)
+        if before is None:
+            before = place.restored(was.original, was.values, now)
         if before == now:
-            return
-        if note := place.lasting(before) or place.kept_off(before, self._host):
-            yield note
-        else:
-            yield Swap(place, now, before)
+            return None
+        note = place.lasting(before) or place.kept_off(before, self._host)
+        return note or Swap(place, now, before, owner=left.owner)
 
-    def _before(self, left: _Left, now: Any) -> Any:
-        part = left.place.restored_part(now, left.records, left.kept)
-        if part is not None:
-            return part
-        return left.place.restored(left.was.original, left.was.values, now)
-
-    def _made(self, left: _Left, now: Any, going: set[str]) -> Iterator[Swap | Note]:
+    def _made(self, left: _Left, now: Any, going: set[str]) -> Swap | Note:
         """Remove a directory that vmtune made where it is empty, or say why it stays."""
         place, was, path = left.place, left.was, path_of(left.place)
         names = self._host.maybe(EntriesOf(path))
@@ -339,8 +316,7 @@ class Ownership:
         use = self._host.maybe(UseOf(path)) if is_ours else ""
         if is_ours and not use:
             going.add(path)
-            yield Swap(place, now, was.original)
-            return
+            return Swap(place, now, was.original, owner=left.owner)
         if left.needed:
             why = left.needed
         elif is_empty:
@@ -352,7 +328,7 @@ class Ownership:
         nocow = ", nocow" if getattr(now, "nocow", False) else ""
         stays = f"{path} stays{nocow}, because {why}. Run {was.run} made it"
         way = f"once it is empty, `vmtune revert {was.run}` or `rmdir {quote(path)}` removes it"
-        yield Note(stays if left.needed else f"{stays}; {way}", label=WHY)
+        return Note(stays if left.needed else f"{stays}; {way}", label=WHY)
 
     # --- what is on record afterwards
 
@@ -370,7 +346,7 @@ class Ownership:
         places = {swap.place for row in undeclared for swap in row.swaps} | self._hindered
         owed = {place for place in places if self.records(place)}
         if chosen is None:
-            wanted = {p: part for p, part in before.wanted.items() if held.is_ended(p)}
+            wanted = {p: part for p, part in before.wanted.items() if p in held.ended}
         else:
             wanted = {p: part for p, part in before.wanted.items() if p not in owed}
         for d, words in said:
@@ -402,45 +378,29 @@ class _Left(Value):
     needed: str = ""
     """Why a directory that vmtune made is needed still; "" where it is not."""
 
-
-def _is_made(left: _Left) -> bool:
-    """Tell whether vmtune made the directory."""
-    return left.place.is_ground and bool(left.was.original == left.place.nothing)
+    @property
+    def is_made(self) -> bool:
+        """Whether vmtune made the directory."""
+        return self.place.is_made(self.was.original)
 
 
 def _which(path: str, declared: Collection[str]) -> str:
     return "it" if path in declared else "what is in it"
 
 
-def _top(lefts: Sequence[_Left]) -> str:
-    """Return the outermost path of what one entry left."""
-    return min(path_of(left.place) for left in lefts)
-
-
-def _run(record: LastApplied) -> int:
-    return record.run
-
-
 def _resolved(place: Place[Any], host: HostView) -> Place[Any]:
     """Return the place by the path where it is now: a link may stand there since."""
     if not hasattr(place, "path"):
         return place
-    where = host.maybe(Locate(place.path))
-    return replace(place, path=where.path) if where else place  # type: ignore[call-arg]
+    return replace(place, path=real(place.path, host))  # type: ignore[call-arg]
 
 
 def _orphaned(row: Change, config: str) -> Change:
     """Return the row of what a configuration that is gone left, which nobody declares."""
-    return replace(
-        row,
-        op=Op.BLOCKED,
-        text=f"the file that set this is gone, and no other file declares it: {config}",
-        swaps=(),
-        notes=(),
-        hint=f"`vmtune apply {quote(row.about or row.name)}` takes it back; "
-        "to keep it, declare it in a vmtune.yaml",
-        code="V405",
-    )
+    text = f"the file that set this is gone, and no other file declares it: {config}"
+    take_back = f"`vmtune apply {quote(row.about or row.name)}` takes it back"
+    hint = f"{take_back}; to keep it, declare it in a vmtune.yaml"
+    return row.refused(Refusal(text, hint, "V405"))
 
 
 def is_orphaned(row: Change) -> bool:

@@ -5,6 +5,8 @@ The lower its rank, the earlier a place is put: the live filesystem tries an opt
 unit file goes.
 """
 
+# ruff: noqa: ARG002 - a method of a place need not use all that every place is given
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -21,16 +23,15 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
     from reconciler.facts.diagnostics import Note, Refusal
 
-
-if TYPE_CHECKING:
     Reads = Mapping[type[Fact[Any]], Callable[[Any, HostView], Any]]
+    Written = Mapping["Place[Any]", tuple["LastApplied", ...]]
+    """What is on record of each place: of each configuration, the last writer last."""
     Writes = Mapping[type["Place[Any]"], Callable[[Any, Any, Any, Reporter], str | None]]
 
 V = TypeVar("V")
 
 _DEEPEST = 10_000
 """Above every rank: PATH_MAX allows for 4,096 levels."""
-
 
 Who = Callable[[int, int], str]
 """Names the owner, and where it is not theirs the group, of two numeric ids."""
@@ -102,16 +103,18 @@ class Place(Fact[V], ABC):
 
         Most places are one whole. None where they are more than are named.
         """
-        del have
         return frozenset({self})
 
     def redacted(self) -> Place[V]:
         """Return the place without the names of files that were found."""
         return self
 
+    def is_made(self, have: V) -> bool:
+        """Tell whether to put the place where ``have`` is makes its directory."""
+        return self.is_ground and bool(have == self.nothing)
+
     def turn(self, want: V) -> tuple[int, str]:
         """Return what sorts the swap that puts ``want`` among the swaps of a plan."""
-        del want
         return self.order
 
     def words(self, value: V) -> str:
@@ -130,7 +133,6 @@ class Place(Fact[V], ABC):
 
     def made(self, want: V, who: Who) -> str:
         """Say whose it is, and with which mode, where it is made; "" for most places."""
-        del want, who
         return ""
 
     def in_full(self, have: V, want: V, who: Who) -> tuple[str | None, str | None]:
@@ -143,7 +145,6 @@ class Place(Fact[V], ABC):
 
     def half_done(self, have: V, now: V, want: V) -> bool:
         """Whether ``now`` is what a put that was cut off in the middle leaves behind."""
-        del have, now, want
         return False
 
     def is_rest(self, now: V, then: V, want: V) -> bool:
@@ -152,7 +153,6 @@ class Place(Fact[V], ABC):
 
     def stays(self, original: V) -> bool:
         """Whether what vmtune made is left where it is once it is no longer declared."""
-        del original
         return False
 
     def restored(self, original: V, values: Sequence[V], now: V) -> V:
@@ -165,7 +165,6 @@ class Place(Fact[V], ABC):
 
     def original(self, was: LastApplied, have: V) -> V:
         """Return what was there before vmtune, where a run finds ``have`` now."""
-        del have
         original: V = was.original
         return original
 
@@ -177,77 +176,62 @@ class Place(Fact[V], ABC):
         ``kept`` are the parts that others decide. None where the value cannot be read part by
         part.
         """
-        del now, records, kept
         return None
 
     def changed_parts(self, was: LastApplied) -> frozenset[str]:
         """Return the parts of the value that a record changed, for places in parts."""
-        del was
         return frozenset()
 
     def as_called_now(self, host: HostView) -> Place[V]:
         """Return the place as it is called now: a line of a file has another number later."""
-        del host
         return self
 
     def lasting(self, want: V) -> Note | None:
         """Say why the place does not become ``want`` again by being put; None where it does."""
-        del want
         return None
 
     def kept_off(self, want: V, host: HostView) -> Note | None:
         """Say why ``want`` is not put back here and now; None where nothing hinders it."""
-        del want, host
         return None
 
     def restores_also(self, swap: Swap, swaps: Sequence[Swap], host: HostView) -> Iterator[Swap]:
         """Yield what comes back with a swap that puts this place back, one of ``swaps``."""
-        del swap, swaps, host
         return iter(())
 
     def staying(self, now: V, host: HostView) -> Note | None:
         """Say what stays once nothing declares the place; None where nothing is left to say."""
-        del now, host
         return None
 
     def not_undone(self, have: V, want: V) -> Iterator[str]:
         """Yield what it does not undo to put ``have`` back where ``want`` was put."""
-        del have, want
         return iter(())
 
     def obstacle(self, host: HostView) -> Refusal | None:
         """Return why nothing can be put here, whatever the value is; None where it can."""
-        del host
         return None
 
     def written_paths(self, have: V, want: V) -> Iterator[str]:
         """Yield the directories that get or lose an entry, and what is changed itself."""
-        del have, want
         return iter(())
 
     def makes_nocow(self, have: V, want: V) -> bool:
         """Tell whether the swap sets the nocow attribute on something."""
-        del have, want
         return False
 
     def rests_on(self, host: HostView) -> Iterator[tuple[str, str]]:
         """Yield the facts that a plan of it rests on, as preconditions.ASK names them."""
-        del host
         return iter(())
 
     def ends_sharing(self, below: str, host: HostView) -> int:
         """Count the bytes below a path that are shared now, and no more once it is put."""
-        del below, host
         return 0
 
     def makes_images_nocow(self, path: str) -> bool:
         """Tell whether it makes every image below a resolved path nocow."""
-        del path
         return False
 
     def compress_option(self, targets: Collection[str], want: V) -> str | None:
         """Return the live compress option that it puts on one of the mount points, else None."""
-        del targets, want
         return None
 
     def thing(self, host: HostView) -> tuple[object, ...]:
@@ -255,13 +239,16 @@ class Place(Fact[V], ABC):
 
         Raise NotVisible where that may not be seen.
         """
-        del host
         return (type(self).__name__, self)
 
     def covers(self, other: Place[Any]) -> bool:
         """Tell whether an entry that declares this place decides ``other`` as well."""
-        del other
         return False
+
+
+def path_of(place: Place[Any]) -> str:
+    """Return the path of a place, or its mount point; "" for one that has neither."""
+    return str(getattr(place, "path", "") or getattr(place, "target", ""))
 
 
 def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[object, ...]:
@@ -271,9 +258,30 @@ def directory_thing(place: Place[Any], path: str, host: HostView) -> tuple[objec
     return (type(place).__name__, where if found == "missing" else found)
 
 
-def removal_turn(path: str) -> tuple[int, str]:
-    """Return what sorts the removal of a directory: last of all, the inner ones first."""
-    return (_DEEPEST - path.count("/"), "")
+class Ground(Place[V]):
+    """A directory, which is made and removed with the place; ``path`` is absolute and resolved."""
+
+    path: str
+    rank: ClassVar[int] = 10
+    in_a_tree: ClassVar[bool] = True
+    is_ground: ClassVar[bool] = True
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """A directory sorts behind those it lies in."""
+        return (self.rank, self.path)
+
+    def turn(self, want: V) -> tuple[int, str]:
+        """A directory is removed last of all, the inner ones first."""
+        is_removed = want == self.nothing
+        return (_DEEPEST - self.path.count("/"), "") if is_removed else self.order
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def thing(self, host: HostView) -> tuple[object, ...]:
+        return directory_thing(self, self.path, host)
 
 
 class Swap(Value):

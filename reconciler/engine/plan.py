@@ -67,16 +67,15 @@ def make_plan(
 
     last = latest(history.written)
     ownership = Ownership(history, host)
-    declared = ownership.recalled(declared)
-    host.expect(lambda: _units(declared, kinds, host))
+    declared = tuple(ownership.recalled(declared))
+    host.expect(lambda: (u for k in kinds for u in k.units(_specs(declared, k), host)))
     spoken = collect(declared, lambda d: ownership.contested(_said(d, host)))
     said = _agreed(list(spoken), host, is_chosen if chosen else None)
     changes: list[Change] = []
     for d, words in said:
         changes += _with_waits(d, words, _changes(d, words, host, last))
     for kind in kinds:
-        specs = [d.spec for d in declared if d.kind is kind]
-        changes += _leftovers(kind, specs, host, ownership)
+        changes += _leftovers(kind, _specs(declared, kind), host, ownership)
     taken = [swap.place for change in changes for swap in change.swaps]
     changes += ownership.undeclared(said, taken, chosen)
     kept = [change for change in changes if chosen is None or chosen(change)]
@@ -103,9 +102,8 @@ def _agreed(
     return weighed(drop_weak(spoken, is_chosen), host, is_chosen)
 
 
-def _units(declared: Sequence[Declared], kinds: Sequence[Kind], host: HostView) -> Iterator[str]:
-    for kind in kinds:
-        yield from kind.units([d.spec for d in declared if d.kind is kind], host)
+def _specs(declared: Sequence[Declared], kind: Kind) -> list[Any]:
+    return [d.spec for d in declared if d.kind is kind]
 
 
 def collect(
@@ -170,14 +168,11 @@ def _changes(
     elif skipped:
         yield replace(base, text=f"not applicable: {skipped.text}", applicable=False)
     elif refusal:
-        yield replace(base, op=Op.BLOCKED, text=refusal.text, hint=refusal.hint, code=refusal.code)
+        yield replace(base.refused(refusal), notes=base.notes)
     elif any(not isinstance(w, Finding | Awaited | Apart) for w in words):  # else of the entry none
         goals = [w for w in words if isinstance(w, Desired)]
         swaps = tuple(_drift(goals, declared.owner, host, written))
-        if no := obstacles.obstacle(swaps, host):
-            yield replace(base, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code, notes=())
-        else:
-            yield replace(base, op=operation(swaps, base.notes), swaps=swaps)
+        yield _if_possible(replace(base, op=operation(swaps, base.notes), swaps=swaps), host)
     for apart in (w for w in words if isinstance(w, Apart)):
         yield from _apart(apart, replace(base, notes=()), declared.owner, host)
     for finding in (w for w in words if isinstance(w, Finding) and w.subject):
@@ -189,11 +184,15 @@ def _changes(
 def _apart(of: Apart, base: Change, owner: str, host: HostView) -> Iterator[Change]:
     """Yield the row that a goal has of its own, unless the goal is reached."""
     swaps = tuple(_drift([of.goal], owner, host))
-    row = replace(base, name=of.subject, text=of.text)
-    if swaps and (no := obstacles.obstacle(swaps, host)):
-        yield replace(row, op=Op.BLOCKED, text=no.text, hint=no.hint, code=no.code)
-    elif swaps:
-        yield replace(row, op=Op.CHANGE, swaps=swaps, notes=of.notes, code=of.code)
+    if swaps:
+        row = replace(base, op=Op.CHANGE, name=of.subject, text=of.text, swaps=swaps)
+        yield _if_possible(replace(row, notes=of.notes, code=of.code), host)
+
+
+def _if_possible(row: Change, host: HostView, before: str = "") -> Change:
+    """Return the row; refused, behind the words ``before``, where a place cannot be put."""
+    no = obstacles.obstacle(row.swaps, host)
+    return row.refused(no, before) if no else row
 
 
 def _unfinished(kinds: Sequence[Kind], host: HostView) -> Iterator[Change]:
@@ -239,10 +238,7 @@ def _leftovers(
         if swaps and not any(ownership.is_anothers(swap.place) for swap in swaps):
             text = "no longer declared: taken back"
             row = Change(Op.REMOVE, kind.name, name, text=text, swaps=swaps, about=name)
-            if no := obstacles.obstacle(swaps, host):
-                text = f"no longer declared, but {no.text}"
-                row = replace(row, op=Op.BLOCKED, text=text, hint=no.hint, code=no.code, swaps=())
-            yield row
+            yield _if_possible(row, host, "no longer declared, but ")
 
 
 def drop_weak(
@@ -275,19 +271,15 @@ def check_conflicts(said: Iterable[Spoken]) -> None:
         for goal in (word for word in words if isinstance(word, Desired)):
             want, first = wanted.setdefault(goal.place, (goal.want, declared))
             if want != goal.want:
-                problems.append(_conflict(goal, declared, want, first))
+                place = goal.place
+                text = (
+                    f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
+                    f"{first.owner} at {first.item.origin} wants {place.words(want)}"
+                )
+                hint = "they are one and the same place on this host: declare one value"
+                problems.append(ConfigError(declared.item.origin, text, hint))
     if problems:
         raise ConfigErrors(problems)
-
-
-def _conflict(goal: Desired[Any], declared: Declared, want: Any, first: Declared) -> ConfigError:
-    place = goal.place
-    return ConfigError(
-        declared.item.origin,
-        f"{declared.owner} wants {place.full} to be {place.words(goal.want)}, but "
-        f"{first.owner} at {first.item.origin} wants {place.words(want)}",
-        "they are one and the same place on this host: declare one value",
-    )
 
 
 def weighed(

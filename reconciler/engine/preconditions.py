@@ -7,14 +7,15 @@ of the moment says where it is in the way, and whoever writes data looks again.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.place import Swap
+from reconciler.engine.place import Swap, path_of
 from reconciler.facts.host import DirectoryId, FilesystemOf, FstabLines, Mounts, SourceUuid
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import jsondata, mountinfo
 from reconciler.formats.jsondata import FormatError
-from reconciler.formats.paths import parent
+from reconciler.formats.paths import at_and_above
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -61,24 +62,28 @@ ASK: Mapping[str, Callable[[str, HostView], str]] = {
 """How each is found out, by the words that stand before its name."""
 
 
-def facts(actions: Iterable[Action], host: HostView) -> tuple[Precondition, ...]:
+def facts(actions: Sequence[Action], host: HostView) -> tuple[Precondition, ...]:
     """Each that the actions rest on, once; what may not be seen is none."""
-    swaps = [action for action in actions if isinstance(action, Swap)]
-    return _found(swaps, swaps, host)
-
-
-def _found(of: Iterable[Action], swaps: Sequence[Swap], host: HostView) -> tuple[Precondition, ...]:
-    asked = dict.fromkeys(
-        about for swap in of if isinstance(swap, Swap) for about in _about(swap, swaps, host)
-    )
-    found = ((about, name, _value(about, name, host)) for about, name in asked)
-    return tuple(Precondition(*each) for each in found if each[2] not in {"", "unknown"})
+    return tuple(dict.fromkeys(chain.from_iterable(by_action(actions, host).values())))
 
 
 def by_action(actions: Sequence[Action], host: HostView) -> dict[Action, tuple[Precondition, ...]]:
-    """Find for each action the facts that it rests on, as ``facts`` does for all of them."""
+    """Find for each action the facts that it rests on; what may not be seen is none."""
     swaps = [action for action in actions if isinstance(action, Swap)]
-    return {action: _found([action], swaps, host) for action in actions}
+    other = frozenset(_other(swaps))
+    rested = {swap: tuple(_found(swap, other, host)) for swap in swaps}
+    return dict.fromkeys(actions, ()) | rested
+
+
+def _found(swap: Swap, other: Collection[str], host: HostView) -> Iterator[Precondition]:
+    asked = [*swap.place.rests_on(host)]
+    if swap.place.in_a_tree:
+        path = path_of(swap.place)
+        asked += [("directory", _lasting(path, other)), ("state of the filesystem of", path)]
+    for about, name in asked:
+        value = _value(about, name, host)
+        if value not in {"", "unknown"}:
+            yield Precondition(about, name, value)
 
 
 def changed(planned: Iterable[Precondition], host: HostView) -> Iterator[str]:
@@ -96,32 +101,18 @@ def _value(about: str, name: str, host: HostView) -> str:
         return ""
 
 
-def _about(swap: Swap, swaps: Iterable[Swap], host: HostView) -> Iterator[tuple[str, str]]:
-    yield from swap.place.rests_on(host)
-    if swap.place.in_a_tree:
-        path = _path(swap)
-        yield "directory", _lasting(path, frozenset(_other(swaps)))
-        yield "state of the filesystem of", path
-
-
 def _other(swaps: Iterable[Swap]) -> Iterator[str]:
     """Paths that the plan itself makes another directory of, or none."""
     for swap in swaps:
         place = swap.place
         comes_or_goes = place.nothing in (swap.have, swap.want)
         if place.remakes or (place.is_ground and comes_or_goes):
-            yield _path(swap)
-
-
-def _path(swap: Swap) -> str:
-    return str(getattr(swap.place, "path", ""))
+            yield path_of(place)
 
 
 def _lasting(path: str, other: Collection[str]) -> str:
     """The nearest directory above that is the same one before and after."""
-    above = [path]
-    while above[-1] != "/":
-        above.append(parent(above[-1]))
+    above = list(at_and_above(path))
     last = max((number for number, each in enumerate(above) if each in other), default=-1)
     return above[min(last + 1, len(above) - 1)]
 

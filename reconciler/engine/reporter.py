@@ -27,10 +27,6 @@ class Progress(Value):
     all_size: int = 0
 
 
-def _unheard(_subject: str, _doing: str) -> None:
-    """Put a step on no record."""
-
-
 class Reporter(Value):
     """Whoever waits: is told how far it is, and may ask for an end between two steps.
 
@@ -41,7 +37,7 @@ class Reporter(Value):
 
     tell: Callable[[Progress], None]
     stop: Callable[[], bool]
-    step: Callable[[str, str], None] = _unheard
+    step: Callable[[str, str], None] = lambda _subject, _doing: None
     run: int = 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.item import Item, Items, Section
     from reconciler.engine.model import Apart, Desired, Said
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import Place, Written
     from reconciler.engine.planned_state import Outlook
     from reconciler.errors import ConfigError
     from reconciler.facts.diagnostics import Note, Refusal
@@ -22,64 +22,18 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
 
-
-if TYPE_CHECKING:
     Kept = Callable[[Place[Any]], frozenset[str]]
     """Names the parts of a place that other configurations declare: they stay as they are."""
 
 
-def nothing_left(
-    _specs: Sequence[Any], _host: HostView
-) -> Iterator[tuple[str, Sequence[Desired[Any]]]]:
-    """For kinds that leave nothing behind that names its maker."""
+def nothing(*_about: Any) -> Iterator[Any]:
+    """Yield nothing: for kinds that have none of what a Kind is asked for."""
     return iter(())
 
 
-def nothing_dropped(
-    spec: Any, _written: Mapping[Place[Any], tuple[LastApplied, ...]], _kept: Kept
-) -> Any:
-    """For kinds of which an entry as a whole is declared or not."""
+def unchanged(spec: Any, *_about: Any) -> Any:
+    """Return the spec as it is: for kinds that know an entry by the path that is written."""
     return spec
-
-
-def no_places(_spec: Any, _host: HostView) -> Iterator[Place[Any]]:
-    """For kinds that write nothing that could be taken back."""
-    return iter(())
-
-
-def as_written(spec: Any, _host: HostView) -> Any:
-    """For kinds whose entries are known by the path that is written."""
-    return spec
-
-
-def nothing_unfinished(_host: HostView) -> Iterator[Apart]:
-    """For kinds of which a killed run leaves nothing that stands still."""
-    return iter(())
-
-
-def no_units(_specs: Sequence[Any], _host: HostView) -> Iterator[str]:
-    """For kinds that ask nothing of systemd."""
-    return iter(())
-
-
-def no_part(_spec: Any, _name: str) -> Any:
-    """For kinds of which an entry is done as a whole."""
-    return None
-
-
-def always(_spec: Any, _note: Note | Refusal, _outlook: Outlook) -> bool:
-    """For kinds whose advice rests on their own entry alone."""
-    return True
-
-
-def nothing_wrong(_entry: Node) -> Iterator[ConfigError]:
-    """For kinds whose keys the schema alone can judge."""
-    return iter(())
-
-
-def no_schedules(_items: Sequence[Item], _host: HostView) -> Iterator[ScheduleRuns]:
-    """For kinds that set up nothing that runs by itself."""
-    return iter(())
 
 
 class ScheduleRuns(Value):
@@ -135,22 +89,20 @@ class Kind(Value):
     parse: Callable[[Item, Items], Any]
     want: Callable[[Any, HostView], Iterator[Said]]
     leftovers: Callable[[Sequence[Any], HostView], Iterator[tuple[str, Sequence[Desired[Any]]]]] = (
-        nothing_left
+        nothing
     )
     needs: tuple[str, ...] = ()
-    recall: Callable[[Any, Mapping[Place[Any], tuple[LastApplied, ...]], Kept], Any] = (
-        nothing_dropped
-    )
-    places: Callable[[Any, HostView], Iterator[Place[Any]]] = no_places
-    located: Callable[[Any, HostView], Any] = as_written
-    part: Callable[[Any, str], Any] = no_part
-    unfinished: Callable[[HostView], Iterator[Apart]] = nothing_unfinished
-    units: Callable[[Sequence[Any], HostView], Iterator[str]] = no_units
-    holds: Callable[[Any, Note | Refusal, Outlook], bool] = always
+    recall: Callable[[Any, Written, Kept], Any] = unchanged
+    places: Callable[[Any, HostView], Iterator[Place[Any]]] = nothing
+    located: Callable[[Any, HostView], Any] = unchanged
+    part: Callable[[Any, str], Any] = lambda _spec, _name: None
+    unfinished: Callable[[HostView], Iterator[Apart]] = nothing
+    units: Callable[[Sequence[Any], HostView], Iterator[str]] = nothing
+    holds: Callable[[Any, Note | Refusal, Outlook], bool] = lambda _spec, _note, _outlook: True
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    wrong: Callable[[Node], Iterator[ConfigError]] = nothing_wrong
-    conflicts: Callable[[Node], Iterator[ConfigError]] = nothing_wrong
-    schedules: Callable[[Sequence[Item], HostView], Iterator[ScheduleRuns]] = no_schedules
+    wrong: Callable[[Node], Iterator[ConfigError]] = nothing
+    conflicts: Callable[[Node], Iterator[ConfigError]] = nothing
+    schedules: Callable[[Sequence[Item], HostView], Iterator[ScheduleRuns]] = nothing
 
 
 class Declared(Value):

@@ -214,24 +214,18 @@ def lacks(program: str, package: str, host: HostView) -> Refusal | None:
 def unable(of: Setup, host: HostView) -> Refusal | None:
     """Refuse a scheduler that is not there, or that cannot read the schedule."""
     schedule, at = of.when.schedule, of.when.at
+    is_cron = of.scheduler == "cron"
     if of.scheduler not in host(Schedulers()):
-        return Refusal(
-            f"there is no {'/etc/cron.d' if of.scheduler == 'cron' else 'systemd'} on this host",
-            "install cron" if of.scheduler == "cron" else "write `scheduler: cron`",
-            "V302",
-        )
-    if of.scheduler == "cron" and not schedule.cron:
-        return Refusal(
-            f"{at}: a crontab has five fields, and {schedule.text!r} has systemd's form",
-            'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`',
-            "V303",
-        )
-    if of.scheduler == "systemd" and (error := host(CalendarRuns(schedule.on_calendar)).error):
-        return Refusal(
-            f"{at}: systemd finds no run in the schedule: {error}",
-            "see systemd.time(7)",
-            "V304",
-        )
+        hint = "install cron" if is_cron else "write `scheduler: cron`"
+        text = f"there is no {'/etc/cron.d' if is_cron else 'systemd'} on this host"
+        return Refusal(text, hint, "V302")
+    if is_cron and not schedule.cron:
+        text = f"{at}: a crontab has five fields, and {schedule.text!r} has systemd's form"
+        hint = 'write five cron fields, as in "0 12 * * *", or `scheduler: systemd`'
+        return Refusal(text, hint, "V303")
+    if not is_cron and (error := host(CalendarRuns(schedule.on_calendar)).error):
+        text = f"{at}: systemd finds no run in the schedule: {error}"
+        return Refusal(text, "see systemd.time(7)", "V304")
     return None
 
 
@@ -290,14 +284,12 @@ def _by_cron(of: Setup, work: Work, host: HostView) -> Iterator[Said]:
     yield Desired(TextFile(files(of.stem)["cron"]), cron(of, work), part=of.part)
     yield from _without_timer(of.stem)
     if not host(CronDaemon()):
-        yield Note(_NO_DAEMON, "V310", is_of_host=True)
+        text = "no cron daemon is running, so no run begins until there is one"
+        yield Note(text, "V310", is_of_host=True)
     if host(SelinuxEnforces()):
         remedy = "; `scheduler: systemd` has systemd run it"
         text = f"{rights.CRONS_JOBS}{remedy if 'systemd' in host(Schedulers()) else ''}"
         yield Note(text, "V313", is_of_host=True)
-
-
-_NO_DAEMON = "no cron daemon is running, so no run begins until there is one"
 
 
 def _by_systemd(of: Setup, work: Work, host: HostView) -> Iterator[Said]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import found_instead
+from reconciler.engine.order import what
 from reconciler.engine.place import Swap
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
@@ -28,17 +29,10 @@ _IN_USE = frozenset({"V702", "V705"})
 _KEPT_BACK = frozenset({Op.BLOCKED, Op.UNKNOWN})
 
 
-def same_place(one: Place[Any], other: Place[Any]) -> bool:
-    """Tell whether two places are one, whichever images below it are left out."""
-    return one.without_left_out() == other.without_left_out()
-
-
 def twin(action: Action, among: Iterable[Action]) -> Action | None:
-    """Find the action that puts the same place, or does the same."""
-    if not isinstance(action, Swap):
-        return next((each for each in among if each == action), None)
-    places = (each for each in among if isinstance(each, Swap))
-    return next((each for each in places if same_place(each.place, action.place)), None)
+    """Find the action that puts the same place, whichever images are left out, or does the same."""
+    about = what(action)
+    return next((each for each in among if what(each) == about), None)
 
 
 def is_among(action: Action, among: Sequence[Action]) -> bool:
@@ -62,7 +56,7 @@ def is_no_more(now: Action, then: Action | None) -> bool:
     """
     if not isinstance(now, Swap) or not isinstance(then, Swap):
         return now == then
-    if not same_place(now.place, then.place) or now.want != then.want:
+    if what(now) != what(then) or now.want != then.want:
         return False
     if not then.place.left_out <= now.place.left_out:
         return False  # an image that was shown as left out must not be rewritten
@@ -137,25 +131,18 @@ def moved(shown: Plan, now: Plan) -> Iterator[str]:
     """Say of each action that nobody was shown what it is, or how it differs from the one shown."""
     for action in unseen(shown, now):
         then = twin(action, shown.actions)
-        if not isinstance(action, Swap) or not isinstance(then, Swap):
-            what = action.place.full if isinstance(action, Swap) else action.name
-            yield f"{what}: not in the plan that was shown{_values(action)}"
+        if not isinstance(action, Swap):
+            yield f"{action.name}: not in the plan that was shown"
+            continue
+        place = action.place
+        if not isinstance(then, Swap):
+            values = f"{place.words(action.have)} -> {place.words(action.want)}"
+            yield f"{place.full}: not in the plan that was shown: {values}"
         elif action.want != then.want:
-            wanted = found_instead(action.place, then.want, action.want, "now")
-            yield f"{action.place.full}: shown to become {wanted}"
+            wanted = found_instead(place, then.want, action.want, "now")
+            yield f"{place.full}: shown to become {wanted}"
         elif action.have != then.have:
-            found = found_instead(action.place, then.have, action.have)
-            yield f"{action.place.full}: planned on {found}"
+            yield f"{place.full}: planned on {found_instead(place, then.have, action.have)}"
         else:
-            freed = ", ".join(_freed(then.place, action.place))
-            yield f"{action.place.full}: shown as left out, and free now: {freed}"
-
-
-def _values(action: Action) -> str:
-    if not isinstance(action, Swap):
-        return ""
-    return f": {action.place.words(action.have)} -> {action.place.words(action.want)}"
-
-
-def _freed(then: Place[Any], now: Place[Any]) -> list[str]:
-    return sorted(then.left_out - now.left_out)
+            freed = ", ".join(sorted(then.place.left_out - place.left_out))
+            yield f"{place.full}: shown as left out, and free now: {freed}"

@@ -1,11 +1,13 @@
 """A path as a subvolume of its own: the place, and what decides whether it can become one."""
 
+# ruff: noqa: ARG002 - a method of a place need not use all that every place is given
+
 from __future__ import annotations
 
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.place import Place, directory_thing, removal_turn
+from reconciler.engine.place import Ground
 from reconciler.facts.diagnostics import Note
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.facts.host_view import PathFact
@@ -20,30 +22,23 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-class Subvolume(Place[str]):
+class Subvolume(Ground[str]):
     """Whether a path is a subvolume of its own: MISSING, DIRECTORY, UNFINISHED or SUBVOLUME.
 
     One that is made gets ``mode``, ``uid`` and ``gid``; one that a directory
     is turned into keeps the directory's.
     """
 
-    path: str
     mode: int = field(compare=False)
     uid: int = field(compare=False)
     gid: int = field(compare=False)
     remakes: ClassVar[bool] = True
-    in_a_tree: ClassVar[bool] = True
-    is_ground: ClassVar[bool] = True
     word: ClassVar[str] = "path"
     nothing: ClassVar[str] = MISSING
-    rank: ClassVar[int] = 10  # in its turn among directories, before its own attributes
 
     @staticmethod
     def decoded(data: Any) -> str:
         return jsondata.name(data)
-
-    def turn(self, want: str) -> tuple[int, str]:
-        return removal_turn(self.path) if want == MISSING else self.order
 
     def lasting(self, want: str) -> Note | None:
         if want == MISSING:
@@ -51,21 +46,10 @@ class Subvolume(Place[str]):
         return Note("it stays a subvolume: vmtune turns none into a directory")
 
     def staying(self, now: str, host: HostView) -> Note | None:
-        del host
         return self.lasting(DIRECTORY) if now == SUBVOLUME else None
 
     def written_paths(self, have: str, want: str) -> Iterator[str]:
-        del have, want
         yield from (parent(self.path), self.path)
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """Behind the directories it lies in."""
-        return (self.rank, self.path)
-
-    @property
-    def label(self) -> str:
-        return self.path
 
     def words(self, value: str) -> str:
         if value == UNFINISHED:
@@ -77,15 +61,10 @@ class Subvolume(Place[str]):
 
     def half_done(self, have: str, now: str, want: str) -> bool:
         """Turned, but what it was is not removed yet."""
-        del have
         return now == UNFINISHED and want == SUBVOLUME
-
-    def thing(self, host: HostView) -> tuple[object, ...]:
-        return directory_thing(self, self.path, host)
 
     def stays(self, original: str) -> bool:
         """It may hold images by now; and a subvolume is a directory to whoever uses it."""
-        del original
         return True
 
 

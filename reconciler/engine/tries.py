@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.place import Swap
+from reconciler.engine.last_applied import CUT_OFF
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from reconciler.engine.last_applied import Run
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import LastApplied, Place, Swap
 
 
-_TRIED = frozenset({"done", "failed", "changed since the plan"})
-
-CUT_OFF = "cut off"
+_TRIED = frozenset({"done", "failed", "changed since the plan", CUT_OFF})
 
 
 class Try(Value):
@@ -53,10 +51,9 @@ def last(runs: Iterable[Run], whys: Callable[[int], Mapping[int, str]]) -> dict[
     """
     found: dict[Place[Any], tuple[Run, int, Swap, str]] = {}
     for run in runs:
-        for number, action in enumerate(run.actions, 1):
-            ended = run.outcomes.get(number, CUT_OFF if number in run.begun else "")
-            if isinstance(action, Swap) and ended in {*_TRIED, CUT_OFF}:
-                found[action.place.without_left_out()] = run, number, action, ended
+        for number, swap, ended in run.ends():
+            if ended in _TRIED:
+                found[swap.place.without_left_out()] = run, number, swap, ended
     return {
         place: Try(
             run.number,

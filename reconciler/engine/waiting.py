@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Change, Plan, Wait
 
 
-_WAITS = "done as soon as it is let go"
-
-_FINAL = "`revert` cannot take this back"
-
-
 def awaited(plan: Plan) -> tuple[Wait, ...]:
     """Return what is refused only because of a use, in the order of the rows."""
     return tuple(wait for row in plan.changes for wait in row.waits)
@@ -39,7 +34,9 @@ def _changed(row: Change) -> Change:
     if more := len(row.waits) - 1:
         why = f"{why} (and {more:,} more)"
     swaps = tuple(wait.swap for wait in row.waits)
-    cost = [Note(_FINAL, label=COST)] * any(map(restore.is_final, swaps))
+    cost = [Note("`revert` cannot take this back", label=COST)]
+    cost *= any(map(restore.is_final, swaps))
     takes = row.waits[0].notes if len(row.waits) == 1 else ()
     notes = (Note(why, label=WHY), *row.notes, *takes, *cost)
-    return replace(row, op=Op.CHANGE, text=_WAITS, hint="", swaps=swaps, notes=notes)
+    text = "done as soon as it is let go"
+    return replace(row, op=Op.CHANGE, text=text, hint="", swaps=swaps, notes=notes)

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reconciler.facts.condition import WHOLE, Condition
-from reconciler.facts.host_view import Fact, PathFact
+from reconciler.facts.host_view import Fact, HostView, PathFact
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
 from reconciler.formats.sizes import binary
@@ -44,6 +44,12 @@ class Location(Value):
 
 class Locate(PathFact[Location]):
     """Follow a path as the kernel would, to where it is or would be."""
+
+
+def real(path: str, host: HostView) -> str:
+    """Return where a path is; the path as it is written where that cannot be seen."""
+    where = host.maybe(Locate(path))
+    return where.path if where else path
 
 
 class DirectoryId(PathFact[str]):

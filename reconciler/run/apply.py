@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.diff import found_instead
 from reconciler.engine.last_applied import Seen
-from reconciler.engine.place import Swap
+from reconciler.engine.place import Swap, path_of
 from reconciler.engine.reporter import Cancelled, Reporter
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts.host_view import NotVisible
@@ -23,13 +23,12 @@ from reconciler.run import journal
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from reconciler.engine.model import Action, Notify
+    from reconciler.engine.model import Action
     from reconciler.engine.order import Needs
     from reconciler.engine.reporter import Progress
     from reconciler.facts.host_view import HostView
-    from reconciler.facts.layouts import ImageLayout
 
 
 class Outcome(Enum):
@@ -72,9 +71,9 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
     started: Callable[[int, Action], None],
     ended: Callable[[int, Result], None],
     stop: Callable[[], bool],
-    going: Callable[[Progress], None] = lambda _step: None,
-    step: Callable[[int, str, str], None] = lambda _number, _subject, _doing: None,
-    run: int = 0,
+    going: Callable[[Progress], None],
+    step: Callable[[int, str, str], None],
+    run: int,
 ) -> tuple[Result, ...]:
     """Do each action in order; leave out those that ``needs`` one that failed; end once told to.
 
@@ -106,7 +105,10 @@ def apply(  # noqa: PLR0913, PLR0917 - whom to tell, and when to stop
 
 def _do(action: Action, watch: Reporter) -> Result:
     try:
-        return _swap(action, watch) if isinstance(action, Swap) else _poke(action)
+        if isinstance(action, Swap):
+            return _swap(action, watch)
+        writes.notify(action.name)
+        return Result(action, Outcome.DONE)
     except HostError as refused:
         used = isinstance(refused, StillUsed)
         hint = refused.hint or selinux.hint(refused.message)
@@ -133,11 +135,6 @@ def _fault(action: Action, error: Exception) -> Result:
     return Result(action, Outcome.FAILED, why, hint)
 
 
-def _poke(action: Notify) -> Result:
-    writes.notify(action.name)
-    return Result(action, Outcome.DONE)
-
-
 def _swap(action: Swap, watch: Reporter) -> Result:
     place = action.place
     now = reads.look()(place)
@@ -156,32 +153,27 @@ def _swap(action: Swap, watch: Reporter) -> Result:
 
 def seen(actions: Sequence[Action], host: HostView | None = None) -> tuple[Seen, ...]:
     """The largest images below each directory that is changed; what cannot be seen is left out."""
-    host, found, secret = host or reads.look(), {}, journal.secret() or b""
+    host, secret = host or reads.look(), journal.secret() or b""
+    found: dict[str, Seen] = {}
     for path, apart in _tops(actions).items():
         try:
             measured = host(LayoutsOf(path, apart)).measured
         except NotVisible:  # it is there for people to read, not for the run to depend on
             continue
-        found.update({each.key: each for each in (_plain(m, secret) for m in measured) if each})
+        for of in measured:
+            if of.fragments is not None:
+                key = of.key(secret)
+                found[key] = Seen(
+                    key, of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared
+                )
     return tuple(found.values())
 
 
 def _tops(actions: Sequence[Action]) -> dict[str, tuple[str, ...]]:
     """Directories with what is declared on its own below them; those yet to be made hold none."""
     found: dict[str, tuple[str, ...]] = {}
-    for swap in _swaps(actions):
-        place = swap.place
-        if place.in_a_tree and swap.have not in {None, place.nothing}:
-            path = str(getattr(place, "path", ""))
+    for place, have in ((each.place, each.have) for each in actions if isinstance(each, Swap)):
+        if place.in_a_tree and have not in {None, place.nothing}:
+            path = path_of(place)
             found[path] = getattr(place, "apart", ()) or found.get(path, ())
     return found
-
-
-def _swaps(actions: Sequence[Action]) -> Iterator[Swap]:
-    return (action for action in actions if isinstance(action, Swap))
-
-
-def _plain(of: ImageLayout, secret: bytes) -> Seen | None:
-    if of.fragments is None:
-        return None
-    return Seen(of.key(secret), of.inode, of.size, of.nocow, of.fragments, of.compressed, of.shared)

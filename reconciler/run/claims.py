@@ -13,17 +13,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.claims import GONE, PRESENT, UNREADABLE, Claims, History
+from reconciler.engine.claims import Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
-from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, filesystems
 from reconciler.run import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from reconciler.engine.place import LastApplied, Place
+    from reconciler.engine.place import Written
     from reconciler.facts.host_view import HostView
 
 
@@ -43,9 +42,10 @@ def history(config: str, host: HostView) -> History:
     claims = _read()
     known = {was.config for found in written.values() for was in found} | claims.keys()
     homes = {path: each.home for path, each in claims.items()}
-    files_of = {path: _state(path, homes.get(path, ""), host) for path in known - {config, ""}}
+    others = known - {config, ""}
+    gone = frozenset(path for path in others if _is_gone(path, homes.get(path, ""), host))
     home = filesystems.home_of(config, host) if config else ""
-    return History(config, home, written, claims, files_of)
+    return History(config, home, written, claims, gone)
 
 
 def note(claims: Claims) -> None:
@@ -62,58 +62,44 @@ def note(claims: Claims) -> None:
         raise HostError(f"{PATH} cannot be written: {error.strerror}") from None
 
 
-def _resolved(
-    written: Mapping[Place[Any], tuple[LastApplied, ...]],
-) -> dict[Place[Any], tuple[LastApplied, ...]]:
+def _resolved(written: Written) -> Written:
     """Return the records with each configuration by its resolved path: older ones have links."""
-    real: dict[str, str] = {}
-
-    def resolve(was: LastApplied) -> LastApplied:
-        if was.config not in real:
-            real[was.config] = os.path.realpath(was.config) if was.config else ""
-        path = real[was.config]
-        return was if path == was.config else replace(was, config=path)
-
-    return {place: tuple(map(resolve, found)) for place, found in written.items()}
+    configs = {was.config for found in written.values() for was in found}
+    real = {config: os.path.realpath(config) if config else "" for config in configs}
+    return {
+        place: tuple(replace(was, config=real[was.config]) for was in found)
+        for place, found in written.items()
+    }
 
 
-def _state(config: str, home: str, host: HostView) -> str:
-    """Tell what became of a configuration's file.
+def _is_gone(config: str, home: str, host: HostView) -> bool:
+    """Tell whether a configuration's file is surely there no more.
 
     It is gone only where what lies above it is on the filesystem and subvolume that it was
     on: a home that is not mounted now has not lost its files.
     """
     try:
         if stat.S_ISREG(os.stat(config).st_mode):
-            return PRESENT
+            return False
     except (FileNotFoundError, NotADirectoryError):
         if os.path.lexists(config):  # a link, to what may only not be mounted now
-            return UNREADABLE
+            return False
     except OSError:
-        return UNREADABLE
+        return False
     if home:
-        return GONE if filesystems.home_of(config, host) == home else UNREADABLE
+        return filesystems.home_of(config, host) == home
     # A record from before homes were noted: its own directory must still be there.
-    return GONE if os.path.isdir(os.path.dirname(config)) else UNREADABLE
+    return os.path.isdir(os.path.dirname(config))
 
 
 def _read() -> dict[str, Claims]:
-    try:
-        text = files.read(PATH)
-    except PermissionError:  # as the journal's records, which then are not seen either
-        return {}
-    except OSError as error:
-        raise HostError(f"{PATH} cannot be read: {error.strerror}", _MOVE_AWAY) from None
+    text = journal.text(PATH, _MOVE_AWAY)
     if not text:
         return {}
-    try:
+    with journal.checked(PATH, _MOVE_AWAY):
         data = jsondata.mapping(json.loads(text))
-        if data["format"] != FORMAT:
-            raise FormatError(f"its format is {data['format']!r:.60}, expected {FORMAT!r}")  # noqa: TRY301
+        journal.expect(FORMAT, data)
         found = [_claims(jsondata.mapping(each)) for each in jsondata.items(data["configs"])]
-    except (ValueError, KeyError, RecursionError, FormatError) as error:
-        words = f"without {error}" if isinstance(error, KeyError) else str(error)
-        raise HostError(f"{PATH} is damaged: {words}", _MOVE_AWAY) from None
     return _by_file(found)
 
 

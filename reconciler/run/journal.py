@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
-from reconciler.engine.last_applied import Before, Run, first_seen, fold
+from reconciler.engine.last_applied import Before, Run, Seen, first_seen, fold
 from reconciler.engine.place import LastApplied
 from reconciler.errors import HostError
 from reconciler.facts.layouts import SEALED_KEY
@@ -24,10 +24,9 @@ from reconciler.linux import files, users
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from reconciler.engine.last_applied import Seen
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Place, Written
 
 
 STATE = files.STATE
@@ -51,7 +50,7 @@ class Base(Value):
     """What the runs up to number ``through``, no longer kept, wrote."""
 
     through: int = 0
-    written: Mapping[Place[Any], tuple[LastApplied, ...]] = field(default_factory=dict)
+    written: Written = field(default_factory=dict)
 
 
 def runs() -> tuple[Run, ...]:
@@ -90,7 +89,7 @@ def whys(number: int) -> dict[int, str]:
     return found
 
 
-def written() -> dict[Place[Any], tuple[LastApplied, ...]]:
+def written() -> Written:
     """What vmtune wrote, place by place, with what was there before it: as ``fold`` gives it."""
     return fold(base().written, runs())
 
@@ -130,24 +129,23 @@ def private(number: int) -> str:
 
 def _read(path: str) -> Run | None:
     """None for a file without even its first line: not readable here."""
-    *lines, _torn = _text(path).split(b"\n")
-    try:
+    *lines, _torn = text(path).split(b"\n")
+    with checked(path):
         data = [jsondata.mapping(json.loads(line)) for line in lines]
         return _run(_named(data[0]), data[1:]) if data else None
-    except (ValueError, KeyError, RecursionError, FormatError) as error:
-        raise _damaged(path, error) from None
 
 
-def _text(path: str) -> bytes:
-    """Empty where it is gone, or for others to read; HostError where it cannot be read at all."""
+_REMEDY = "move it away to go on without it"
+
+
+def text(path: str, remedy: str = _REMEDY) -> bytes:
+    """Read a record: empty where it is gone, or for others to read; else HostError."""
     try:
         return files.read(path) or b""
     except PermissionError:
         return b""
     except OSError as error:
-        raise HostError(
-            f"{path} cannot be read: {error.strerror}", "move it away to go on without it"
-        ) from None
+        raise HostError(f"{path} cannot be read: {error.strerror}", remedy) from None
 
 
 def _named(head: dict[str, Any]) -> dict[str, Any]:
@@ -168,19 +166,26 @@ def _named(head: dict[str, Any]) -> dict[str, Any]:
     return {**head, "actions": [whole[str(n)] if n in apart else each for n, each in actions]}
 
 
-def _damaged(path: str, error: Exception) -> HostError:
-    words = f"without {error}" if isinstance(error, KeyError) else str(error)
-    return HostError(f"{path} is damaged: {words}", "move it away to go on without it")
+@contextmanager
+def checked(path: str, remedy: str = _REMEDY) -> Iterator[None]:
+    """Raise HostError where what is read of a record meanwhile is not as it should be."""
+    try:
+        yield
+    except (ValueError, KeyError, RecursionError, FormatError) as error:
+        words = f"without {error}" if isinstance(error, KeyError) else str(error)
+        raise HostError(f"{path} is damaged: {words}", remedy) from None
 
 
-def _expect(wanted: str, data: dict[str, Any]) -> None:
+def expect(wanted: str, data: dict[str, Any]) -> None:
+    """Raise FormatError where the data is of another format."""
     if data["format"] != wanted:
         raise FormatError(f"its format is {data['format']!r:.60}, expected {wanted!r}")
 
 
 def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
-    _expect(FORMAT, head)
+    expect(FORMAT, head)
     last: dict[str, Any] = next((event for event in reversed(events) if "finish" in event), {})
+    begins = [event for event in events if "begin" in event]
     return Run(
         jsondata.number(head["run"]),
         jsondata.text(head["started"]),
@@ -188,7 +193,7 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
         jsondata.text(head["command"]),
         jsondata.text(head["config"]),
         tuple(codec.action(action) for action in jsondata.items(head["actions"])),
-        frozenset(jsondata.number(event["begin"]) for event in events if "begin" in event),
+        frozenset(jsondata.number(event["begin"]) for event in begins),
         {
             jsondata.number(event["end"]): jsondata.text(event["outcome"])
             for event in events
@@ -200,34 +205,43 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
         _seen("after", events),
         {
             jsondata.number(event["begin"]): jsondata.text(event["thing"])
-            for event in events
-            if "begin" in event and "thing" in event
+            for event in begins
+            if "thing" in event
         },
     )
 
 
 def _seen(when: str, events: Sequence[dict[str, Any]]) -> tuple[Seen, ...]:
     found = next((event for event in reversed(events) if event.get("images") == when), None)
-    return tuple(codec.seen(each) for each in jsondata.items(found["seen"])) if found else ()
+    images = map(jsondata.mapping, jsondata.items(found["seen"])) if found else ()
+    return tuple(jsondata.built(Seen, image) for image in images)
 
 
 def base() -> Base:
     """What the runs that are no longer kept wrote; HostError when it is damaged."""
-    path, text = PRIVATE_BASE, _text(PRIVATE_BASE)
-    if not text:
-        path, text = BASE, _text(BASE)
-    if not text:
-        return Base()
-    try:
-        data = jsondata.mapping(json.loads(text))
-        _expect(BASE_FORMAT, data)
-        found: dict[Place[Any], tuple[LastApplied, ...]] = {}
-        for entry in jsondata.items(data["written"]):
-            place, was = _written(jsondata.mapping(entry))
-            found[place] = (*found.get(place, ()), was)
-        return Base(jsondata.number(data["through"]), found)
-    except (ValueError, KeyError, RecursionError, FormatError) as error:
-        raise _damaged(path, error) from None
+    for path in (PRIVATE_BASE, BASE):
+        if record := text(path):
+            with checked(path):
+                return _base(jsondata.mapping(json.loads(record)))
+    return Base()
+
+
+def _base(data: dict[str, Any]) -> Base:
+    expect(BASE_FORMAT, data)
+    found: dict[Place[Any], tuple[LastApplied, ...]] = {}
+    for entry in map(jsondata.mapping, jsondata.items(data["written"])):
+        place = codec.place(entry["place"])
+        was = LastApplied(
+            place.decoded(entry["original"]),
+            tuple(map(place.decoded, jsondata.items(entry["values"]))),
+            jsondata.text(entry["owner"]),
+            jsondata.number(entry["run"]),
+            jsondata.flag(entry["certain"]),
+            jsondata.text(entry["config"]),
+            jsondata.text(entry.get("thing", "")),
+        )
+        found[place] = (*found.get(place, ()), was)
+    return Base(jsondata.number(data["through"]), found)
 
 
 def veiled(of: Base) -> Base:
@@ -242,30 +256,8 @@ def veiled(of: Base) -> Base:
 def plain_base(of: Base) -> dict[str, Any]:
     """The JSON data that ``base`` reads."""
     entries = [
-        {
-            "place": codec.plain_place(place),
-            "original": codec.plain_value(was.original),
-            "values": [codec.plain_value(value) for value in was.values],
-            "owner": was.owner,
-            "run": was.run,
-            "certain": was.certain,
-            "config": was.config,
-            "thing": was.thing,
-        }
+        {"place": codec.plain_place(place), **codec.plain_value(was)}
         for place, found in of.written.items()
         for was in found
     ]
     return {"format": BASE_FORMAT, "through": of.through, "written": entries}
-
-
-def _written(entry: dict[str, Any]) -> tuple[Place[Any], LastApplied]:
-    place = codec.place(entry["place"])
-    return place, LastApplied(
-        codec.value(place, entry["original"]),
-        tuple(codec.value(place, value) for value in jsondata.items(entry["values"])),
-        jsondata.text(entry["owner"]),
-        jsondata.number(entry["run"]),
-        jsondata.flag(entry["certain"]),
-        jsondata.text(entry["config"]),
-        jsondata.text(entry.get("thing", "")),
-    )

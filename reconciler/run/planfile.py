@@ -33,19 +33,18 @@ _LARGEST = 64 << 20
 _PLAN = output_file.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
 
 
-def dumps(of: Document) -> str:
-    """The document as text, ASCII only: names that are not UTF-8 survive as escapes."""
-    return json.dumps(document.plain(of, users.owner), indent=1) + "\n"
-
-
 def free(path: str) -> str:
     """The absolute path of a plan to be saved; HostError over anything but another plan."""
     return output_file.checked(path, "-o", _PLAN)
 
 
 def save(path: str, of: Document) -> None:
-    """Write it for its owner only, atomically: it says what root is going to do."""
-    output_file.replace(path, dumps(of).encode("ascii"), "-o", _PLAN)
+    """Write it for its owner only, atomically: it says what root is going to do.
+
+    The text is ASCII only: names that are not UTF-8 survive as escapes.
+    """
+    text = json.dumps(document.plain(of, users.owner), indent=1) + "\n"
+    output_file.replace(path, text.encode("ascii"), "-o", _PLAN)
 
 
 PLAN, CONFIGURATION, DATA, OTHER = "plan", "configuration", "data", "other"
@@ -172,12 +171,9 @@ def _refused(saved: Plan, now: Plan) -> Iterator[str]:
     """What the plan of this moment refuses of it, as a whole or (images) in part."""
     planned = {f"{change.kind} {change.name}" for change in saved.changes if change.swaps}
     known = {f"{change.kind} {change.name}" for change in saved.changes}
+    images = tuple(f"{row}/" for row in planned if row.startswith("images "))
     for change in now.changes:
         row = f"{change.kind} {change.name}"
-        is_part = row not in known and any(row.startswith(f"images {p}/") for p in _images(saved))
+        is_part = row not in known and row.startswith(images)
         if change.op is Op.BLOCKED and (row in planned or is_part):
             yield f"{row}: {change.text}"
-
-
-def _images(saved: Plan) -> Iterator[str]:
-    return (change.name for change in saved.changes if change.kind == "images" and change.swaps)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.model import WAITS
-from reconciler.engine.resource import no_schedules
+from reconciler.engine.resource import nothing
 from reconciler.report.codes import CODES
 from reconciler.resources.images import places as images_places
 from reconciler.resources.registry import KINDS
@@ -166,10 +166,7 @@ def test_a_code_of_what_kinds_share_has_a_case():
 def test_a_code_of_a_schedule_has_a_case():
     """Of one kind that has a job: the others have it from the same module."""
     shown = {
-        code
-        for kind in KINDS
-        if kind.schedules is not no_schedules
-        for code in _shown_of(kind.name)
+        code for kind in KINDS if kind.schedules is not nothing for code in _shown_of(kind.name)
     }
     assert _spoken_in(("engine/schedule",)) <= shown
 

@@ -139,7 +139,7 @@ def test_a_place_and_its_value_come_back(kind, data):
     again = codec.place(through_json(codec.plain_place(place)))
     assert again == place
     assert vars_of(again) == vars_of(place)
-    assert codec.value(place, through_json(codec.plain_value(value))) == value
+    assert place.decoded(through_json(codec.plain_value(value))) == value
     hash(again)
 
 
@@ -317,6 +317,6 @@ def test_written_again_and_again_the_first_original_stays(values):
 def test_a_record_that_named_all_that_is_below_is_read():
     """Before there could be a million of them."""
     names = [f"{number:04}" for number in range(MOST + 1)]
-    found = codec.value(nocow_places.Below("/vm"), names)
+    found = nocow_places.Below("/vm").decoded(names)
     assert found == NameList(MOST + 1, tuple(names[:MOST]))
-    assert codec.value(nocow_places.Below("/vm"), []) == NONE_LEFT
+    assert nocow_places.Below("/vm").decoded([]) == NONE_LEFT

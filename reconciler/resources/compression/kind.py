@@ -131,10 +131,7 @@ def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Re
 
 def _directory(spec: Spec, where: Location, have: Folder | None) -> Desired[Folder | None]:
     if have is None:
-        mode = directory_place.mode(directory_place.MODE, where)
-        new = Folder(
-            nocow=False, compression=spec.wanted, mode=mode, **directory_place.owner(where)
-        )
+        new = Folder(nocow=False, compression=spec.wanted, **directory_place.made_in(where))
     elif alike(have.compression, spec.wanted):
         new = replace(have, nocow=False)
     else:

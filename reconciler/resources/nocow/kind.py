@@ -212,12 +212,7 @@ def _redundant(filesystem: Filesystem) -> str:
 
 def _directory(spec: Spec, where: Location, have: Folder | None, host: HostView) -> Iterator[Said]:
     if have is None:
-        new = Folder(
-            nocow=spec.wanted,
-            compression="",
-            mode=directory_place.mode(directory_place.MODE, where),
-            **directory_place.owner(where),
-        )
+        new = Folder(nocow=spec.wanted, compression="", **directory_place.made_in(where))
     else:
         new = replace(have, nocow=spec.wanted, compression="" if spec.wanted else have.compression)
     why = f"the kernel refuses nocow beside compression {have.compression}" if have else ""

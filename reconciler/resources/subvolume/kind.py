@@ -109,11 +109,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield ground
         return
     where, filesystem = ground
-    place = Subvolume(
-        where.path,
-        directory_place.mode(directory_place.MODE, where),
-        **directory_place.owner(where),
-    )
+    place = Subvolume(where.path, **directory_place.made_in(where))
     have = host(place)
     if not spec.wanted:
         yield from _not_asked_for(have)
