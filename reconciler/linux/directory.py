@@ -99,7 +99,11 @@ def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
             if have is not None and _folder(fd) != have:
                 raise HostError(f"{place.path} changed while it was being set")
             with inode.acting_as(want.uid, want.gid):
-                _set(fd, want, place.path)
+                if not inode.set_nocow(fd, on=want.nocow):
+                    told = "the kernel said yes to the attribute, but did not take it"
+                    raise HostError(f"{place.path}: {told}")
+                if not want.nocow:
+                    inode.set_compression(fd, want.compression)
                 if have is None:
                     selinux.relabel(fd, place.path)
             os.fsync(fd)
@@ -121,17 +125,6 @@ def _make(within: int, name: str, mode: int) -> None:
         os.mkdir(name, mode, dir_fd=within)
     finally:
         os.umask(before)
-
-
-def _set(fd: int, want: Folder, path: str) -> None:
-    if want.nocow:
-        inode.clear_compression(fd)
-    value = inode.flags(fd)
-    wanted = value | inode.NOCOW if want.nocow else value & ~inode.NOCOW
-    if wanted != value and not inode.set_flags(fd, wanted):
-        raise HostError(f"{path}: the kernel said yes to the attribute, but did not take it")
-    if not want.nocow:
-        inode.set_compression(fd, want.compression)
 
 
 _TOLD = 3

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
-from reconciler.linux.syscalls import checked, libc
+from reconciler.linux.syscalls import checked, closing, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,9 +107,7 @@ def compression(fd: int, value: int) -> str:
         if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP}:
             raise
         found = ""
-    if found:
-        return found
-    return "c" if value & COMPRESS else "m" if value & NOCOMPRESS else ""
+    return found or ("c" if value & COMPRESS else "m")
 
 
 def set_compression(fd: int, wanted: str) -> None:
@@ -138,6 +136,15 @@ def clear_compression(fd: int) -> None:
         set_flags(fd, value & ~(COMPRESS | NOCOMPRESS))
 
 
+def set_nocow(fd: int, *, on: bool) -> bool:
+    """Have nocow, and then no compression, or have none; True as of ``set_flags``."""
+    if on:
+        clear_compression(fd)
+    value = flags(fd)
+    wanted = value | NOCOW if on else value & ~NOCOW
+    return wanted == value or set_flags(fd, wanted)
+
+
 def hand_on(
     source: int | str, target: int | str, name: str, *, follow_symlinks: bool = True
 ) -> None:
@@ -160,46 +167,33 @@ def open_to_read(name: str, within: int | None = None, extra: int = 0) -> int:
     return os.open(name, _READ_ANY | extra, dir_fd=within)
 
 
-@contextmanager
-def opened(name: str, within: int | None = None, extra: int = 0) -> Iterator[int]:
+def opened(name: str, within: int | None = None, extra: int = 0) -> AbstractContextManager[int]:
     """Hold a descriptor as of ``open_to_read``."""
-    fd = open_to_read(name, within, extra)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    return closing(open_to_read(name, within, extra))
 
 
-@contextmanager
-def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
+def beneath(path: str, within: int, extra: int = 0) -> AbstractContextManager[int]:
     """A descriptor for reading; a symbolic link anywhere in ``path`` is ELOOP (openat2(2)).
 
     Names may be swapped by whoever owns a parent while root walks; descriptors
     cannot.
     """
-    fd = openat2(path, within, _READ_ANY | extra)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    return closing(openat2(path, within, _READ_ANY | extra))
+
+
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def status_beneath(path: str, within: int) -> os.stat_result:
     """The same for who only asks what is there: nothing is opened, and no lease broken."""
-    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with closing(openat2(path, within, _LOOK)) as fd:
         return os.fstat(fd)
-    finally:
-        os.close(fd)
 
 
 def link_beneath(path: str, within: int) -> str:
     """Where a symbolic link leads, itself reached through no other; OSError where it is none."""
-    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with closing(openat2(path, within, _LOOK)) as fd:
         return os.readlink("", dir_fd=fd)
-    finally:
-        os.close(fd)
 
 
 def openat2(path: str, within: int, flags: int, resolve: int = _NO_LINKS) -> int:
