@@ -137,7 +137,7 @@ class _Work:
         """HostError where a device is missing by now, or the like: asked anew after a while."""
         if time.monotonic() < self.whole_until:
             return
-        if unsafe := condition.rewriting(btrfs.condition_now(fd), btrfs.data_profiles(fd)):
+        if unsafe := condition.rewriting(btrfs.condition(fd), btrfs.data_profiles(fd)):
             raise HostError(unsafe.text, unsafe.hint)
         self.whole_until = time.monotonic() + _WHOLE
 
