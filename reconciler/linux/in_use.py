@@ -12,14 +12,13 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.linux import inode, mount_holds, namespaces, open_files
+from reconciler.linux import inode, mount_holds, namespaces, open_files, proc
 from reconciler.linux.mount_holds import Mounted, Subject
 from reconciler.linux.open_files import Inode
-from reconciler.linux.proc import named
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Look:
     """time.monotonic: what began before is in it."""
     opened: Opened
     kernel: Mapping[Inode, str]
-    mounts: Mounted
-    shared: Mounted
+    mounts: Mounted = field(default_factory=Mounted)
+    shared: Mounted = field(default_factory=Mounted)
     """What the NFS server exports, in the form of mounts."""
 
     def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
@@ -99,13 +98,13 @@ def inode_of(status: os.stat_result) -> Inode:
     return status.st_dev, status.st_ino
 
 
-def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
-    """Who has files, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
+def holders(of: os.stat_result) -> tuple[str, ...]:
+    """Who has a file, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
 
-    Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
-    left out.
+    Only to name them: whether anybody has a file open is for a lease to say.
     """
-    return _who_now({inode_of(status) for status in of})
+    number = inode_of(of)
+    return _who_now({number}).get(number, ())
 
 
 _PASSING = 0.15
@@ -128,9 +127,8 @@ def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, 
 
 
 def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
-    nothing = Mounted()
     kernel = dict(open_files.look_at_kernel())
-    return Look(0.0, open_files.look_at_processes(maps=True), kernel, nothing, nothing).who(inodes)
+    return Look(0.0, open_files.look_at_processes(maps=True), kernel).who(inodes)
 
 
 def used(paths: Iterable[str]) -> Mapping[str, str]:
@@ -165,9 +163,9 @@ def _used(path: str, seen: Look) -> str:
 
 def users_named(status: os.stat_result) -> str:
     """Who has a file, in words; also where nobody can be named."""
-    who: list[str] = []
+    who: tuple[str, ...] = ()
     with suppress(OSError):
-        who += holders(status).get(inode_of(status), ())
+        who = holders(status)
     return ", ".join(who) or "a program that cannot be named"
 
 
@@ -244,7 +242,7 @@ def use_of_directory(fd: int) -> str:
     """How an open directory is used, in words; "" where it is not."""
     it = inode_of(os.fstat(fd))
     seen = look(maps=False)
-    callers = {named(pid) for pid in _callers()}
+    callers = {proc.named(pid) for pid in _callers()}
     if who := [name for name in seen.who({it}).get(it, ()) if name not in callers]:
         return f"{', '.join(who)} has it open, or works in it"
     if shown := seen.subject(fd).anywhere():
@@ -260,5 +258,4 @@ def _callers() -> Iterator[int]:
     pid = os.getppid()
     while pid > 0:
         yield pid
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            pid = int(file.read().rpartition(b") ")[2].split()[1])
+        pid = int(proc.whole(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[1])

@@ -44,11 +44,9 @@ _CLONE = syscalls.number(syscalls.WRITE, 0x94, 9, 4)
 
 _OPENAT2, _AT_FDCWD = 437, -100
 
-NO_MAGIC_LINKS, _RESOLVE_NO_SYMLINKS = 0x02, 0x04  # RESOLVE_NO_MAGICLINKS (linux/openat2.h)
+NO_MAGIC_LINKS, IN_ROOT = 0x02, 0x10  # RESOLVE_NO_MAGICLINKS, _IN_ROOT (linux/openat2.h)
 
-IN_ROOT = 0x10  # RESOLVE_IN_ROOT
-
-_NO_LINKS = NO_MAGIC_LINKS | _RESOLVE_NO_SYMLINKS
+_NO_LINKS = NO_MAGIC_LINKS | 0x04  # RESOLVE_NO_SYMLINKS
 
 _READ_ANY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO put in the place of a file must not hang root."""
@@ -81,8 +79,8 @@ def flags(fd: int) -> int:
 def set_flags(fd: int, value: int) -> bool:
     """FS_IOC_SETFLAGS; True when reading back shows that the kernel took it.
 
-    On a file with data the call succeeds and changes nothing, so success
-    proves nothing. VERITY is shown and never set so: with it Btrfs refuses all (EOPNOTSUPP).
+    On a file with data the call succeeds and changes nothing. VERITY is shown and never set so:
+    with it Btrfs refuses all (EOPNOTSUPP).
     """
     given = struct.pack("=i", value & ~VERITY)
     syscalls.call(fd, _SETFLAGS, bytearray(given.ljust(_LONG, b"\0")))
@@ -175,8 +173,7 @@ def opened(name: str, within: int | None = None, extra: int = 0) -> AbstractCont
 def beneath(path: str, within: int, extra: int = 0) -> AbstractContextManager[int]:
     """A descriptor for reading; a symbolic link anywhere in ``path`` is ELOOP (openat2(2)).
 
-    Names may be swapped by whoever owns a parent while root walks; descriptors
-    cannot.
+    Names may be swapped by whoever owns a parent while root walks; descriptors cannot.
     """
     return closing(openat2(path, within, _READ_ANY | extra))
 

@@ -165,7 +165,7 @@ def _not_new(place: MachineImages, saved: Saved) -> list[str]:
 
 def not_started() -> tuple[Saved, ...]:
     """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
-    if lock.is_held(by_another=True):
+    if lock.is_held():
         raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
     each = (replace(saved, is_held=_is_held(saved)) for saved in saved_machines.every())
     return tuple(saved for saved in each if saved.is_held or _is_off(saved))

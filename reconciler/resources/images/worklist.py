@@ -258,8 +258,7 @@ def _with_names(entry: Entry, why: images_copy.InUse) -> str:
     """With who has it open, if they can be seen: a look at every process."""
     if isinstance(why, images_copy.InUseElsewhere):
         return why.message
-    number = in_use.inode_of(entry.status)
-    names = " and ".join(in_use.holders(entry.status).get(number, ()))
+    names = " and ".join(in_use.holders(entry.status))
     if not names:
         return why.message
     return f"in use by {names}" if why.message == "in use" else f"{why.message} ({names})"
