@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -19,23 +20,16 @@ if TYPE_CHECKING:
 FOLDER = "/etc/cron.d"
 
 
-def installed() -> bool:
-    """There is a folder that a cron daemon reads."""
-    return os.path.isdir(FOLDER)
-
-
 def runs() -> bool:
     """Tell whether anything reads /etc/cron.d: a daemon, or systemd-cron's generator of timers."""
     if process.running(frozenset({"cron", "crond", "fcron", "cronie"})):
         return True
     folders = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")
     name = "systemd/system-generators/systemd-crontab-generator"
-    if not any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders):
-        return False
-    try:  # systemd is not there in a chroot or a plain container
-        return process.run("systemctl", "is-active", "--quiet", "cron.target").returncode == 0
-    except HostError:
-        return False
+    if any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders):
+        with suppress(HostError):  # systemd is not there in a chroot or a plain container
+            return process.run("systemctl", "is-active", "--quiet", "cron.target").returncode == 0
+    return False
 
 
 class Table(Value):

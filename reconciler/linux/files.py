@@ -23,10 +23,9 @@ STATE = "/var/lib/vmtune"
 
 def read(path: str) -> bytes | None:
     """The whole of a regular file; None when there is nothing of that name, OSError for others."""
-    try:
+    with suppress(FileNotFoundError):
         return start_of(path, -1)
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def start_of(path: str, largest: int) -> bytes:
@@ -45,11 +44,9 @@ def start_of(path: str, largest: int) -> bytes:
 
 def listed(folder: str) -> list[str]:
     """What a shell's ``folder/*`` is, sorted; nothing where it is gone or may not be read."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [f"{folder}/{name}" for name in names if name[0] != "."]
+    with suppress(OSError):
+        return [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]
+    return []
 
 
 def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
@@ -165,10 +162,9 @@ def _write(fd: int, data: bytes) -> None:
 
 def read_gone(path: str) -> bytes:
     """The whole file, empty where it is gone or may not be read: for advice only."""
-    try:
-        return read(path) or b""
-    except OSError:
-        return b""
+    with suppress(OSError):
+        return start_of(path, -1)
+    return b""
 
 
 def sync_filesystem(path: str) -> None:

@@ -95,10 +95,9 @@ _KINDS = {stat.S_IFDIR: "directory", stat.S_IFREG: "a file"}
 
 
 def _status(path: str) -> os.stat_result | None:
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
         return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return None
 
 
 def _nearest(path: str) -> tuple[str, os.stat_result]:
@@ -144,13 +143,12 @@ def btrfs_in(path: str, host: HostView) -> Filesystem:
 
 def _anywhere_on(path: str, host: HostView) -> AbstractContextManager[int]:
     """A descriptor on the path, or on the mount point it is below: the answers are alike."""
-    if os.access(path, os.R_OK):
-        return inode.opened(path)
-    mounts_now = host(Mounts())
-    mount = mountinfo.containing(mounts_now, path)
-    if mount is None or not os.access(mount.target, os.R_OK):
-        raise NotVisible(f"{path} is not readable as {users.acting()}")
-    return inode.opened(mount.target)
+    if not os.access(path, os.R_OK):
+        mounts_now = host(Mounts())
+        mount = mountinfo.containing(mounts_now, path)
+        if mount and os.access(mount.target, os.R_OK):
+            path = mount.target
+    return inode.opened(path)
 
 
 _BY_UUID = "/dev/disk/by-uuid/"

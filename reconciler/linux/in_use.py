@@ -19,7 +19,6 @@ from reconciler.errors import HostError
 from reconciler.linux import inode, mount_holds, namespaces, open_files, proc
 from reconciler.linux.mount_holds import Mounted, Subject
 from reconciler.linux.open_files import Inode
-from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -169,26 +168,18 @@ def users_named(status: os.stat_result) -> str:
     return ", ".join(who) or "a program that cannot be named"
 
 
-OPEN, MOUNTED, EXPORTED, UNSEEN = "open", "mounted", "exported", "unseen"
-
 _RECENT = 10.0
 """Seconds: how old a look may be that is not the last one."""
-
-
-class Use(Value):
-    """Why a file must be left: OPEN, MOUNTED, EXPORTED or UNSEEN, and in words."""
-
-    sort: str
-    words: str
 
 
 _last: list[Look] = []
 """The last look of this process, at most one."""
 
 
-def use_unopened(fd: int, after: float | None = None) -> Use | None:
+def use_unopened(fd: int, after: float | None = None) -> tuple[str, str] | None:
     """How an open file is used without being opened; None where it is not.
 
+    The first word is "open", "mounted", "exported" or "unseen"; then it is told in words.
     ``after`` (time.monotonic) is when the look must have begun at the earliest; without it a
     few seconds ago. The look that decides is the last one: it must begin after the file lost
     its name.
@@ -201,15 +192,15 @@ def use_unopened(fd: int, after: float | None = None) -> Use | None:
     return found
 
 
-def _use(seen: Look, fd: int) -> Use | None:
+def _use(seen: Look, fd: int) -> tuple[str, str] | None:
     if who := seen.handles(inode_of(os.fstat(fd))):
-        return Use(OPEN, f"in use by {' and '.join(who)}")
+        return "open", f"in use by {' and '.join(who)}"
     if shown := seen.subject(fd).used():
-        return Use(MOUNTED, shown[0])
+        return "mounted", shown[0]
     if exported := seen.exported(fd).used():
-        return Use(EXPORTED, f"{exported[0]} is exported by NFS")
+        return "exported", f"{exported[0]} is exported by NFS"
     if seen.unseen:
-        return Use(UNSEEN, seen.unseen[0])
+        return "unseen", seen.unseen[0]
     return None
 
 
@@ -231,11 +222,9 @@ def refuse_if_used(name: str, within: int, path: str) -> None:
 
 def use_of(path: str) -> str:
     """How a directory is used, in words; "" where it is not, or is gone."""
-    try:
-        with inode.directory(path) as fd:
-            return use_of_directory(fd)
-    except FileNotFoundError:
-        return ""
+    with suppress(FileNotFoundError), inode.directory(path) as fd:
+        return use_of_directory(fd)
+    return ""
 
 
 def use_of_directory(fd: int) -> str:

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
@@ -62,11 +62,10 @@ def is_read_only(path: str) -> bool:
     if not os.statvfs(path).f_flag & os.ST_RDONLY:
         return False
     outside = f"/proc/1/root{os.path.realpath(path)}"
-    try:
+    with suppress(OSError):
         is_same = os.path.samestat(os.stat(path), os.stat(outside))
         return not is_same or bool(os.statvfs(outside).f_flag & os.ST_RDONLY)
-    except OSError:
-        return True
+    return True
 
 
 def flags(fd: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Held, HostError
 from reconciler.linux import users
+from reconciler.linux.syscalls import closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,15 +37,13 @@ def held(waiting: Callable[[str, float], None]) -> Iterator[None]:
         fd = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _cannot(error) from None
-    try:
+    with closing(fd):
         _take(fd, waiting)
         try:
             yield
         finally:
             with suppress(OSError):  # it only names the holder; the lock itself goes with fd
                 os.ftruncate(fd, 0)
-    finally:
-        os.close(fd)
 
 
 def is_held() -> bool:

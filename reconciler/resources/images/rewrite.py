@@ -232,7 +232,7 @@ def _unused_elsewhere(fd: int, after: float | None = None) -> None:
     ``after`` (time.monotonic): the look at all mounts must be no older than that.
     """
     if found := in_use.use_unopened(fd, after):
-        raise InUseElsewhere(found.sort, found.words)
+        raise InUseElsewhere(*found)
 
 
 def undisturbed(old: int) -> None:
