@@ -22,16 +22,12 @@ _MAGIC = 0x94
 
 _READ_WRITE = syscalls.READ | syscalls.WRITE
 
-_SUBVOLUME = struct.Struct("=Q280xQ16s16s64xQI")  # struct btrfs_ioctl_get_subvol_info_args
-
 _SPACE_HEAD, _SPACE = struct.Struct("=2Q"), struct.Struct("=3Q")
 
 _MOST_SPACES = 64
 
 _PROFILES = ("raid0", "raid1", "dup", "raid10", "raid5", "raid6", "raid1c3", "raid1c4")
-
-_FIRST_PROFILE = 3
-"""The bit of the first of them: BTRFS_BLOCK_GROUP_RAID0; a group with none of them is single."""
+"""From the bit of BTRFS_BLOCK_GROUP_RAID0 on; a group with none of them is single."""
 
 FIRST_INODE = 256
 """BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root directory."""
@@ -97,13 +93,14 @@ def data_profiles(fd: int) -> tuple[str, ...]:
 
 
 def _profile(flags: int) -> str:
-    named = enumerate(_PROFILES, _FIRST_PROFILE)
+    named = enumerate(_PROFILES, 3)
     return next((name for bit, name in named if flags & 1 << bit), "single")
 
 
 def subvolume(fd: int) -> Subvolume:
     """The subvolume that a descriptor's inode is in."""
-    identifier, flags, uuid, parent, seconds, rest = _SUBVOLUME.unpack_from(_told(fd, 60, 504))
+    raw = _told(fd, 60, 504)  # struct btrfs_ioctl_get_subvol_info_args
+    identifier, flags, uuid, parent, seconds, rest = struct.unpack_from("=Q280xQ16s16s64xQI", raw)
     created = seconds * 1_000_000_000 + rest
     is_read_only = bool(flags & 1)  # BTRFS_ROOT_SUBVOL_RDONLY
     return Subvolume(identifier, uuid, is_read_only, any(parent), created)
@@ -124,9 +121,6 @@ def _begin_commit(fd: int) -> bytes:
     return _told(fd, 24, 8)
 
 
-_RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress_type
-
-
 def defragment(fd: int, start: int, length: int, *, threshold: int, flush: bool) -> None:
     """Put together ``length`` bytes of a file from ``start`` on (DEFRAG_RANGE).
 
@@ -135,11 +129,10 @@ def defragment(fd: int, start: int, length: int, *, threshold: int, flush: bool)
     """
     # BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide.
     flags = 1 << 1 if flush else 0
-    given = bytearray(_RANGE.pack(start, length, flags, threshold, 0))
+    # start, len, flags, extent_thresh, compress_type
+    given = bytearray(struct.pack("=3Q2I16x", start, length, flags, threshold, 0))
     syscalls.call(fd, syscalls.number(syscalls.WRITE, _MAGIC, 16, len(given)), given)
 
-
-_ARGUMENTS = struct.Struct("=2Q32xQ")  # inum, size, reserved, fspath
 
 _HEAD = struct.Struct("=4I")  # bytes_left, bytes_missing, elem_cnt, elem_missed
 
@@ -153,7 +146,8 @@ def other_names(fd: int, path: str) -> tuple[str, ...]:
     ioctl (INO_PATHS) is root's (CAP_DAC_READ_SEARCH).
     """
     buffer = ctypes.create_string_buffer(_SIZE)
-    given = bytearray(_ARGUMENTS.pack(os.fstat(fd).st_ino, _SIZE, ctypes.addressof(buffer)))
+    where = os.fstat(fd).st_ino, _SIZE, ctypes.addressof(buffer)
+    given = bytearray(struct.pack("=2Q32xQ", *where))  # inum, size, reserved, fspath
     try:
         syscalls.call(fd, syscalls.number(_READ_WRITE, _MAGIC, 35, len(given)), given)
     except OSError:

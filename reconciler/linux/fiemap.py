@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 LAST, ENCODED, INLINE, UNWRITTEN, SHARED = 0x0001, 0x0008, 0x0200, 0x0800, 0x2000
 """FIEMAP_EXTENT_*"""
 
-SYNC = 0x1
-"""FIEMAP_FLAG_SYNC: without it, what is not written yet has no extent."""
-
 _FIEMAP = syscalls.number(syscalls.READ | syscalls.WRITE, ord("f"), 11, 32)
 
 _HEAD = struct.Struct("=2Q4I")  # fm_start, fm_length, fm_flags, fm_mapped_extents, fm_extent_count
@@ -91,7 +88,7 @@ class Sums(Value):
 
 
 def sums(fd: int, size: int) -> Sums:
-    """Sum up the extents of a file of ``size`` bytes in one pass, without SYNC.
+    """Sum up the extents of a file of ``size`` bytes in one pass, without FIEMAP_FLAG_SYNC.
 
     What lies behind the end is not counted: the rest of the last block, preallocated space.
     """
@@ -118,7 +115,8 @@ def sums(fd: int, size: int) -> Sums:
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
     """Start and length in bytes, in order, also behind the file's end; neighbours are merged."""
     at = length = 0
-    for start, _, more, flags in extents(fd, SYNC):
+    # FIEMAP_FLAG_SYNC: without it, what is not written yet has no extent.
+    for start, _, more, flags in extents(fd, 0x1):
         if not flags & UNWRITTEN:
             continue
         if start != at + length:

@@ -29,7 +29,7 @@ from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
 from reconciler.formats.paths import at_and_above, is_at_or_below, is_below
 from reconciler.formats.sizes import counted
-from reconciler.linux import btrfs, files, inode, qgroups, subvolume_list, syscalls, users
+from reconciler.linux import btrfs, files, inode, proc, qgroups, subvolume_list, syscalls, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 
 def mounts() -> tuple[mountinfo.Mount, ...]:
     """/proc/self/mountinfo, parsed."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        return mountinfo.parse(file.read())
+    return mountinfo.parse(proc.whole("/proc/self/mountinfo"))
 
 
 def locate(path: str, homes: frozenset[str]) -> Location:
@@ -259,8 +258,6 @@ _SNAPPER = "/etc/snapper/configs"
 
 _TIMESHIFT = "/etc/timeshift/timeshift.json"
 
-_SUBVOLUME = rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?'
-
 _BTRBK = ("/etc/btrbk/btrbk.conf", "/etc/btrbk.conf")
 
 
@@ -275,7 +272,7 @@ def snapshot_tools_of(subvolume: int) -> Iterator[str]:
 def snapshot_tools() -> Iterator[tuple[str, str, str]]:
     """Program, file and path of each subvolume it snapshots, as far as files may be read."""
     for path in files.listed(_SNAPPER):
-        for found in re.findall(_SUBVOLUME, files.read_gone(path)):
+        for found in re.findall(rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?', files.read_gone(path)):
             yield "snapper", path, found.decode("utf-8", "surrogateescape")
     for path in _timeshift():
         yield "Timeshift", _TIMESHIFT, path

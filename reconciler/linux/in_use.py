@@ -106,10 +106,6 @@ def holders(of: os.stat_result) -> tuple[str, ...]:
     return _who_now({number}).get(number, ())
 
 
-_PASSING = 0.15
-"""Seconds for which a program may have an image open that only looks at it in passing."""
-
-
 def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
     """Say who has files for longer than lsattr, a backup or another plan looks at one in passing.
 
@@ -119,7 +115,7 @@ def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, 
     before = seen.who(inodes)
     if not before:
         return before
-    time.sleep(_PASSING)
+    time.sleep(0.15)  # who only looks at an image in passing has closed it by then
     now = _who_now(before.keys())
     both = {key: tuple(name for name in now[key] if name in before[key]) for key in now}
     return {key: names for key, names in both.items() if names}
@@ -168,10 +164,6 @@ def users_named(status: os.stat_result) -> str:
     return ", ".join(who) or "a program that cannot be named"
 
 
-_RECENT = 10.0
-"""Seconds: how old a look may be that is not the last one."""
-
-
 _last: list[Look] = []
 """The last look of this process, at most one."""
 
@@ -180,12 +172,11 @@ def use_unopened(fd: int, after: float | None = None) -> tuple[str, str] | None:
     """How an open file is used without being opened; None where it is not.
 
     The first word is "open", "mounted", "exported" or "unseen"; then it is told in words.
-    ``after`` (time.monotonic) is when the look must have begun at the earliest; without it a
-    few seconds ago. The look that decides is the last one: it must begin after the file lost
-    its name.
+    ``after`` (time.monotonic) is when the look must have begun at the earliest; without it ten
+    seconds ago. The look that decides is the last one: it must begin after the file lost its name.
     """
     now = time.monotonic()
-    seen = _look(now - _RECENT if after is None else after)
+    seen = _look(now - 10.0 if after is None else after)
     found = _use(seen, fd)
     if found and seen.started < now:  # it may be over by now, or its filesystem was just mounted
         found = _use(_look(now), fd)

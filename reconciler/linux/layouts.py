@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""
 
-_NAMED = 10
-"""Files and directories that may not be opened: so many are named."""
-
 
 def layouts(path: str, tree: Tree) -> Layouts:
     """The largest files of a tree, one by one, until _MOST extents were read."""
@@ -32,7 +29,7 @@ def layouts(path: str, tree: Tree) -> Layouts:
             if image:
                 found.append(image)
                 read += image.fragments or 0
-        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
+        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:10])
     found.sort(key=lambda each: (-each.size, each.path))
     counts = tree.data_files, tree.data_bytes
     return Layouts(tuple(found), *counts, unseen, tree.unseen.count)

@@ -37,10 +37,6 @@ _QUESTION = 20.0
 _LONG = 6 * 3600.0
 """Seconds for saving and starting: a machine may have much memory, and the disk be slow."""
 
-_SETTLES = 120.0
-"""Seconds in which a machine is seen to be on, or off, after a try that failed: a daemon that was
-killed is started again meanwhile, and ends what was under way."""
-
 SAVING, HELD = f"{PAUSED} (saving)", f"{PAUSED} (migrating)"
 """Of a machine that is just now being saved; of one that was started paused and has not gone on.
 One that a person pauses is "paused (user)"."""
@@ -223,7 +219,8 @@ class Libvirt(Value):
 
     def settled(self, uuid: str) -> str:
         """Wait until nobody is at work on a machine, and return its state; HostError."""
-        end = time.monotonic() + _SETTLES
+        # A daemon that was killed is started again meanwhile, and ends what was under way.
+        end = time.monotonic() + 120.0
         while True:
             try:
                 now = self.state(uuid)
