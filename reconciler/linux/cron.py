@@ -39,11 +39,6 @@ class Table(Value):
     data: bytes
     home: str = ""
 
-    @property
-    def is_system(self) -> bool:
-        """Whether its lines name a user."""
-        return not self.home
-
 
 def tables() -> Iterator[Table]:
     """Yield all that can be read: every user's for root, else the caller's own."""

@@ -9,19 +9,27 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_SOCKET = "/run/systemd/journal/socket"
+
+_PATIENCE = 5.0
+"""Seconds that a journal which takes nothing is waited for."""
+
+_STDOUT = 1
+
+
 def is_standard_output() -> bool:
     """Tell whether standard output is a stream of the journal, and not what it was led on to."""
-    with suppress(OSError):
-        status = os.fstat(1)
-        return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
-    return False
+    try:
+        status = os.fstat(_STDOUT)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def send(fields: Mapping[str, str]) -> bool:
@@ -31,8 +39,8 @@ def send(fields: Mapping[str, str]) -> bool:
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-            to.settimeout(5)  # so long a journal that takes nothing is waited for
-            to.sendto(b"".join(map(_field, fields.items())), "/run/systemd/journal/socket")
+            to.settimeout(_PATIENCE)
+            to.sendto(b"".join(map(_field, fields.items())), _SOCKET)
     except OSError:  # there is none, or the entry is larger than a datagram
         return False
     return True
