@@ -18,15 +18,11 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.linux import inode, mount_holds, namespaces, open_files, proc
 from reconciler.linux.mount_holds import Mounted, Subject
-from reconciler.linux.open_files import Inode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from reconciler.linux.open_files import Opened
-
-
-__all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
+    from reconciler.linux.open_files import Inode, Opened
 
 
 @dataclass
