@@ -267,7 +267,7 @@ class Course:
 
     def _until_one_is_due(self, end: float) -> bool:
         """Wait until something may be done; return False where the time is up before."""
-        with inotify.Watch(path for each in self._pending for path in each.paths) as watch:
+        with inotify.watching(path for each in self._pending for path in each.paths) as wait:
             while True:
                 begun = time.process_time()
                 self._look()
@@ -280,7 +280,7 @@ class Course:
                 self._view.tell(self._pending, end - now)
                 free = [each.not_before - now for each in self._pending if not each.seen]
                 most = min(_pause(cost), end - now, *free)
-                watch.wait(cost * _SHARE / 10, most)
+                wait(cost * _SHARE / 10, most)
 
     def _look(self) -> None:
         used = in_use.used(path for each in self._pending for path in each.paths)

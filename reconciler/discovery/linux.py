@@ -13,7 +13,7 @@ from reconciler.discovery import libvirt
 from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
 from reconciler.formats import image_file
-from reconciler.linux import files, filesystems, inode, machine, process, selinux, users
+from reconciler.linux import btrfs, files, filesystems, inode, machine, process, selinux, users
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ READS: Reads = {
     discovery.SnapshotPlansOf: lambda q, _: filesystems.snapshot_plans(q.path),
     discovery.SnapshotTools: lambda _, __: _tools(),
     discovery.SpaceOn: lambda q, _: _space(q.path),
-    discovery.SubvolumeRoot: lambda q, _: filesystems.is_subvolume_root(q.path),
+    discovery.SubvolumeRoot: lambda q, _: os.stat(q.path).st_ino == btrfs.FIRST_INODE,
     discovery.TmpfilesLines: lambda _, __: tmpfiles_lines(),
     discovery.VersionOf: lambda q, _: process.version(q.program),
     discovery.WhoAsks: lambda _, __: _who(),

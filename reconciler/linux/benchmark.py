@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.benchmark import BLOCK, COW, EVERY, NOCOW, Room, Sample, order
+from reconciler.facts.benchmark import BLOCK, EVERY, NOCOW, Room, Sample, order
 from reconciler.facts.limits import ZONED
 from reconciler.linux import btrfs, fiemap, files, inode, subvolume_list, syscalls
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 
 _CHUNK = 1 << 20
-
-_IDLE = 1.0
-"""Seconds in which nobody is expected to write."""
 
 
 class Trial:
@@ -44,7 +41,7 @@ class Trial:
             with inode.opened(real, extra=os.O_DIRECTORY) as fd:
                 if btrfs.is_zoned(fd):
                     raise HostError(f"{path}: {ZONED}: there is nothing to compare")
-                self._devices = folders(btrfs.filesystem_uuid(fd))
+                self._devices = btrfs.device_links(fd)
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from None
         self._path = path
@@ -58,15 +55,15 @@ class Trial:
         """Space as ordinary users have it, and whether the disks turn."""
         found = os.statvfs(self._path)
         size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
-        return Room(free, size, rotational(self._devices))
+        turning = [_turns(os.path.realpath(link)) for link in self._devices]
+        return Room(free, size, None if not turning or None in turning else any(turning))
 
     def others(self) -> int | None:
         """Bytes a second that others write to the disks; None where the disks do not say."""
         files.sync_filesystem(self._path)
-        before = written(self._devices)
-        time.sleep(_IDLE)
-        after = written(self._devices)
-        return None if before is None or after is None else round((after - before) / _IDLE)
+        before = self._written()
+        time.sleep(1)
+        return self._since(before)
 
     def run(self, shape: Shape, told: Callable[[int, str], None]) -> Iterator[Sample]:
         """One sample after the other; ``told`` hears the number of each, and its sort."""
@@ -86,33 +83,32 @@ class Trial:
         return os.open(self._path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def _sample(self, kind: str, shape: Shape, chance: random.Random) -> Sample:
-        fd = self._file()
-        try:
-            _become(fd, kind)
+        with syscalls.closing(self._file()) as fd:
+            if not inode.set_nocow(fd, on=kind == NOCOW):
+                raise HostError(f"the kernel did not make a new file {kind} here")
             _fill(fd, shape.size, chance)
             files.sync_filesystem(self._path)
-            before = written(self._devices)
+            before = self._written()
             seconds = _scatter(fd, shape, chance)
             files.sync_filesystem(self._path)
-            after = written(self._devices)
-            device = None if before is None or after is None else after - before
+            device = self._since(before)
             fragments = fiemap.sums(fd, shape.size).fragments
             payload = shape.writes * BLOCK
             return Sample(kind, payload, seconds, device, fragments, _read(fd, shape.size))
-        finally:
-            os.close(fd)
 
+    def _written(self) -> int | None:
+        """Bytes ever written to the devices together; None where one does not say."""
+        total = 0
+        for link in self._devices:
+            fields = files.read_gone(f"{link}/stat").split()
+            if len(fields) < 7:  # noqa: PLR2004 - the seventh is sectors written
+                return None
+            total += int(fields[6]) * 512
+        return total if self._devices else None
 
-def _become(fd: int, kind: str) -> None:
-    """Nocow or not, whatever the directory hands on; read back, since success proves nothing."""
-    value = inode.flags(fd)
-    if kind == NOCOW:
-        inode.clear_compression(fd)
-        value = inode.flags(fd) | inode.NOCOW
-    elif kind == COW:
-        value &= ~inode.NOCOW
-    if not inode.set_flags(fd, value):
-        raise HostError(f"the kernel did not make a new file {kind} here")
+    def _since(self, before: int | None) -> int | None:
+        now = self._written()
+        return None if before is None or now is None else now - before
 
 
 def _fill(fd: int, size: int, chance: random.Random) -> None:
@@ -144,35 +140,6 @@ def _read(fd: int, size: int) -> float:
     while at < size and (got := os.preadv(fd, [buffer], at)):
         at += got
     return at / (time.perf_counter() - begun)
-
-
-_SECTOR = 512
-
-
-def folders(uuid: str) -> tuple[str, ...]:
-    """A folder in sysfs for each device of a mounted filesystem; none where it is not shown."""
-    above = f"/sys/fs/btrfs/{uuid}/devices"
-    try:
-        return tuple(f"{above}/{name}" for name in sorted(os.listdir(above)))
-    except OSError:
-        return ()
-
-
-def written(of: tuple[str, ...]) -> int | None:
-    """Bytes ever written to the devices together; None where one does not say."""
-    total = 0
-    for folder in of:
-        fields = files.read_gone(f"{folder}/stat").split()
-        if len(fields) < 7:  # noqa: PLR2004 - the seventh is sectors written
-            return None
-        total += int(fields[6]) * _SECTOR
-    return total if of else None
-
-
-def rotational(of: tuple[str, ...]) -> bool | None:
-    """Whether any of them turns; None where one does not say."""
-    found = [_turns(os.path.realpath(folder)) for folder in of]
-    return None if not found or None in found else any(found)
 
 
 def _turns(folder: str) -> bool | None:

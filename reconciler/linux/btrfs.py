@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.condition import Condition
 from reconciler.formats import mountinfo
-from reconciler.linux import syscalls
+from reconciler.linux import files, proc, syscalls
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -20,44 +20,17 @@ if TYPE_CHECKING:
 
 _MAGIC = 0x94
 
-_FS_INFO = syscalls.number(syscalls.READ, _MAGIC, 31, 1024)
-
-_GET_LABEL = syscalls.number(syscalls.READ, _MAGIC, 49, 256)
-
-_SUBVOL_INFO = syscalls.number(syscalls.READ, _MAGIC, 60, 504)
-
-_SUBVOL_INFO_PARENT = 312  # offsetof(..., parent_uuid), behind uuid
-
-_SUBVOL_INFO_OTIME = 392  # offsetof(struct btrfs_ioctl_get_subvol_info_args, otime)
-
-_SPACE_INFO = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 20, 16)
-
-_GET_FEATURES = syscalls.number(syscalls.READ, _MAGIC, 57, 24)
-
-_ZONED = 1 << 12  # BTRFS_FEATURE_INCOMPAT_ZONED
-
-_START_SYNC = syscalls.number(syscalls.READ, _MAGIC, 24, 8)
-
-_WAIT_SYNC = syscalls.number(syscalls.WRITE, _MAGIC, 22, 8)
+_READ_WRITE = syscalls.READ | syscalls.WRITE
 
 _SPACE_HEAD, _SPACE = struct.Struct("=2Q"), struct.Struct("=3Q")
 
 _MOST_SPACES = 64
 
-_DATA = 1 << 0  # BTRFS_BLOCK_GROUP_DATA
-
 _PROFILES = ("raid0", "raid1", "dup", "raid10", "raid5", "raid6", "raid1c3", "raid1c4")
-
-_FIRST_PROFILE = 3
-"""The bit of the first of them: BTRFS_BLOCK_GROUP_RAID0; a group with none of them is single."""
+"""From the bit of BTRFS_BLOCK_GROUP_RAID0 on; a group with none of them is single."""
 
 FIRST_INODE = 256
 """BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root directory."""
-
-_READ_ONLY = 1 << 0  # BTRFS_ROOT_SUBVOL_RDONLY
-
-_GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-"""Of the digits of a UUID as printed (RFC 9562)."""
 
 
 class Subvolume(Value):
@@ -66,29 +39,42 @@ class Subvolume(Value):
     identifier: int
     uuid: bytes
     read_only: bool
+    is_snapshot: bool
+    """It was made as a snapshot of another one."""
+    created: int
+    """In nanoseconds."""
+
+
+def _told(fd: int, index: int, size: int) -> bytes:
+    """Return what an ioctl of linux/btrfs.h tells that is asked with nothing."""
+    request = syscalls.number(syscalls.READ, _MAGIC, index, size)
+    return bytes(syscalls.call(fd, request, bytearray(size)))
+
+
+def _text(raw: bytes) -> str:
+    return os.fsdecode(raw.partition(b"\0")[0])
 
 
 def filesystem_uuid(fd: int) -> str:
     """The UUID as in /etc/fstab, from any descriptor on the filesystem."""
-    digits = syscalls.call(fd, _FS_INFO, bytearray(1024))[16:32].hex()
-    return "-".join(digits[at:end] for at, end in _GROUPS)
+    digits = _told(fd, 31, 1024)[16:32].hex()  # FS_INFO
+    groups = (0, 8), (8, 12), (12, 16), (16, 20), (20, 32)  # as printed: RFC 9562
+    return "-".join(digits[at:end] for at, end in groups)
 
 
 def label(fd: int) -> str:
     """The filesystem's label; "" when it has none."""
-    raw = bytes(syscalls.call(fd, _GET_LABEL, bytearray(256)))
-    return os.fsdecode(raw.split(b"\0", 1)[0])
+    return _text(_told(fd, 49, 256))  # GET_FSLABEL
 
 
 def incompat_features(fd: int) -> int:
     """Return the bits BTRFS_FEATURE_INCOMPAT_* of the filesystem (GET_FEATURES, open to all)."""
-    raw = bytes(syscalls.call(fd, _GET_FEATURES, bytearray(24)))
-    return int(struct.unpack("=3Q", raw)[2])
+    return int(struct.unpack("=3Q", _told(fd, 57, 24))[2])
 
 
 def is_zoned(fd: int) -> bool:
     """Whether it is in zoned mode, where every write goes to a new place (btrfs(5))."""
-    return bool(incompat_features(fd) & _ZONED)
+    return bool(incompat_features(fd) & 1 << 12)  # BTRFS_FEATURE_INCOMPAT_ZONED
 
 
 def data_profiles(fd: int) -> tuple[str, ...]:
@@ -99,35 +85,25 @@ def data_profiles(fd: int) -> tuple[str, ...]:
     """
     buffer = bytearray(_SPACE_HEAD.size + _MOST_SPACES * _SPACE.size)
     _SPACE_HEAD.pack_into(buffer, 0, _MOST_SPACES, 0)
-    syscalls.call(fd, _SPACE_INFO, buffer)
+    syscalls.call(fd, syscalls.number(_READ_WRITE, _MAGIC, 20, _SPACE_HEAD.size), buffer)
     end = _SPACE_HEAD.size + _SPACE_HEAD.unpack_from(buffer)[1] * _SPACE.size
     groups = [flags for flags, _, _ in _SPACE.iter_unpack(buffer[_SPACE_HEAD.size : end])]
-    return tuple(sorted({_profile(flags) for flags in groups if flags & _DATA}))
+    # 1: BTRFS_BLOCK_GROUP_DATA
+    return tuple(sorted({_profile(flags) for flags in groups if flags & 1}))
 
 
 def _profile(flags: int) -> str:
-    named = enumerate(_PROFILES, _FIRST_PROFILE)
+    named = enumerate(_PROFILES, 3)
     return next((name for bit, name in named if flags & 1 << bit), "single")
 
 
 def subvolume(fd: int) -> Subvolume:
     """The subvolume that a descriptor's inode is in."""
-    raw = bytes(syscalls.call(fd, _SUBVOL_INFO, bytearray(504)))
-    identifier, flags = struct.unpack_from("=Q", raw, 0)[0], struct.unpack_from("=Q", raw, 288)[0]
-    return Subvolume(identifier, raw[296:312], bool(flags & _READ_ONLY))
-
-
-def is_snapshot(fd: int) -> bool:
-    """Tell whether the subvolume of a descriptor's inode was made as a snapshot of another one."""
-    raw = bytes(syscalls.call(fd, _SUBVOL_INFO, bytearray(504)))
-    return any(raw[_SUBVOL_INFO_PARENT : _SUBVOL_INFO_PARENT + 16])
-
-
-def created(fd: int) -> int:
-    """When the subvolume that a descriptor's inode is in was made, in nanoseconds."""
-    raw = bytes(syscalls.call(fd, _SUBVOL_INFO, bytearray(504)))
-    seconds, nanoseconds = struct.unpack_from("=QI", raw, _SUBVOL_INFO_OTIME)
-    return int(seconds * 1_000_000_000 + nanoseconds)
+    raw = _told(fd, 60, 504)  # struct btrfs_ioctl_get_subvol_info_args
+    identifier, flags, uuid, parent, seconds, rest = struct.unpack_from("=Q280xQ16s16s64xQI", raw)
+    created = seconds * 1_000_000_000 + rest
+    is_read_only = bool(flags & 1)  # BTRFS_ROOT_SUBVOL_RDONLY
+    return Subvolume(identifier, uuid, is_read_only, any(parent), created)
 
 
 def commit(fd: int) -> int:
@@ -135,22 +111,14 @@ def commit(fd: int) -> int:
 
     Returns the transaction that holds it; what changes from now on is of a later one.
     """
-    transaction = begin_commit(fd)
-    syscalls.call(fd, _WAIT_SYNC, transaction)
+    transaction = _begin_commit(fd)
+    syscalls.call(fd, syscalls.number(syscalls.WRITE, _MAGIC, 22, 8), bytearray(transaction))
     return int.from_bytes(transaction, sys.byteorder)
 
 
-def begin_commit(fd: int) -> bytearray:
-    """Begin what ``commit`` does, and return its transaction; EROFS after an error."""
-    return syscalls.call(fd, _START_SYNC, bytearray(8))
-
-
-_DEFRAG_RANGE = syscalls.number(syscalls.WRITE, _MAGIC, 16, 48)
-
-_RANGE = struct.Struct("=3Q2I16x")  # start, len, flags, extent_thresh, compress_type
-
-_START_IO = 1 << 1
-"""BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide."""
+def _begin_commit(fd: int) -> bytes:
+    """Begin what ``commit`` does, and return its transaction (START_SYNC); EROFS after an error."""
+    return _told(fd, 24, 8)
 
 
 def defragment(fd: int, start: int, length: int, *, threshold: int, flush: bool) -> None:
@@ -159,13 +127,12 @@ def defragment(fd: int, start: int, length: int, *, threshold: int, flush: bool)
     An extent of ``threshold`` bytes or more stays where it is. ``flush``: writing begins at once.
     BlockingIOError where a signal came in between; else OSError.
     """
-    given = _RANGE.pack(start, length, _START_IO if flush else 0, threshold, 0)
-    syscalls.call(fd, _DEFRAG_RANGE, bytearray(given))
+    # BTRFS_DEFRAG_RANGE_START_IO. Never the flag to compress: that is the mount's to decide.
+    flags = 1 << 1 if flush else 0
+    # start, len, flags, extent_thresh, compress_type
+    given = bytearray(struct.pack("=3Q2I16x", start, length, flags, threshold, 0))
+    syscalls.call(fd, syscalls.number(syscalls.WRITE, _MAGIC, 16, len(given)), given)
 
-
-_INO_PATHS = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 35, 56)
-
-_ARGUMENTS = struct.Struct("=2Q32xQ")  # inum, size, reserved, fspath
 
 _HEAD = struct.Struct("=4I")  # bytes_left, bytes_missing, elem_cnt, elem_missed
 
@@ -176,92 +143,74 @@ def other_names(fd: int, path: str) -> tuple[str, ...]:
     """List an inode's paths from the root of its subvolume, but for one that ends in ``path``.
 
     Sorted; what does not fit into 4 KiB is left out. Empty where the kernel does not tell: the
-    ioctl is root's (CAP_DAC_READ_SEARCH).
+    ioctl (INO_PATHS) is root's (CAP_DAC_READ_SEARCH).
     """
     buffer = ctypes.create_string_buffer(_SIZE)
-    arguments = _ARGUMENTS.pack(os.fstat(fd).st_ino, _SIZE, ctypes.addressof(buffer))
+    where = os.fstat(fd).st_ino, _SIZE, ctypes.addressof(buffer)
+    given = bytearray(struct.pack("=2Q32xQ", *where))  # inum, size, reserved, fspath
     try:
-        syscalls.call(fd, _INO_PATHS, bytearray(arguments))
+        syscalls.call(fd, syscalls.number(_READ_WRITE, _MAGIC, 35, len(given)), given)
     except OSError:
         return ()
     found = buffer.raw
     count = _HEAD.unpack_from(found)[2]
     offsets = struct.unpack_from(f"={count}Q", found, _HEAD.size)  # from the first of themselves
-    paths = [found[_HEAD.size + offset :].split(b"\0", 1)[0] for offset in offsets]
-    end = b"/" + os.fsencode(path)
-    own = next((each for each in paths if (b"/" + each).endswith(end)), b"")
-    return tuple(sorted(os.fsdecode(each) for each in paths if each != own))
+    paths = [_text(found[_HEAD.size + offset :]) for offset in offsets]
+    own = next((each for each in paths if f"/{each}".endswith(f"/{path}")), "")
+    return tuple(sorted(each for each in paths if each != own))
 
-
-_DEV_INFO = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 30, 4096)
-
-_DEV_STATS = syscalls.number(syscalls.READ | syscalls.WRITE, _MAGIC, 52, 1032)
-
-_PATH = 3072  # offsetof(struct btrfs_ioctl_dev_info_args, path)
 
 _REPLACEMENT = 0  # BTRFS_DEV_REPLACE_DEVID: the id of a device that is to replace another one
-
-_STATS = struct.Struct("=3Q5Q")  # devid, nr_items, flags, values
 
 _ERRORS = ("write error", "read error", "flush error", "corruption error", "generation error")
 """By the index of enum btrfs_dev_stat_values."""
 
 
-def condition(fd: int, super_options: str) -> Condition:
+def condition(fd: int) -> Condition:
     """Read the state of the filesystem of ``fd``; OSError.
 
-    ``super_options`` are those of its line in /proc/self/mountinfo: the kernel tells nowhere else
-    that it is mounted degraded.
+    The kernel tells nowhere but in /proc/self/mountinfo that it is mounted degraded.
     """
-    last, count = struct.unpack_from("=2Q", syscalls.call(fd, _FS_INFO, bytearray(1024)))
-    options = super_options.split(",")
+    last, count = struct.unpack_from("=2Q", _told(fd, 31, 1024))  # FS_INFO
+    mounts = mountinfo.parse(proc.whole("/proc/self/mountinfo"))
+    number = proc.mount_of(fd)
+    words = (mount.super_options.split(",") for mount in mounts if mount.mount_id == number)
+    options = next(words, [])
     found = dict(_devices(fd, last))
-    replacing = _REPLACEMENT in found
+    gone = [number for number, path in found.items() if not path and number != _REPLACEMENT]
+    # Those that went while it was mounted are still there for Btrfs (up to 6.18).
+    vanished = [link for link in device_links(fd) if not os.path.exists(link)]
     return Condition(
         devices=count,
-        missing=sum(not path for number, path in found.items() if number != _REPLACEMENT)
-        + _vanished(fd),
+        missing=len(gone) + len(vanished),
         degraded="degraded" in options,
-        replacing=replacing,
+        replacing=_REPLACEMENT in found,
         failed="ro" in options and _has_failed(fd),
         errors=tuple(_errors(fd, found)),
     )
 
 
-def condition_now(fd: int) -> Condition:
-    """Read the state of the filesystem of ``fd``, with its mount options as of now; OSError."""
-    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-        number = next((int(line.split()[1]) for line in file if line.startswith(b"mnt_id:")), 0)
-    with open("/proc/self/mountinfo", "rb") as file:
-        mounts = mountinfo.parse(file.read())
-    options = (mount.super_options for mount in mounts if mount.mount_id == number)
-    return condition(fd, next(options, ""))
+def device_links(fd: int) -> list[str]:
+    """Return the link in sysfs to each device of the filesystem; none where sysfs has none."""
+    return files.listed(f"/sys/fs/btrfs/{filesystem_uuid(fd)}/devices")
+
+
+def _of_device(fd: int, index: int, size: int, *given: int) -> bytes | None:
+    """Return what an ioctl tells of a device by its number, the first that is given; else None."""
+    buffer = bytearray(struct.pack(f"={len(given)}Q", *given).ljust(size, b"\0"))
+    try:
+        return bytes(syscalls.call(fd, syscalls.number(_READ_WRITE, _MAGIC, index, size), buffer))
+    except OSError as error:
+        if error.errno != errno.ENODEV:  # none of that number, missing, or without figures yet
+            raise
+        return None
 
 
 def _devices(fd: int, last: int) -> Iterator[tuple[int, str]]:
     """The id and path of each device; the kernel has no path for one that is missing."""
     for number in range(last + 1):
-        buffer = bytearray(struct.pack("=Q", number).ljust(4096, b"\0"))
-        try:
-            syscalls.call(fd, _DEV_INFO, buffer)
-        except OSError as error:
-            if error.errno != errno.ENODEV:  # there is none of that number
-                raise
-            continue
-        yield number, os.fsdecode(bytes(buffer[_PATH:]).split(b"\0", 1)[0])
-
-
-def _vanished(fd: int) -> int:
-    """Count the devices that went while the filesystem was mounted.
-
-    For Btrfs they are still there (up to 6.18): only their links in sysfs lead nowhere.
-    """
-    folder = f"/sys/fs/btrfs/{filesystem_uuid(fd)}/devices"
-    try:
-        names = os.listdir(folder)
-    except OSError:  # no sysfs here
-        return 0
-    return sum(not os.path.exists(f"{folder}/{name}") for name in names)
+        if found := _of_device(fd, 30, 4096, number):  # DEV_INFO
+            yield number, _text(found[3072:])  # offsetof(struct btrfs_ioctl_dev_info_args, path)
 
 
 def _has_failed(fd: int) -> bool:
@@ -271,7 +220,7 @@ def _has_failed(fd: int) -> bool:
     after an error (BTRFS_FS_ERROR) it is EROFS. Nothing is written in either case.
     """
     try:
-        begin_commit(fd)
+        _begin_commit(fd)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
@@ -281,13 +230,8 @@ def _has_failed(fd: int) -> bool:
 
 def _errors(fd: int, devices: dict[int, str]) -> Iterator[str]:
     for number, path in devices.items():
-        buffer = bytearray(_STATS.pack(number, len(_ERRORS), 0, *[0] * 5).ljust(1032, b"\0"))
-        try:
-            _, _, _, *values = _STATS.unpack_from(syscalls.call(fd, _DEV_STATS, buffer))
-        except OSError as error:
-            if error.errno != errno.ENODEV:  # missing, or it has no figures yet
-                raise
-            continue
-        named = zip(values, _ERRORS, strict=True)
-        if told := ", ".join(f"{n:,} {what}{'s' * (n != 1)}" for n, what in named if n):
-            yield f"{path or f'device {number}'}: {told}"
+        if found := _of_device(fd, 52, 1032, number, len(_ERRORS)):  # GET_DEV_STATS
+            values = struct.unpack_from("=5Q", found, 24)  # behind devid, nr_items, flags
+            named = zip(values, _ERRORS, strict=True)
+            if told := ", ".join(f"{n:,} {what}{'s' * (n != 1)}" for n, what in named if n):
+                yield f"{path or f'device {number}'}: {told}"

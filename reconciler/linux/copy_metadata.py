@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from operator import attrgetter
 
 from reconciler.errors import HostError
 from reconciler.linux import inode, subvolumes
@@ -14,6 +15,8 @@ KEPT = inode.COMPRESS | inode.NOCOMPRESS | inode.NOCOW
 
 _ITS_OWN = {inode.PROPERTY, "security.selinux", subvolumes.TURNING}
 """Extended attributes that the new one has whatever the old one has."""
+
+_SHOWN = attrgetter("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns")
 
 _LEFT_OUT = {inode.PROPERTY, subvolumes.GOING}
 """Extended attributes of the old one that the new one does not get."""
@@ -38,7 +41,7 @@ def give(fd: int, source: int, was: os.stat_result) -> None:
 
 def alike(one: os.stat_result, other: os.stat_result) -> bool:
     """Same size, owner, mode and time of change to the data."""
-    return _shown(one) == _shown(other)
+    return bool(_SHOWN(one) == _SHOWN(other))
 
 
 def same_attributes(fd: int, source: int) -> bool:
@@ -52,21 +55,11 @@ def _extended(fd: int) -> dict[str, bytes]:
     return {name: os.getxattr(fd, name) for name in {*os.listxattr(fd)} - _ITS_OWN - _LEFT_OUT}
 
 
-def _shown(status: os.stat_result) -> tuple[int, ...]:
-    return (
-        status.st_mode,
-        status.st_uid,
-        status.st_gid,
-        status.st_size,
-        status.st_mtime_ns,
-    )
-
-
 def _attributes(fd: int, source: int) -> None:
     """Extended ones: ACLs and the SELinux label among them, but not the compression property.
 
-    What the new file inherited and the old one lacks goes: a default ACL of the
-    directory may not open what was closed.
+    What the new file inherited and the old one lacks goes: a default ACL of the directory may not
+    open what was closed.
     """
     names = set(os.listxattr(source)) - _LEFT_OUT
     for name in set(os.listxattr(fd)) - names - _ITS_OWN:

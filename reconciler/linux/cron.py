@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,33 +19,17 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/cron.d"
 
-_SPOOLS = ("/var/spool/cron/crontabs", "/var/spool/cron")  # Debian; Fedora, openSUSE, Arch
-
-_DAEMONS = frozenset({"cron", "crond", "fcron", "cronie"})
-
-
-def installed() -> bool:
-    """There is a folder that a cron daemon reads."""
-    return os.path.isdir(FOLDER)
-
 
 def runs() -> bool:
     """Tell whether anything reads /etc/cron.d: a daemon, or systemd-cron's generator of timers."""
-    return process.running(_DAEMONS) or (_has_generator() and _is_active("cron.target"))
-
-
-def _has_generator() -> bool:
+    if process.running(frozenset({"cron", "crond", "fcron", "cronie"})):
+        return True
     folders = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")
     name = "systemd/system-generators/systemd-crontab-generator"
-    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders)
-
-
-def _is_active(unit: str) -> bool:
-    """Ask systemd, which is not there in a chroot or a plain container."""
-    try:
-        return process.run("systemctl", "is-active", "--quiet", unit).returncode == 0
-    except HostError:
-        return False
+    if any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders):
+        with suppress(HostError):  # systemd is not there in a chroot or a plain container
+            return process.run("systemctl", "is-active", "--quiet", "cron.target").returncode == 0
+    return False
 
 
 class Table(Value):
@@ -54,39 +39,33 @@ class Table(Value):
     data: bytes
     home: str = ""
 
-    @property
-    def is_system(self) -> bool:
-        """Whether its lines name a user."""
-        return not self.home
-
 
 def tables() -> Iterator[Table]:
     """Yield all that can be read: every user's for root, else the caller's own."""
     for path in ("/etc/crontab", *files.listed(FOLDER)):
         yield Table(path, files.read_gone(path))
-    for owner, path, data in _spooled():
-        yield Table(path, data, users.home_of(owner) or "/")
-
-
-def _spooled() -> Iterator[tuple[str, str, bytes]]:
-    """Yield owner, path and text of each user's crontab."""
-    for spool in _SPOOLS:
-        if hidden() or not os.path.isdir(spool):
-            continue
-        for name in sorted(os.listdir(spool)):
+    if not hidden():
+        spool = _spool()
+        for name in sorted(os.listdir(spool)) if spool else ():
             path = f"{spool}/{name}"
             if os.path.isfile(path):
-                yield name, path, files.read_gone(path)
-        return
-    if hidden() and process.find("crontab"):
+                yield Table(path, files.read_gone(path), users.home_of(name) or "/")
+    elif process.find("crontab"):
         done = process.run("crontab", "-l")
         name = users.caller().name
-        yield name, f"crontab of {name}", os.fsencode(done.stdout) if not done.returncode else b""
+        data = os.fsencode(done.stdout) if not done.returncode else b""
+        yield Table(f"crontab of {name}", data, users.home_of(name) or "/")
+
+
+def _spool() -> str:
+    """Where crontabs of users lie: Debian; Fedora, openSUSE, Arch."""
+    folders = ("/var/spool/cron/crontabs", "/var/spool/cron")
+    return next(filter(os.path.isdir, folders), "")
 
 
 def hidden() -> str:
     """Why other users' crontabs cannot be read from here; "" when they can."""
-    spool = next((spool for spool in _SPOOLS if os.path.isdir(spool)), "")
+    spool = _spool()
     if not spool or os.access(spool, os.R_OK | os.X_OK):
         return ""
     return denied("read the crontabs of other users", as_root=users.is_root())

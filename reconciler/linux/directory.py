@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import Folder
@@ -32,12 +33,10 @@ def look(path: str) -> Folder | None:
 
 def identity(path: str) -> str:
     """Its filesystem, subvolume and inode, as a person may compare them; "missing" for none."""
-    try:
-        with inode.directory(path) as fd:
-            inside = btrfs.subvolume(fd).identifier
-            return f"{btrfs.filesystem_uuid(fd)} subvolume {inside} inode {os.fstat(fd).st_ino}"
-    except FileNotFoundError:
-        return "missing"
+    with suppress(FileNotFoundError), inode.directory(path) as fd:
+        inside = btrfs.subvolume(fd).identifier
+        return f"{btrfs.filesystem_uuid(fd)} subvolume {inside} inode {os.fstat(fd).st_ino}"
+    return "missing"
 
 
 def has_default_acl(path: str) -> bool:
@@ -48,11 +47,9 @@ def has_default_acl(path: str) -> bool:
 
 def names_in(path: str) -> tuple[str, ...]:
     """The names in a directory, sorted; none where there is no directory."""
-    try:
-        with inode.directory(path) as fd:
-            return tuple(sorted(os.listdir(fd)))
-    except FileNotFoundError:
-        return ()
+    with suppress(FileNotFoundError), inode.directory(path) as fd:
+        return tuple(sorted(os.listdir(fd)))
+    return ()
 
 
 def fixed(path: str) -> str:
@@ -62,56 +59,50 @@ def fixed(path: str) -> str:
     is removed or replaced.
     """
     path = os.path.realpath(path)
-    try:
-        with inode.opened(path) as fd:
-            if inode.is_read_only(path):
-                return "is on a read-only filesystem"
-            value = inode.flags(fd)
-    except OSError:  # nothing is there, or a filesystem has no such flags
-        return ""
-    if value & inode.IMMUTABLE:
-        return "is immutable"
-    return "is append-only" if value & inode.APPEND else ""
+    # Nothing may be there, or a filesystem may have no such flags.
+    with suppress(OSError), inode.opened(path) as fd:
+        if inode.is_read_only(path):
+            return "is on a read-only filesystem"
+        value = inode.flags(fd)
+        if value & inode.IMMUTABLE:
+            return "is immutable"
+        return "is append-only" if value & inode.APPEND else ""
+    return ""
 
 
 def _folder(fd: int) -> Folder:
     status, value = os.fstat(fd), inode.flags(fd)
-    return Folder(
-        bool(value & inode.NOCOW),
-        inode.compression(fd, value),
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-    )
+    nocow, setting = bool(value & inode.NOCOW), inode.compression(fd, value)
+    return Folder(nocow, setting, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
 def put(place: Directory, have: Folder | None, want: Folder | None) -> None:
     """Make, change or (when empty) remove a directory; HostError when it does not take."""
-    if want is None:
-        _remove(place.path)
-        return
     parent, name = os.path.split(place.path)
     with inode.directory(parent) as within:
-        if have is None:
-            with inode.acting_as(want.uid, want.gid):
-                _make(within, name, want.mode)
-        with inode.opened(name, within, os.O_DIRECTORY) as fd:
-            if have is not None and _folder(fd) != have:
-                raise HostError(f"{place.path} changed while it was being set")
-            with inode.acting_as(want.uid, want.gid):
-                _set(fd, want, place.path)
-                if have is None:
-                    selinux.relabel(fd, place.path)
-            os.fsync(fd)
+        if want is None:
+            in_use.refuse_if_used(name, within, place.path)
+            os.rmdir(name, dir_fd=within)
+        else:
+            if have is None:
+                with inode.acting_as(want.uid, want.gid):
+                    _make(within, name, want.mode)
+            with inode.opened(name, within, os.O_DIRECTORY) as fd:
+                if have is not None and _folder(fd) != have:
+                    raise HostError(f"{place.path} changed while it was being set")
+                with inode.acting_as(want.uid, want.gid):
+                    _set(fd, want, place.path)
+                    if have is None:
+                        selinux.relabel(fd, place.path)
+                os.fsync(fd)
         os.fsync(within)
 
 
-def _remove(path: str) -> None:
-    parent, name = os.path.split(path)
-    with inode.directory(parent) as within:
-        in_use.refuse_if_used(name, within, path)
-        os.rmdir(name, dir_fd=within)
-        os.fsync(within)
+def _set(fd: int, want: Folder, path: str) -> None:
+    if not inode.set_nocow(fd, on=want.nocow):
+        raise HostError(f"{path}: the kernel said yes to the attribute, but did not take it")
+    if not want.nocow:
+        inode.set_compression(fd, want.compression)
 
 
 def _make(within: int, name: str, mode: int) -> None:
@@ -121,17 +112,6 @@ def _make(within: int, name: str, mode: int) -> None:
         os.mkdir(name, mode, dir_fd=within)
     finally:
         os.umask(before)
-
-
-def _set(fd: int, want: Folder, path: str) -> None:
-    if want.nocow:
-        inode.clear_compression(fd)
-    value = inode.flags(fd)
-    wanted = value | inode.NOCOW if want.nocow else value & ~inode.NOCOW
-    if wanted != value and not inode.set_flags(fd, wanted):
-        raise HostError(f"{path}: the kernel said yes to the attribute, but did not take it")
-    if not want.nocow:
-        inode.set_compression(fd, want.compression)
 
 
 _TOLD = 3

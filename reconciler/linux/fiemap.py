@@ -14,24 +14,15 @@ from reconciler.linux import syscalls
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 LAST, ENCODED, INLINE, UNWRITTEN, SHARED = 0x0001, 0x0008, 0x0200, 0x0800, 0x2000
 """FIEMAP_EXTENT_*"""
 
-SYNC = 0x1
-"""FIEMAP_FLAG_SYNC: without it, what is not written yet has no extent."""
-
 _FIEMAP = syscalls.number(syscalls.READ | syscalls.WRITE, ord("f"), 11, 32)
 
 _HEAD = struct.Struct("=2Q4I")  # fm_start, fm_length, fm_flags, fm_mapped_extents, fm_extent_count
-
-_EXTENT_SIZE = 56
-
-_FEW, _MANY = 64, 4096
-
-_EVERYTHING = 2**64 - 1
 
 
 class Batch(Value):
@@ -48,10 +39,6 @@ class Batch(Value):
         return self.logical[-1] + self.length[-1]
 
 
-NOWHERE = 0, -1
-"""Before the first extent: no extent lies there."""
-
-
 def count(fd: int) -> int:
     """How many extents would be listed: asked for none of them, the kernel only counts."""
     return _asked(fd, 0, 0, 0)[1]
@@ -60,7 +47,7 @@ def count(fd: int) -> int:
 def batches(fd: int, flags: int = 0) -> Iterator[Batch]:
     """All extents of a file, none of them empty; few at first, as most files have few."""
     start = 0
-    for most in chain((_FEW,), repeat(_MANY)):
+    for most in chain((64,), repeat(4096)):
         buffer, mapped = _asked(fd, start, most, flags)
         if not mapped:
             return
@@ -75,8 +62,8 @@ def batches(fd: int, flags: int = 0) -> Iterator[Batch]:
 
 def _asked(fd: int, start: int, most: int, flags: int) -> tuple[bytearray, int]:
     """The kernel's answer, and how many extents it holds, or would."""
-    buffer = bytearray(_HEAD.size + most * _EXTENT_SIZE)
-    _HEAD.pack_into(buffer, 0, start, _EVERYTHING - start, flags, 0, most, 0)
+    buffer = bytearray(_HEAD.size + most * 56)  # struct fiemap_extent
+    _HEAD.pack_into(buffer, 0, start, 2**64 - 1 - start, flags, 0, most, 0)
     return buffer, int(_HEAD.unpack_from(syscalls.call(fd, _FIEMAP, buffer))[3])
 
 
@@ -84,13 +71,6 @@ def extents(fd: int, flags: int = 0) -> Iterator[tuple[int, int, int, int]]:
     """One by one: logical and physical start, length in bytes, FIEMAP_EXTENT_* flags."""
     for each in batches(fd, flags):
         yield from zip(each.logical, each.physical, each.length, each.flags, strict=True)
-
-
-def by_flags(flags: list[int], length: list[int]) -> Mapping[int, int]:
-    """Bytes in all, for each value that the flags have; most files have one."""
-    if len(kinds := set(flags)) == 1:
-        return {kinds.pop(): sum(length)}
-    return {kind: sum(compress(length, map(kind.__eq__, flags))) for kind in kinds}
 
 
 class Sums(Value):
@@ -107,35 +87,38 @@ class Sums(Value):
     both: int
 
 
-_BOTH = ENCODED | SHARED
-
-
 def sums(fd: int, size: int) -> Sums:
-    """Sum up the extents of a file of ``size`` bytes in one pass, without SYNC.
+    """Sum up the extents of a file of ``size`` bytes in one pass, without FIEMAP_FLAG_SYNC.
 
     What lies behind the end is not counted: the rest of the last block, preallocated space.
     """
     fragments = data = shared = encoded = both = 0
-    after = NOWHERE
+    after = 0, -1  # no extent lies there
     for batch in batches(fd):
-        fragments += jumps(batch, after)
+        fragments += _jumps(batch, after)
         after = batch.end, batch.physical[-1] + batch.length[-1]
         length = batch.length
         if batch.end > size:
             ends = zip(batch.logical, length, strict=True)
             length = [max(0, min(more, size - at)) for at, more in ends]
-        for kind, there in by_flags(batch.flags, length).items():
+        kinds = set(batch.flags)
+        for kind in kinds:
+            of_kind = length if len(kinds) == 1 else compress(length, map(kind.__eq__, batch.flags))
+            there = sum(of_kind)
             data += there
             shared += there * bool(kind & SHARED)
             encoded += there * bool(kind & ENCODED)
-            both += there * (kind & _BOTH == _BOTH)
+            both += there * bool(kind & SHARED and kind & ENCODED)
     return Sums(fragments, data, shared, encoded, both)
 
 
 def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
     """Start and length in bytes, in order, also behind the file's end; neighbours are merged."""
     at = length = 0
-    for start, more in _unwritten(fd):
+    # FIEMAP_FLAG_SYNC: without it, what is not written yet has no extent.
+    for start, _, more, flags in extents(fd, 0x1):
+        if not flags & UNWRITTEN:
+            continue
         if start != at + length:
             if length:
                 yield at, length
@@ -145,13 +128,7 @@ def preallocated_ranges(fd: int) -> Iterator[tuple[int, int]]:
         yield at, length
 
 
-def _unwritten(fd: int) -> Iterator[tuple[int, int]]:
-    for logical, _, length, flags in extents(fd, SYNC):
-        if flags & UNWRITTEN:
-            yield logical, length
-
-
-def jumps(batch: Batch, after: tuple[int, int]) -> int:
+def _jumps(batch: Batch, after: tuple[int, int]) -> int:
     """Extents that do not lie where the one before ended, which is ``after`` for the first.
 
     As filefrag: a hole within one stretch of disk is no jump.

@@ -6,30 +6,26 @@ import errno
 import os
 import re
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.linux import inode, syscalls
+from reconciler.linux.syscalls import closing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 STATE = "/var/lib/vmtune"
 """Where vmtune keeps its journal, claims and copies."""
 
-_NULL = os.makedev(1, 3)
-
-_TEMPORARY = r"(?s)\..*\.[0-9a-f]{8}\.vmtune"
-
 
 def read(path: str) -> bytes | None:
     """The whole of a regular file; None when there is nothing of that name, OSError for others."""
-    try:
+    with suppress(FileNotFoundError):
         return start_of(path, -1)
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def start_of(path: str, largest: int) -> bytes:
@@ -38,35 +34,38 @@ def start_of(path: str, largest: int) -> bytes:
     Opened without waiting: a FIFO would wait for its writer, for ever. A link to /dev/null
     is an empty file: systemd.unit(5) calls that masked.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) and status.st_rdev != _NULL:
-        os.close(fd)  # before fdopen(), which refuses a directory with an error of its own
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    with os.fdopen(fd, "rb") as file:
-        return file.read(largest)
+    with closing(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as fd:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) and status.st_rdev != os.makedev(1, 3):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read(largest)
 
 
 def listed(folder: str) -> list[str]:
     """What a shell's ``folder/*`` is, sorted; nothing where it is gone or may not be read."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [f"{folder}/{name}" for name in names if name[0] != "."]
+    with suppress(OSError):
+        return [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name[0] != "."]
+    return []
 
 
 def replace(path: str, data: bytes, mode: int = 0o644, expected: bytes | None = None) -> None:
     """Put ``data`` under ``path``, atomically and durably.
 
-    A file that was there hands on its owner, mode and extended attributes
-    (ACLs and the SELinux label among them); a link is followed, so that it
-    stays a link. On Btrfs the new name survives a power cut only once file
-    and directory are synced. HostError, with nothing written, where the file no
-    longer holds what was ``expected``: somebody else edits it too.
+    A file that was there hands on its owner, mode and extended attributes (ACLs and the SELinux
+    label among them); a link is followed, so that it stays a link. On Btrfs the new name survives
+    a power cut only once file and directory are synced. HostError, with nothing written, where the
+    file no longer holds what was ``expected``: somebody else edits it too.
     """
     path = os.path.realpath(path)
-    _put(path, data, lambda fd: _become(fd, path, mode), expected)
+
+    def settle(temporary: str, path: str) -> None:
+        if expected is not None and read(path) != expected:
+            changed = f"{path} was changed while it was being edited"
+            raise HostError(f"{changed}; nothing was written to it")
+        os.replace(temporary, path)
+
+    _put(path, data, lambda fd: _become(fd, path, mode), settle)
 
 
 def create(path: str, data: bytes, mode: int) -> None:
@@ -79,31 +78,30 @@ def create(path: str, data: bytes, mode: int) -> None:
 
 def create_new(path: str, data: bytes, mode: int = 0o644) -> None:
     """A file that is not there yet, whole or not at all; FileExistsError where one is (link(2))."""
-    folder, temporary = _beside(path)
-    try:
-        with _created(temporary) as fd:
-            os.fchmod(fd, mode)
-            _write(fd, data)
-            os.fsync(fd)
+
+    def settle(temporary: str, path: str) -> None:
         os.link(temporary, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-    sync_directory(folder)
+        os.unlink(temporary)
+
+    _put(path, data, lambda fd: os.fchmod(fd, mode), settle)
 
 
 def _put(
-    path: str, data: bytes, prepare: Callable[[int], None], expected: bytes | None = None
+    path: str,
+    data: bytes,
+    prepare: Callable[[int], None],
+    settle: Callable[[str, str], None] = os.replace,
 ) -> None:
-    folder, temporary = _beside(path)
+    """Write all of a file beside a path; ``settle`` gives it that path in place of its own."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.vmtune")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with _created(temporary) as fd:
+        with closing(os.open(temporary, flags, 0o600)) as fd:
             prepare(fd)
             _write(fd, data)
             os.fsync(fd)
-        if expected is not None:
-            _still(path, expected)
-        os.replace(temporary, path)
+        settle(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -111,26 +109,12 @@ def _put(
     sync_directory(folder)
 
 
-def _beside(path: str) -> tuple[str, str]:
-    """The folder of a path, and a name in it for what is to become that path."""
-    folder, name = os.path.split(path)
-    return folder, os.path.join(folder, f".{name}.{os.urandom(4).hex()}.vmtune")
-
-
-def _still(path: str, expected: bytes) -> None:
-    if read(path) != expected:
-        raise HostError(f"{path} was changed while it was being edited; nothing was written to it")
-
-
 def append(path: str, data: bytes, mode: int = 0o644) -> None:
     """Add to a file, made where missing, durably."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, mode)
-    try:
+    with closing(os.open(path, flags, mode)) as fd:
         _write(fd, data)
         os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def remove(path: str) -> None:
@@ -143,7 +127,8 @@ def sweep(folder: str) -> None:
     """Remove temporary files of ``replace`` that a kill left behind."""
     if not os.path.isdir(folder):
         return
-    strays = [name for name in os.listdir(folder) if re.fullmatch(_TEMPORARY, name)]
+    temporary = re.compile(r"(?s)\..*\.[0-9a-f]{8}\.vmtune")
+    strays = [name for name in os.listdir(folder) if temporary.fullmatch(name)]
     for name in strays:
         os.unlink(os.path.join(folder, name))
     if strays:
@@ -152,21 +137,8 @@ def sweep(folder: str) -> None:
 
 def sync_directory(path: str) -> None:
     """fsync(2) of a directory: what makes names in it survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
         os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _created(path: str) -> Iterator[int]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _become(fd: int, path: str, mode: int) -> None:
@@ -190,19 +162,15 @@ def _write(fd: int, data: bytes) -> None:
 
 def read_gone(path: str) -> bytes:
     """The whole file, empty where it is gone or may not be read: for advice only."""
-    try:
-        return read(path) or b""
-    except OSError:
-        return b""
+    with suppress(OSError):
+        return start_of(path, -1)
+    return b""
 
 
 def sync_filesystem(path: str) -> None:
     """syncfs(2): a removed file or a new attribute is durable only with its transaction."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
         sync(fd)
-    finally:
-        os.close(fd)
 
 
 def sync(fd: int) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,9 @@ from reconciler.facts.host import (
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
-from reconciler.formats.paths import is_at_or_below
+from reconciler.formats.paths import at_and_above, is_at_or_below, is_below
 from reconciler.formats.sizes import counted
-from reconciler.linux import btrfs, files, inode, qgroups, subvolume_list, syscalls, users
+from reconciler.linux import btrfs, files, inode, proc, qgroups, subvolume_list, syscalls, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,18 +40,14 @@ if TYPE_CHECKING:
 
 def mounts() -> tuple[mountinfo.Mount, ...]:
     """/proc/self/mountinfo, parsed."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        return mountinfo.parse(file.read())
+    return mountinfo.parse(proc.whole("/proc/self/mountinfo"))
 
 
 def locate(path: str, homes: frozenset[str]) -> Location:
     """Resolve links; for a path that is not there, find out which directories to make."""
     real, links = _followed(path)
-    missing: list[str] = []
-    nearest = real
-    while (status := _status(nearest)) is None:
-        missing.insert(0, nearest)
-        nearest = os.path.dirname(nearest)
+    nearest, status = _nearest(real)
+    missing = [each for each in at_and_above(real) if is_below(each, nearest)][::-1]
     is_stub = subvolume_list.is_stub(nearest, status)
     kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if missing:
@@ -97,16 +94,21 @@ _KINDS = {stat.S_IFDIR: "directory", stat.S_IFREG: "a file"}
 
 
 def _status(path: str) -> os.stat_result | None:
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
         return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return None
+
+
+def _nearest(path: str) -> tuple[str, os.stat_result]:
+    """An absolute path, or the first one above it that is there, and what is there."""
+    while (status := _status(path)) is None:
+        path = os.path.dirname(path)
+    return path, status
 
 
 def filesystem(path: str, host: HostView) -> Filesystem:
     """The filesystem of an existing path, or of the nearest existing directory above it."""
-    while (there := _status(path)) is None:
-        path = os.path.dirname(path)
+    path, there = _nearest(path)
     name = syscalls.filesystem_type(path)
     if name != "btrfs":
         return Filesystem(name)
@@ -123,7 +125,6 @@ def filesystem(path: str, host: HostView) -> Filesystem:
 
 def btrfs_in(path: str, host: HostView) -> Filesystem:
     """What a Btrfs says of itself, and of the subvolume of an existing path."""
-    mount = mountinfo.containing(host(Mounts()), path)
     with _anywhere_on(path, host) as fd:
         uuid, inside = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd)
         is_there = os.fstat(fd).st_dev == os.lstat(path).st_dev
@@ -133,7 +134,7 @@ def btrfs_in(path: str, host: HostView) -> Filesystem:
             btrfs.label(fd),
             btrfs.data_profiles(fd),
             read_only=inside.read_only,
-            condition=btrfs.condition(fd, mount.super_options if mount else ""),
+            condition=btrfs.condition(fd),
             quota=qgroups.quota_of(fd, uuid, inside.identifier) if is_there else Quota(unseen=True),
             zoned=btrfs.is_zoned(fd),
         )
@@ -141,12 +142,11 @@ def btrfs_in(path: str, host: HostView) -> Filesystem:
 
 def _anywhere_on(path: str, host: HostView) -> AbstractContextManager[int]:
     """A descriptor on the path, or on the mount point it is below: the answers are alike."""
-    if os.access(path, os.R_OK):
-        return inode.opened(path)
-    mount = mountinfo.containing(host(Mounts()), path)
-    if mount is None or not os.access(mount.target, os.R_OK):
-        raise NotVisible(f"{path} is not readable as {users.acting()}")
-    return inode.opened(mount.target)
+    if not os.access(path, os.R_OK):
+        mount = mountinfo.containing(host(Mounts()), path)
+        if mount and os.access(mount.target, os.R_OK):
+            path = mount.target
+    return inode.opened(path)
 
 
 _BY_UUID = "/dev/disk/by-uuid/"
@@ -159,59 +159,33 @@ def source_uuid(source: str) -> str:
         return value
     if source.startswith(_BY_UUID) and not os.path.exists(source):  # no udev, as in a chroot
         return source.removeprefix(_BY_UUID)
-    folders = {"LABEL": "by-label", "PARTUUID": "by-partuuid", "PARTLABEL": "by-partlabel"}
-    if equals and tag in folders:
-        source = f"/dev/disk/{folders[tag]}/{value}"
-    if not source.startswith("/dev/"):
-        return ""
-    device = os.path.basename(os.path.realpath(source))
-    return _labelled(value) if tag == "LABEL" and equals else _with_device(device)
-
-
-def _with_device(device: str) -> str:
-    return next((u for u in _known() if os.path.exists(f"/sys/fs/btrfs/{u}/devices/{device}")), "")
-
-
-def _labelled(label: str) -> str:
-    return next((u for u in _known() if _label(u) == label), "")
-
-
-def _label(uuid: str) -> str:
-    try:
-        with open(f"/sys/fs/btrfs/{uuid}/label", encoding="utf-8", errors="surrogateescape") as f:
-            return f.read().rstrip("\n")
-    except OSError:
-        return ""
-
-
-def _known() -> list[str]:
-    """UUIDs of the mounted Btrfs filesystems; "features" and "debug" are no filesystems."""
-    try:
-        return [name for name in os.listdir("/sys/fs/btrfs") if name.count("-") == 4]  # noqa: PLR2004
-    except OSError:
-        return []
+    # Of the mounted Btrfs filesystems, by their UUIDs; "features" and "debug" are none.
+    folders = glob.glob("/sys/fs/btrfs/*-*-*-*-*")
+    if equals and tag == "LABEL":
+        labels = ((each, files.read_gone(f"{each}/label").rstrip(b"\n")) for each in folders)
+        found = (each for each, label in labels if label == os.fsencode(value))
+    else:
+        if equals and tag in {"PARTUUID", "PARTLABEL"}:
+            source = f"/dev/disk/by-{tag.lower()}/{value}"
+        if not source.startswith("/dev/"):
+            return ""
+        device = os.path.basename(os.path.realpath(source))
+        found = (each for each in folders if os.path.exists(f"{each}/devices/{device}"))
+    return os.path.basename(next(found, ""))
 
 
 def snapshot_plans(path: str) -> tuple[str, ...]:
     """Programs that snapshot a path's subvolume; NotVisible if one's file may not be read."""
-    while _status(path) is None:
-        path = os.path.dirname(path)
-    with inode.opened(path) as fd:
+    with inode.opened(_nearest(path)[0]) as fd:
         found = tuple(snapshot_tools_of(btrfs.subvolume(fd).identifier))
     if not found and (hidden := unreadable_tool()):
         raise NotVisible(f"{hidden} is not readable as {users.acting()}")
     return found
 
 
-def is_subvolume_root(path: str) -> bool:
-    """By its inode number, on a path known to be on Btrfs."""
-    return os.stat(path).st_ino == btrfs.FIRST_INODE
-
-
 def snapshots(path: str, host: HostView) -> tuple[str, ...]:
     """Signs that the subvolume of a path is snapshotted: ones there are, and ones to come."""
-    while _status(path) is None:
-        path = os.path.dirname(path)
+    path, _ = _nearest(path)
     with inode.opened(path) as fd:
         return host(SnapshotsIn(os.fstat(fd).st_dev, path))
 
@@ -249,12 +223,12 @@ def _named(fd: int, there: Sequence[int]) -> tuple[str, ...]:
 def subvolume_at(target: str) -> SystemSubvolume:
     """Tell which subvolume is at a mount point, and which one a mount without subvol= shows."""
     with inode.opened(target, extra=os.O_DIRECTORY) as fd:
-        mine, is_snapshot = btrfs.subvolume(fd).identifier, btrfs.is_snapshot(fd)
-        try:
+        mine = btrfs.subvolume(fd)
+        found = SystemSubvolume(mine.identifier, mine.is_snapshot)
+        with suppress(PermissionError):
             default, path = subvolume_list.default_subvolume(fd)
-        except PermissionError:
-            return SystemSubvolume(mine, is_snapshot)
-        return SystemSubvolume(mine, is_snapshot, default, path)
+            found = replace(found, default=default, default_path=path)
+        return found
 
 
 def home_of(path: str, host: HostView) -> str:
@@ -264,8 +238,7 @@ def home_of(path: str, host: HostView) -> str:
     be seen. Device numbers are no answer: they change from boot to boot.
     """
     try:
-        while _status(path) is None:
-            path = os.path.dirname(path)
+        path, _ = _nearest(path)
         real = os.path.realpath(path)
         if syscalls.filesystem_type(path) == "btrfs":
             # Not the path itself: nobody need be allowed to read the file.
@@ -283,34 +256,28 @@ _SNAPPER = "/etc/snapper/configs"
 
 _TIMESHIFT = "/etc/timeshift/timeshift.json"
 
-_SUBVOLUME = rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?'
-
 _BTRBK = ("/etc/btrbk/btrbk.conf", "/etc/btrbk.conf")
 
 
 def snapshot_tools_of(subvolume: int) -> Iterator[str]:
     """Which of them snapshot the subvolume with this identifier, in words."""
     for name, file, path in snapshot_tools():
-        if _identifier(path) == subvolume:
-            yield f"{name} ({file}) snapshots its subvolume"
+        with suppress(OSError), inode.opened(path) as fd:
+            if btrfs.subvolume(fd).identifier == subvolume:
+                yield f"{name} ({file}) snapshots its subvolume"
 
 
 def snapshot_tools() -> Iterator[tuple[str, str, str]]:
     """Program, file and path of each subvolume it snapshots, as far as files may be read."""
     for path in files.listed(_SNAPPER):
-        for found in re.findall(_SUBVOLUME, files.read_gone(path)):
+        for found in re.findall(rb'(?m)^\s*SUBVOLUME="?([^"\n]*)"?', files.read_gone(path)):
             yield "snapper", path, found.decode("utf-8", "surrogateescape")
     for path in _timeshift():
         yield "Timeshift", _TIMESHIFT, path
     for file in _BTRBK:
-        if data := files.read_gone(file):
-            yield from _btrbk(file, data)
-
-
-def _btrbk(file: str, data: bytes) -> Iterator[tuple[str, str, str]]:
-    for pattern in btrbk_subvolumes(data):
-        for path in sorted(glob.glob(pattern)):
-            yield "btrbk", file, path
+        for pattern in btrbk_subvolumes(files.read_gone(file)):
+            for path in sorted(glob.glob(pattern)):
+                yield "btrbk", file, path
 
 
 def unreadable_tool() -> str:
@@ -324,25 +291,14 @@ def unreadable_tool() -> str:
 
 def _timeshift() -> Iterator[str]:
     """It snapshots @, and @home where that is asked for; in its other mode it uses rsync."""
-    data = files.read_gone(_TIMESHIFT)
-    if not data:
-        return
     try:
-        settings = json.loads(data)
+        settings = json.loads(files.read_gone(_TIMESHIFT))
     except (ValueError, RecursionError):
         return
     if isinstance(settings, dict) and settings.get("btrfs_mode") == "true":
         yield "/"
         if settings.get("include_btrfs_home_for_backup") == "true":
             yield "/home"
-
-
-def _identifier(path: str) -> int | None:
-    try:
-        with inode.opened(path) as fd:
-            return btrfs.subvolume(fd).identifier
-    except OSError:
-        return None
 
 
 _WORD = re.compile(rb"""(?m)^[ \t]*(volume|subvolume)[ \t]+(?:"([^"\n]*)"|'([^'\n]*)'|(\S+))""")

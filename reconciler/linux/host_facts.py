@@ -6,6 +6,7 @@ in resources/<kind>/linux.py, those of ``init`` and ``doctor`` alone in discover
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from reconciler.engine.directory import Directory
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def _schedulers() -> frozenset[str]:
-    there = {"systemd": systemd.runs(), "cron": cron.installed()}
+    there = {"systemd": systemd.runs(), "cron": os.path.isdir(cron.FOLDER)}
     return frozenset(name for name, is_there in there.items() if is_there)
 
 

@@ -12,23 +12,17 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.linux import inode, mount_holds, namespaces, open_files
+from reconciler.linux import inode, mount_holds, namespaces, open_files, proc
 from reconciler.linux.mount_holds import Mounted, Subject
-from reconciler.linux.open_files import Inode
-from reconciler.linux.proc import named
-from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from reconciler.linux.open_files import Opened
-
-
-__all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
+    from reconciler.linux.open_files import Inode, Opened
 
 
 @dataclass
@@ -39,8 +33,8 @@ class Look:
     """time.monotonic: what began before is in it."""
     opened: Opened
     kernel: Mapping[Inode, str]
-    mounts: Mounted
-    shared: Mounted
+    mounts: Mounted = field(default_factory=Mounted)
+    shared: Mounted = field(default_factory=Mounted)
     """What the NFS server exports, in the form of mounts."""
 
     def who(self, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
@@ -99,17 +93,13 @@ def inode_of(status: os.stat_result) -> Inode:
     return status.st_dev, status.st_ino
 
 
-def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:
-    """Who has files, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
+def holders(of: os.stat_result) -> tuple[str, ...]:
+    """Who has a file, looking at every process once: "qemu-system-x86 (pid 123)", "/dev/loop3".
 
-    Only to name them: whether anybody has a file open is for a lease to say. Files of nobody are
-    left out.
+    Only to name them: whether anybody has a file open is for a lease to say.
     """
-    return _who_now({inode_of(status) for status in of})
-
-
-_PASSING = 0.15
-"""Seconds for which a program may have an image open that only looks at it in passing."""
+    number = inode_of(of)
+    return _who_now({number}).get(number, ())
 
 
 def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
@@ -121,16 +111,15 @@ def staying(seen: Look, inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, 
     before = seen.who(inodes)
     if not before:
         return before
-    time.sleep(_PASSING)
+    time.sleep(0.15)  # who only looks at an image in passing has closed it by then
     now = _who_now(before.keys())
     both = {key: tuple(name for name in now[key] if name in before[key]) for key in now}
     return {key: names for key, names in both.items() if names}
 
 
 def _who_now(inodes: Collection[Inode]) -> Mapping[Inode, tuple[str, ...]]:
-    nothing = Mounted()
     kernel = dict(open_files.look_at_kernel())
-    return Look(0.0, open_files.look_at_processes(maps=True), kernel, nothing, nothing).who(inodes)
+    return Look(0.0, open_files.look_at_processes(maps=True), kernel).who(inodes)
 
 
 def used(paths: Iterable[str]) -> Mapping[str, str]:
@@ -165,53 +154,40 @@ def _used(path: str, seen: Look) -> str:
 
 def users_named(status: os.stat_result) -> str:
     """Who has a file, in words; also where nobody can be named."""
-    who: list[str] = []
+    who: tuple[str, ...] = ()
     with suppress(OSError):
-        who += holders(status).get(inode_of(status), ())
+        who = holders(status)
     return ", ".join(who) or "a program that cannot be named"
-
-
-OPEN, MOUNTED, EXPORTED, UNSEEN = "open", "mounted", "exported", "unseen"
-
-_RECENT = 10.0
-"""Seconds: how old a look may be that is not the last one."""
-
-
-class Use(Value):
-    """Why a file must be left: OPEN, MOUNTED, EXPORTED or UNSEEN, and in words."""
-
-    sort: str
-    words: str
 
 
 _last: list[Look] = []
 """The last look of this process, at most one."""
 
 
-def use_unopened(fd: int, after: float | None = None) -> Use | None:
+def use_unopened(fd: int, after: float | None = None) -> tuple[str, str] | None:
     """How an open file is used without being opened; None where it is not.
 
-    ``after`` (time.monotonic) is when the look must have begun at the earliest; without it a
-    few seconds ago. The look that decides is the last one: it must begin after the file lost
-    its name.
+    The first word is "open", "mounted", "exported" or "unseen"; then it is told in words.
+    ``after`` (time.monotonic) is when the look must have begun at the earliest; without it ten
+    seconds ago. The look that decides is the last one: it must begin after the file lost its name.
     """
     now = time.monotonic()
-    seen = _look(now - _RECENT if after is None else after)
+    seen = _look(now - 10.0 if after is None else after)
     found = _use(seen, fd)
     if found and seen.started < now:  # it may be over by now, or its filesystem was just mounted
         found = _use(_look(now), fd)
     return found
 
 
-def _use(seen: Look, fd: int) -> Use | None:
+def _use(seen: Look, fd: int) -> tuple[str, str] | None:
     if who := seen.handles(inode_of(os.fstat(fd))):
-        return Use(OPEN, f"in use by {' and '.join(who)}")
+        return "open", f"in use by {' and '.join(who)}"
     if shown := seen.subject(fd).used():
-        return Use(MOUNTED, shown[0])
+        return "mounted", shown[0]
     if exported := seen.exported(fd).used():
-        return Use(EXPORTED, f"{exported[0]} is exported by NFS")
+        return "exported", f"{exported[0]} is exported by NFS"
     if seen.unseen:
-        return Use(UNSEEN, seen.unseen[0])
+        return "unseen", seen.unseen[0]
     return None
 
 
@@ -233,18 +209,16 @@ def refuse_if_used(name: str, within: int, path: str) -> None:
 
 def use_of(path: str) -> str:
     """How a directory is used, in words; "" where it is not, or is gone."""
-    try:
-        with inode.directory(path) as fd:
-            return use_of_directory(fd)
-    except FileNotFoundError:
-        return ""
+    with suppress(FileNotFoundError), inode.directory(path) as fd:
+        return use_of_directory(fd)
+    return ""
 
 
 def use_of_directory(fd: int) -> str:
     """How an open directory is used, in words; "" where it is not."""
     it = inode_of(os.fstat(fd))
     seen = look(maps=False)
-    callers = {named(pid) for pid in _callers()}
+    callers = {proc.named(pid) for pid in _callers()}
     if who := [name for name in seen.who({it}).get(it, ()) if name not in callers]:
         return f"{', '.join(who)} has it open, or works in it"
     if shown := seen.subject(fd).anywhere():
@@ -260,5 +234,4 @@ def _callers() -> Iterator[int]:
     pid = os.getppid()
     while pid > 0:
         yield pid
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            pid = int(file.read().rpartition(b") ")[2].split()[1])
+        pid = int(proc.whole(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[1])

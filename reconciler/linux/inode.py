@@ -9,11 +9,11 @@ import errno
 import fcntl
 import os
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
-from reconciler.linux.syscalls import checked, libc
+from reconciler.linux.syscalls import checked, closing, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +44,9 @@ _CLONE = syscalls.number(syscalls.WRITE, 0x94, 9, 4)
 
 _OPENAT2, _AT_FDCWD = 437, -100
 
-NO_MAGIC_LINKS, _RESOLVE_NO_SYMLINKS = 0x02, 0x04  # RESOLVE_NO_MAGICLINKS (linux/openat2.h)
+NO_MAGIC_LINKS, IN_ROOT = 0x02, 0x10  # RESOLVE_NO_MAGICLINKS, _IN_ROOT (linux/openat2.h)
 
-IN_ROOT = 0x10  # RESOLVE_IN_ROOT
-
-_NO_LINKS = NO_MAGIC_LINKS | _RESOLVE_NO_SYMLINKS
+_NO_LINKS = NO_MAGIC_LINKS | 0x04  # RESOLVE_NO_SYMLINKS
 
 _READ_ANY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a FIFO put in the place of a file must not hang root."""
@@ -64,11 +62,10 @@ def is_read_only(path: str) -> bool:
     if not os.statvfs(path).f_flag & os.ST_RDONLY:
         return False
     outside = f"/proc/1/root{os.path.realpath(path)}"
-    try:
+    with suppress(OSError):
         is_same = os.path.samestat(os.stat(path), os.stat(outside))
         return not is_same or bool(os.statvfs(outside).f_flag & os.ST_RDONLY)
-    except OSError:
-        return True
+    return True
 
 
 def flags(fd: int) -> int:
@@ -81,8 +78,8 @@ def flags(fd: int) -> int:
 def set_flags(fd: int, value: int) -> bool:
     """FS_IOC_SETFLAGS; True when reading back shows that the kernel took it.
 
-    On a file with data the call succeeds and changes nothing, so success
-    proves nothing. VERITY is shown and never set so: with it Btrfs refuses all (EOPNOTSUPP).
+    On a file with data the call succeeds and changes nothing. VERITY is shown and never set so:
+    with it Btrfs refuses all (EOPNOTSUPP).
     """
     given = struct.pack("=i", value & ~VERITY)
     syscalls.call(fd, _SETFLAGS, bytearray(given.ljust(_LONG, b"\0")))
@@ -107,9 +104,7 @@ def compression(fd: int, value: int) -> str:
         if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP}:
             raise
         found = ""
-    if found:
-        return found
-    return "c" if value & COMPRESS else "m" if value & NOCOMPRESS else ""
+    return found or ("c" if value & COMPRESS else "m")
 
 
 def set_compression(fd: int, wanted: str) -> None:
@@ -138,6 +133,15 @@ def clear_compression(fd: int) -> None:
         set_flags(fd, value & ~(COMPRESS | NOCOMPRESS))
 
 
+def set_nocow(fd: int, *, on: bool) -> bool:
+    """Have nocow, and then no compression, or have none; True as of ``set_flags``."""
+    if on:
+        clear_compression(fd)
+    value = flags(fd)
+    wanted = value | NOCOW if on else value & ~NOCOW
+    return wanted == value or set_flags(fd, wanted)
+
+
 def hand_on(
     source: int | str, target: int | str, name: str, *, follow_symlinks: bool = True
 ) -> None:
@@ -160,46 +164,32 @@ def open_to_read(name: str, within: int | None = None, extra: int = 0) -> int:
     return os.open(name, _READ_ANY | extra, dir_fd=within)
 
 
-@contextmanager
-def opened(name: str, within: int | None = None, extra: int = 0) -> Iterator[int]:
+def opened(name: str, within: int | None = None, extra: int = 0) -> AbstractContextManager[int]:
     """Hold a descriptor as of ``open_to_read``."""
-    fd = open_to_read(name, within, extra)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    return closing(open_to_read(name, within, extra))
 
 
-@contextmanager
-def beneath(path: str, within: int, extra: int = 0) -> Iterator[int]:
+def beneath(path: str, within: int, extra: int = 0) -> AbstractContextManager[int]:
     """A descriptor for reading; a symbolic link anywhere in ``path`` is ELOOP (openat2(2)).
 
-    Names may be swapped by whoever owns a parent while root walks; descriptors
-    cannot.
+    Names may be swapped by whoever owns a parent while root walks; descriptors cannot.
     """
-    fd = openat2(path, within, _READ_ANY | extra)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    return closing(openat2(path, within, _READ_ANY | extra))
+
+
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def status_beneath(path: str, within: int) -> os.stat_result:
     """The same for who only asks what is there: nothing is opened, and no lease broken."""
-    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with closing(openat2(path, within, _LOOK)) as fd:
         return os.fstat(fd)
-    finally:
-        os.close(fd)
 
 
 def link_beneath(path: str, within: int) -> str:
     """Where a symbolic link leads, itself reached through no other; OSError where it is none."""
-    fd = openat2(path, within, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with closing(openat2(path, within, _LOOK)) as fd:
         return os.readlink("", dir_fd=fd)
-    finally:
-        os.close(fd)
 
 
 def openat2(path: str, within: int, flags: int, resolve: int = _NO_LINKS) -> int:

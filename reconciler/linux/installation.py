@@ -10,6 +10,7 @@ import site
 import stat
 import sys
 import sysconfig
+from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,9 @@ def of_root() -> tuple[str, ...]:
     """Return that command for a job of root; () where another user could change what it runs."""
     if not _PACKAGE.startswith(_SYSTEM) or not sys.executable.startswith(_SYSTEM):
         return ()
-    try:
+    with suppress(OSError):
         return tuple(command()) if all(map(_is_roots, set(_obeyed()))) else ()
-    except OSError:
-        return ()
+    return ()
 
 
 def _obeyed() -> Iterator[str]:
@@ -86,8 +86,7 @@ def _is_roots(path: str) -> bool:
 @functools.cache
 def _has_root_alone(gid: int) -> bool:
     """Whether a group has no member but root: on Debian staff, which may write to /usr/local."""
-    try:
-        members = set(grp.getgrgid(gid).gr_mem)
-    except KeyError:
-        members = set()
-    return members | {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid} <= {"root"}
+    members = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
+    with suppress(KeyError):
+        members.update(grp.getgrgid(gid).gr_mem)
+    return members <= {"root"}

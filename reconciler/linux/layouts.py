@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.facts.layouts import ImageLayout, Layouts
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 _MOST = 2_000_000
 """Extents read for one answer: about two seconds."""
-
-_NAMED = 10
-"""Files and directories that may not be opened: so many are named."""
 
 
 def layouts(path: str, tree: Tree) -> Layouts:
@@ -31,7 +29,7 @@ def layouts(path: str, tree: Tree) -> Layouts:
             if image:
                 found.append(image)
                 read += image.fragments or 0
-        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:_NAMED])
+        unseen = tuple(_closed(top, path, name) for name in tree.unseen.named[:10])
     found.sort(key=lambda each: (-each.size, each.path))
     counts = tree.data_files, tree.data_bytes
     return Layouts(tuple(found), *counts, unseen, tree.unseen.count)
@@ -44,12 +42,10 @@ def layout_of(path: str) -> ImageLayout | None:
         status = inode.status_beneath(name, top)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if proc_locks.by_others(status, top):
-            return ImageLayout(path, status.st_size)
         try:
-            with inode.beneath(name, top) as fd:
-                return layout(fd, path)
-        except PermissionError:
+            with proc_locks.opened(name, top) as fd:
+                return _layout(fd, path)
+        except (PermissionError, proc_locks.BusyError):
             return ImageLayout(path, status.st_size)
 
 
@@ -58,41 +54,30 @@ def _beneath(
 ) -> ImageLayout | None:
     """One file by its relative name; None where it is gone, or no file any more."""
     full = f"{path.rstrip('/')}/{name}"
-    try:
-        with proc_locks.opened(name, top) as fd:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            if most <= 0:
-                return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
-            return layout(fd, full, listed)
-    except OSError:
-        return None
+    with suppress(OSError), proc_locks.opened(name, top) as fd:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if most <= 0:
+            return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
+        return _layout(fd, full, listed)
+    return None
 
 
 def _closed(top: int, path: str, name: str) -> ImageLayout:
     """The size is in the directory's hands, who may not open the file sees it all the same."""
     full = f"{path.rstrip('/')}/{name}"
-    try:
+    size = 0
+    with suppress(OSError):
         status = os.stat(name, dir_fd=top, follow_symlinks=False)
-    except OSError:
-        return ImageLayout(full, 0)
-    return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return ImageLayout(full, size)
 
 
-def layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
+def _layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
     """Tell how an open file lies; ``listed``: what a close look has just read of its extents."""
-    status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
-    size = status.st_size
-    found = listed or fiemap.sums(fd, size)
-    return ImageLayout(
-        path,
-        size,
-        nocow,
-        found.fragments,
-        found.data,
-        found.encoded,
-        found.shared,
-        found.both,
-        status.st_ino,
-    )
+    status = os.fstat(fd)
+    found = listed or fiemap.sums(fd, status.st_size)
+    figures = (found.fragments, found.data, found.encoded, found.shared, found.both)
+    nocow = bool(inode.flags(fd) & inode.NOCOW)
+    return ImageLayout(path, status.st_size, nocow, *figures, status.st_ino)

@@ -31,16 +31,13 @@ WRITE, READ = fcntl.F_WRLCK, fcntl.F_RDLCK
 def take(fd: int, sort: int = WRITE) -> bool:
     """Take a lease, or turn the one that is held into one of that sort; False where it is refused.
 
-    WRITE is refused where anybody has the file open or mapped, or is just opening it; READ where
-    anybody has it open for writing, or is just doing that. Taking what is held already asks
-    again: an opener counts from before it begins to wait, so none is missed that F_GETLEASE does
-    not show yet.
+    Taking what is held already asks again. Who is just opening the file counts from before it
+    begins to wait, so none is missed that F_GETLEASE does not show yet.
     """
-    try:
+    with suppress(BlockingIOError):
         fcntl.fcntl(fd, fcntl.F_SETLEASE, sort)
-    except BlockingIOError:
-        return False
-    return True
+        return True
+    return False
 
 
 def held(fd: int, sort: int = WRITE) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Held, HostError
 from reconciler.linux import users
+from reconciler.linux.syscalls import closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,12 +25,8 @@ _FIRST, _LONGEST = 0.05, 0.1
 """Seconds between two tries: flock(2) has no time limit, and alarm(2) is not ours to set."""
 
 
-def _nobody(_holder: str, _seconds: float) -> None:
-    """Tell nobody who is waited for."""
-
-
 @contextmanager
-def held(waiting: Callable[[str, float], None] = _nobody) -> Iterator[None]:
+def held(waiting: Callable[[str, float], None]) -> Iterator[None]:
     """Hold the lock; wait for another run for up to PATIENCE seconds, then raise Held.
 
     ``waiting`` is told each holder that is waited for ("pid 7, user root, since ..."), and the
@@ -40,23 +37,18 @@ def held(waiting: Callable[[str, float], None] = _nobody) -> Iterator[None]:
         fd = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _cannot(error) from None
-    try:
+    with closing(fd):
         _take(fd, waiting)
         try:
             yield
         finally:
             with suppress(OSError):  # it only names the holder; the lock itself goes with fd
                 os.ftruncate(fd, 0)
-    finally:
-        os.close(fd)
 
 
-def is_held(*, by_another: bool = False) -> bool:
-    """Tell whether a run holds the lock now; only a look, which keeps no run from it.
-
-    ``by_another``: a run that is not this one.
-    """
-    own = str(os.getpid()) if by_another else ""
+def is_held() -> bool:
+    """Tell whether another run holds the lock now; only a look, which keeps no run from it."""
+    own = str(os.getpid())
     with suppress(OSError):
         file = os.stat(PATH)
         number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"

@@ -8,10 +8,7 @@ import os
 from datetime import datetime
 
 from reconciler import __version__
-from reconciler.linux import files
-
-_LONGEST = 1 << 16
-"""More bytes than any kernel takes of a command line (COMMAND_LINE_SIZE)."""
+from reconciler.linux import files, proc
 
 
 def identity() -> str:
@@ -34,11 +31,7 @@ def has_btrfs() -> bool:
 
 def command_line() -> str:
     """The kernel's own, as the boot loader gave it."""
-    fd = os.open("/proc/cmdline", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.fsdecode(os.read(fd, _LONGEST))
-    finally:
-        os.close(fd)
+    return os.fsdecode(proc.whole("/proc/cmdline"))
 
 
 def now() -> str:

@@ -172,11 +172,11 @@ class _Looking:
 
     def _tables(self) -> Iterator[ForeignJob]:
         for table in cron.tables():
-            jobs = crontab.parse(table.data, system=table.is_system)
+            jobs = crontab.parse(table.data, system=not table.home)
             for job in () if crontab.is_ours(table.data) else jobs:
                 home = table.home or users.home_of(job.user) or "/root"
                 name = f"{table.path}:{job.number}"
-                stop = _LINE if table.is_system else f"{_LINE} (crontab -e)"
+                stop = f"{_LINE} (crontab -e)" if table.home else _LINE
                 yield from self._job(name, job.schedule, [job.command], home, stop)
         for job in crontab.anacron(files.read_gone("/etc/anacrontab")):
             name = f"/etc/anacrontab:{job.number}"

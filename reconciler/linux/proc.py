@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from reconciler.linux.syscalls import closing
+
 _PIECE = 1 << 18
 
 
@@ -15,13 +17,22 @@ def whole(path: str) -> bytes:
 
 def drained(fd: int) -> bytes:
     """Read all of an open file of the kernel's, and close it."""
-    try:
+    with closing(fd):
         pieces = []
         while piece := os.read(fd, _PIECE):
             pieces.append(piece)
         return b"".join(pieces)
-    finally:
-        os.close(fd)
+
+
+def field(text: bytes, name: bytes) -> bytes:
+    """Return what a file of lines ``name: value`` says; b"" where it has no such line."""
+    lines = (line.partition(b":") for line in text.split(b"\n"))
+    return next((value.strip() for key, _, value in lines if key == name), b"")
+
+
+def mount_of(fd: int) -> int:
+    """Return the number, as in mountinfo, of the mount that an open file is on."""
+    return int(field(whole(f"/proc/self/fdinfo/{fd}"), b"mnt_id"))
 
 
 def named(pid: int | str) -> str:

@@ -20,8 +20,9 @@ if number.isdigit():
                 os.kill(os.getpid(), signal.Signals["SIG" + (name or "KILL")])
             return found
         return done
-    for room, effect in ((saved_machines, "note"), (libvirt, "save"), (worklist, "put"),
-                       (libvirt, "_end_save"), (libvirt, "start"), (saved_machines, "forget")):
+    its = libvirt.Libvirt
+    for room, effect in ((saved_machines, "note"), (its, "save"), (worklist, "put"),
+                         (its, "_end_save"), (its, "start"), (saved_machines, "forget")):
         setattr(room, effect, ended(getattr(room, effect)))
     sys.exit(run(words))
 child = subprocess.Popen(["/usr/local/bin/vmtune", *words], stdout=subprocess.PIPE, text=True)

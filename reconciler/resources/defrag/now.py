@@ -87,7 +87,7 @@ def place(given: str) -> Target:
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:
             closed = btrfs.subvolume(fd).read_only or os.fstatvfs(fd).f_flag & os.ST_RDONLY
             uuid, profiles = btrfs.filesystem_uuid(fd), btrfs.data_profiles(fd)
-            unsafe = condition.refusal(btrfs.condition_now(fd), profiles)
+            unsafe = condition.refusal(btrfs.condition(fd), profiles)
     except OSError as error:
         raise HostError(f"{given}: {error.strerror}", _way_out(error)) from None
     if unsafe:

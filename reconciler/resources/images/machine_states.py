@@ -27,39 +27,45 @@ def state(place: MachineImages) -> str:
 
 def not_started() -> tuple[Saved, ...]:
     """Return the machines that a run saved, and that are off; NotVisible while a run is at work."""
-    if lock.is_held(by_another=True):
+    if lock.is_held():
         raise NotVisible("another run of vmtune is at work with a machine, and starts it again")
-    each = (replace(saved, is_held=is_held(saved)) for saved in saved_machines.every())
-    return tuple(saved for saved in each if saved.is_held or is_off(saved))
+    each = (replace(saved, is_held=_is_held(saved)) for saved in saved_machines.every())
+    return tuple(saved for saved in each if saved.is_held or _is_off(saved))
 
 
-def is_held(saved: Saved) -> bool:
+def is_left(saved: Saved) -> bool:
+    """Tell whether a machine stands still where a run left it: held, or off."""
+    return _is_held(saved) or _is_off(saved)
+
+
+def _is_held(saved: Saved) -> bool:
     """Tell whether a machine was started, and the run ended before it had the machine go on."""
-    may = saved.was == RUNNING and libvirt.may_ask(saved.owner)
-    return may and libvirt.is_running(saved.owner) and libvirt.is_held(saved.uuid, saved.owner)
+    its = libvirt.of(saved.owner)
+    may = saved.was == RUNNING and its.may_be_asked() and its.is_running()
+    return may and its.reason(saved.uuid) == libvirt.HELD
 
 
-def is_off(saved: Saved) -> bool:
+def _is_off(saved: Saved) -> bool:
     """Tell whether a machine is off with the save that was made for it, or is being saved.
 
     Where no libvirt runs, its save tells: a start takes that away. Another save than that is
     somebody else's.
     HostError where libvirt does not answer: nothing may be concluded from that.
     """
-    owner = saved.owner
-    if not libvirt.may_ask(owner):
-        raise users.not_visible(f"see which machines of {owner} are off")
-    if libvirt.is_on(saved.name, owner):
-        return libvirt.is_running(owner) and libvirt.is_being_saved(saved.uuid, owner)
-    if libvirt.is_running(owner):
-        if not libvirt.is_defined(saved.uuid, owner):
+    its = libvirt.of(saved.owner)
+    if not its.may_be_asked():
+        raise users.not_visible(f"see which machines of {saved.owner} are off")
+    if its.pid(saved.name):
+        return its.is_running() and its.reason(saved.uuid) == libvirt.SAVING
+    if its.is_running():
+        if not its.is_defined(saved.uuid):
             return False
-        if libvirt.state(saved.uuid, owner) != OFF or not libvirt.has_save(saved.uuid, owner):
+        if its.state(saved.uuid) != OFF or not its.has_save(saved.uuid):
             return False
-    is_hidden = bool(os.geteuid()) and not owner  # libvirt keeps its saves from others
-    if is_hidden or not libvirt.keeps_saves(owner):
+    is_hidden = bool(os.geteuid()) and not saved.owner  # libvirt keeps its saves from others
+    if is_hidden or not its.keeps_saves():
         return True
-    found = libvirt.save_of(saved.name, owner)
+    found = its.save_of(saved.name)
     return found == saved.save if saved.save else _is_of_then(saved, found)
 
 

@@ -232,7 +232,7 @@ def _unused_elsewhere(fd: int, after: float | None = None) -> None:
     ``after`` (time.monotonic): the look at all mounts must be no older than that.
     """
     if found := in_use.use_unopened(fd, after):
-        raise InUseElsewhere(found.sort, found.words)
+        raise InUseElsewhere(*found)
 
 
 def undisturbed(old: int) -> None:
@@ -268,11 +268,7 @@ def _blank(within: int, was: os.stat_result, aim: str) -> int:
     with _as_owner(within, was):
         fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=within)
     try:
-        if aim == NOCOW:
-            inode.clear_compression(fd)  # inherited; next to it nocow is refused
-        value = inode.flags(fd)
-        wanted = value | inode.NOCOW if aim == NOCOW else value & ~inode.NOCOW
-        if wanted != value and not inode.set_flags(fd, wanted):
+        if not inode.set_nocow(fd, on=aim == NOCOW):  # what is inherited may be otherwise
             raise Unlike("the kernel said yes to the attribute, but did not take it")  # noqa: TRY301
     except BaseException:
         os.close(fd)

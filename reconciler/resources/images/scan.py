@@ -28,7 +28,8 @@ from reconciler.resources.images import stale_copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.linux.in_use import Inode, Look
+    from reconciler.linux.in_use import Look
+    from reconciler.linux.open_files import Inode
     from reconciler.linux.tree_walk import Entry
 
 

@@ -40,7 +40,7 @@ def put(place: MachineImages, watch: Reporter) -> None:
         machine.uuid, machine.name, machine.state, machine.files, watch.run, owner=machine.owner
     )
     saved_machines.note(saved)
-    with libvirt.kept(saved.owner):
+    with libvirt.of(saved.owner).kept():
         try:
             watch.step(_called(saved), f"saving {binary(machine.memory)} at most")
             saved = _saved(saved, watch)
@@ -74,7 +74,7 @@ def _called(saved: Saved) -> str:
 def _saved(saved: Saved, watch: Reporter) -> Saved:
     """Save the machine, and put on record in which file its memory is."""
     try:
-        found = libvirt.save(saved.uuid, saved.name, saved.was, saved.owner)
+        found = libvirt.of(saved.owner).save(saved.uuid, saved.name, saved.was)
     except HostError as error:
         raise HostError(f"machine {saved.name} was not saved: {error.message}") from None
     saved = replace(saved, save=found)
@@ -110,11 +110,12 @@ def _go_on(
 
 def _mend(saved: Saved) -> str:
     """Say how it goes on, by what is left of it."""
-    is_on = libvirt.is_on(saved.name, saved.owner)
+    its = libvirt.of(saved.owner)
+    is_on = bool(its.pid(saved.name))
     command = replace(saved, is_held=is_on).command(saved.uuid)
     if is_on:
         return f"once what is in the way is mended, {command} or `vmtune apply` has it go on"
-    if libvirt.save_of(saved.name, saved.owner):
+    if its.save_of(saved.name):
         return (
             f"its memory is kept: {command} starts it where it stood, once what is in the way is "
             "mended; `vmtune apply` does that, too"
@@ -124,11 +125,11 @@ def _mend(saved: Saved) -> str:
 
 def _start(saved: Saved) -> None:
     """Start a machine, if it is off and its save is the one that was made for it; HostError."""
-    libvirt.wake(saved.owner)
-    now = libvirt.settled(saved.uuid, saved.owner)
-    if now == OFF:
-        found = libvirt.save_of(saved.name, saved.owner)
-        if not found and libvirt.has_save(saved.uuid, saved.owner):
+    its = libvirt.of(saved.owner)
+    its.wake()
+    if its.settled(saved.uuid) == OFF:
+        found = its.save_of(saved.name)
+        if not found and its.has_save(saved.uuid):
             raise HostError(
                 "libvirt has a save of it that is not whole, or cannot be read",
                 f"{saved.command(saved.uuid)} starts it; that may be a reboot",
@@ -140,13 +141,14 @@ def _start(saved: Saved) -> None:
                 "or saved it, and a start would be a reboot",
                 f"{saved.command(saved.uuid)} boots it",
             )
-    libvirt.start(saved.uuid, saved.name, saved.was, saved.owner)
+    its.start(saved.uuid, saved.name, saved.was)
 
 
 def _not_new(place: MachineImages, saved: Saved) -> list[str]:
     """Name the images that the machine's process does not have open as they are now."""
     paths = [f"{place.path}/{name}" for name in place.files]
-    return [path for path in paths if not libvirt.has_open(saved.name, path, saved.owner)]
+    number = libvirt.of(saved.owner).pid(saved.name)
+    return [path for path in paths if not libvirt.has_open(number, path)]
 
 
 def start(place: SavedMachine, watch: Reporter) -> None:
@@ -168,7 +170,5 @@ def sweep() -> None:
     """Take machines off the record that are on by now: somebody else started them."""
     with suppress(HostError):  # one that is damaged is told by the plan
         for each in saved_machines.every():
-            if libvirt.is_running(each.owner) and not (
-                machine_states.is_held(each) or machine_states.is_off(each)
-            ):
+            if libvirt.of(each.owner).is_running() and not machine_states.is_left(each):
                 saved_machines.forget(each.uuid)

@@ -129,7 +129,7 @@ class _Work:
         """HostError where a device is missing by now, or the like: asked anew after a while."""
         if time.monotonic() < self.whole_until:
             return
-        if unsafe := condition.rewriting(btrfs.condition_now(fd), btrfs.data_profiles(fd)):
+        if unsafe := condition.rewriting(btrfs.condition(fd), btrfs.data_profiles(fd)):
             raise HostError(unsafe.text, unsafe.hint)
         self.whole_until = time.monotonic() + _WHOLE
 
@@ -250,8 +250,7 @@ def _with_names(entry: Entry, why: images_copy.InUse) -> str:
     """With who has it open, if they can be seen: a look at every process."""
     if isinstance(why, images_copy.InUseElsewhere):
         return why.message
-    number = in_use.inode_of(entry.status)
-    names = " and ".join(in_use.holders(entry.status).get(number, ()))
+    names = " and ".join(in_use.holders(entry.status))
     if not names:
         return why.message
     return f"in use by {names}" if why.message == "in use" else f"{why.message} ({names})"

@@ -38,8 +38,7 @@ def _set_nocow(entry: Entry) -> None:
         return  # with data it cannot take it, and is reported
     if not inode.flags(entry.fd) & inode.NOCOW:
         with inode.acting_as(entry.status.st_uid, entry.status.st_gid):
-            inode.clear_compression(entry.fd)
-            inode.set_flags(entry.fd, inode.flags(entry.fd) | inode.NOCOW)
+            inode.set_nocow(entry.fd, on=True)
 
 
 def _take_off(place: Below, names: tuple[str, ...]) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from reconciler.linux.in_use import Inode, Look
+    from reconciler.linux.in_use import Look
+    from reconciler.linux.open_files import Inode
 
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume

@@ -79,7 +79,7 @@ def _finish(path: str) -> None:
         stack.enter_context(many_descriptors(old.found.files))
         _approve(old, target, f"{parent}/{beside}")
         accept(target)
-        remove_old.remove(old, btrfs.created(target), f"{parent}/{beside}")
+        remove_old.remove(old, btrfs.subvolume(target).created, f"{parent}/{beside}")
         os.rmdir(beside, dir_fd=within)
         os.fsync(within)
 
@@ -94,7 +94,7 @@ def _approve(old: Watched, target: int, shown: str) -> None:
         raise HostError(f"{shown} is nothing that vmtune put there: move it away")
     remove_old.hold(old, shown)
     old.found = inventory.survey(old.top)  # under the leases: whoever wrote before shows in it
-    remove_old.unchanged_since(old, target, btrfs.created(target), shown)
+    remove_old.unchanged_since(old, target, btrfs.subvolume(target).created, shown)
     if not done:
         approve(old.top)
 
@@ -210,7 +210,7 @@ class _Turn:
             approve(self._old.top)
             new.release()
             accept(new.top)
-            remove_old.remove(self._old, btrfs.created(new.top), self._shown)
+            remove_old.remove(self._old, btrfs.subvolume(new.top).created, self._shown)
             os.rmdir(self._beside, dir_fd=self._within)
             os.fsync(self._within)
 
