@@ -44,7 +44,7 @@ def layout_of(path: str) -> ImageLayout | None:
         status = inode.status_beneath(name, top)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if proc_locks.by_others(status, top):
+        if proc_locks.holder(status, top):
             return ImageLayout(path, status.st_size)
         try:
             with inode.beneath(name, top) as fd:

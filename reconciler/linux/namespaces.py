@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from reconciler.formats.fstab import unescape
 from reconciler.linux import inode, proc, syscalls
 from reconciler.linux.proc import named
-from reconciler.linux.syscalls import libc
+from reconciler.linux.syscalls import closing, libc
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -61,21 +61,17 @@ class Row(Value):
 
 @dataclass
 class Namespace:
-    """``pid`` is a process in it, 0 where none is; ``mounts`` are by their numbers."""
+    """What is mounted in one, by the mounts' numbers."""
 
-    pid: int
     is_own: bool
     mounts: dict[int, Row]
     words: str
     """How its mount points are told from those of this process: "" for its own."""
     works_in: str = ""
-    """The working directory of that process."""
-    places: dict[str, set[Place]] = field(default_factory=dict)
-    """Where the names lead that were to be resolved from within."""
+    """The working directory of a process in it; "" where none is."""
+    places: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
+    """Where the names lead that were to be resolved from within: a mount's number, a path on it."""
 
-
-Place = tuple[int, str]
-"""A mount by its number, and a path that is on it."""
 
 Names = Callable[[Namespace], Iterable[str]]
 """Of a namespace whose mounts are known the absolute paths that are to be resolved in it."""
@@ -98,7 +94,7 @@ class _Tour:
         self._pids: dict[int, int] = {}
         self._roots: dict[int, dict[tuple[int, int], int]] = {}
         self._pending: list[int] = []
-        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._proc = os.open("/proc", _FOLDER)
 
     def run(self) -> None:
         """Go through them in a thread, then look at what that one could not enter."""
@@ -122,9 +118,7 @@ class _Tour:
                 os.close(fd)
 
     def _by_process(self) -> None:
-        for name in os.listdir("/proc"):
-            if not name.isdecimal():
-                continue
+        for name in proc.pids():
             try:
                 number = os.stat(f"/proc/{name}/ns/mnt").st_ino
                 root = os.stat(f"/proc/{name}/root")
@@ -146,17 +140,18 @@ class _Tour:
 
     def _go_and_return(self) -> None:
         """Do it in this thread, which gets its namespace, root and working directory back."""
-        namespace = self._open("self/ns/mnt")
-        root, folder = (os.open(path, _FOLDER) for path in ("/", "."))
-        try:
-            self._go()
-        finally:
-            if libc().setns(namespace, _CLONE_NEWNS) == 0:  # else it never left
-                os.fchdir(root)
-                os.chroot(".")
-                os.fchdir(folder)
-            for fd in (namespace, root, folder):
-                os.close(fd)
+        with (
+            closing(self._open("self/ns/mnt")) as namespace,
+            closing(os.open("/", _FOLDER)) as root,
+            closing(os.open(".", _FOLDER)) as folder,
+        ):
+            try:
+                self._go()
+            finally:
+                if libc().setns(namespace, _CLONE_NEWNS) == 0:  # else it never left
+                    os.fchdir(root)
+                    os.chroot(".")
+                    os.fchdir(folder)
 
     def _go(self) -> None:
         if libc().unshare(_CLONE_FS):
@@ -170,51 +165,44 @@ class _Tour:
             if number not in self.spaces:
                 self._enter_by(f"{pid}/ns/mnt")
         while self._pending:
-            self._enter(self._pending.pop())
+            with closing(self._pending.pop()) as fd:
+                self._enter(fd)
 
     def _listed(self) -> bool:
         """Enter all that the kernel lists; False where it does not (before Linux 6.12)."""
         for request in (_NEXT, _PREVIOUS):
-            fd = self._open("self/ns/mnt")
-            while True:
-                try:
-                    following = _next(fd, request)
-                except OSError as error:
-                    following = -error.errno  # type: ignore[operator] # a system call sets it
-                self._enter(fd)
-                if following < 0:
-                    break
-                fd = following
+            following = self._open("self/ns/mnt")
+            while following >= 0:
+                with closing(following) as fd:
+                    try:
+                        following = _next(fd, request)
+                    except OSError as error:
+                        following = -error.errno  # type: ignore[operator] # a system call sets it
+                    self._enter(fd)
             if following != -errno.ENOENT:
                 return False
         return True
 
-    def _open(self, path: str) -> int:
-        return inode.openat2(path, self._proc, os.O_RDONLY | os.O_CLOEXEC, 0)
+    def _open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, dir_fd=self._proc)
 
     def _enter_by(self, path: str) -> None:
-        with suppress(OSError):  # it ended; or it may not be opened, which is noted
-            fd = self._open(path)
+        # It ended; or it may not be opened, which is noted.
+        with suppress(OSError), closing(self._open(path)) as fd:
             if int(libc().ioctl(fd, _KIND)) == _CLONE_NEWNS:
                 self._enter(fd)
-            else:
-                os.close(fd)
 
     def _enter(self, fd: int) -> None:
-        """Look at a namespace from within; the descriptor is closed."""
-        try:
-            number = os.fstat(fd).st_ino
-            if number in self.spaces:
-                return
-            pid = self._pids.get(number, 0)
-            if libc().setns(fd, _CLONE_NEWNS):
-                if not pid:
-                    self.unseen.append("a mount namespace without a process may not be entered")
-                return
+        """Look at a namespace from within."""
+        number = os.fstat(fd).st_ino
+        if number in self.spaces:
+            return
+        pid = self._pids.get(number, 0)
+        if libc().setns(fd, _CLONE_NEWNS) == 0:
             with suppress(OSError):  # what a process of it shows is looked at then
                 self._look(number, pid, "thread-self/mountinfo", "/")
-        finally:
-            os.close(fd)
+        elif not pid:
+            self.unseen.append("a mount namespace without a process may not be entered")
 
     def _plainly(self, number: int, pid: int) -> None:
         """See what a process shows of its namespace: all of it, where it has the first root."""
@@ -226,25 +214,18 @@ class _Tour:
 
     def _look(self, number: int, pid: int, info: str, root: str) -> None:
         mounts = _rows(proc.drained(self._open(info)))
-        who = f" {self._who(pid)}" if number != self._own else ""
-        space = Namespace(pid, number == self._own, mounts, who)
+        is_own = number == self._own
+        space = Namespace(is_own, mounts, "" if is_own else f" {self._who(pid)}")
         with suppress(OSError):
             space.works_in = os.readlink(f"{pid}/cwd", dir_fd=self._proc) if pid else ""
         names = [*self._names(space)]
-        others = self._roots.get(number, {}).values() if names else ()
-        top = inode.openat2(root, self._proc, _FOLDER, 0)
-        try:
+        with closing(self._open(root, _FOLDER)) as top:
             self._resolve(space, names, top)
             self._kept_in(space, top)
-        finally:
-            os.close(top)
-        for other in others:  # a process may have a root of its own: chroot(2)
-            with suppress(OSError):
-                fd = inode.openat2(f"{other}/root", self._proc, _FOLDER, 0)
-                try:
-                    self._resolve(space, names, fd)
-                finally:
-                    os.close(fd)
+        # A process may have a root of its own: chroot(2).
+        for other in self._roots.get(number, {}).values() if names else ():
+            with suppress(OSError), closing(self._open(f"{other}/root", _FOLDER)) as fd:
+                self._resolve(space, names, fd)
         self.spaces[number] = space
 
     def _who(self, pid: int) -> str:
@@ -258,17 +239,11 @@ class _Tour:
 
     def _resolve(self, space: Namespace, names: Sequence[str], root: int) -> None:
         for name in names:
-            with suppress(OSError):
-                fd = _resolved(root, name, os.O_PATH)
-                try:
-                    space.places.setdefault(name, set()).add(self._place(fd))
-                finally:
-                    os.close(fd)
-
-    def _place(self, fd: int) -> Place:
-        lines = proc.drained(self._open(f"thread-self/fdinfo/{fd}")).splitlines()
-        number = next(int(line[7:]) for line in lines if line.startswith(b"mnt_id:"))
-        return number, os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
+            with suppress(OSError), closing(_resolved(root, name, os.O_PATH)) as fd:
+                text = proc.drained(self._open(f"thread-self/fdinfo/{fd}"))
+                path = os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
+                place = int(proc.field(text, b"mnt_id")), path
+                space.places.setdefault(name, set()).add(place)
 
     def _kept_in(self, space: Namespace, root: int) -> None:
         """Remember the namespaces whose file is mounted in this one (nsfs)."""
@@ -307,7 +282,7 @@ def _resolved(root: int, path: str, flags: int) -> int:
 
 def _rows(text: bytes) -> dict[int, Row]:
     found = {}
-    for line in text.splitlines():
+    for line in text.split(b"\n")[:-1]:  # in a name there may be any byte but that
         number, parent, device, root, target, rest = line.split(b" ", 5)
         found[int(number)] = Row(int(parent), device, root, target, rest)
     return found

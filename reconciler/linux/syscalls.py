@@ -12,11 +12,21 @@ import ctypes
 import fcntl
 import os
 import struct
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+
+@contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """Hold a descriptor that was just opened, and close it in the end."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 @cache
@@ -110,20 +120,20 @@ _NUMBERS = {
 }
 """setgroups, setresgid and setresuid by machine (asm/unistd.h); on others glibc does it."""
 
-_SAME = -1
+_GROUPS, _GID, _UID = 0, 1, 2
 
 
 def set_thread_ids(uid: int, gid: int, groups: Sequence[int]) -> None:
     """From root to somebody else; only what is in effect, so that there is a way back."""
     _set_groups(groups)
-    _set_gid(gid)
-    _set_uid(uid)
+    _set_id(_GID, gid, os.setegid)
+    _set_id(_UID, uid, os.seteuid)
 
 
 def restore_thread_ids(groups: Sequence[int]) -> None:
     """To root again."""
-    _set_uid(0)
-    _set_gid(0)
+    _set_id(_UID, 0, os.seteuid)
+    _set_id(_GID, 0, os.setegid)
     _set_groups(groups)
 
 
@@ -134,23 +144,16 @@ def _numbers() -> tuple[int, int, int] | None:
 
 def _set_groups(groups: Sequence[int]) -> None:
     if numbers := _numbers():
-        _call(numbers[0], len(groups), (ctypes.c_uint32 * len(groups))(*groups))
+        _call(numbers[_GROUPS], len(groups), (ctypes.c_uint32 * len(groups))(*groups))
     else:
         os.setgroups(groups)
 
 
-def _set_gid(gid: int) -> None:
+def _set_id(which: int, value: int, by_glibc: Callable[[int], None]) -> None:
     if numbers := _numbers():
-        _call(numbers[1], _SAME, gid, _SAME)
+        _call(numbers[which], -1, value, -1)  # -1: real and saved one stay
     else:
-        os.setegid(gid)
-
-
-def _set_uid(uid: int) -> None:
-    if numbers := _numbers():
-        _call(numbers[2], _SAME, uid, _SAME)
-    else:
-        os.seteuid(uid)
+        by_glibc(value)
 
 
 def _call(number: int, *values: int | ctypes.Array[ctypes.c_uint32]) -> None:
