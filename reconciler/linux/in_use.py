@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.linux import inode, mount_holds, namespaces, open_files
 from reconciler.linux.mount_holds import Mounted, Subject
-from reconciler.linux.open_files import Inode, inode_of
+from reconciler.linux.open_files import Inode
 from reconciler.linux.proc import named
 from reconciler.value import Value
 
@@ -92,6 +92,11 @@ def look(*, maps: bool = True) -> Look:
     found = mount_holds.look(opened.spaces)
     shared = Mounted([*mount_holds.held(found)], found.mounts)
     return Look(started, opened, dict(open_files.look_at_kernel()), found, shared)
+
+
+def inode_of(status: os.stat_result) -> Inode:
+    """What tells one file from all others, while it is there."""
+    return status.st_dev, status.st_ino
 
 
 def holders(*of: os.stat_result) -> Mapping[Inode, tuple[str, ...]]:

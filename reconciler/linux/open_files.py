@@ -27,8 +27,7 @@ Inode = tuple[int, int]
 """st_dev and st_ino, as stat(2) gives them: a subvolume has a device number of its own."""
 
 
-def inode_of(status: os.stat_result) -> Inode:
-    """Return what tells one file from all others, while it is there."""
+def _inode(status: os.stat_result) -> Inode:
     return status.st_dev, status.st_ino
 
 
@@ -65,7 +64,7 @@ class Opened:
                 continue
             for path in files.listed(f"/proc/{pid}/map_files"):
                 with suppress(OSError):
-                    if (found := inode_of(os.stat(path))) in inodes:
+                    if (found := _inode(os.stat(path))) in inodes:
                         yield found, named(pid)
 
 
@@ -100,7 +99,7 @@ def _note(path: str, spaces: int, found: Opened) -> None:
         return
     mode = status.st_mode
     if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and not os.major(status.st_dev):
-        found.at.setdefault(inode_of(status), []).append(path)
+        found.at.setdefault(_inode(status), []).append(path)
         if status.st_dev == spaces:
             found.spaces.append(path)
 
@@ -181,12 +180,12 @@ def _swaps() -> Iterator[tuple[Inode, str]]:
         for line in proc.whole("/proc/swaps").split(b"\n"):
             if b" file" in line:
                 with suppress(OSError):
-                    yield inode_of(os.stat(unescape(line.split()[0]))), "the kernel, swapping to it"
+                    yield _inode(os.stat(unescape(line.split()[0]))), "the kernel, swapping to it"
 
 
 def _named_in(path: str) -> Inode:
     """Find the file that a file in sysfs or configfs names."""
-    return inode_of(os.stat(proc.whole(path).strip(b"\n")))
+    return _inode(os.stat(proc.whole(path).strip(b"\n")))
 
 
 def _locked() -> set[int]:

@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import EXCLUSIVE, REFERENCED, Limit, Quota
-from reconciler.linux.tree_search import QUOTA_TREE, items
+from reconciler.linux.tree_search import QUOTA_TREE, items, items_of
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _parents(fd: int, number: int) -> set[int]:
     pending = [number]
     while pending:
         each = pending.pop()
-        for _, other, _, _ in items(fd, QUOTA_TREE, (each, each), (_RELATION, _RELATION)):
+        for other, _ in items_of(fd, QUOTA_TREE, each, _RELATION):
             if other >> _LEVEL > each >> _LEVEL and other not in found:
                 found.add(other)
                 pending.append(other)
@@ -127,8 +127,7 @@ def _from_tree(fd: int, subvolume: int) -> Quota:
     """The same without sysfs, as of the last commit; for others than root nothing is seen."""
     kinds: dict[tuple[int, int], bytes] = {}
     try:
-        for number, offset, kind, data in items(fd, QUOTA_TREE, (0, 0), (_STATUS, _LIMIT)):
-            del number
+        for _, offset, kind, data in items(fd, QUOTA_TREE, (0, 0), (_STATUS, _LIMIT)):
             kinds[kind, offset] = data
     except PermissionError:
         return Quota(unseen=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.mountable import DIRECTORY, MISSING, OTHER, SUBVOLUME, TOP, Entry
@@ -23,13 +23,12 @@ from reconciler.linux.tree_search import (
     ROOT_ITEM,
     ROOT_TREE,
     items,
+    items_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-
-T = TypeVar("T")
 
 _REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
 
@@ -44,7 +43,7 @@ _ENTRY = struct.Struct("=QBQQHHB")
 
 _REFERENCE = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
 
-_STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
+STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 
 
 def snapshots(fd: int, of: bytes) -> list[int]:
@@ -64,7 +63,7 @@ def snapshots(fd: int, of: bytes) -> list[int]:
 
 def is_stub(path: str, status: os.stat_result) -> bool:
     """Whether what is at a path is such a stub: other filesystems have an inode 2, too."""
-    return status.st_ino == _STUB_INODE and syscalls.filesystem_type(path) == "btrfs"
+    return status.st_ino == STUB_INODE and syscalls.filesystem_type(path) == "btrfs"
 
 
 def whither(path: str) -> Stub:
@@ -94,7 +93,7 @@ def _named(fd: int, name: bytes) -> int:
     with suppress(OSError):
         btrfs.commit(fd)
     number = os.fstat(fd).st_ino
-    for *_, data in items(fd, 0, (number, number), (DIR_INDEX, DIR_INDEX)):
+    for _, data in items_of(fd, 0, number, DIR_INDEX):
         target, kind, _, _, _, length, _ = _ENTRY.unpack_from(data)
         if kind == ROOT_ITEM and data[_ENTRY.size : _ENTRY.size + length] == name:
             return int(target)
@@ -105,12 +104,10 @@ def path_of(fd: int, identifier: int) -> str:
     """The path of a subvolume from the top level; "" where it is in no directory (deleted)."""
     names: list[str] = []
     while identifier != TOP:
-        within = (identifier, identifier)
-        backrefs = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
-        found = next(backrefs, None)
+        found = next(items_of(fd, ROOT_TREE, identifier, ROOT_BACKREF), None)
         if found is None:
             return ""
-        _, identifier, _, data = found
+        identifier, data = found
         directory, _, length = _REFERENCE.unpack_from(data)
         name = data[_REFERENCE.size : _REFERENCE.size + length]
         names.insert(0, _folder(fd, identifier, directory) + os.fsdecode(name))
@@ -131,25 +128,28 @@ _DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
 def subvolume_named(on: str, path: str) -> Entry:
     """Find what a path from the top level leads to, on the filesystem mounted at ``on``."""
     names = [os.fsencode(name) for name in path.split("/") if name]
-    found = _asked(on, lambda fd: _walk(fd, names))
-    if found.kind == SUBVOLUME:
-        return found
-    with inode.opened(on) as fd, suppress(OSError):  # what was made just now lies beside the trees
-        btrfs.commit(fd)
-    return _asked(on, lambda fd: _walk(fd, names))
+    with _opened(on) as fd:
+        found = _walk(fd, names)
+        if found.kind == SUBVOLUME:
+            return found
+        with suppress(OSError):  # what was made just now lies beside the trees
+            btrfs.commit(fd)
+        return _walk(fd, names)
 
 
 def subvolume_path(on: str, identifier: int) -> str:
     """Return the path of a subvolume from the top level; "" where there is none of that id."""
     if identifier == TOP:
         return "/"
-    found = _asked(on, lambda fd: path_of(fd, identifier))
+    with _opened(on) as fd:
+        found = path_of(fd, identifier)
     return f"/{found}" if found else ""
 
 
 def default_identifier(on: str) -> int:
     """Return the id of the subvolume that is mounted where no option names one."""
-    return _asked(on, _default)
+    with _opened(on) as fd:
+        return _default(fd)
 
 
 def default_subvolume(fd: int) -> tuple[int, str]:
@@ -164,10 +164,12 @@ def _default(fd: int) -> int:
     return next((target for target, _, _, name in found if name == b"default"), TOP)
 
 
-def _asked(on: str, ask: Callable[[int], T]) -> T:
+@contextmanager
+def _opened(on: str) -> Iterator[int]:
+    """Hold a descriptor of a directory; NotVisible where its trees may not be read."""
     with inode.opened(on) as fd:
         try:
-            return ask(fd)
+            yield fd
         except PermissionError:
             raise users.not_visible("list subvolumes") from None
 
@@ -214,16 +216,14 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
 
 def _link(fd: int, tree: int, number: int) -> bytes:
     """Read where a symbolic link leads to: its text is in the tree."""
-    of_link = items(fd, tree, (number, number), (EXTENT_DATA, EXTENT_DATA))
-    return next((data[_INLINE:] for _, _, kind, data in of_link if kind == EXTENT_DATA), b"")
+    return next((data[_INLINE:] for _, data in items_of(fd, tree, number, EXTENT_DATA)), b"")
 
 
 def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:
     """Yield the target, the type of its key, the type of file and the name of each entry."""
-    of_folder = items(fd, tree, (folder, folder), (DIR_ITEM, DIR_ITEM))
-    for _, _, kind, data in of_folder:
+    for _, data in items_of(fd, tree, folder, DIR_ITEM):
         at = 0
-        while kind == DIR_ITEM and at < len(data):  # names of one hash lie in one item
+        while at < len(data):  # names of one hash lie in one item
             target, key, _, _, more, length, file_type = _ENTRY.unpack_from(data, at)
             at += _ENTRY.size
             yield target, key, file_type, data[at : at + length]
@@ -232,6 +232,5 @@ def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, b
 
 def _is_in(fd: int, identifier: int, parent: int) -> bool:
     """Tell whether a subvolume is in ``parent``: a snapshot of that shows an empty stub instead."""
-    within = (identifier, identifier)
-    found = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
-    return any(above == parent for _, above, _, _ in found)
+    found = items_of(fd, ROOT_TREE, identifier, ROOT_BACKREF)
+    return any(above == parent for above, _ in found)

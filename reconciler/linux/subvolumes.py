@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import struct
 import zlib
@@ -16,11 +15,10 @@ from reconciler.linux import btrfs, inode, syscalls
 
 _MAGIC, _SIZE = 0x94, 4096
 
-_CREATE = syscalls.number(syscalls.WRITE, _MAGIC, 24, _SIZE)  # BTRFS_IOC_SUBVOL_CREATE_V2
+# BTRFS_IOC_SUBVOL_CREATE_V2, and BTRFS_IOC_SNAP_DESTROY_V2 of Linux 5.7
+_CREATE = syscalls.number(syscalls.WRITE, _MAGIC, 24, _SIZE)
 
-_DESTROY = syscalls.number(
-    syscalls.WRITE, _MAGIC, 63, _SIZE
-)  # BTRFS_IOC_SNAP_DESTROY_V2, Linux 5.7
+_DESTROY = syscalls.number(syscalls.WRITE, _MAGIC, 63, _SIZE)
 
 _ARGUMENTS = struct.Struct("=q2Q32x")  # struct btrfs_ioctl_vol_args_v2, up to its union
 
@@ -35,8 +33,6 @@ _BACK = " back"
 
 GOING = "trusted.vmtune.going"
 """On a file of one replaced that lost some of its names: in which turn, and its data's state."""
-
-_SIBLING = re.compile(re.escape(_PREFIX) + r"([0-9]+)-([0-9a-f]{8})")
 
 
 def look(path: str) -> str:
@@ -61,17 +57,16 @@ def sibling(name: str, number: int) -> str:
 
     ``number`` is the inode of the directory: Btrfs gives none a second time.
     """
-    return f"{_PREFIX}{number}-{_digest(name)}"
+    return f"{_PREFIX}{number}-{zlib.crc32(os.fsencode(name)):08x}"
 
 
 def old(within: int, name: str) -> str:
     """The name of the directory that a path was, where it still lies beside it; else ""."""
     for found in os.listdir(within):
-        match = _SIBLING.fullmatch(found)
-        if match and match[2] == _digest(name):
+        if found.startswith(_PREFIX):
             with suppress(FileNotFoundError):
                 status = os.lstat(found, dir_fd=within)
-                if stat.S_ISDIR(status.st_mode) and status.st_ino == int(match[1]):
+                if stat.S_ISDIR(status.st_mode) and found == sibling(name, status.st_ino):
                     return found
     return ""
 
@@ -89,10 +84,6 @@ def left(within: int, name: str, number: int) -> str:
             return found if mine and os.listdir(fd) else ""
     except (FileNotFoundError, NotADirectoryError):
         return ""
-
-
-def _digest(name: str) -> str:
-    return f"{zlib.crc32(os.fsencode(name)):08x}"
 
 
 def create(within: int, name: str, mode: int) -> None:

@@ -17,6 +17,7 @@ from reconciler.facts import tree
 from reconciler.facts.host import Sharing
 from reconciler.facts.tree import LARGEST, NAMED, SPECIAL
 from reconciler.linux import btrfs, fiemap, inode, proc_locks
+from reconciler.linux.subvolume_list import STUB_INODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,9 +109,6 @@ def keep_largest(rows: list[Any], row: Any, most: int) -> None:
         del rows[0]
 
 
-_STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
-
-
 @dataclass
 class Walk:
     """What a walk leaves out (absolute paths), and what it met but did not go into (relative)."""
@@ -177,7 +175,7 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
                             continue
                         if full in walk.mounted:  # a bind mount has the device of its source
                             walk.mounts.append(child)
-                        elif status.st_dev != device or status.st_ino == _STUB:
+                        elif status.st_dev != device or status.st_ino == STUB_INODE:
                             _other_subvolume(child, status, walk)
                         elif stat.S_ISDIR(status.st_mode):
                             for entry in _opened(fd, name, child, walk):
@@ -263,7 +261,7 @@ def _names(fd: int) -> Iterator[str]:
 
 def _other_subvolume(child: str, status: os.stat_result, walk: Walk) -> None:
     """Other subvolumes are named, not entered: nothing is inherited across."""
-    if status.st_ino == _STUB:
+    if status.st_ino == STUB_INODE:
         walk.stubs.append(child)
     elif status.st_ino == btrfs.FIRST_INODE:
         walk.subvolumes.append(child)
