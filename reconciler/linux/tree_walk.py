@@ -102,11 +102,9 @@ def keep_first(rows: list[Any], row: Any) -> None:
 
 def keep_largest(rows: list[Any], row: Any, most: int) -> None:
     """Keep the largest rows, sorted, at most so many."""
-    if len(rows) < most:
+    if len(rows) < most or row > rows[0]:
         insort(rows, row)
-    elif row > rows[0]:
-        insort(rows, row)
-        del rows[0]
+        del rows[:-most]
 
 
 @dataclass
@@ -166,8 +164,11 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
         while pending:
             relative = pending.pop()
             try:
-                with inode.beneath(relative or ".", top, os.O_DIRECTORY) as fd:
-                    for name in _names(fd):
+                with (
+                    inode.beneath(relative or ".", top, os.O_DIRECTORY) as fd,
+                    os.scandir(fd) as found,
+                ):
+                    for name in (each.name for each in found):  # a directory may hold a million
                         child = f"{relative}/{name}" if relative else name
                         status = os.lstat(name, dir_fd=fd)
                         full = f"{path.rstrip('/')}/{child}"
@@ -210,10 +211,6 @@ def _one(top: int, device: int, relative: str, walk: Walk) -> Iterator[Entry]:
         _unless_gone(error, relative, walk)
 
 
-_PAUSE = 0.01
-"""Seconds between two times that held files are asked for."""
-
-
 def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
     """Files that were held as the walk came by, as soon as they are free; what stays held is busy.
 
@@ -225,10 +222,9 @@ def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
         held, walk.deferred = walk.deferred, {}
         for relative in held:
             yield from _one(top, device, relative, walk)
-        if walk.deferred and time.monotonic() >= deadline:
+        if not walk.deferred or time.monotonic() >= deadline:
             break
-        if walk.deferred:
-            time.sleep(_PAUSE)
+        time.sleep(0.01)
     for relative, pid in walk.deferred.items():
         walk.busy[relative] = pid
         walk.unseen.add(relative)
@@ -250,13 +246,6 @@ def _special(child: str, status: os.stat_result, walk: Walk) -> None:
         walk.special_count += 1
         insort(walk.special, f"{child} ({sort})")
         del walk.special[SPECIAL:]
-
-
-def _names(fd: int) -> Iterator[str]:
-    """One by one: a directory may hold a million."""
-    with os.scandir(fd) as found:
-        for entry in found:
-            yield entry.name
 
 
 def _other_subvolume(child: str, status: os.stat_result, walk: Walk) -> None:
