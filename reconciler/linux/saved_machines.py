@@ -12,17 +12,13 @@ import json
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.errors import HostError
 from reconciler.facts.machines import Saved
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 FOLDER = f"{files.STATE}/machines"
 
@@ -65,23 +61,14 @@ def since(uuid: str) -> float:
 
 def every() -> tuple[Saved, ...]:
     """Return all that is on record; HostError where one is damaged."""
-    return tuple(_read())
-
-
-def _path(uuid: str) -> str:
-    if not _UUID.fullmatch(uuid):
-        raise HostError(f"{uuid!r} is no machine's UUID")
-    return f"{FOLDER}/{uuid}.json"
-
-
-def _read() -> Iterator[Saved]:
+    found = []
     for path in files.listed(FOLDER):
         if not path.endswith(".json"):
             continue
         try:
             text = files.read(path)
             if text is not None:
-                yield _built(jsondata.mapping(json.loads(text)), _names(path))
+                found.append(_built(jsondata.mapping(json.loads(text)), _names(path)))
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from None
         except (ValueError, RecursionError, FormatError) as error:
@@ -89,6 +76,13 @@ def _read() -> Iterator[Saved]:
                 "move it away; `virsh list --all --with-managed-save` shows machines that are saved"
             )
             raise HostError(f"{path} is damaged: {error}", hint) from None
+    return tuple(found)
+
+
+def _path(uuid: str) -> str:
+    if not _UUID.fullmatch(uuid):
+        raise HostError(f"{uuid!r} is no machine's UUID")
+    return f"{FOLDER}/{uuid}.json"
 
 
 def _built(data: dict[str, Any], names: list[str]) -> Saved:
@@ -109,12 +103,5 @@ def _names(path: str) -> list[str]:
 
 
 def _plain(saved: Saved) -> dict[str, object]:
-    return {
-        "format": _FORMAT,
-        "uuid": saved.uuid,
-        "name": saved.name,
-        "was": saved.was,
-        "run": saved.run,
-        "save": saved.save,
-        **({"owner": saved.owner} if saved.owner else {}),
-    }
+    told = ("uuid", "name", "was", "run", "save", *(["owner"] if saved.owner else []))
+    return {"format": _FORMAT, **{name: getattr(saved, name) for name in told}}
