@@ -68,10 +68,9 @@ class Mounted:
 
 def look(kept: Iterable[str] = ()) -> Mounted:
     """Look at every mount namespace once; ``kept`` are further paths of namespace files."""
-    found = Mounted()
     with _descriptors():
         spaces, unseen = namespaces.every(_to_resolve, kept)
-    found.unseen = tuple(unseen)
+    found = Mounted(unseen=tuple(unseen))
     spaces.sort(key=lambda space: not space.is_own)
     for space in spaces:
         found.mounts |= space.mounts
@@ -117,9 +116,8 @@ def _to_resolve(space: Namespace) -> Iterator[str]:
     """Where the layers of the overlays in a namespace may lie, as absolute paths in it."""
     for row in space.mounts.values():
         if row.kind in _STACKED:
-            for ways in _named(row):
-                for way in ways:
-                    yield from _absolute(way, row, space)
+            for way in (way for ways in _named(row) for way in ways):
+                yield from _absolute(way, row, space)
 
 
 def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
@@ -192,28 +190,25 @@ class Subject:
         self._path = spot.path if spot else ""
         self._above = [] if spot else ["on a mount that was taken away (umount -l)"]
         self._in: list[tuple[str, Held]] = []
-        self._at: dict[str, list[str]] = {}
-        for held in found.held:
-            if spot and held.how != PERHAPS and held.spot.device == spot.device:
-                self._note(held.spot.path, held)
         self._perhaps = [held for held in found.held if held.how == PERHAPS]
-
-    def _note(self, path: str, held: Held) -> None:
-        if held.how == LAYER and is_at_or_below(self._path, path):
-            self._above.append(held.words)
-        elif is_at_or_below(path, self._path):
-            below = path.removeprefix(self._path.rstrip("/")).lstrip("/")
-            self._in.append((below, held))
-            if held.how != LAYER:
-                self._at.setdefault(below, []).append(held.words)
+        for held in found.held:
+            path = held.spot.path
+            if spot is None or held.how == PERHAPS or held.spot.device != spot.device:
+                continue
+            if held.how == LAYER and is_at_or_below(self._path, path):
+                self._above.append(held.words)
+            elif is_at_or_below(path, self._path):
+                self._in.append((path.removeprefix(self._path.rstrip("/")).lstrip("/"), held))
 
     def used(self, relative: str = "") -> tuple[str, ...]:
         """How mounts use one file: itself, where ``relative`` is "", or one below the directory.
 
         A mount of a directory that it is in is none of these: a new file shows there, too.
         """
-        found = [*self._above, *self._at.get(relative, ())]
-        found += [h.words for at, h in self._in if h.how == LAYER and is_at_or_below(relative, at)]
+        found = [*self._above]
+        for at, held in self._in:
+            if at == relative or (held.how == LAYER and is_at_or_below(relative, at)):
+                found.append(held.words)
         found += self._maybe([relative])
         return tuple(dict.fromkeys(found))
 
@@ -244,5 +239,5 @@ def held(found: Mounted) -> Iterator[Held]:
 
 def parse_exports(data: bytes) -> tuple[str, ...]:
     """The directories, each once and sorted; a blank in one is escaped as in fstab."""
-    fields = (line.split(None, 1)[0] for line in data.splitlines() if line.strip())
+    fields = (line.split(None, 1)[0] for line in data.split(b"\n") if line.strip())
     return tuple(sorted({unescape(field) for field in fields if field.startswith(b"/")}))

@@ -15,7 +15,6 @@ from reconciler.facts.mountable import DIRECTORY, MISSING, OTHER, SUBVOLUME, TOP
 from reconciler.facts.stub import Stub, refusal
 from reconciler.linux import btrfs, inode, syscalls, users
 from reconciler.linux.tree_search import (
-    DIR_INDEX,
     DIR_ITEM,
     EVERY,
     EXTENT_DATA,
@@ -92,12 +91,8 @@ def _named(fd: int, name: bytes) -> int:
     """
     with suppress(OSError):
         btrfs.commit(fd)
-    number = os.fstat(fd).st_ino
-    for _, data in items_of(fd, 0, number, DIR_INDEX):
-        target, kind, _, _, _, length, _ = _ENTRY.unpack_from(data)
-        if kind == ROOT_ITEM and data[_ENTRY.size : _ENTRY.size + length] == name:
-            return int(target)
-    return 0
+    found = _entries(fd, 0, os.fstat(fd).st_ino)
+    return next((target for target, key, _, n in found if key == ROOT_ITEM and n == name), 0)
 
 
 def path_of(fd: int, identifier: int) -> str:
@@ -196,7 +191,8 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
             return Entry(0, MISSING)
         target, key, file_type, _ = found
         if key == ROOT_ITEM:
-            if not _is_in(fd, target, tree):
+            parents = (parent for parent, _ in items_of(fd, ROOT_TREE, target, ROOT_BACKREF))
+            if tree not in parents:  # a snapshot of the parent, which shows an empty stub instead
                 return Entry(0, OTHER)
             above.append((target, btrfs.FIRST_INODE))
         elif file_type == _DIRECTORY_TYPE:
@@ -228,9 +224,3 @@ def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, b
             at += _ENTRY.size
             yield target, key, file_type, data[at : at + length]
             at += length + more
-
-
-def _is_in(fd: int, identifier: int, parent: int) -> bool:
-    """Tell whether a subvolume is in ``parent``: a snapshot of that shows an empty stub instead."""
-    found = items_of(fd, ROOT_TREE, identifier, ROOT_BACKREF)
-    return any(above == parent for above, _ in found)

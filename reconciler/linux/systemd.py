@@ -13,7 +13,7 @@ from reconciler.formats import options, unit
 from reconciler.linux import files, process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from reconciler.facts.host_view import HostView
 
@@ -124,19 +124,19 @@ def shadowing_unit(target: str) -> str:
     return whole or next((file for file in _drop_ins(name) if "Options" in _settings(file)), "")
 
 
-def _drop_ins(name: str) -> Iterator[str]:
+def _drop_ins(name: str) -> Collection[str]:
     """a-b.mount.d/*.conf, then a-.mount.d/*.conf and mount.d/*.conf (systemd.unit(5))."""
     stem = name.removesuffix(".mount")
     dashes = [at for at, letter in enumerate(stem) if letter == "-" and 0 < at < len(stem) - 1]
     also = [f"{stem[: at + 1]}.mount.d" for at in reversed(dashes)]
-    seen: set[str] = set()
+    found: dict[str, str] = {}
     for folder in (f"{name}.d", *also, "mount.d"):
         for above in _ADDING:
             # Sorted: which one is named must not depend on the order on disk.
             for file in files.listed(f"{above}/{folder}"):
-                if file.endswith(".conf") and os.path.basename(file) not in seen:
-                    seen.add(os.path.basename(file))
-                    yield file
+                if file.endswith(".conf"):
+                    found.setdefault(os.path.basename(file), file)
+    return found.values()
 
 
 def elapse(expressions: tuple[str, ...]) -> Elapse:
@@ -216,17 +216,17 @@ def mount_units() -> tuple[MountUnit, ...]:
     # Folders of links to the units that another one pulls in (systemd.unit(5)).
     pulling = (".wants", ".requires")
     wanting = [each for of in listed.values() for each in of if each.endswith(pulling)]
-    seen: set[str] = set()
-    units: list[MountUnit] = []
+    found: dict[str, list[MountUnit]] = {}
     for folder, names in listed.items():
         for file in names:
             name = os.path.basename(file)
-            if name.endswith(".mount") and name not in seen:
-                seen.add(name)
-                units += _unit(file, name, wanting, hides=folder in _HIDING)
-    folders = (each for of in listed.values() for each in of if each.endswith(".mount.d"))
-    dropped = dict.fromkeys(os.path.basename(each).removesuffix(".d") for each in folders)
-    return (*units, *(unit for name in dropped if name not in seen for unit in _drop_in(name)))
+            if name.endswith(".mount") and name not in found:
+                found[name] = list(_unit(file, name, wanting, hides=folder in _HIDING))
+    for file in (file for names in listed.values() for file in names):
+        name = os.path.basename(file).removesuffix(".d")
+        if file.endswith(".mount.d") and name not in found:
+            found[name] = list(_drop_in(name))
+    return tuple(unit for units in found.values() for unit in units)
 
 
 def _unit(file: str, name: str, wanting: list[str], *, hides: bool) -> Iterator[MountUnit]:

@@ -20,12 +20,11 @@ _KEY = struct.Struct("=7Q3I36xQ")  # struct btrfs_ioctl_search_key up to nr_item
 
 _HEADER = struct.Struct("=8xQQII")  # objectid, offset, type, length of an item
 
-_CHANGED = struct.Struct("=8xQQ16xI8xI8xQ")
-"""Of struct btrfs_inode_item: the transaction of its last change, size, nlink, mode, flags."""
+_FLAGS = struct.Struct("=64xQ")  # those of struct btrfs_inode_item
 
 ROOT_TREE, QUOTA_TREE = 1, 8  # BTRFS_ROOT_TREE_OBJECTID, BTRFS_QUOTA_TREE_OBJECTID
 
-INODE_ITEM, DIR_ITEM, DIR_INDEX, EXTENT_DATA = 1, 84, 96, 108  # BTRFS_*_KEY
+INODE_ITEM, DIR_ITEM, EXTENT_DATA = 1, 84, 108  # BTRFS_*_KEY
 
 ROOT_ITEM, ROOT_BACKREF = 132, 144
 
@@ -55,7 +54,7 @@ def attributes(fd: int, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         key = (0, number, number, 0, _ANY, 0, _ANY, INODE_ITEM, INODE_ITEM, 1, _ONE)
         _KEY.pack_into(buffer, 0, *key)
         if _KEY.unpack_from(syscalls.call(fd, _SEARCH_V2, buffer))[9]:
-            yield number, _CHANGED.unpack_from(buffer, _KEY.size + _HEADER.size)[4]
+            yield number, _FLAGS.unpack_from(buffer, _KEY.size + _HEADER.size)[0]
 
 
 def items_of(fd: int, tree: int, number: int, kind: int) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -19,14 +20,12 @@ def read_trusted(path: str, largest: int) -> bytes:
     """The file's first ``largest`` bytes; HostError where it cannot be read, or obeyed."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        if not os.path.islink(path):
-            raise HostError(f"{path}: {error.strerror}") from None
-        raise HostError(
-            f"{path} is a link to {os.path.realpath(path)}, and that file is not there",
-            "have the link lead to where the file is now",
-        ) from None
     except OSError as error:
+        if error.errno == errno.ENOENT and os.path.islink(path):
+            raise HostError(
+                f"{path} is a link to {os.path.realpath(path)}, and that file is not there",
+                "have the link lead to where the file is now",
+            ) from None
         raise HostError(f"{path}: {error.strerror}") from None
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -143,27 +142,18 @@ def find(named: str | None, stands_at: str | None = None, *, drafts: bool = Fals
 
 
 def _draft(named: str, stands_at: str | None) -> Found:
-    path = "" if stands_at is None else _place(stands_at)
+    if stands_at == "":
+        raise HostError("--as names no file", "is the variable empty that should name it?")
+    path = users.absolute(stands_at) if stands_at else ""
+    # It need not be there, nor be for this user to see.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
     try:
         with open(0, "rb", closefd=False) as file:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         raise HostError(f"standard input: {error.strerror}") from None
     return Found(path, users.tilde(path) or named, text, is_draft=True)
-
-
-def _place(stands_at: str) -> str:
-    """Return the absolute path of a draft; HostError where no configuration can be."""
-    if not stands_at:
-        raise HostError("--as names no file", "is the variable empty that should name it?")
-    path = users.absolute(stands_at)
-    try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:  # it need not be there, nor be for this user to see
-        return path
-    if not is_file:
-        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
-    return path
 
 
 def _candidates() -> tuple[str, ...]:
