@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.facts.layouts import ImageLayout, Layouts
@@ -44,12 +45,10 @@ def layout_of(path: str) -> ImageLayout | None:
         status = inode.status_beneath(name, top)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if proc_locks.holder(status, top):
-            return ImageLayout(path, status.st_size)
         try:
-            with inode.beneath(name, top) as fd:
-                return layout(fd, path)
-        except PermissionError:
+            with proc_locks.opened(name, top) as fd:
+                return _layout(fd, path)
+        except (PermissionError, proc_locks.BusyError):
             return ImageLayout(path, status.st_size)
 
 
@@ -65,7 +64,7 @@ def _beneath(
                 return None
             if most <= 0:
                 return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
-            return layout(fd, full, listed)
+            return _layout(fd, full, listed)
     except OSError:
         return None
 
@@ -73,22 +72,21 @@ def _beneath(
 def _closed(top: int, path: str, name: str) -> ImageLayout:
     """The size is in the directory's hands, who may not open the file sees it all the same."""
     full = f"{path.rstrip('/')}/{name}"
-    try:
+    size = 0
+    with suppress(OSError):
         status = os.stat(name, dir_fd=top, follow_symlinks=False)
-    except OSError:
-        return ImageLayout(full, 0)
-    return ImageLayout(full, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return ImageLayout(full, size)
 
 
-def layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
+def _layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
     """Tell how an open file lies; ``listed``: what a close look has just read of its extents."""
-    status, nocow = os.fstat(fd), bool(inode.flags(fd) & inode.NOCOW)
-    size = status.st_size
-    found = listed or fiemap.sums(fd, size)
+    status = os.fstat(fd)
+    found = listed or fiemap.sums(fd, status.st_size)
     return ImageLayout(
         path,
-        size,
-        nocow,
+        status.st_size,
+        bool(inode.flags(fd) & inode.NOCOW),
         found.fragments,
         found.data,
         found.encoded,

@@ -130,8 +130,6 @@ def _is_handle(path: str) -> bool:
 
 _STATUS = 0x4C05  # LOOP_GET_STATUS64 (linux/loop.h)
 
-_STATUS_SIZE, _DEVICE_AND_INODE = 232, struct.Struct("=QQ")  # of struct loop_info64
-
 _TARGETS = {
     "/sys/kernel/config/target/core/fileio_*/*/udev_path": "the SCSI target",
     "/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path": "the NVMe target",
@@ -149,11 +147,18 @@ def look_at_kernel() -> Iterator[tuple[Inode, str]]:
 
 
 def locked(inodes: Collection[Inode]) -> Iterator[tuple[Inode, str]]:
-    """Files that anybody locks by open file description (fcntl(2)), by their number alone."""
-    numbers = _locked()
-    for inode in inodes:
-        if inode[1] in numbers:
-            yield inode, "a process that is not seen from here, locking it as QEMU does"
+    """Files that anybody locks by open file description (fcntl(2)), by their number alone.
+
+    The lock may be on any filesystem that is mounted here.
+    """
+    with suppress(OSError):
+        rows = [line.split() for line in proc.whole("/proc/locks").split(b"\n")]
+        places = (row[-3].rpartition(b":") for row in rows if b"OFDLCK" in row)
+        here = set(proc.superblocks().values())
+        numbers = {int(number) for device, _, number in places if device in here}
+        for inode in inodes:
+            if inode[1] in numbers:
+                yield inode, "a process that is not seen from here, locking it as QEMU does"
 
 
 def _loops() -> Iterator[tuple[Inode, str]]:
@@ -171,8 +176,8 @@ def _backing(name: str) -> Inode:
     except OSError:  # not root, or a /dev of a container
         return _named_in(f"/sys/block/{name}/loop/backing_file")
     with syscalls.closing(fd):
-        told = syscalls.call(fd, _STATUS, bytearray(_STATUS_SIZE))
-    return _DEVICE_AND_INODE.unpack_from(told)
+        told = syscalls.call(fd, _STATUS, bytearray(232))  # struct loop_info64
+    return struct.unpack_from("=QQ", told)  # its device and inode
 
 
 def _swaps() -> Iterator[tuple[Inode, str]]:
@@ -186,13 +191,3 @@ def _swaps() -> Iterator[tuple[Inode, str]]:
 def _named_in(path: str) -> Inode:
     """Find the file that a file in sysfs or configfs names."""
     return _inode(os.stat(proc.whole(path).strip(b"\n")))
-
-
-def _locked() -> set[int]:
-    """Inode numbers with open file description locks on filesystems that are mounted here."""
-    with suppress(OSError):
-        rows = [line.split() for line in proc.whole("/proc/locks").split(b"\n")]
-        places = (row[-3].rpartition(b":") for row in rows if b"OFDLCK" in row)
-        here = set(proc.superblocks().values())
-        return {int(number) for device, _, number in places if device in here}
-    return set()

@@ -44,7 +44,7 @@ class Leases:
     """Until when, as of time.monotonic()."""
 
     def holder(self, status: os.stat_result, within: int) -> int:
-        """As the function of that name."""
+        """Return who has a write lease on a file of the directory ``within``; 0 for nobody."""
         if time.monotonic() < self.calm:
             return 0
         data = proc.whole(_LOCKS)
@@ -54,25 +54,21 @@ class Leases:
         return _holder(data, status, within)
 
 
-def holder(status: os.stat_result, within: int) -> int:
-    """The process that has a write lease on the file, other than this one; 0 where none has.
-
-    ``within`` is the file's directory. The same number means another file in another subvolume,
-    so the holder's descriptors decide; a process that may not be looked into counts as holding it.
-    """
-    return _holder(proc.whole(_LOCKS), status, within)
-
-
 @contextmanager
 def opened(path: str, top: int) -> Iterator[int]:
     """A descriptor as of inode.beneath; BusyError, before anything is opened, where it is held."""
-    if pid := holder(inode.status_beneath(path, top), top):
+    if pid := _holder(proc.whole(_LOCKS), inode.status_beneath(path, top), top):
         raise BusyError(path, pid)
     with inode.beneath(path, top) as fd:
         yield fd
 
 
 def _holder(data: bytes, status: os.stat_result, within: int) -> int:
+    """The process that has a write lease on the file, other than this one; 0 where none has.
+
+    ``within`` is the file's directory. The same number means another file in another subvolume,
+    so the holder's descriptors decide; a process that may not be looked into counts as holding it.
+    """
     if b":%d " % status.st_ino not in data:  # most files are not even named there
         return 0
     leases = [
@@ -133,20 +129,15 @@ def holder_words(pid: int) -> str:
     """Say who has it: ``being rewritten by run 12 (pid 3)``, ``smbd (pid 3) has a lease on it``."""
     if not pid:
         return "another program has a lease on it"
-    if _running(proc.whole(_LOCKS)) == pid:
-        number = _newest()
-        return f"being rewritten by {f'run {number}' if number else 'another run'} (pid {pid})"
-    return f"{proc.named(pid)} has a lease on it"
+    if _running(proc.whole(_LOCKS)) != pid:
+        return f"{proc.named(pid)} has a lease on it"
+    # The newest run has the lock. Each has a file, named by its number: the same as run/journal.py.
+    runs = map(os.path.basename, files.listed(f"{files.STATE}/runs"))
+    numbers = [int(run.partition(".")[0]) for run in runs if run.partition(".")[0].isdigit()]
+    it = f"run {max(numbers)}" if numbers else "another run"
+    return f"being rewritten by {it} (pid {pid})"
 
 
 def busy_words(held: Mapping[str, int]) -> tuple[Busy, ...]:
     """Those of a walk, by path, with who has them: as many as are named."""
     return tuple(Busy(path, holder_words(held[path])) for path in sorted(held)[:NAMED])
-
-
-def _newest() -> int:
-    """The number of the newest run: the one that has the lock; 0 where that cannot be seen."""
-    # One file for each run, named by its number: the same as run/journal.py.
-    runs = files.listed(f"{files.STATE}/runs")
-    numbers = (os.path.basename(run).partition(".")[0] for run in runs)
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
