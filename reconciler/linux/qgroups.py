@@ -20,7 +20,7 @@ _REFERENCED, _EXCLUSIVE = 1, 2  # BTRFS_QGROUP_LIMIT_MAX_RFER, MAX_EXCL
 
 _LEVEL = 48  # BTRFS_QGROUP_LEVEL_SHIFT
 
-_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246
+_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246  # BTRFS_QGROUP_*_KEY, btrfs_qgroup_*_item
 
 _ON, _INCONSISTENT, _SIMPLE = 1, 4, 8  # BTRFS_QGROUP_STATUS_FLAG_*
 
@@ -120,17 +120,10 @@ def _from_tree(fd: int, subvolume: int) -> Quota:
     flags = struct.unpack_from("=16xQ", kinds.get((_STATUS, 0), bytes(24)))[0]
     if not flags & _ON:
         return Quota()
-    groups = {
-        number: _group(data, kinds.get((_LIMIT, number), bytes(40)))
-        for (kind, number), data in kinds.items()
-        if kind == _INFO and (number >> _LEVEL or number == subvolume)
-    }
+    groups = {}
+    for (kind, number), info in kinds.items():
+        if kind == _INFO and (number >> _LEVEL or number == subvolume):
+            limits = struct.unpack_from("=3Q", kinds.get((_LIMIT, number), bytes(40)))
+            groups[number] = _Group(*limits, *struct.unpack_from("=8xQ8xQ", info))
     simple, counting = bool(flags & _SIMPLE), bool(flags & _INCONSISTENT)
     return _judged(fd, subvolume, groups, simple=simple, counting=counting)
-
-
-def _group(info: bytes, limit: bytes) -> _Group:
-    """Of a struct btrfs_qgroup_info_item and a struct btrfs_qgroup_limit_item."""
-    _, referenced, _, exclusive = struct.unpack_from("=4Q", info)
-    flags, most_referenced, most_exclusive = struct.unpack_from("=3Q", limit)
-    return _Group(flags, most_referenced, most_exclusive, referenced, exclusive)

@@ -93,17 +93,9 @@ def _where(fd: int, subvolume: int, mounts: tuple[Mount, ...]) -> str:
         for mount in mounts
         if mount.fstype == "btrfs" and is_at_or_below(path, mount.root)
     )
-    for way in sorted(ways, key=len):
-        if _leads_to(way, here, subvolume):
-            return way
+    for way in sorted(ways, key=len):  # another mount may cover one
+        with suppress(OSError), inode.opened(way, extra=os.O_DIRECTORY) as there:
+            found = btrfs.filesystem_uuid(there), btrfs.subvolume(there).identifier
+            if found == (here, subvolume):
+                return way
     return f"{path.removeprefix('/') or 'the top level'} (not mounted)"
-
-
-def _leads_to(way: str, filesystem: str, subvolume: int) -> bool:
-    """Tell whether a path leads there: another mount may cover it."""
-    try:
-        with inode.opened(way, extra=os.O_DIRECTORY) as fd:
-            found = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd).identifier
-    except OSError:
-        return False
-    return found == (filesystem, subvolume)

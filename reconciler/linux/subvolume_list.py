@@ -66,10 +66,18 @@ def is_stub(path: str, status: os.stat_result) -> bool:
 
 
 def whither(path: str) -> Stub:
-    """Find the subvolume that a stub stands for; PermissionError for others than root."""
+    """Find the subvolume that a stub stands for; PermissionError for others than root.
+
+    Read from the tree as it was committed, so the kernel is told to commit first. It refuses
+    that after an error (EROFS); then what was committed before that counts.
+    """
     parent, name = os.path.split(path)
     with inode.directory(parent) as fd:
-        identifier = _named(fd, os.fsencode(name))
+        with suppress(OSError):
+            btrfs.commit(fd)
+        aim, found = os.fsencode(name), _entries(fd, 0, os.fstat(fd).st_ino)
+        named = (target for target, key, _, each in found if key == ROOT_ITEM and each == aim)
+        identifier = next(named, 0)
         return Stub(identifier, path_of(fd, identifier) if identifier else "")
 
 
@@ -81,18 +89,6 @@ def stub_refused(path: str) -> HostError:
         found = None
     told = refusal(path, found, as_root=users.is_root())
     return HostError(told.text, told.hint)
-
-
-def _named(fd: int, name: bytes) -> int:
-    """The id of the subvolume that an entry of a directory names; 0 where none does.
-
-    Read from the tree as it was committed, so the kernel is told to commit first. It refuses
-    that after an error (EROFS); then what was committed before that counts.
-    """
-    with suppress(OSError):
-        btrfs.commit(fd)
-    found = _entries(fd, 0, os.fstat(fd).st_ino)
-    return next((target for target, key, _, n in found if key == ROOT_ITEM and n == name), 0)
 
 
 def path_of(fd: int, identifier: int) -> str:

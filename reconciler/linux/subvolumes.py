@@ -105,9 +105,8 @@ def destroy(within: int, identifier: int) -> None:
 
 
 def _call(fd: int, request: int, flags: int, union: bytes) -> None:
-    syscalls.call(
-        fd, request, bytearray((_ARGUMENTS.pack(0, 0, flags) + union).ljust(_SIZE, b"\0"))
-    )
+    given = _ARGUMENTS.pack(0, 0, flags) + union
+    syscalls.call(fd, request, bytearray(given.ljust(_SIZE, b"\0")))
 
 
 def is_new(fd: int, path: str) -> None:

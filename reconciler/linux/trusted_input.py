@@ -176,10 +176,7 @@ def read(path: str) -> Found:
 
 
 def short_name(host: str) -> str:
-    """Return the name by which a host is read: before the first dot, in lower case.
-
-    Raises HostError where no host can have that name.
-    """
+    """Return the name by which a host is read: before the first dot, in lower case; HostError."""
     name = host.partition(".")[0].lower()
     if not name or "/" in name or "\0" in name:
         raise HostError(
