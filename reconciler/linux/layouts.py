@@ -57,16 +57,14 @@ def _beneath(
 ) -> ImageLayout | None:
     """One file by its relative name; None where it is gone, or no file any more."""
     full = f"{path.rstrip('/')}/{name}"
-    try:
-        with proc_locks.opened(name, top) as fd:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            if most <= 0:
-                return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
-            return _layout(fd, full, listed)
-    except OSError:
-        return None
+    with suppress(OSError), proc_locks.opened(name, top) as fd:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if most <= 0:
+            return ImageLayout(full, status.st_size, bool(inode.flags(fd) & inode.NOCOW))
+        return _layout(fd, full, listed)
+    return None
 
 
 def _closed(top: int, path: str, name: str) -> ImageLayout:
@@ -83,14 +81,6 @@ def _layout(fd: int, path: str, listed: CowFile | None = None) -> ImageLayout:
     """Tell how an open file lies; ``listed``: what a close look has just read of its extents."""
     status = os.fstat(fd)
     found = listed or fiemap.sums(fd, status.st_size)
-    return ImageLayout(
-        path,
-        status.st_size,
-        bool(inode.flags(fd) & inode.NOCOW),
-        found.fragments,
-        found.data,
-        found.encoded,
-        found.shared,
-        found.both,
-        status.st_ino,
-    )
+    figures = (found.fragments, found.data, found.encoded, found.shared, found.both)
+    nocow = bool(inode.flags(fd) & inode.NOCOW)
+    return ImageLayout(path, status.st_size, nocow, *figures, status.st_ino)

@@ -35,6 +35,18 @@ def mount_of(fd: int) -> int:
     return int(field(whole(f"/proc/self/fdinfo/{fd}"), b"mnt_id"))
 
 
+def named(pid: int | str) -> str:
+    """Name a process by its program and number: ``qemu-system-x86 (pid 123)``."""
+    return f"{program(pid) or 'a program'} (pid {pid})"
+
+
+def program(pid: int | str) -> str:
+    """Return the name of a process's program (proc_pid_comm(5)); "" where it ended."""
+    with suppress(OSError):
+        return whole(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
+    return ""
+
+
 def superblocks() -> dict[int, bytes]:
     """Return by its mount's number each filesystem's device, as /proc/locks has it: ``00:2d``.
 
@@ -51,15 +63,3 @@ def superblocks() -> dict[int, bytes]:
 def pids() -> list[str]:
     """List the processes that this one sees."""
     return [name for name in os.listdir("/proc") if name.isdecimal()]
-
-
-def named(pid: int | str) -> str:
-    """Name a process by its program and number: ``qemu-system-x86 (pid 123)``."""
-    return f"{program(pid) or 'a program'} (pid {pid})"
-
-
-def program(pid: int | str) -> str:
-    """Return the name of a process's program (proc_pid_comm(5)); "" where it ended."""
-    with suppress(OSError):
-        return whole(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
-    return ""
