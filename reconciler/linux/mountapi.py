@@ -18,7 +18,7 @@ _SET_FLAG, _SET_STRING, _RECONFIGURE = 0, 1, 7  # enum fsconfig_command
 
 _AT_FDCWD, _CLOEXEC = -100, 1
 
-_MOUNT_FLAGS = {
+FLAGS = {
     "nosuid": 0x02,
     "nodev": 0x04,
     "noexec": 0x08,
@@ -27,8 +27,6 @@ _MOUNT_FLAGS = {
     "strictatime": 0x20,
     "nodiratime": 0x80,
 }
-
-FLAGS = frozenset(_MOUNT_FLAGS)
 
 
 def _syscall(*arguments: object) -> int:
@@ -80,7 +78,7 @@ def reconfigure(target: str, *tokens: str) -> None:
 
 def set_mount_flag(target: str, name: str, *, on: bool) -> None:
     """Set or clear one flag of one mount (not of its filesystem); see mount_setattr(2)."""
-    flag = _MOUNT_FLAGS[name]
+    flag = FLAGS[name]
     is_atime = name in {"relatime", "noatime", "strictatime"}
     clear = 0x70 if is_atime else 0 if on else flag  # MOUNT_ATTR__ATIME
     attributes = struct.pack("=4Q", flag if on else 0, clear, 0, 0)

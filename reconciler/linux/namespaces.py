@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
 from reconciler.linux import inode, proc, syscalls
-from reconciler.linux.proc import named
 from reconciler.linux.syscalls import closing, libc
 from reconciler.value import Value
 
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 
 
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
-
-_INFO = struct.Struct("=IIQ")  # struct mnt_ns_info, its size first
-
-_NEXT = syscalls.number(syscalls.READ, 0xB7, 11, _INFO.size)  # NS_MNT_GET_NEXT
-
-_PREVIOUS = syscalls.number(syscalls.READ, 0xB7, 12, _INFO.size)  # NS_MNT_GET_PREV
 
 _KIND = syscalls.number(syscalls.NONE, 0xB7, 3, 0)  # NS_GET_NSTYPE
 
@@ -123,7 +116,7 @@ class _Tour:
                 number = os.stat(f"/proc/{name}/ns/mnt").st_ino
                 root = os.stat(f"/proc/{name}/root")
             except PermissionError:
-                self._hidden.append(f"the mounts that {named(name)} sees may not be read")
+                self._hidden.append(f"the mounts that {proc.named(name)} sees may not be read")
                 continue
             except OSError:  # it ended
                 continue
@@ -170,12 +163,12 @@ class _Tour:
 
     def _listed(self) -> bool:
         """Enter all that the kernel lists; False where it does not (before Linux 6.12)."""
-        for request in (_NEXT, _PREVIOUS):
+        for index in (11, 12):  # NS_MNT_GET_NEXT, NS_MNT_GET_PREV
             following = self._open("self/ns/mnt")
             while following >= 0:
                 with closing(following) as fd:
                     try:
-                        following = _next(fd, request)
+                        following = _next(fd, index)
                     except OSError as error:
                         following = -error.errno  # type: ignore[operator] # a system call sets it
                     self._enter(fd)
@@ -210,7 +203,7 @@ class _Tour:
             self._look(number, pid, f"{pid}/mountinfo", f"/proc/{pid}/root")
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
-                self.unseen.append(f"the mounts that {named(pid)} sees: {error.strerror}")
+                self.unseen.append(f"the mounts that {proc.named(pid)} sees: {error.strerror}")
 
     def _look(self, number: int, pid: int, info: str, root: str) -> None:
         mounts = _rows(proc.drained(self._open(info)))
@@ -231,10 +224,9 @@ class _Tour:
     def _who(self, pid: int) -> str:
         if not pid:
             return "(in a mount namespace without a process)"
-        try:
+        program = "a program"
+        with suppress(OSError):
             program = proc.drained(self._open(f"{pid}/comm")).decode("utf-8", "replace").strip()
-        except OSError:
-            program = "a program"
         return f"(pid {pid}, {program})"
 
     def _resolve(self, space: Namespace, names: Sequence[str], root: int) -> None:
@@ -269,8 +261,10 @@ def in_container() -> bool:
     return os.stat("/proc/self/ns/pid").st_ino != _INITIAL
 
 
-def _next(fd: int, request: int) -> int:
-    found: int = fcntl.ioctl(fd, request, bytearray(_INFO.pack(_INFO.size, 0, 0)), True)
+def _next(fd: int, index: int) -> int:
+    info = bytearray(struct.pack("=IIQ", 16, 0, 0))  # struct mnt_ns_info, its size first
+    request = syscalls.number(syscalls.READ, 0xB7, index, len(info))
+    found: int = fcntl.ioctl(fd, request, info, True)
     os.set_inheritable(found, False)
     return found
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from reconciler.formats.fstab import unescape
 from reconciler.linux import files, proc, syscalls
 from reconciler.linux.inode import NO_MAGIC_LINKS, openat2
-from reconciler.linux.proc import named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -65,7 +64,7 @@ class Opened:
             for path in files.listed(f"/proc/{pid}/map_files"):
                 with suppress(OSError):
                     if (found := _inode(os.stat(path))) in inodes:
-                        yield found, named(pid)
+                        yield found, proc.named(pid)
 
 
 def look_at_processes(*, maps: bool) -> Opened:
@@ -84,7 +83,7 @@ def look_at_processes(*, maps: bool) -> Opened:
                 rows = text.split(b"\n")[:-1]  # in a name there may be any byte but that
                 found.maps[pid] = frozenset(row.split(maxsplit=5)[4] for row in rows)
         except PermissionError:
-            found.unseen.append(named(pid))
+            found.unseen.append(proc.named(pid))
         except OSError:  # it ended
             continue
     return found
@@ -118,7 +117,7 @@ def _listed(folder: str) -> list[str]:
 
 
 def _named(path: str) -> str:
-    return named(path.split("/")[2])
+    return proc.named(path.split("/")[2])
 
 
 def _is_handle(path: str) -> bool:
@@ -127,8 +126,6 @@ def _is_handle(path: str) -> bool:
         return bool(int(flags, 8) & os.O_PATH)
     return False
 
-
-_STATUS = 0x4C05  # LOOP_GET_STATUS64 (linux/loop.h)
 
 _TARGETS = {
     "/sys/kernel/config/target/core/fileio_*/*/udev_path": "the SCSI target",
@@ -176,8 +173,8 @@ def _backing(name: str) -> Inode:
     except OSError:  # not root, or a /dev of a container
         return _named_in(f"/sys/block/{name}/loop/backing_file")
     with syscalls.closing(fd):
-        told = syscalls.call(fd, _STATUS, bytearray(232))  # struct loop_info64
-    return struct.unpack_from("=QQ", told)  # its device and inode
+        # LOOP_GET_STATUS64, struct loop_info64 (linux/loop.h): its device and inode come first.
+        return struct.unpack_from("=QQ", syscalls.call(fd, 0x4C05, bytearray(232)))
 
 
 def _swaps() -> Iterator[tuple[Inode, str]]:

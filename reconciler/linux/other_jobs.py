@@ -94,9 +94,6 @@ def _commands(service: str, shown: str) -> Iterator[tuple[str, ...]]:
             yield tuple(joined.split())
 
 
-_MAINTENANCE = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
-"""Where Debian and its kind have it; where the others do."""
-
 _LINE = "take that line out"
 
 
@@ -104,7 +101,9 @@ class _Looking:
     """One look at all places, and what btrfsmaintenance is told to do."""
 
     def __init__(self, mounts: tuple[Mount, ...]) -> None:
-        found = ((file, maintenance.defrag(files.read_gone(file))) for file in _MAINTENANCE)
+        # Where Debian and its kind have it; where the others do.
+        places = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
+        found = ((file, maintenance.defrag(files.read_gone(file))) for file in places)
         self._file, self._told = next((each for each in found if each[1]), ("", None))
         self._mounts = mounts
         self._is_seen = False
@@ -181,10 +180,9 @@ def _may_defragment(shown: str) -> bool:
 
 
 def _words(line: str) -> list[str]:
-    try:
+    with suppress(ValueError):  # a quote that is not closed
         return shlex.split(line)
-    except ValueError:  # a quote that is not closed
-        return []
+    return []
 
 
 def _scripts(words: Iterable[str]) -> Iterator[str]:

@@ -24,16 +24,16 @@ FOLDER = f"{files.STATE}/machines"
 
 _FORMAT = "vmtune.machine/1"
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def note(saved: Saved) -> None:
     """Put a machine on record, durably; HostError where that fails: then nothing may be saved."""
+    told = ("uuid", "name", "was", "run", "save", *(["owner"] if saved.owner else []))
+    plain = {"format": _FORMAT, **{name: getattr(saved, name) for name in told}}
     try:
         os.makedirs(FOLDER, mode=0o755, exist_ok=True)
         names = json.dumps(list(saved.files)).encode("ascii")
         files.create(f"{FOLDER}/{saved.uuid}.private", names + b"\n", 0o600)
-        files.replace(_path(saved.uuid), json.dumps(_plain(saved)).encode("ascii") + b"\n")
+        files.replace(_path(saved.uuid), json.dumps(plain).encode("ascii") + b"\n")
         files.sync_directory(files.STATE)
     except OSError as error:
         raise HostError(f"{_path(saved.uuid)} cannot be written: {error.strerror}") from None
@@ -53,10 +53,9 @@ def is_any() -> bool:
 
 def since(uuid: str) -> float:
     """Return when the record of a machine was written last; 0 where there is none."""
-    try:
+    with suppress(OSError):
         return os.stat(_path(uuid)).st_mtime
-    except OSError:
-        return 0.0
+    return 0.0
 
 
 def every() -> tuple[Saved, ...]:
@@ -80,17 +79,16 @@ def every() -> tuple[Saved, ...]:
 
 
 def _path(uuid: str) -> str:
-    if not _UUID.fullmatch(uuid):
+    if not re.fullmatch(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
         raise HostError(f"{uuid!r} is no machine's UUID")
     return f"{FOLDER}/{uuid}.json"
 
 
 def _built(data: dict[str, Any], names: list[str]) -> Saved:
-    if data.get("format") != _FORMAT:
+    if data.pop("format", None) != _FORMAT:
         raise FormatError("its format is another one")
-    plain = {name: value for name, value in data.items() if name != "format"}
     # A machine of the system's libvirt is written as it was before there were others.
-    return jsondata.built(Saved, {"owner": "", **plain, "files": names, "is_held": False})
+    return jsondata.built(Saved, {"owner": "", **data, "files": names, "is_held": False})
 
 
 def _names(path: str) -> list[str]:
@@ -100,8 +98,3 @@ def _names(path: str) -> list[str]:
     except PermissionError:
         return []
     return [] if text is None else jsondata.items(json.loads(text))
-
-
-def _plain(saved: Saved) -> dict[str, object]:
-    told = ("uuid", "name", "was", "run", "save", *(["owner"] if saved.owner else []))
-    return {"format": _FORMAT, **{name: getattr(saved, name) for name in told}}

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_LOGICAL_INO = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 36, 56)
-
-_ARGUMENTS = struct.Struct("=2Q32xQ")  # logical, size, reserved and flags, inodes
-
 _SIZE = 1 << 16  # the most that the kernel fills
 
 _HEAD = struct.Struct("=4I")  # bytes_left, bytes_missing, elem_cnt, elem_missed
-
-_USER = struct.Struct("=3Q")  # inum, offset, root
 
 
 def look(images: Sequence[str], mounts: tuple[Mount, ...]) -> Sharers:
@@ -70,15 +64,16 @@ def _users(fd: int) -> tuple[list[tuple[int, int]], int]:
     if at is None:
         return [], 0
     buffer = ctypes.create_string_buffer(_SIZE)
-    arguments = bytearray(_ARGUMENTS.pack(at, _SIZE, ctypes.addressof(buffer)))
+    where = at, _SIZE, ctypes.addressof(buffer)
+    given = bytearray(struct.pack("=2Q32xQ", *where))  # logical, size, reserved and flags, inodes
     try:
-        syscalls.call(fd, _LOGICAL_INO, arguments)
+        syscalls.call(fd, syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 36, 56), given)
     except PermissionError:
         raise users.not_visible("see it") from None
     except OSError:  # rewritten just now: nobody uses that byte any more (ENOENT)
         return [], 0
-    _, _, count, missed = _HEAD.unpack_from(buffer.raw)  # numbers, three for each user
-    found = _USER.iter_unpack(buffer.raw[_HEAD.size : _HEAD.size + 8 * count])
+    _, _, count, missed = _HEAD.unpack_from(buffer.raw)  # numbers: inum, offset and root of each
+    found = struct.iter_unpack("=3Q", buffer.raw[_HEAD.size : _HEAD.size + 8 * count])
     return [(number, root) for number, _, root in found], missed // 3
 
 

@@ -33,10 +33,6 @@ _REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
 
 _PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
 
-_INO_LOOKUP = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, 4096)
-
-_ROOT_TREE_DIR = 6  # BTRFS_ROOT_TREE_DIR_OBJECTID
-
 _ENTRY = struct.Struct("=QBQQHHB")
 """struct btrfs_dir_item: key (object, type, offset), transid, data_len, name_len, type."""
 
@@ -110,7 +106,8 @@ def _folder(fd: int, subvolume: int, directory: int) -> str:
     if directory == btrfs.FIRST_INODE:
         return ""
     buffer = bytearray(struct.pack("=2Q", subvolume, directory).ljust(4096, b"\0"))
-    return os.fsdecode(bytes(syscalls.call(fd, _INO_LOOKUP, buffer)[16:]).split(b"\0", 1)[0])
+    request = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, len(buffer))  # INO_LOOKUP
+    return os.fsdecode(bytes(syscalls.call(fd, request, buffer)[16:]).split(b"\0", 1)[0])
 
 
 _DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
@@ -140,19 +137,17 @@ def subvolume_path(on: str, identifier: int) -> str:
 def default_identifier(on: str) -> int:
     """Return the id of the subvolume that is mounted where no option names one."""
     with _opened(on) as fd:
-        return _default(fd)
+        return default_subvolume(fd)[0]
 
 
 def default_subvolume(fd: int) -> tuple[int, str]:
-    """Return the id and the path of what a mount without subvol= shows; PermissionError."""
-    identifier = _default(fd)
+    """Return the id and the path of what a mount without subvol= shows; PermissionError.
+
+    ``btrfs subvolume set-default`` wrote it into the tree of roots; else it is TOP.
+    """
+    found = _entries(fd, ROOT_TREE, 6)  # BTRFS_ROOT_TREE_DIR_OBJECTID
+    identifier = next((target for target, _, _, name in found if name == b"default"), TOP)
     return identifier, path_of(fd, identifier)
-
-
-def _default(fd: int) -> int:
-    """Return what ``btrfs subvolume set-default`` wrote into the tree of roots; else TOP."""
-    found = _entries(fd, ROOT_TREE, _ROOT_TREE_DIR)
-    return next((target for target, _, _, name in found if name == b"default"), TOP)
 
 
 @contextmanager
@@ -166,8 +161,6 @@ def _opened(on: str) -> Iterator[int]:
 
 
 _MOST_LINKS = 40  # MAXSYMLINKS: path_resolution(7)
-
-_INLINE = 21  # offsetof(struct btrfs_file_extent_item, disk_bytenr): where inline data begins
 
 
 def _walk(fd: int, names: list[bytes]) -> Entry:
@@ -207,8 +200,8 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
 
 
 def _link(fd: int, tree: int, number: int) -> bytes:
-    """Read where a symbolic link leads to: its text is in the tree."""
-    return next((data[_INLINE:] for _, data in items_of(fd, tree, number, EXTENT_DATA)), b"")
+    """Read where a symbolic link leads to: its text is in the tree, behind 21 bytes of header."""
+    return next((data[21:] for _, data in items_of(fd, tree, number, EXTENT_DATA)), b"")
 
 
 def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:

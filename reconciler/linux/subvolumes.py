@@ -13,17 +13,6 @@ from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.linux import btrfs, inode, syscalls
 
-_MAGIC, _SIZE = 0x94, 4096
-
-# BTRFS_IOC_SUBVOL_CREATE_V2, and BTRFS_IOC_SNAP_DESTROY_V2 of Linux 5.7
-_CREATE = syscalls.number(syscalls.WRITE, _MAGIC, 24, _SIZE)
-
-_DESTROY = syscalls.number(syscalls.WRITE, _MAGIC, 63, _SIZE)
-
-_ARGUMENTS = struct.Struct("=q2Q32x")  # struct btrfs_ioctl_vol_args_v2, up to its union
-
-_BY_ID = 1 << 4  # BTRFS_SUBVOL_SPEC_BY_ID
-
 _PREFIX = ".vmtune-subvolume-"
 
 TURNING, DONE = "trusted.vmtune.turning", "trusted.vmtune.done"
@@ -44,8 +33,6 @@ def look(path: str) -> str:
         return MISSING
     if status.st_ino != btrfs.FIRST_INODE:
         return DIRECTORY
-    if not name:
-        return SUBVOLUME
     with suppress(PermissionError), inode.directory(parent) as within:
         if old(within, name):
             return UNFINISHED
@@ -94,19 +81,21 @@ def create(within: int, name: str, mode: int) -> None:
     encoded = os.fsencode(name)
     before = os.umask(~mode & 0o777)
     try:
-        _call(within, _CREATE, 0, encoded)
+        _call(within, 24, 0, encoded)  # BTRFS_IOC_SUBVOL_CREATE_V2
     finally:
         os.umask(before)
 
 
 def destroy(within: int, identifier: int) -> None:
     """A subvolume on the same filesystem, with all that is in it; for root. No name is followed."""
-    _call(within, _DESTROY, _BY_ID, struct.pack("=Q", identifier))
+    # BTRFS_IOC_SNAP_DESTROY_V2 (Linux 5.7), BTRFS_SUBVOL_SPEC_BY_ID
+    _call(within, 63, 1 << 4, struct.pack("=Q", identifier))
 
 
-def _call(fd: int, request: int, flags: int, union: bytes) -> None:
-    given = _ARGUMENTS.pack(0, 0, flags) + union
-    syscalls.call(fd, request, bytearray(given.ljust(_SIZE, b"\0")))
+def _call(fd: int, index: int, flags: int, union: bytes) -> None:
+    """Give an ioctl its struct btrfs_ioctl_vol_args_v2, which ends with the union."""
+    given = (struct.pack("=q2Q32x", 0, 0, flags) + union).ljust(4096, b"\0")
+    syscalls.call(fd, syscalls.number(syscalls.WRITE, 0x94, index, 4096), bytearray(given))
 
 
 def is_new(fd: int, path: str) -> None:

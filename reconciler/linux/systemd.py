@@ -207,9 +207,6 @@ def _number(shown: str | None) -> int:
     return int(shown) if shown and shown.isdigit() else 0
 
 
-_SETTING = re.compile(rb"^[ \t]*(What|Where|Type|Options)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-
-
 def mount_units() -> tuple[MountUnit, ...]:
     """Return each unit once, the file that counts; and drop-ins that set other options."""
     listed = {folder: files.listed(folder) for folder in _ADDING}
@@ -257,7 +254,8 @@ def _drop_in(name: str) -> Iterator[MountUnit]:
 
 
 def _settings(file: str) -> dict[str, str]:
-    found = _SETTING.findall(files.read(file) or b"")
+    setting = rb"(?m)^[ \t]*(What|Where|Type|Options)[ \t]*=[ \t]*(.*?)[ \t]*$"
+    found = re.findall(setting, files.read(file) or b"")
     return {key.decode(): value.decode("utf-8", "surrogateescape") for key, value in found}
 
 

@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import CowFile
 
 
-_Data = tuple[int, int, str]
-"""Size, inode number (negative, so that of equals the first counts as larger), path."""
-
-_Cow = tuple[int, int, int, str]
-"""The same behind the bytes on disk."""
-
-
 @dataclass
 class Names:
     """A NameList while it grows."""
@@ -57,11 +50,13 @@ class Outline:
     nocow_directories: int = 0
     data_files: int = 0
     data_bytes: int = 0
-    largest: list[_Data] = field(default_factory=list)
+    largest: list[tuple[int, int, str]] = field(default_factory=list)
+    """Size, inode number (negative, so that of equals the first counts as larger), path."""
     cow_count: int = 0
     cow_size: int = 0
     cow_allocated: int = 0
-    cow_largest: list[_Cow] = field(default_factory=list)
+    cow_largest: list[tuple[int, int, int, str]] = field(default_factory=list)
+    """The same behind the bytes on disk."""
     plain: Names = field(default_factory=Names)
     stale_copies: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)

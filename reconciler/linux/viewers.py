@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.formats.domain import Viewers
 
 
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
-
 _UNIX = re.compile(rb"^\S+: \w{8} \w{8} \w{8} \w{4} (\w\w) +(\d+)(?: (.*))?$", re.MULTILINE)
 """State, inode and name of each row. A name may hold a newline: what follows that is no row."""
 
@@ -46,7 +44,7 @@ def _sockets(pid: int) -> frozenset[int]:
     found = set()
     for name in os.listdir(folder):
         with suppress(FileNotFoundError):  # closed since
-            if match := _SOCKET.fullmatch(os.readlink(f"{folder}/{name}")):
+            if match := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{name}")):
                 found.add(int(match[1]))
     return frozenset(found)
 
