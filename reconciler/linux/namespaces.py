@@ -77,8 +77,8 @@ class _Tour:
     """
 
     def __init__(self, names: Names, kept: Iterable[str]) -> None:
-        self.spaces: dict[int, Namespace] = {}
-        self.unseen: list[str] = []
+        self._spaces: dict[int, Namespace] = {}
+        self._unseen: list[str] = []
         self._hidden: list[str] = []
         """Processes that do not show which namespace they are in."""
         self._failed: Exception | None = None
@@ -89,7 +89,7 @@ class _Tour:
         self._pending: list[int] = []
         self._proc = os.open("/proc", _FOLDER)
 
-    def run(self) -> None:
+    def run(self) -> tuple[list[Namespace], list[str]]:
         """Go through them in a thread, then look at what that one could not enter."""
         try:
             self._by_process()
@@ -102,9 +102,9 @@ class _Tour:
             if self._failed:
                 raise self._failed
             for number, pid in self._pids.items():
-                if number not in self.spaces:
+                if number not in self._spaces:
                     self._plainly(number, pid)
-            self.unseen += self._hidden
+            return list(self._spaces.values()), [*self._unseen, *self._hidden]
         finally:
             os.close(self._proc)
             for fd in self._pending:
@@ -155,7 +155,7 @@ class _Tour:
             for path in self._kept:
                 self._enter_by(path.removeprefix("/proc/"))
         for number, pid in self._pids.items():
-            if number not in self.spaces:
+            if number not in self._spaces:
                 self._enter_by(f"{pid}/ns/mnt")
         while self._pending:
             with closing(self._pending.pop()) as fd:
@@ -188,14 +188,14 @@ class _Tour:
     def _enter(self, fd: int) -> None:
         """Look at a namespace from within."""
         number = os.fstat(fd).st_ino
-        if number in self.spaces:
+        if number in self._spaces:
             return
         pid = self._pids.get(number, 0)
         if libc().setns(fd, _CLONE_NEWNS) == 0:
             with suppress(OSError):  # what a process of it shows is looked at then
                 self._look(number, pid, "thread-self/mountinfo", "/")
         elif not pid:
-            self.unseen.append("a mount namespace without a process may not be entered")
+            self._unseen.append("a mount namespace without a process may not be entered")
 
     def _plainly(self, number: int, pid: int) -> None:
         """See what a process shows of its namespace: all of it, where it has the first root."""
@@ -203,7 +203,7 @@ class _Tour:
             self._look(number, pid, f"{pid}/mountinfo", f"/proc/{pid}/root")
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
-                self.unseen.append(f"the mounts that {proc.named(pid)} sees: {error.strerror}")
+                self._unseen.append(f"the mounts that {proc.named(pid)} sees: {error.strerror}")
 
     def _look(self, number: int, pid: int, info: str, root: str) -> None:
         mounts = _rows(proc.drained(self._open(info)))
@@ -219,7 +219,7 @@ class _Tour:
         for other in self._roots.get(number, {}).values() if names else ():
             with suppress(OSError), closing(self._open(f"{other}/root", _FOLDER)) as fd:
                 self._resolve(space, names, fd)
-        self.spaces[number] = space
+        self._spaces[number] = space
 
     def _who(self, pid: int) -> str:
         if not pid:
@@ -241,7 +241,7 @@ class _Tour:
         """Remember the namespaces whose file is mounted in this one (nsfs)."""
         for row in space.mounts.values():
             is_one = row.root.startswith(b"mnt:[") and row.kind == b"nsfs"
-            if is_one and int(row.root[5:-1]) not in self.spaces:
+            if is_one and int(row.root[5:-1]) not in self._spaces:
                 with suppress(OSError):
                     self._pending.append(_resolved(root, unescape(row.target), os.O_RDONLY))
 
@@ -251,9 +251,7 @@ def every(names: Names, kept: Iterable[str] = ()) -> tuple[list[Namespace], list
 
     ``kept`` are further paths of namespace files, /proc/PID/fd/N.
     """
-    tour = _Tour(names, kept)
-    tour.run()
-    return list(tour.spaces.values()), tour.unseen
+    return _Tour(names, kept).run()
 
 
 def in_container() -> bool:
