@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from reconciler.linux.syscalls import closing
 
+_PIECE = 1 << 18
+
 
 def whole(path: str) -> bytes:
     """Read all of a file of the kernel's; OSError."""
@@ -17,7 +19,7 @@ def drained(fd: int) -> bytes:
     """Read all of an open file of the kernel's, and close it."""
     with closing(fd):
         pieces = []
-        while piece := os.read(fd, 1 << 18):
+        while piece := os.read(fd, _PIECE):
             pieces.append(piece)
         return b"".join(pieces)
 

@@ -102,6 +102,15 @@ def keep_largest(rows: list[Any], row: Any, most: int) -> None:
         del rows[:-most]
 
 
+class Entry(NamedTuple):
+    """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
+
+    path: str
+    fd: int
+    status: os.stat_result
+    within: int
+
+
 @dataclass
 class Walk:
     """What a walk leaves out (absolute paths), and what it met but did not go into (relative)."""
@@ -122,15 +131,6 @@ class Walk:
     """Those that are held now, and are asked for again."""
     patience: float = 1.0
     """Seconds for which they are."""
-
-
-class Entry(NamedTuple):
-    """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
-
-    path: str
-    fd: int
-    status: os.stat_result
-    within: int
 
 
 def sharing(path: str) -> Sharing:
