@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import CowFile
 
 
+def keep_first(rows: list[Any], row: Any) -> None:
+    """Keep the first rows, sorted, at most as many as a NameList names."""
+    if len(rows) < tree.MOST or row < rows[-1]:
+        insort(rows, row)
+        del rows[tree.MOST :]
+
+
 @dataclass
 class Names:
     """A NameList while it grows."""
@@ -86,13 +93,6 @@ def is_again(status: os.stat_result, linked: set[tuple[int, int]]) -> bool:
     is_known = key in linked
     linked.add(key)
     return is_known
-
-
-def keep_first(rows: list[Any], row: Any) -> None:
-    """Keep the first rows, sorted, at most as many as a NameList names."""
-    if len(rows) < tree.MOST or row < rows[-1]:
-        insort(rows, row)
-        del rows[tree.MOST :]
 
 
 def keep_largest(rows: list[Any], row: Any, most: int) -> None:
