@@ -58,10 +58,9 @@ def _timers() -> Collection[dict[str, str]]:
         "systemctl", "list-unit-files", "--state=enabled,enabled-runtime",
         "--no-legend", "--plain", "*.timer",
     )  # fmt: skip
-    if listed.returncode and (listed.returncode != 1 or listed.stderr.strip()):
-        raise HostError(
-            f"systemctl list-unit-files: exit {listed.returncode}: {listed.stderr.strip()}"
-        )
+    said = listed.stderr.strip()
+    if listed.returncode and (listed.returncode != 1 or said):
+        raise HostError(f"systemctl list-unit-files: exit {listed.returncode}: {said}")
     names = [line.split()[0] for line in listed.stdout.splitlines() if line.split()]
     enabled = [name for name in names if "@." not in name]  # a template is no timer
     shown = map(systemd.pairs, systemd.shown(_OF_TIMER, ["*.timer", *enabled]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from reconciler.facts.tree import NAMED, Busy
 from reconciler.linux import files, inode, lock, proc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
 
 _LOCKS = "/proc/locks"
@@ -54,13 +55,11 @@ class Leases:
         return _holder(data, status, within)
 
 
-@contextmanager
-def opened(path: str, top: int) -> Iterator[int]:
+def opened(path: str, top: int) -> AbstractContextManager[int]:
     """A descriptor as of inode.beneath; BusyError, before anything is opened, where it is held."""
     if pid := _holder(proc.whole(_LOCKS), inode.status_beneath(path, top), top):
         raise BusyError(path, pid)
-    with inode.beneath(path, top) as fd:
-        yield fd
+    return inode.beneath(path, top)
 
 
 def _holder(data: bytes, status: os.stat_result, within: int) -> int:
