@@ -90,6 +90,11 @@ def _waited_for(terminal: Terminal, whole: Sequence[str]) -> int:
         terminal.complain(
             f"{name} was ended by signal {-code}", "`vmtune history` says how far it came"
         )
+    return _as_shell(code)
+
+
+def _as_shell(code: int) -> int:
+    """Give an exit code as a shell has it: above 128, the signal that ended the program."""
     return code if code >= 0 else 128 - code
 
 
@@ -106,7 +111,7 @@ def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
         if heard[-1].get("event") != "exit":
             told.data(heard[-1])
 
-    code = process.relay(whole, line)
+    code = _as_shell(process.attend(whole, line)[0])
     if heard and heard[-1].get("event") == "exit":
         return int(heard[-1]["code"])
     name = os.path.basename(whole[0])

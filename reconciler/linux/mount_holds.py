@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from reconciler.formats import overlay
 from reconciler.formats.fstab import unescape
-from reconciler.formats.paths import is_at_or_below
+from reconciler.formats.paths import at_and_above, is_at_or_below
 from reconciler.linux import files, namespaces, proc
+from reconciler.linux.syscalls import closing
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
     from reconciler.linux.namespaces import Namespace, Row
 
 
-_STACKED = {b"overlay": "overlay", b"ecryptfs": "ecryptfs", b"shiftfs": "shiftfs"}
+_STACKED = {b"overlay", b"ecryptfs", b"shiftfs"}
 """Filesystems that keep the inodes of other directories."""
-
-_BTRFS = b"btrfs"
 
 SHOWN, COVERED, LAYER, PERHAPS = "shown", "covered", "layer", "perhaps"
 
@@ -62,25 +61,19 @@ class Mounted:
 
     def spot(self, fd: int) -> Spot | None:
         """Where an open file lies; None on a mount that is in no namespace any more."""
-        lines = proc.whole(f"/proc/self/fdinfo/{fd}").splitlines()
-        number = next(int(line[7:]) for line in lines if line.startswith(b"mnt_id:"))
-        mount = self.mounts.get(number)
-        if mount is None:
-            return None
-        path = os.readlink(f"/proc/self/fd/{fd}")
-        return Spot(mount.device, _below(mount, path))
+        if mount := self.mounts.get(proc.mount_of(fd)):
+            return Spot(mount.device, _below(mount, os.readlink(f"/proc/self/fd/{fd}")))
+        return None
 
 
 def look(kept: Iterable[str] = ()) -> Mounted:
     """Look at every mount namespace once; ``kept`` are further paths of namespace files."""
-    found = Mounted()
     with _descriptors():
         spaces, unseen = namespaces.every(_to_resolve, kept)
-    found.unseen = tuple(unseen)
+    found = Mounted(unseen=tuple(unseen))
     spaces.sort(key=lambda space: not space.is_own)
     for space in spaces:
         found.mounts |= space.mounts
-    for space in spaces:
         for row in space.mounts.values():
             found.held += _of(row, space)
     found.held += _layers(spaces, found)
@@ -90,48 +83,41 @@ def look(kept: Iterable[str] = ()) -> Mounted:
 @contextmanager
 def _descriptors() -> Iterator[None]:
     """A few more, whatever else is open (setrlimit(2)), where they may be had."""
-    soft = hard = 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         yield
     finally:
-        if hard:
-            with suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _of(row: Row, space: Namespace) -> Iterator[Held]:
     """The inode of a Btrfs that a mount shows, and the one that its mount point covers."""
     is_own, on = space.is_own, space.mounts.get(row.parent)
+    target = unescape(row.target)
     # A name that is gone is that of no inode: whoever has the name now has nothing of the mount.
-    if row.kind == _BTRFS and not row.root.endswith(b"//deleted"):
-        words = f"mounted at {_text(row.target)}{space.words}"
-        yield Held(Spot(row.device, _text(row.root)), SHOWN, words, is_own)
-    if on and on.kind == _BTRFS:
-        target = _text(row.target)
+    if row.kind == b"btrfs" and not row.root.endswith(b"//deleted"):
+        words = f"mounted at {target}{space.words}"
+        yield Held(Spot(row.device, unescape(row.root)), SHOWN, words, is_own)
+    if on and on.kind == b"btrfs":
         words = f"covered by the mount at {target}{space.words}"
         yield Held(Spot(on.device, _below(on, target)), COVERED, words, is_own)
 
 
 def _below(mount: Row, path: str) -> str:
     """A path that is on a mount as a path within its filesystem."""
-    root, target = _text(mount.root).rstrip("/"), _text(mount.target).rstrip("/")
+    root, target = unescape(mount.root).rstrip("/"), unescape(mount.target).rstrip("/")
     return f"{root}{path.removeprefix(target)}".rstrip("/") or "/"
-
-
-def _text(shown: bytes) -> str:
-    return unescape(shown) if b"\\" in shown else os.fsdecode(shown)
 
 
 def _to_resolve(space: Namespace) -> Iterator[str]:
     """Where the layers of the overlays in a namespace may lie, as absolute paths in it."""
     for row in space.mounts.values():
         if row.kind in _STACKED:
-            for ways in _named(row):
-                for way in ways:
-                    yield from _absolute(way, row, space)
+            for way in (way for ways in _named(row) for way in ways):
+                yield from _absolute(way, row, space)
 
 
 def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
@@ -147,7 +133,7 @@ def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
                 seen.setdefault(row.device, []).append((space, row))
     for at in seen.values():
         space, row = at[0]
-        of = f"the {_STACKED[row.kind]} mounted at {_text(row.target)}{space.words}"
+        of = f"the {row.kind.decode()} mounted at {unescape(row.target)}{space.words}"
         for ways in _named(row):
             yield from _layer(ways, of, at, found)
 
@@ -156,7 +142,7 @@ def _named(row: Row) -> tuple[tuple[str, ...], ...]:
     _, source, options = row.rest.split(b" - ", 1)[1].split(b" ", 2)
     if row.kind == b"overlay":
         return overlay.layers(options.decode("utf-8", "surrogateescape"))
-    return ((_text(source),),)
+    return ((unescape(source),),)
 
 
 def _layer(
@@ -168,40 +154,24 @@ def _layer(
             for number, place in space.places.get(path, ()):
                 if mount := found.mounts.get(number):
                     spots.add(Spot(mount.device, _below(mount, place)))
-    for way in ways if not spots and ways[0].startswith("/") else ():
-        spots |= {spot for spot in [_here(way, found)] if spot}
+    is_relative = not ways[0].startswith("/")
+    if not spots and not is_relative:  # a container was made from this process's own namespace
+        spots = {spot for way in ways if (spot := _here(way, found))}
     for spot in spots:
         yield Held(spot, LAYER, f"a layer of {of}")
+    names = [name for name in os.path.normpath(ways[-1]).split("/") if name not in {"", ".", ".."}]
     if not spots:
-        yield Held(Spot(b"", _last(ways[-1])), PERHAPS, _perhaps(of, ways))
-    elif not ways[0].startswith("/") and (name := _end(ways[-1])):
-        yield Held(Spot(b"", name), PERHAPS, _perhaps(of, ways))
+        names = names[-1:]  # what was above it may be a mount or a link
+    if not spots or (is_relative and names):
+        words = f"perhaps a layer of {of}, which calls it {ways[-1]}"
+        yield Held(Spot(b"", "/".join(names)), PERHAPS, words)
 
 
 def _here(path: str, found: Mounted) -> Spot | None:
-    """Where a path lies in this process's own namespace, which a container was made from."""
-    with suppress(OSError):
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            return found.spot(fd)
-        finally:
-            os.close(fd)
+    """Where a path lies in this process's own namespace; None where nothing is there."""
+    with suppress(OSError), closing(os.open(path, os.O_PATH | os.O_CLOEXEC)) as fd:
+        return found.spot(fd)
     return None
-
-
-def _perhaps(of: str, ways: tuple[str, ...]) -> str:
-    return f"perhaps a layer of {of}, which calls it {ways[-1]}"
-
-
-def _last(name: str) -> str:
-    """The last name of a layer that was not found: what was above it may be a mount or a link."""
-    return _end(name).rpartition("/")[2]
-
-
-def _end(name: str) -> str:
-    """What a relative name ends with, wherever it begins; "" where it says nothing."""
-    parts = os.path.normpath(name).split("/")
-    return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
 def _absolute(way: str, row: Row, space: Namespace) -> Iterator[str]:
@@ -209,14 +179,8 @@ def _absolute(way: str, row: Row, space: Namespace) -> Iterator[str]:
     if way.startswith("/"):
         yield way
         return
-    folders = [_text(row.target), *([space.works_in] if space.works_in else [])]
-    above: dict[str, None] = {}
-    for folder in folders:
-        here = folder
-        while here not in above:
-            above[here] = None
-            here = os.path.dirname(here)
-    yield from (os.path.join(folder, way) for folder in above)
+    above = (*at_and_above(unescape(row.target)), *at_and_above(space.works_in))
+    yield from (os.path.join(folder, way) for folder in dict.fromkeys(above))
 
 
 class Subject:
@@ -226,30 +190,25 @@ class Subject:
         self._path = spot.path if spot else ""
         self._above = [] if spot else ["on a mount that was taken away (umount -l)"]
         self._in: list[tuple[str, Held]] = []
-        self._at: dict[str, list[str]] = {}
-        for held in found.held:
-            if spot and held.how != PERHAPS and held.spot.device == spot.device:
-                self._note(held.spot.path, held)
         self._perhaps = [held for held in found.held if held.how == PERHAPS]
-
-    def _note(self, path: str, held: Held) -> None:
-        if held.how == LAYER and is_within(self._path, path):
-            self._above.append(held.words)
-        elif is_within(path, self._path):
-            below = path.removeprefix(self._path.rstrip("/")).lstrip("/")
-            self._in.append((below, held))
-            if held.how != LAYER:
-                self._at.setdefault(below, []).append(held.words)
+        for held in found.held:
+            path = held.spot.path
+            if spot is None or held.how == PERHAPS or held.spot.device != spot.device:
+                continue
+            if held.how == LAYER and is_at_or_below(self._path, path):
+                self._above.append(held.words)
+            elif is_at_or_below(path, self._path):
+                self._in.append((path.removeprefix(self._path.rstrip("/")).lstrip("/"), held))
 
     def used(self, relative: str = "") -> tuple[str, ...]:
         """How mounts use one file: itself, where ``relative`` is "", or one below the directory.
 
         A mount of a directory that it is in is none of these: a new file shows there, too.
         """
-        if not (self._above or self._in or self._perhaps):
-            return ()
-        found = [*self._above, *self._at.get(relative, ())]
-        found += [h.words for at, h in self._in if h.how == LAYER and is_within(relative, at)]
+        found = [*self._above]
+        for at, held in self._in:
+            if at == relative or (held.how == LAYER and is_at_or_below(relative, at)):
+                found.append(held.words)
         found += self._maybe([relative])
         return tuple(dict.fromkeys(found))
 
@@ -270,32 +229,15 @@ class Subject:
                 yield held.words
 
 
-def is_within(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or below it."""
-    return is_at_or_below(path, folder)
-
-
-_TABLE = "/var/lib/nfs/etab"
-
-
-def exported() -> tuple[str, ...]:
-    """Resolved; none where no NFS server is set up."""
-    return tuple(os.path.realpath(path) for path in parse_exports(files.read(_TABLE) or b""))
-
-
 def held(found: Mounted) -> Iterator[Held]:
-    """The exported directories, as what holds all that lies below them."""
-    for path in exported():
-        with suppress(OSError):  # it is not there: nobody is shown anything
-            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            try:
-                if spot := found.spot(fd):
-                    yield Held(spot, LAYER, path)
-            finally:
-                os.close(fd)
+    """The directories that an NFS server exports, as what holds all that lies below them."""
+    for exported in parse_exports(files.read("/var/lib/nfs/etab") or b""):
+        path = os.path.realpath(exported)
+        if spot := _here(path, found):  # where it is not there nobody is shown anything
+            yield Held(spot, LAYER, path)
 
 
 def parse_exports(data: bytes) -> tuple[str, ...]:
     """The directories, each once and sorted; a blank in one is escaped as in fstab."""
-    fields = (line.split(None, 1)[0] for line in data.splitlines() if line.strip())
+    fields = (line.split(None, 1)[0] for line in data.split(b"\n") if line.strip())
     return tuple(sorted({unescape(field) for field in fields if field.startswith(b"/")}))

@@ -9,14 +9,8 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from reconciler.linux import syscalls
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _FSOPEN, _FSCONFIG, _FSPICK, _MOUNT_SETATTR = 430, 431, 433, 442  # alike on all but Alpha
 
@@ -24,9 +18,7 @@ _SET_FLAG, _SET_STRING, _RECONFIGURE = 0, 1, 7  # enum fsconfig_command
 
 _AT_FDCWD, _CLOEXEC = -100, 1
 
-_ATIME_MASK = 0x70  # MOUNT_ATTR__ATIME
-
-_MOUNT_FLAGS = {
+FLAGS = {
     "nosuid": 0x02,
     "nodev": 0x04,
     "noexec": 0x08,
@@ -36,21 +28,9 @@ _MOUNT_FLAGS = {
     "nodiratime": 0x80,
 }
 
-FLAGS = frozenset(_MOUNT_FLAGS)
-
-_ATIME = frozenset({"relatime", "noatime", "strictatime"})
-
 
 def _syscall(*arguments: object) -> int:
     return syscalls.checked(int(syscalls.libc().syscall(*arguments)))
-
-
-@contextmanager
-def _closing(fd: int) -> Iterator[int]:
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def new_context(fstype: str) -> int:
@@ -61,11 +41,15 @@ def new_context(fstype: str) -> int:
 def set_option(context: int, token: str) -> None:
     """fsconfig(2) with ``name`` or ``name=value``; OSError carries the kernel's own words."""
     name, equals, value = token.partition("=")
+    if equals:
+        _configure(context, _SET_STRING, name.encode(), value.encode())
+    else:
+        _configure(context, _SET_FLAG, name.encode(), None)
+
+
+def _configure(context: int, command: int, name: bytes | None, value: bytes | None) -> None:
     try:
-        if equals:
-            _syscall(_FSCONFIG, context, _SET_STRING, name.encode(), value.encode(), 0)
-        else:
-            _syscall(_FSCONFIG, context, _SET_FLAG, name.encode(), None, 0)
+        _syscall(_FSCONFIG, context, command, name, value, 0)
     except OSError as error:
         raise OSError(error.errno, _words(context) or error.strerror) from None
 
@@ -86,18 +70,16 @@ def reconfigure(target: str, *tokens: str) -> None:
     Btrfs (6.18) takes a context without "ro" for a wish to write: to keep a filesystem
     read-only, "ro" must be among the tokens.
     """
-    with _closing(_syscall(_FSPICK, _AT_FDCWD, os.fsencode(target), _CLOEXEC)) as context:
+    with syscalls.closing(_syscall(_FSPICK, _AT_FDCWD, os.fsencode(target), _CLOEXEC)) as context:
         for token in tokens:
             set_option(context, token)
-        try:
-            _syscall(_FSCONFIG, context, _RECONFIGURE, None, None, 0)
-        except OSError as error:
-            raise OSError(error.errno, _words(context) or error.strerror) from None
+        _configure(context, _RECONFIGURE, None, None)
 
 
 def set_mount_flag(target: str, name: str, *, on: bool) -> None:
     """Set or clear one flag of one mount (not of its filesystem); see mount_setattr(2)."""
-    flag = _MOUNT_FLAGS[name]
-    clear = _ATIME_MASK if name in _ATIME else 0 if on else flag
+    flag = FLAGS[name]
+    is_atime = name in {"relatime", "noatime", "strictatime"}
+    clear = 0x70 if is_atime else 0 if on else flag  # MOUNT_ATTR__ATIME
     attributes = struct.pack("=4Q", flag if on else 0, clear, 0, 0)
     _syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), 0, attributes, len(attributes))

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
 from reconciler.linux import inode, proc, syscalls
-from reconciler.linux.proc import named
-from reconciler.linux.syscalls import libc
+from reconciler.linux.syscalls import closing, libc
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 
 
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
-
-_INFO = struct.Struct("=IIQ")  # struct mnt_ns_info, its size first
-
-_NEXT = syscalls.number(syscalls.READ, 0xB7, 11, _INFO.size)  # NS_MNT_GET_NEXT
-
-_PREVIOUS = syscalls.number(syscalls.READ, 0xB7, 12, _INFO.size)  # NS_MNT_GET_PREV
 
 _KIND = syscalls.number(syscalls.NONE, 0xB7, 3, 0)  # NS_GET_NSTYPE
 
@@ -61,21 +54,17 @@ class Row(Value):
 
 @dataclass
 class Namespace:
-    """``pid`` is a process in it, 0 where none is; ``mounts`` are by their numbers."""
+    """What is mounted in one, by the mounts' numbers."""
 
-    pid: int
     is_own: bool
     mounts: dict[int, Row]
     words: str
     """How its mount points are told from those of this process: "" for its own."""
     works_in: str = ""
-    """The working directory of that process."""
-    places: dict[str, set[Place]] = field(default_factory=dict)
-    """Where the names lead that were to be resolved from within."""
+    """The working directory of a process in it; "" where none is."""
+    places: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
+    """Where the names lead that were to be resolved from within: a mount's number, a path on it."""
 
-
-Place = tuple[int, str]
-"""A mount by its number, and a path that is on it."""
 
 Names = Callable[[Namespace], Iterable[str]]
 """Of a namespace whose mounts are known the absolute paths that are to be resolved in it."""
@@ -88,8 +77,8 @@ class _Tour:
     """
 
     def __init__(self, names: Names, kept: Iterable[str]) -> None:
-        self.spaces: dict[int, Namespace] = {}
-        self.unseen: list[str] = []
+        self._spaces: dict[int, Namespace] = {}
+        self._unseen: list[str] = []
         self._hidden: list[str] = []
         """Processes that do not show which namespace they are in."""
         self._failed: Exception | None = None
@@ -98,9 +87,9 @@ class _Tour:
         self._pids: dict[int, int] = {}
         self._roots: dict[int, dict[tuple[int, int], int]] = {}
         self._pending: list[int] = []
-        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._proc = os.open("/proc", _FOLDER)
 
-    def run(self) -> None:
+    def run(self) -> tuple[list[Namespace], list[str]]:
         """Go through them in a thread, then look at what that one could not enter."""
         try:
             self._by_process()
@@ -113,23 +102,21 @@ class _Tour:
             if self._failed:
                 raise self._failed
             for number, pid in self._pids.items():
-                if number not in self.spaces:
+                if number not in self._spaces:
                     self._plainly(number, pid)
-            self.unseen += self._hidden
+            return list(self._spaces.values()), [*self._unseen, *self._hidden]
         finally:
             os.close(self._proc)
             for fd in self._pending:
                 os.close(fd)
 
     def _by_process(self) -> None:
-        for name in os.listdir("/proc"):
-            if not name.isdecimal():
-                continue
+        for name in proc.pids():
             try:
                 number = os.stat(f"/proc/{name}/ns/mnt").st_ino
                 root = os.stat(f"/proc/{name}/root")
             except PermissionError:
-                self._hidden.append(f"the mounts that {named(name)} sees may not be read")
+                self._hidden.append(f"the mounts that {proc.named(name)} sees may not be read")
                 continue
             except OSError:  # it ended
                 continue
@@ -146,17 +133,18 @@ class _Tour:
 
     def _go_and_return(self) -> None:
         """Do it in this thread, which gets its namespace, root and working directory back."""
-        namespace = self._open("self/ns/mnt")
-        root, folder = (os.open(path, _FOLDER) for path in ("/", "."))
-        try:
-            self._go()
-        finally:
-            if libc().setns(namespace, _CLONE_NEWNS) == 0:  # else it never left
-                os.fchdir(root)
-                os.chroot(".")
-                os.fchdir(folder)
-            for fd in (namespace, root, folder):
-                os.close(fd)
+        with (
+            closing(self._open("self/ns/mnt")) as namespace,
+            closing(os.open("/", _FOLDER)) as root,
+            closing(os.open(".", _FOLDER)) as folder,
+        ):
+            try:
+                self._go()
+            finally:
+                if libc().setns(namespace, _CLONE_NEWNS) == 0:  # else it never left
+                    os.fchdir(root)
+                    os.chroot(".")
+                    os.fchdir(folder)
 
     def _go(self) -> None:
         if libc().unshare(_CLONE_FS):
@@ -167,54 +155,47 @@ class _Tour:
             for path in self._kept:
                 self._enter_by(path.removeprefix("/proc/"))
         for number, pid in self._pids.items():
-            if number not in self.spaces:
+            if number not in self._spaces:
                 self._enter_by(f"{pid}/ns/mnt")
         while self._pending:
-            self._enter(self._pending.pop())
+            with closing(self._pending.pop()) as fd:
+                self._enter(fd)
 
     def _listed(self) -> bool:
         """Enter all that the kernel lists; False where it does not (before Linux 6.12)."""
-        for request in (_NEXT, _PREVIOUS):
-            fd = self._open("self/ns/mnt")
-            while True:
-                try:
-                    following = _next(fd, request)
-                except OSError as error:
-                    following = -error.errno  # type: ignore[operator] # a system call sets it
-                self._enter(fd)
-                if following < 0:
-                    break
-                fd = following
+        for index in (11, 12):  # NS_MNT_GET_NEXT, NS_MNT_GET_PREV
+            following = self._open("self/ns/mnt")
+            while following >= 0:
+                with closing(following) as fd:
+                    try:
+                        following = _next(fd, index)
+                    except OSError as error:
+                        following = -error.errno  # type: ignore[operator] # a system call sets it
+                    self._enter(fd)
             if following != -errno.ENOENT:
                 return False
         return True
 
-    def _open(self, path: str) -> int:
-        return inode.openat2(path, self._proc, os.O_RDONLY | os.O_CLOEXEC, 0)
+    def _open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, dir_fd=self._proc)
 
     def _enter_by(self, path: str) -> None:
-        with suppress(OSError):  # it ended; or it may not be opened, which is noted
-            fd = self._open(path)
+        # It ended; or it may not be opened, which is noted.
+        with suppress(OSError), closing(self._open(path)) as fd:
             if int(libc().ioctl(fd, _KIND)) == _CLONE_NEWNS:
                 self._enter(fd)
-            else:
-                os.close(fd)
 
     def _enter(self, fd: int) -> None:
-        """Look at a namespace from within; the descriptor is closed."""
-        try:
-            number = os.fstat(fd).st_ino
-            if number in self.spaces:
-                return
-            pid = self._pids.get(number, 0)
-            if libc().setns(fd, _CLONE_NEWNS):
-                if not pid:
-                    self.unseen.append("a mount namespace without a process may not be entered")
-                return
+        """Look at a namespace from within."""
+        number = os.fstat(fd).st_ino
+        if number in self._spaces:
+            return
+        pid = self._pids.get(number, 0)
+        if libc().setns(fd, _CLONE_NEWNS) == 0:
             with suppress(OSError):  # what a process of it shows is looked at then
                 self._look(number, pid, "thread-self/mountinfo", "/")
-        finally:
-            os.close(fd)
+        elif not pid:
+            self._unseen.append("a mount namespace without a process may not be entered")
 
     def _plainly(self, number: int, pid: int) -> None:
         """See what a process shows of its namespace: all of it, where it has the first root."""
@@ -222,59 +203,45 @@ class _Tour:
             self._look(number, pid, f"{pid}/mountinfo", f"/proc/{pid}/root")
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
-                self.unseen.append(f"the mounts that {named(pid)} sees: {error.strerror}")
+                self._unseen.append(f"the mounts that {proc.named(pid)} sees: {error.strerror}")
 
     def _look(self, number: int, pid: int, info: str, root: str) -> None:
         mounts = _rows(proc.drained(self._open(info)))
-        who = f" {self._who(pid)}" if number != self._own else ""
-        space = Namespace(pid, number == self._own, mounts, who)
+        is_own = number == self._own
+        space = Namespace(is_own, mounts, "" if is_own else f" {self._who(pid)}")
         with suppress(OSError):
             space.works_in = os.readlink(f"{pid}/cwd", dir_fd=self._proc) if pid else ""
         names = [*self._names(space)]
-        others = self._roots.get(number, {}).values() if names else ()
-        top = inode.openat2(root, self._proc, _FOLDER, 0)
-        try:
+        with closing(self._open(root, _FOLDER)) as top:
             self._resolve(space, names, top)
             self._kept_in(space, top)
-        finally:
-            os.close(top)
-        for other in others:  # a process may have a root of its own: chroot(2)
-            with suppress(OSError):
-                fd = inode.openat2(f"{other}/root", self._proc, _FOLDER, 0)
-                try:
-                    self._resolve(space, names, fd)
-                finally:
-                    os.close(fd)
-        self.spaces[number] = space
+        # A process may have a root of its own: chroot(2).
+        for other in self._roots.get(number, {}).values() if names else ():
+            with suppress(OSError), closing(self._open(f"{other}/root", _FOLDER)) as fd:
+                self._resolve(space, names, fd)
+        self._spaces[number] = space
 
     def _who(self, pid: int) -> str:
         if not pid:
             return "(in a mount namespace without a process)"
-        try:
+        program = "a program"
+        with suppress(OSError):
             program = proc.drained(self._open(f"{pid}/comm")).decode("utf-8", "replace").strip()
-        except OSError:
-            program = "a program"
         return f"(pid {pid}, {program})"
 
     def _resolve(self, space: Namespace, names: Sequence[str], root: int) -> None:
         for name in names:
-            with suppress(OSError):
-                fd = _resolved(root, name, os.O_PATH)
-                try:
-                    space.places.setdefault(name, set()).add(self._place(fd))
-                finally:
-                    os.close(fd)
-
-    def _place(self, fd: int) -> Place:
-        lines = proc.drained(self._open(f"thread-self/fdinfo/{fd}")).splitlines()
-        number = next(int(line[7:]) for line in lines if line.startswith(b"mnt_id:"))
-        return number, os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
+            with suppress(OSError), closing(_resolved(root, name, os.O_PATH)) as fd:
+                text = proc.drained(self._open(f"thread-self/fdinfo/{fd}"))
+                path = os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
+                place = int(proc.field(text, b"mnt_id")), path
+                space.places.setdefault(name, set()).add(place)
 
     def _kept_in(self, space: Namespace, root: int) -> None:
         """Remember the namespaces whose file is mounted in this one (nsfs)."""
         for row in space.mounts.values():
             is_one = row.root.startswith(b"mnt:[") and row.kind == b"nsfs"
-            if is_one and int(row.root[5:-1]) not in self.spaces:
+            if is_one and int(row.root[5:-1]) not in self._spaces:
                 with suppress(OSError):
                     self._pending.append(_resolved(root, unescape(row.target), os.O_RDONLY))
 
@@ -284,9 +251,7 @@ def every(names: Names, kept: Iterable[str] = ()) -> tuple[list[Namespace], list
 
     ``kept`` are further paths of namespace files, /proc/PID/fd/N.
     """
-    tour = _Tour(names, kept)
-    tour.run()
-    return list(tour.spaces.values()), tour.unseen
+    return _Tour(names, kept).run()
 
 
 def in_container() -> bool:
@@ -294,8 +259,10 @@ def in_container() -> bool:
     return os.stat("/proc/self/ns/pid").st_ino != _INITIAL
 
 
-def _next(fd: int, request: int) -> int:
-    found: int = fcntl.ioctl(fd, request, bytearray(_INFO.pack(_INFO.size, 0, 0)), True)
+def _next(fd: int, index: int) -> int:
+    info = bytearray(struct.pack("=IIQ", 16, 0, 0))  # struct mnt_ns_info, its size first
+    request = syscalls.number(syscalls.READ, 0xB7, index, len(info))
+    found: int = fcntl.ioctl(fd, request, info, True)
     os.set_inheritable(found, False)
     return found
 

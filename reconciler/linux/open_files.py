@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
-from reconciler.linux import proc, syscalls
+from reconciler.linux import files, proc, syscalls
 from reconciler.linux.inode import NO_MAGIC_LINKS, openat2
-from reconciler.linux.proc import named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
 Inode = tuple[int, int]
 """st_dev and st_ino, as stat(2) gives them: a subvolume has a device number of its own."""
 
-_KINDS = {stat.S_IFREG, stat.S_IFDIR}
+
+def _inode(status: os.stat_result) -> Inode:
+    return status.st_dev, status.st_ino
 
 
 @dataclass
@@ -60,11 +61,10 @@ class Opened:
         for pid, mapped in self.maps.items():
             if mapped.isdisjoint(numbers):
                 continue
-            for path in _quietly_listed(f"/proc/{pid}/map_files"):
+            for path in files.listed(f"/proc/{pid}/map_files"):
                 with suppress(OSError):
-                    status = os.stat(path)
-                    if (status.st_dev, status.st_ino) in inodes:
-                        yield (status.st_dev, status.st_ino), named(pid)
+                    if (found := _inode(os.stat(path))) in inodes:
+                        yield found, proc.named(pid)
 
 
 def look_at_processes(*, maps: bool) -> Opened:
@@ -72,16 +72,18 @@ def look_at_processes(*, maps: bool) -> Opened:
     found = Opened()
     spaces = os.stat("/proc/self/ns/mnt").st_dev
     own = str(os.getpid())
-    for pid in os.listdir("/proc"):
-        if not pid.isdecimal() or pid == own:
+    for pid in proc.pids():
+        if pid == own:
             continue
         try:
             for path in _paths(pid):
                 _note(path, spaces, found)
             if maps:
-                found.maps[pid] = _numbers(pid)
+                text = proc.whole(f"/proc/{pid}/maps")
+                rows = text.split(b"\n")[:-1]  # in a name there may be any byte but that
+                found.maps[pid] = frozenset(row.split(maxsplit=5)[4] for row in rows)
         except PermissionError:
-            found.unseen.append(named(pid))
+            found.unseen.append(proc.named(pid))
         except OSError:  # it ended
             continue
     return found
@@ -94,8 +96,9 @@ def _note(path: str, spaces: int, found: Opened) -> None:
         raise
     except OSError:  # closed, or ended, since it was listed
         return
-    if stat.S_IFMT(status.st_mode) in _KINDS and not os.major(status.st_dev):
-        found.at.setdefault((status.st_dev, status.st_ino), []).append(path)
+    mode = status.st_mode
+    if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and not os.major(status.st_dev):
+        found.at.setdefault(_inode(status), []).append(path)
         if status.st_dev == spaces:
             found.spaces.append(path)
 
@@ -113,39 +116,21 @@ def _listed(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in os.listdir(folder)]
 
 
-def _quietly_listed(folder: str) -> list[str]:
-    with suppress(OSError):
-        return _listed(folder)
-    return []
-
-
-def _numbers(pid: str) -> frozenset[bytes]:
-    text = proc.whole(f"/proc/{pid}/maps")
-    lines = filter(None, text.split(b"\n"))  # a name may have a carriage return in it
-    return frozenset(line.split(maxsplit=5)[4] for line in lines)
-
-
 def _named(path: str) -> str:
-    return named(path.split("/")[2])
+    return proc.named(path.split("/")[2])
 
 
 def _is_handle(path: str) -> bool:
     with suppress(OSError):
-        lines = proc.whole(path.replace("/fd/", "/fdinfo/")).splitlines()
-        return any(int(line[6:], 8) & os.O_PATH for line in lines if line.startswith(b"flags:"))
+        flags = proc.field(proc.whole(path.replace("/fd/", "/fdinfo/")), b"flags")
+        return bool(int(flags, 8) & os.O_PATH)
     return False
 
-
-_STATUS = 0x4C05  # LOOP_GET_STATUS64 (linux/loop.h)
-
-_STATUS_SIZE, _DEVICE_AND_INODE = 232, struct.Struct("=QQ")  # of struct loop_info64
 
 _TARGETS = {
     "/sys/kernel/config/target/core/fileio_*/*/udev_path": "the SCSI target",
     "/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path": "the NVMe target",
 }
-
-_LOCKED = "a process that is not seen from here, locking it as QEMU does"
 
 
 def look_at_kernel() -> Iterator[tuple[Inode, str]]:
@@ -155,26 +140,29 @@ def look_at_kernel() -> Iterator[tuple[Inode, str]]:
     for pattern, who in _TARGETS.items():
         for path in glob.glob(pattern):
             with suppress(OSError):
-                yield _inode(os.stat(_line(path))), f"{who} ({os.path.dirname(path)})"
+                yield _named_in(path), f"{who} ({os.path.dirname(path)})"
 
 
 def locked(inodes: Collection[Inode]) -> Iterator[tuple[Inode, str]]:
-    """Files that anybody locks by open file description (fcntl(2)), by their number alone."""
-    numbers = _locked()
-    for inode in inodes:
-        if inode[1] in numbers:
-            yield inode, _LOCKED
+    """Files that anybody locks by open file description (fcntl(2)), by their number alone.
 
-
-def _inode(status: os.stat_result) -> Inode:
-    return status.st_dev, status.st_ino
+    The lock may be on any filesystem that is mounted here.
+    """
+    with suppress(OSError):
+        rows = [line.split() for line in proc.whole("/proc/locks").split(b"\n")]
+        places = (row[-3].rpartition(b":") for row in rows if b"OFDLCK" in row)
+        here = set(proc.superblocks().values())
+        numbers = {int(number) for device, _, number in places if device in here}
+        for inode in inodes:
+            if inode[1] in numbers:
+                yield inode, "a process that is not seen from here, locking it as QEMU does"
 
 
 def _loops() -> Iterator[tuple[Inode, str]]:
-    for name in os.listdir("/sys/block") if os.path.isdir("/sys/block") else ():
-        if name.startswith("loop") and os.path.exists(f"/sys/block/{name}/loop"):
-            with suppress(OSError):  # detached since
-                yield _backing(name), f"/dev/{name}"
+    for path in glob.glob("/sys/block/loop*/loop"):
+        name = path.split("/")[3]
+        with suppress(OSError):  # detached since
+            yield _backing(name), f"/dev/{name}"
 
 
 def _backing(name: str) -> Inode:
@@ -183,43 +171,23 @@ def _backing(name: str) -> Inode:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         fd = openat2(f"/dev/{name}", -1, flags, NO_MAGIC_LINKS)
     except OSError:  # not root, or a /dev of a container
-        return _inode(os.stat(_line(f"/sys/block/{name}/loop/backing_file")))
-    try:
-        told = syscalls.call(fd, _STATUS, bytearray(_STATUS_SIZE))
-    finally:
-        os.close(fd)
-    return _DEVICE_AND_INODE.unpack_from(told)
+        return _named_in(f"/sys/block/{name}/loop/backing_file")
+    with syscalls.closing(fd):
+        # LOOP_GET_STATUS64, struct loop_info64 (linux/loop.h): its device and inode come first.
+        return struct.unpack_from("=QQ", syscalls.call(fd, 0x4C05, bytearray(232)))
 
 
 def _swaps() -> Iterator[tuple[Inode, str]]:
-    with suppress(OSError), open("/proc/swaps", "rb") as file:
-        for line in file:
+    with suppress(OSError):  # a kernel without swap
+        for line in proc.whole("/proc/swaps").split(b"\n"):
             if b" file" in line:
                 with suppress(OSError):
-                    name = unescape(line.partition(b" ")[0])
-                    yield _inode(os.stat(name)), "the kernel, swapping to it"
+                    yield (
+                        _inode(os.stat(unescape(line.partition(b" ")[0]))),
+                        "the kernel, swapping to it",
+                    )
 
 
-def _line(path: str) -> str:
-    with open(path, "rb") as file:
-        return os.fsdecode(file.read().strip(b"\n"))
-
-
-def _locked() -> set[int]:
-    """Inode numbers with open file description locks on filesystems that are mounted here."""
-    with suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as file:
-        rows = [line.split() for line in file]
-        places = (row[-3].rpartition(":") for row in rows if "OFDLCK" in row)
-        here = _superblocks()
-        return {int(number) for device, _, number in places if device in here}
-    return set()
-
-
-def _superblocks() -> set[str]:
-    """The mounted filesystems' device numbers, as /proc/locks writes them: "00:2d".
-
-    A Btrfs has another one there, and in mountinfo, than its files have for stat(2).
-    """
-    with open("/proc/self/mountinfo", "rb") as file:
-        numbers = (line.split(maxsplit=3)[2].split(b":") for line in file)
-        return {f"{int(major):02x}:{int(minor):02x}" for major, minor in numbers}
+def _named_in(path: str) -> Inode:
+    """Find the file that a file in sysfs or configfs names."""
+    return _inode(os.stat(proc.whole(path).strip(b"\n")))

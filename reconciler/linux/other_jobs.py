@@ -13,10 +13,9 @@ from reconciler.errors import HostError
 from reconciler.facts.host import ForeignJob
 from reconciler.formats import crontab, maintenance, shell
 from reconciler.linux import cron, files, managed_files, process, systemd, users
-from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.formats.mountinfo import Mount
 
@@ -28,51 +27,29 @@ _STARTS = ("ExecStartPre", "ExecStart", "ExecStartPost")
 _MANAGER = "org.freedesktop.systemd1"
 
 
-class ForeignTimer(Value):
-    """A timer that vmtune did not make. ``commands`` are what its service starts, as arguments.
+def _foreign_timers() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield name, schedule and command lines of each timer whose service may defragment something.
 
-    ``schedule`` is its first OnCalendar expression; "" where it counts from a boot or a start.
-    """
-
-    name: str
-    schedule: str
-    commands: tuple[tuple[str, ...], ...]
-
-
-def foreign_timers(may_defragment: Callable[[str], bool]) -> Iterator[ForeignTimer]:
-    """Yield each timer that is enabled or started, where its service may defragment something.
-
-    ``may_defragment`` is asked about what systemctl shows of the service's commands. Timers that
-    a generator made out of a crontab (systemd-cron) are left out: the crontab is read as such.
+    The schedule is its first OnCalendar expression; "" where it counts from a boot or a start.
+    Timers that a generator made out of a crontab (systemd-cron) are left out: the crontab is read
+    as such.
     """
     if not systemd.runs():
         return
     own = managed_files.own()
     found = [timer for timer in _timers() if _is_on(timer, own)]
     services = {of["Unit"]: of for of in found if of.get("Unit", "").endswith(".service")}
-    for block in _shown("Id," + ",".join(_STARTS), list(services)):
-        name = _value(block, "Id")
-        if name in services and may_defragment(block):
+    for block in systemd.shown("Id," + ",".join(_STARTS), list(services)):
+        name = next(iter(re.findall(r"^Id=(.*)$", block, re.MULTILINE)), "")
+        if name in services and _may_defragment(block):
             timer = services[name]
             schedule = re.search(r"OnCalendar=(.*?) ;", timer.get("TimersCalendar", ""))
-            words = schedule[1] if schedule else ""
-            yield ForeignTimer(timer["Id"], words, tuple(_commands(name, block)))
+            lines = [shlex.join(argv) for argv in _commands(name, block)]
+            yield timer["Id"], schedule[1] if schedule else "", lines
 
 
-def _timers() -> Iterator[dict[str, str]]:
-    """Yield the properties of each timer that is loaded, and of each that is enabled for a boot."""
-    names = [line.split()[0] for line in _enabled().splitlines() if line.split()]
-    enabled = [name for name in names if "@." not in name]  # a template is no timer
-    seen = set()
-    for block in _shown(_OF_TIMER, ["*.timer", *enabled]):
-        timer = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if timer.get("Id") and timer["Id"] not in seen:
-            seen.add(timer["Id"])
-            yield timer
-
-
-def _enabled() -> str:
-    """Return what systemctl lists of the timers that are enabled.
+def _timers() -> Collection[dict[str, str]]:
+    """Return the properties of each timer that is loaded, or is enabled for a boot.
 
     The pattern is for systemd, which reads every unit file where it is given none: seconds on a
     slow host. systemctl ends with 1, without a word, where no timer is enabled.
@@ -81,32 +58,20 @@ def _enabled() -> str:
         "systemctl", "list-unit-files", "--state=enabled,enabled-runtime",
         "--no-legend", "--plain", "*.timer",
     )  # fmt: skip
-    if listed.returncode and (listed.returncode != 1 or listed.stderr.strip()):
-        raise HostError(
-            f"systemctl list-unit-files: exit {listed.returncode}: {listed.stderr.strip()}"
-        )
-    return listed.stdout
+    said = listed.stderr.strip()
+    if listed.returncode and (listed.returncode != 1 or said):
+        raise HostError(f"systemctl list-unit-files: exit {listed.returncode}: {said}")
+    names = [line.split()[0] for line in listed.stdout.splitlines() if line.split()]
+    enabled = [name for name in names if "@." not in name]  # a template is no timer
+    shown = map(systemd.pairs, systemd.shown(_OF_TIMER, ["*.timer", *enabled]))
+    return {timer.get("Id", ""): timer for timer in shown}.values()
 
 
 def _is_on(timer: dict[str, str], own: Sequence[str]) -> bool:
     if timer.get("SourcePath") or timer.get("FragmentPath", "") in own:
         return False
-    return timer.get("ActiveState") == "active" or timer.get("UnitFileState", "").startswith(
-        "enabled"
-    )
-
-
-def _shown(properties: str, names: Sequence[str]) -> list[str]:
-    """Return what systemctl shows, a block for each unit."""
-    if not names:
-        return []
-    shown = process.must("systemctl", "show", f"--property={properties}", "--", *names)
-    return shown.strip("\n").split("\n\n")
-
-
-def _value(block: str, name: str) -> str:
-    found = re.search(rf"^{name}=(.*)$", block, re.MULTILINE)
-    return found[1] if found else ""
+    is_enabled = timer.get("UnitFileState", "").startswith("enabled")
+    return is_enabled or timer.get("ActiveState") == "active"
 
 
 def _commands(service: str, shown: str) -> Iterator[tuple[str, ...]]:
@@ -119,28 +84,14 @@ def _commands(service: str, shown: str) -> Iterator[tuple[str, ...]]:
     unit = f"/org/freedesktop/systemd1/unit/{escaped}"
     try:
         for name in _STARTS:
-            answer = process.must(
-                "busctl",
-                "--json=short",
-                "get-property",
-                _MANAGER,
-                unit,
-                f"{_MANAGER}.Service",
-                name,
-            )
+            of = (_MANAGER, unit, f"{_MANAGER}.Service", name)
+            answer = process.must("busctl", "--json=short", "get-property", *of)
             data: Any = json.loads(answer)["data"]
             yield from ((program, *arguments[1:]) for program, arguments, *_ in data)
     except HostError:
         for joined in re.findall(r"argv\[\]=(.*?) ; ignore_errors", shown):
             yield tuple(joined.split())
 
-
-_PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
-
-_MAINTENANCE = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
-"""Where Debian and its kind have it; where the others do."""
-
-_LARGEST_SCRIPT = 1 << 16
 
 _LINE = "take that line out"
 
@@ -149,7 +100,9 @@ class _Looking:
     """One look at all places, and what btrfsmaintenance is told to do."""
 
     def __init__(self, mounts: tuple[Mount, ...]) -> None:
-        found = ((file, maintenance.defrag(files.read_gone(file))) for file in _MAINTENANCE)
+        # Where Debian and its kind have it; where the others do.
+        places = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
+        found = ((file, maintenance.defrag(files.read_gone(file))) for file in places)
         self._file, self._told = next((each for each in found if each[1]), ("", None))
         self._mounts = mounts
         self._is_seen = False
@@ -158,11 +111,9 @@ class _Looking:
         """Yield each job once, those of btrfsmaintenance where they are started."""
         yield from self._tables()
         yield from self._folders()
-        for timer in foreign_timers(_may_defragment):
-            lines = [shlex.join(argv) for argv in timer.commands]
-            yield from self._job(
-                timer.name, timer.schedule, lines, "/", f"`systemctl disable --now {timer.name}`"
-            )
+        for name, schedule, lines in _foreign_timers():
+            stop = f"`systemctl disable --now {name}`"
+            yield from self._job(name, schedule, lines, "/", stop)
         if self._told and not self._is_seen and self._told.period != "none":
             words = f"{maintenance.PATHS}, by btrfsmaintenance"
             yield ForeignJob(
@@ -184,7 +135,7 @@ class _Looking:
 
     def _folders(self) -> Iterator[ForeignJob]:
         """/etc/cron.daily and its kind, of which run-parts(8) runs what its rules let it."""
-        for period in _PERIODS:
+        for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
             for folder in (f"/etc/cron.{period}", f"/etc/periodic/{period}"):
                 for path in files.listed(folder):
                     was_seen = self._is_seen
@@ -228,10 +179,9 @@ def _may_defragment(shown: str) -> bool:
 
 
 def _words(line: str) -> list[str]:
-    try:
+    with suppress(ValueError):  # a quote that is not closed
         return shlex.split(line)
-    except ValueError:  # a quote that is not closed
-        return []
+    return []
 
 
 def _scripts(words: Iterable[str]) -> Iterator[str]:
@@ -239,7 +189,7 @@ def _scripts(words: Iterable[str]) -> Iterator[str]:
     for word in words:
         if word.startswith("/") and os.path.isfile(word):
             with suppress(OSError):
-                data = files.start_of(word, _LARGEST_SCRIPT)
+                data = files.start_of(word, 1 << 16)
                 if data.startswith(b"#!") and b"defrag" in data.lower():
                     yield data.decode("utf-8", "surrogateescape")
 

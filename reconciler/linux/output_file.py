@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
@@ -12,10 +12,7 @@ from reconciler.linux import files, inode, users
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-_HEAD = 200
+    from contextlib import AbstractContextManager
 
 
 class Sort(Value):
@@ -26,15 +23,13 @@ class Sort(Value):
 
 
 def checked(path: str, option: str = "-o", sort: Sort | None = None) -> str:
-    """The absolute path, ``~`` being the caller's home.
+    """Return the path as of users.absolute; HostError where something is there.
 
-    HostError where something is there; but with a ``sort``, a file of it may be, or an empty one.
+    With a ``sort``, a file of that sort may be there, or an empty one.
     """
     if not path:
         raise HostError(f"{option} names no file", "is the variable empty that should name it?")
-    user, slash, rest = path.partition("/")
-    home = users.home_of(user[1:]) if user.startswith("~") else None
-    absolute = users.absolute(path if home is None else f"{home}{slash}{rest}")
+    absolute = users.absolute(path)
     try:
         with _as_owner(os.path.dirname(absolute)):
             is_free = not os.path.lexists(absolute) or (sort and _is_of(absolute, sort))
@@ -70,7 +65,7 @@ def replace(path: str, data: bytes, option: str, sort: Sort) -> None:
 def _is_of(path: str, sort: Sort) -> bool:
     if os.path.islink(path) or not os.path.isfile(path):
         return False
-    head = files.start_of(path, _HEAD)
+    head = files.start_of(path, 200)
     return not head or sort.mark.encode() in head
 
 
@@ -86,14 +81,11 @@ def _there(path: str, option: str, sort: Sort | None) -> HostError:
     )
 
 
-@contextmanager
-def _as_owner(folder: str) -> Iterator[None]:
+def _as_owner(folder: str) -> AbstractContextManager[None]:
     """Below what belongs to the caller, as the caller, also under sudo."""
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     who = users.caller()
     if os.geteuid() == 0 and who.uid and os.stat(folder).st_uid == who.uid:
-        with inode.acting_as(who.uid, pwd.getpwuid(who.uid).pw_gid):
-            yield
-    else:
-        yield
+        return inode.acting_as(who.uid, pwd.getpwuid(who.uid).pw_gid)
+    return nullcontext()

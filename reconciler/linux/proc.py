@@ -37,10 +37,29 @@ def mount_of(fd: int) -> int:
 
 def named(pid: int | str) -> str:
     """Name a process by its program and number: ``qemu-system-x86 (pid 123)``."""
-    return f"{_program(pid)} (pid {pid})"
+    return f"{program(pid) or 'a program'} (pid {pid})"
 
 
-def _program(pid: int | str) -> str:
+def program(pid: int | str) -> str:
+    """Return the name of a process's program (proc_pid_comm(5)); "" where it ended."""
     with suppress(OSError):
         return whole(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
-    return "a program"
+    return ""
+
+
+def superblocks() -> dict[int, bytes]:
+    """Return by its mount's number each filesystem's device, as /proc/locks has it: ``00:2d``.
+
+    A Btrfs has another one there, and in mountinfo, than its files have for stat(2).
+    """
+    found = {}
+    for line in whole("/proc/self/mountinfo").split(b"\n")[:-1]:
+        mount, _, device, _ = line.split(b" ", 3)
+        major, minor = device.split(b":")
+        found[int(mount)] = b"%02x:%02x" % (int(major), int(minor))
+    return found
+
+
+def pids() -> list[str]:
+    """List the processes that this one sees."""
+    return [name for name in os.listdir("/proc") if name.isdecimal()]

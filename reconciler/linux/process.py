@@ -7,14 +7,16 @@ import pwd
 import re
 import signal
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError
+from reconciler.linux import proc
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
 
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
@@ -65,9 +67,26 @@ def user(name: str) -> User:
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def _zone() -> dict[str, str]:
-    """The caller's time zone: next runs are told in it."""
-    return {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+def _subprocess() -> ModuleType:
+    """Load the module late: most plans run nothing."""
+    import subprocess  # noqa: PLC0415 - see above
+
+    return subprocess
+
+
+def _settings(who: User | None) -> dict[str, Any]:
+    """Return how ``run`` and ``kept`` have subprocess start a program.
+
+    Ctrl-C at the terminal is for vmtune, which lets the running action finish. Next runs are told
+    in the caller's time zone.
+    """
+    environment = {"PATH": SEARCH, "LC_ALL": "C.UTF-8"}
+    if "TZ" in os.environ:
+        environment["TZ"] = os.environ["TZ"]
+    settings = {"start_new_session": True, "env": environment}
+    if who:
+        settings |= {"env": environment | who.environment, "cwd": "/", **who.identity}
+    return settings
 
 
 def run(
@@ -80,42 +99,34 @@ def run(
     program = find(name)
     if not program:
         raise HostError(f"{name} is not installed")
-    import subprocess  # noqa: PLC0415 - most plans run nothing
-
+    late = _subprocess()
     try:
-        return subprocess.run(
+        done: subprocess.CompletedProcess[str] = late.run(
             [program, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=late.DEVNULL,
             capture_output=True,
             check=False,
             timeout=timeout,
             text=True,
             errors="surrogateescape",
-            # Ctrl-C at the terminal is for vmtune, which lets the running action finish.
-            start_new_session=True,
-            env={**_plain(), **(who.environment if who else {})},
-            cwd="/" if who else None,
-            **(who.identity if who else {}),
+            **_settings(who),
         )
-    except subprocess.TimeoutExpired:
+    except late.TimeoutExpired:
         raise HostError(f"{name} did not answer in {timeout:.0f} s") from None
+    return done
 
 
 @contextmanager
 def kept(name: str, *arguments: str, who: User) -> Iterator[None]:
     """Have a program run as a user meanwhile: it ends once its standard input does; HostError."""
-    import subprocess  # noqa: PLC0415 - most plans run nothing
-
+    late = _subprocess()
     try:
-        child = subprocess.Popen(
+        child = late.Popen(
             [find(name), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**_plain(), **who.environment},
-            cwd="/",
-            **who.identity,
+            stdin=late.PIPE,
+            stdout=late.DEVNULL,
+            stderr=late.DEVNULL,
+            **_settings(who),
         )
     except OSError as error:
         raise HostError(f"{name} cannot be run as {who.name}: {error.strerror}") from None
@@ -124,53 +135,26 @@ def kept(name: str, *arguments: str, who: User) -> Iterator[None]:
     finally:
         try:
             child.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
+        except late.TimeoutExpired:
             child.kill()
             child.communicate()
 
 
-def _plain() -> dict[str, str]:
-    return {**_zone(), "PATH": SEARCH, "LC_ALL": "C.UTF-8"}
-
-
 def running(names: frozenset[str]) -> bool:
     """Whether this system runs a process of one of these names (proc_pid_comm(5))."""
-    return bool(_found(names))
+    return bool(owners(names))
 
 
 def owners(names: frozenset[str]) -> frozenset[int]:
     """Return whose processes of these names this system runs, by number."""
     found = set()
-    for pid in _found(names):
-        with suppress(OSError):  # it ended
-            found.add(os.stat(f"/proc/{pid}").st_uid)
+    for pid in proc.pids():
+        if proc.program(pid) in names:
+            with suppress(OSError):  # it ended
+                numbers = proc.field(proc.whole(f"/proc/{pid}/status"), b"NSpid").split()
+                if not numbers[1:]:  # a container's has a number in another PID namespace, too
+                    found.add(os.stat(f"/proc/{pid}").st_uid)
     return frozenset(found)
-
-
-def _found(names: frozenset[str]) -> list[str]:
-    pids = (pid for pid in os.listdir("/proc") if pid.isdigit())
-    return [pid for pid in pids if _name(pid) in names and not _is_contained(pid)]
-
-
-def _is_contained(pid: str) -> bool:
-    """Whether it is a container's: it has a number in another PID namespace too (NSpid)."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            numbers = next((line for line in file if line.startswith(b"NSpid:")), b"")
-    except OSError:  # it ended
-        return True
-    return len(numbers.split()) > 2  # noqa: PLR2004 - the word itself, and its number here
-
-
-def _name(pid: str) -> str:
-    try:
-        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY | os.O_CLOEXEC)  # a hundred: raw
-        try:
-            return os.fsdecode(os.read(fd, 64).strip())
-        finally:
-            os.close(fd)
-    except OSError:  # it ended
-        return ""
 
 
 def version(name: str) -> str:
@@ -191,55 +175,24 @@ def must(name: str, *arguments: str, timeout: float = 60, who: User | None = Non
     return done.stdout
 
 
-def relay(argv: Sequence[str], line: Callable[[str], None]) -> int:
+def attend(argv: Sequence[str], line: Callable[[str], None] | None = None) -> tuple[int, bool]:
     """Run a program on this one's terminal to its end, which a signal to this one is not.
 
-    Each line of its standard output goes to ``line``. The exit code as a shell
-    has it: above 128, the signal that ended it.
+    A signal is handled, not ignored: that the program would inherit. Ctrl-C reaches it by the
+    terminal. Each line of its standard output goes to ``line``, where that is given.
+    Returns the exit code, below 0 the signal that ended it; and whether Ctrl-C was pressed.
     """
-    import subprocess  # noqa: PLC0415 - most plans run nothing
-
-    with (
-        _Outlived(),
-        subprocess.Popen(
-            argv, stdout=subprocess.PIPE, text=True, errors="surrogateescape"
-        ) as child,
-    ):
-        for text in child.stdout or ():
-            line(text.rstrip("\n"))
-    return child.returncode if child.returncode >= 0 else 128 - child.returncode
-
-
-def attend(argv: Sequence[str]) -> tuple[int, bool]:
-    """Run a program in place of this one to its end; also say whether Ctrl-C was pressed meanwhile.
-
-    The exit code; below 0, the signal that ended it.
-    """
-    import subprocess  # noqa: PLC0415 - most plans run nothing
-
-    with _Outlived() as outlived:
-        code = subprocess.call(argv)
-    return code, outlived.is_interrupted
-
-
-class _Outlived:
-    """While entered, a signal that is meant for a program being run does not end this one.
-
-    It is handled, not ignored: that the program would inherit. Ctrl-C reaches it by the terminal.
-    """
-
-    def __init__(self) -> None:
-        self.is_interrupted = False
-        self._before: dict[int, Any] = {}
-
-    def _note(self, number: int, _frame: object) -> None:
-        self.is_interrupted |= number == signal.SIGINT
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+    late = _subprocess()
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda got, _: heard.append(got)) for number in numbers}
+    try:
+        out = late.PIPE if line else None
+        with late.Popen(argv, stdout=out, text=True, errors="surrogateescape") as child:
+            if line:
+                for text in child.stdout:
+                    line(text.rstrip("\n"))
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
+    return child.returncode, signal.SIGINT in heard

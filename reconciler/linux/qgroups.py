@@ -8,7 +8,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host import EXCLUSIVE, REFERENCED, Limit, Quota
-from reconciler.linux.tree_search import QUOTA_TREE, items
+from reconciler.linux import files, proc
+from reconciler.linux.tree_search import QUOTA_TREE, items, items_of
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -19,21 +20,19 @@ _REFERENCED, _EXCLUSIVE = 1, 2  # BTRFS_QGROUP_LIMIT_MAX_RFER, MAX_EXCL
 
 _LEVEL = 48  # BTRFS_QGROUP_LEVEL_SHIFT
 
-_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246
+_STATUS, _INFO, _LIMIT, _RELATION = 240, 242, 244, 246  # BTRFS_QGROUP_*_KEY, btrfs_qgroup_*_item
 
 _ON, _INCONSISTENT, _SIMPLE = 1, 4, 8  # BTRFS_QGROUP_STATUS_FLAG_*
-
-_RESERVED = ("rsv_data", "rsv_meta_pertrans", "rsv_meta_prealloc")
 
 
 class _Group(Value):
     """``flags`` say which limits there are; bytes."""
 
-    flags: int = 0
-    most_referenced: int = 0
-    most_exclusive: int = 0
-    referenced: int = 0
-    exclusive: int = 0
+    flags: int
+    most_referenced: int
+    most_exclusive: int
+    referenced: int
+    exclusive: int
 
     def limits(self, number: int) -> Iterator[Limit]:
         name = f"{number >> _LEVEL}/{number & ((1 << _LEVEL) - 1)}"
@@ -49,11 +48,12 @@ def quota_of(fd: int, uuid: str, subvolume: int) -> Quota:
         return _from_tree(fd, subvolume)
     folder = f"/sys/fs/btrfs/{uuid}/qgroups"
     try:
-        if not os.path.isdir(folder) or _text(folder, "enabled", "1") == "0":
+        # A kernel before 6.7 has no "mode", one before 6.1 none of the three.
+        if not os.path.isdir(folder) or files.read(f"{folder}/enabled") == b"0\n":
             return Quota()
         groups = dict(_in_sysfs(folder, subvolume))
-        simple = _text(folder, "mode", "qgroup") == "squota"
-        counting = _text(folder, "inconsistent", "0") != "0"
+        simple = files.read(f"{folder}/mode") == b"squota\n"
+        counting = files.read(f"{folder}/inconsistent") not in {None, b"0\n"}
     except FileNotFoundError:  # quotas, or that qgroup, ended while we looked
         return Quota()
     return _judged(fd, subvolume, groups, simple=simple, counting=counting)
@@ -65,40 +65,22 @@ def _in_sysfs(folder: str, subvolume: int) -> Iterator[tuple[int, _Group]]:
         level, underscore, number = name.partition("_")
         if underscore and level.isdigit() and (level != "0" or number == str(subvolume)):
             path = f"{folder}/{name}"
-            reserved = sum(_number(path, each) for each in _RESERVED)
-            yield (
-                int(level) << _LEVEL | int(number),
-                _Group(
-                    _number(path, "limit_flags"),
-                    _number(path, "max_referenced"),
-                    _number(path, "max_exclusive"),
-                    _number(path, "referenced") + reserved,
-                    _number(path, "exclusive") + reserved,
-                ),
-            )
+            limits = _numbers(path, "limit_flags", "max_referenced", "max_exclusive")
+            reserved = sum(_numbers(path, "rsv_data", "rsv_meta_pertrans", "rsv_meta_prealloc"))
+            used = (each + reserved for each in _numbers(path, "referenced", "exclusive"))
+            yield int(level) << _LEVEL | int(number), _Group(*limits, *used)
 
 
-def _text(folder: str, name: str, otherwise: str) -> str:
-    """What a file says; a kernel before 6.7 has no "mode", one before 6.1 none of them."""
-    try:
-        with open(f"{folder}/{name}", encoding="ascii") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        return otherwise
-
-
-def _number(folder: str, name: str) -> int:
-    with open(f"{folder}/{name}", encoding="ascii") as file:
-        return int(file.read())
+def _numbers(folder: str, *names: str) -> list[int]:
+    return [int(proc.whole(f"{folder}/{name}")) for name in names]
 
 
 def _judged(
     fd: int, subvolume: int, groups: dict[int, _Group], *, simple: bool, counting: bool
 ) -> Quota:
     """Those limits that count: of the subvolume's own qgroup and of all that it belongs to."""
-    above = [number for number in groups if number >> _LEVEL and any(groups[number].limits(number))]
     mine, unseen = {subvolume}, False
-    if above:
+    if any(number >> _LEVEL and any(each.limits(number)) for number, each in groups.items()):
         try:
             mine |= _parents(fd, subvolume)
         except PermissionError:
@@ -116,7 +98,7 @@ def _parents(fd: int, number: int) -> set[int]:
     pending = [number]
     while pending:
         each = pending.pop()
-        for _, other, _, _ in items(fd, QUOTA_TREE, (each, each), (_RELATION, _RELATION)):
+        for other, _ in items_of(fd, QUOTA_TREE, each, _RELATION):
             if other >> _LEVEL > each >> _LEVEL and other not in found:
                 found.add(other)
                 pending.append(other)
@@ -127,8 +109,7 @@ def _from_tree(fd: int, subvolume: int) -> Quota:
     """The same without sysfs, as of the last commit; for others than root nothing is seen."""
     kinds: dict[tuple[int, int], bytes] = {}
     try:
-        for number, offset, kind, data in items(fd, QUOTA_TREE, (0, 0), (_STATUS, _LIMIT)):
-            del number
+        for _, offset, kind, data in items(fd, QUOTA_TREE, (0, 0), (_STATUS, _LIMIT)):
             kinds[kind, offset] = data
     except PermissionError:
         return Quota(unseen=True)
@@ -139,17 +120,10 @@ def _from_tree(fd: int, subvolume: int) -> Quota:
     flags = struct.unpack_from("=16xQ", kinds.get((_STATUS, 0), bytes(24)))[0]
     if not flags & _ON:
         return Quota()
-    groups = {
-        number: _group(data, kinds.get((_LIMIT, number), bytes(40)))
-        for (kind, number), data in kinds.items()
-        if kind == _INFO and (number >> _LEVEL or number == subvolume)
-    }
+    groups = {}
+    for (kind, number), info in kinds.items():
+        if kind == _INFO and (number >> _LEVEL or number == subvolume):
+            limits = struct.unpack_from("=3Q", kinds.get((_LIMIT, number), bytes(40)))
+            groups[number] = _Group(*limits, *struct.unpack_from("=8xQ8xQ", info))
     simple, counting = bool(flags & _SIMPLE), bool(flags & _INCONSISTENT)
     return _judged(fd, subvolume, groups, simple=simple, counting=counting)
-
-
-def _group(info: bytes, limit: bytes) -> _Group:
-    """Of a struct btrfs_qgroup_info_item and a struct btrfs_qgroup_limit_item."""
-    _, referenced, _, exclusive = struct.unpack_from("=4Q", info)
-    flags, most_referenced, most_exclusive = struct.unpack_from("=3Q", limit)
-    return _Group(flags, most_referenced, most_exclusive, referenced, exclusive)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.errors import HostError
 from reconciler.facts.machines import Saved
@@ -20,24 +20,20 @@ from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
 FOLDER = f"{files.STATE}/machines"
 
 _FORMAT = "vmtune.machine/1"
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def note(saved: Saved) -> None:
     """Put a machine on record, durably; HostError where that fails: then nothing may be saved."""
+    told = ("uuid", "name", "was", "run", "save", *(["owner"] if saved.owner else []))
+    plain = {"format": _FORMAT, **{name: getattr(saved, name) for name in told}}
     try:
         os.makedirs(FOLDER, mode=0o755, exist_ok=True)
         names = json.dumps(list(saved.files)).encode("ascii")
         files.create(f"{FOLDER}/{saved.uuid}.private", names + b"\n", 0o600)
-        files.replace(_path(saved.uuid), json.dumps(_plain(saved)).encode("ascii") + b"\n")
+        files.replace(_path(saved.uuid), json.dumps(plain).encode("ascii") + b"\n")
         files.sync_directory(files.STATE)
     except OSError as error:
         raise HostError(f"{_path(saved.uuid)} cannot be written: {error.strerror}") from None
@@ -57,31 +53,21 @@ def is_any() -> bool:
 
 def since(uuid: str) -> float:
     """Return when the record of a machine was written last; 0 where there is none."""
-    try:
+    with suppress(OSError):
         return os.stat(_path(uuid)).st_mtime
-    except OSError:
-        return 0.0
+    return 0.0
 
 
 def every() -> tuple[Saved, ...]:
     """Return all that is on record; HostError where one is damaged."""
-    return tuple(_read())
-
-
-def _path(uuid: str) -> str:
-    if not _UUID.fullmatch(uuid):
-        raise HostError(f"{uuid!r} is no machine's UUID")
-    return f"{FOLDER}/{uuid}.json"
-
-
-def _read() -> Iterator[Saved]:
+    found = []
     for path in files.listed(FOLDER):
         if not path.endswith(".json"):
             continue
         try:
             text = files.read(path)
             if text is not None:
-                yield _built(jsondata.mapping(json.loads(text)), _names(path))
+                found.append(_built(jsondata.mapping(json.loads(text)), _names(path)))
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from None
         except (ValueError, RecursionError, FormatError) as error:
@@ -89,14 +75,20 @@ def _read() -> Iterator[Saved]:
                 "move it away; `virsh list --all --with-managed-save` shows machines that are saved"
             )
             raise HostError(f"{path} is damaged: {error}", hint) from None
+    return tuple(found)
+
+
+def _path(uuid: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
+        raise HostError(f"{uuid!r} is no machine's UUID")
+    return f"{FOLDER}/{uuid}.json"
 
 
 def _built(data: dict[str, Any], names: list[str]) -> Saved:
-    if data.get("format") != _FORMAT:
+    if data.pop("format", None) != _FORMAT:
         raise FormatError("its format is another one")
-    plain = {name: value for name, value in data.items() if name != "format"}
     # A machine of the system's libvirt is written as it was before there were others.
-    return jsondata.built(Saved, {"owner": "", **plain, "files": names, "is_held": False})
+    return jsondata.built(Saved, {"owner": "", **data, "files": names, "is_held": False})
 
 
 def _names(path: str) -> list[str]:
@@ -106,15 +98,3 @@ def _names(path: str) -> list[str]:
     except PermissionError:
         return []
     return [] if text is None else jsondata.items(json.loads(text))
-
-
-def _plain(saved: Saved) -> dict[str, object]:
-    return {
-        "format": _FORMAT,
-        "uuid": saved.uuid,
-        "name": saved.name,
-        "was": saved.was,
-        "run": saved.run,
-        "save": saved.save,
-        **({"owner": saved.owner} if saved.owner else {}),
-    }

@@ -12,22 +12,16 @@ import ctypes
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import suppress
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from reconciler.linux import proc
 
 _ON = "/sys/fs/selinux/enforce"
 """There where a policy is loaded (selinux(8)): enforcing, or only permissive."""
 
 _ATTRIBUTE = "security.selinux"
-
-_FILE = 0  # SELABEL_CTX_FILE (selinux/label.h)
 
 
 def enabled() -> bool:
@@ -44,8 +38,11 @@ def hint(message: str) -> str:
     whys = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
     if os.geteuid() or not enforces() or not any(why in message for why in whys):
         return ""
+    own = ""  # the label of this process, which the policy goes by
+    with suppress(OSError):
+        own = proc.whole("/proc/self/attr/current").decode("ascii", "replace").rstrip("\0\n")
     tells = "if that was logged, `ausearch -m avc -ts recent` tells"
-    return f"SELinux may have denied it to {_own()}; {tells}"
+    return f"SELinux may have denied it to {own or 'this process'}; {tells}"
 
 
 def enforces() -> bool:
@@ -55,15 +52,6 @@ def enforces() -> bool:
             return file.read(1) == "1"
     except OSError:  # none, or one that does not even let its state be read
         return enabled()
-
-
-def _own() -> str:
-    """The label of this process, which the policy goes by."""
-    try:
-        with open("/proc/self/attr/current", encoding="ascii", errors="replace") as file:
-            return file.read().rstrip("\0\n") or "this process"
-    except OSError:
-        return "this process"
 
 
 def relabel(fd: int, path: str) -> None:
@@ -105,14 +93,21 @@ def type_of(label: str) -> str:
 
 def by_policy(path: str) -> str:
     """The label that the policy has for a directory; "" where it has none, or nobody can ask it."""
-    with _policy() as (library, handle):
-        found = ctypes.c_char_p()
-        if not handle or library.selabel_lookup_raw(
-            handle, ctypes.byref(found), os.fsencode(path), stat.S_IFDIR
-        ):
+    library = _library()
+    if library is None:
+        return ""
+    # selabel_open(3); 0 is SELABEL_CTX_FILE (selinux/label.h).
+    handle = ctypes.c_void_p(library.selabel_open(0, None, 0))
+    if not handle:
+        return ""
+    found, name = ctypes.c_char_p(), os.fsencode(path)
+    try:
+        if library.selabel_lookup_raw(handle, ctypes.byref(found), name, stat.S_IFDIR):
             return ""
         label = (found.value or b"").decode("ascii", "replace")
         library.freecon(found)
+    finally:
+        library.selabel_close(handle)
     return "" if label == "<<none>>" else label
 
 
@@ -122,35 +117,10 @@ def is_customizable(label: str) -> bool:
     return library is not None and library.is_context_customizable(label.encode()) == 1
 
 
-@contextmanager
-def _policy() -> Iterator[tuple[ctypes.CDLL, int | None]]:
-    """The library with a handle on the policy's labels of files (selabel_open(3)); else None."""
-    library = _library()
-    if library is None:
-        yield ctypes.CDLL(None), None
-        return
-    handle = library.selabel_open(_FILE, None, 0)
-    try:
-        yield library, handle
-    finally:
-        if handle:
-            library.selabel_close(handle)
-
-
 def _library() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL("libselinux.so.1")
     except OSError:
         return None
-    library.selabel_open.restype = ctypes.c_void_p
-    library.selabel_open.argtypes = [ctypes.c_uint, ctypes.c_void_p, ctypes.c_uint]
-    library.selabel_lookup_raw.argtypes = [
-        ctypes.c_void_p,
-        ctypes.POINTER(ctypes.c_char_p),
-        ctypes.c_char_p,
-        ctypes.c_int,
-    ]
-    library.selabel_close.argtypes = [ctypes.c_void_p]
-    library.freecon.argtypes = [ctypes.c_char_p]
-    library.is_context_customizable.argtypes = [ctypes.c_char_p]
+    library.selabel_open.restype = ctypes.c_void_p  # else it would be cut to an int
     return library

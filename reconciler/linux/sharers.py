@@ -18,20 +18,14 @@ from reconciler.formats.paths import is_at_or_below
 from reconciler.linux import btrfs, fiemap, inode, proc_locks, subvolume_list, syscalls, users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from reconciler.formats.mountinfo import Mount
 
 
-_LOGICAL_INO = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 36, 56)
-
-_ARGUMENTS = struct.Struct("=2Q32xQ")  # logical, size, reserved and flags, inodes
-
 _SIZE = 1 << 16  # the most that the kernel fills
 
 _HEAD = struct.Struct("=4I")  # bytes_left, bytes_missing, elem_cnt, elem_missed
-
-_USER = struct.Struct("=3Q")  # inum, offset, root
 
 
 def look(images: Sequence[str], mounts: tuple[Mount, ...]) -> Sharers:
@@ -39,7 +33,7 @@ def look(images: Sequence[str], mounts: tuple[Mount, ...]) -> Sharers:
 
     An image that is gone by now, or on which another process has a lease, is left out.
     """
-    named: dict[str, None] = {}
+    named: set[str] = set()
     clones = more = 0
     for image in images:
         folder, _, name = image.rpartition("/")
@@ -48,46 +42,39 @@ def look(images: Sequence[str], mounts: tuple[Mount, ...]) -> Sharers:
             inode.directory(folder or "/") as top,
             proc_locks.opened(name, top) as fd,
         ):
-            own = (os.fstat(fd).st_ino, btrfs.subvolume(fd).identifier)
-            for number, root in _users(fd):
-                if number == _MISSED:
-                    more += root
-                elif root != own[1]:
-                    named[_where(fd, root, mounts)] = None
+            number, inside = os.fstat(fd).st_ino, btrfs.subvolume(fd).identifier
+            found, missed = _users(fd)
+            more += missed
+            for other, root in found:
+                if root != inside:
+                    named.add(_where(fd, root, mounts))
                 else:
-                    clones += number != own[0]
+                    clones += other != number
     return Sharers(tuple(sorted(named)), clones, more)
 
 
-_MISSED = 0
-"""The inode number that stands for how many users did not fit into the reply."""
-
-
-def _users(fd: int) -> Iterator[tuple[int, int]]:
-    """Yield inode and subvolume of each user of the first shared byte; nothing where none is."""
-    at = _first_shared(fd)
+def _users(fd: int) -> tuple[list[tuple[int, int]], int]:
+    """Return inode and subvolume of each user of the first shared byte, and how many more are."""
+    shared = (
+        physical
+        for _, physical, _, flags in fiemap.extents(fd)
+        if flags & fiemap.SHARED and not flags & fiemap.INLINE
+    )
+    at = next(shared, None)
     if at is None:
-        return
+        return [], 0
     buffer = ctypes.create_string_buffer(_SIZE)
-    arguments = bytearray(_ARGUMENTS.pack(at, _SIZE, ctypes.addressof(buffer)))
+    where = at, _SIZE, ctypes.addressof(buffer)
+    given = bytearray(struct.pack("=2Q32xQ", *where))  # logical, size, reserved and flags, inodes
     try:
-        syscalls.call(fd, _LOGICAL_INO, arguments)
+        syscalls.call(fd, syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 36, 56), given)
     except PermissionError:
         raise users.not_visible("see it") from None
     except OSError:  # rewritten just now: nobody uses that byte any more (ENOENT)
-        return
-    _, _, count, missed = _HEAD.unpack_from(buffer.raw)
-    for number, _, root in _USER.iter_unpack(buffer.raw[_HEAD.size : _HEAD.size + 8 * count]):
-        yield number, root
-    if missed:
-        yield _MISSED, missed // 3
-
-
-def _first_shared(fd: int) -> int | None:
-    for _, physical, _, flags in fiemap.extents(fd):
-        if flags & fiemap.SHARED and not flags & fiemap.INLINE:
-            return physical
-    return None
+        return [], 0
+    _, _, count, missed = _HEAD.unpack_from(buffer.raw)  # numbers: inum, offset and root of each
+    found = struct.iter_unpack("=3Q", buffer.raw[_HEAD.size : _HEAD.size + 8 * count])
+    return [(number, root) for number, _, root in found], missed // 3
 
 
 def _where(fd: int, subvolume: int, mounts: tuple[Mount, ...]) -> str:
@@ -101,17 +88,9 @@ def _where(fd: int, subvolume: int, mounts: tuple[Mount, ...]) -> str:
         for mount in mounts
         if mount.fstype == "btrfs" and is_at_or_below(path, mount.root)
     )
-    for way in sorted(ways, key=len):
-        if _leads_to(way, here, subvolume):
-            return way
+    for way in sorted(ways, key=len):  # another mount may cover one
+        with suppress(OSError), inode.opened(way, extra=os.O_DIRECTORY) as there:
+            found = btrfs.filesystem_uuid(there), btrfs.subvolume(there).identifier
+            if found == (here, subvolume):
+                return way
     return f"{path.removeprefix('/') or 'the top level'} (not mounted)"
-
-
-def _leads_to(way: str, filesystem: str, subvolume: int) -> bool:
-    """Tell whether a path leads there: another mount may cover it."""
-    try:
-        with inode.opened(way, extra=os.O_DIRECTORY) as fd:
-            found = btrfs.filesystem_uuid(fd), btrfs.subvolume(fd).identifier
-    except OSError:
-        return False
-    return found == (filesystem, subvolume)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
 from reconciler.facts.mountable import DIRECTORY, MISSING, OTHER, SUBVOLUME, TOP, Entry
 from reconciler.facts.stub import Stub, refusal
 from reconciler.linux import btrfs, inode, syscalls, users
 from reconciler.linux.tree_search import (
-    DIR_INDEX,
     DIR_ITEM,
     EVERY,
     EXTENT_DATA,
@@ -23,28 +22,23 @@ from reconciler.linux.tree_search import (
     ROOT_ITEM,
     ROOT_TREE,
     items,
+    items_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-
-T = TypeVar("T")
 
 _REFS = 216  # offsetof(struct btrfs_root_item, refs), 32 bits
 
 _PARENT_UUID = 263  # offsetof(struct btrfs_root_item, parent_uuid)
-
-_INO_LOOKUP = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, 4096)
-
-_ROOT_TREE_DIR = 6  # BTRFS_ROOT_TREE_DIR_OBJECTID
 
 _ENTRY = struct.Struct("=QBQQHHB")
 """struct btrfs_dir_item: key (object, type, offset), transid, data_len, name_len, type."""
 
 _REFERENCE = struct.Struct("=QQH")  # struct btrfs_root_ref: dirid, sequence, name_len
 
-_STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
+STUB_INODE = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
 
 
 def snapshots(fd: int, of: bytes) -> list[int]:
@@ -64,14 +58,22 @@ def snapshots(fd: int, of: bytes) -> list[int]:
 
 def is_stub(path: str, status: os.stat_result) -> bool:
     """Whether what is at a path is such a stub: other filesystems have an inode 2, too."""
-    return status.st_ino == _STUB_INODE and syscalls.filesystem_type(path) == "btrfs"
+    return status.st_ino == STUB_INODE and syscalls.filesystem_type(path) == "btrfs"
 
 
 def whither(path: str) -> Stub:
-    """Find the subvolume that a stub stands for; PermissionError for others than root."""
+    """Find the subvolume that a stub stands for; PermissionError for others than root.
+
+    Read from the tree as it was committed, so the kernel is told to commit first. It refuses
+    that after an error (EROFS); then what was committed before that counts.
+    """
     parent, name = os.path.split(path)
     with inode.directory(parent) as fd:
-        identifier = _named(fd, os.fsencode(name))
+        with suppress(OSError):
+            btrfs.commit(fd)
+        aim, found = os.fsencode(name), _entries(fd, 0, os.fstat(fd).st_ino)
+        named = (target for target, key, _, each in found if key == ROOT_ITEM and each == aim)
+        identifier = next(named, 0)
         return Stub(identifier, path_of(fd, identifier) if identifier else "")
 
 
@@ -85,32 +87,14 @@ def stub_refused(path: str) -> HostError:
     return HostError(told.text, told.hint)
 
 
-def _named(fd: int, name: bytes) -> int:
-    """The id of the subvolume that an entry of a directory names; 0 where none does.
-
-    Read from the tree as it was committed, so the kernel is told to commit first. It refuses
-    that after an error (EROFS); then what was committed before that counts.
-    """
-    with suppress(OSError):
-        btrfs.commit(fd)
-    number = os.fstat(fd).st_ino
-    for *_, data in items(fd, 0, (number, number), (DIR_INDEX, DIR_INDEX)):
-        target, kind, _, _, _, length, _ = _ENTRY.unpack_from(data)
-        if kind == ROOT_ITEM and data[_ENTRY.size : _ENTRY.size + length] == name:
-            return int(target)
-    return 0
-
-
 def path_of(fd: int, identifier: int) -> str:
     """The path of a subvolume from the top level; "" where it is in no directory (deleted)."""
     names: list[str] = []
     while identifier != TOP:
-        within = (identifier, identifier)
-        backrefs = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
-        found = next(backrefs, None)
+        found = next(items_of(fd, ROOT_TREE, identifier, ROOT_BACKREF), None)
         if found is None:
             return ""
-        _, identifier, _, data = found
+        identifier, data = found
         directory, _, length = _REFERENCE.unpack_from(data)
         name = data[_REFERENCE.size : _REFERENCE.size + length]
         names.insert(0, _folder(fd, identifier, directory) + os.fsdecode(name))
@@ -122,7 +106,8 @@ def _folder(fd: int, subvolume: int, directory: int) -> str:
     if directory == btrfs.FIRST_INODE:
         return ""
     buffer = bytearray(struct.pack("=2Q", subvolume, directory).ljust(4096, b"\0"))
-    return os.fsdecode(bytes(syscalls.call(fd, _INO_LOOKUP, buffer)[16:]).split(b"\0", 1)[0])
+    request = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 18, len(buffer))  # INO_LOOKUP
+    return os.fsdecode(bytes(syscalls.call(fd, request, buffer)[16:]).split(b"\0", 1)[0])
 
 
 _DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
@@ -131,50 +116,51 @@ _DIRECTORY_TYPE, _LINK_TYPE = 2, 7  # BTRFS_FT_DIR, BTRFS_FT_SYMLINK
 def subvolume_named(on: str, path: str) -> Entry:
     """Find what a path from the top level leads to, on the filesystem mounted at ``on``."""
     names = [os.fsencode(name) for name in path.split("/") if name]
-    found = _asked(on, lambda fd: _walk(fd, names))
-    if found.kind == SUBVOLUME:
-        return found
-    with inode.opened(on) as fd, suppress(OSError):  # what was made just now lies beside the trees
-        btrfs.commit(fd)
-    return _asked(on, lambda fd: _walk(fd, names))
+    with _opened(on) as fd:
+        found = _walk(fd, names)
+        if found.kind == SUBVOLUME:
+            return found
+        with suppress(OSError):  # what was made just now lies beside the trees
+            btrfs.commit(fd)
+        return _walk(fd, names)
 
 
 def subvolume_path(on: str, identifier: int) -> str:
     """Return the path of a subvolume from the top level; "" where there is none of that id."""
     if identifier == TOP:
         return "/"
-    found = _asked(on, lambda fd: path_of(fd, identifier))
+    with _opened(on) as fd:
+        found = path_of(fd, identifier)
     return f"/{found}" if found else ""
 
 
 def default_identifier(on: str) -> int:
     """Return the id of the subvolume that is mounted where no option names one."""
-    return _asked(on, _default)
+    with _opened(on) as fd:
+        return default_subvolume(fd)[0]
 
 
 def default_subvolume(fd: int) -> tuple[int, str]:
-    """Return the id and the path of what a mount without subvol= shows; PermissionError."""
-    identifier = _default(fd)
+    """Return the id and the path of what a mount without subvol= shows; PermissionError.
+
+    ``btrfs subvolume set-default`` wrote it into the tree of roots; else it is TOP.
+    """
+    found = _entries(fd, ROOT_TREE, 6)  # BTRFS_ROOT_TREE_DIR_OBJECTID
+    identifier = next((target for target, _, _, name in found if name == b"default"), TOP)
     return identifier, path_of(fd, identifier)
 
 
-def _default(fd: int) -> int:
-    """Return what ``btrfs subvolume set-default`` wrote into the tree of roots; else TOP."""
-    found = _entries(fd, ROOT_TREE, _ROOT_TREE_DIR)
-    return next((target for target, _, _, name in found if name == b"default"), TOP)
-
-
-def _asked(on: str, ask: Callable[[int], T]) -> T:
+@contextmanager
+def _opened(on: str) -> Iterator[int]:
+    """Hold a descriptor of a directory; NotVisible where its trees may not be read."""
     with inode.opened(on) as fd:
         try:
-            return ask(fd)
+            yield fd
         except PermissionError:
             raise users.not_visible("list subvolumes") from None
 
 
 _MOST_LINKS = 40  # MAXSYMLINKS: path_resolution(7)
-
-_INLINE = 21  # offsetof(struct btrfs_file_extent_item, disk_bytenr): where inline data begins
 
 
 def _walk(fd: int, names: list[bytes]) -> Entry:
@@ -194,7 +180,8 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
             return Entry(0, MISSING)
         target, key, file_type, _ = found
         if key == ROOT_ITEM:
-            if not _is_in(fd, target, tree):
+            parents = (parent for parent, _ in items_of(fd, ROOT_TREE, target, ROOT_BACKREF))
+            if tree not in parents:  # a snapshot of the parent, which shows an empty stub instead
                 return Entry(0, OTHER)
             above.append((target, btrfs.FIRST_INODE))
         elif file_type == _DIRECTORY_TYPE:
@@ -213,25 +200,16 @@ def _walk(fd: int, names: list[bytes]) -> Entry:
 
 
 def _link(fd: int, tree: int, number: int) -> bytes:
-    """Read where a symbolic link leads to: its text is in the tree."""
-    of_link = items(fd, tree, (number, number), (EXTENT_DATA, EXTENT_DATA))
-    return next((data[_INLINE:] for _, _, kind, data in of_link if kind == EXTENT_DATA), b"")
+    """Read where a symbolic link leads to: its text is in the tree, behind 21 bytes of header."""
+    return next((data[21:] for _, data in items_of(fd, tree, number, EXTENT_DATA)), b"")
 
 
 def _entries(fd: int, tree: int, folder: int) -> Iterator[tuple[int, int, int, bytes]]:
     """Yield the target, the type of its key, the type of file and the name of each entry."""
-    of_folder = items(fd, tree, (folder, folder), (DIR_ITEM, DIR_ITEM))
-    for _, _, kind, data in of_folder:
+    for _, data in items_of(fd, tree, folder, DIR_ITEM):
         at = 0
-        while kind == DIR_ITEM and at < len(data):  # names of one hash lie in one item
+        while at < len(data):  # names of one hash lie in one item
             target, key, _, _, more, length, file_type = _ENTRY.unpack_from(data, at)
             at += _ENTRY.size
             yield target, key, file_type, data[at : at + length]
             at += length + more
-
-
-def _is_in(fd: int, identifier: int, parent: int) -> bool:
-    """Tell whether a subvolume is in ``parent``: a snapshot of that shows an empty stub instead."""
-    within = (identifier, identifier)
-    found = items(fd, ROOT_TREE, within, (ROOT_BACKREF, ROOT_BACKREF))
-    return any(above == parent for _, above, _, _ in found)

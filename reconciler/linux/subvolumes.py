@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import struct
 import zlib
@@ -13,18 +12,6 @@ from contextlib import suppress
 from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME, UNFINISHED
 from reconciler.linux import btrfs, inode, syscalls
-
-_MAGIC, _SIZE = 0x94, 4096
-
-_CREATE = syscalls.number(syscalls.WRITE, _MAGIC, 24, _SIZE)  # BTRFS_IOC_SUBVOL_CREATE_V2
-
-_DESTROY = syscalls.number(
-    syscalls.WRITE, _MAGIC, 63, _SIZE
-)  # BTRFS_IOC_SNAP_DESTROY_V2, Linux 5.7
-
-_ARGUMENTS = struct.Struct("=q2Q32x")  # struct btrfs_ioctl_vol_args_v2, up to its union
-
-_BY_ID = 1 << 4  # BTRFS_SUBVOL_SPEC_BY_ID
 
 _PREFIX = ".vmtune-subvolume-"
 
@@ -36,8 +23,6 @@ _BACK = " back"
 GOING = "trusted.vmtune.going"
 """On a file of one replaced that lost some of its names: in which turn, and its data's state."""
 
-_SIBLING = re.compile(re.escape(_PREFIX) + r"([0-9]+)-([0-9a-f]{8})")
-
 
 def look(path: str) -> str:
     """MISSING, DIRECTORY, UNFINISHED or SUBVOLUME. Btrfs only."""
@@ -48,8 +33,6 @@ def look(path: str) -> str:
         return MISSING
     if status.st_ino != btrfs.FIRST_INODE:
         return DIRECTORY
-    if not name:
-        return SUBVOLUME
     with suppress(PermissionError), inode.directory(parent) as within:
         if old(within, name):
             return UNFINISHED
@@ -61,17 +44,16 @@ def sibling(name: str, number: int) -> str:
 
     ``number`` is the inode of the directory: Btrfs gives none a second time.
     """
-    return f"{_PREFIX}{number}-{_digest(name)}"
+    return f"{_PREFIX}{number}-{zlib.crc32(os.fsencode(name)):08x}"
 
 
 def old(within: int, name: str) -> str:
     """The name of the directory that a path was, where it still lies beside it; else ""."""
     for found in os.listdir(within):
-        match = _SIBLING.fullmatch(found)
-        if match and match[2] == _digest(name):
+        if found.startswith(_PREFIX):
             with suppress(FileNotFoundError):
                 status = os.lstat(found, dir_fd=within)
-                if stat.S_ISDIR(status.st_mode) and status.st_ino == int(match[1]):
+                if stat.S_ISDIR(status.st_mode) and found == sibling(name, status.st_ino):
                     return found
     return ""
 
@@ -91,10 +73,6 @@ def left(within: int, name: str, number: int) -> str:
         return ""
 
 
-def _digest(name: str) -> str:
-    return f"{zlib.crc32(os.fsencode(name)):08x}"
-
-
 def create(within: int, name: str, mode: int) -> None:
     """A new subvolume, its permission bits from the start: the kernel takes the umask off 0777.
 
@@ -103,20 +81,21 @@ def create(within: int, name: str, mode: int) -> None:
     encoded = os.fsencode(name)
     before = os.umask(~mode & 0o777)
     try:
-        _call(within, _CREATE, 0, encoded)
+        _call(within, 24, 0, encoded)  # BTRFS_IOC_SUBVOL_CREATE_V2
     finally:
         os.umask(before)
 
 
 def destroy(within: int, identifier: int) -> None:
     """A subvolume on the same filesystem, with all that is in it; for root. No name is followed."""
-    _call(within, _DESTROY, _BY_ID, struct.pack("=Q", identifier))
+    # BTRFS_IOC_SNAP_DESTROY_V2 (Linux 5.7), BTRFS_SUBVOL_SPEC_BY_ID
+    _call(within, 63, 1 << 4, struct.pack("=Q", identifier))
 
 
-def _call(fd: int, request: int, flags: int, union: bytes) -> None:
-    syscalls.call(
-        fd, request, bytearray((_ARGUMENTS.pack(0, 0, flags) + union).ljust(_SIZE, b"\0"))
-    )
+def _call(fd: int, index: int, flags: int, union: bytes) -> None:
+    """Give an ioctl its struct btrfs_ioctl_vol_args_v2, which ends with the union."""
+    given = (struct.pack("=q2Q32x", 0, 0, flags) + union).ljust(4096, b"\0")
+    syscalls.call(fd, syscalls.number(syscalls.WRITE, 0x94, index, 4096), bytearray(given))
 
 
 def is_new(fd: int, path: str) -> None:

@@ -48,12 +48,10 @@ def checked(result: int, *names: str) -> int:
 
 NONE, WRITE, READ = 0, 1, 2
 
-_IS_OTHER = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
-
 
 def number(direction: int, letter: int, index: int, size: int) -> int:
     """The request number; the PowerPC, MIPS, SPARC and Alpha headers lay it out differently."""
-    if _IS_OTHER:
+    if os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha")):
         bits = {NONE: 1, READ: 2, WRITE: 4, READ | WRITE: 6}[direction] << 29
     else:
         bits = direction << 30
@@ -66,17 +64,14 @@ def call(fd: int, request: int, buffer: bytearray) -> bytearray:
     return buffer
 
 
-_NOREPLACE, _EXCHANGE = 1, 2
-
-
 def exchange(within: int, one: str, other: str) -> None:
     """Two names in a directory change places: at every instant both are there. OSError."""
-    _renameat2(within, one, other, _EXCHANGE)
+    _renameat2(within, one, other, 2)  # RENAME_EXCHANGE
 
 
 def move(within: int, name: str, to: str) -> None:
     """Rename within a directory; FileExistsError where there is something already."""
-    _renameat2(within, name, to, _NOREPLACE)
+    _renameat2(within, name, to, 1)  # RENAME_NOREPLACE
 
 
 def _renameat2(within: int, one: str, other: str, flags: int) -> None:

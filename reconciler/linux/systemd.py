@@ -13,7 +13,7 @@ from reconciler.formats import options, unit
 from reconciler.linux import files, process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from reconciler.facts.host_view import HostView
 
@@ -26,10 +26,12 @@ _HIDING = (
     UNITS,
     "/run/systemd/system",
 )
-"""Where a .mount file takes the place of the one generated from fstab; below /usr the one of
-fstab takes its place (systemd.mount(5), FSTAB)."""
+"""Where a .mount file takes the place of the one generated from fstab."""
 
-_ADDING = (*_HIDING, *(f"{d}/systemd/system" for d in ("/usr/local/lib", "/usr/lib", "/lib")))
+_BELOW_USR = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+"""Where the one of fstab takes its place, and it has no effect (systemd.mount(5), FSTAB)."""
+
+_ADDING = (*_HIDING, *_BELOW_USR)
 """Where a drop-in changes whichever unit there is, the earlier hiding the later of its name."""
 
 _PROPERTIES = (
@@ -60,19 +62,26 @@ def units(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
 
     HostError where systemd takes one of the names for none.
     """
-    if not names:
-        return {}
-    shown = process.must("systemctl", "show", f"--property={_PROPERTIES}", "--", *names)
-    blocks = [
-        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        for block in shown.strip("\n").split("\n\n")
-    ]
+    blocks = [pairs(block) for block in shown(_PROPERTIES, names)]
     if len(names) == 1:
         return {names[0]: blocks[0]}  # Id is another where the name is an alias
     found = {block.get("Id", ""): block for block in blocks}
     if found.keys() != set(names):
         raise HostError("systemctl show did not answer for each unit that it was asked about")
     return found
+
+
+def shown(properties: str, names: Sequence[str]) -> list[str]:
+    """Return what ``systemctl show`` says, a block for each unit; HostError."""
+    if not names:
+        return []
+    said = process.must("systemctl", "show", f"--property={properties}", "--", *names)
+    return said.strip("\n").split("\n\n")
+
+
+def pairs(block: str) -> dict[str, str]:
+    """Return the properties in a block of ``shown``."""
+    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
 def timer(name: str, found: Mapping[str, str]) -> str:
@@ -112,36 +121,22 @@ def shadowing_unit(target: str) -> str:
     """
     name = unit.mount_unit(target)
     whole = next((f"{d}/{name}" for d in _HIDING if os.path.lexists(f"{d}/{name}")), "")
-    return whole or next(filter(_sets_options, _drop_ins(name)), "")
+    return whole or next((file for file in _drop_ins(name) if "Options" in _settings(file)), "")
 
 
-def hiding_folders() -> tuple[str, ...]:
-    """Return where a unit file takes the place of the one generated from fstab."""
-    return _HIDING
-
-
-def drop_ins_of(name: str) -> tuple[str, ...]:
-    """Return the drop-ins of a mount unit, in the order in which they are looked for."""
-    return tuple(_drop_ins(name))
-
-
-def _drop_ins(name: str) -> Iterator[str]:
+def _drop_ins(name: str) -> Collection[str]:
     """a-b.mount.d/*.conf, then a-.mount.d/*.conf and mount.d/*.conf (systemd.unit(5))."""
     stem = name.removesuffix(".mount")
     dashes = [at for at, letter in enumerate(stem) if letter == "-" and 0 < at < len(stem) - 1]
     also = [f"{stem[: at + 1]}.mount.d" for at in reversed(dashes)]
-    seen: set[str] = set()
+    found: dict[str, str] = {}
     for folder in (f"{name}.d", *also, "mount.d"):
         for above in _ADDING:
             # Sorted: which one is named must not depend on the order on disk.
             for file in files.listed(f"{above}/{folder}"):
-                if file.endswith(".conf") and os.path.basename(file) not in seen:
-                    seen.add(os.path.basename(file))
-                    yield file
-
-
-def _sets_options(file: str) -> bool:
-    return re.search(rb"^[ \t]*Options[ \t]*=", files.read(file) or b"", re.MULTILINE) is not None
+                if file.endswith(".conf"):
+                    found.setdefault(os.path.basename(file), file)
+    return found.values()
 
 
 def elapse(expressions: tuple[str, ...]) -> Elapse:
@@ -158,19 +153,15 @@ def elapse(expressions: tuple[str, ...]) -> Elapse:
     return Elapse("", f"{day} {date} {time}")
 
 
-_STAMPS = "/var/lib/systemd/timers"
-
 _SKIPPED = frozenset({"skipped", "exec-condition"})
-
-_TIME = re.compile(r"(\w+ \d+-\d\d-\d\d \d\d:\d\d)")
 
 
 def last_run(name: str, timer: Mapping[str, str], service: Mapping[str, str]) -> ServiceRun:
     """Tell by the properties of both, which share a name."""
     started = _time(service.get("ExecMainStartTimestamp"))
     result = _result(service, started)
-    last = started
-    if not last and result not in _SKIPPED and not _is_new(f"{_STAMPS}/stamp-{name}.timer"):
+    last, stamp = started, f"/var/lib/systemd/timers/stamp-{name}.timer"
+    if not last and result not in _SKIPPED and not _is_new(stamp):
         last = _time(timer.get("LastTriggerUSec"))
     begun = _number(service.get("ExecMainStartTimestampMonotonic"))
     ended = _number(service.get("ExecMainExitTimestampMonotonic"))
@@ -208,41 +199,31 @@ def _is_new(stamp: str) -> bool:
 
 def _time(shown: str | None) -> str:
     """To the minute: "Sun 2026-11-22 12:00"; "" where there is none."""
-    found = _TIME.search(shown or "")
-    return found[1] if found else ""
+    found = re.search(r"\w+ \d+-\d\d-\d\d \d\d:\d\d", shown or "")
+    return found[0] if found else ""
 
 
 def _number(shown: str | None) -> int:
     return int(shown) if shown and shown.isdigit() else 0
 
 
-_BELOW_USR = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-"""Where a unit has no effect beside a line for the same mount point (systemd.mount(5), FSTAB)."""
-
-_PULLING = (".wants", ".requires")
-"""Folders of links to the units that another one pulls in (systemd.unit(5))."""
-
-_SETTING = re.compile(rb"^[ \t]*(What|Where|Type|Options)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-
-_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
-
-
 def mount_units() -> tuple[MountUnit, ...]:
     """Return each unit once, the file that counts; and drop-ins that set other options."""
-    hiding = hiding_folders()
-    listed = {folder: files.listed(folder) for folder in (*hiding, *_BELOW_USR)}
-    wanting = [each for of in listed.values() for each in of if each.endswith(_PULLING)]
-    seen: set[str] = set()
-    units: list[MountUnit] = []
+    listed = {folder: files.listed(folder) for folder in _ADDING}
+    # Folders of links to the units that another one pulls in (systemd.unit(5)).
+    pulling = (".wants", ".requires")
+    wanting = [each for of in listed.values() for each in of if each.endswith(pulling)]
+    found: dict[str, list[MountUnit]] = {}
     for folder, names in listed.items():
         for file in names:
             name = os.path.basename(file)
-            if name.endswith(".mount") and name not in seen:
-                seen.add(name)
-                units += _unit(file, name, wanting, hides=folder in hiding)
-    folders = (each for of in listed.values() for each in of if each.endswith(".mount.d"))
-    dropped = dict.fromkeys(os.path.basename(each).removesuffix(".d") for each in folders)
-    return (*units, *(unit for name in dropped if name not in seen for unit in _drop_in(name)))
+            if name.endswith(".mount") and name not in found:
+                found[name] = list(_unit(file, name, wanting, hides=folder in _HIDING))
+    for file in (file for names in listed.values() for file in names):
+        name = os.path.basename(file).removesuffix(".d")
+        if file.endswith(".mount.d") and name not in found:
+            found[name] = list(_drop_in(name))
+    return tuple(unit for units in found.values() for unit in units)
 
 
 def _unit(file: str, name: str, wanting: list[str], *, hides: bool) -> Iterator[MountUnit]:
@@ -250,7 +231,7 @@ def _unit(file: str, name: str, wanting: list[str], *, hides: bool) -> Iterator[
     said = _settings(file)
     if said.get("Type", "") not in {"", "auto", "btrfs"}:
         return
-    for each in drop_ins_of(name):
+    for each in _drop_ins(name):
         said.update(_settings(each))
     yield MountUnit(
         file,
@@ -272,7 +253,8 @@ def _drop_in(name: str) -> Iterator[MountUnit]:
 
 
 def _settings(file: str) -> dict[str, str]:
-    found = _SETTING.findall(files.read(file) or b"")
+    setting = rb"(?m)^[ \t]*(What|Where|Type|Options)[ \t]*=[ \t]*(.*?)[ \t]*$"
+    found = re.findall(setting, files.read(file) or b"")
     return {key.decode(): value.decode("utf-8", "surrogateescape") for key, value in found}
 
 
@@ -284,5 +266,5 @@ def _options(said: dict[str, str]) -> str:
 def _target(name: str) -> str:
     """Return the mount point that the name of a unit stands for (systemd-escape(1))."""
     path = "/" + name.removesuffix(".mount").removeprefix("-").replace("-", "/")
-    raw = _ESCAPED.sub(lambda hit: chr(int(hit[1], 16)), path)
+    raw = re.sub(r"\\x([0-9a-f]{2})", lambda hit: chr(int(hit[1], 16)), path)
     return raw.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 _SEARCH_V2 = syscalls.number(syscalls.READ | syscalls.WRITE, 0x94, 17, 112)
 
-_KEY = struct.Struct("=7Q4I5Q")  # struct btrfs_ioctl_search_key, and buf_size
+_KEY = struct.Struct("=7Q3I36xQ")  # struct btrfs_ioctl_search_key up to nr_items, and buf_size
 
 _HEADER = struct.Struct("=8xQQII")  # objectid, offset, type, length of an item
 
-_CHANGED = struct.Struct("=8xQQ16xI8xI8xQ")
-"""Of struct btrfs_inode_item: the transaction of its last change, size, nlink, mode, flags."""
+_FLAGS = struct.Struct("=64xQ")  # those of struct btrfs_inode_item
 
 ROOT_TREE, QUOTA_TREE = 1, 8  # BTRFS_ROOT_TREE_OBJECTID, BTRFS_QUOTA_TREE_OBJECTID
 
-INODE_ITEM, DIR_ITEM, DIR_INDEX, EXTENT_DATA = 1, 84, 96, 108  # BTRFS_*_KEY
+INODE_ITEM, DIR_ITEM, EXTENT_DATA = 1, 84, 108  # BTRFS_*_KEY
 
 ROOT_ITEM, ROOT_BACKREF = 132, 144
 
@@ -52,25 +51,30 @@ def attributes(fd: int, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """
     buffer = bytearray(_KEY.size + _ONE)
     for number in numbers:
-        key = (0, number, number, 0, _ANY, 0, _ANY, INODE_ITEM, INODE_ITEM, 1, 0)
-        _KEY.pack_into(buffer, 0, *key, 0, 0, 0, 0, _ONE)
+        key = (0, number, number, 0, _ANY, 0, _ANY, INODE_ITEM, INODE_ITEM, 1, _ONE)
+        _KEY.pack_into(buffer, 0, *key)
         if _KEY.unpack_from(syscalls.call(fd, _SEARCH_V2, buffer))[9]:
-            yield number, _CHANGED.unpack_from(buffer, _KEY.size + _HEADER.size)[4]
+            yield number, _FLAGS.unpack_from(buffer, _KEY.size + _HEADER.size)[0]
+
+
+def items_of(fd: int, tree: int, number: int, kind: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and data of the items of one type that an object has; tree 0 is that of ``fd``."""
+    for _, offset, _, data in items(fd, tree, (number, number), (kind, kind)):
+        yield offset, data
 
 
 def items(
-    fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int], since: int = 0
+    fd: int, tree: int, numbers: tuple[int, int], kinds: tuple[int, int]
 ) -> Iterator[tuple[int, int, int, bytes]]:
-    """Number, offset, type and data of the items of these objects; tree 0 is that of ``fd``.
+    """Number, offset, type and data of the items of these objects.
 
-    Types only bound the first and the last key. ``since`` a transaction: only what lies in leaves
-    that were written in it or later.
+    Types only bound the first and the last key.
     """
     (number, last), (kind, most), offset = numbers, kinds, 0
     buffer = bytearray(_KEY.size + _REPLY)
     while True:
-        key = (tree, number, last, offset, _ANY, since, _ANY, kind, most, 2**32 - 1, 0)
-        _KEY.pack_into(buffer, 0, *key, 0, 0, 0, 0, _REPLY)
+        key = (tree, number, last, offset, _ANY, 0, _ANY, kind, most, 2**32 - 1, _REPLY)
+        _KEY.pack_into(buffer, 0, *key)
         count, at = _KEY.unpack_from(syscalls.call(fd, _SEARCH_V2, buffer))[9], _KEY.size
         for _ in range(count):
             number, offset, kind, length = _HEADER.unpack_from(buffer, at)
@@ -79,11 +83,10 @@ def items(
             at += length
         if not count or (number, kind, offset) >= (last, most, _ANY):
             return
-        number, kind, offset = _behind(number, kind, offset)
-
-
-def _behind(number: int, kind: int, offset: int) -> tuple[int, int, int]:
-    """The next key: they sort by object, then type, then offset."""
-    if offset < _ANY:
-        return number, kind, offset + 1
-    return (number, kind + 1, 0) if kind < _LAST_KIND else (number + 1, 0, 0)
+        # The next key: they sort by object, then type, then offset.
+        if offset < _ANY:
+            offset += 1
+        elif kind < _LAST_KIND:
+            kind, offset = kind + 1, 0
+        else:
+            number, kind, offset = number + 1, 0, 0

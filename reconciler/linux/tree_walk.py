@@ -17,6 +17,7 @@ from reconciler.facts import tree
 from reconciler.facts.host import Sharing
 from reconciler.facts.tree import LARGEST, NAMED, SPECIAL
 from reconciler.linux import btrfs, fiemap, inode, proc_locks
+from reconciler.linux.subvolume_list import STUB_INODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import CowFile
 
 
-_Data = tuple[int, int, str]
-"""Size, inode number (negative, so that of equals the first counts as larger), path."""
-
-_Cow = tuple[int, int, int, str]
-"""The same behind the bytes on disk."""
+def keep_first(rows: list[Any], row: Any) -> None:
+    """Keep the first rows, sorted, at most as many as a NameList names."""
+    if len(rows) < tree.MOST or row < rows[-1]:
+        insort(rows, row)
+        del rows[tree.MOST :]
 
 
 @dataclass
@@ -56,11 +57,13 @@ class Outline:
     nocow_directories: int = 0
     data_files: int = 0
     data_bytes: int = 0
-    largest: list[_Data] = field(default_factory=list)
+    largest: list[tuple[int, int, str]] = field(default_factory=list)
+    """Size, inode number (negative, so that of equals the first counts as larger), path."""
     cow_count: int = 0
     cow_size: int = 0
     cow_allocated: int = 0
-    cow_largest: list[_Cow] = field(default_factory=list)
+    cow_largest: list[tuple[int, int, int, str]] = field(default_factory=list)
+    """The same behind the bytes on disk."""
     plain: Names = field(default_factory=Names)
     stale_copies: list[str] = field(default_factory=list)
     left_over: list[CowFile] = field(default_factory=list)
@@ -92,23 +95,20 @@ def is_again(status: os.stat_result, linked: set[tuple[int, int]]) -> bool:
     return is_known
 
 
-def keep_first(rows: list[Any], row: Any) -> None:
-    """Keep the first rows, sorted, at most as many as a NameList names."""
-    if len(rows) < tree.MOST or row < rows[-1]:
-        insort(rows, row)
-        del rows[tree.MOST :]
-
-
 def keep_largest(rows: list[Any], row: Any, most: int) -> None:
     """Keep the largest rows, sorted, at most so many."""
-    if len(rows) < most:
+    if len(rows) < most or row > rows[0]:
         insort(rows, row)
-    elif row > rows[0]:
-        insort(rows, row)
-        del rows[0]
+        del rows[:-most]
 
 
-_STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
+class Entry(NamedTuple):
+    """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
+
+    path: str
+    fd: int
+    status: os.stat_result
+    within: int
 
 
 @dataclass
@@ -131,15 +131,6 @@ class Walk:
     """Those that are held now, and are asked for again."""
     patience: float = 1.0
     """Seconds for which they are."""
-
-
-class Entry(NamedTuple):
-    """A directory or a regular file; ``path`` is relative to the walk, ``within`` its directory."""
-
-    path: str
-    fd: int
-    status: os.stat_result
-    within: int
 
 
 def sharing(path: str) -> Sharing:
@@ -168,8 +159,11 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
         while pending:
             relative = pending.pop()
             try:
-                with inode.beneath(relative or ".", top, os.O_DIRECTORY) as fd:
-                    for name in _names(fd):
+                with (
+                    inode.beneath(relative or ".", top, os.O_DIRECTORY) as fd,
+                    os.scandir(fd) as found,
+                ):
+                    for name in (each.name for each in found):  # a directory may hold a million
                         child = f"{relative}/{name}" if relative else name
                         status = os.lstat(name, dir_fd=fd)
                         full = f"{path.rstrip('/')}/{child}"
@@ -177,7 +171,7 @@ def entries(path: str, walk: Walk) -> Iterator[Entry]:
                             continue
                         if full in walk.mounted:  # a bind mount has the device of its source
                             walk.mounts.append(child)
-                        elif status.st_dev != device or status.st_ino == _STUB:
+                        elif status.st_dev != device or status.st_ino == STUB_INODE:
                             _other_subvolume(child, status, walk)
                         elif stat.S_ISDIR(status.st_mode):
                             for entry in _opened(fd, name, child, walk):
@@ -212,10 +206,6 @@ def _one(top: int, device: int, relative: str, walk: Walk) -> Iterator[Entry]:
         _unless_gone(error, relative, walk)
 
 
-_PAUSE = 0.01
-"""Seconds between two times that held files are asked for."""
-
-
 def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
     """Files that were held as the walk came by, as soon as they are free; what stays held is busy.
 
@@ -227,10 +217,9 @@ def _once_free(top: int, device: int, walk: Walk) -> Iterator[Entry]:
         held, walk.deferred = walk.deferred, {}
         for relative in held:
             yield from _one(top, device, relative, walk)
-        if walk.deferred and time.monotonic() >= deadline:
+        if not walk.deferred or time.monotonic() >= deadline:
             break
-        if walk.deferred:
-            time.sleep(_PAUSE)
+        time.sleep(0.01)
     for relative, pid in walk.deferred.items():
         walk.busy[relative] = pid
         walk.unseen.add(relative)
@@ -254,16 +243,9 @@ def _special(child: str, status: os.stat_result, walk: Walk) -> None:
         del walk.special[SPECIAL:]
 
 
-def _names(fd: int) -> Iterator[str]:
-    """One by one: a directory may hold a million."""
-    with os.scandir(fd) as found:
-        for entry in found:
-            yield entry.name
-
-
 def _other_subvolume(child: str, status: os.stat_result, walk: Walk) -> None:
     """Other subvolumes are named, not entered: nothing is inherited across."""
-    if status.st_ino == _STUB:
+    if status.st_ino == STUB_INODE:
         walk.stubs.append(child)
     elif status.st_ino == btrfs.FIRST_INODE:
         walk.subvolumes.append(child)

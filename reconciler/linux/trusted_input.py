@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -10,26 +11,21 @@ from contextlib import suppress
 from shlex import quote
 
 from reconciler.errors import HostError, Misused
+from reconciler.formats.paths import at_and_above, parent
 from reconciler.linux import users
 from reconciler.value import Value
-
-_ACL = "system.posix_acl_access"
-
-_ELSEWHERE = "keep the file where only root or you may write, such as /etc/vmtune"
 
 
 def read_trusted(path: str, largest: int) -> bytes:
     """The file's first ``largest`` bytes; HostError where it cannot be read, or obeyed."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        if not os.path.islink(path):
-            raise HostError(f"{path}: {error.strerror}") from None
-        raise HostError(
-            f"{path} is a link to {os.path.realpath(path)}, and that file is not there",
-            "have the link lead to where the file is now",
-        ) from None
     except OSError as error:
+        if error.errno == errno.ENOENT and os.path.islink(path):
+            raise HostError(
+                f"{path} is a link to {os.path.realpath(path)}, and that file is not there",
+                "have the link lead to where the file is now",
+            ) from None
         raise HostError(f"{path}: {error.strerror}") from None
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -44,28 +40,19 @@ def _trust(path: str, status: os.stat_result) -> None:
     """As root, refuse a file that others could have written, or put in its place.
 
     ``status`` is that of the opened file, which no name can change any more.
-    Folders count as well: who may write one of them decides what ``path``
-    leads to (as with StrictModes of sshd_config(5)).
+    All folders above it count as well, by the path as given and by the one that links lead to:
+    who may write one of them decides what ``path`` leads to (as with StrictModes of
+    sshd_config(5)).
     """
-    if os.geteuid() != 0:
+    if not users.is_root():
         return
     _check(path, path, status)
-    for folder in _folders(path):
+    names = os.path.abspath(path), os.path.realpath(path)
+    for folder in dict.fromkeys(each for name in names for each in at_and_above(parent(name))):
         status = os.stat(folder)
         # Sticky, as /tmp is: only the owner of an entry renames or removes it.
         if not status.st_mode & stat.S_ISVTX or status.st_uid not in _allowed():
             _check(path, folder, status)
-
-
-def _folders(path: str) -> list[str]:
-    """All above it, by the path as given and by the one that links lead to."""
-    found: dict[str, None] = {}
-    for name in (os.path.abspath(path), os.path.realpath(path)):
-        folder = name
-        while folder != "/":
-            folder = os.path.dirname(folder)
-            found[folder] = None
-    return list(found)
 
 
 def _allowed() -> set[int]:
@@ -75,7 +62,9 @@ def _allowed() -> set[int]:
 def _check(path: str, at: str, status: os.stat_result) -> None:
     whose = path if at == path else f"{path}: {at}"
     if status.st_uid not in _allowed():
-        hint = f"chown root {quote(at)}" if at == path else _ELSEWHERE
+        hint = "keep the file where only root or you may write, such as /etc/vmtune"
+        if at == path:
+            hint = f"chown root {quote(at)}"
         raise HostError(f"{whose} belongs to another user (uid {status.st_uid})", hint)
     others = status.st_mode & stat.S_IWOTH
     if others or (status.st_mode & stat.S_IWGRP and not _private(at, status.st_gid)):
@@ -91,13 +80,11 @@ def _private(at: str, gid: int) -> bool:
     Where a umask of 002 goes with that, all files are writable by group. With
     an ACL the same bits are its mask, and say nothing about the group.
     """
-    if _ACL in os.listxattr(at):
+    if "system.posix_acl_access" in os.listxattr(at):
         return False
-    primary = {entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == gid}
-    try:
-        members = {*primary, *grp.getgrgid(gid).gr_mem}
-    except KeyError:
-        members = primary
+    members = {entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == gid}
+    with suppress(KeyError):
+        members.update(grp.getgrgid(gid).gr_mem)
     return members <= {"root", users.caller().name}
 
 
@@ -142,10 +129,10 @@ def find(named: str | None, stands_at: str | None = None, *, drafts: bool = Fals
     if stands_at is not None:
         raise Misused("--as PATH says where a draft stands", "name the draft: --config - --as PATH")
     if chosen := named or os.environ.get("VMTUNE_CONFIG"):
-        return read(users.absolute(_home(chosen)))
+        return read(users.absolute(chosen))
     looked = list(_candidates())
     for path in looked:
-        if _is_there(path, "have it made readable to you, or name another one with --config"):
+        if _is_there(path):
             return read(path)
     shown = [users.tilde(path) for path in looked]
     raise NoneFound(
@@ -155,7 +142,12 @@ def find(named: str | None, stands_at: str | None = None, *, drafts: bool = Fals
 
 
 def _draft(named: str, stands_at: str | None) -> Found:
-    path = "" if stands_at is None else _place(stands_at)
+    if stands_at == "":
+        raise HostError("--as names no file", "is the variable empty that should name it?")
+    path = users.absolute(stands_at) if stands_at else ""
+    # It need not be there, nor be for this user to see.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
     try:
         with open(0, "rb", closefd=False) as file:
             text = file.read(_LARGEST + 1)
@@ -164,32 +156,11 @@ def _draft(named: str, stands_at: str | None) -> Found:
     return Found(path, users.tilde(path) or named, text, is_draft=True)
 
 
-def _place(stands_at: str) -> str:
-    """Return the absolute path of a draft; HostError where no configuration can be."""
-    if not stands_at:
-        raise HostError("--as names no file", "is the variable empty that should name it?")
-    path = users.absolute(_home(stands_at))
-    try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:  # it need not be there, nor be for this user to see
-        return path
-    if not is_file:
-        raise HostError(f"--as {path}: it is not a file", "name the file that the draft is for")
-    return path
-
-
-def _home(path: str) -> str:
-    """``~`` is the caller's home, also where a shell did not expand it, and under sudo."""
-    user, slash, rest = path.partition("/")
-    home = users.home_of(user[1:]) if user.startswith("~") else None
-    return path if home is None else f"{home}{slash}{rest}"
-
-
 def _candidates() -> tuple[str, ...]:
     who = users.caller()
     own = os.environ.get("XDG_CONFIG_HOME", "") if os.getuid() == who.uid else ""
     folder = own if os.path.isabs(own) else f"{who.home}/.config"
-    here = () if os.geteuid() == 0 else (users.absolute("vmtune.yaml"),)
+    here = () if users.is_root() else (users.absolute("vmtune.yaml"),)
     return (*here, f"{folder}/vmtune/vmtune.yaml", "/etc/vmtune/vmtune.yaml")
 
 
@@ -204,14 +175,8 @@ def read(path: str) -> Found:
     return Found(path, users.tilde(path), read_trusted(path, _LARGEST + 1))
 
 
-_FOR_ONE = "it may say what holds for this host: have it made readable to you"
-
-
 def short_name(host: str) -> str:
-    """Return the name by which a host is read: before the first dot, in lower case.
-
-    Raises HostError where no host can have that name.
-    """
+    """Return the name by which a host is read: before the first dot, in lower case; HostError."""
     name = host.partition(".")[0].lower()
     if not name or "/" in name or "\0" in name:
         raise HostError(
@@ -226,13 +191,11 @@ def overlay(found: Found, host: str) -> Found | None:
 
     Raises HostError where it is there under a name that no host reads.
     """
+    hint = "it may say what holds for this host: have it made readable to you"
     for folder in _configfile_folders(found):
         path = os.path.join(folder, f"{host}.yaml")
-        try:
-            if _exists(path):
-                return read(path)
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}", _FOR_ONE) from None
+        if _exists(path, hint):
+            return read(path)
     for wrong in misnamed(found):
         if wrong.host == host:
             raise HostError(f"{wrong.shown}: no host reads this file", wrong.hint)
@@ -268,8 +231,9 @@ def misnamed(found: Found) -> tuple[Misnamed, ...]:
     for folder in _configfile_folders(found):
         with suppress(OSError):
             for name in sorted(os.listdir(folder)):
-                if host := overlay_host(name):
-                    wrong += [Misnamed(os.path.join(folder, name), host)] * (name != f"{host}.yaml")
+                host = overlay_host(name)
+                if host and name != f"{host}.yaml":
+                    wrong.append(Misnamed(os.path.join(folder, name), host))
     return tuple(wrong)
 
 
@@ -309,16 +273,13 @@ def _configfile_folders(found: Found) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.join(each, "hosts") for each in (named, linked)))
 
 
-def _is_there(path: str, hint: str) -> bool:
-    """HostError where that may not be seen, which is not the same as absent, or under .yml."""
+def _is_there(path: str) -> bool:
+    """HostError where that may not be seen, or where it is there under .yml."""
+    hint = "have it made readable to you, or name another one with --config"
+    if _exists(path, hint):
+        return True
     misspelt = f"{path.removesuffix('.yaml')}.yml"
-    try:
-        if _exists(path):
-            return True
-        wrong = _exists(misspelt)
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", hint) from None
-    if wrong:
+    if _exists(misspelt, hint):
         raise HostError(
             f"{users.tilde(misspelt)}: vmtune does not read this file",
             f"call it {os.path.basename(path)}",
@@ -326,11 +287,14 @@ def _is_there(path: str, hint: str) -> bool:
     return False
 
 
-def _exists(path: str) -> bool:
+def _exists(path: str, hint: str) -> bool:
+    """HostError where that may not be seen, which is not the same as absent."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", hint) from None
     return True
 
 
@@ -345,5 +309,4 @@ def overlays(found: Found) -> dict[str, Found]:
         except OSError as error:
             raise HostError(f"{folder}: {error.strerror}", "have it made readable to you") from None
         hosts += [host for name in names if name == f"{(host := overlay_host(name))}.yaml"]
-    each = {host: overlay(found, host) for host in sorted(set(hosts))}
-    return {host: other for host, other in each.items() if other}
+    return {host: other for host in sorted(set(hosts)) if (other := overlay(found, host))}

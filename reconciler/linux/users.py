@@ -86,16 +86,19 @@ def _caller(entry: pwd.struct_passwd) -> Caller:
 
 def home_of(name: str) -> str | None:
     """The home of a user by name, of the caller for "", None for a user that is not there."""
-    if not name:
-        return caller().home
-    found = _by_name(name)
+    found = _by_name(name) if name else caller()
     return found.home if found else None
 
 
 def absolute(path: str) -> str:
-    """As seen from where the caller stands; HostError if that directory was removed meanwhile."""
+    """Return a path as seen from where the caller stands, ``~`` being the caller's home.
+
+    A shell need not have expanded it. HostError if the working directory was removed meanwhile.
+    """
+    user, slash, rest = path.partition("/")
+    home = home_of(user[1:]) if user.startswith("~") else None
     try:
-        return os.path.abspath(path)
+        return os.path.abspath(path if home is None else f"{home}{slash}{rest}")
     except OSError as error:
         raise HostError(
             f"{path}: the working directory is not to be found: {error.strerror}",

@@ -14,18 +14,16 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.linux import files
+from reconciler.linux import files, proc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from reconciler.formats.domain import Viewers
 
 
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
-
-_ESTABLISHED, _CONNECTED = "01", "03"
-"""States of a socket of TCP and of a Unix socket, as /proc/net has them."""
+_UNIX = re.compile(rb"^\S+: \w{8} \w{8} \w{8} \w{4} (\w\w) +(\d+)(?: (.*))?$", re.MULTILINE)
+"""State, inode and name of each row. A name may hold a newline: what follows that is no row."""
 
 
 def problem(pid: int, where: Viewers) -> str:
@@ -46,24 +44,20 @@ def _sockets(pid: int) -> frozenset[int]:
     found = set()
     for name in os.listdir(folder):
         with suppress(FileNotFoundError):  # closed since
-            if match := _SOCKET.fullmatch(os.readlink(f"{folder}/{name}")):
+            if match := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{name}")):
                 found.add(int(match[1]))
     return frozenset(found)
 
 
-def _rows(pid: int, table: str) -> Iterator[list[str]]:
-    text = files.read(f"/proc/{pid}/net/{table}")
-    return (line.split() for line in os.fsdecode(text or b"").splitlines()[1:])
-
-
 def _by_tcp(pid: int, own: frozenset[int], ports: tuple[int, ...]) -> bool:
     """Tell whether a connection to one of the ports is there (proc_pid_net(5), tcp and tcp6)."""
+    texts = (files.read(f"/proc/{pid}/net/{table}") or b"" for table in ("tcp", "tcp6"))
+    rows = (line.decode().split() for text in texts for line in text.splitlines()[1:])
     return any(
-        row[3] == _ESTABLISHED
+        row[3] == "01"  # established
         and int(row[9]) in own
         and int(row[1].rpartition(":")[2], 16) in ports
-        for table in ("tcp", "tcp6")
-        for row in _rows(pid, table)
+        for row in rows
     )
 
 
@@ -73,15 +67,12 @@ def _by_socket(pid: int, own: frozenset[int], where: Viewers) -> bool:
     One that has no name was handed over by libvirt, as virt-manager has it on the host itself; or
     both ends are in QEMU; or the other end is the TPM's.
     """
-    nameless = set()
-    for row in _rows(pid, "unix"):
-        inode, name = int(row[6]), " ".join(row[7:])
-        if inode not in own or row[5] != _CONNECTED:
-            continue
-        if name in where.sockets:
-            return True
-        if not name:
-            nameless.add(inode)
+    table = _UNIX.findall(files.read(f"/proc/{pid}/net/unix") or b"")  # state 03: connected
+    connected = {int(inode): os.fsdecode(name) for state, inode, name in table if state == b"03"}
+    names = {inode: connected[inode] for inode in own & connected.keys()}
+    if not set(where.sockets).isdisjoint(names.values()):
+        return True
+    nameless = {inode for inode, name in names.items() if not name}
     peers = _peers()
     if nameless - peers.keys():  # as where this process has another network than the machine
         raise OSError("the kernel does not tell of its sockets")
@@ -93,9 +84,9 @@ def _by_socket(pid: int, own: frozenset[int], where: Viewers) -> bool:
 def _of_tpms(inodes: set[int]) -> set[int]:
     """Return those sockets that an emulated TPM has (swtpm(8))."""
     found: set[int] = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            if (files.read(f"/proc/{pid}/comm") or b"").strip() == b"swtpm":
+    for pid in proc.pids():
+        if proc.program(pid) == "swtpm":
+            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
                 found |= inodes & _sockets(int(pid))
     return found
 

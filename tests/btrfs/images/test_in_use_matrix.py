@@ -333,6 +333,20 @@ def test_a_directory_that_becomes_a_subvolume(host: World, users: Users):
         assert (users.top / name / "made-after").exists()
 
 
+def test_names_that_the_kernel_shows_as_they_are(host: World, users: Users):
+    """A carriage return ends no line in the lists of mounts and maps; swap may be on any name."""
+    users.opens("map", users.image("map").rename(users.top / "map" / "a\rb"))
+    bound = users.image("bound").parent
+    run(*users.apart(), "mount", "--bind", bound, users.target("a\rb", folder=True))
+    users.image("swap")
+    _swap(users, "swäp file")
+    expected = {"map": "V615", "bound": "V607", "swap": "V615"}
+    host.declare(paths=[{"path": str(users.top / name), "subvolume": True} for name in expected])
+    plan = host.plan(expect=7)
+    for name, code in expected.items():
+        assert code in plan.row(f"! subvolume {users.top}/{name} "), name
+
+
 def _directories(users: Users) -> dict[str, str]:
     """Ways to use a directory, or what is in it, that leave its files alone."""
     for name in ("inside", "standing"):
@@ -345,7 +359,18 @@ def _directories(users: Users) -> dict[str, str]:
     run(*users.apart(), "mount", "-t", "tmpfs", "tmpfs", users.top / "point" / "deep")
     _exported(users.top / "exported")
     _work_layer(users)
-    swap = users.image("swap").with_name("swap")
+    users.image("swap")
+    _swap(users, "swap")
+    return {
+        **dict.fromkeys(("inside", "standing"), "V613"),
+        **dict.fromkeys(("folder-bound", "point", "work-layer"), "V607"),
+        "exported": "V616",
+        "swap": "V615",
+    }
+
+
+def _swap(users: Users, name: str) -> None:
+    swap = users.top / "swap" / name
     swap.touch(0o600)
     run("btrfs", "property", "set", swap, "compression", "")
     run("chattr", "+C", swap)
@@ -353,12 +378,6 @@ def _directories(users: Users) -> dict[str, str]:
     run("mkswap", "-q", swap)
     run("swapon", swap)
     users._stack.callback(run, "swapoff", swap)
-    return {
-        **dict.fromkeys(("inside", "standing"), "V613"),
-        **dict.fromkeys(("folder-bound", "point", "work-layer"), "V607"),
-        "exported": "V616",
-        "swap": "V615",
-    }
 
 
 def _work_layer(users: Users) -> None:

@@ -375,6 +375,12 @@ def test_the_remedy_is_a_command_that_works(write, wrong):
 
 
 @as_root_only
+def test_root_may_name_a_file_by_two_slashes(write):
+    """POSIX lets them mean something else, so Python keeps both."""
+    assert vmtune("--config", f"/{write('vmtune.yaml')}", "plan").returncode == 0
+
+
+@as_root_only
 def test_a_folder_of_someone_else_is_not_given_to_root(write, tmp_path):
     folder = tmp_path / "theirs"
     folder.mkdir()
