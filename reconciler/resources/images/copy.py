@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from reconciler.errors import HostError
 from reconciler.linux import btrfs, fiemap, inode, syscalls
-from reconciler.resources.images.places import CODES, ELSEWHERE
+from reconciler.resources.images.places import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,13 +45,9 @@ _PATIENCE = 0.1
 _LARGEST = 2**63 - 1
 """Bytes of the largest file there is (MAX_LFS_FILESIZE)."""
 
-_FALLOC_KEEP_SIZE = 0x01
-
 _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
 
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-
-_THREADS = "see `ulimit -u`, and pids.max of the control group"
 
 
 class _Buffer:
@@ -143,7 +139,10 @@ class Copier:
                     self._pool.submit(together.wait)
             except RuntimeError:
                 together.abort()
-                raise HostError("the system allows no more threads", _THREADS) from None
+                raise HostError(
+                    "the system allows no more threads",
+                    "see `ulimit -u`, and pids.max of the control group",
+                ) from None
             self._is_ready = True
 
     def _piece(self, source: int, target: int, at: int, size: int, block: int) -> int:
@@ -222,8 +221,9 @@ def _cut(ranges: Iterator[Range]) -> Iterator[Range]:
 
 def _fallocate(fd: int, start: int, length: int) -> None:
     """Space that is the file's, without a change of its size (fallocate(2))."""
+    keep_size = 0x01
     offsets = (ctypes.c_int64(start), ctypes.c_int64(length))
-    syscalls.checked(_libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets))
+    syscalls.checked(_libc.fallocate64(fd, keep_size, *offsets))
 
 
 def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> None:
@@ -243,15 +243,11 @@ def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> No
             except OSError as again:
                 if again.errno != errno.EIO:
                     raise
-                raise Unreadable(_unreadable(start)) from None
+                raise Unreadable(
+                    f"cannot be read at byte {start:,}: the data on disk is damaged (its checksum "
+                    "does not match, or the disk does not read it)"
+                ) from None
         raise
-
-
-def _unreadable(at: int) -> str:
-    return (
-        f"cannot be read at byte {at:,}: the data on disk is damaged (its checksum does not "
-        "match, or the disk does not read it)"
-    )
 
 
 def _read(fd: int, buffer: _Buffer, at: int, size: int, whole: int) -> None:
@@ -273,129 +269,116 @@ def _write(fd: int, buffer: _Buffer, at: int, size: int) -> None:
 class Left(HostError):
     """One image that is left as it was; the message says why, the hint what to do about it."""
 
-    reason: ClassVar[str] = ""
-    """A word of CODES."""
+    code: str = ""
+    """What `vmtune explain` knows the reason by; "" where there is none."""
     remedy: ClassVar[str] = ""
     is_as_it_was: ClassVar[bool] = True
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint or self.remedy)
 
-    @property
-    def code(self) -> str:
-        """The code that `vmtune explain` knows the reason by; "" where there is none."""
-        return CODES.get(self.reason, "")
-
 
 class InUse(Left):
     """Somebody has the image open, or opened the image for writing meanwhile."""
 
-    reason = "open"
+    code = "V702"
     remedy = "shut down or close what uses the image, then apply again"
 
 
 class InUseElsewhere(InUse):
-    """Somebody uses the image without opening it; ``sort`` is a word of CODES and ELSEWHERE."""
+    """Somebody uses the image without opening it; ``sort`` is a word of ELSEWHERE."""
 
     def __init__(self, sort: str, message: str) -> None:
         super().__init__(message, ELSEWHERE[sort])
-        self.sort = sort
-
-    @property
-    def code(self) -> str:
-        return CODES[self.sort]
+        codes = {"open": "V702", "mounted": "V713", "exported": "V714", "unseen": "V715"}
+        self.code = codes[sort]
 
 
 class Linked(Left):
     """The image has other names, which would go on naming the old data."""
 
-    reason = "links"
+    code = "V703"
     remedy = "keep one name, or accept the image with `existing: keep`"
 
 
 class Protected(Left):
     """The kernel does not let the image's name go."""
 
-    reason = "protected"
+    code = "V704"
 
 
 class NoRoom(Left):
     """Another copy of the image does not fit, or not yet."""
 
-    reason = "room"
+    code = "V706"
     remedy = "make room, or move the image to another disk"
 
 
 class NoQuota(Left):
     """A quota does not allow another copy of the image."""
 
-    reason = "quota"
+    code = "V717"
 
 
 class Unreadable(Left):
     """The disk does not give the image's data, or data that fails its checksum."""
 
-    reason = "damaged"
+    code = "V716"
     remedy = "restore it from a backup, or accept it: `existing: keep`"
 
 
 class Damaged(Left):
-    """What was read back is not what was written; the message says where."""
+    """What was read back is not what was written, or the disk failed in another way."""
 
-    reason = "disk"
+    code = "V718"
     remedy = "look at what the kernel says of the disk (dmesg), then apply again"
 
 
 class Altered(Left):
     """The image was moved, or its owner, mode, links or content changed, meanwhile."""
 
-    reason = "changed"
+    code = "V719"
     remedy = "apply again once nothing changes the image any more"
 
 
 class Unlike(Left):
     """Another file cannot be made like the image."""
 
-    reason = "unlike"
+    code = "V721"
     remedy = "accept the image with `existing: keep`"
 
 
 class TooLarge(Left):
     """The image ends so near to the largest size there is that no whole block fits behind it."""
 
-    reason = "size"
+    code = "V722"
     remedy = "accept the image with `existing: keep`, or make it smaller (truncate(1))"
 
 
 class Twice(Left):
     """Two programs opened the two files to write: both stay, under different names."""
 
-    reason = "twice"
+    code = "V711"
     is_as_it_was = False
 
 
 class Remaining(Left):
     """The image is rewritten, but its old data is not simply gone."""
 
-    reason = "remaining"
+    code = "V724"
     is_as_it_was = False
 
 
 class Halted(Left):
     """Undoing failed: two names hold the image, and no further image is begun."""
 
-    reason = "halted"
+    code = "V724"
     is_as_it_was = False
     remedy = "compare the two (cmp), keep one under the image's name, and remove the other"
 
 
-class _Disk(Left):
-    reason = "disk"
-    remedy = Damaged.remedy
-
-
 class _Fault(Left):
-    reason = "fault"
+    code = "V723"
     remedy = "report it with these words; the image can stay as it is with `existing: keep`"
 
 
@@ -426,7 +409,7 @@ def reason_of(error: Exception, below: str) -> Left:
         return _quota(below)
     if error.errno in _FORBIDDEN:
         return Unlike(f"the kernel does not allow it: {error.strerror}; it is as it was")
-    return _Disk(f"{error.strerror}; it is as it was")
+    return Damaged(f"{error.strerror}; it is as it was")
 
 
 def _quota(below: str) -> NoQuota:

@@ -24,27 +24,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-CODES = {
-    "open": "V702",
-    "links": "V703",
-    "protected": "V704",
-    "room": "V706",
-    "twice": "V711",
-    "damaged": "V716",
-    "quota": "V717",
-    "disk": "V718",
-    "changed": "V719",
-    "unlike": "V721",
-    "size": "V722",
-    "fault": "V723",
-    "halted": "V724",
-    "remaining": "V724",
-    "mounted": "V713",
-    "exported": "V714",
-    "unseen": "V715",
-}
-"""Why an image is not rewritten, where that is found out only as the image is rewritten."""
-
 ELSEWHERE = {
     "open": "end that program, then apply again",
     "mounted": "stop the container or service that has this mount, or unmount it, then apply again",
