@@ -382,14 +382,10 @@ class _Fault(Left):
     remedy = "report it with these words; the image can stay as it is with `existing: keep`"
 
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_FORBIDDEN = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL})
-
-
 def is_full(error: Exception) -> bool:
     """Tell whether room was missing, so that another try may go well once room is free."""
-    return isinstance(error, NoRoom) or (isinstance(error, OSError) and error.errno in FULL)
+    is_refused = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(error, NoRoom) or is_refused
 
 
 def reason_of(error: Exception, below: str) -> Left:
@@ -407,7 +403,7 @@ def reason_of(error: Exception, below: str) -> Left:
         return NoRoom("not enough space for its copy")
     if error.errno == errno.EDQUOT:
         return _quota(below)
-    if error.errno in _FORBIDDEN:
+    if error.errno in {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL}:
         return Unlike(f"the kernel does not allow it: {error.strerror}; it is as it was")
     return Damaged(f"{error.strerror}; it is as it was")
 

@@ -16,7 +16,7 @@ from reconciler.facts.diagnostics import ALSO, COST, Note
 from reconciler.facts.host import FilesystemOf
 from reconciler.facts.machines import PAUSED, RUNNING, Machine, Machines, NotStarted
 from reconciler.formats.sizes import binary, counted, span
-from reconciler.resources.images.places import NOCOW, MachineImages, SavedMachine, needed
+from reconciler.resources.images.places import MachineImages, SavedMachine, as_wanted, needed
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def guests(path: str, files: Sequence[CowFile], host: HostView) -> tuple[Guest, 
     found: dict[Machine, list[CowFile]] = {}
     for file in files:
         for machine in host.maybe(Machines()) or ():
-            if _has_it(machine, file):
+            if machine.pid and any(f"(pid {machine.pid})" in who for who in file.holders):
                 found.setdefault(machine, []).append(file)
     rows = [Guest(machine, tuple(its), _why(path, machine, its)) for machine, its in found.items()]
     return tuple(sorted(rows, key=lambda guest: (guest.machine.name, guest.machine.uuid)))
@@ -130,10 +130,6 @@ def resting(path: str, files: Sequence[CowFile], host: HostView) -> dict[str, st
     return {file: name for file, name in found.items() if name}
 
 
-def _has_it(machine: Machine, file: CowFile) -> bool:
-    return bool(machine.pid) and any(f"(pid {machine.pid})" in who for who in file.holders)
-
-
 def _why(path: str, machine: Machine, files: Sequence[CowFile]) -> str:
     """Say why a machine is left alone; "" where nothing is known against it."""
     for file in files:
@@ -153,9 +149,8 @@ def seconds(guest: Guest) -> int:
 
 def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     machine = guest.machine
-    state = "nocow" if aim == NOCOW else "uncompressed"
     for file in guest.files:
-        yield Note(f"{file.path}: {binary(file.size)}, becomes {state}", label=ALSO)
+        yield Note(f"{file.path}: {binary(file.size)}, becomes {as_wanted(aim)}", label=ALSO)
     yield Note(
         f"the machine is {machine.state}, and stands still for up to about {span(seconds(guest))} "
         f"(at {binary(_RATE)}/s): its clock is behind by that, and connections to it may break",

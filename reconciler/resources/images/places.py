@@ -38,6 +38,16 @@ NOCOW, PLAIN = "nocow", "plain"
 _MARGIN = 16 << 20
 
 
+def as_found(aim: str) -> str:
+    """Return the word for data that is not as wanted yet."""
+    return "copy-on-write" if aim == NOCOW else "compressed"
+
+
+def as_wanted(aim: str) -> str:
+    """Return the word for data that is."""
+    return "nocow" if aim == NOCOW else "uncompressed"
+
+
 def needed(allocated: int) -> int:
     """Bytes that must be free to rewrite an image with as many on disk.
 
@@ -58,16 +68,6 @@ class _DataBelow(Place[V]):
     rank: ClassVar[int] = 12
     in_a_tree: ClassVar[bool] = True
     is_claimed: ClassVar[bool] = False
-
-    @property
-    def as_found(self) -> str:
-        """The word for data that is not as wanted yet."""
-        return "copy-on-write" if self.aim == NOCOW else "compressed"
-
-    @property
-    def as_wanted(self) -> str:
-        """The word for data that is."""
-        return "nocow" if self.aim == NOCOW else "uncompressed"
 
     def lasting(self, want: V) -> Note | None:
         del want
@@ -100,7 +100,8 @@ class _Chosen(_DataBelow[str]):
 
     def words(self, value: str) -> str:
         """Say how the data lies."""
-        return {self.UNLIKE: self.as_found, self.ALIKE: self.as_wanted}.get(value, value)
+        known = {self.UNLIKE: as_found(self.aim), self.ALIKE: as_wanted(self.aim)}
+        return known.get(value, value)
 
     @staticmethod
     def decoded(data: Any) -> str:
@@ -134,7 +135,7 @@ class Images(_DataBelow[NameList]):
 
     def words(self, value: NameList) -> str:
         count = value.count
-        return f"{counted(count, 'file')} {self.as_found}" if count else self.as_wanted
+        return f"{counted(count, 'file')} {as_found(self.aim)}" if count else as_wanted(self.aim)
 
     decoded = staticmethod(NameList.decoded)
 
