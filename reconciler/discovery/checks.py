@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from reconciler.formats.fstab import Line
 
 
-_STRICT = (6, 8)
-"""Since then Btrfs parses mount options with the new mount API, which can be asked."""
-
-
 def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """One row for each thing; several for pools."""
     yield _kernel(host)
@@ -83,7 +79,8 @@ def _kernel(host: HostView) -> Row:
     numbers = [int(number) for number in re.findall(r"\d+", kernel.release)[:2]]
     asked = "can be asked about mount options"
     tried = "tells only when it mounts: options are tried on the live mount"
-    text = f"{kernel.release}, {asked if tuple(numbers) >= _STRICT else tried}"
+    # Since 6.8 Btrfs parses mount options with the new mount API, which can be asked.
+    text = f"{kernel.release}, {asked if numbers >= [6, 8] else tried}"
     return Row(Health.OK, "kernel", text, "V501")
 
 
@@ -432,10 +429,13 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Itera
         text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
         remedy = "plain compress=, or `nocow: true` there"
         yield Row(Health.WARN, name, text, "V512", remedy)
-    for option, text, remedy in of.prices:
-        if option == "autodefrag":
+    for option in of.mounts[0].super_options.split(","):
+        text, remedy = options.price(option)
+        if not text:
+            continue
+        if options.name(option) == "autodefrag":
             yield Row(Health.WARN, name, text, "V513", remedy)
-        elif option == "discard":
+        elif options.name(option) == "discard":
             yield Row(Health.WARN, name, text, "V522", remedy)
         else:
             yield Row(Health.WARN, name, text, "V523", remedy)

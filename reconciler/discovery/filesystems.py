@@ -49,14 +49,6 @@ class Btrfs(Value):
         """Name nodatacow or nodatasum, where it is mounted so; else ""."""
         return datamode.of_live(self.mounts[0].super_options).plain
 
-    @property
-    def prices(self) -> Iterator[tuple[str, str, str]]:
-        """The name of each live option that images pay for, what it costs, and the remedy."""
-        for shown in self.mounts[0].super_options.split(","):
-            text, remedy = options.price(shown)
-            if text:
-                yield options.name(shown), text, remedy
-
 
 def filesystems(host: HostView) -> tuple[Btrfs, ...]:
     """Every Btrfs that is mounted where it can be reached, in the order mounted."""

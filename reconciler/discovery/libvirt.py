@@ -20,9 +20,6 @@ T = TypeVar("T")
 _MOST = 500
 """Files or names of one sort that are looked at."""
 
-_PATIENCE = 5.0
-"""Seconds for all that virsh is asked."""
-
 
 def look(whose: str) -> Libvirt:
     """The system's libvirt through virsh where its daemon runs, else from files; never started."""
@@ -79,7 +76,7 @@ def _asked() -> Libvirt | None:
     """
     if not process.find("virsh") or not process.running(frozenset({"libvirtd", "virtqemud"})):
         return None
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + 5.0  # for all that virsh is asked
     try:
         pools = tuple(_described("pool", libvirtxml.pool, until))
         return Libvirt(pools, tuple(_described("domain", libvirtxml.domain, until)))

@@ -71,9 +71,7 @@ _SUFFIXES = (
     ".rawdisk",  # minikube's
 )
 
-_MOST_ENTRIES = 50_000
-
-_MOST_FOLDERS = 50
+_MOST_ENTRIES, _MOST_FOLDERS = 50_000, 50
 
 
 def image_folders(query: discovery.ImagesBelow, mounted: frozenset[str]) -> discovery.ImageFolders:

@@ -39,12 +39,6 @@ What is under way is what a machine beside it waits for with each write. 2 MiB k
 with 32 MiB a write waited eight times as long as beside cp(1) (docs/performance.md).
 """
 
-_PATIENCE = 0.1
-"""Seconds without a word while pieces are under way: a slow disk takes longer for one."""
-
-_LARGEST = 2**63 - 1
-"""Bytes of the largest file there is (MAX_LFS_FILESIZE)."""
-
 _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
 
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -82,7 +76,7 @@ class Copier:
         """
         status = os.fstat(source)
         block = max(status.st_blksize, mmap.PAGESIZE)
-        if status.st_size > _LARGEST - block:
+        if status.st_size > 2**63 - 1 - block:  # MAX_LFS_FILESIZE
             raise TooLarge(f"it has {status.st_size:,} bytes, nearly the most that there can be")
         for fd, more in ((source, os.O_NOATIME), (target, 0)):
             flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT | more
@@ -163,7 +157,7 @@ class Copier:
 
 
 def _awaited(piece: Future[int], going: Callable[[int], None]) -> int:
-    while not wait([piece], _PATIENCE).done:
+    while not wait([piece], 0.1).done:  # a slow disk takes longer for one
         going(0)
     return piece.result()
 

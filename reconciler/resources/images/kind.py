@@ -233,20 +233,16 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
     all_left, left = left, _without(left, suspended)
-    if spec.only and not todo:
-        yield from machines.rows(spec.name, path, spec.aim, suspended)
-        yield from _spared(spec, left)
-        yield from _awaited(spec, path, left, filesystem)
-        return
-    of_all = Images(path, spec.aim, spec.apart, spared)
-    one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
-    yield Desired(one if spec.only else of_all, NONE_LEFT)
-    yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
-    if todo:
-        yield from _todo(tree, lot, spared)
-        yield from _price(tree, lot, needed, filesystem, host)
-    if lot.count and tree.special:
-        yield Note(_special(tree), "V712")
+    if todo or not spec.only:
+        of_all = Images(path, spec.aim, spec.apart, spared)
+        one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
+        yield Desired(one if spec.only else of_all, NONE_LEFT)
+        yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
+        if todo:
+            yield from _todo(tree, lot, spared)
+            yield from _price(tree, lot, needed, filesystem, host)
+        if lot.count and tree.special:
+            yield Note(_special(tree), "V712")
     yield from machines.rows(spec.name, path, spec.aim, suspended)
     yield from _spared(spec, left)
     yield from _awaited(spec, path, left, filesystem)

@@ -37,9 +37,6 @@ _RATE = 100 << 20
 The measurements in docs/images.md took less in all ten cases, and 93% of it where the image was
 large."""
 
-_MOMENT = 2
-"""Seconds that saving and starting take beside what is copied."""
-
 
 class Guest(Value):
     """A machine with those of its images that would be rewritten; ``why`` not, "" where it may."""
@@ -143,8 +140,11 @@ def _why(path: str, machine: Machine, files: Sequence[CowFile]) -> str:
 
 
 def seconds(guest: Guest) -> int:
-    """Return for how long a machine stands still: memory out and in, images once."""
-    return _MOMENT + math.ceil((2 * guest.machine.memory + guest.allocated) / _RATE)
+    """Return for how long a machine stands still: memory out and in, images once.
+
+    Saving and starting take two seconds beside what is copied.
+    """
+    return 2 + math.ceil((2 * guest.machine.memory + guest.allocated) / _RATE)
 
 
 def _notes(guest: Guest, aim: str) -> Iterator[Note]:

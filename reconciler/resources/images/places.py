@@ -35,8 +35,6 @@ ELSEWHERE = {
 NOCOW, PLAIN = "nocow", "plain"
 """What images should be: written in place, or copy-on-write without compressed extents."""
 
-_MARGIN = 16 << 20
-
 
 def as_found(aim: str) -> str:
     """Return the word for data that is not as wanted yet."""
@@ -51,9 +49,9 @@ def as_wanted(aim: str) -> str:
 def needed(allocated: int) -> int:
     """Bytes that must be free to rewrite an image with as many on disk.
 
-    1/128 more is for metadata, the margin for who else writes.
+    1/128 more is for metadata, 16 MiB for who else writes.
     """
-    return allocated + allocated // 128 + _MARGIN
+    return allocated + allocated // 128 + (16 << 20)
 
 
 class _DataBelow(Place[V]):

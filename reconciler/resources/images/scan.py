@@ -230,13 +230,8 @@ def _one_image(name: str, path: str, walk: Walk, found: _Found) -> None:
             _judge(entry, path, found)
         named_by = followed(found.parts, path) if found.parts else ()
         others = {other for *_, names in named_by for other in names if other[:1] != "/"}
-        pending = {n for n in others - known if not is_apart(f"{path}/{n}", walk.apart)}
+        pending = {n for n in others - known if walk.apart.isdisjoint(at_and_above(f"{path}/{n}"))}
         known |= pending
-
-
-def is_apart(path: str, apart: frozenset[str]) -> bool:
-    """Tell whether a path is declared on its own, or lies below one that is."""
-    return any(above in apart for above in at_and_above(path))
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
