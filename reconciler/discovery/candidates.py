@@ -112,13 +112,6 @@ def reachable(home: str) -> Iterator[Usual]:
     return (each for each in USUAL if home or not each.path.startswith("~"))
 
 
-def translated(names: Iterable[str]) -> Iterator[str]:
-    """Yield the names that say "virtual" in some language; hidden ones are programs' own."""
-    for name in names:
-        if not name.startswith(".") and any(word in name.casefold() for word in _VIRTUAL):
-            yield name
-
-
 _BOXES = (
     "~/.local/share/gnome-boxes/images",
     "~/.var/app/org.gnome.Boxes/data/gnome-boxes/images",
@@ -126,12 +119,7 @@ _BOXES = (
 
 _QUICKEMU = ("~", "~/VMs", "~/vms", "~/quickemu", "~/Quickemu")
 
-_DIRECTORIES = frozenset({"dir", "fs", "netfs"})
-"""Types of pools whose volumes are files in a directory."""
-
 _NAMED = 4
-
-_JOURNAL = "/var/log/journal"
 
 
 class Candidate(Value):
@@ -208,7 +196,7 @@ def _named(host: HostView) -> Iterator[Candidate]:
         yield from _of_libvirt(whose, host(LibvirtOf(whose)))
     yield from _of_others(host)
     for line in host.maybe(TmpfilesLines()) or ():
-        if not line.path.startswith(_JOURNAL):
+        if not line.path.startswith("/var/log/journal"):
             yield Candidate(line.path, (f"{line.file}:{line.number} sets +C on it at boot",))
 
 
@@ -221,8 +209,14 @@ def _of_others(host: HostView) -> Iterator[Candidate]:
     for usual in reachable(home):
         yield from _in_usual(usual, home, host)
     names = host.maybe(EntriesOf(home)) if home else None
-    for name in translated(names or ()):
-        if _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), host):
+    for name in names or ():
+        is_virtual = any(word in name.casefold() for word in _VIRTUAL)
+        # Hidden ones are programs' own.
+        if (
+            is_virtual
+            and name[:1] != "."
+            and _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), host)
+        ):
             yield Candidate(f"{home}/{name}", ())
     for folder in at(_QUICKEMU, home):
         for machine in host.maybe(QuickemuIn(folder)) or ():
@@ -234,7 +228,7 @@ def _of_others(host: HostView) -> Iterator[Candidate]:
 
 def _of_libvirt(whose: str, libvirt: Libvirt) -> Iterator[Candidate]:
     for pool in libvirt.pools:
-        if pool.path and pool.type in _DIRECTORIES:
+        if pool.path and pool.type in {"dir", "fs", "netfs"}:  # their volumes are files
             yield Candidate(pool.path, (f"libvirt pool {pool.name} ({whose})",), pool.cow)
     folders: dict[str, list[str]] = {}
     for domain in libvirt.domains:

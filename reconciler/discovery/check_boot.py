@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-_TOLD_BY_LINE = frozenset({"V202", "V203"})
-"""Refusals that are said of the line in /etc/fstab already."""
-
-
 def check_boot(subjects: Subjects, found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Yield rows for what is wrong, and none where nothing is."""
     seen = host.maybe(FstabLines())
@@ -116,7 +112,8 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
             return None
         refusal = fstab_line.not_editable(target, where.path, lines, host, tokens)
         if refusal:
-            is_told = refusal.code in _TOLD_BY_LINE or (refusal.code == "V204" and lines)
+            # Of the line in /etc/fstab that is said already.
+            is_told = refusal.code in {"V202", "V203"} or (refusal.code == "V204" and lines)
             return None if is_told else refusal
     if len(lines) != 1 or mount is None or mount.fstype != "btrfs":
         return None

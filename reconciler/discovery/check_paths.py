@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-_ROLL_BACK = frozenset({"snapper", "Timeshift"})
-
-
 def check_paths(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield rows for what is wrong, and one where no other job was found."""
     yield from _rollback(subjects, host)
@@ -35,21 +32,22 @@ def check_paths(subjects: Subjects, host: HostView) -> Iterator[Row]:
 def _rollback(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """Yield a row for each subvolume that the next rollback leaves in the old place."""
     apart = [subject for subject in subjects.found if subject.state.is_subvolume]
-    tools = [tool for tool in host.maybe(SnapshotTools()) or () if tool.name in _ROLL_BACK]
+    roll_back = {"snapper", "Timeshift"}
+    tools = [tool for tool in host.maybe(SnapshotTools()) or () if tool.name in roll_back]
     if not apart or not tools:
         return
     mounts = host(Mounts())
     for subject in apart:
         if tool := _left_by(subject, tools, mounts, host):
-            yield Row(
-                Health.WARN,
-                subject.name,
+            text = (
                 f"a subvolume inside of {tool.path}: after a rollback by {tool.name} "
-                f"({tool.file}) it stays in the old one, with all images",
-                "V535",
-                "keep it at the top level of the filesystem, with its own line in /etc/fstab "
-                "(subvol=...): `vmtune explain subvolume` says how",
+                f"({tool.file}) it stays in the old one, with all images"
             )
+            remedy = (
+                "keep it at the top level of the filesystem, with its own line in /etc/fstab "
+                "(subvol=...): `vmtune explain subvolume` says how"
+            )
+            yield Row(Health.WARN, subject.name, text, "V535", remedy)
 
 
 def _left_by(
@@ -100,19 +98,13 @@ def _doubled(subjects: Subjects, host: HostView) -> Iterator[Row]:
     """The plan refuses a schedule beside another job; without one the job may do harm alone."""
     for subject in subjects.found:
         for job in other_jobs.same(subject.state.where.path, host):
-            is_declared = subject.state.where.path in subjects.defragmented
             text = f"{job.name} defragments it: {job.schedule} {job.command}"
-            if not is_declared:
+            health, remedy = Health.FAIL, f"{job.stop}, or drop the `defrag` entry"
+            if subject.state.where.path not in subjects.defragmented:
                 text += ". Most such jobs copy what snapshots and clones share"
-            yield Row(
-                Health.FAIL if is_declared else Health.WARN,
-                subject.name,
-                text,
-                "V530",
-                f"{job.stop}, or drop the `defrag` entry"
-                if is_declared
-                else f"to have that left alone: {job.stop}, and declare it under `defrag`",
-            )
+                health = Health.WARN
+                remedy = f"to have that left alone: {job.stop}, and declare it under `defrag`"
+            yield Row(health, subject.name, text, "V530", remedy)
 
 
 def _vague(host: HostView) -> Iterator[Row]:

@@ -38,19 +38,13 @@ from reconciler.formats import datamode, options
 from reconciler.formats.sizes import binary, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from reconciler.discovery.filesystems import Btrfs
     from reconciler.discovery.libvirtxml import Pool
     from reconciler.discovery.subjects import Subject, Subjects
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
-
-
-_MEND_LINE = "a line that is no entry ends findmnt 2.41: comment it out, then try again"
-
-_STRICT = (6, 8)
-"""Since then Btrfs parses mount options with the new mount API, which can be asked."""
 
 
 def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
@@ -80,17 +74,13 @@ def _saved_machines(host: HostView) -> Iterator[Row]:
 def _kernel(host: HostView) -> Row:
     kernel = host(RunningKernel())
     if not kernel.btrfs:
-        return Row(
-            Health.WARN,
-            "kernel",
-            f"{kernel.release} has loaded no Btrfs, so none is mounted: nothing to tune here",
-            "V501",
-            "modprobe btrfs, if there should be",
-        )
+        none = f"{kernel.release} has loaded no Btrfs, so none is mounted: nothing to tune here"
+        return Row(Health.WARN, "kernel", none, "V501", "modprobe btrfs, if there should be")
     numbers = [int(number) for number in re.findall(r"\d+", kernel.release)[:2]]
     asked = "can be asked about mount options"
     tried = "tells only when it mounts: options are tried on the live mount"
-    text = f"{kernel.release}, {asked if tuple(numbers) >= _STRICT else tried}"
+    # Since 6.8 Btrfs parses mount options with the new mount API, which can be asked.
+    text = f"{kernel.release}, {asked if numbers >= [6, 8] else tried}"
     return Row(Health.OK, "kernel", text, "V501")
 
 
@@ -108,7 +98,8 @@ def _findmnt(host: HostView) -> Row:
             host(FstabFaults())
         except NotVisible as hidden:
             text = f"{version}; /etc/fstab is not verified: {hidden.why}"
-            return Row(Health.WARN, "util-linux", text, "V503", _MEND_LINE)
+            remedy = "a line that is no entry ends findmnt 2.41: comment it out, then try again"
+            return Row(Health.WARN, "util-linux", text, "V503", remedy)
         return Row(Health.OK, "util-linux", version, "V503")
     text = "no findmnt: a changed /etc/fstab would not be verified"
     return Row(Health.WARN, "util-linux", text, "V503", "install util-linux")
@@ -148,7 +139,7 @@ def _libvirt(subjects: Subjects, host: HostView) -> Iterator[Row]:
     rows = [row for pool in pools for row in _pool(pool, nocow, host)]
     yield from rows
     if unread:
-        text = f"{unread[0]}" + (f", and {len(unread) - 1} more" if unread[1:] else "")
+        text = unread[0] + (f", and {len(unread) - 1} more" if unread[1:] else "")
         yield Row(Health.UNSEEN, "libvirt", text, "V505", ASK_ROOT)
     elif not rows:
         text = f"{counted(len(pools), 'pool')}, none against nocow" if pools else "no pools"
@@ -160,17 +151,13 @@ def _pool(pool: Pool, nocow: set[str], host: HostView) -> Iterator[Row]:
     if not where or not filesystem:
         return
     name = f"pool {pool.name}"
+    remedy = f"take it out: virsh pool-edit {quote(pool.name)}"
     if filesystem.type != "btrfs" and pool.cow:
         is_on = f"but {pool.path} is on {filesystem.type}: pool-build will fail"
-        text = f"<cow state='{pool.cow}'/>, {is_on}"
-        yield Row(
-            Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
-        )
+        yield Row(Health.WARN, name, f"<cow state='{pool.cow}'/>, {is_on}", "V505", remedy)
     elif pool.cow == "yes" and where.path in nocow:
         text = f"<cow state='yes'/>, but {pool.path} is nocow: its next pool-build undoes that"
-        yield Row(
-            Health.WARN, name, text, "V505", f"take it out: virsh pool-edit {quote(pool.name)}"
-        )
+        yield Row(Health.WARN, name, text, "V505", remedy)
     elif filesystem.type == "btrfs" and not pool.cow and where.path not in nocow:
         folder = host.maybe(Directory(where.path)) if where.kind == "directory" else None
         if folder and not folder.nocow:
@@ -186,15 +173,15 @@ def check_fstab(found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
     """Rows for what is wrong; one row where nothing is."""
     try:
         entries = host(FstabLines())
-        lines = tuple(_of_btrfs(entries, found))
     except NotVisible as hidden:
+        health, remedy = Health.UNSEEN, ASK_ROOT
         if hidden.for_all:
-            yield Row(
-                Health.FAIL, "/etc/fstab", hidden.why, "V509", "it must be a file that can be read"
-            )
-        else:
-            yield Row(Health.UNSEEN, "/etc/fstab", hidden.why, "V509", ASK_ROOT)
+            health, remedy = Health.FAIL, "it must be a file that can be read"
+        yield Row(health, "/etc/fstab", hidden.why, "V509", remedy)
         return
+    mounted = {line.number for filesystem in found for line in filesystem.lines}
+    # Those of type auto, too, whose filesystem is known to be Btrfs.
+    lines = [line for line in entries if line.fstype == "btrfs" or line.number in mounted]
     bad = [*_sound(lines, found, host), *_mounting(lines, found, host)]
     is_verified = host.maybe(FstabFaults()) is not None  # check_host says why not
     yield from bad or [_count(lines, found)] * is_verified
@@ -204,12 +191,6 @@ def check_fstab(found: Sequence[Btrfs], host: HostView) -> Iterator[Row]:
         yield from _plain(filesystem)
     yield from _idle(lines)
     yield from _taken([line for line in lines if not line.problem], host)
-
-
-def _of_btrfs(lines: Sequence[Line], found: Sequence[Btrfs]) -> Iterator[Line]:
-    """Lines of type btrfs, and those of type auto whose filesystem is known to be Btrfs."""
-    mounted = {line.number for filesystem in found for line in filesystem.lines}
-    return (line for line in lines if line.fstype == "btrfs" or line.number in mounted)
 
 
 def _count(lines: Sequence[Line], found: Sequence[Btrfs]) -> Row:
@@ -269,17 +250,18 @@ def _plain(of: Btrfs) -> Iterator[Row]:
         return
     how = "is written in place, " if of.plain == "nodatacow" else ""
     text = f"mounted {of.plain}: each file made on it {how}has no checksums, and stays so"
-    if of.redundant:
-        text += f"; data is kept as {of.redundant}, and nothing tells the good copy from a bad one"
+    if of.host.redundant:
+        kept = of.host.redundant
+        text += f"; data is kept as {kept}, and nothing tells the good copy from a bad one"
     words = {"nodatacow", "nodatasum"}
-    lines = [f"/etc/fstab:{line.number}" for line in of.lines if _has(line, words)]
+    lines = [
+        f"/etc/fstab:{line.number}"
+        for line in of.lines
+        if not line.problem and options.value(line.options, words) is not None
+    ]
     remedy = f"take {of.plain} out of {' and '.join(lines)}; " if lines else ""
     remedy += "`nocow: true` does the same for one directory"
     yield Row(Health.WARN, f"Btrfs {of.uuid[:8]}", text, "V520", remedy)
-
-
-def _has(line: Line, words: Collection[str]) -> bool:
-    return not line.problem and options.value(line.options, words) is not None
 
 
 def _idle(lines: Sequence[Line]) -> Iterator[Row]:
@@ -333,22 +315,14 @@ def _taken(lines: Sequence[Line], host: HostView) -> Iterator[Row]:
         if verdict and verdict.takes is None:
             untold = verdict.text
         elif verdict and not verdict.takes:
-            refused = True
-            yield Row(
-                Health.FAIL,
-                f"/etc/fstab:{line.number}",
-                f"{verdict.text}: {_boots(line)}",
-                "V515",
-                "mend that line before the next boot",
-            )
+            refused, is_root = True, line.target == "/"
+            then = "it boots to a read-only root" if is_root else "the mount fails at boot"
+            subject, remedy = f"/etc/fstab:{line.number}", "mend that line before the next boot"
+            yield Row(Health.FAIL, subject, f"{verdict.text}: {then}", "V515", remedy)
     if untold:
         yield Row(Health.UNSEEN, "mount options", untold, "V515")
     elif lines and not refused:
         yield Row(Health.OK, "mount options", "the kernel takes all those in /etc/fstab", "V515")
-
-
-def _boots(line: Line) -> str:
-    return "it boots to a read-only root" if line.target == "/" else "the mount fails at boot"
 
 
 _TIGHT, _FULL = 0.10, 0.01
@@ -380,18 +354,18 @@ def _raid(nocow: Sequence[Subject], found: Sequence[Btrfs]) -> Iterator[Row]:
         Row(
             Health.FAIL if subject.declared else Health.WARN,
             subject.name,
-            f"nocow on {subject.state.redundant}: errors on one copy are not healed",
+            f"nocow on {subject.state.host.redundant}: errors on one copy are not healed",
             "V506",
             "give up nocow there, or accept it: `allow: [raid]`",
         )
         for subject in nocow
-        if subject.state.redundant and "raid" not in subject.allow
+        if subject.state.host.redundant and "raid" not in subject.allow
     ]
-    kept = next((subject.state.redundant for subject in nocow if subject.state.redundant), "")
+    kept = [subject.state.host.redundant for subject in nocow if subject.state.host.redundant]
     text = "no nocow directory where data is kept twice"
     if kept:
-        text = f"{kept} under nocow, as accepted"
-    is_plain = any(of.plain and of.redundant for of in found)
+        text = f"{kept[0]} under nocow, as accepted"
+    is_plain = any(of.plain and of.host.redundant for of in found)
     yield from rows or [Row(Health.OK, "data profile", text, "V506")] * (not is_plain)
 
 
@@ -424,13 +398,6 @@ def _unseen(whether: str, host: HostView) -> str:
     return rights.hidden(f"see {whether}", host) if as_root else f"not known {whether}"
 
 
-_ANEW = {
-    "": "`vmtune plan` names them; `existing: rewrite` rewrites them",
-    "rewrite": "`vmtune plan` says which of them `vmtune apply` rewrites, and why the others stay",
-}
-"""The remedy, by what is declared about such files."""
-
-
 def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
     """A file keeps what it was made with: a backup that is restored brings copy-on-write back."""
     rows = []
@@ -438,15 +405,14 @@ def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:
         tree = subject.state.tree
         if subject.state.is_nocow and tree and tree.cow.count:
             files = counted(tree.cow.count, "file with data is", "files with data are")
-            rows.append(
-                Row(
-                    Health.WARN,
-                    subject.name,
-                    f"{files} copy-on-write in a nocow directory: older than it, or restored",
-                    "V514",
-                    _ANEW.get(subject.existing, _ANEW[""]),
+            cow = f"{files} copy-on-write in a nocow directory: older than it, or restored"
+            remedy = "`vmtune plan` names them; `existing: rewrite` rewrites them"
+            if subject.existing == "rewrite":
+                remedy = (
+                    "`vmtune plan` says which of them `vmtune apply` rewrites, and why the others "
+                    "stay"
                 )
-            )
+            rows.append(Row(Health.WARN, subject.name, cow, "V514", remedy))
         elif subject.state.where.kind == "directory" and (tree is None or tree.unseen.count):
             text = "not all of its files are readable"
             rows.append(Row(Health.UNSEEN, subject.name, text, "V514", ASK_ROOT))
@@ -463,10 +429,13 @@ def _filesystem(of: Btrfs, subjects: Sequence[Subject], host: HostView) -> Itera
         text = f"{of.compress} compresses {', '.join(cow)}, whatever `compression:` says"
         remedy = "plain compress=, or `nocow: true` there"
         yield Row(Health.WARN, name, text, "V512", remedy)
-    for option, text, remedy in of.prices:
-        if option == "autodefrag":
+    for option in of.mounts[0].super_options.split(","):
+        text, remedy = options.price(option)
+        if not text:
+            continue
+        if options.name(option) == "autodefrag":
             yield Row(Health.WARN, name, text, "V513", remedy)
-        elif option == "discard":
+        elif options.name(option) == "discard":
             yield Row(Health.WARN, name, text, "V522", remedy)
         else:
             yield Row(Health.WARN, name, text, "V523", remedy)

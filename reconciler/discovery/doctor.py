@@ -71,8 +71,6 @@ V516 is not here: it asks of one filesystem what the plan asks, so its "ok" is n
 
 _MOST = 20
 
-_WORST = (Health.FAIL, Health.WARN)
-
 
 def joined(checks: Iterable[Row], plan: Plan) -> tuple[Row, ...]:
     """Return doctor's rows with those of the plan's refused rows behind them.
@@ -128,4 +126,4 @@ def _repeats(row: Row, change: Change) -> bool:
 
 
 def _worse(one: Health | None, other: Health) -> Health:
-    return next((health for health in _WORST if health in {one, other}), Health.WARN)
+    return Health.FAIL if Health.FAIL in {one, other} else Health.WARN

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from reconciler.facts.tree import Tree
 
 
-_APART = Choice("subvolume", value=True, why="snapshots then leave the images out")
-
-
 class State(Value):
     """A directory on Btrfs as far as it could be seen: None is what could not."""
 
@@ -41,10 +38,6 @@ class State(Value):
     tree: Tree | None
     snapshots: tuple[str, ...] | None
     is_subvolume: bool
-
-    @property
-    def redundant(self) -> str:
-        return "/".join(sorted(condition.REDUNDANT.intersection(self.host.profiles)))
 
     @property
     def is_nocow(self) -> bool:
@@ -142,7 +135,7 @@ def _unfit(where: Location, filesystem: Filesystem, host: HostView) -> str:
 def _entry(of: State, shown: str, host: HostView) -> Entry:
     found = (Remark("found", "; ".join(_found(of, host))), *_not_seen(of, host))
     keys: dict[str, object] = {"path": shown, "nocow": True}
-    if of.redundant and not of.is_nocow:
+    if of.host.redundant and not of.is_nocow:
         rest = (Remark("suggest", _RAID), Remark("price", _raid_price(of)))
         also = Choice("compression", "none", "in place of nocow and allow: keeps checksums")
         return Entry("paths", {**keys, "allow": ["raid"]}, found + rest, (also,), active=False)
@@ -176,7 +169,7 @@ def _others(of: State, host: HostView) -> int:
 
 
 def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Entry:
-    is_right = of.is_nocow and not of.cow_count and not of.snapshots and not of.redundant
+    is_right = of.is_nocow and not of.cow_count and not of.snapshots and not of.host.redundant
     remarks = [*found]
     if is_right:
         remarks.append(Remark("suggest", "keep it nocow: `vmtune status` says when it is not"))
@@ -184,12 +177,12 @@ def _nocow(of: State, keys: dict[str, object], found: tuple[Remark, ...]) -> Ent
         remarks += [Remark("suggest", _suggested(of)), Remark("why", _why(of))]
         price = _PRICE + _FOR_GOOD * bool(of.cow_count) + _SNAPSHOT_PRICE * bool(of.snapshots)
         remarks.append(Remark("price", price))
-    if of.redundant:
+    if of.host.redundant:
         remarks.append(Remark("price", _raid_price(of)))
-    choices = () if of.is_subvolume or "subvolume" in keys else (_APART,)
-    return Entry(
-        "paths", keys, tuple(remarks), _rewritten(of) + choices, is_right=is_right and _is_seen(of)
-    )
+    choices = _rewritten(of)
+    if not of.is_subvolume and "subvolume" not in keys:
+        choices += (Choice("subvolume", value=True, why="snapshots then leave the images out"),)
+    return Entry("paths", keys, tuple(remarks), choices, is_right=is_right and _is_seen(of))
 
 
 def _is_seen(of: State) -> bool:
@@ -221,9 +214,8 @@ def _suggested(of: State) -> str:
     own = ", in a subvolume of its own" if of.snapshots else ""
     if not of.cow_count:
         return f"{nocow}{own}"
-    it = "it" if of.cow_count == 1 else "them"
+    it, are = ("it", "is") if of.cow_count == 1 else ("them", "are")
     files = counted(of.cow_count, "file")
-    are = "is" if of.cow_count == 1 else "are"
     return f"{nocow}{own}; {files} with data {are} rewritten, while nothing has {it} open"
 
 
@@ -238,8 +230,8 @@ def _why(of: State) -> str:
 
 def _raid_price(of: State) -> str:
     return (
-        f"data is kept as {of.redundant}: without checksums a bad copy is read as often as the "
-        "good one, and scrub repairs nothing (vmtune explain V102)"
+        f"data is kept as {of.host.redundant}: without checksums a bad copy is read as often as "
+        "the good one, and scrub repairs nothing (vmtune explain V102)"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.facts import SpaceOn
 from reconciler.discovery.paths import declarable
-from reconciler.facts import boot_order, booted, compression, condition, no_line
+from reconciler.facts import boot_order, booted, compression, no_line
 from reconciler.facts.discovered import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
@@ -40,35 +40,14 @@ class Btrfs(Value):
         return f"Btrfs{label} {self.uuid[:8]}"
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        return tuple(sorted({mount.target for mount in self.mounts}))
-
-    @property
     def compress(self) -> str:
         """As the kernel shows it; "" when it is off."""
         return options.shown(mountinfo.option(self.mounts[0].super_options, options.COMPRESS))
 
     @property
-    def has_autodefrag(self) -> bool:
-        return mountinfo.option(self.mounts[0].super_options, {"autodefrag"}) is not None
-
-    @property
     def plain(self) -> str:
         """Name nodatacow or nodatasum, where it is mounted so; else ""."""
         return datamode.of_live(self.mounts[0].super_options).plain
-
-    @property
-    def redundant(self) -> str:
-        """Its data profiles that keep data twice, or with parity; "" where none does."""
-        return "/".join(sorted(condition.REDUNDANT.intersection(self.host.profiles)))
-
-    @property
-    def prices(self) -> Iterator[tuple[str, str, str]]:
-        """The name of each live option that images pay for, what it costs, and the remedy."""
-        for shown in self.mounts[0].super_options.split(","):
-            text, remedy = options.price(shown)
-            if text:
-                yield options.name(shown), text, remedy
 
 
 def filesystems(host: HostView) -> tuple[Btrfs, ...]:
@@ -179,16 +158,16 @@ def _found(of: Btrfs, host: HostView) -> Iterator[str]:
 
 def _options(of: Btrfs) -> tuple[dict[str, object], tuple[Remark, ...]]:
     """What could be set, and what for: never needed for nocow files."""
-    everywhere = f"it is for the whole filesystem ({', '.join(of.targets)})"
-    force = of.compress.startswith("compress-force=")
-    if force:
+    targets = sorted({mount.target for mount in of.mounts})
+    everywhere = f"it is for the whole filesystem ({', '.join(targets)})"
+    if of.compress.startswith("compress-force="):
         level = of.compress.partition("=")[2]
         why = (
             f"compress-force overrides `compression: none`; plain compress={level} does not. "
             "nocow files are not compressed either way"
         )
         return {"compress": level}, (Remark("why", why), Remark("price", everywhere))
-    if of.has_autodefrag:
+    if mountinfo.option(of.mounts[0].super_options, {"autodefrag"}) is not None:
         why = "autodefrag rewrites data around every small write, which images are full of"
         return {"autodefrag": False}, (Remark("why", why), Remark("price", everywhere))
     if of.compress:

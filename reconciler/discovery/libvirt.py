@@ -17,25 +17,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SYSTEM = "/etc/libvirt"
-
-_FLATPAK_BOXES = ".var/app/org.gnome.Boxes/config/libvirt"
-
-_STORAGE, _DOMAINS = "storage", "qemu"
-
-_DAEMONS = frozenset({"libvirtd", "virtqemud"})
-
 _MOST = 500
 """Files or names of one sort that are looked at."""
-
-_PATIENCE = 5.0
-"""Seconds for all that virsh is asked."""
 
 
 def look(whose: str) -> Libvirt:
     """The system's libvirt through virsh where its daemon runs, else from files; never started."""
     if whose == SYSTEM:
-        return _asked() or _read([_SYSTEM])
+        return _asked() or _read(["/etc/libvirt"])
     return _read(_own_folders())
 
 
@@ -44,20 +33,18 @@ def _own_folders() -> list[str]:
     who = users.caller()
     chosen = os.environ.get("XDG_CONFIG_HOME", "") if os.getuid() == who.uid else ""
     config = chosen if os.path.isabs(chosen) else f"{who.home}/.config"
-    return [f"{config}/libvirt", f"{who.home}/{_FLATPAK_BOXES}"]
+    return [f"{config}/libvirt", f"{who.home}/.var/app/org.gnome.Boxes/config/libvirt"]
 
 
 def _read(folders: list[str]) -> Libvirt:
     unread: list[str] = []
     pools = [
-        pool
-        for folder in folders
-        for pool in _parsed(f"{folder}/{_STORAGE}", libvirtxml.pool, unread)
+        pool for folder in folders for pool in _parsed(f"{folder}/storage", libvirtxml.pool, unread)
     ]
     domains = [
         domain
         for folder in folders
-        for domain in _parsed(f"{folder}/{_DOMAINS}", libvirtxml.domain, unread)
+        for domain in _parsed(f"{folder}/qemu", libvirtxml.domain, unread)
     ]
     return Libvirt(tuple(pools), tuple(domains), tuple(unread))
 
@@ -87,9 +74,9 @@ def _asked() -> Libvirt | None:
     It is asked only when a daemon runs already: a connection would start one,
     and that one the machines that start by themselves.
     """
-    if not process.find("virsh") or not process.running(_DAEMONS):
+    if not process.find("virsh") or not process.running(frozenset({"libvirtd", "virtqemud"})):
         return None
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + 5.0  # for all that virsh is asked
     try:
         pools = tuple(_described("pool", libvirtxml.pool, until))
         return Libvirt(pools, tuple(_described("domain", libvirtxml.domain, until)))
@@ -98,11 +85,10 @@ def _asked() -> Libvirt | None:
 
 
 def _described(what: str, parse: Callable[[bytes], T], until: float) -> Iterator[T]:
-    listing = ["pool-list"] if what == "pool" else ["list"]
-    verb = "pool-dumpxml" if what == "pool" else "dumpxml"
+    of_pools = "pool-" if what == "pool" else ""
     # By UUID: names may hold blanks, and virsh pads those of pools with more.
-    for uuid in _virsh(until, *listing, "--all", "--uuid").split()[:_MOST]:
-        yield parse(os.fsencode(_virsh(until, verb, f"--{what}", uuid)))
+    for uuid in _virsh(until, f"{of_pools}list", "--all", "--uuid").split()[:_MOST]:
+        yield parse(os.fsencode(_virsh(until, f"{of_pools}dumpxml", f"--{what}", uuid)))
 
 
 def _virsh(until: float, *words: str) -> str:

@@ -6,20 +6,19 @@ import os
 import posixpath
 import re
 import shlex
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import facts as discovery
 from reconciler.discovery import libvirt
-from reconciler.discovery.facts import ImageFolder, ImageFolders, Machine, TmpfilesLine
 from reconciler.facts import host as facts
 from reconciler.formats import image_file
 from reconciler.linux import btrfs, files, filesystems, inode, machine, process, selinux, users
-from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.discovery.facts import ImagesBelow
     from reconciler.engine.place import Reads
     from reconciler.facts.host_view import HostView
 
@@ -68,23 +67,16 @@ READS: Reads = {
 }
 
 _SUFFIXES = (
-    *image_file.SUFFIXES,
-    *(".raw", ".img", ".vdi", ".vhd", ".vhdx"),
+    *(*image_file.SUFFIXES, ".raw", ".img", ".vdi", ".vhd", ".vhdx"),
     ".rawdisk",  # minikube's
 )
 
-_MOST_ENTRIES = 50_000
-
-_MOST_FOLDERS = 50
-
-_LARGEST_CONF = 1 << 16
-
-_MOST_CONFS = 1000
+_MOST_ENTRIES, _MOST_FOLDERS = 50_000, 50
 
 
-def image_folders(query: ImagesBelow, mounted: frozenset[str]) -> ImageFolders:
+def image_folders(query: discovery.ImagesBelow, mounted: frozenset[str]) -> discovery.ImageFolders:
     """Not through symbolic links, nor into other mounts; subvolumes it does enter."""
-    found: dict[str, ImageFolder] = {}
+    found: dict[str, discovery.ImageFolder] = {}
     names = frozenset(query.names)
     pending, entries, whole = [(query.path, 0)], 0, True
     while pending:
@@ -98,7 +90,7 @@ def image_folders(query: ImagesBelow, mounted: frozenset[str]) -> ImageFolders:
             continue
         entries += len(listed)
         if images := [e for e in listed if _is_image(e, names)]:
-            found[folder] = ImageFolder(folder, len(images), sum(map(_size, images)))
+            found[folder] = discovery.ImageFolder(folder, len(images), sum(map(_size, images)))
         inner = [e.path for e in listed if e.is_dir(follow_symlinks=False)]
         inner = [each for each in inner if each not in mounted]
         is_too_much = entries > _MOST_ENTRIES or len(found) > _MOST_FOLDERS
@@ -106,7 +98,7 @@ def image_folders(query: ImagesBelow, mounted: frozenset[str]) -> ImageFolders:
             whole = False
         else:
             pending.extend((each, level + 1) for each in inner)
-    return ImageFolders(tuple(found[folder] for folder in sorted(found)), whole)
+    return discovery.ImageFolders(tuple(found[folder] for folder in sorted(found)), whole)
 
 
 def _is_image(entry: os.DirEntry[str], names: frozenset[str]) -> bool:
@@ -115,30 +107,30 @@ def _is_image(entry: os.DirEntry[str], names: frozenset[str]) -> bool:
 
 
 def _size(entry: os.DirEntry[str]) -> int:
-    try:
+    with suppress(OSError):
         return entry.stat(follow_symlinks=False).st_size
-    except OSError:  # gone by now
-        return 0
+    return 0  # gone by now
 
 
-def quickemu_machines(folder: str) -> tuple[Machine, ...]:
-    """Quickemu's configurations in a folder that name an image."""
-    return tuple(_machines(folder))
+def quickemu_machines(folder: str) -> tuple[discovery.Machine, ...]:
+    """Quickemu's configurations in a folder that name an image: of the first thousand."""
+    confs = islice(_confs(folder, 1 << 16), 1000)
+    found = ((path, quickemu_disk(data, folder)) for path, data in confs)
+    return tuple(discovery.Machine(path, disk) for path, disk in found if disk)
 
 
-def _machines(folder: str) -> Iterator[Machine]:
+def _confs(folder: str, largest: int) -> Iterator[tuple[str, bytes]]:
+    """Each *.conf of a folder that can be read, by name: its path, and its first bytes."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".conf"))
     except OSError:
         return
-    for name in names[:_MOST_CONFS]:
-        path = f"{folder}/{name}"
+    for path in (f"{folder}/{name}" for name in names):
         try:
-            disk = quickemu_disk(files.start_of(path, _LARGEST_CONF), folder)
+            data = files.start_of(path, largest)
         except OSError:
             continue
-        if disk:
-            yield Machine(path, disk)
+        yield path, data
 
 
 _DISK = re.compile(rb"""(?m)^[ \t]*disk_img=(?:"([^"\n$`\\]+)"|'([^'\n]+)'|([^\s"'$`\\;#]+))""")
@@ -156,41 +148,24 @@ def quickemu_disk(data: bytes, folder: str) -> str:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-_FOLDER = "/etc/tmpfiles.d"
-
-_LARGEST = 1 << 20
-
-
-def tmpfiles_lines() -> tuple[TmpfilesLine, ...]:
+def tmpfiles_lines() -> tuple[discovery.TmpfilesLine, ...]:
     """All of them, in the order in which systemd reads the files."""
-    names = sorted(os.listdir(_FOLDER)) if os.path.isdir(_FOLDER) else []
     return tuple(
-        TmpfilesLine(path, line.number, line.path)
-        for path in (f"{_FOLDER}/{name}" for name in names if name.endswith(".conf"))
-        for line in nocow_lines(_text(path))
+        discovery.TmpfilesLine(file, number, path)
+        for file, data in _confs("/etc/tmpfiles.d", 1 << 20)
+        for number, path in nocow_lines(data)
     )
-
-
-def _text(path: str) -> bytes:
-    try:
-        return files.start_of(path, _LARGEST)
-    except OSError:
-        return b""
 
 
 _ARGUMENT = 6
 """Type, path, mode, user, group, age, argument."""
 
 
-class TmpfilesEntry(Value):
-    """``number`` counts lines from 1; ``path`` is absolute, without specifiers or wildcards."""
+def nocow_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Lines of type h or H that add C, each with its number, from 1, and its absolute path.
 
-    number: int
-    path: str
-
-
-def nocow_lines(data: bytes) -> Iterator[TmpfilesEntry]:
-    """Lines of type h or H that add C; what only systemd can read is left out."""
+    What only systemd can read is left out: a path with specifiers or wildcards.
+    """
     for number, row in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
         try:
             fields = [] if row.lstrip().startswith("#") else shlex.split(row)
@@ -199,9 +174,5 @@ def nocow_lines(data: bytes) -> Iterator[TmpfilesEntry]:
         if len(fields) > _ARGUMENT and fields[0][:1] in {"h", "H"}:
             path, argument = fields[1], fields[_ARGUMENT]
             adds = "C" in argument and not argument.startswith("-")
-            if adds and path.startswith("/") and _is_plain(path):
-                yield TmpfilesEntry(number, path.rstrip("/") or "/")
-
-
-def _is_plain(path: str) -> bool:
-    return not set(path) & set("%*?[")
+            if adds and path.startswith("/") and not set(path) & set("%*?["):
+                yield number, path.rstrip("/") or "/"

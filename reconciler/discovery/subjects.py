@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.discovery import entries
 from reconciler.discovery.candidates import Candidate, candidates
@@ -15,7 +15,7 @@ from reconciler.formats import options
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.discovery.entries import State
     from reconciler.engine.item import Item
@@ -72,7 +72,7 @@ def declared(items: Sequence[Item], host: HostView) -> Subjects:
         Subject(
             name,
             state,
-            _is_nocow(state, data),
+            bool(data.get("nocow", state.is_nocow)),
             frozenset(data.get("allow", ())),
             declared=bool(data.get("nocow")),
             becomes=bool(data.get("subvolume")) and not state.is_subvolume,
@@ -113,10 +113,6 @@ def _stubs(looked: Iterable[tuple[str, str]], host: HostView) -> Iterator[tuple[
         where = host.maybe(Locate(path))
         if where and where.stub:
             yield name, stub_refusal(where.stub, host)
-
-
-def _is_nocow(state: State, data: Mapping[str, Any]) -> bool:
-    return bool(data["nocow"]) if "nocow" in data else state.is_nocow
 
 
 def _state(name: str, of: Candidate, host: HostView, unseen: list[str]) -> Iterator[State]:

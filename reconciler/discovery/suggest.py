@@ -31,7 +31,12 @@ def suggest(filesystem: str, host: HostView) -> Suggestion:
     mounts = [filesystems.suggest(each, host) for each in filesystems.filesystems(host)]
     jobs = list(suggest_schedules(_nocow(paths, host), host))
     said = [*paths, *mounts, *jobs]
-    remarks = [*(word for word in said if isinstance(word, Remark)), *_tools(host)]
+    tools = host.maybe(SnapshotTools()) or ()
+    remarks = [word for word in said if isinstance(word, Remark)]
+    remarks += [
+        Remark("apart", f"{tool.name} ({tool.file}) takes snapshots of {tool.path}")
+        for tool in tools
+    ]
     return Suggestion(
         filesystem,
         tuple(word for word in said if isinstance(word, Entry)),
@@ -53,11 +58,6 @@ def _nocow(paths: Iterable[Entry | Remark], host: HostView) -> frozenset[str]:
     return frozenset(where.path for where in found if where)
 
 
-def _tools(host: HostView) -> Iterator[Remark]:
-    for tool in host.maybe(SnapshotTools()) or ():
-        yield Remark("apart", f"{tool.name} ({tool.file}) takes snapshots of {tool.path}")
-
-
 def _unread(host: HostView) -> Iterator[str]:
     for whose in (SYSTEM, SESSION):
         files = host(LibvirtOf(whose)).unread
@@ -70,8 +70,6 @@ def _unread(host: HostView) -> Iterator[str]:
         yield hidden
 
 
-_WEEKLY = "Sun 03:00"
-
 _USELESS = (
     "nocow files that no snapshot shares stay in one piece, so the job has nothing to do "
     "(vmtune explain V309)"
@@ -81,8 +79,6 @@ _MOVE = (
     "vmtune leaves data that snapshots share, works with idle priority and on mains power, and "
     "catches up on a run that was missed"
 )
-
-_PRICE = "guests write more slowly while it runs"
 
 
 def suggest_schedules(nocow: Collection[str], host: HostView) -> Iterator[Entry | Remark]:
@@ -115,11 +111,11 @@ def _line(job: ForeignJob) -> str:
 def _entry(jobs: Sequence[ForeignJob], shown: str, host: HostView) -> Entry:
     """Return what takes the place of all jobs of a directory, at the time of the first."""
     fit = (job.schedule for job in jobs if _is_schedule(job.schedule, host))
-    schedule, stop = next(fit, _WEEKLY), ", ".join(job.stop for job in jobs)
+    schedule, stop = next(fit, "Sun 03:00"), ", ".join(job.stop for job in jobs)
     remarks = (
         *(Remark("found", _line(job)) for job in jobs),
         Remark("suggest", f"to let vmtune do this, {stop}, and use this entry: {_MOVE}"),
-        Remark("price", _PRICE),
+        Remark("price", "guests write more slowly while it runs"),
     )
     return Entry("defrag", {"path": shown, "schedule": schedule}, remarks, active=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.facts.condition import WHOLE, Condition
+from reconciler.facts.condition import REDUNDANT, WHOLE, Condition
 from reconciler.facts.host_view import Fact, HostView, PathFact
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import Tree
@@ -123,6 +123,11 @@ class Filesystem(Value):
     quota: Quota = field(default_factory=Quota)
     zoned: bool = False
     """In zoned mode the kernel refuses nocow: each write goes to a new place."""
+
+    @property
+    def redundant(self) -> str:
+        """Its data profiles that keep data twice, or with parity; "" where none does."""
+        return "/".join(sorted(REDUNDANT.intersection(self.profiles)))
 
 
 class Homes(Fact[frozenset[str]]):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from reconciler.errors import HostError
 from reconciler.linux import btrfs, fiemap, inode, syscalls
-from reconciler.resources.images.places import CODES, ELSEWHERE
+from reconciler.resources.images.places import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,19 +39,9 @@ What is under way is what a machine beside it waits for with each write. 2 MiB k
 with 32 MiB a write waited eight times as long as beside cp(1) (docs/performance.md).
 """
 
-_PATIENCE = 0.1
-"""Seconds without a word while pieces are under way: a slow disk takes longer for one."""
-
-_LARGEST = 2**63 - 1
-"""Bytes of the largest file there is (MAX_LFS_FILESIZE)."""
-
-_FALLOC_KEEP_SIZE = 0x01
-
 _libc = ctypes.CDLL(None, use_errno=True)  # releases the interpreter while it works
 
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-
-_THREADS = "see `ulimit -u`, and pids.max of the control group"
 
 
 class _Buffer:
@@ -86,7 +76,7 @@ class Copier:
         """
         status = os.fstat(source)
         block = max(status.st_blksize, mmap.PAGESIZE)
-        if status.st_size > _LARGEST - block:
+        if status.st_size > 2**63 - 1 - block:  # MAX_LFS_FILESIZE
             raise TooLarge(f"it has {status.st_size:,} bytes, nearly the most that there can be")
         for fd, more in ((source, os.O_NOATIME), (target, 0)):
             flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT | more
@@ -143,7 +133,10 @@ class Copier:
                     self._pool.submit(together.wait)
             except RuntimeError:
                 together.abort()
-                raise HostError("the system allows no more threads", _THREADS) from None
+                raise HostError(
+                    "the system allows no more threads",
+                    "see `ulimit -u`, and pids.max of the control group",
+                ) from None
             self._is_ready = True
 
     def _piece(self, source: int, target: int, at: int, size: int, block: int) -> int:
@@ -164,7 +157,7 @@ class Copier:
 
 
 def _awaited(piece: Future[int], going: Callable[[int], None]) -> int:
-    while not wait([piece], _PATIENCE).done:
+    while not wait([piece], 0.1).done:  # a slow disk takes longer for one
         going(0)
     return piece.result()
 
@@ -222,8 +215,9 @@ def _cut(ranges: Iterator[Range]) -> Iterator[Range]:
 
 def _fallocate(fd: int, start: int, length: int) -> None:
     """Space that is the file's, without a change of its size (fallocate(2))."""
+    keep_size = 0x01
     offsets = (ctypes.c_int64(start), ctypes.c_int64(length))
-    syscalls.checked(_libc.fallocate64(fd, _FALLOC_KEEP_SIZE, *offsets))
+    syscalls.checked(_libc.fallocate64(fd, keep_size, *offsets))
 
 
 def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> None:
@@ -243,15 +237,11 @@ def _read_source(fd: int, buffer: _Buffer, at: int, size: int, block: int) -> No
             except OSError as again:
                 if again.errno != errno.EIO:
                     raise
-                raise Unreadable(_unreadable(start)) from None
+                raise Unreadable(
+                    f"cannot be read at byte {start:,}: the data on disk is damaged (its checksum "
+                    "does not match, or the disk does not read it)"
+                ) from None
         raise
-
-
-def _unreadable(at: int) -> str:
-    return (
-        f"cannot be read at byte {at:,}: the data on disk is damaged (its checksum does not "
-        "match, or the disk does not read it)"
-    )
 
 
 def _read(fd: int, buffer: _Buffer, at: int, size: int, whole: int) -> None:
@@ -273,140 +263,123 @@ def _write(fd: int, buffer: _Buffer, at: int, size: int) -> None:
 class Left(HostError):
     """One image that is left as it was; the message says why, the hint what to do about it."""
 
-    reason: ClassVar[str] = ""
-    """A word of CODES."""
+    code: str = ""
+    """What `vmtune explain` knows the reason by; "" where there is none."""
     remedy: ClassVar[str] = ""
     is_as_it_was: ClassVar[bool] = True
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint or self.remedy)
 
-    @property
-    def code(self) -> str:
-        """The code that `vmtune explain` knows the reason by; "" where there is none."""
-        return CODES.get(self.reason, "")
-
 
 class InUse(Left):
     """Somebody has the image open, or opened the image for writing meanwhile."""
 
-    reason = "open"
+    code = "V702"
     remedy = "shut down or close what uses the image, then apply again"
 
 
 class InUseElsewhere(InUse):
-    """Somebody uses the image without opening it; ``sort`` is a word of CODES and ELSEWHERE."""
+    """Somebody uses the image without opening it; ``sort`` is a word of ELSEWHERE."""
 
     def __init__(self, sort: str, message: str) -> None:
         super().__init__(message, ELSEWHERE[sort])
-        self.sort = sort
-
-    @property
-    def code(self) -> str:
-        return CODES[self.sort]
+        codes = {"open": "V702", "mounted": "V713", "exported": "V714", "unseen": "V715"}
+        self.code = codes[sort]
 
 
 class Linked(Left):
     """The image has other names, which would go on naming the old data."""
 
-    reason = "links"
+    code = "V703"
     remedy = "keep one name, or accept the image with `existing: keep`"
 
 
 class Protected(Left):
     """The kernel does not let the image's name go."""
 
-    reason = "protected"
+    code = "V704"
 
 
 class NoRoom(Left):
     """Another copy of the image does not fit, or not yet."""
 
-    reason = "room"
+    code = "V706"
     remedy = "make room, or move the image to another disk"
 
 
 class NoQuota(Left):
     """A quota does not allow another copy of the image."""
 
-    reason = "quota"
+    code = "V717"
 
 
 class Unreadable(Left):
     """The disk does not give the image's data, or data that fails its checksum."""
 
-    reason = "damaged"
+    code = "V716"
     remedy = "restore it from a backup, or accept it: `existing: keep`"
 
 
 class Damaged(Left):
-    """What was read back is not what was written; the message says where."""
+    """What was read back is not what was written, or the disk failed in another way."""
 
-    reason = "disk"
+    code = "V718"
     remedy = "look at what the kernel says of the disk (dmesg), then apply again"
 
 
 class Altered(Left):
     """The image was moved, or its owner, mode, links or content changed, meanwhile."""
 
-    reason = "changed"
+    code = "V719"
     remedy = "apply again once nothing changes the image any more"
 
 
 class Unlike(Left):
     """Another file cannot be made like the image."""
 
-    reason = "unlike"
+    code = "V721"
     remedy = "accept the image with `existing: keep`"
 
 
 class TooLarge(Left):
     """The image ends so near to the largest size there is that no whole block fits behind it."""
 
-    reason = "size"
+    code = "V722"
     remedy = "accept the image with `existing: keep`, or make it smaller (truncate(1))"
 
 
 class Twice(Left):
     """Two programs opened the two files to write: both stay, under different names."""
 
-    reason = "twice"
+    code = "V711"
     is_as_it_was = False
 
 
 class Remaining(Left):
     """The image is rewritten, but its old data is not simply gone."""
 
-    reason = "remaining"
+    code = "V724"
     is_as_it_was = False
 
 
 class Halted(Left):
     """Undoing failed: two names hold the image, and no further image is begun."""
 
-    reason = "halted"
+    code = "V724"
     is_as_it_was = False
     remedy = "compare the two (cmp), keep one under the image's name, and remove the other"
 
 
-class _Disk(Left):
-    reason = "disk"
-    remedy = Damaged.remedy
-
-
 class _Fault(Left):
-    reason = "fault"
+    code = "V723"
     remedy = "report it with these words; the image can stay as it is with `existing: keep`"
-
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_FORBIDDEN = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL})
 
 
 def is_full(error: Exception) -> bool:
     """Tell whether room was missing, so that another try may go well once room is free."""
-    return isinstance(error, NoRoom) or (isinstance(error, OSError) and error.errno in FULL)
+    is_refused = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(error, NoRoom) or is_refused
 
 
 def reason_of(error: Exception, below: str) -> Left:
@@ -424,9 +397,9 @@ def reason_of(error: Exception, below: str) -> Left:
         return NoRoom("not enough space for its copy")
     if error.errno == errno.EDQUOT:
         return _quota(below)
-    if error.errno in _FORBIDDEN:
+    if error.errno in {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL}:
         return Unlike(f"the kernel does not allow it: {error.strerror}; it is as it was")
-    return _Disk(f"{error.strerror}; it is as it was")
+    return Damaged(f"{error.strerror}; it is as it was")
 
 
 def _quota(below: str) -> NoQuota:

@@ -43,6 +43,8 @@ from reconciler.resources.images.places import (
     Images,
     OneImage,
     Strays,
+    as_found,
+    as_wanted,
 )
 from reconciler.resources.images.room import Room, alone, room, takes, too_large
 from reconciler.resources.paths_section import PATHS
@@ -126,9 +128,9 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     elif spec.existing == "rewrite":
         yield from _rewrite(spec, where.path, tree, lot, filesystem, host)
     elif lot.count and spec.existing == "keep":
-        state = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        files, state = counted(lot.count, "file"), as_found(spec.aim)
         stay = "stays" if lot.count == 1 else "stay"
-        yield Summary(f"{counted(lot.count, 'file')} with data {stay} {state}, as declared")
+        yield Summary(f"{files} with data {stay} {state}, as declared")
     elif lot.count:
         yield from _report(spec, lot, filesystem)
     elif tree.stale_copies:
@@ -138,7 +140,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
 def _nothing_to_do(spec: Spec, tree: Tree) -> Iterator[Said]:
     """Say why the one image that was chosen needs nothing, or that it could not be read."""
     if not tree.unseen.count:
-        yield Summary(f"is {_state(spec)} already")
+        yield Summary(f"is {as_wanted(spec.aim)} already")
         return
     held = limits.leased_findings(tree, spec.name)
     subject = f"{spec.name}/{spec.only}"
@@ -171,7 +173,7 @@ def _report(spec: Spec, lot: Lot, filesystem: Filesystem) -> Iterator[Said]:
         last = file is free[-1] and not rest
         yield _reported(spec, file.path, _sizes(spec, file), hint if last else "")
     if rest:
-        are = "copy-on-write" if spec.aim == NOCOW else "compressed"
+        are = as_found(spec.aim)
         text = f"{counted(rest, 'more file')}, {are}; {binary(lot.size)} in all"
         yield _reported(spec, "...", text, hint)
     for file in lot.largest:
@@ -231,20 +233,16 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
     all_left, left = left, _without(left, suspended)
-    if spec.only and not todo:
-        yield from machines.rows(spec.name, path, spec.aim, suspended)
-        yield from _spared(spec, left)
-        yield from _awaited(spec, path, left, filesystem)
-        return
-    of_all = Images(path, spec.aim, spec.apart, spared)
-    one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
-    yield Desired(one if spec.only else of_all, NONE_LEFT)
-    yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
-    if todo:
-        yield from _todo(tree, lot, spared)
-        yield from _price(tree, lot, needed, filesystem, host)
-    if lot.count and tree.special:
-        yield Note(_special(tree), "V712")
+    if todo or not spec.only:
+        of_all = Images(path, spec.aim, spec.apart, spared)
+        one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
+        yield Desired(one if spec.only else of_all, NONE_LEFT)
+        yield Summary(_summary(spec, lot, todo, [file for file, _ in all_left], suspended))
+        if todo:
+            yield from _todo(tree, lot, spared)
+            yield from _price(tree, lot, needed, filesystem, host)
+        if lot.count and tree.special:
+            yield Note(_special(tree), "V712")
     yield from machines.rows(spec.name, path, spec.aim, suspended)
     yield from _spared(spec, left)
     yield from _awaited(spec, path, left, filesystem)
@@ -274,18 +272,14 @@ def _summary(
     spec: Spec, lot: Lot, todo: int, left: Sequence[CowFile], suspended: Sequence[Guest]
 ) -> str:
     if not todo and suspended:
-        return f"all others that can be rewritten are {_state(spec)}"
+        return f"all others that can be rewritten are {as_wanted(spec.aim)}"
     if not todo:
         all_that = "all that can be rewritten" if lot.count else "all"
-        return f"{all_that} are {_state(spec)}"
+        return f"{all_that} are {as_wanted(spec.aim)}"
     size = binary(lot.size - sum(file.size for file in left))
     if todo == 1:
-        return f"1 file, {size}, becomes {_state(spec)}"
-    return f"{todo:,} files, {size}, become {_state(spec)} one by one"
-
-
-def _state(spec: Spec) -> str:
-    return "nocow" if spec.aim == NOCOW else "uncompressed"
+        return f"1 file, {size}, becomes {as_wanted(spec.aim)}"
+    return f"{todo:,} files, {size}, become {as_wanted(spec.aim)} one by one"
 
 
 def _todo(tree: Tree, lot: Lot, spared: Sequence[str]) -> Iterator[Note]:

@@ -16,7 +16,7 @@ from reconciler.facts.diagnostics import ALSO, COST, Note
 from reconciler.facts.host import FilesystemOf
 from reconciler.facts.machines import PAUSED, RUNNING, Machine, Machines, NotStarted
 from reconciler.formats.sizes import binary, counted, span
-from reconciler.resources.images.places import NOCOW, MachineImages, SavedMachine, needed
+from reconciler.resources.images.places import MachineImages, SavedMachine, as_wanted, needed
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ _RATE = 100 << 20
 
 The measurements in docs/images.md took less in all ten cases, and 93% of it where the image was
 large."""
-
-_MOMENT = 2
-"""Seconds that saving and starting take beside what is copied."""
 
 
 class Guest(Value):
@@ -72,7 +69,7 @@ def guests(path: str, files: Sequence[CowFile], host: HostView) -> tuple[Guest, 
     found: dict[Machine, list[CowFile]] = {}
     for file in files:
         for machine in host.maybe(Machines()) or ():
-            if _has_it(machine, file):
+            if machine.pid and any(f"(pid {machine.pid})" in who for who in file.holders):
                 found.setdefault(machine, []).append(file)
     rows = [Guest(machine, tuple(its), _why(path, machine, its)) for machine, its in found.items()]
     return tuple(sorted(rows, key=lambda guest: (guest.machine.name, guest.machine.uuid)))
@@ -130,10 +127,6 @@ def resting(path: str, files: Sequence[CowFile], host: HostView) -> dict[str, st
     return {file: name for file, name in found.items() if name}
 
 
-def _has_it(machine: Machine, file: CowFile) -> bool:
-    return bool(machine.pid) and any(f"(pid {machine.pid})" in who for who in file.holders)
-
-
 def _why(path: str, machine: Machine, files: Sequence[CowFile]) -> str:
     """Say why a machine is left alone; "" where nothing is known against it."""
     for file in files:
@@ -147,15 +140,17 @@ def _why(path: str, machine: Machine, files: Sequence[CowFile]) -> str:
 
 
 def seconds(guest: Guest) -> int:
-    """Return for how long a machine stands still: memory out and in, images once."""
-    return _MOMENT + math.ceil((2 * guest.machine.memory + guest.allocated) / _RATE)
+    """Return for how long a machine stands still: memory out and in, images once.
+
+    Saving and starting take two seconds beside what is copied.
+    """
+    return 2 + math.ceil((2 * guest.machine.memory + guest.allocated) / _RATE)
 
 
 def _notes(guest: Guest, aim: str) -> Iterator[Note]:
     machine = guest.machine
-    state = "nocow" if aim == NOCOW else "uncompressed"
     for file in guest.files:
-        yield Note(f"{file.path}: {binary(file.size)}, becomes {state}", label=ALSO)
+        yield Note(f"{file.path}: {binary(file.size)}, becomes {as_wanted(aim)}", label=ALSO)
     yield Note(
         f"the machine is {machine.state}, and stands still for up to about {span(seconds(guest))} "
         f"(at {binary(_RATE)}/s): its clock is behind by that, and connections to it may break",

@@ -24,27 +24,6 @@ if TYPE_CHECKING:
     from reconciler.facts.host_view import HostView
 
 
-CODES = {
-    "open": "V702",
-    "links": "V703",
-    "protected": "V704",
-    "room": "V706",
-    "twice": "V711",
-    "damaged": "V716",
-    "quota": "V717",
-    "disk": "V718",
-    "changed": "V719",
-    "unlike": "V721",
-    "size": "V722",
-    "fault": "V723",
-    "halted": "V724",
-    "remaining": "V724",
-    "mounted": "V713",
-    "exported": "V714",
-    "unseen": "V715",
-}
-"""Why an image is not rewritten, where that is found out only as the image is rewritten."""
-
 ELSEWHERE = {
     "open": "end that program, then apply again",
     "mounted": "stop the container or service that has this mount, or unmount it, then apply again",
@@ -56,15 +35,23 @@ ELSEWHERE = {
 NOCOW, PLAIN = "nocow", "plain"
 """What images should be: written in place, or copy-on-write without compressed extents."""
 
-_MARGIN = 16 << 20
+
+def as_found(aim: str) -> str:
+    """Return the word for data that is not as wanted yet."""
+    return "copy-on-write" if aim == NOCOW else "compressed"
+
+
+def as_wanted(aim: str) -> str:
+    """Return the word for data that is."""
+    return "nocow" if aim == NOCOW else "uncompressed"
 
 
 def needed(allocated: int) -> int:
     """Bytes that must be free to rewrite an image with as many on disk.
 
-    1/128 more is for metadata, the margin for who else writes.
+    1/128 more is for metadata, 16 MiB for who else writes.
     """
-    return allocated + allocated // 128 + _MARGIN
+    return allocated + allocated // 128 + (16 << 20)
 
 
 class _DataBelow(Place[V]):
@@ -79,16 +66,6 @@ class _DataBelow(Place[V]):
     rank: ClassVar[int] = 12
     in_a_tree: ClassVar[bool] = True
     is_claimed: ClassVar[bool] = False
-
-    @property
-    def as_found(self) -> str:
-        """The word for data that is not as wanted yet."""
-        return "copy-on-write" if self.aim == NOCOW else "compressed"
-
-    @property
-    def as_wanted(self) -> str:
-        """The word for data that is."""
-        return "nocow" if self.aim == NOCOW else "uncompressed"
 
     def lasting(self, want: V) -> Note | None:
         del want
@@ -121,7 +98,8 @@ class _Chosen(_DataBelow[str]):
 
     def words(self, value: str) -> str:
         """Say how the data lies."""
-        return {self.UNLIKE: self.as_found, self.ALIKE: self.as_wanted}.get(value, value)
+        known = {self.UNLIKE: as_found(self.aim), self.ALIKE: as_wanted(self.aim)}
+        return known.get(value, value)
 
     @staticmethod
     def decoded(data: Any) -> str:
@@ -155,7 +133,7 @@ class Images(_DataBelow[NameList]):
 
     def words(self, value: NameList) -> str:
         count = value.count
-        return f"{counted(count, 'file')} {self.as_found}" if count else self.as_wanted
+        return f"{counted(count, 'file')} {as_found(self.aim)}" if count else as_wanted(self.aim)
 
     decoded = staticmethod(NameList.decoded)
 

@@ -190,8 +190,8 @@ def _kept(undo: ExitStack, fd: int) -> int:
     return fd
 
 
-def _fit(entry: Entry, fd: int) -> None:
-    """Left where its inode says that it cannot be rewritten."""
+def _begin_check(entry: Entry, fd: int) -> None:
+    """Ask, under the lease and before the first byte is read, whether the inode is fit for it."""
     status, flags = os.fstat(fd), inode.flags(fd)
     if not stat.S_ISREG(status.st_mode):
         raise Left("no regular file")
@@ -202,6 +202,7 @@ def _fit(entry: Entry, fd: int) -> None:
     for flag, (word, remedy) in _UNFIT.items():
         if flags & flag:
             raise Protected(f"it is {word}", remedy)
+    _unused_elsewhere(fd)
 
 
 def _claim(old: int) -> None:
@@ -218,12 +219,6 @@ def _claim(old: int) -> None:
         time.sleep(PASSING / 20)
     if not lease.take(old, lease.READ):
         raise InUse("opened by somebody just now; it is as it was")
-
-
-def _begin_check(entry: Entry, old: int) -> None:
-    """Ask, under the lease and before the first byte is read, whether the inode is fit for it."""
-    _fit(entry, old)
-    _unused_elsewhere(old)
 
 
 def _unused_elsewhere(fd: int, after: float | None = None) -> None:
@@ -426,6 +421,5 @@ def _taken(image: Changed) -> Altered:
 
 def _is_at(image: Changed, name: str, fd: int) -> bool:
     with suppress(FileNotFoundError):
-        there, wanted = os.lstat(name, dir_fd=image.within), os.fstat(fd)
-        return (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino)
+        return os.path.samestat(os.lstat(name, dir_fd=image.within), os.fstat(fd))
     return False

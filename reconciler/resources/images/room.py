@@ -40,15 +40,7 @@ def room(lot: Lot, without: Sequence[CowFile]) -> Room:
 
 def alone(file: CowFile) -> Lot:
     """Return one file as a lot of its own."""
-    return Lot(
-        (file,),
-        1,
-        file.size,
-        file.allocated,
-        shared=file.shared,
-        encoded=file.encoded,
-        kept=file.kept,
-    )
+    return Lot((file,), 1, file.size, file.allocated, file.shared, file.encoded, kept=file.kept)
 
 
 def too_large(lot: Lot, without: Sequence[CowFile], free: int) -> tuple[CowFile, ...]:

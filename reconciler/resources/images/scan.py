@@ -7,12 +7,13 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconciler.facts.stale_copies import is_second, is_stale_copy
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
+from reconciler.formats import image_file
 from reconciler.formats.paths import at_and_above
-from reconciler.linux import fiemap, inode, proc_locks
+from reconciler.linux import fiemap, in_use, inode, proc_locks
 from reconciler.linux.tree_walk import (
     Names,
     Outline,
@@ -42,12 +43,14 @@ def scan_outline(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()
     walk, found = Walk(frozenset(apart), mounted), Outline()
     with suppress(FileNotFoundError):
         for entry in entries(path, walk):
-            _judge(entry, found)
-    return _tree(path, walk, found)
+            _judge(entry, path, found)
+    cow = Lot(_looked_at(path, found), found.cow_count, found.cow_size, found.cow_allocated)
+    nocow_only = bool(found.data_files) and not found.cow_count
+    return replace(_tree(walk, found), cow=cow, nocow_only=nocow_only)
 
 
-def _judge(entry: Entry, found: Outline) -> None:
-    status, name = entry.status, entry.path.rpartition("/")[2]
+def _judge(entry: Entry, path: str, found: Outline) -> None:
+    status, value, name = entry.status, inode.flags(entry.fd), entry.path.rpartition("/")[2]
     is_file = stat.S_ISREG(status.st_mode)
     if is_file and is_stale_copy(name):
         if why := stale_copies.why_kept(entry.within, name):
@@ -57,19 +60,24 @@ def _judge(entry: Entry, found: Outline) -> None:
         return
     if is_file and is_second(name, status.st_ino):
         found.left_over.append(CowFile(entry.path, status.st_size, obstacle=OPENED_TWICE))
-    nocow = bool(inode.flags(entry.fd) & inode.NOCOW)
+    nocow = bool(value & inode.NOCOW)
     found.files += is_file
     found.nocow_directories += nocow and not is_file
-    if is_file and status.st_size:
+    if isinstance(found, _Found) and not value & (inode.NOCOW | inode.IMMUTABLE):
+        setting = inode.compression(entry.fd, value)
+        found.settings.setdefault(setting, Names()).add(entry.path)
+    if not is_file or not status.st_size:
+        if not nocow:
+            found.plain.add(entry.path)
+    elif isinstance(found, _Found):
+        _with_data(entry, value, path, found)
+    else:
         found.data(entry.path, status, nocow=nocow)
-    elif not nocow:
-        found.plain.add(entry.path)
 
 
-def _tree(path: str, walk: Walk, found: Outline) -> Tree:
+def _tree(walk: Walk, found: Outline) -> Tree:
     return Tree(
         files=found.files,
-        cow=Lot(_looked_at(path, found), found.cow_count, found.cow_size, found.cow_allocated),
         plain=found.plain.standing,
         subvolumes=tuple(sorted(walk.subvolumes)),
         mounts=tuple(sorted(walk.mounts)),
@@ -78,7 +86,6 @@ def _tree(path: str, walk: Walk, found: Outline) -> Tree:
         largest=tuple(row[2] for row in sorted(found.largest, key=lambda row: (-row[0], row[2]))),
         data_files=found.data_files,
         data_bytes=found.data_bytes,
-        nocow_only=bool(found.data_files) and not found.cow_count,
         stale_copies=tuple(sorted(found.stale_copies)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
@@ -99,7 +106,7 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
     """Sum up the extents of one file, and say what would keep it from being rewritten."""
     with suppress(OSError), proc_locks.opened(name, top) as fd:
-        return _file(_measured(fd, name, os.fstat(fd), inode.flags(fd)))
+        return _measured(fd, name, os.fstat(fd), inode.flags(fd))
     return CowFile(name, size, None, allocated)
 
 
@@ -109,29 +116,13 @@ _ASKED = 100_000
 _MOST_NAMED = 10_000
 """Parts of images that are remembered, in all: a header may name a thousand."""
 
-_Use = tuple[tuple[str, ...], tuple[str, ...], str]
-"""Who has a file, which mounts hold it, and the directory that exports it."""
-
-
-class _Row(NamedTuple):
-    """One file of many, as CowFile; the largest are those with most on disk."""
-
-    allocated: int
-    size: int
-    path: str
-    fragments: int | None
-    data: int
-    shared: int
-    encoded: int
-    both: int
-    obstacle: str
-
 
 @dataclass
 class _Sum:
     """A Lot while it grows: never more names than are shown."""
 
-    largest: list[_Row] = field(default_factory=list)
+    largest: list[tuple[int, int, str, CowFile]] = field(default_factory=list)
+    """Bytes on disk, size, path: by these, and the file."""
     count: int = 0
     size: int = 0
     allocated: int = 0
@@ -143,23 +134,22 @@ class _Sum:
     hindered_count: int = 0
     held: dict[str, CowFile] = field(default_factory=dict)
 
-    def add(self, row: _Row) -> None:
+    def add(self, file: CowFile) -> None:
         self.count += 1
-        self.size += row.size
-        self.allocated += row.allocated
-        self.shared += row.shared
-        self.encoded += row.encoded
-        self.kept += row.shared + row.encoded - row.both
-        keep_largest(self.largest, row, NAMED)
-        keep_first(self.first, row.path)
-        if row.obstacle:
+        self.size += file.size
+        self.allocated += file.allocated
+        self.shared += file.shared
+        self.encoded += file.encoded
+        self.kept += file.kept
+        keep_largest(self.largest, (file.allocated, file.size, file.path, file), NAMED)
+        keep_first(self.first, file.path)
+        if file.obstacle:
             self.hindered_count += 1
-            keep_first(self.hindered, (row.path, _file(row)))
+            keep_first(self.hindered, (file.path, file))
 
-    def hold(self, row: _Row, use: _Use) -> None:
+    def hold(self, file: CowFile) -> None:
         """Someone uses it: said wherever the file is named."""
-        path, (who, shown, exported) = row.path, use
-        file = replace(_file(row), holders=who, shown=shown, exported=exported)
+        path = file.path
         self.held[path] = file
         if any(name == path for name, _ in self.hindered):
             self.hindered = [(n, file if n == path else f) for n, f in self.hindered]
@@ -168,9 +158,9 @@ class _Sum:
             keep_first(self.hindered, (path, file))
 
     def lot(self) -> Lot:
-        ordered = sorted(self.largest, key=lambda row: (-row.allocated, -row.size, row.path))
+        ordered = sorted(self.largest, key=lambda row: (-row[0], -row[1], row[2]))
         return Lot(
-            tuple(self.held.get(row.path) or _file(row) for row in ordered),
+            tuple(self.held.get(path) or file for *_, path, file in ordered),
             self.count,
             self.size,
             self.allocated,
@@ -183,38 +173,16 @@ class _Sum:
         )
 
 
-def _file(row: _Row) -> CowFile:
-    return CowFile(
-        row.path,
-        row.size,
-        row.fragments,
-        row.allocated,
-        row.data,
-        row.shared,
-        row.encoded,
-        row.both,
-        row.obstacle,
-    )
-
-
 @dataclass
-class _Found:
-    files: int = 0
+class _Found(Outline):
+    """With what only a close look asks; its lots are counted in ``cow`` and ``compressed``."""
+
     cow: _Sum = field(default_factory=_Sum)
     compressed: _Sum = field(default_factory=_Sum)
-    plain: Names = field(default_factory=Names)
-    nocow_directories: int = 0
-    largest: list[tuple[int, str]] = field(default_factory=list)
-    data_files: int = 0
-    data_bytes: int = 0
-    nocow_only: bool = True
-    asked: dict[tuple[int, int], _Row] = field(default_factory=dict)
+    asked: dict[Inode, CowFile] = field(default_factory=dict)
     parts: list[Row] = field(default_factory=list)
     named: int = 0
-    stale_copies: list[str] = field(default_factory=list)
-    left_over: list[CowFile] = field(default_factory=list)
     settings: dict[str, Names] = field(default_factory=dict)
-    linked: set[tuple[int, int]] = field(default_factory=set)
 
 
 def scan(  # noqa: PLR0913 - one question to each
@@ -237,13 +205,21 @@ def scan(  # noqa: PLR0913 - one question to each
         if only:
             _one_image(only, path, walk, found)
         for entry in () if only else entries(path, walk):
-            _survey_judge(entry, path, found)
+            _judge(entry, path, found)
     if found.parts:
         found.parts = followed(found.parts, path)
-    return (
-        _used(path, found, _survey_tree(walk, found), uses())
-        if found.asked
-        else _survey_tree(walk, found)
+    tree = _tree(walk, found)
+    if found.asked:
+        tree = _used(path, found, tree, uses())
+    return replace(
+        tree,
+        cow=found.cow.lot(),
+        compressed=found.compressed.lot(),
+        nocow_only=bool(found.data_files) and not found.cow.count,
+        parts=tuple(Parts(*row) for row in found.parts),
+        settings=tuple(Settings(value, names.standing) for value, names in found.settings.items()),
+        special=tuple(walk.special),
+        special_count=walk.special_count,
     )
 
 
@@ -252,76 +228,41 @@ def _one_image(name: str, path: str, walk: Walk, found: _Found) -> None:
     pending, known = {name}, {name}
     while pending:
         for entry in named(path, sorted(pending), walk):
-            _survey_judge(entry, path, found)
+            _judge(entry, path, found)
         named_by = followed(found.parts, path) if found.parts else ()
         others = {other for *_, names in named_by for other in names if other[:1] != "/"}
-        pending = {n for n in others - known if not is_apart(f"{path}/{n}", walk.apart)}
+        pending = {n for n in others - known if walk.apart.isdisjoint(at_and_above(f"{path}/{n}"))}
         known |= pending
-
-
-def is_apart(path: str, apart: frozenset[str]) -> bool:
-    """Tell whether a path is declared on its own, or lies below one that is."""
-    return any(above in apart for above in at_and_above(path))
-
-
-def _survey_judge(entry: Entry, path: str, found: _Found) -> None:
-    status, value, name = entry.status, inode.flags(entry.fd), entry.path.rpartition("/")[2]
-    if stat.S_ISDIR(status.st_mode):
-        found.nocow_directories += bool(value & inode.NOCOW)
-    elif is_stale_copy(name):
-        _stray(entry, name, found)
-        return
-    else:
-        found.files += 1
-        if is_second(name, status.st_ino):
-            found.left_over.append(CowFile(entry.path, status.st_size, obstacle=OPENED_TWICE))
-    if not value & (inode.NOCOW | inode.IMMUTABLE):
-        _set_apart(inode.compression(entry.fd, value), entry.path, found)
-    if stat.S_ISREG(status.st_mode) and status.st_size:
-        _with_data(entry, value, path, found)
-    elif not value & inode.NOCOW:
-        found.plain.add(entry.path)
-
-
-def _set_apart(setting: str, path: str, found: _Found) -> None:
-    found.settings.setdefault(setting, Names()).add(path)
-
-
-def _stray(entry: Entry, name: str, found: _Found) -> None:
-    if why := stale_copies.why_kept(entry.within, name):
-        found.left_over.append(CowFile(entry.path, entry.status.st_size, obstacle=why))
-    else:
-        found.stale_copies.append(entry.path)
 
 
 def _with_data(entry: Entry, value: int, path: str, found: _Found) -> None:
     if not is_again(entry.status, found.linked):  # a file counts once, whatever names it has
         found.data_files += 1
         found.data_bytes += entry.status.st_size
-        keep_largest(found.largest, (entry.status.st_size, entry.path), LARGEST)
+        keep_largest(found.largest, (entry.status.st_size, 0, entry.path), LARGEST)
     if value & inode.NOCOW:
         return
-    found.nocow_only = False
-    row = _measured(entry.fd, entry.path, entry.status, value)
-    found.cow.add(row)
-    if row.encoded:
-        found.compressed.add(row)
+    file = _measured(entry.fd, entry.path, entry.status, value)
+    found.cow.add(file)
+    if file.encoded:
+        found.compressed.add(file)
     if len(found.asked) < _ASKED:
-        found.asked[entry.status.st_dev, entry.status.st_ino] = row
+        found.asked[in_use.inode_of(entry.status)] = file
     what, others = _parts(entry, path)
     found.named += len(others)
     if others and found.named <= _MOST_NAMED:
         keep_first(found.parts, (entry.path, what, others))
 
 
-def _measured(fd: int, path: str, status: os.stat_result, value: int) -> _Row:
+def _measured(fd: int, path: str, status: os.stat_result, value: int) -> CowFile:
+    size, obstacle = status.st_size, _obstacle(status, value)
     allocated = status.st_blocks * 512  # whatever st_blksize is: inode(7)
     try:
-        found = fiemap.sums(fd, status.st_size)
+        found = fiemap.sums(fd, size)
     except OSError:
-        return _Row(allocated, status.st_size, path, None, 0, 0, 0, 0, _obstacle(status, value))
-    figures = (found.fragments, found.data, found.shared, found.encoded, found.both)
-    return _Row(allocated, status.st_size, path, *figures, _obstacle(status, value))
+        return CowFile(path, size, None, allocated, obstacle=obstacle)
+    sums = found.data, found.shared, found.encoded, found.both
+    return CowFile(path, size, found.fragments, allocated, *sums, obstacle)
 
 
 def _obstacle(status: os.stat_result, value: int) -> str:
@@ -334,8 +275,6 @@ def _obstacle(status: os.stat_result, value: int) -> str:
 
 def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
     """What an image says at its beginning; of no other file more than that is read."""
-    from reconciler.formats import image_file  # noqa: PLC0415 - only where images are cow
-
     if entry.status.st_size < image_file.SMALLEST:
         return "", ()
     fd = entry.fd
@@ -347,60 +286,26 @@ def _parts(entry: Entry, path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _used(path: str, found: _Found, tree: Tree, seen: Look) -> Tree:
-    """The tree with who uses what; and which parts of images are open, that are nocow already."""
-    from reconciler.linux.in_use import inode_of, staying  # noqa: PLC0415 - only where images are cow
-
+    """The tree with the parts that are open, and nocow already; its lots hear who uses what."""
     named = {name for *_, others in found.parts for name in others if name[:1] != "/"}
     parts: dict[Inode, CowFile] = {}
     with inode.directory(path) as top:
         for name in sorted(named):  # what lies elsewhere is not looked at
             with suppress(OSError):
                 status = inode.status_beneath(name, top)
-                parts[inode_of(status)] = CowFile(name, status.st_size)
+                parts[in_use.inode_of(status)] = CowFile(name, status.st_size)
         mounts, shared = seen.subject(top), seen.exported(top)
-    who = staying(seen, {*found.asked, *parts})
-    for key, row in found.asked.items():
-        use = (who.get(key, ()), mounts.used(row.path), "".join(shared.used(row.path)[:1]))
+    who = in_use.staying(seen, {*found.asked, *parts})
+    for key, file in found.asked.items():
+        use = (who.get(key, ()), mounts.used(file.path), "".join(shared.used(file.path)[:1]))
         if any(use):
-            found.cow.hold(row, use)
-            if row.encoded:
-                found.compressed.hold(row, use)
+            held = replace(file, holders=use[0], shown=use[1], exported=use[2])
+            found.cow.hold(held)
+            if file.encoded:
+                found.compressed.hold(held)
     nocow = sorted(parts.keys() & who.keys() - found.asked.keys())
-    return replace(
-        tree,
-        cow=found.cow.lot(),
-        compressed=found.compressed.lot(),
-        held_parts=tuple(replace(parts[key], holders=who[key]) for key in nocow),
-        unlooked=seen.unseen,
-        limits=seen.limits,
-    )
-
-
-def _survey_tree(walk: Walk, found: _Found) -> Tree:
-    return Tree(
-        found.files,
-        found.cow.lot(),
-        found.compressed.lot(),
-        found.plain.standing,
-        tuple(sorted(walk.subvolumes)),
-        tuple(sorted(walk.mounts)),
-        walk.unseen.standing,
-        found.nocow_directories,
-        tuple(name for _, name in sorted(found.largest, key=lambda pair: (-pair[0], pair[1]))),
-        found.data_files,
-        found.data_bytes,
-        found.nocow_only and bool(found.data_files),
-        tuple(Parts(*row) for row in found.parts),
-        (),
-        tuple(sorted(found.stale_copies)),
-        os.geteuid() == 0,
-        settings=tuple(Settings(value, names.standing) for value, names in found.settings.items()),
-        left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
-        special=tuple(walk.special),
-        special_count=walk.special_count,
-        busy=proc_locks.busy_words(walk.busy),
-        stubs=tuple(sorted(walk.stubs)),
-    )
+    held_parts = tuple(replace(parts[key], holders=who[key]) for key in nocow)
+    return replace(tree, held_parts=held_parts, unlooked=seen.unseen, limits=seen.limits)
 
 
 _MOST = 10
@@ -426,8 +331,6 @@ def followed(rows: Sequence[Row], path: str) -> list[Row]:
 
 
 def _links_file(name: str, path: str, top: int) -> str:
-    from reconciler.formats import image_file  # noqa: PLC0415 - only where images name others
-
     for _ in range(_MOST):
         if name.startswith("/"):
             break

@@ -80,11 +80,7 @@ def _why_kept_now(within: int, name: str, fd: int) -> str:
         return FOREIGN
     if not lease.take(fd):
         return "somebody has it open"
-    if not _same(os.lstat(name, dir_fd=within), status):
+    if not os.path.samestat(os.lstat(name, dir_fd=within), status):
         return "it was exchanged for something else just now"
     why = why_kept(within, name)
     return why if why or lease.kept(fd) else "somebody opened it just now"
-
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)

@@ -46,9 +46,6 @@ _HELD = 512
 _SPARE = 32
 """Descriptors for all else: a dozen are open."""
 
-_WHOLE = 1.0
-"""Seconds for which the filesystem counts as whole once it was seen to be."""
-
 
 def put(place: Images | Image, have: Any, want: Any, watch: Reporter) -> None:
     """Rewrite each image that is not as wanted; HostError names those that had to be left.
@@ -126,12 +123,12 @@ class _Work:
         return rewrite.copy(entry, self.place.aim, self.copier, self._going(entry))
 
     def _still_whole(self, fd: int) -> None:
-        """HostError where a device is missing by now, or the like: asked anew after a while."""
+        """HostError where a device is missing by now, or the like: asked anew after a second."""
         if time.monotonic() < self.whole_until:
             return
         if unsafe := condition.rewriting(btrfs.condition(fd), btrfs.data_profiles(fd)):
             raise HostError(unsafe.text, unsafe.hint)
-        self.whole_until = time.monotonic() + _WHOLE
+        self.whole_until = time.monotonic() + 1.0
 
     def _going(self, entry: Entry) -> Callable[[int], None]:
         done = 0
@@ -176,15 +173,11 @@ class _Work:
         with self._leaving(entry):
             if changed.beside in self.durable:
                 rewrite.finish(changed, durable=True)
-            else:
-                self._settle(changed)
-
-    def _settle(self, changed: rewrite.Changed) -> None:
-        """Sync its directory, for all that wait there; and give up its own old data."""
-        folder = os.fstat(changed.within).st_ino
-        rewrite.finish(changed)
-        there = [other for _, other in self.held if os.fstat(other.within).st_ino == folder]
-        self.durable = {other.beside for other in there}
+                return
+            folder = os.fstat(changed.within).st_ino
+            rewrite.finish(changed)  # which syncs the directory, for all that wait there
+            there = [other for _, other in self.held if os.fstat(other.within).st_ino == folder]
+            self.durable = {other.beside for other in there}
 
     @contextmanager
     def _leaving(self, entry: Entry) -> Iterator[None]:
@@ -226,15 +219,11 @@ class _Work:
             lines.append("no further file was begun")
         state = "left as it was" if self.all_as_before else "not done as planned"
         first = f"{self.left_count} of {counted(self.of, 'file')} {state}:"
+        hints = [f"{code}: {text}" if code else text for text, code in self.remedies.items()]
+        if len(hints) == 1:
+            hints = [*self.remedies]
         error = StillUsed if self.all_in_use else HostError
-        raise error("\n  ".join([first, *lines]), self._hint())
-
-    def _hint(self) -> str:
-        """Each reason that there was has its own remedy."""
-        if len(self.remedies) == 1:
-            return next(iter(self.remedies))
-        rows = [f"{code}: {text}" if code else text for text, code in self.remedies.items()]
-        return "\n    ".join(rows)
+        raise error("\n  ".join([first, *lines]), "\n    ".join(hints))
 
 
 def _most() -> int:
@@ -256,10 +245,6 @@ def _with_names(entry: Entry, why: images_copy.InUse) -> str:
     return f"in use by {names}" if why.message == "in use" else f"{why.message} ({names})"
 
 
-_IN_MEMORY = 1 << 20
-"""Bytes of names that are kept there: more are in a file, as there may be a million."""
-
-
 class Todo:
     """The files that are to be rewritten, found before the first is.
 
@@ -276,7 +261,8 @@ class Todo:
         """How many, and the bytes that they have on disk."""
 
     def __enter__(self) -> Self:
-        self._names = SpooledTemporaryFile(_IN_MEMORY)
+        # More than a MiB of names is in a file, as there may be a million.
+        self._names = SpooledTemporaryFile(1 << 20)
         top, walk = self._place.path, self._walk()
         for entry in entries(top, walk) if self._only is None else named(top, self._only, walk):
             if self._is_one(entry):

@@ -151,7 +151,7 @@ def _risk(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Refu
     """Find a risk that is not allowed by name: one that came after the attribute counts as well."""
     if not spec.wanted:
         return None
-    redundant = _redundant(filesystem)
+    redundant = filesystem.redundant
     if redundant and "raid" not in spec.allow:
         return Refusal(
             f"data is kept as {redundant}: without checksums a bad copy is read as "
@@ -195,7 +195,7 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
     if not filesystem.profiles:
         text = "the data profile could not be seen. If it is DUP or RAID, no copy heals another"
         yield Note(text, "V102", COST)
-    if _redundant(filesystem):
+    if filesystem.redundant:
         text = "as `allow: [raid]` accepts, an error on one copy is not healed from another copy"
         yield Note(text, "V102", COST)
     taken = _snapshots(spec, path, host)
@@ -204,10 +204,6 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
     if taken is None:
         yield Note(rights.hidden(_WHETHER, host, "checks before it changes anything"))
     yield from condition.errors(filesystem.condition)
-
-
-def _redundant(filesystem: Filesystem) -> str:
-    return "/".join(sorted(condition.REDUNDANT.intersection(filesystem.profiles)))
 
 
 def _directory(spec: Spec, where: Location, have: Folder | None, host: HostView) -> Iterator[Said]:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.discovery import linux as discovery_linux
-from reconciler.discovery.linux import TmpfilesEntry
 from reconciler.linux import filesystems
 
 
@@ -34,10 +33,10 @@ def test_quickemu(text, disk):
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        (b"h /srv/vm - - - - +C\n", [TmpfilesEntry(1, "/srv/vm")]),
-        (b"# C\n\nh! /srv/vm/ - - - - +aC", [TmpfilesEntry(3, "/srv/vm")]),
-        (b'H "/srv/my vms" - - - - =C', [TmpfilesEntry(1, "/srv/my vms")]),
-        (b"h /srv/vm - - - - C", [TmpfilesEntry(1, "/srv/vm")]),
+        (b"h /srv/vm - - - - +C\n", [(1, "/srv/vm")]),
+        (b"# C\n\nh! /srv/vm/ - - - - +aC", [(3, "/srv/vm")]),
+        (b'H "/srv/my vms" - - - - =C', [(1, "/srv/my vms")]),
+        (b"h /srv/vm - - - - C", [(1, "/srv/vm")]),
         (b"h /srv/vm - - - - -C", []),
         (b"h /srv/vm - - - - +a", []),
         (b"d /srv/vm 0711 root root - C", []),
