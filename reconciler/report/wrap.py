@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 Paint = Callable[[str, str], str]
@@ -93,6 +93,12 @@ _WIDE = {"W", "F"}
 def padded(text: str, width: int) -> str:
     """Fill up with blanks to a width in columns."""
     return text + " " * (width - columns(text))
+
+
+def aligned(cells: Sequence[str]) -> list[str]:
+    """Line up the cells of a column at their right ends, two blanks before the widest."""
+    wide = max(map(len, cells))
+    return [f"  {cell:>{wide}}" for cell in cells]
 
 
 def harmless(text: str) -> str:
