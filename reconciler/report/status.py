@@ -125,7 +125,7 @@ def _places(of: Change, report: Report, width: int, *, verbose: bool) -> Iterato
         yield from text.labelled(text.label(swap.place, of), said, width)
     for each in mine.values() if verbose else ():
         # Nothing is wanted of the scheduler that was not chosen, say, and nothing is there.
-        if each.is_as_wanted and each.wanted not in {None, OFF, ()}:
+        if each.there == each.wanted and each.wanted not in {None, OFF, ()}:
             was = each.written if tries.is_set(each.written, each.wanted) else None
             by = f", set by run {was.run}" if was else ""
             said = f"{_value(each.place, each.wanted)}{by}"

@@ -17,14 +17,10 @@ from reconciler.resources.registry import SECTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.facts.discovered import Choice, Entry, Remark, Suggestion
+    from reconciler.facts.discovered import Entry, Suggestion
 
-
-_LABEL = 9
 
 _PLAIN = re.compile(r"[A-Za-z/~][A-Za-z0-9_./~@+-]*(?::[0-9]+)?")
-
-_WORDS_NOT_TEXT = frozenset({"true", "false"})
 
 _HEAD = (
     "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
@@ -124,7 +120,8 @@ def _rule(title: str, width: int) -> Iterator[str]:
 
 def _entry(entry: Entry, width: int) -> Iterator[str]:
     for remark in entry.remarks:
-        yield from _remark(remark, width)
+        head = f"  # {remark.label}:".ljust(13)
+        yield from _comment(remark.text, width, head, "  #".ljust(13))
     mark = "  " if entry.active else "  # "
     lead = "- "
     for key, value in entry.keys.items():
@@ -132,19 +129,9 @@ def _entry(entry: Entry, width: int) -> Iterator[str]:
             yield f"{mark}{lead}{line}"
             lead = "  "
     for choice in entry.choices:
-        yield from _choice(choice, width)
-
-
-def _remark(remark: Remark, width: int) -> Iterator[str]:
-    head = f"  # {remark.label}:".ljust(4 + _LABEL)
-    yield from _comment(remark.text, width, head, "  # ".ljust(4 + _LABEL))
-
-
-def _choice(choice: Choice, width: int) -> Iterator[str]:
-    (line,) = _pair(choice.key, choice.value)
-    head = f"    {line}" if choice.chosen else f"    # {line}"
-    head = head.ljust(30)
-    yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
+        (line,) = _pair(choice.key, choice.value)
+        head = f"    {'' if choice.chosen else '# '}{line}".ljust(30)
+        yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
 
 
 def _pair(key: str, value: Any) -> Iterator[str]:
@@ -163,7 +150,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_scalar, value))}]"
     text = str(value)
-    if _PLAIN.fullmatch(text) and text not in _WORDS_NOT_TEXT:
+    if _PLAIN.fullmatch(text) and text not in {"true", "false"}:
         return text
     return harmless(json.dumps(text, ensure_ascii=False))
 
