@@ -24,9 +24,11 @@ def found(of: Found, width: int, *, as_root: bool = False) -> Iterator[str]:
     packed = sum(each.packs for each in of.files)
     if packed:
         them = "it" if packed == 1 else "them"
+        mount = f"the mount: compression {of.compression}"
+        by = "a property or attribute of its own" if of.compression == OFF else mount
         yield from _item(
             f"{counted(packed, 'file')} will be compressed where vmtune rewrites {them} "
-            f"({_by(of)}); a compressed fragment has at most 128 KiB of data",
+            f"({by}); a compressed fragment has at most 128 KiB of data",
             width,
         )
     if shared := sum(each.lies.shared for each in of.files):
@@ -43,12 +45,6 @@ def found(of: Found, width: int, *, as_root: bool = False) -> Iterator[str]:
     held = {printable(each.path): printable(each.who) for each in of.busy}
     for name in _some(of.unseen.named, of.unseen.count):
         yield from _item(f"{name}: {held.get(name, closed)}", width)
-
-
-def _by(of: Found) -> str:
-    if of.compression == OFF:
-        return "a property or attribute of its own"
-    return f"the mount: compression {of.compression}"
 
 
 def _todo(of: Found) -> str:

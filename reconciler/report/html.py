@@ -35,15 +35,8 @@ if TYPE_CHECKING:
 MARK = "<!-- written by vmtune status -->"
 """The page's second line: only what has it may be written over."""
 
-_LOOKS = {
-    Op.SAME: "good",
-    Op.UNKNOWN: "unknown",
-    Op.WAITS: "unknown",
-    Op.ADD: "bad",
-    Op.CHANGE: "bad",
-    Op.REMOVE: "bad",
-    Op.BLOCKED: "bad",
-}
+_LOOKS = {Op.SAME: "good", Op.UNKNOWN: "unknown", Op.WAITS: "unknown"}
+"""Classes of rows; all others are bad."""
 
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -97,7 +90,7 @@ def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
 
 def _hero(of: Report) -> str:
     """The one figure that tells what it brought, and the verdict."""
-    look, found, figure = _LOOKS[worst(of.plan) or Op.SAME], brought(of.effect), ""
+    look, found, figure = _LOOKS.get(worst(of.plan) or Op.SAME, "bad"), brought(of.effect), ""
     if found:
         pieces = f"<b>{found.now:,}</b>"
         if found.was != found.now:
@@ -155,15 +148,14 @@ def _path(path: PathEffect, longest: int) -> Iterator[str]:
 
 
 def _size_row(image: ImageLayout, name: str, longest: int) -> str:
-    told = dict(status_report.told(image, None))
-    size = told.pop("size")
-    told.pop("fragments", None)  # they have a chart of their own
-    said = ", ".join(told.values())
+    size, *said = status_report.told(image, None)
+    if image.fragments is not None:
+        del said[0]  # fragments have a chart of their own
     wide = 100 * image.size / longest
     return (
         f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
         f'<td class="bar">{_stacked(bars.parts(image), wide)}'
-        f'<span class="soft">{_text(said)}</span></td></tr>'
+        f'<span class="soft">{_text(", ".join(said))}</span></td></tr>'
     )
 
 
@@ -265,7 +257,7 @@ def _row(change: Change, who: Who) -> str:
         below.append(_sentence(change.hint))
     said = "".join(f"<p>{each}</p>" for each in below)
     return (
-        f'<li><b class="op {_LOOKS[change.op]}" title="{COUNTED[change.op]}">'
+        f'<li><b class="op {_LOOKS.get(change.op, "bad")}" title="{COUNTED[change.op]}">'
         f"{_text(change.op.value)}</b>"
         f"<b>{_text(change.kind)} {_text(change.name)}</b> "
         f"{_sentence(change.text, change.code)}{said}</li>"

@@ -176,14 +176,11 @@ def before_hidden(of: Before) -> str:
     return f"{told[0].upper()}{told[1:]}."
 
 
-NAMED = 10
+_NAMED = 10
 """Images that get a line of their own, of each path; the rest is summed up."""
 
 _NARROWEST, _WIDEST = 12, 48
 """Columns of the longest bar."""
-
-_MUCH = GIB
-"""Bytes of data from which on fragments per GiB say something: less would be extrapolated."""
 
 
 class _Table(Value):
@@ -242,8 +239,8 @@ def named(of: PathEffect) -> list[tuple[str, ImageLayout]]:
     """
     if not of.layouts:
         return []
-    largest = of.layouts.measured[:NAMED]
-    unseen = of.layouts.unseen[: max(1, NAMED - len(of.layouts.measured))]
+    largest = of.layouts.measured[:_NAMED]
+    unseen = of.layouts.unseen[: max(1, _NAMED - len(of.layouts.measured))]
     return [(each.path.removeprefix(of.path.rstrip("/") + "/"), each) for each in largest + unseen]
 
 
@@ -268,10 +265,10 @@ def below(of: PathEffect) -> Iterator[str]:
 
 def _rest(of: Layouts) -> Iterator[str]:
     """The files without a line of their own, summed up."""
-    more, hidden = of.count - len(of.measured[:NAMED]), of.measured[NAMED:]
+    more, hidden = of.count - len(of.measured[:_NAMED]), of.measured[_NAMED:]
     if more <= 0:
         return
-    size = of.size - sum(each.size for each in of.measured[:NAMED])
+    size = of.size - sum(each.size for each in of.measured[:_NAMED])
     others = ""
     if hidden:
         pieces = counted(sum(each.fragments or 0 for each in hidden), "fragment")
@@ -281,16 +278,12 @@ def _rest(of: Layouts) -> Iterator[str]:
     yield f"and {counted(more, 'smaller file')}, {binary(size)}{others}"
 
 
-_SHARERS = 3
-"""Subvolumes that are named; the rest is counted."""
-
-
 def _sharing(of: PathEffect) -> str:
     if of.sharers is None:
         why = f": {of.sharers_hidden}" if of.sharers_hidden else ""
         return f"Which snapshots share the data is not known{why}."
     names = of.sharers.subvolumes
-    told = [*names[:_SHARERS]]
+    told = [*names[:3]]
     if more := len(names) - len(told) + of.sharers.more:
         told.append(f"{more:,} more")
     if of.sharers.clones:
@@ -320,8 +313,8 @@ def before(image: ImageLayout, of: Effect) -> int | None:
 
 
 def _dense(of: ImageLayout) -> str:
-    """Fragments per GiB, where there is so much data that the figure is no extrapolation."""
-    if of.fragments is None or of.fragments < 2 or of.data < _MUCH:  # noqa: PLR2004 - one is whole
+    """Fragments per GiB, where there is one: from less data they would be extrapolated."""
+    if of.fragments is None or of.fragments < 2 or of.data < GIB:  # noqa: PLR2004 - one is whole
         return ""
     return f"{of.per_gib:,}"
 
@@ -353,32 +346,32 @@ def _rows(
             yield f"    {padded(shown if wide else '', wide)}{of.figures[image]}  {bar}"
         else:
             yield f"    {bar}"
-            yield from wrapped(", ".join(words for _, words in told(image, within)), width, 4)
+            yield from wrapped(", ".join(told(image, within)), width, 4)
 
 
-def told(each: ImageLayout, of: Effect | None) -> Iterator[tuple[str, str]]:
-    """What there is to say of one image: the name of each figure, and a few words.
+def told(each: ImageLayout, of: Effect | None) -> Iterator[str]:
+    """What there is to say of one image, in a few words each: its size, then its fragments.
 
-    The size comes first. Without ``of`` only how the image is now.
+    Without ``of`` only how the image is now.
     """
-    yield "size", _size(each)
+    yield _size(each)
     if each.fragments is None:
-        yield "unread", "not read"
+        yield "not read"
         return
     dense = f" ({_dense(each)} per GiB)" if _dense(each) else ""
-    yield "fragments", counted(each.fragments, "fragment") + dense
+    yield counted(each.fragments, "fragment") + dense
     if of and (was := before(each, of)) is not None:
-        yield "before", f"{was:,} before vmtune"
+        yield f"{was:,} before vmtune"
     if each.compressed:
-        yield "compressed", f"{binary(each.compressed)} compressed"
+        yield f"{binary(each.compressed)} compressed"
     if each.shared:
-        yield "shared", f"{binary(each.shared)} shared"
+        yield f"{binary(each.shared)} shared"
 
 
 def alone(each: ImageLayout, name: str, of: Effect, width: int, style: bars.Style) -> Iterator[str]:
     """One image that is asked about: its bar, the same in words, what the bar's marks mean."""
     yield f"    {bars.bar(each, each.size or 1, min(_WIDEST, width - 4), style)}"
-    size, *more = (words for _, words in told(each, of))
+    size, *more = told(each, of)
     sort = [] if each.fragments is None else ["nocow" if each.nocow else "copy-on-write"]
     said = f"{printable(name)}: {', '.join([size, *sort, *more])}"
     yield from wrapped(said, width, 4)

@@ -27,21 +27,10 @@ _HEAD = (
     "begin with # declare nothing. Remove the # where you want a line; delete what you do not want."
 )
 
-_NEXT = {
-    "vmtune plan": "reads only, needs no root",
-    "vmtune apply": "shows the plan again, asks, does it, reads it back",
-}
-
 SCHEMA = "vmtune.schema.json"
 """The file that editors look for beside a vmtune.yaml: its first line names it."""
 
-_EDITORS = "For an editor that knows YAML, put the schema beside this file:"
-
 _RULE = 78
-
-_RIGHT = "All is right already: nothing that is declared here would change."
-
-_NOTHING = "No images of virtual machines were found. When you know where they will be:"
 
 
 def lines(
@@ -57,7 +46,8 @@ def lines(
     yield from _next(width, has_schema=has_schema)
     if of.is_right:
         yield "#"
-        yield from _comment(_RIGHT, width)
+        right = "All is right already: nothing that is declared here would change."
+        yield from _comment(right, width)
     yield from _unseen(of, width, as_root)
     yield ""
     yield "version: 1"
@@ -76,12 +66,17 @@ def lines(
 
 def _next(width: int, *, has_schema: bool) -> Iterator[str]:
     yield "#"
-    for command, text in _NEXT.items():
+    for command, text in (
+        ("vmtune plan", "reads only, needs no root"),
+        ("vmtune apply", "shows the plan again, asks, does it, reads it back"),
+    ):
         head = f"#     {command:<19}"
         yield from _comment(text, width, head, "#".ljust(len(head)))
     if not has_schema:
         yield "#"
-        yield from _comment(_EDITORS, width)
+        yield from _comment(
+            "For an editor that knows YAML, put the schema beside this file:", width
+        )
         yield "#"
         yield f"#   vmtune schema -o {SCHEMA}"
 
@@ -101,7 +96,8 @@ def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> 
         return
     yield from ("", *_rule(title, width))
     if not entries:
-        yield from _comment(_NOTHING, width)
+        nothing = "No images of virtual machines were found. When you know where they will be:"
+        yield from _comment(nothing, width)
         yield from ("#", "# paths:", "#   - path: ~/libvirt/images", "#     nocow: true")
         return
     is_active = any(entry.active for entry in entries)

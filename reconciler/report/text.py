@@ -7,6 +7,7 @@ empty line stands between rows; what is in sync is one line each, and the last l
 from __future__ import annotations
 
 import difflib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
@@ -22,6 +23,7 @@ from reconciler.report.wrap import (
     NEW,
     columns,
     hanging,
+    led,
     padded,
     plain,
     printable,
@@ -39,12 +41,6 @@ if TYPE_CHECKING:
 
 _INDENT, _VALUE = 4, 19
 """Columns before a label, and before what stands behind it."""
-
-_HEADS = 44
-"""Columns up to which texts line up behind the names."""
-
-_ORDER = (WHY, ALSO, COST, DO)
-"""The labels in their order: a reason stands before what follows from it, advice comes last."""
 
 _SHOWN = 5
 """Entries in sync that get a line of their own, where they have nothing to say."""
@@ -95,13 +91,13 @@ def rows(
     more = sum(map(_is_bare, of)) - _SHOWN
     shown = of if verbose or more <= 1 else of[:-more]
     behind = column(shown, width)
-    said: set[Note] = set()
+    said: set[Note] | None = None if verbose else set()
     for before, change, after in zip((None, *shown), shown, (*shown[1:], None), strict=False):
         if before and not _is_one(before, change):
             yield ""
         yield from row(change, width, behind, paint)
         if not after or not _is_alike(change, after):
-            yield from _body(change, width, paint, verbose=verbose, who=who, said=said)
+            yield from _body(change, width, paint, who, said)
     if hidden := of[len(shown) :]:  # behind five lines like it
         yield paint("=", Op.SAME) + f" {counted_quiet(hidden, 'more ')}"
 
@@ -118,13 +114,9 @@ def _is_one(one: Change, next_one: Change) -> bool:
 
 def _is_alike(one: Change, next_one: Change) -> bool:
     """Whether two rows are refused, or not seen, for one reason: that is printed once."""
-    return (
-        _is_reason(one)
-        and not (one.notes or next_one.notes)
-        and all(
-            getattr(one, name) == getattr(next_one, name) for name in ("op", "code", "text", "hint")
-        )
-    )
+    told = attrgetter("op", "code", "text", "hint")
+    has_notes = one.notes or next_one.notes
+    return _is_reason(one) and not has_notes and told(one) == told(next_one)
 
 
 def counted_quiet(of: Iterable[Change], more: str = "") -> str:
@@ -142,9 +134,9 @@ def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
 
 
 def column(of: Sequence[Change], width: int) -> int:
-    """Where the texts behind the names begin."""
+    """Where the texts behind the names begin; they line up behind 44 columns at most."""
     longest = max((columns(_head(change)) for change in of), default=0)
-    return min(_HEADS, width // 2, longest + 3)
+    return min(44, width // 2, longest + 3)
 
 
 def _head(change: Change) -> str:
@@ -178,7 +170,9 @@ def remarks(
     if _is_reason(change) and change.text:
         yield from labelled(WHY, change.text, width, paint)
     notes = _notes(change, verbose=said is None)
-    for note in sorted(notes, key=lambda note: _ORDER.index(note.label)):
+    # A reason stands before what follows from it, advice comes last.
+    order = (WHY, ALSO, COST, DO)
+    for note in sorted(notes, key=lambda note: order.index(note.label)):
         if said is not None and note.is_of_host:
             if note in said:
                 continue
@@ -203,22 +197,17 @@ def _labelling(label: str) -> str:
     return f"{'':{_INDENT}}{printable(label)}".ljust(_VALUE - 1) + " "
 
 
-def _body(  # noqa: PLR0913 - how it looks
-    change: Change,
-    width: int,
-    paint: Paint,
-    *,
-    verbose: bool,
-    who: Who,
-    said: set[Note],
+def _body(
+    change: Change, width: int, paint: Paint, who: Who, said: set[Note] | None
 ) -> Iterator[str]:
+    """What stands below the headline; ``said`` is None where all is shown."""
     for swap in change.swaps:
         yield from _swap(swap, change, width, paint, who)
-        if verbose and isinstance(swap.place, TextFile):
+        if said is None and isinstance(swap.place, TextFile):
             yield from _text_diff(swap, paint)
     for why in dict.fromkeys(swap.why for swap in change.swaps if swap.why):
         yield from labelled(WHY, why, width, paint)
-    yield from remarks(change, width, paint, said=None if verbose else said)
+    yield from remarks(change, width, paint, said=said)
 
 
 def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
@@ -251,8 +240,8 @@ def _value(  # noqa: PLR0913, PLR0917 - a value, bare and painted
     if columns(head) + columns(bare) <= width or " " not in bare:
         yield head + painted
         return
-    for number, line in enumerate(wrapped(bare, width, _VALUE)):
-        yield (" " * _VALUE if number else head) + paint(line[_VALUE:], style)
+    for line in led(head, bare, width, _VALUE):
+        yield line[:_VALUE] + paint(line[_VALUE:], style)
 
 
 def _tinted(before: str, after: str, paint: Paint) -> tuple[str, str]:
@@ -415,12 +404,9 @@ def heading(parts: Iterable[str], width: int, dot: str) -> Iterator[str]:
     yield from wrapped(f" {dot} ".join(shown), width, 0, 2)
 
 
-MOST_PROBLEMS = 20
-
-
 def problems(lines: Sequence[object]) -> str:
     """The first twenty, and how many more there are: one mistake may be found in each line."""
-    told = [printable_lines(str(line)) for line in lines[:MOST_PROBLEMS]]
+    told = [printable_lines(str(line)) for line in lines[:20]]
     if more := len(lines) - len(told):
         told.append(f"and {counted(more, 'more problem')}: mend these first")
     return "\n".join(told)

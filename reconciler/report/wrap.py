@@ -21,8 +21,6 @@ DIM, NAME, GONE, NEW = "dim", "name", "gone", "new"
 ENDLESS = 1 << 20
 """The width of a pipe or a file: nothing is wrapped there, so that grep finds it."""
 
-_INDENT = 4
-
 _NARROWEST = 20
 """Columns below which text is no longer read with ease."""
 
@@ -82,12 +80,9 @@ def columns(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in _WIDE)
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in {"W", "F"})
         for c in text
     )
-
-
-_WIDE = {"W", "F"}
 
 
 def padded(text: str, width: int) -> str:
@@ -128,7 +123,7 @@ def beside(head: str, words: str, width: int) -> Iterator[str]:
     """Words behind the head; below it where there is no room for the longest beside it."""
     longest = max((columns(word) for word in words.split()), default=0)
     has_room = columns(head) + max(longest, _NARROWEST) <= width
-    return hanging(head, words, width, columns(head) if has_room else _INDENT)
+    return hanging(head, words, width, columns(head) if has_room else 4)
 
 
 def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:
