@@ -6,17 +6,20 @@ say it as well. What snapshots or clones share has the same colour and lighter c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.report.wrap import plain
-from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.facts.layouts import ImageLayout
     from reconciler.report.wrap import Paint
 
+
+Style = Callable[[str, int], str]
+"""Draws a part of a bar, that many columns of it, as a terminal shows it."""
 
 WORDS = {
     "nocow": "nocow",
@@ -29,16 +32,10 @@ WORDS = {
 """Every part that a bar can have, in the order in which the legend explains them."""
 
 
-class Style(Value):
-    """The characters of a terminal, by part, and what colours them."""
-
-    marks: Mapping[str, str]
-    tint: Paint
-
-
 def style(tint: Paint, *, unicode: bool) -> Style:
     """Return blocks where the locale has them (a text console has these six, too), else ASCII."""
-    return Style(dict(zip(WORDS, "█▄▒░·?" if unicode else "#+=-.?", strict=True)), tint)
+    marks = dict(zip(WORDS, "█▄▒░·?" if unicode else "#+=-.?", strict=True))
+    return lambda part, count: tint(marks[part] * count, part)
 
 
 PLAIN = style(plain, unicode=False)
@@ -85,9 +82,7 @@ def bar(of: ImageLayout, longest: int, width: int, style: Style) -> str:
     The longest file has ``width`` columns, and no file has none.
     """
     room = max(1, min(width, round(width * of.size / longest)))
-    return "".join(
-        style.tint(style.marks[name] * count, name) for name, count in cells(parts(of), room)
-    )
+    return "".join(style(name, count) for name, count in cells(parts(of), room))
 
 
 def legend(of: Iterable[ImageLayout], style: Style, width: int) -> Iterator[str]:
@@ -99,7 +94,7 @@ def legend(of: Iterable[ImageLayout], style: Style, width: int) -> Iterator[str]
         if line and long + wide > width:
             yield line
             line, long = "", 0
-        line += f"  {style.tint(style.marks[name], name)} {WORDS[name]}"
+        line += f"  {style(name, 1)} {WORDS[name]}"
         long += wide
     if line:
         yield line

@@ -339,11 +339,11 @@ def _rows(
         yield f"    {'':{wide}}{of.titles}"
     for name, image in named(path):
         bar = bars.bar(image, of.longest, space, style)
-        shown = printable(name)
         if not wide:
-            yield f"    {shown}"
+            yield f"    {printable(name)}"
         if is_table:
-            yield f"    {padded(shown if wide else '', wide)}{of.figures[image]}  {bar}"
+            beside = padded(printable(name), wide) if wide else ""
+            yield f"    {beside}{of.figures[image]}  {bar}"
         else:
             yield f"    {bar}"
             yield from wrapped(", ".join(told(image, within)), width, 4)

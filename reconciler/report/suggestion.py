@@ -15,7 +15,7 @@ from reconciler.report.wrap import harmless
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.facts.discovered import Entry, Suggestion
 
@@ -119,24 +119,21 @@ def _entry(entry: Entry, width: int) -> Iterator[str]:
         head = f"  # {remark.label}:".ljust(13)
         yield from _comment(remark.text, width, head, "  #".ljust(13))
     mark = "  " if entry.active else "  # "
-    lead = "- "
-    for key, value in entry.keys.items():
-        for line in _pair(key, value):
-            yield f"{mark}{lead}{line}"
-            lead = "  "
+    for number, line in enumerate(_yaml(entry.keys)):
+        yield f"{mark}{'  ' if number else '- '}{line}"
     for choice in entry.choices:
-        (line,) = _pair(choice.key, choice.value)
+        (line,) = _yaml({choice.key: choice.value})
         head = f"    {'' if choice.chosen else '# '}{line}".ljust(30)
         yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
 
 
-def _pair(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield f"{key}:"
-        for name, inner in value.items():
-            yield from (f"  {line}" for line in _pair(name, inner))
-    else:
-        yield f"{key}: {_scalar(value)}"
+def _yaml(keys: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in keys.items():
+        if isinstance(value, dict):
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _yaml(value))
+        else:
+            yield f"{key}: {_scalar(value)}"
 
 
 def _scalar(value: Any) -> str:
