@@ -127,9 +127,10 @@ def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
     """A line for each figure: the medians, the first divided by the second, and that by round."""
     rows = [
         ["", "copy-on-write", "nocow", "ratio", "lowest-highest"],
-        *([_name(of), _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
+        *([of.name, _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
     ]
-    names, *columns = zip(*rows, strict=True)
+    first, *columns = zip(*rows, strict=True)
+    names = [name.replace("read, bytes a second", "read, a second") for name in first]
     longest = max(map(len, names))
     lines = map("".join, zip(*map(aligned, columns), strict=True))
     for name, line in zip(names, lines, strict=True):
@@ -138,10 +139,6 @@ def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
         else:
             yield from [name] * bool(name)
             yield f"{line.strip():>{len(line)}}"
-
-
-def _name(of: Figure) -> str:
-    return {"read, bytes a second": "read, a second"}.get(of.name, of.name)
 
 
 def _value(of: Figure, value: float | None) -> str:

@@ -87,12 +87,9 @@ def total(outcomes: Sequence[Outcome], seconds: str, width: int) -> Iterator[str
     ended = [each for of in outcomes for each in of.ended]
     before, after = sum(each.before for each in ended), sum(each.after for each in ended)
     size = binary(sum(each.size for each in ended))
-    yield from wrapped(
-        f"{counted(len(ended), 'file')} defragmented, {before:,} -> "
-        f"{counted(after, 'fragment')}, {size} rewritten in {seconds}.",
-        width,
-        0,
-    )
+    fell = f"{before:,} -> {counted(after, 'fragment')}"
+    said = f"{counted(len(ended), 'file')} defragmented, {fell}, {size} rewritten in {seconds}."
+    yield from wrapped(said, width, 0)
 
 
 def not_done(found: Sequence[Found], outcomes: Sequence[Outcome], width: int) -> Iterator[str]:

@@ -41,21 +41,17 @@ def lines(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str
     longest = min(max(fitting, default=0), width // 3) + 2 if width >= _NARROW else 0
     column = 2 + _HEALTH + longest
     for row, name in zip(rows, shown, strict=True):
-        yield from _row(row, name, width, column, paint)
+        head = f"  {row.health:<{_HEALTH}}{name}"
+        text = f"{printable(row.text)}   {row.code}"
+        if columns(head) + 2 > column:
+            found = [head, *led(" " * column, text, width, column)]
+        else:
+            found = led(padded(head, column), text, width, column)
+        found[0] = found[0].replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
+        yield from found
+        if row.remedy:
+            yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)
     yield ""
     counts = Counter(row.health for row in rows)
     told = [f"{counts[h]} {word}" for h, word in _COUNTED.items() if counts[h] or h is Health.OK]
     yield f"{', '.join(told)}."
-
-
-def _row(row: Row, name: str, width: int, column: int, paint: Paint) -> Iterator[str]:
-    head = f"  {row.health:<{_HEALTH}}{name}"
-    text = f"{printable(row.text)}   {row.code}"
-    if columns(head) + 2 > column:
-        found = [head, *led(" " * column, text, width, column)]
-    else:
-        found = led(padded(head, column), text, width, column)
-    found[0] = found[0].replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
-    yield from found
-    if row.remedy:
-        yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)

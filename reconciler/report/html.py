@@ -49,11 +49,27 @@ _RUNS = 12
 def page(of: Report, host: str, config: str, created: str) -> str:
     """Return the whole page; ``created`` is ISO 8601."""
     title = f"{_text(host)}: virtual machine images on Btrfs"
-    body = "\n".join(_body(of, title, config, created))
+    when = _text(created.replace("T", " ")[:16])
+    parts = (
+        f"<header><h1>{title}</h1>",
+        f'<p class="soft">{_text(config)} &middot; {when}</p></header>',
+        "<main>",
+        _hero(of),
+        *_steps(of.steps),
+        *_images(of.effect),
+        *_rows(of.plan, of.who),
+        *_schedules(of.effect.schedules),
+        *_runs(of.runs),
+        *_filesystems(of.effect),
+        "</main>",
+    )
+    body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n{MARK}\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n"
+        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{ICONS}\n{body}"
+        "<footer>Written by <code>vmtune status --html</code>, which reads only. "
+        "<code>vmtune explain CODE</code> tells more of a code such as V101.</footer>\n"
         "</body>\n</html>\n"
     )
 
@@ -67,25 +83,6 @@ def _sentence(text: str, code: str = "") -> str:
     """What is in backticks is to be typed; a code is to be asked about."""
     behind = f' <code class="soft">{code}</code>' if code else ""
     return _CODE.sub(r"<code>\1</code>", _text(text)) + behind
-
-
-def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
-    yield ICONS
-    yield f"<header><h1>{title}</h1>"
-    when = _text(created.replace("T", " ")[:16])
-    yield f'<p class="soft">{_text(config)} &middot; {when}</p></header>'
-    yield "<main>"
-    yield _hero(of)
-    yield from _steps(of.steps)
-    yield from _images(of.effect)
-    yield from _rows(of.plan, of.who)
-    yield from _schedules(of.effect.schedules)
-    yield from _runs(of.runs)
-    yield from _filesystems(of.effect)
-    yield (
-        "</main><footer>Written by <code>vmtune status --html</code>, which reads only. "
-        "<code>vmtune explain CODE</code> tells more of a code such as V101.</footer>"
-    )
 
 
 def _hero(of: Report) -> str:
@@ -141,22 +138,17 @@ def _path(path: PathEffect, longest: int) -> Iterator[str]:
     yield f'<tbody><tr class="path"><th colspan="3" scope="rowgroup">{_text(path.name)} '
     yield f'<span class="soft">{_text(status_report.total(path))}</span></th></tr>'
     for name, image in status_report.named(path):
-        yield _size_row(image, name, longest)
+        size, *said = status_report.told(image, None)
+        if image.fragments is not None:
+            del said[0]  # fragments have a chart of their own
+        yield (
+            f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
+            f'<td class="bar">{_stacked(bars.parts(image), 100 * image.size / longest)}'
+            f'<span class="soft">{_text(", ".join(said))}</span></td></tr>'
+        )
     for more in status_report.below(path):
         yield f'<tr class="more"><td colspan="3" class="soft">{_text(more)}</td></tr>'
     yield "</tbody>"
-
-
-def _size_row(image: ImageLayout, name: str, longest: int) -> str:
-    size, *said = status_report.told(image, None)
-    if image.fragments is not None:
-        del said[0]  # fragments have a chart of their own
-    wide = 100 * image.size / longest
-    return (
-        f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
-        f'<td class="bar">{_stacked(bars.parts(image), wide)}'
-        f'<span class="soft">{_text(", ".join(said))}</span></td></tr>'
-    )
 
 
 def _fragments(of: Effect) -> Iterator[str]:

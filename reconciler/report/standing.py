@@ -148,12 +148,9 @@ def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effe
 
 
 def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]:
-    apart = {
-        d.item.path: d.spec.apart
-        for d in declared
-        if d.item.section == "paths" and hasattr(d.spec, "apart")
-    }
-    for item in {d.item.path: d.item for d in declared if d.item.section == "paths"}.values():
+    mine = [d for d in declared if d.item.section == "paths"]
+    apart = {d.item.path: d.spec.apart for d in mine if hasattr(d.spec, "apart")}
+    for item in {d.item.path: d.item for d in mine}.values():
         try:
             where = host(Locate(item.path))
             on = host(FilesystemOf(where.path))
@@ -165,12 +162,9 @@ def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]
             yield PathEffect(item.name, item.path, None, hidden.why)
 
 
-_ASKED = 3
-"""Images of a path that are asked about who shares their data, the largest that anybody shares."""
-
-
 def _sharers(found: Layouts, host: HostView) -> tuple[Sharers | None, str]:
-    shared = [each.path for each in found.measured if each.shared][:_ASKED]
+    """Who shares data with the images of a path, of which the three largest are asked about."""
+    shared = [each.path for each in found.measured if each.shared][:3]
     try:
         return (host(SharersOf(tuple(shared))) if shared else None), ""
     except NotVisible as hidden:

@@ -77,24 +77,24 @@ def _says(of: Plan) -> str:
 
 
 def _next(of: Report, width: int) -> Iterator[str]:
-    """What to do next; the remedies of refused rows stand at the rows."""
+    """What to do next; the remedies of refused rows stand at the rows.
+
+    A command that is to be copied is on a line of its own rather than broken.
+    """
     for step in of.steps:
-        if not step.in_row:
-            yield from _step(printable(step.what), printable(step.do), width)
+        if step.in_row:
+            continue
+        what, do = printable(step.what), printable(step.do)
+        lead, _, command = do.partition("`")
+        is_last = command.count("`") == 1 and command.endswith("`")
+        if is_last and columns(f"  {what}: {do}") > width:
+            yield from wrapped(f"{what}: {lead}".rstrip(), width, 2, 2)
+            yield from command_lines(command[:-1], width, 4)
+        else:
+            yield from wrapped(f"{what}: {do}", width, 2, 2)
     if of.plan.actions and any(step.in_row for step in of.steps):
         what = f"{of.plan.count(Op.BLOCKED):,} refused"
         yield from wrapped(f"{what}: {_says(of.plan)} what helps", width, 2, 2)
-
-
-def _step(what: str, do: str, width: int) -> Iterator[str]:
-    """What to do, on one line where it fits; a command that is to be copied is not broken."""
-    lead, _, command = do.partition("`")
-    is_last = command.count("`") == 1 and command.endswith("`")
-    if not is_last or columns(f"  {what}: {do}") <= width:
-        yield from wrapped(f"{what}: {do}", width, 2, 2)
-        return
-    yield from wrapped(f"{what}: {lead}".rstrip(), width, 2, 2)
-    yield from command_lines(command[:-1], width, 4)
 
 
 def _in_sync(of: Sequence[Change], width: int, *, is_all: bool) -> Iterator[str]:
