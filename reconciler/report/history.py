@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _WHEN = 28
 """Columns that number and time take."""
 
-_INDENT = 4
-
 _ENTRIES = 4
 """Entries of a run that the list names; the others are counted, and told of the run itself."""
 
@@ -43,7 +41,7 @@ def listed(
     """
     if not runs:
         yield "nothing was done here yet"
-    indent = _WHEN if width >= 2 * _WHEN else _INDENT
+    indent = _WHEN if width >= 2 * _WHEN else 4
     for run in runs:
         head = _head(run, is_at_work=is_at_work and run is runs[-1])
         yield from beside(f"{run.number:>5}  {when(run.started)}  ", head, width)

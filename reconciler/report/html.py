@@ -256,17 +256,13 @@ def _row(change: Change, who: Who) -> str:
     )
 
 
-def _schedules(of: Sequence[ScheduleRuns]) -> Iterator[str]:
-    if not of:
-        return
-    yield "<h2>Schedules</h2>"
-    yield from _table(
-        ("Entry", "Last run", "How it ended", "Next run"),
-        (
-            (each.run.has_failed, each.entry, each.run.last, _ending(each), each.run.next)
-            for each in of
-        ),
-    )
+def _schedules(of: Iterable[ScheduleRuns]) -> Iterator[str]:
+    titles = ("Entry", "Last run", "How it ended", "Next run")
+    rows = [
+        (each.run.has_failed, each.entry, each.run.last, _ending(each), each.run.next)
+        for each in of
+    ]
+    return _table("Schedules", titles, rows)
 
 
 def _ending(of: ScheduleRuns) -> str:
@@ -281,31 +277,30 @@ def _ending(of: ScheduleRuns) -> str:
 
 def _runs(of: Sequence[Run]) -> Iterator[str]:
     """What vmtune did here, the last run first."""
-    if not of:
-        return
-    yield "<h2>Runs of vmtune</h2>"
-    yield from _table(
-        ("Run", "When", "What", "How it ended", "What it brought"),
+    titles = ("Run", "When", "What", "How it ended", "What it brought")
+    rows = [
         (
-            (
-                run.result != "done",
-                f"run {run.number}",
-                run.started.replace("T", " ")[:16],
-                f"{run.command} by {run.user}",
-                run.result or "cut off",
-                history_report.trend(run),
-            )
-            for run in reversed(of[-_RUNS:])
-        ),
-    )
+            run.result != "done",
+            f"run {run.number}",
+            run.started.replace("T", " ")[:16],
+            f"{run.command} by {run.user}",
+            run.result or "cut off",
+            history_report.trend(run),
+        )
+        for run in reversed(of[-_RUNS:])
+    ]
+    yield from _table("Runs of vmtune", titles, rows)
     if len(of) > _RUNS:
         yield f'<p class="soft">{len(of) - _RUNS:,} more: <code>vmtune history</code></p>'
 
 
 def _table(
-    titles: Sequence[str], rows: Iterable[tuple[bool, str, *tuple[str, ...]]]
+    heading: str, titles: Sequence[str], rows: Sequence[tuple[bool, str, *tuple[str, ...]]]
 ) -> Iterator[str]:
     """A table; of each row whether it tells of something bad, its name, and its other cells."""
+    if not rows:
+        return
+    yield f"<h2>{heading}</h2>"
     head = "".join(f"<th>{title}</th>" for title in titles)
     yield f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>'
     for is_bad, first, *cells in rows:

@@ -22,9 +22,6 @@ Fields = dict[str, str]
 ERROR, WARNING, NOTICE, INFO = "3", "4", "5", "6"
 """Priorities of syslog(3)."""
 
-_PRIORITIES = {Op.SAME: INFO, Op.WAITS: NOTICE}
-"""Priorities of rows; all others are warnings."""
-
 
 def entries(document: Mapping[str, Any], begun: dict[int, Any]) -> Iterator[Fields]:
     """Yield the entries for one document or event; ``begun`` keeps the actions under way."""
@@ -88,8 +85,9 @@ def _row(row: Mapping[str, Any]) -> Fields:
     name = f"{row['kind']} {row['name']}"
     hint = f". {row['hint']}" if row["hint"] else ""
     message = f"{row['op']} {name}: {_words(row)}{hint} {row['code']}"
-    priority = _PRIORITIES.get(row["op"], WARNING) if row["applicable"] else INFO
-    return _entry("entry", priority, message, **_names(name), op=row["op"], code=row["code"])
+    priority = {Op.SAME: INFO, Op.WAITS: NOTICE}.get(row["op"], WARNING)
+    said = {**_names(name), "op": row["op"], "code": row["code"]}
+    return _entry("entry", priority if row["applicable"] else INFO, message, **said)
 
 
 def _words(row: Mapping[str, Any]) -> str:

@@ -399,28 +399,22 @@ def scheduled(of: ScheduleRuns) -> str:
     if of.scheduler == "cron":
         return f"{name}: by cron, which keeps no record of its runs{following}"
     if not run.last:
-        skipped = _skipped(of).get(run.result)
-        known = f"no run is known; {skipped}" if skipped else "its timer has not run it yet"
+        is_skipped = run.result in {"skipped", "exec-condition"}
+        known = f"no run is known; {ended(of)}" if is_skipped else "its timer has not run it yet"
         return f"{name}: by systemd; {known}{following}"
     return f"{name}: by systemd; last run {run.last}, {ended(of)}{following}"
-
-
-def _skipped(of: ScheduleRuns) -> dict[str, str]:
-    why = of.skips or "the job's own check said so"
-    return {
-        "skipped": "the last start was skipped (ConditionACPower=)",
-        "exec-condition": f"the last start was skipped: {why}",
-    }
 
 
 def ended(of: ScheduleRuns) -> str:
     """How the last run ended, in a few words."""
     run = of.run
+    skips = of.skips or "the job's own check said so"
     took = f" in {span(run.seconds)}" if run.seconds is not None else ""
     words = {
         "success": f"went well{took}",
         "running": "still running",
-        **_skipped(of),
+        "skipped": "the last start was skipped (ConditionACPower=)",
+        "exec-condition": f"the last start was skipped: {skips}",
         "exit-code": f"failed with exit code {run.status}{took}",
         "signal": f"ended by signal {run.status}{took}",
         "": "how it ended is not known (systemd forgets that at a reboot)",

@@ -22,15 +22,8 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z/~][A-Za-z0-9_./~@+-]*(?::[0-9]+)?")
 
-_HEAD = (
-    "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
-    "begin with # declare nothing. Remove the # where you want a line; delete what you do not want."
-)
-
 SCHEMA = "vmtune.schema.json"
 """The file that editors look for beside a vmtune.yaml: its first line names it."""
-
-_RULE = 78
 
 
 def lines(
@@ -42,7 +35,12 @@ def lines(
     """
     yield f"# yaml-language-server: $schema={SCHEMA}"
     yield "#"
-    yield from _comment(_HEAD.format(host=of.host), width)
+    head = (
+        f"vmtune.yaml for {of.host}: what `vmtune init` found there, and what it suggests. Lines "
+        "that begin with # declare nothing. Remove the # where you want a line; delete what you do "
+        "not want."
+    )
+    yield from _comment(head, width)
     yield from _next(width, has_schema=has_schema)
     if of.is_right:
         yield "#"
@@ -111,7 +109,7 @@ def _rule(title: str, width: int) -> Iterator[str]:
     """A heading; the line behind it is as long as there is room."""
     *above, last = _comment(title, width, "# --- ", "#     ")
     yield from above
-    yield f"{last} ".ljust(min(_RULE, width), "-").rstrip()
+    yield f"{last} ".ljust(min(78, width), "-").rstrip()
 
 
 def _entry(entry: Entry, width: int) -> Iterator[str]:

@@ -93,7 +93,8 @@ def rows(
     behind = column(shown, width)
     said: set[Note] | None = None if verbose else set()
     for before, change, after in zip((None, *shown), shown, (*shown[1:], None), strict=False):
-        if before and not _is_one(before, change):
+        # No empty line stands between rows that have one line, or that say the same.
+        if before and not (_is_alike(before, change) or (_is_bare(before) and _is_bare(change))):
             yield ""
         yield from row(change, width, behind, paint)
         if not after or not _is_alike(change, after):
@@ -105,11 +106,6 @@ def rows(
 def _is_bare(change: Change) -> bool:
     """Whether an entry is in sync, and has nothing to say."""
     return change.op is Op.SAME and not _notes(change)
-
-
-def _is_one(one: Change, next_one: Change) -> bool:
-    """Whether no empty line stands between two rows: both have one line, or they say the same."""
-    return _is_alike(one, next_one) or (_is_bare(one) and _is_bare(next_one))
 
 
 def _is_alike(one: Change, next_one: Change) -> bool:
@@ -155,12 +151,12 @@ def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     words = change.code if _is_reason(change) else f"{change.text}{code}"
     # Behind a name that is longer than most there is no room for a column.
     indent = column if columns(head) + 2 <= column else _VALUE
-    lines = list(hanging(padded(f"{head}  ", column), printable(words), width, indent))
+    first, *more = hanging(padded(f"{head}  ", column), printable(words), width, indent)
     name = head.partition(" ")[2]
     symbol = paint(change.op.value, change.op)
     bold = name if change.op is Op.SAME else paint(name, NAME)
-    lines[0] = f"{symbol} {bold}{lines[0][len(head) :]}".rstrip()
-    yield from lines
+    yield f"{symbol} {bold}{first[len(head) :]}".rstrip()
+    yield from more
 
 
 def remarks(

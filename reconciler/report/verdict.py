@@ -98,13 +98,12 @@ def failure(of: ScheduleRuns) -> str:
     """Say when the last run failed, and how."""
     run = of.run
     how = {
-        "exit-code": f"with exit code {run.status}",
-        "signal": f"by signal {run.status}",
-        "timeout": "because it took too long",
-    }.get(run.result, f"({harmless(run.result)})")
-    verb = "was ended" if run.result == "signal" else "failed"
+        "exit-code": f"failed with exit code {run.status}",
+        "signal": f"was ended by signal {run.status}",
+        "timeout": "failed because it took too long",
+    }.get(run.result, f"failed ({harmless(run.result)})")
     when = f" of {run.last}" if run.last else ""
-    return f"the last run{when} {verb} {how}"
+    return f"the last run{when} {how}"
 
 
 def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> str:
@@ -154,11 +153,10 @@ def brought(of: Effect) -> Brought | None:
 
 def _sorts(read: Sequence[ImageLayout]) -> str:
     cow = sum(not each.nocow for each in read)
-    if not cow:
-        return {1: "1 image is nocow", 2: "both images are nocow"}.get(
-            len(read), f"all {len(read):,} images are nocow"
-        )
-    return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
+    if cow:
+        return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
+    few = {1: "1 image is", 2: "both images are"}
+    return f"{few.get(len(read), f'all {len(read):,} images are')} nocow"
 
 
 def headline(of: Effect) -> str:
