@@ -151,10 +151,10 @@ class Terminal(Value):
 
     @functools.cached_property
     def unicode(self) -> bool:
-        """Whether the locale has more than ASCII (locale(7)): LC_ALL, LC_CTYPE, LANG, the first.
+        """Whether the locale has more than ASCII: the first of LC_ALL, LC_CTYPE and LANG says it.
 
-        As it was when the process began: in a C locale Python prints UTF-8 all the
-        same, and may have put LC_CTYPE=C.UTF-8 into its environment (PEP 538, 540).
+        That is locale(7), with the environment of the process as it began: in a C locale Python
+        prints UTF-8 all the same, and may have put LC_CTYPE=C.UTF-8 there (PEP 538, 540).
         """
         try:
             with open("/proc/self/environ", "rb") as file:
