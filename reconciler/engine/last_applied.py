@@ -6,7 +6,6 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.place import LastApplied, Swap
-from reconciler.engine.tries import CUT_OFF
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -57,10 +56,6 @@ class Run(Value):
     things: Mapping[int, str] = field(default_factory=dict)
     """Which directory an action began to change, by its number: see Written.thing."""
 
-    def outcome(self, number: int) -> str:
-        """Return what became of an action: CUT_OFF where it has no end, "" where no beginning."""
-        return self.outcomes.get(number, CUT_OFF if number in self.begun else "")
-
     def done(self) -> Iterable[tuple[int, Swap]]:
         """The swaps that were done, or may have been, with their numbers.
 
@@ -68,7 +63,8 @@ class Run(Value):
         not be synced is still the new name.
         """
         for number, action in enumerate(self.actions, 1):
-            if isinstance(action, Swap) and self.outcome(number) in {"done", "failed", CUT_OFF}:
+            finished = self.outcomes.get(number, "cut off" if number in self.begun else "")
+            if isinstance(action, Swap) and finished in {"done", "failed", "cut off"}:
                 yield number, action
 
     def changed(self) -> bool:

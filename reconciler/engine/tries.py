@@ -54,7 +54,7 @@ def last(runs: Iterable[Run], whys: Callable[[int], Mapping[int, str]]) -> dict[
     found: dict[Place[Any], tuple[Run, int, Swap, str]] = {}
     for run in runs:
         for number, action in enumerate(run.actions, 1):
-            ended = run.outcome(number)
+            ended = run.outcomes.get(number, CUT_OFF if number in run.begun else "")
             if isinstance(action, Swap) and ended in {*_TRIED, CUT_OFF}:
                 found[action.place.without_left_out()] = run, number, action, ended
     return {

@@ -12,14 +12,20 @@ from reconciler.engine import codes as of_engine
 from reconciler.facts import codes as of_facts
 from reconciler.resources.registry import codes_of_each_kind
 
+
+def _paragraphs(text: str) -> dict[str, str]:
+    """Return the paragraphs, each on one line, by the code that it begins with."""
+    return {part[:4]: " ".join(part[5:].split()) for part in text.strip().split("\n\n")}
+
+
 CODES = dict(
     sorted(
-        (paragraph[:4], " ".join(paragraph[5:].split()))
-        for text in (of_engine.TEXT, of_facts.TEXT, of_doctor.TEXT, *codes_of_each_kind())
-        for paragraph in text.strip().split("\n\n")
+        (code, text)
+        for part in (of_engine.TEXT, of_facts.TEXT, of_doctor.TEXT, *codes_of_each_kind())
+        for code, text in _paragraphs(part).items()
     )
 )
-"""What each code means, on one line, by the code that its paragraph begins with; in order."""
+"""What each code means, on one line; in the order of their numbers."""
 
 _SEGMENTS = """\
 Images cut into segments: why nocow makes that unnecessary.

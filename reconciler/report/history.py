@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import codec
 from reconciler.engine.place import Swap, numbered
-from reconciler.engine.tries import CUT_OFF
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
 from reconciler.report.wrap import beside, printable, wrapped
@@ -25,6 +24,8 @@ _WHEN = 28
 
 _ENTRIES = 4
 """Entries of a run that the list names; the others are counted, and told of the run itself."""
+
+_CUT_OFF = "cut off"
 
 
 def listed(
@@ -75,8 +76,7 @@ def whole(
         yield from beside("images ", brought, width)
     yield ""
     for number, action in enumerate(run.actions, 1):
-        outcome = run.outcome(number) or "not done"
-        yield from beside(f"  {outcome:<12} ", text.action(action, who), width)
+        yield from beside(f"  {_outcome(run, number):<12} ", text.action(action, who), width)
 
 
 def _pairs(of: Run) -> list[tuple[Seen, Seen]]:
@@ -150,15 +150,14 @@ def plain(run: Run, *, is_at_work: bool = False, who: Who = numbered) -> dict[st
         "user": run.user,
         "command": run.command,
         "config": run.config or None,
-        "result": run.result or ("not finished" if is_at_work else CUT_OFF),
+        "result": run.result or ("not finished" if is_at_work else _CUT_OFF),
         "changes": [_plain(run, n, action, who) for n, action in enumerate(run.actions, 1)],
         "images": _images(run),
     }
 
 
 def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
-    outcome = run.outcome(number) or "not done"
-    found = {"number": number, "outcome": outcome, "what": text.where(action)}
+    found = {"number": number, "outcome": _outcome(run, number), "what": text.where(action)}
     if not isinstance(action, Swap):
         return {**found, "kind": None, "name": None, "place": None, "before": None, "after": None}
     kind, _, name = action.owner.partition(" ")
@@ -170,7 +169,7 @@ def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
 def _head(run: Run, *, is_at_work: bool = False) -> str:
     rows = _rows(run)
     done = sum(all(run.outcomes.get(number) == "done" for number in row) for row in rows)
-    result = run.result or ("not finished (at work, or cut off)" if is_at_work else CUT_OFF)
+    result = run.result or ("not finished (at work, or cut off)" if is_at_work else _CUT_OFF)
     said = f"{result}, {done} of {counted(len(rows), 'change')}"
     return f"{printable(run.command)} by {printable(run.user)}: {said}"
 
@@ -190,6 +189,10 @@ def _rows(run: Run) -> list[list[int]]:
             row = (action.owner, action.place.full if is_one else "")
         rows.setdefault(row, []).append(number)
     return list(rows.values())
+
+
+def _outcome(run: Run, number: int) -> str:
+    return run.outcomes.get(number) or (_CUT_OFF if number in run.begun else "not done")
 
 
 def when(time: str) -> str:
