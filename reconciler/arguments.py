@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.console import Terminal, for_journal
+from reconciler.console import Terminal, is_read_by_journal
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -274,8 +274,12 @@ class Command(click.Command):
         """Call the command with what all options say, before its name and behind it."""
         ctx.obj = choose(ctx.obj, ctx.params)
         _refuse_draft(str(self.name), ctx.obj)
-        if self.name in _JOURNALLED:
-            ctx.obj = replace(ctx.obj, terminal=for_journal(ctx.obj.terminal))
+        was = ctx.obj.terminal
+        if self.name in _JOURNALLED and not was.json and is_read_by_journal():
+            from reconciler.commands.journal_terminal import JournalTerminal  # noqa: PLC0415 - rare
+
+            journal = JournalTerminal(was.colour, was.verbose, was.quiet, lenient=True)
+            ctx.obj = replace(ctx.obj, terminal=journal)
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

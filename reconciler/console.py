@@ -6,7 +6,6 @@ import errno
 import functools
 import os
 import sys
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.facts.diagnostics import Op
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-_COLOURS: dict[str, str] = {
+_COLOURS = {
     Op.ADD: "32",
     Op.CHANGE: "33",
     Op.REMOVE: "31",
@@ -29,45 +28,18 @@ _COLOURS: dict[str, str] = {
     NAME: "1",
     GONE: "31",
     NEW: "32",
+    "nocow": "32",
+    "nocow-shared": "32",
+    "cow": "33",
+    "cow-shared": "33",
+    "hole": "2",
 }
-
-_TINTS = {"nocow": "32", "nocow-shared": "32", "cow": "33", "cow-shared": "33", "hole": "2"}
-"""Colours of the parts of a bar."""
+"""Colours of symbols, of words, and of the parts of a bar."""
 
 _WIDTH, _NARROWEST = 80, 40
 
 _DIGITS = 6
 """No terminal is that wide, and int() refuses thousands of them."""
-
-
-def _coloured(choice: str, stream: TextIO) -> bool:
-    """--color, then NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR=0, TERM=dumb, a terminal."""
-    if choice != "auto":
-        return choice == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE", "0") != "0":
-        return True
-    if os.environ.get("CLICOLOR") == "0" or os.environ.get("TERM") == "dumb":
-        return False
-    return stream.isatty()
-
-
-@functools.cache
-def _unicode() -> bool:
-    """Whether the locale has more than ASCII (locale(7)): LC_ALL, LC_CTYPE, LANG, the first set.
-
-    As it was when the process began: in a C locale Python prints UTF-8 all the
-    same, and may have put LC_CTYPE=C.UTF-8 into its environment (PEP 538, 540).
-    """
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            found = dict(pair.split(b"=", 1) for pair in file.read().split(b"\0") if b"=" in pair)
-    except OSError:
-        found = dict(os.environb)
-    names = (b"LC_ALL", b"LC_CTYPE", b"LANG")
-    locale = next((found[name] for name in names if found.get(name)), b"")
-    return locale.lower().partition(b"@")[0].endswith((b".utf-8", b".utf8"))
 
 
 def _columns(stream: TextIO) -> int:
@@ -148,8 +120,8 @@ class Terminal(Value):
 
     def complain(self, text: str, hint: str = "") -> None:
         """Say what is wrong, and what to do about it."""
-        lines = [f"vmtune: {text}", *([f"    {hint}"] if hint else [])]
-        self.report("\n".join(printable(line) for whole in lines for line in whole.split("\n")))
+        whole = f"vmtune: {text}\n    {hint}" if hint else f"vmtune: {text}"
+        self.report("\n".join(map(printable, whole.split("\n"))))
         self.fail([{"message": text, "hint": hint}])
 
     def report(self, text: str) -> None:
@@ -172,25 +144,27 @@ class Terminal(Value):
         self._write(sys.stderr, f"\r{text}\x1b[K")
 
     def paint(self, text: str, of: str) -> str:
-        """A symbol, or a word of the plan, in its colour, where colours are wanted."""
-        if not self.coloured:
+        """A symbol, a word or a part of a bar, in its colour where it has one that is wanted."""
+        if of not in _COLOURS or not self.coloured:
             return text
         return f"\x1b[{_COLOURS[of]}m{text}\x1b[0m"
 
-    def dim(self, text: str) -> str:
-        """What stands beside the answer, dimmed where colours are wanted."""
-        return f"\x1b[2m{text}\x1b[0m" if self.coloured else text
-
-    def tint(self, text: str, part: str) -> str:
-        """A part of a bar in its colour, where colours are wanted."""
-        if not self.coloured or part not in _TINTS:
-            return text
-        return f"\x1b[{_TINTS[part]}m{text}\x1b[0m"
-
-    @property
+    @functools.cached_property
     def unicode(self) -> bool:
-        """Whether characters beyond ASCII may be printed."""
-        return _unicode()
+        """Whether the locale has more than ASCII: the first of LC_ALL, LC_CTYPE and LANG says it.
+
+        That is locale(7), with the environment of the process as it began: in a C locale Python
+        prints UTF-8 all the same, and may have put LC_CTYPE=C.UTF-8 there (PEP 538, 540).
+        """
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                pairs = (pair.split(b"=", 1) for pair in file.read().split(b"\0") if b"=" in pair)
+                found = dict(pairs)
+        except OSError:
+            found = dict(os.environb)
+        names = (b"LC_ALL", b"LC_CTYPE", b"LANG")
+        locale = next((found[name] for name in names if found.get(name)), b"")
+        return locale.lower().partition(b"@")[0].endswith((b".utf-8", b".utf8"))
 
     @property
     def dot(self) -> str:
@@ -199,8 +173,19 @@ class Terminal(Value):
 
     @property
     def coloured(self) -> bool:
-        """Whether the answer has colours."""
-        return _coloured(self.colour, sys.stdout)
+        """Whether the answer has colours.
+
+        --color, then NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR=0, TERM=dumb, a terminal.
+        """
+        if self.colour != "auto":
+            return self.colour == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE", "0") != "0":
+            return True
+        if os.environ.get("CLICOLOR") == "0" or os.environ.get("TERM") == "dumb":
+            return False
+        return sys.stdout.isatty()
 
     @property
     def can_ask(self) -> bool:
@@ -228,45 +213,13 @@ class Terminal(Value):
                 raise failure from None
 
 
-class JournalTerminal(Terminal):
-    """The journal in place of a terminal: one entry for each event, with fields, and no text."""
+def is_read_by_journal() -> bool:
+    """Tell whether standard output is a stream of the journal, and not what it was led on to.
 
-    begun: dict[int, Any] = field(default_factory=dict)
-    """Actions that are under way, by their number."""
-
-    def say(self, text: str = "", **_how: bool) -> None:
-        """Print nothing: the events say the same."""
-
-    def progress(self, text: str) -> None:
-        """Print nothing: an entry says when an action begins, and when it ends."""
-
-    def complain(self, text: str, hint: str = "") -> None:
-        """Tell a problem, and what to do about it, in one entry."""
-        from reconciler.report import journald as entries  # noqa: PLC0415 - as below
-
-        self._tell(entries.problem(text, hint))
-
-    def data(self, document: Mapping[str, Any]) -> None:
-        """Tell what a document or an event says."""
-        from reconciler.report import journald as entries  # noqa: PLC0415 - most runs have no use
-
-        for fields in entries.entries(document, self.begun):
-            self._tell(fields)
-
-    def _tell(self, fields: Mapping[str, str]) -> None:
-        """Send an entry; print its text where the journal does not take it."""
-        from reconciler.linux import journald  # noqa: PLC0415 - as above
-
-        if not journald.send(fields):
-            self._write(sys.stdout, f"{fields['MESSAGE']}\n")
-
-
-def for_journal(terminal: Terminal) -> Terminal:
-    """Return a terminal that tells the journal, where standard output is the journal's."""
-    if terminal.json or "JOURNAL_STREAM" not in os.environ:
-        return terminal
-    from reconciler.linux import journald  # noqa: PLC0415 - as above
-
-    if not journald.is_standard_output():
-        return terminal
-    return JournalTerminal(terminal.colour, terminal.verbose, terminal.quiet, lenient=True)
+    A service whose standard output is the journal's names that stream (systemd.exec(5)).
+    """
+    try:
+        status = os.fstat(1)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

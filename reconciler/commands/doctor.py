@@ -62,7 +62,7 @@ def _as_root(terminal: Terminal, loaded: Loaded | None, rows: Sequence[Row]) -> 
         return []
     lead = "To see what is `?` here: "
     lines = wrap.command(root.line(loaded, "doctor"), terminal.width, 0, lead)
-    return [terminal.dim(line) for line in lines]
+    return [terminal.paint(line, wrap.DIM) for line in lines]
 
 
 def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -> tuple[Row, ...]:

@@ -230,7 +230,7 @@ def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterabl
         return [f"    {name}: ? {hidden.why}"]
     if not found:
         return [f"    {name}: {where.kind}"]
-    style = bars.style(terminal.tint, unicode=terminal.unicode)
+    style = bars.style(terminal.paint, unicode=terminal.unicode)
     return status_report.alone(found, name, Effect(before=journal.seen()), terminal.width, style)
 
 

@@ -109,7 +109,7 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None
     for line in text.heading(parts, terminal.width, terminal.dot):
         terminal.say(line)
     terminal.say()
-    style = bars.style(terminal.tint, unicode=terminal.unicode)
+    style = bars.style(terminal.paint, unicode=terminal.unicode)
     for line in status_report.status(
         report, terminal.width, terminal.paint, style, verbose=terminal.verbose
     ):

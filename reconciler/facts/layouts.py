@@ -1,7 +1,7 @@
 """How one image lies.
 
 One figure more: linux/layouts.py fills it; what moves with the clock is worked out there, and told
-coarsely, because tests compare two runs. In report/status.py ``_columns`` shows it as a column, and
+coarsely, because tests compare two runs. In report/status.py ``_figures`` shows it as a column, and
 ``told`` shows it in explain and beside the bar of the page: behind the fragments, as
 test_explain.py has it. ``_plain_image`` of report/standing.py and status.schema.json have it for
 programs. docs/status.md says what it is; a case in tests/unit/status/cases/ prints it. Its judge is

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def binary(size: int) -> str:
@@ -33,3 +37,8 @@ def span(seconds: float) -> str:
 def counted(number: int, one: str, more: str = "") -> str:
     """1 file, 2 files; thousands grouped: 48,211 fragments."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def counted_each(counts: Iterable[tuple[int, str]]) -> str:
+    """2 to change, 1 refused: what there is none of is left out."""
+    return ", ".join(f"{number:,} {word}" for number, word in counts if number)

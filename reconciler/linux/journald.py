@@ -1,12 +1,7 @@
-"""journald: sd_journal_print(3)'s protocol (systemd.io, Journal Native Protocol), no library.
-
-A service whose standard output is the journal's names that stream in $JOURNAL_STREAM
-(systemd.exec(5)). Only such a service sends: a terminal, a pipe and a file get text.
-"""
+"""journald: sd_journal_print(3)'s protocol (systemd.io, Journal Native Protocol), no library."""
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -19,17 +14,6 @@ _SOCKET = "/run/systemd/journal/socket"
 
 _PATIENCE = 5.0
 """Seconds that a journal which takes nothing is waited for."""
-
-_STDOUT = 1
-
-
-def is_standard_output() -> bool:
-    """Tell whether standard output is a stream of the journal, and not what it was led on to."""
-    try:
-        status = os.fstat(_STDOUT)
-    except OSError:
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def send(fields: Mapping[str, str]) -> bool:

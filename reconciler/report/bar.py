@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from reconciler.value import Value
+from reconciler.report.wrap import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.facts.layouts import ImageLayout
+    from reconciler.report.wrap import Paint
 
 
-Tint = Callable[[str, str], str]
-"""Puts the colour of a part (the second argument) around a text, or leaves it plain."""
+Style = Callable[[str, int], str]
+"""Draws a part of a bar, that many columns of it, as a terminal shows it."""
 
 WORDS = {
     "nocow": "nocow",
@@ -31,23 +32,13 @@ WORDS = {
 """Every part that a bar can have, in the order in which the legend explains them."""
 
 
-class Style(Value):
-    """The characters of a terminal, by part, and what colours them."""
-
-    marks: tuple[str, ...]
-    tint: Tint
-
-    def mark(self, part: str) -> str:
-        """Return the character that stands for a part."""
-        return self.marks[list(WORDS).index(part)]
-
-
-def style(tint: Tint, *, unicode: bool) -> Style:
+def style(tint: Paint, *, unicode: bool) -> Style:
     """Return blocks where the locale has them (a text console has these six, too), else ASCII."""
-    return Style(("█", "▄", "▒", "░", "·", "?") if unicode else tuple("#+=-.?"), tint)
+    marks = dict(zip(WORDS, "█▄▒░·?" if unicode else "#+=-.?", strict=True))
+    return lambda part, count: tint(marks[part] * count, part)
 
 
-PLAIN = style(lambda text, _part: text, unicode=False)
+PLAIN = style(plain, unicode=False)
 
 
 def parts(of: ImageLayout) -> tuple[tuple[str, int], ...]:
@@ -68,11 +59,6 @@ def scale(of: Iterable[ImageLayout]) -> int:
     return max((each.size for each in of), default=0) or 1
 
 
-def length(size: int, longest: int, width: int) -> int:
-    """Return the columns of a file's bar where the longest has ``width``: no file has none."""
-    return max(1, min(width, round(width * size / longest)))
-
-
 def cells(of: Sequence[tuple[str, int]], width: int) -> Iterator[tuple[str, int]]:
     """Give each part its columns: in proportion, ``width`` in all, each at least one.
 
@@ -91,11 +77,12 @@ def cells(of: Sequence[tuple[str, int]], width: int) -> Iterator[tuple[str, int]
 
 
 def bar(of: ImageLayout, longest: int, width: int, style: Style) -> str:
-    """Draw a file on a scale: its own data first, then what is shared, its holes last."""
-    room = length(of.size, longest, width)
-    return "".join(
-        style.tint(style.mark(name) * count, name) for name, count in cells(parts(of), room)
-    )
+    """Draw a file on a scale: its own data first, then what is shared, its holes last.
+
+    The longest file has ``width`` columns, and no file has none.
+    """
+    room = max(1, min(width, round(width * of.size / longest)))
+    return "".join(style(name, count) for name, count in cells(parts(of), room))
 
 
 def legend(of: Iterable[ImageLayout], style: Style, width: int) -> Iterator[str]:
@@ -107,7 +94,7 @@ def legend(of: Iterable[ImageLayout], style: Style, width: int) -> Iterator[str]
         if line and long + wide > width:
             yield line
             line, long = "", 0
-        line += f"  {style.tint(style.mark(name), name)} {WORDS[name]}"
+        line += f"  {style(name, 1)} {WORDS[name]}"
         long += wide
     if line:
         yield line

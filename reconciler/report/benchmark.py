@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.benchmark import EVERY
 from reconciler.formats.sizes import binary, counted
-from reconciler.report.wrap import printable, wrapped
+from reconciler.report.wrap import aligned, printable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,11 +111,8 @@ def _more(of: Figure, what: str, same: str) -> str:
     gain = _gain(of, is_less=False)
     if gain is None:
         return ""
-    return f"about {same}" if gain == 1 else f"{_short_times(gain)} times {what}"
-
-
-def _short_times(gain: float) -> str:
-    return f"{gain:.1f}" if gain < 10 else f"{gain:,.0f}"  # noqa: PLR2004 - two digits tell
+    times = f"{gain:.1f}" if gain < 10 else f"{gain:,.0f}"  # noqa: PLR2004 - two digits tell
+    return f"about {same}" if gain == 1 else f"{times} times {what}"
 
 
 def _pieces(of: Figure) -> str:
@@ -130,22 +127,18 @@ def table(figures: Sequence[Figure], width: int) -> Iterator[str]:
     """A line for each figure: the medians, the first divided by the second, and that by round."""
     rows = [
         ["", "copy-on-write", "nocow", "ratio", "lowest-highest"],
-        *([_name(of), _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
+        *([of.name, _value(of, of.cow), _value(of, of.nocow), *_ratio(of)] for of in figures),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for name, *cells in rows:
-        line = "".join(
-            f"  {cell:>{wide}}" for cell, wide in zip(cells, widths[1:], strict=True)
-        ).rstrip()
-        if widths[0] + sum(widths[1:]) + 8 <= width:
-            yield f"{name:<{widths[0]}}{line}"
+    first, *columns = zip(*rows, strict=True)
+    names = [name.replace("read, bytes a second", "read, a second") for name in first]
+    longest = max(map(len, names))
+    lines = map("".join, zip(*map(aligned, columns), strict=True))
+    for name, line in zip(names, lines, strict=True):
+        if longest + len(line) <= width:
+            yield f"{name:<{longest}}{line}".rstrip()
         else:
             yield from [name] * bool(name)
-            yield f"  {line.strip():>{sum(widths[1:]) + 6}}"
-
-
-def _name(of: Figure) -> str:
-    return {"read, bytes a second": "read, a second"}.get(of.name, of.name)
+            yield f"{line.strip():>{len(line)}}"
 
 
 def _value(of: Figure, value: float | None) -> str:
@@ -153,9 +146,7 @@ def _value(of: Figure, value: float | None) -> str:
         return "?"
     if of.name == "read, bytes a second":
         return binary(round(value))
-    if of.name == "fragments":
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004 - three digits tell
+    return f"{value:,.0f}" if of.name == "fragments" else _short(value)
 
 
 def _ratio(of: Figure) -> tuple[str, str]:
@@ -164,5 +155,5 @@ def _ratio(of: Figure) -> tuple[str, str]:
     return _short(of.ratio), f"{_short(of.low)}-{_short(of.high)}"
 
 
-def _short(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"  # noqa: PLR2004 - the same
+def _short(number: float) -> str:
+    return f"{number:.2f}" if number < 100 else f"{number:,.0f}"  # noqa: PLR2004 - three digits tell

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.compression import OFF
 from reconciler.facts.rights import denied
-from reconciler.formats.sizes import binary, counted
+from reconciler.formats.sizes import binary, counted, counted_each
 from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.resources.defrag.ranges import Ended, Found, Left, Outcome
+    from reconciler.resources.defrag.ranges import Found, Left, Outcome
 
 
 _NAMED = 10
@@ -24,9 +24,11 @@ def found(of: Found, width: int, *, as_root: bool = False) -> Iterator[str]:
     packed = sum(each.packs for each in of.files)
     if packed:
         them = "it" if packed == 1 else "them"
+        mount = f"the mount: compression {of.compression}"
+        by = "a property or attribute of its own" if of.compression == OFF else mount
         yield from _item(
             f"{counted(packed, 'file')} will be compressed where vmtune rewrites {them} "
-            f"({_by(of)}); a compressed fragment has at most 128 KiB of data",
+            f"({by}); a compressed fragment has at most 128 KiB of data",
             width,
         )
     if shared := sum(each.lies.shared for each in of.files):
@@ -36,20 +38,13 @@ def found(of: Found, width: int, *, as_root: bool = False) -> Iterator[str]:
             width,
         )
     yield from left(of.left, width)
-    for name in _some(of.subvolumes, len(of.subvolumes)):
-        yield from _item(f"{name}: a subvolume of its own, left out; name it as a PATH", width)
-    for name in _some(of.mounts, len(of.mounts)):
-        yield from _item(f"{name}: a mount of its own, left out; name it as a PATH", width)
+    for what, names in (("subvolume", of.subvolumes), ("mount", of.mounts)):
+        for name in _some(names, len(names)):
+            yield from _item(f"{name}: a {what} of its own, left out; name it as a PATH", width)
     closed = denied("open it", as_root=True) if as_root else "you may not open it; root may"
     held = {printable(each.path): printable(each.who) for each in of.busy}
     for name in _some(of.unseen.named, of.unseen.count):
         yield from _item(f"{name}: {held.get(name, closed)}", width)
-
-
-def _by(of: Found) -> str:
-    if of.compression == OFF:
-        return "a property or attribute of its own"
-    return f"the mount: compression {of.compression}"
 
 
 def _todo(of: Found) -> str:
@@ -73,9 +68,10 @@ def left(files: Sequence[Left], width: int) -> Iterator[str]:
 def outcome(of: Outcome, width: int) -> Iterator[str]:
     """What became of the files below one path: a line for each of the worst."""
     worst = sorted(of.ended, key=lambda each: (each.after - each.before, each.path))
-    rows = [(printable(each.path), binary(each.size), _fell(each)) for each in worst[:_NAMED]]
+    rows = [(printable(each.path), binary(each.size)) for each in worst[:_NAMED]]
     wide = [max((columns(row[column]) for row in rows), default=0) for column in range(2)]
-    for name, size, fell in rows:
+    for each, (name, size) in zip(worst, rows, strict=False):
+        fell = f"{each.before:,} -> {counted(each.after, 'fragment')}"
         line = f"  {padded(name, wide[0])}  {size:>{wide[1]}}  {fell}"
         if columns(line) <= width:
             yield line
@@ -86,31 +82,23 @@ def outcome(of: Outcome, width: int) -> Iterator[str]:
     yield from left(of.left, width)
 
 
-def _fell(of: Ended) -> str:
-    return f"{of.before:,} -> {counted(of.after, 'fragment')}"
-
-
 def total(outcomes: Sequence[Outcome], seconds: str, width: int) -> Iterator[str]:
     """All of it in one sentence."""
     ended = [each for of in outcomes for each in of.ended]
     before, after = sum(each.before for each in ended), sum(each.after for each in ended)
     size = binary(sum(each.size for each in ended))
-    yield from wrapped(
-        f"{counted(len(ended), 'file')} defragmented, {before:,} -> "
-        f"{counted(after, 'fragment')}, {size} rewritten in {seconds}.",
-        width,
-        0,
-    )
+    fell = f"{before:,} -> {counted(after, 'fragment')}"
+    said = f"{counted(len(ended), 'file')} defragmented, {fell}, {size} rewritten in {seconds}."
+    yield from wrapped(said, width, 0)
 
 
 def not_done(found: Sequence[Found], outcomes: Sequence[Outcome], width: int) -> Iterator[str]:
     """Count in the last line what was not done, which the exit code tells; nothing if all was."""
     left = sum(len(of.left) for of in found) + sum(len(of.left) for of in outcomes)
     unseen = sum(of.unseen.count for of in found)
-    told = [f"{counted(left, 'file')} left as {'it is' if left == 1 else 'they are'}"] * bool(left)
-    told += [f"{unseen:,} not seen"] * bool(unseen)
-    if told:
-        yield from wrapped(f"{', '.join(told)}.", width, 0)
+    words = "file left as it is" if left == 1 else "files left as they are"
+    if told := counted_each(((left, words), (unseen, "not seen"))):
+        yield from wrapped(f"{told}.", width, 0)
 
 
 def _some(names: Sequence[str], count: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.facts.diagnostics import Op
@@ -40,32 +41,17 @@ def lines(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str
     longest = min(max(fitting, default=0), width // 3) + 2 if width >= _NARROW else 0
     column = 2 + _HEALTH + longest
     for row, name in zip(rows, shown, strict=True):
-        yield from _row(row, name, width, column, paint)
+        head = f"  {row.health:<{_HEALTH}}{name}"
+        text = f"{printable(row.text)}   {row.code}"
+        if columns(head) + 2 > column:
+            found = [head, *led(" " * column, text, width, column)]
+        else:
+            found = led(padded(head, column), text, width, column)
+        found[0] = found[0].replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
+        yield from found
+        if row.remedy:
+            yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)
     yield ""
-    yield summary(rows)
-
-
-def _row(row: Row, name: str, width: int, column: int, paint: Paint) -> Iterator[str]:
-    head = f"  {row.health:<{_HEALTH}}{name}"
-    text = f"{printable(row.text)}   {row.code}"
-    own_line = columns(head) + 2 > column
-    lead = "" if own_line else padded(head, column)
-    if own_line:
-        yield _painted(head, row, paint)
-    found = led(lead or " " * column, text, width, column)
-    if not own_line:
-        found[0] = _painted(found[0], row, paint)
-    yield from found
-    if row.remedy:
-        yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)
-
-
-def _painted(line: str, row: Row, paint: Paint) -> str:
-    return line.replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """9 ok, 2 warn."""
-    counts = {health: sum(row.health is health for row in rows) for health in _COUNTED}
-    said = [f"{counts[h]} {word}" for h, word in _COUNTED.items() if counts[h] or h is Health.OK]
-    return f"{', '.join(said)}."
+    counts = Counter(row.health for row in rows)
+    told = [f"{counts[h]} {word}" for h, word in _COUNTED.items() if counts[h] or h is Health.OK]
+    yield f"{', '.join(told)}."

@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 _WHEN = 28
 """Columns that number and time take."""
 
-_INDENT = 4
-
 _ENTRIES = 4
 """Entries of a run that the list names; the others are counted, and told of the run itself."""
 
-CUT_OFF = "cut off"
-
-UNFINISHED = "not finished (at work, or cut off)"
+_CUT_OFF = "cut off"
 
 
 def listed(
@@ -46,16 +42,13 @@ def listed(
     """
     if not runs:
         yield "nothing was done here yet"
-    indent = _WHEN if width >= 2 * _WHEN else _INDENT
+    indent = _WHEN if width >= 2 * _WHEN else 4
     for run in runs:
         head = _head(run, is_at_work=is_at_work and run is runs[-1])
         yield from beside(f"{run.number:>5}  {when(run.started)}  ", head, width)
-        if entries := _entries(run, tilde):
-            yield from wrapped(printable(entries), width, indent)
-        if run.config:
-            yield from wrapped(f"config {printable(tilde(run.config))}", width, indent)
-        if brought := trend(run):
-            yield from wrapped(brought, width, indent)
+        config = f"config {tilde(run.config)}" if run.config else ""
+        for line in filter(None, (_entries(run, tilde), config, trend(run))):
+            yield from wrapped(printable(line), width, indent)
 
 
 def _entries(run: Run, tilde: Callable[[str], str]) -> str:
@@ -114,20 +107,31 @@ def _is_rewritten(of: Run, was: Seen, now: Seen) -> bool:
 
 def trend(of: Run) -> str:
     """What it did to the images that it was about; "" where it was about none, or saw none."""
-    if not (pairs := _pairs(of)):
+    if not (images := _images(of)):
         return ""
-    anew = sum(_is_rewritten(of, was, now) for was, now in pairs)
-    told = [f"{anew} of {counted(len(pairs), 'image')} rewritten"]
+    seen, anew = images.pop("seen"), images.pop("rewritten")
+    told = [f"{anew} of {counted(seen, 'image')} rewritten"]
     if _rewritten(of) > len(of.before):  # only the largest are seen
-        told = [f"of the {counted(len(pairs), 'largest image')} {anew} rewritten"]
-    for name in ("fragments", "compressed", "shared"):
-        was, now = (sum(getattr(each[side], name) for each in pairs) for side in (0, 1))
+        told = [f"of the {counted(seen, 'largest image')} {anew} rewritten"]
+    for name, (was, now) in images.items():
         show = "{:,}".format if name == "fragments" else binary
         if was != now:
             told.append(f"{name} {show(was)} -> {show(now)}")
         elif name == "fragments":
             told.append(f"{name} {show(now)} as before")
     return ", ".join(told)
+
+
+def _images(of: Run) -> dict[str, Any] | None:
+    """How the images lay before and after, summed up; None where it was about none."""
+    if not (pairs := _pairs(of)):
+        return None
+    sums = {
+        name: [sum(getattr(pair[side], name) for pair in pairs) for side in (0, 1)]
+        for name in ("fragments", "compressed", "shared")
+    }
+    anew = sum(_is_rewritten(of, was, now) for was, now in pairs)
+    return {"seen": len(pairs), "rewritten": anew, **sums}
 
 
 def _rewritten(of: Run) -> int:
@@ -139,7 +143,6 @@ def _rewritten(of: Run) -> int:
 
 def plain(run: Run, *, is_at_work: bool = False, who: Who = numbered) -> dict[str, Any]:
     """A run as JSON data."""
-    pairs = _pairs(run)
     return {
         "run": run.number,
         "started": run.started,
@@ -147,18 +150,9 @@ def plain(run: Run, *, is_at_work: bool = False, who: Who = numbered) -> dict[st
         "user": run.user,
         "command": run.command,
         "config": run.config or None,
-        "result": run.result or ("not finished" if is_at_work else CUT_OFF),
+        "result": run.result or ("not finished" if is_at_work else _CUT_OFF),
         "changes": [_plain(run, n, action, who) for n, action in enumerate(run.actions, 1)],
-        "images": {
-            "seen": len(pairs),
-            "rewritten": sum(_is_rewritten(run, was, now) for was, now in pairs),
-            **{
-                name: [sum(getattr(pair[side], name) for pair in pairs) for side in (0, 1)]
-                for name in ("fragments", "compressed", "shared")
-            },
-        }
-        if pairs
-        else None,
+        "images": _images(run),
     }
 
 
@@ -175,7 +169,7 @@ def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
 def _head(run: Run, *, is_at_work: bool = False) -> str:
     rows = _rows(run)
     done = sum(all(run.outcomes.get(number) == "done" for number in row) for row in rows)
-    result = run.result or (UNFINISHED if is_at_work else CUT_OFF)
+    result = run.result or ("not finished (at work, or cut off)" if is_at_work else _CUT_OFF)
     said = f"{result}, {done} of {counted(len(rows), 'change')}"
     return f"{printable(run.command)} by {printable(run.user)}: {said}"
 
@@ -198,9 +192,7 @@ def _rows(run: Run) -> list[list[int]]:
 
 
 def _outcome(run: Run, number: int) -> str:
-    if number in run.outcomes:
-        return run.outcomes[number]
-    return CUT_OFF if number in run.begun else "not done"
+    return run.outcomes.get(number) or (_CUT_OFF if number in run.begun else "not done")
 
 
 def when(time: str) -> str:

@@ -17,8 +17,8 @@ from reconciler.report import bar as bars
 from reconciler.report import history as history_report
 from reconciler.report import status as status_report
 from reconciler.report.page_style import CSS, ICONS
-from reconciler.report.text import COUNTED, WAITING, label
-from reconciler.report.verdict import brought, verdict
+from reconciler.report.text import COUNTED, counted_quiet, label
+from reconciler.report.verdict import brought, verdict, worst
 from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Change, Plan
     from reconciler.engine.place import Who
     from reconciler.engine.resource import ScheduleRuns
-    from reconciler.facts.compression import Compression
     from reconciler.facts.layouts import ImageLayout
     from reconciler.report.standing import Effect, PathEffect, Report, Step
 
@@ -36,15 +35,8 @@ if TYPE_CHECKING:
 MARK = "<!-- written by vmtune status -->"
 """The page's second line: only what has it may be written over."""
 
-_LOOKS = {
-    Op.SAME: "good",
-    Op.UNKNOWN: "unknown",
-    Op.WAITS: "unknown",
-    Op.ADD: "bad",
-    Op.CHANGE: "bad",
-    Op.REMOVE: "bad",
-    Op.BLOCKED: "bad",
-}
+_LOOKS = {Op.SAME: "good", Op.UNKNOWN: "unknown", Op.WAITS: "unknown"}
+"""Classes of rows; all others are bad."""
 
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -57,11 +49,27 @@ _RUNS = 12
 def page(of: Report, host: str, config: str, created: str) -> str:
     """Return the whole page; ``created`` is ISO 8601."""
     title = f"{_text(host)}: virtual machine images on Btrfs"
-    body = "\n".join(_body(of, title, config, created))
+    when = _text(created.replace("T", " ")[:16])
+    parts = (
+        f"<header><h1>{title}</h1>",
+        f'<p class="soft">{_text(config)} &middot; {when}</p></header>',
+        "<main>",
+        _hero(of),
+        *_steps(of.steps),
+        *_images(of.effect),
+        *_rows(of.plan, of.who),
+        *_schedules(of.effect.schedules),
+        *_runs(of.runs),
+        *_filesystems(of.effect),
+        "</main>",
+    )
+    body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n{MARK}\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n"
+        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{ICONS}\n{body}"
+        "<footer>Written by <code>vmtune status --html</code>, which reads only. "
+        "<code>vmtune explain CODE</code> tells more of a code such as V101.</footer>\n"
         "</body>\n</html>\n"
     )
 
@@ -77,34 +85,9 @@ def _sentence(text: str, code: str = "") -> str:
     return _CODE.sub(r"<code>\1</code>", _text(text)) + behind
 
 
-def _body(of: Report, title: str, config: str, created: str) -> Iterator[str]:
-    yield ICONS
-    yield f"<header><h1>{title}</h1>"
-    when = _text(created.replace("T", " ")[:16])
-    yield f'<p class="soft">{_text(config)} &middot; {when}</p></header>'
-    yield "<main>"
-    yield _hero(of)
-    yield from _steps(of.steps)
-    yield from _images(of.effect)
-    yield from _rows(of.plan.changes, of.who)
-    yield from _schedules(of.effect.schedules)
-    yield from _runs(of.runs)
-    yield from _filesystems(of.effect)
-    yield (
-        "</main><footer>Written by <code>vmtune status --html</code>, which reads only. "
-        "<code>vmtune explain CODE</code> tells more of a code such as V101.</footer>"
-    )
-
-
-def _look(of: Plan) -> str:
-    if of.actions or of.count(Op.BLOCKED):
-        return "bad"
-    return "unknown" if of.count(Op.UNKNOWN) or of.count(Op.WAITS) else "good"
-
-
 def _hero(of: Report) -> str:
     """The one figure that tells what it brought, and the verdict."""
-    look, found, figure = _look(of.plan), brought(of.effect), ""
+    look, found, figure = _LOOKS.get(worst(of.plan) or Op.SAME, "bad"), brought(of.effect), ""
     if found:
         pieces = f"<b>{found.now:,}</b>"
         if found.was != found.now:
@@ -125,14 +108,9 @@ def _steps(of: Sequence[Step]) -> Iterator[str]:
         return
     yield '<h2>What to do next</h2><ol class="steps">'
     for step in of:
-        yield (
-            f"<li><p>{_sentence(step.what, step.code)}</p><p>{_sentence(_upper(step.do))}</p></li>"
-        )
+        do = step.do[:1].upper() + step.do[1:]
+        yield f"<li><p>{_sentence(step.what, step.code)}</p><p>{_sentence(do)}</p></li>"
     yield "</ol>"
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # --- images
@@ -141,11 +119,10 @@ def _upper(text: str) -> str:
 def _images(of: Effect) -> Iterator[str]:
     if not of.paths:
         return
-    shown = [each for path in of.paths if path.layouts for each in _named(path)]
+    shown = [image for path in of.paths for _, image in status_report.named(path)]
     yield "<h2>How the images lie on disk</h2>"
     yield "<figure>"
-    used = {name for each in shown for name, _ in bars.parts(each)}
-    if used:
+    if used := {name for each in shown for name, _ in bars.parts(each)}:
         samples = (_swatch(name) for name in bars.WORDS if name in used)
         yield f'<figcaption class="legend">{"".join(samples)}</figcaption>'
     yield '<table class="chart sizes"><thead><tr><th>Image</th><th>Size</th>'
@@ -157,64 +134,49 @@ def _images(of: Effect) -> Iterator[str]:
     yield from _fragments(of)
 
 
-def _named(path: PathEffect) -> Sequence[ImageLayout]:
-    return status_report.named(path.layouts) if path.layouts else ()
-
-
 def _path(path: PathEffect, longest: int) -> Iterator[str]:
-    layouts = path.layouts
-    told = status_report.total(layouts) if layouts else f"? {path.hidden}"
     yield f'<tbody><tr class="path"><th colspan="3" scope="rowgroup">{_text(path.name)} '
-    yield f'<span class="soft">{_text(told)}</span></th></tr>'
-    for image in _named(path):
-        name = status_report.inside(path.path, image.path)
-        yield _size_row(image, name, longest)
-    below = (status_report.rest(layouts) if layouts else "", status_report.sharing(path))
-    for more in filter(None, below):
+    yield f'<span class="soft">{_text(status_report.total(path))}</span></th></tr>'
+    for name, image in status_report.named(path):
+        size, *said = status_report.told(image, None)
+        if image.fragments is not None:
+            del said[0]  # fragments have a chart of their own
+        yield (
+            f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
+            f'<td class="bar">{_stacked(bars.parts(image), 100 * image.size / longest)}'
+            f'<span class="soft">{_text(", ".join(said))}</span></td></tr>'
+        )
+    for more in status_report.below(path):
         yield f'<tr class="more"><td colspan="3" class="soft">{_text(more)}</td></tr>'
     yield "</tbody>"
-
-
-def _size_row(image: ImageLayout, name: str, longest: int) -> str:
-    told = dict(status_report.told(image, None))
-    size = told.pop("size")
-    told.pop("fragments", None)  # they have a chart of their own
-    said = ", ".join(told.values())
-    wide = 100 * image.size / longest
-    return (
-        f'<tr><th scope="row">{_text(name)}</th><td class="number">{_text(size)}</td>'
-        f'<td class="bar">{_stacked(bars.parts(image), wide)}'
-        f'<span class="soft">{_text(said)}</span></td></tr>'
-    )
 
 
 def _fragments(of: Effect) -> Iterator[str]:
     """Fragments before and now on a scale of powers of ten, one line for each image."""
     rows = [
-        (image, status_report.inside(path.path, image.path), path)
+        (name, "nocow" if image.nocow else "cow", _pair(image, of))
         for path in of.paths
-        for image in _named(path)
+        for name, image in status_report.named(path)
         if image.fragments is not None
     ]
     if not rows:
         return
-    counts = [each for image, _, _ in rows for each in _pair(image, of)]
-    top = max(1, math.ceil(math.log10(max(*counts, 1))))
+    top = max(1, math.ceil(math.log10(max(1, *(max(pair) for *_, pair in rows)))))
     yield "<h3>Fragments, before and now</h3>"
     if more := status_report.before_hidden(of.before):
         yield f'<p class="soft">{_text(more)}</p>'
     yield '<figure><figcaption class="legend">'
-    if any(len(_pair(image, of)) > 1 for image, _, _ in rows):
+    if any(len(pair) > 1 for *_, pair in rows):
         yield '<span><svg aria-hidden="true"><circle class="was" cx="50%" cy="50%" r="4.5"/></svg>'
         yield "when vmtune first looked</span>"
-    for name in ("nocow", "cow"):
-        if any(image.nocow is (name == "nocow") for image, _, _ in rows):
-            dot = f'<circle class="{name}" cx="50%" cy="50%" r="5.5"/>'
-            yield f'<span><svg aria-hidden="true">{dot}</svg>now, {bars.WORDS[name]}</span>'
+    for sort in ("nocow", "cow"):
+        if any(sort == each for _, each, _ in rows):
+            dot = f'<circle class="{sort}" cx="50%" cy="50%" r="5.5"/>'
+            yield f'<span><svg aria-hidden="true">{dot}</svg>now, {bars.WORDS[sort]}</span>'
     yield '</figcaption><table class="chart pieces"><thead><tr><th>Image</th><th>Fragments</th>'
     yield f"<th>{_axis(top)}</th></tr></thead><tbody>"
-    for image, name, _ in rows:
-        yield _fragment_row(image, name, of, top)
+    for name, sort, pair in rows:
+        yield _fragment_row(name, sort, pair, top)
     yield "</tbody></table></figure>"
 
 
@@ -243,12 +205,10 @@ def _power(power: int) -> str:
     return f"{10**power:,}" if power < 6 else f"{10 ** (power - 6):,}M"  # noqa: PLR2004 - a million
 
 
-def _fragment_row(image: ImageLayout, name: str, of: Effect, top: int) -> str:
-    pair = _pair(image, of)
+def _fragment_row(name: str, sort: str, pair: Sequence[int], top: int) -> str:
     said = " &rarr; ".join(f"{each:,}" for each in pair)
-    now = "nocow" if image.nocow else "cow"
     ends = [_place(each, top) for each in pair]
-    marks = f'<circle class="{now}" cx="{ends[-1]}" cy="50%" r="5.5"/>'
+    marks = f'<circle class="{sort}" cx="{ends[-1]}" cy="50%" r="5.5"/>'
     if len(pair) > 1:
         line = f'<line class="way" x1="{ends[0]}" x2="{ends[1]}" y1="50%" y2="50%"/>'
         marks = f'{line}<circle class="was" cx="{ends[0]}" cy="50%" r="4.5"/>{marks}'
@@ -266,22 +226,20 @@ def _fragment_row(image: ImageLayout, name: str, of: Effect, top: int) -> str:
 # --- what is declared, and what ran
 
 
-def _rows(of: Sequence[Change], who: Who) -> Iterator[str]:
+def _rows(of: Plan, who: Who) -> Iterator[str]:
     """What is not in sync; what is, folded away."""
-    if not of:
+    if not of.changes:
         return
     yield "<h2>What is declared</h2>"
-    quiet = [each for each in of if status_report.is_quiet(each)]
-    rest = sorted((each for each in of if each not in quiet), key=status_report.rank)
+    rest, quiet = status_report.parted(of)
     if rest:
         yield f'<ul class="rows">{"".join(_row(each, who) for each in rest)}</ul>'
     if quiet:
-        yield f"<details><summary>{status_report.counted_quiet(quiet)}</summary>"
+        yield f"<details><summary>{counted_quiet(quiet)}</summary>"
         yield f'<ul class="rows">{"".join(_row(each, who) for each in quiet)}</ul></details>'
 
 
 def _row(change: Change, who: Who) -> str:
-    look, words = _LOOKS[change.op], dict((*COUNTED, WAITING))[change.op]
     below = [
         _sentence(f"{label(swap.place, change)}: {status_report.differing(swap, who)}")
         for swap in change.swaps
@@ -291,27 +249,20 @@ def _row(change: Change, who: Who) -> str:
         below.append(_sentence(change.hint))
     said = "".join(f"<p>{each}</p>" for each in below)
     return (
-        f'<li><b class="op {look}" title="{words}">{_text(change.op.value)}</b>'
+        f'<li><b class="op {_LOOKS.get(change.op, "bad")}" title="{COUNTED[change.op]}">'
+        f"{_text(change.op.value)}</b>"
         f"<b>{_text(change.kind)} {_text(change.name)}</b> "
         f"{_sentence(change.text, change.code)}{said}</li>"
     )
 
 
-def _schedules(of: Sequence[ScheduleRuns]) -> Iterator[str]:
-    if not of:
-        return
-    yield "<h2>Schedules</h2>"
-    yield _head("Entry", "Last run", "How it ended", "Next run")
-    for each in of:
-        look = ' class="bad"' if each.run.has_failed else ""
-        cells = (
-            ("Last run", each.run.last or "-"),
-            ("How it ended", _ending(each)),
-            ("Next run", each.run.next or "-"),
-        )
-        tds = "".join(f'<td data-name="{name}">{_text(cell)}</td>' for name, cell in cells)
-        yield f'<tr{look}><th scope="row">{_text(each.entry)}</th>{tds}</tr>'
-    yield "</tbody></table>"
+def _schedules(of: Iterable[ScheduleRuns]) -> Iterator[str]:
+    titles = ("Entry", "Last run", "How it ended", "Next run")
+    rows = [
+        (each.run.has_failed, each.entry, each.run.last, _ending(each), each.run.next)
+        for each in of
+    ]
+    return _table("Schedules", titles, rows)
 
 
 def _ending(of: ScheduleRuns) -> str:
@@ -326,53 +277,59 @@ def _ending(of: ScheduleRuns) -> str:
 
 def _runs(of: Sequence[Run]) -> Iterator[str]:
     """What vmtune did here, the last run first."""
-    if not of:
-        return
-    yield "<h2>Runs of vmtune</h2>"
-    yield _head("Run", "When", "What", "How it ended", "What it brought")
-    for run in reversed(of[-_RUNS:]):
-        look = "" if run.result == "done" else ' class="bad"'
-        cells = (
-            ("When", run.started.replace("T", " ")[:16]),
-            ("What", f"{run.command} by {run.user}"),
-            ("How it ended", run.result or "cut off"),
-            ("What it brought", history_report.trend(run) or "-"),
+    titles = ("Run", "When", "What", "How it ended", "What it brought")
+    rows = [
+        (
+            run.result != "done",
+            f"run {run.number}",
+            run.started.replace("T", " ")[:16],
+            f"{run.command} by {run.user}",
+            run.result or "cut off",
+            history_report.trend(run),
         )
-        tds = "".join(f'<td data-name="{name}">{_text(cell)}</td>' for name, cell in cells)
-        yield f'<tr{look}><th scope="row">run {run.number}</th>{tds}</tr>'
-    yield "</tbody></table>"
+        for run in reversed(of[-_RUNS:])
+    ]
+    yield from _table("Runs of vmtune", titles, rows)
     if len(of) > _RUNS:
         yield f'<p class="soft">{len(of) - _RUNS:,} more: <code>vmtune history</code></p>'
 
 
-def _head(*titles: str) -> str:
-    cells = "".join(f"<th>{title}</th>" for title in titles)
-    return f'<table class="runs"><thead><tr>{cells}</tr></thead><tbody>'
+def _table(
+    heading: str, titles: Sequence[str], rows: Sequence[tuple[bool, str, *tuple[str, ...]]]
+) -> Iterator[str]:
+    """A table; of each row whether it tells of something bad, its name, and its other cells."""
+    if not rows:
+        return
+    yield f"<h2>{heading}</h2>"
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    yield f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>'
+    for is_bad, first, *cells in rows:
+        look = ' class="bad"' if is_bad else ""
+        named = zip(titles[1:], cells, strict=True)
+        tds = "".join(f'<td data-name="{name}">{_text(cell or "-")}</td>' for name, cell in named)
+        yield f'<tr{look}><th scope="row">{_text(first)}</th>{tds}</tr>'
+    yield "</tbody></table>"
 
 
 def _filesystems(of: Effect) -> Iterator[str]:
-    if not of.filesystems:
-        return
-    yield "<h2>Compression</h2>"
-    for filesystem in of.filesystems:
-        yield _filesystem(filesystem, of.paths)
-
-
-def _filesystem(of: Compression, paths: Iterable[PathEffect]) -> str:
-    """The setting, and how much of the images' data it has caught."""
-    mine = [path.layouts for path in paths if path.uuid == of.uuid and path.layouts]
-    data = sum(each.data for layouts in mine for each in layouts.measured)
-    packed = sum(each.compressed for layouts in mine for each in layouts.measured)
-    facts = {
-        "now": of.now,
-        "at boot": of.boot or "not known",
-        "decided by": of.by,
-        "mounted at": " ".join(of.where),
-        "images": f"{binary(packed)} of {binary(data)} are compressed" if data else "none",
-    }
-    rows = "".join(f"<dt>{name}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items())
-    name = of.label or of.uuid
-    return f"<figure><figcaption><b>{_text(name)}</b></figcaption><dl>{rows}</dl></figure>"
+    """The settings, and how much of the images' data they have caught."""
+    if of.filesystems:
+        yield "<h2>Compression</h2>"
+    for each in of.filesystems:
+        mine = [path.layouts for path in of.paths if path.uuid == each.uuid and path.layouts]
+        images = [image for layouts in mine for image in layouts.measured]
+        data = sum(image.data for image in images)
+        packed = sum(image.compressed for image in images)
+        facts = {
+            "now": each.now,
+            "at boot": each.boot or "not known",
+            "decided by": each.by,
+            "mounted at": " ".join(each.where),
+            "images": f"{binary(packed)} of {binary(data)} are compressed" if data else "none",
+        }
+        rows = "".join(f"<dt>{name}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items())
+        title = _text(each.label or each.uuid)
+        yield f"<figure><figcaption><b>{title}</b></figcaption><dl>{rows}</dl></figure>"
 
 
 # --- bars

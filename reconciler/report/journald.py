@@ -15,24 +15,53 @@ from reconciler.report import text
 from reconciler.report.wrap import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 Fields = dict[str, str]
 
 ERROR, WARNING, NOTICE, INFO = "3", "4", "5", "6"
 """Priorities of syslog(3)."""
 
-_GOOD = frozenset({"done", "already so"})
-"""Outcomes of an action after which its place holds what it should."""
-
-_PRIORITIES = {Op.SAME: INFO, Op.WAITS: NOTICE}
-"""Priorities of rows; all others are warnings."""
-
 
 def entries(document: Mapping[str, Any], begun: dict[int, Any]) -> Iterator[Fields]:
     """Yield the entries for one document or event; ``begun`` keeps the actions under way."""
-    if tell := _TELLS.get(document.get("event") or document.get("format") or ""):
-        yield from tell(document, begun)
+    match document:
+        case {"format": "vmtune.status/1"}:
+            yield from _status(document)
+        case {"event": "begin", "number": number, "action": plain}:
+            owner, action = plain.get("owner", ""), codec.action(plain)
+            begun[number] = owner, action
+            yield _entry("begin", INFO, f"begins: {text.action(action)}", **_names(owner))
+        case {"event": "end", "number": number, "outcome": outcome, "why": why}:
+            owner, action = begun[number]
+            message = f"{outcome}: {text.action(action)}" + (f": {why}" if why else "")
+            priority = INFO if outcome in {"done", "already so"} else ERROR
+            yield _entry("end", priority, message, **_names(owner), outcome=outcome)
+        case {"event": "verified", "held": held, "of": count}:
+            message = f"verified: {held} of {count} read back as planned"
+            yield _entry("verified", INFO if held == count else ERROR, message)
+        case {"event": "left", "changes": rows}:
+            yield from map(_row, rows)
+        case {"event": "result", "document": {"paths": paths}}:
+            for path in paths:
+                yield from _defragmented(path)
+        case _:
+            yield from _waiting(document)
+
+
+def _waiting(event: Mapping[str, Any]) -> Iterator[Fields]:
+    match event:
+        case {"event": "waiting", "holder": holder}:
+            yield _entry("waiting", NOTICE, f"waits for another vmtune to end: {holder}")
+        case {"event": "awaits", "subject": subject, "why": why}:
+            yield _entry("awaits", NOTICE, f"waiting for {subject}: {why}", subject=subject)
+        case {"event": "left_out", "subject": subject, "why": why}:
+            message = f"no longer waits for {subject}: {why}"
+            yield _entry("left_out", WARNING, message, subject=subject)
+        case {"event": "time_up", "left": left}:
+            for each in left:
+                message = f"time is up; left: {each['subject']}, {each['why']}"
+                yield _entry("time_up", WARNING, message, subject=each["subject"])
 
 
 def problem(message: str, hint: str = "") -> Fields:
@@ -56,8 +85,9 @@ def _row(row: Mapping[str, Any]) -> Fields:
     name = f"{row['kind']} {row['name']}"
     hint = f". {row['hint']}" if row["hint"] else ""
     message = f"{row['op']} {name}: {_words(row)}{hint} {row['code']}"
-    priority = _PRIORITIES.get(Op(row["op"]), WARNING) if row["applicable"] else INFO
-    return _entry("entry", priority, message, **_names(name), op=row["op"], code=row["code"])
+    priority = {Op.SAME: INFO, Op.WAITS: NOTICE}.get(row["op"], WARNING)
+    said = {**_names(name), "op": row["op"], "code": row["code"]}
+    return _entry("entry", priority if row["applicable"] else INFO, message, **said)
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -69,7 +99,7 @@ def _words(row: Mapping[str, Any]) -> str:
         was, will_be = (text or "missing" for text in (before, row["after"][place]))
         is_file = "\n" in was + will_be
         changes.append(f"{place}: another text" if is_file else f"{was} -> {will_be}")
-    return ", ".join(changes) or ("in sync" if row["op"] == Op.SAME.value else "differs")
+    return ", ".join(changes) or ("in sync" if row["op"] == Op.SAME else "differs")
 
 
 def _names(owner: str) -> Fields:
@@ -77,7 +107,7 @@ def _names(owner: str) -> Fields:
     return {"entry": owner, "kind": kind, "name": name}
 
 
-def _status(document: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
+def _status(document: Mapping[str, Any]) -> Iterator[Fields]:
     rows = document["changes"]
     yield from map(_row, rows)
     for each in document["effect"]["schedules"]:
@@ -85,82 +115,23 @@ def _status(document: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
             name = f"{each['kind']} {each['name']}"
             message = f"{name}: the last run ended with {each['result']}"
             yield _entry("schedule", ERROR, message, **_names(name), result=each["result"])
-    differ = sum(row["op"] != Op.SAME.value for row in rows)
+    differ = sum(row["op"] != Op.SAME for row in rows)
     message = f"{len(rows) - differ} of {counted(len(rows), 'entry', 'entries')} in sync"
     code = document["exit"]
     message += f", exit code {code}; host {document['host']}, config {document['config']}"
     yield _entry("status", WARNING if code else INFO, message, exit_code=str(code))
 
 
-def _begin(event: Mapping[str, Any], begun: dict[int, Any]) -> Iterator[Fields]:
-    action = codec.action(event["action"])
-    begun[event["number"]] = (owner := event["action"].get("owner", "")), action
-    yield _entry("begin", INFO, f"begins: {text.action(action)}", **_names(owner))
-
-
-def _end(event: Mapping[str, Any], begun: dict[int, Any]) -> Iterator[Fields]:
-    owner, action = begun[event["number"]]
-    outcome = event["outcome"]
-    why = f": {event['why']}" if event["why"] else ""
-    priority = INFO if outcome in _GOOD else ERROR
-    message = f"{outcome}: {text.action(action)}{why}"
-    yield _entry("end", priority, message, **_names(owner), outcome=outcome)
-
-
-def _verified(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    message = f"verified: {event['held']} of {event['of']} read back as planned"
-    yield _entry("verified", INFO if event["held"] == event["of"] else ERROR, message)
-
-
-def _left_out(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    subject, why = event["subject"], event["why"]
-    yield _entry("left_out", WARNING, f"no longer waits for {subject}: {why}", subject=subject)
-
-
-def _left(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    yield from map(_row, event["changes"])
-
-
-def _waiting(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    message = f"waits for another vmtune to end: {event['holder']}"
-    yield _entry("waiting", NOTICE, message)
-
-
-def _awaits(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    subject, why = event["subject"], event["why"]
-    yield _entry("awaits", NOTICE, f"waiting for {subject}: {why}", subject=subject)
-
-
-def _time_up(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    for each in event["left"]:
-        message = f"time is up; left: {each['subject']}, {each['why']}"
-        yield _entry("time_up", WARNING, message, subject=each["subject"])
-
-
-def _result(event: Mapping[str, Any], _: dict[int, Any]) -> Iterator[Fields]:
-    for path in event["document"]["paths"]:
-        names = _names(f"defrag {path['path']}")
-        before, after = (sum(each[key] for each in path["files"]) for key in ("before", "after"))
-        done = f"{counted(len(path['files']), 'file')} defragmented"
-        message = f"{path['path']}: {done}, {before:,} -> {counted(after, 'fragment')}"
-        yield _entry("defrag", INFO, message, **names)
-        for each in path["left"]:
-            message = f"{each['path']}: left: {each['words'] or each['why']}"
-            yield _entry("left", NOTICE, message, **names, file=each["path"], why=each["why"])
-        if path["unseen_count"]:
-            message = f"{path['path']}: {counted(path['unseen_count'], 'file')} could not be opened"
-            yield _entry("unseen", WARNING, message, **names)
-
-
-_TELLS: dict[str, Callable[[Mapping[str, Any], dict[int, Any]], Iterator[Fields]]] = {
-    "vmtune.status/1": _status,
-    "begin": _begin,
-    "end": _end,
-    "verified": _verified,
-    "left_out": _left_out,
-    "left": _left,
-    "waiting": _waiting,
-    "awaits": _awaits,
-    "time_up": _time_up,
-    "result": _result,
-}
+def _defragmented(path: Mapping[str, Any]) -> Iterator[Fields]:
+    """Yield what became of one path, and the files below it that were left."""
+    names = _names(f"defrag {path['path']}")
+    before, after = (sum(each[key] for each in path["files"]) for key in ("before", "after"))
+    done = f"{counted(len(path['files']), 'file')} defragmented"
+    message = f"{path['path']}: {done}, {before:,} -> {counted(after, 'fragment')}"
+    yield _entry("defrag", INFO, message, **names)
+    for each in path["left"]:
+        message = f"{each['path']}: left: {each['words'] or each['why']}"
+        yield _entry("left", NOTICE, message, **names, file=each["path"], why=each["why"])
+    if path["unseen_count"]:
+        message = f"{path['path']}: {counted(path['unseen_count'], 'file')} could not be opened"
+        yield _entry("unseen", WARNING, message, **names)

@@ -5,23 +5,22 @@ Colours come from variables, so that one place has them for light and for dark.
 
 from __future__ import annotations
 
+_DOTS = '<circle class="dot" cx="2" cy="2" r="1.3"/><circle class="dot" cx="6" cy="6" r="1.3"/>'
+
 _PATTERNS = {
-    "cow": '<rect class="cow" width="8" height="8"/>'
-    '<path class="mark" d="M-2 2 L2 -2 M0 8 L8 0 M6 10 L10 6"/>',
-    "nocow-shared": '<rect class="nocow" width="8" height="8"/>'
-    '<circle class="dot" cx="2" cy="2" r="1.3"/><circle class="dot" cx="6" cy="6" r="1.3"/>',
-    "cow-shared": '<rect class="cow" width="8" height="8"/>'
-    '<circle class="dot" cx="2" cy="2" r="1.3"/><circle class="dot" cx="6" cy="6" r="1.3"/>',
-    "unread": '<rect class="hole" width="8" height="8"/>'
-    '<path class="ink" d="M2 0 L2 8 M6 0 L6 8"/>',
+    "cow": ("cow", '<path class="mark" d="M-2 2 L2 -2 M0 8 L8 0 M6 10 L10 6"/>'),
+    "nocow-shared": ("nocow", _DOTS),
+    "cow-shared": ("cow", _DOTS),
+    "unread": ("hole", '<path class="ink" d="M2 0 L2 8 M6 0 L6 8"/>'),
 }
+"""The class of the ground of each part of a bar, and what is drawn on it."""
 
 ICONS = (
     '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
     + "".join(
         f'<pattern id="p-{name}" width="8" height="8" patternUnits="userSpaceOnUse">'
-        f"{inside}</pattern>"
-        for name, inside in _PATTERNS.items()
+        f'<rect class="{ground}" width="8" height="8"/>{marks}</pattern>'
+        for name, (ground, marks) in _PATTERNS.items()
     )
     + "</defs></svg>"
 )

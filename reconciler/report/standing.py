@@ -9,7 +9,7 @@ from reconciler.engine import codec, tries
 from reconciler.engine.last_applied import Before
 from reconciler.engine.model import Desired
 from reconciler.engine.place import numbered
-from reconciler.engine.plan import NOTHING_WRITTEN, collect, weighed
+from reconciler.engine.plan import collect, weighed
 from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, Locate, SharersOf
@@ -43,10 +43,6 @@ class PlaceStatus(Value):
     there: Any
     written: LastApplied | None
     tried: Try | None = None
-
-    @property
-    def is_as_wanted(self) -> bool:
-        return bool(self.there == self.wanted)
 
     @property
     def is_drift(self) -> bool:
@@ -84,7 +80,7 @@ def place_statuses(
     declared: Sequence[Declared],
     host: HostView,
     written: Mapping[Place[Any], LastApplied],
-    tried: Mapping[Place[Any], Try] = NOTHING_WRITTEN,
+    tried: Mapping[Place[Any], Try],
 ) -> tuple[PlaceStatus, ...]:
     """Every place of every declared resource that can be seen, each once."""
     found: dict[Place[Any], PlaceStatus] = {}
@@ -92,16 +88,16 @@ def place_statuses(
     for resource, words in said:
         if any(isinstance(word, Refusal) for word in words):
             continue
-        for goal in (word for word in words if isinstance(word, Desired)):
-            standing = PlaceStatus(
-                resource.owner,
-                goal.place,
-                goal.want,
-                host(goal.place),
-                written.get(goal.place),
-                tried.get(goal.place.without_left_out()),
-            )
-            if not goal.weak:
+        for goal in words:
+            if isinstance(goal, Desired) and not goal.weak:
+                standing = PlaceStatus(
+                    resource.owner,
+                    goal.place,
+                    goal.want,
+                    host(goal.place),
+                    written.get(goal.place),
+                    tried.get(goal.place.without_left_out()),
+                )
                 found.setdefault(goal.place, standing)
     return tuple(found.values())
 
@@ -152,12 +148,9 @@ def effect(declared: Sequence[Declared], host: HostView, before: Before) -> Effe
 
 
 def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]:
-    apart = {
-        d.item.path: d.spec.apart
-        for d in declared
-        if d.item.section == "paths" and hasattr(d.spec, "apart")
-    }
-    for item in {d.item.path: d.item for d in declared if d.item.section == "paths"}.values():
+    mine = [d for d in declared if d.item.section == "paths"]
+    apart = {d.item.path: d.spec.apart for d in mine if hasattr(d.spec, "apart")}
+    for item in {d.item.path: d.item for d in mine}.values():
         try:
             where = host(Locate(item.path))
             on = host(FilesystemOf(where.path))
@@ -169,12 +162,9 @@ def _paths(declared: Sequence[Declared], host: HostView) -> Iterator[PathEffect]
             yield PathEffect(item.name, item.path, None, hidden.why)
 
 
-_ASKED = 3
-"""Images of a path that are asked about who shares their data, the largest that anybody shares."""
-
-
 def _sharers(found: Layouts, host: HostView) -> tuple[Sharers | None, str]:
-    shared = [each.path for each in found.measured if each.shared][:_ASKED]
+    """Who shares data with the images of a path, of which the three largest are asked about."""
+    shared = [each.path for each in found.measured if each.shared][:3]
     try:
         return (host(SharersOf(tuple(shared))) if shared else None), ""
     except NotVisible as hidden:

@@ -15,37 +15,15 @@ from reconciler.report.wrap import harmless
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.facts.discovered import Choice, Entry, Remark, Suggestion
+    from reconciler.facts.discovered import Entry, Suggestion
 
-
-_LABEL = 9
 
 _PLAIN = re.compile(r"[A-Za-z/~][A-Za-z0-9_./~@+-]*(?::[0-9]+)?")
 
-_WORDS_NOT_TEXT = frozenset({"true", "false"})
-
-_HEAD = (
-    "vmtune.yaml for {host}: what `vmtune init` found there, and what it suggests. Lines that "
-    "begin with # declare nothing. Remove the # where you want a line; delete what you do not want."
-)
-
-_NEXT = {
-    "vmtune plan": "reads only, needs no root",
-    "vmtune apply": "shows the plan again, asks, does it, reads it back",
-}
-
 SCHEMA = "vmtune.schema.json"
 """The file that editors look for beside a vmtune.yaml: its first line names it."""
-
-_EDITORS = "For an editor that knows YAML, put the schema beside this file:"
-
-_RULE = 78
-
-_RIGHT = "All is right already: nothing that is declared here would change."
-
-_NOTHING = "No images of virtual machines were found. When you know where they will be:"
 
 
 def lines(
@@ -57,11 +35,17 @@ def lines(
     """
     yield f"# yaml-language-server: $schema={SCHEMA}"
     yield "#"
-    yield from _comment(_HEAD.format(host=of.host), width)
+    head = (
+        f"vmtune.yaml for {of.host}: what `vmtune init` found there, and what it suggests. Lines "
+        "that begin with # declare nothing. Remove the # where you want a line; delete what you do "
+        "not want."
+    )
+    yield from _comment(head, width)
     yield from _next(width, has_schema=has_schema)
     if of.is_right:
         yield "#"
-        yield from _comment(_RIGHT, width)
+        right = "All is right already: nothing that is declared here would change."
+        yield from _comment(right, width)
     yield from _unseen(of, width, as_root)
     yield ""
     yield "version: 1"
@@ -80,12 +64,17 @@ def lines(
 
 def _next(width: int, *, has_schema: bool) -> Iterator[str]:
     yield "#"
-    for command, text in _NEXT.items():
+    for command, text in (
+        ("vmtune plan", "reads only, needs no root"),
+        ("vmtune apply", "shows the plan again, asks, does it, reads it back"),
+    ):
         head = f"#     {command:<19}"
         yield from _comment(text, width, head, "#".ljust(len(head)))
     if not has_schema:
         yield "#"
-        yield from _comment(_EDITORS, width)
+        yield from _comment(
+            "For an editor that knows YAML, put the schema beside this file:", width
+        )
         yield "#"
         yield f"#   vmtune schema -o {SCHEMA}"
 
@@ -105,7 +94,8 @@ def _section(section: str, title: str, entries: Sequence[Entry], width: int) -> 
         return
     yield from ("", *_rule(title, width))
     if not entries:
-        yield from _comment(_NOTHING, width)
+        nothing = "No images of virtual machines were found. When you know where they will be:"
+        yield from _comment(nothing, width)
         yield from ("#", "# paths:", "#   - path: ~/libvirt/images", "#     nocow: true")
         return
     is_active = any(entry.active for entry in entries)
@@ -119,41 +109,29 @@ def _rule(title: str, width: int) -> Iterator[str]:
     """A heading; the line behind it is as long as there is room."""
     *above, last = _comment(title, width, "# --- ", "#     ")
     yield from above
-    yield f"{last} ".ljust(min(_RULE, width), "-").rstrip()
+    yield f"{last} ".ljust(min(78, width), "-").rstrip()
 
 
 def _entry(entry: Entry, width: int) -> Iterator[str]:
     for remark in entry.remarks:
-        yield from _remark(remark, width)
+        head = f"  # {remark.label}:".ljust(13)
+        yield from _comment(remark.text, width, head, "  #".ljust(13))
     mark = "  " if entry.active else "  # "
-    lead = "- "
-    for key, value in entry.keys.items():
-        for line in _pair(key, value):
-            yield f"{mark}{lead}{line}"
-            lead = "  "
+    for number, line in enumerate(_yaml(entry.keys)):
+        yield f"{mark}{'  ' if number else '- '}{line}"
     for choice in entry.choices:
-        yield from _choice(choice, width)
+        (line,) = _yaml({choice.key: choice.value})
+        head = f"    {'' if choice.chosen else '# '}{line}".ljust(30)
+        yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
 
 
-def _remark(remark: Remark, width: int) -> Iterator[str]:
-    head = f"  # {remark.label}:".ljust(4 + _LABEL)
-    yield from _comment(remark.text, width, head, "  # ".ljust(4 + _LABEL))
-
-
-def _choice(choice: Choice, width: int) -> Iterator[str]:
-    (line,) = _pair(choice.key, choice.value)
-    head = f"    {line}" if choice.chosen else f"    # {line}"
-    head = head.ljust(30)
-    yield from _comment(f"# {choice.why}", width, f"{head} ", "    #".ljust(31) + "# ")
-
-
-def _pair(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield f"{key}:"
-        for name, inner in value.items():
-            yield from (f"  {line}" for line in _pair(name, inner))
-    else:
-        yield f"{key}: {_scalar(value)}"
+def _yaml(keys: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in keys.items():
+        if isinstance(value, dict):
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _yaml(value))
+        else:
+            yield f"{key}: {_scalar(value)}"
 
 
 def _scalar(value: Any) -> str:
@@ -163,7 +141,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_scalar, value))}]"
     text = str(value)
-    if _PLAIN.fullmatch(text) and text not in _WORDS_NOT_TEXT:
+    if _PLAIN.fullmatch(text) and text not in {"true", "false"}:
         return text
     return harmless(json.dumps(text, ensure_ascii=False))
 

@@ -7,6 +7,7 @@ empty line stands between rows; what is in sync is one line each, and the last l
 from __future__ import annotations
 
 import difflib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
@@ -14,7 +15,7 @@ from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
 from reconciler.engine.place import numbered
 from reconciler.facts.diagnostics import ALSO, COST, DO, WHY, Note, Op
-from reconciler.formats.sizes import counted
+from reconciler.formats.sizes import counted, counted_each
 from reconciler.report.wrap import (
     DIM,
     GONE,
@@ -22,6 +23,7 @@ from reconciler.report.wrap import (
     NEW,
     columns,
     hanging,
+    led,
     padded,
     plain,
     printable,
@@ -40,26 +42,18 @@ if TYPE_CHECKING:
 _INDENT, _VALUE = 4, 19
 """Columns before a label, and before what stands behind it."""
 
-_HEADS = 44
-"""Columns up to which texts line up behind the names."""
-
-_ORDER = (WHY, ALSO, COST, DO)
-"""The labels in their order: a reason stands before what follows from it, advice comes last."""
-
 _SHOWN = 5
 """Entries in sync that get a line of their own, where they have nothing to say."""
 
-COUNTED = (
-    (Op.ADD, "to add"),
-    (Op.CHANGE, "to change"),
-    (Op.REMOVE, "to remove"),
-    (Op.BLOCKED, "refused"),
-    (Op.UNKNOWN, "not seen"),
-    (Op.SAME, "in sync"),
-)
-
-WAITING = (Op.WAITS, "waiting for a reboot")
-"""Counted only where there is something of it."""
+COUNTED = {
+    Op.ADD: "to add",
+    Op.CHANGE: "to change",
+    Op.REMOVE: "to remove",
+    Op.BLOCKED: "refused",
+    Op.UNKNOWN: "not seen",
+    Op.WAITS: "waiting for a reboot",
+    Op.SAME: "in sync",
+}
 
 
 def plan(  # noqa: PLR0913 - how it looks, and what is said beside it
@@ -93,52 +87,39 @@ def rows(
     who: Who = numbered,
 ) -> Iterator[str]:
     """The rows without the summary."""
-    of = sorted(of, key=lambda change: (change.op is Op.SAME) * (1 + (not _notes(change))))
-    shown, hidden = (of, []) if verbose else _without_more(of)
+    of = sorted(of, key=lambda change: (change.op is Op.SAME) + _is_bare(change))
+    more = sum(map(_is_bare, of)) - _SHOWN
+    shown = of if verbose or more <= 1 else of[:-more]
     behind = column(shown, width)
-    said: set[Note] = set()
-    before: Change | None = None
-    for number, change in enumerate(shown):
-        if before and not _is_one(before, change):
+    said: set[Note] | None = None if verbose else set()
+    for before, change, after in zip((None, *shown), shown, (*shown[1:], None), strict=False):
+        # No empty line stands between rows that have one line, or that say the same.
+        if before and not (_is_alike(before, change) or (_is_bare(before) and _is_bare(change))):
             yield ""
         yield from row(change, width, behind, paint)
-        if number + 1 == len(shown) or not _is_alike(change, shown[number + 1]):
-            yield from _body(change, width, paint, verbose=verbose, who=who, said=said)
-        before = change
-    if hidden:  # behind five lines like it
-        yield paint("=", Op.SAME) + f" {_more(hidden)}"
+        if not after or not _is_alike(change, after):
+            yield from _body(change, width, paint, who, said)
+    if hidden := of[len(shown) :]:  # behind five lines like it
+        yield paint("=", Op.SAME) + f" {counted_quiet(hidden, 'more ')}"
 
 
-def _is_one(one: Change, next_one: Change) -> bool:
-    """Whether no empty line stands between two rows: both have one line, or they say the same."""
-    both_same = one.op is next_one.op is Op.SAME
-    return _is_alike(one, next_one) or (both_same and not (_notes(one) or _notes(next_one)))
+def _is_bare(change: Change) -> bool:
+    """Whether an entry is in sync, and has nothing to say."""
+    return change.op is Op.SAME and not _notes(change)
 
 
 def _is_alike(one: Change, next_one: Change) -> bool:
     """Whether two rows are refused, or not seen, for one reason: that is printed once."""
-    return (
-        _is_reason(one)
-        and not (one.notes or next_one.notes)
-        and all(
-            getattr(one, name) == getattr(next_one, name) for name in ("op", "code", "text", "hint")
-        )
-    )
+    told = attrgetter("op", "code", "text", "hint")
+    has_notes = one.notes or next_one.notes
+    return _is_reason(one) and not has_notes and told(one) == told(next_one)
 
 
-def _without_more(of: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    """Leave out the entries in sync behind the fifth that have nothing to say; return them, too."""
-    plain_ones = [change for change in of if change.op is Op.SAME and not _notes(change)]
-    hidden = plain_ones[_SHOWN:] if len(plain_ones) > _SHOWN + 1 else []
-    left = {id(change) for change in hidden}
-    return [change for change in of if id(change) not in left], hidden
-
-
-def _more(hidden: Sequence[Change]) -> str:
-    """Count what is left out; what does not apply is as it was, and nothing that was declared."""
-    moot = sum(not change.applicable for change in hidden)
-    counts = ((len(hidden) - moot, "more in sync"), (moot, "more not applicable"))
-    return ", ".join(f"{count:,} {word}" for count, word in counts if count)
+def counted_quiet(of: Iterable[Change], more: str = "") -> str:
+    """Count rows that need no reading; what does not apply is as it was, and was not declared."""
+    apart = [not change.applicable for change in of]
+    counts = ((apart.count(False), f"{more}in sync"), (apart.count(True), f"{more}not applicable"))
+    return counted_each(counts)
 
 
 def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
@@ -149,9 +130,9 @@ def _notes(change: Change, *, verbose: bool = False) -> list[Note]:
 
 
 def column(of: Sequence[Change], width: int) -> int:
-    """Where the texts behind the names begin."""
+    """Where the texts behind the names begin; they line up behind 44 columns at most."""
     longest = max((columns(_head(change)) for change in of), default=0)
-    return min(_HEADS, width // 2, longest + 3)
+    return min(44, width // 2, longest + 3)
 
 
 def _head(change: Change) -> str:
@@ -166,17 +147,16 @@ def _is_reason(change: Change) -> bool:
 def row(change: Change, width: int, column: int, paint: Paint) -> Iterator[str]:
     """The headline: the symbol, the name, and what is said of it."""
     head = _head(change)
-    words = change.code if _is_reason(change) else change.text
-    if change.code and not _is_reason(change):
-        words = f"{words}   {change.code}"
+    code = f"   {change.code}" if change.code else ""
+    words = change.code if _is_reason(change) else f"{change.text}{code}"
     # Behind a name that is longer than most there is no room for a column.
     indent = column if columns(head) + 2 <= column else _VALUE
-    lines = list(hanging(padded(f"{head}  ", column), printable(words), width, indent))
+    first, *more = hanging(padded(f"{head}  ", column), printable(words), width, indent)
     name = head.partition(" ")[2]
     symbol = paint(change.op.value, change.op)
     bold = name if change.op is Op.SAME else paint(name, NAME)
-    lines[0] = f"{symbol} {bold}{lines[0][len(head) :]}".rstrip()
-    yield from lines
+    yield f"{symbol} {bold}{first[len(head) :]}".rstrip()
+    yield from more
 
 
 def remarks(
@@ -184,68 +164,62 @@ def remarks(
 ) -> Iterator[str]:
     """The labelled lines: why nothing is done, what is to be known beside it, what to do."""
     if _is_reason(change) and change.text:
-        yield from _labelled(WHY, change.text, width, paint)
+        yield from labelled(WHY, change.text, width, paint)
     notes = _notes(change, verbose=said is None)
-    for note in sorted(notes, key=lambda note: _ORDER.index(note.label)):
+    # A reason stands before what follows from it, advice comes last.
+    order = (WHY, ALSO, COST, DO)
+    for note in sorted(notes, key=lambda note: order.index(note.label)):
         if said is not None and note.is_of_host:
             if note in said:
                 continue
             said.add(note)
         code = f" ({note.code})" if note.code else ""
-        yield from _labelled(note.label, note.text + code, width, paint)
+        yield from labelled(note.label, note.text + code, width, paint)
     if change.hint:
-        yield from _labelled(DO, change.hint, width, paint)
+        yield from labelled(DO, change.hint, width, paint)
 
 
-def _labelled(label: str, text: str, width: int, paint: Paint) -> Iterator[str]:
-    head = f"{'':{_INDENT}}{label}".ljust(_VALUE)
-    first = f"{head}{printable(text)}"
-    lines = [first] if columns(first) <= width else wrapped(printable(text), width, _VALUE)
-    for number, line in enumerate(lines):
-        whole = line if number else f"{head}{line[_VALUE:]}"
-        yield whole[:_INDENT] + paint(whole[_INDENT:], DIM)
+def labelled(label: str, said: str, width: int, paint: Paint = plain) -> Iterator[str]:
+    """A line below a row, in columns; a label that is too long for its own has a line to itself."""
+    head = _labelling(label)
+    if len(head) > _VALUE:
+        yield head.rstrip()
+        head = " " * _VALUE
+    for line in hanging(head, printable(said), width, _VALUE):
+        yield line[:_INDENT] + paint(line[_INDENT:], DIM)
 
 
-def _body(  # noqa: PLR0913 - how it looks
-    change: Change,
-    width: int,
-    paint: Paint,
-    *,
-    verbose: bool,
-    who: Who,
-    said: set[Note],
+def _labelling(label: str) -> str:
+    return f"{'':{_INDENT}}{printable(label)}".ljust(_VALUE - 1) + " "
+
+
+def _body(
+    change: Change, width: int, paint: Paint, who: Who, said: set[Note] | None
 ) -> Iterator[str]:
-    whys: dict[str, None] = {}
+    """What stands below the headline; ``said`` is None where all is shown."""
     for swap in change.swaps:
         yield from _swap(swap, change, width, paint, who)
-        if verbose and isinstance(swap.place, TextFile):
+        if said is None and isinstance(swap.place, TextFile):
             yield from _text_diff(swap, paint)
-        if swap.why:
-            whys.setdefault(swap.why)
-    for why in whys:
-        yield from _labelled(WHY, why, width, paint)
-    if verbose:
-        said = set()
-    yield from remarks(change, width, paint, said=None if verbose else said)
+    for why in dict.fromkeys(swap.why for swap in change.swaps if swap.why):
+        yield from labelled(WHY, why, width, paint)
+    yield from remarks(change, width, paint, said=said)
 
 
 def _swap(swap: Swap, change: Change, width: int, paint: Paint, who: Who) -> Iterator[str]:
     """Before and after: on one line where they fit, else one below the other."""
-    name = printable(label(swap.place, change))
     for before, after in values(swap, who):
         gone, new = _tinted(before, after, paint)
-        head = f"{'':{_INDENT}}{name}".ljust(_VALUE - 1) + " "
-        is_long = len(head) > _VALUE
-        head += "  " * is_long
-        if columns(head) + columns(before) + columns(after) + len("  ->  ") <= width:
+        head = _labelling(label(swap.place, change))
+        wide = columns(before) + columns(after) + len("  ->  ")
+        if len(head) > _VALUE:
+            head += "  "
+            if columns(head) + wide > width:
+                yield head.rstrip()
+                head = " " * _VALUE
+        if columns(head) + wide <= width:
             yield f"{head}{gone}  ->  {new}"
             continue
-        if is_long:
-            yield head.rstrip()
-            head = " " * _VALUE
-            if len(head) + len(before) + len(after) + len("  ->  ") <= width:
-                yield f"{head}{gone}  ->  {new}"
-                continue
         yield from _value(head, before, gone, width, paint, GONE)
         yield from _value("->  ".rjust(_VALUE), after, new, width, paint, NEW)
 
@@ -262,8 +236,8 @@ def _value(  # noqa: PLR0913, PLR0917 - a value, bare and painted
     if columns(head) + columns(bare) <= width or " " not in bare:
         yield head + painted
         return
-    for number, line in enumerate(wrapped(bare, width, _VALUE)):
-        yield (" " * _VALUE if number else head) + paint(line[_VALUE:], style)
+    for line in led(head, bare, width, _VALUE):
+        yield line[:_VALUE] + paint(line[_VALUE:], style)
 
 
 def _tinted(before: str, after: str, paint: Paint) -> tuple[str, str]:
@@ -317,21 +291,25 @@ def summary(of: Plan, *, needs_root: bool = False) -> str:
     """
     if not of.changes:
         return "Nothing is declared."
-    steps, refused, unseen = len(of.steps), of.count(Op.BLOCKED), of.count(Op.UNKNOWN)
-    waits, same = of.count(Op.WAITS), of.count(Op.SAME)
-    apart = sum(not change.applicable for change in of.changes)
-    rest = [f"{waits:,} {WAITING[1]}"] * bool(waits) + [f"{same:,} in sync"] * bool(same)
-    rest += [f"{apart:,} not applicable"] * bool(apart)
-    if steps:
-        told = [f"{steps:,} to change", *[f"{refused:,} refused"] * bool(refused)]
-        told += [f"{unseen:,} not seen"] * bool(unseen)
+    if of.steps:
         reboot = "One option waits for a reboot." if of.waits else "No reboot."
-        return f"{', '.join([*told, *rest])}. {'Needs root. ' * needs_root}{reboot}"
-    named = [_named(of, op) for op in (Op.BLOCKED, Op.UNKNOWN)]
-    if any(named):
-        found = [word for word in (*named, ", ".join(rest)) if word]
-        return f"Nothing to change; {'; '.join(found)}."
-    return f"Nothing to do{' now' if waits else ''}: {', '.join(rest)}."
+        return f"{counted_each(counts(of))}. {'Needs root. ' * needs_root}{reboot}"
+    _steps, _refused, _unseen, *others = counts(of)
+    rest = counted_each(others)
+    if named := _not_done(of):
+        return f"Nothing to change; {'; '.join(filter(None, (*named, rest)))}."
+    return f"Nothing to do{' now' if of.count(Op.WAITS) else ''}: {rest}."
+
+
+def counts(of: Plan) -> list[tuple[int, str]]:
+    """Return how many rows are to be changed, refused, not seen, waiting, in sync, and moot."""
+    ops = (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME)
+    moot = sum(not change.applicable for change in of.changes)
+    return [
+        (len(of.steps), COUNTED[Op.CHANGE]),
+        *((of.count(op), COUNTED[op]) for op in ops),
+        (moot, "not applicable"),
+    ]
 
 
 def beside(of: Plan, named: Callable[[str], str] = str) -> Iterator[str]:
@@ -354,8 +332,11 @@ def _named(of: Plan, op: Op) -> str:
     first = printable(f"{found[0].kind} {found[0].name}")
     code = f" ({found[0].code})" if found[0].code else ""
     more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-    what = "refused" if op is Op.BLOCKED else "not seen"
-    return f"{len(found):,} {what}: {first}{code}{more}"
+    return f"{len(found):,} {COUNTED[op]}: {first}{code}{more}"
+
+
+def _not_done(of: Plan) -> list[str]:
+    return [told for op in (Op.BLOCKED, Op.UNKNOWN) if (told := _named(of, op))]
 
 
 def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
@@ -366,9 +347,8 @@ def counted_rows(of: Plan, op: Op, width: int) -> Iterator[str]:
 
 def left(of: Plan, what: str) -> Iterator[str]:
     """Why a run that did all it could do does not end with 0: the last line."""
-    found = "; ".join(filter(None, (_named(of, op) for op in (Op.BLOCKED, Op.UNKNOWN))))
-    if found:
-        yield f"{what}: {found}."
+    if found := _not_done(of):
+        yield f"{what}: {'; '.join(found)}."
 
 
 _MOST_LEFT = 5
@@ -420,12 +400,9 @@ def heading(parts: Iterable[str], width: int, dot: str) -> Iterator[str]:
     yield from wrapped(f" {dot} ".join(shown), width, 0, 2)
 
 
-MOST_PROBLEMS = 20
-
-
 def problems(lines: Sequence[object]) -> str:
     """The first twenty, and how many more there are: one mistake may be found in each line."""
-    told = [printable_lines(str(line)) for line in lines[:MOST_PROBLEMS]]
+    told = [printable_lines(str(line)) for line in lines[:20]]
     if more := len(lines) - len(told):
         told.append(f"and {counted(more, 'more problem')}: mend these first")
     return "\n".join(told)

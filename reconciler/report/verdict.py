@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import Op
-from reconciler.formats.sizes import counted
+from reconciler.formats.sizes import counted, counted_each
 from reconciler.report import text
 from reconciler.report.standing import Step
 from reconciler.report.wrap import harmless
@@ -30,59 +30,47 @@ class Commands(Value):
     """Empty for root, who sees all that can be seen."""
 
 
+ALL_REFUSED = "Not all is as declared, and `vmtune apply` cannot change that"
+
+_VERDICTS = {
+    Op.CHANGE: "Not as declared",
+    Op.BLOCKED: ALL_REFUSED,
+    Op.UNKNOWN: "What can be seen from here is as declared",
+    Op.WAITS: "As declared after the next reboot",
+    None: "As declared",
+}
+
+
+def worst(of: Plan) -> Op | None:
+    """Return the sort of row that counts most; None where all is as declared."""
+    if of.actions:
+        return Op.CHANGE
+    return next((op for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS) if of.count(op)), None)
+
+
 def verdict(of: Plan) -> str:
     """Say in one line whether the host is as declared; what sets the exit code is counted."""
     if not of.changes:
         return "Nothing is declared."
-    told = counts(of)
-    if of.actions:
-        return f"Not as declared: {told}."
-    if of.count(Op.BLOCKED):
-        return f"{ALL_REFUSED}: {told}."
-    if of.count(Op.UNKNOWN):
-        seen = of.count(Op.SAME) or of.count(Op.WAITS)
-        return f"{_PART if seen else _BLIND}: {told}."
-    if of.count(Op.WAITS):
-        return f"As declared after the next reboot: {told}."
-    return f"As declared: {told}."
-
-
-ALL_REFUSED = "Not all is as declared, and `vmtune apply` cannot change that"
-
-_PART = "What can be seen from here is as declared"
-
-_BLIND = "Not known: nothing that is declared can be seen from here"
-
-
-def counts(of: Plan) -> str:
-    """Count the rows as the last line of a plan does; what there is none of is left out."""
-    return ", ".join(f"{count:,} {word}" for count, word in _counted(of) if count)
-
-
-def _counted(of: Plan) -> Iterator[tuple[int, str]]:
-    words = dict((*text.COUNTED, text.WAITING))
-    yield _to_do(of), "to change"
-    for op in (Op.BLOCKED, Op.UNKNOWN, Op.WAITS, Op.SAME):
-        yield of.count(op), words[op]
-    yield sum(not change.applicable for change in of.changes), "not applicable"
-
-
-def _to_do(of: Plan) -> int:
-    """How many rows something is done for."""
-    return sum(of.count(op) for op in (Op.ADD, Op.CHANGE, Op.REMOVE))
+    op = worst(of)
+    said = _VERDICTS[op]
+    if op is Op.UNKNOWN and not (of.count(Op.SAME) or of.count(Op.WAITS)):
+        said = "Not known: nothing that is declared can be seen from here"
+    return f"{said}: {counted_each(text.counts(of))}."
 
 
 def steps(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> Iterator[Step]:
     """Tell what to do next, the easiest first; nothing where all is as declared."""
     if plan.actions:
-        number = _to_do(plan)
+        number = len(plan.steps)
         them = "it" if number == 1 else "them"
         yield Step(
             f"{counted(number, 'change')} to make", f"`{commands.apply}` shows {them} and asks"
         )
     for each in schedules:
         if each.run.has_failed:
-            yield Step(f"{harmless(each.entry)}: {failure(each)}", _look_up(each))
+            log = f"`journalctl --unit {each.unit}`" if each.unit else "its log"
+            yield Step(f"{harmless(each.entry)}: {failure(each)}", f"{log} says why")
     yield from _of_rows(plan.changes)
     unseen = [row for row in plan.changes if row.op is Op.UNKNOWN and row.code != limits.LEASED]
     if unseen and commands.as_root:
@@ -110,28 +98,23 @@ def failure(of: ScheduleRuns) -> str:
     """Say when the last run failed, and how."""
     run = of.run
     how = {
-        "exit-code": f"with exit code {run.status}",
-        "signal": f"by signal {run.status}",
-        "timeout": "because it took too long",
-    }.get(run.result, f"({harmless(run.result)})")
-    verb = "was ended" if run.result == "signal" else "failed"
+        "exit-code": f"failed with exit code {run.status}",
+        "signal": f"was ended by signal {run.status}",
+        "timeout": "failed because it took too long",
+    }.get(run.result, f"failed ({harmless(run.result)})")
     when = f" of {run.last}" if run.last else ""
-    return f"the last run{when} {verb} {how}"
-
-
-def _look_up(of: ScheduleRuns) -> str:
-    return f"`journalctl --unit {of.unit}` says why" if of.unit else "its log says why"
+    return f"the last run{when} {how}"
 
 
 def short(plan: Plan, schedules: Sequence[ScheduleRuns], commands: Commands) -> str:
     """Say all of it in one short line, for a prompt or a login script."""
     failed = sum(each.run.has_failed for each in schedules)
-    needless = {dict(text.COUNTED)[Op.SAME], "not applicable"}
-    told = [f"{count:,} {word}" for count, word in _counted(plan) if count and word not in needless]
-    told += [f"{counted(failed, 'schedule')} failed"] * bool(failed)
+    *differing, _same, _moot = text.counts(plan)
+    schedules_failed = (failed, "schedule failed" if failed == 1 else "schedules failed")
+    told = counted_each((*differing, schedules_failed))
     if not told:
         return "vmtune: as declared" if plan.changes else "vmtune: nothing is declared"
-    line = f"vmtune: {', '.join(told)}"
+    line = f"vmtune: {told}"
     if plan.actions:
         return f"{line}; `{commands.apply}`"
     if plan.count(Op.BLOCKED) or failed:
@@ -170,11 +153,10 @@ def brought(of: Effect) -> Brought | None:
 
 def _sorts(read: Sequence[ImageLayout]) -> str:
     cow = sum(not each.nocow for each in read)
-    if not cow:
-        return {1: "1 image is nocow", 2: "both images are nocow"}.get(
-            len(read), f"all {len(read):,} images are nocow"
-        )
-    return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
+    if cow:
+        return f"{counted(cow, 'image')} {'is' if cow == 1 else 'are'} copy-on-write"
+    few = {1: "1 image is", 2: "both images are"}
+    return f"{few.get(len(read), f'all {len(read):,} images are')} nocow"
 
 
 def headline(of: Effect) -> str:

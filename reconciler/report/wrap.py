@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 Paint = Callable[[str, str], str]
@@ -20,8 +20,6 @@ DIM, NAME, GONE, NEW = "dim", "name", "gone", "new"
 
 ENDLESS = 1 << 20
 """The width of a pipe or a file: nothing is wrapped there, so that grep finds it."""
-
-_INDENT = 4
 
 _NARROWEST = 20
 """Columns below which text is no longer read with ease."""
@@ -82,17 +80,20 @@ def columns(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in _WIDE)
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in {"W", "F"})
         for c in text
     )
-
-
-_WIDE = {"W", "F"}
 
 
 def padded(text: str, width: int) -> str:
     """Fill up with blanks to a width in columns."""
     return text + " " * (width - columns(text))
+
+
+def aligned(cells: Sequence[str]) -> list[str]:
+    """Line up the cells of a column at their right ends, two blanks before the widest."""
+    wide = max(map(len, cells))
+    return [f"  {cell:>{wide}}" for cell in cells]
 
 
 def harmless(text: str) -> str:
@@ -122,7 +123,7 @@ def beside(head: str, words: str, width: int) -> Iterator[str]:
     """Words behind the head; below it where there is no room for the longest beside it."""
     longest = max((columns(word) for word in words.split()), default=0)
     has_room = columns(head) + max(longest, _NARROWEST) <= width
-    return hanging(head, words, width, columns(head) if has_room else _INDENT)
+    return hanging(head, words, width, columns(head) if has_room else 4)
 
 
 def wrapped(text: str, width: int, indent: int, more: int = 0) -> Iterator[str]:

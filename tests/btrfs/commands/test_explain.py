@@ -1,5 +1,6 @@
 """``vmtune explain PATH``: what status shows of a file, and why the plan leaves it alone."""
 
+import mmap
 import os
 from pathlib import Path
 
@@ -117,6 +118,14 @@ def test_it_changes_nothing(host: World, vm: Path):
     before = tree(vm, "/etc", "/var/lib")
     explained(host, vm / "cow.raw")
     assert tree(vm, "/etc", "/var/lib") == before
+
+
+def test_a_program_may_map_a_file_of_any_name(host: World, vm: Path):
+    """The kernel writes a carriage return into /proc/PID/maps as it is (proc_pid_maps(5))."""
+    with (vm / "a\rb.raw").open("w+b") as file:
+        file.truncate(4096)
+        with mmap.mmap(file.fileno(), 4096):
+            explained(host, vm / "cow.raw")
 
 
 @pytest.mark.parametrize("way", ["another mount", "relative"])

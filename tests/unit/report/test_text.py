@@ -259,6 +259,16 @@ def test_what_is_not_applicable_is_counted_apart():
     assert text.summary(Plan((change,))) == "Nothing to do: 1 not applicable."
 
 
+@pytest.mark.parametrize("width", range(60, 120))
+def test_values_of_wide_characters_fit_below_a_long_label(width):
+    """Each of them takes two columns."""
+    old, new = (Folder(True, "\u65e5" * count, 0o755, 0, 0) for count in (9, 5))
+    change = Change(
+        Op.CHANGE, "nocow", "/v", swaps=(Swap(Directory("/v/a/longer/path"), old, new),)
+    )
+    assert all(wrap.columns(line) <= width for line in text.rows((change,), width))
+
+
 def test_a_poke_is_its_command():
     poke = Notify("systemctl daemon-reload")
     assert text.action(poke) == "systemctl daemon-reload"

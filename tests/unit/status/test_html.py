@@ -13,6 +13,7 @@ from reconciler.engine.model import Change, Plan
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.report import html
 from reconciler.report.standing import Report, Step
+from reconciler.report.wrap import Charset
 from tests.unit.report.test_runs import run, seen
 from tests.unit.status.cases_lib import CASES, effect_of, load
 
@@ -129,6 +130,14 @@ def test_what_was_before_is_said_once():
     case = load(next(file for file in CASES if file.stem == "every-part"))
     text = read(page(effect_of(case))).text
     assert text.count("30,117") == 1
+
+
+def test_a_c_locale_changes_no_name_of_a_subvolume(monkeypatch):
+    """The page is UTF-8, whatever the terminal shows."""
+    monkeypatch.setattr(Charset, "is_ascii", True)
+    image = {"name": "a", "size": 3, "data": 3, "shared": 1, "fragments": 1}
+    path = {"name": "/v", "path": "/v", "images": [image], "sharers": {"subvolumes": ["größe"]}}
+    assert "shared with größe" in page(effect_of({"paths": [path]}))
 
 
 def test_bars_have_one_scale_and_dots_a_logarithmic_one():
