@@ -7,8 +7,8 @@ cli.py declares the commands with what is here; a new command needs nothing here
 
 from __future__ import annotations
 
+import difflib
 import re
-from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -16,66 +16,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.console import Terminal, for_journal
-from reconciler.value import Value
+from reconciler.console import Chosen, Terminal, for_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 # --- what a shell offers behind a command; click completes commands and options by itself
-def complete_files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
+def complete_files(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
     """Leave names of files to the shell, which knows them best."""
-    return [CompletionItem(_begun, type="file")]
-
-
-def complete_entries(context: Any, parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer what names entries, or a saved plan: a file, or a kind once it is begun."""
-    found = complete_files(context, parameter, begun)
-    if not begun or begun.startswith(("/", "~", ".")):
-        return found
-    from reconciler.resources.registry import KINDS  # noqa: PLC0415 - loaded when it is asked for
-
-    # Click's bash drops what stands before a file.
-    return [*found, *(CompletionItem(each.name) for each in KINDS if each.name.startswith(begun))]
-
-
-def complete_subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
-    if begun.startswith(("/", "~", ".")):
-        return [CompletionItem(begun, type="file")]
-    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
-
-    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
-    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
-
-
-def complete_runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
-    from reconciler.errors import HostError  # noqa: PLC0415 - as above
-    from reconciler.run import journal  # noqa: PLC0415
-
-    with suppress(HostError, OSError):
-        found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
-        return [
-            CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
-            for run in found
-        ]
-    return []
-
-
-def complete_hosts(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer the hosts that the configuration names; none where it cannot be read."""
-    from reconciler.config import load  # noqa: PLC0415 - as above
-    from reconciler.errors import HostError  # noqa: PLC0415
-    from reconciler.linux import trusted_input  # noqa: PLC0415
-
-    above = context.parent.params if context.parent else {}
-    with suppress(HostError, OSError):
-        found = trusted_input.find(context.params.get("config") or above.get("config"))
-        names = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
-        return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
-    return []
+    return [CompletionItem(begun, type="file")]
 
 
 def complete_commands(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
@@ -85,16 +35,25 @@ def complete_commands(context: Any, _parameter: Any, begun: str) -> list[Complet
     return [CompletionItem(name, help=each.get_short_help_str()) for name, each in found]
 
 
+def _completer(name: str) -> Callable[[Any, Any, str], list[CompletionItem]]:
+    """Return the function of completion.py with that name, which is loaded once it is called."""
+
+    def complete(context: Any, parameter: Any, begun: str) -> list[CompletionItem]:
+        from reconciler import completion  # noqa: PLC0415 - it loads most of vmtune
+
+        offered: list[CompletionItem] = getattr(completion, name)(context, parameter, begun)
+        return offered
+
+    return complete
+
+
+complete_entries = _completer("entries")
+complete_subjects = _completer("subjects")
+complete_runs = _completer("runs")
+complete_hosts = _completer("hosts")
+
+
 # --- the options of every command
-class Chosen(Value):
-    """What the options of every command say; None where they are not given."""
-
-    terminal: Terminal
-    config: str | None = None
-    host: str | None = None
-    stands_at: str | None = None
-
-
 _JOURNALLED = frozenset({"apply", "defrag", "status"})
 """Commands that tell the journal of systemd in entries with fields, where it is their output."""
 
@@ -176,8 +135,6 @@ NO_OPTIONS = {
 
 def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
     """Say which name is meant by one that is unknown: one of ``names``; "" where none is near."""
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     if other.get(word) in names:
         return f"did you mean {other[word]}?"
     if word in NO_OPTIONS:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.commands import host_view
-from reconciler.commands import plan as planning
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine import codec, document
 from reconciler.engine.model import Notify
@@ -193,11 +192,11 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
         code = _judged(terminal, results, interrupt, host, tally)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
-        if any(
-            isinstance(each, Swap) and isinstance(each.place, Images | Image | MachineImages)
-            for each in actions
-        ):
-            _tell_images(terminal, recorder.number)
+        places = (each.place for each in actions if isinstance(each, Swap))
+        if any(isinstance(place, Images | Image | MachineImages) for place in places):
+            # What became of the images that were rewritten, as the journal keeps it.
+            told = history_report.trend(journal.run(recorder.number))
+            terminal.tell(wrapped(told, terminal.width, 0) if told else ())
     except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
         return exit_codes.PART_WAY if telling.begun else exit_codes.ERROR
@@ -307,13 +306,6 @@ def _tell_count(terminal: Terminal, tally: Tally) -> None:
     terminal.complain(", ".join(told), f"{stays}{first}run it again to do the rest")
 
 
-def _tell_images(terminal: Terminal, number: int) -> None:
-    """What became of the images that were rewritten, as the journal keeps it."""
-    if told := history_report.trend(journal.run(number)):
-        for line in wrapped(told, terminal.width, 0):
-            terminal.say(line)
-
-
 def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, tally: Tally) -> int:
     """Look at every place that was put afresh, once all of it is on disk.
 
@@ -321,7 +313,11 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, ta
     """
     put = _put(results)
     writes.settle(swap.place for swap in put)
-    notified = [r.action for r in results if _is_notified(r)]
+    notified: list[Action] = [
+        result.action
+        for result in results
+        if isinstance(result.action, Notify) and result.outcome in running.GOOD
+    ]
     lost: list[Action] = [swap for swap in put if not _holds(swap, host)]
     lost += [each for each in notified if not _is_loaded(put, host)]
     untold = [r for r in results if r.unverified and r.action not in lost]
@@ -335,10 +331,6 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, ta
         words = f"written and read back, but not verified: {result.unverified}"
         terminal.complain(f"{text.where(result.action)}: {words}", _UNVERIFIED)
     return exit_codes.PART_WAY if lost else exit_codes.UNSEEN if untold else exit_codes.DONE
-
-
-def _is_notified(result: Result) -> bool:
-    return isinstance(result.action, Notify) and result.outcome in running.GOOD
 
 
 def _holds(swap: Swap, host: HostView) -> bool:
@@ -369,7 +361,7 @@ def remaining(
 
     ``is_told``: the plan was shown, and its last line said so.
     """
-    code = planning.exit_code(replace(plan, actions=()))
+    code = document.exit_code(replace(plan, actions=()))
     op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
     if op:
         rows = [row for row in plan.changes if row.op is op and row.applicable]

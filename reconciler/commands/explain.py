@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load_chosen, tell
+from reconciler.commands.load import load_chosen, tell
 from reconciler.errors import HostError, Misused
 from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
@@ -35,7 +35,7 @@ from reconciler.run import journal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.engine.item import Item
     from reconciler.engine.model import Change
     from reconciler.facts.host_view import HostView
@@ -45,44 +45,44 @@ _CODE = 6
 """Columns of a code in the list, the space behind it counted."""
 
 
-def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str | None) -> int:
-    """Print it; looks at the host only for a path. ``words`` may be a kind and a path."""
+def run(chosen: Chosen, subject: Sequence[str], *, as_list: bool) -> int:
+    """Print it; looks at the host only for a path. ``subject`` may be a kind and a path."""
+    if as_list:
+        return _listed(chosen.terminal)
+    if not subject:
+        raise Misused(
+            "name a code, a kind or a path, or say --list",
+            "`vmtune help explain` says what it takes",
+        )
+    kind, name = _parted(" ".join(subject))
+    if kind or _is_path(name):
+        return _explain_path(chosen, kind, name)
+    _say(chosen.terminal, _paragraphs(name))
+    return exit_codes.DONE
 
-    def command() -> int:
-        kind, subject = _parted(" ".join(words))
-        if kind or _is_path(subject):
-            return explain_path(terminal, kind, subject, config, host)
-        say(terminal, _paragraphs(subject))
-        return exit_codes.DONE
 
-    return guarded(terminal, command)
-
-
-def listed(terminal: Terminal) -> int:
+def _listed(terminal: Terminal) -> int:
     """Each of them with its first sentence: the codes under each other, and what is no code."""
     longest = max(len(name) for name in names() if name not in CODES) + 2
     for name in names():
         indent = _CODE if name in CODES else longest
         first, *rest = wrapped(sentence(name), terminal.width, indent)
-        terminal.say(name.ljust(indent) + first[indent:])
-        for line in rest:
-            terminal.say(line)
+        terminal.tell([name.ljust(indent) + first[indent:], *rest])
     return exit_codes.DONE
 
 
-def say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
+def _say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
     """With a blank line between two, but for the rows of a table."""
     above = ""
     for paragraph in paragraphs:
         is_row = paragraph.startswith("@")
         if above and not (is_row and above.startswith("@")):
             terminal.say()
-        for line in wrapped(paragraph.removeprefix("@"), terminal.width, 4 * is_row):
-            terminal.say(line)
+        terminal.tell(wrapped(paragraph.removeprefix("@"), terminal.width, 4 * is_row))
         above = paragraph
 
 
-def coded(code: str) -> str:
+def _coded(code: str) -> str:
     """A code and what it means."""
     return f"{code}  {CODES[code]}"
 
@@ -97,7 +97,7 @@ def _parted(subject: str) -> tuple[str, str]:
 def _paragraphs(subject: str) -> Sequence[str]:
     code = subject.upper()
     if code in CODES:
-        return [coded(code)]
+        return [_coded(code)]
     if subject in MODULES:
         return of_kind(subject)
     if subject in TOPICS:
@@ -113,11 +113,10 @@ def _paragraphs(subject: str) -> Sequence[str]:
     )
 
 
-def explain_path(
-    terminal: Terminal, kind: str, written: str, config: str | None, host: str | None
-) -> int:
+def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
-    loaded = replace(load_chosen(config, host, (), [written]), choice=None)
+    terminal = chosen.terminal
+    loaded = replace(load_chosen(chosen, (), [written]), choice=None)
     tell(terminal, loaded)
     view = host_view.look(terminal)
     path, items = _declared(loaded.items, choose.word_of(written), view)
@@ -240,7 +239,7 @@ def _told(terminal: Terminal, rows: Sequence[Change]) -> None:
     for code in sorted({row.code for row in rows} | {n.code for row in rows for n in row.notes}):
         if code:
             terminal.say()
-            say(terminal, [coded(code)])
+            _say(terminal, [_coded(code)])
 
 
 MODULES = {kind.name: kind for kind in KINDS}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import choose
-from reconciler.commands.load import guarded
+from reconciler.commands.plan import show_rows
 from reconciler.engine import document
 from reconciler.engine.place import numbered
 from reconciler.errors import HostError
@@ -17,41 +17,25 @@ from reconciler.report.history import when
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen
     from reconciler.engine.document import Document, World
 
 
-def run(terminal: Terminal, file: str) -> int:
+def run(chosen: Chosen, plan: str) -> int:
     """Print it as it was when it was made; looks at no host."""
-
-    def command() -> int:
-        saved = _load(file)
-        world = saved.world
-        # Another machine has other people behind the numbers.
-        who = users.owner if world.machine == machine.identity() else numbered
-        parts = (
-            f"host {_host(world)}",
-            f"config {world.config}",
-            text.allowed(world.allow),
-            f"planned {when(saved.created)}",
-        )
-        for line in text.heading(parts, terminal.width, terminal.dot):
-            terminal.say(line)
-        terminal.say()
-        more = filter(None, [text.more(saved.plan)])
-        told = text.plan(
-            saved.plan,
-            terminal.width,
-            terminal.paint,
-            verbose=terminal.verbose,
-            who=who,
-            beside=more,
-        )
-        terminal.say("\n".join(told))
-        terminal.data(document.plain(saved, who))
-        return exit_codes.DONE
-
-    return guarded(terminal, command)
+    saved = _load(plan)
+    world = saved.world
+    # Another machine has other people behind the numbers.
+    who = users.owner if world.machine == machine.identity() else numbered
+    parts = (
+        f"host {_host(world)}",
+        f"config {world.config}",
+        text.allowed(world.allow),
+        f"planned {when(saved.created)}",
+    )
+    show_rows(chosen.terminal, parts, saved.plan, who=who)
+    chosen.terminal.data(document.plain(saved, who))
+    return exit_codes.DONE
 
 
 def _load(file: str) -> Document:

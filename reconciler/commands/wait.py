@@ -176,9 +176,7 @@ class Course:
         self._tally = Tally(Steps((), ()), is_of_more=True)
         self._shown: Plan | None = None
         self._pending: list[_Pending] = []
-        self._has_failed = False
-        self.code = exit_codes.DONE
-        """What the part ended with that waits for nothing."""
+        self._has_failed = self._is_unverified = False
 
     def begin(self, now: Plan, whole: Plan) -> int:
         """Do what can be done ``now``, under the lock; the rest of ``whole`` is for ``run``."""
@@ -188,10 +186,16 @@ class Course:
             return exit_codes.DONE
         return execute(self._terminal, self._work(now.actions, now.changes))
 
-    def run(self) -> int:
-        """Wait until all is done, the time is up or somebody ends it; return the exit code."""
-        if self._shown is None or self.code not in _GOES_ON:
-            return self._interrupted() if self.code == exit_codes.INTERRUPTED else self.code
+    def run(self, code: int) -> int:
+        """Wait until all is done, the time is up or somebody ends it; return the exit code.
+
+        ``code`` is how the part ended that waits for nothing.
+        """
+        if code == exit_codes.INTERRUPTED:
+            return self._interrupted()
+        if self._shown is None or code not in _GOES_ON:
+            return code
+        self._is_unverified = code == exit_codes.UNSEEN
         try:
             with _interruptible():
                 self._pending = self._awaited(self._shown)
@@ -354,8 +358,7 @@ class Course:
             return
         self._pending.remove(each)
         self._has_failed |= code not in {exit_codes.DONE, exit_codes.UNSEEN}
-        if code == exit_codes.UNSEEN:
-            self.code = code
+        self._is_unverified |= code == exit_codes.UNSEEN
 
     def _ended(self, *, is_over: bool) -> int:
         """Say what is left, and return the first exit code that holds of 3, 7, 6, 0."""
@@ -375,7 +378,7 @@ class Course:
             code = exit_codes.REFUSED
         if differs or self._has_failed:
             return exit_codes.PART_WAY
-        return code or self.code * (self.code == exit_codes.UNSEEN)
+        return code or exit_codes.UNSEEN * self._is_unverified
 
     def _verified(self, host: HostView) -> None:
         read_again(self._tally, host)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
+
+from reconciler.cli import SHARED, cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +60,15 @@ LOADS = [
     (["--config", "FILE", "doctor"], EMPTY, ("cronsim", "deepdiff", *WRITERS)),
     (["history"], EMPTY, (*LIBRARIES, *WRITERS, "reconciler.config")),
 ]
+
+
+@pytest.mark.parametrize("name", sorted({*cli.commands} - {"completion", "help", "version"}))
+def test_a_command_takes_its_options(name):
+    """cli.py declares them, and calls ``run`` of the command's module by their names."""
+    shared = {option.name for option in SHARED}
+    own = {each.name for each in cli.commands[name].params} - shared - {"as_json"}
+    run = import_module(f"reconciler.commands.{name}").run
+    assert {*signature(run).parameters} == {"chosen", *own}
 
 
 def test_contracts_hold():
