@@ -144,12 +144,6 @@ def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else ""
 
 
-def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
-    """The error without the names of hidden options, and with those that others have."""
-    meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
-    return click.UsageError(f"there is no option {error.option_name}\n{meant}", ctx)
-
-
 def _option_names(ctx: click.Context) -> list[str]:
     options_here = (each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option))
     return [name for each in options_here if not each.hidden for name in each.opts]
@@ -163,9 +157,7 @@ def _refuse_one_dash(args: Sequence[str], ctx: click.Context) -> None:
 
     click would read -out=x as -o with the value ut=x, and write a plan under that name.
     """
-    for word in args:
-        if word == "--":
-            return
+    for word in takewhile(lambda word: word != "--", args):
         if (found := _ONE_DASH.fullmatch(word)) and (name := f"--{found[1]}"):
             names = _option_names(ctx)
             known = {*names, *OTHER_OPTIONS, *NO_OPTIONS}
@@ -205,21 +197,30 @@ class _Context(click.Context):
     formatter_class = _Formatter
 
 
-class Command(click.Command):
-    """A command that takes the options of SHARED behind its name."""
+class _Reader(click.Command):
+    """What reads arguments; of an option that there is not, it says which one is meant."""
 
     context_class = _Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; of an option that there is not, say which one is meant."""
-        _refuse_one_dash(args, ctx)
+        """Read them, those before a command as a command reads its own."""
+        is_group = isinstance(self, click.Group)
+        own = list(takewhile(lambda word: word.startswith("-"), args)) if is_group else args
+        _refuse_one_dash(own, ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise _unknown_option(error, ctx) from None
+            # Hidden options are not named, and those are that other programs have.
+            meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
+            said = f"there is no option {error.option_name}\n{meant}"
+            raise click.UsageError(said, ctx) from None
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click's parser leaves it out
             raise
+
+
+class Command(_Reader):
+    """A command that takes the options of SHARED behind its name."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Add the options, but those of which the command has one of its own."""
@@ -259,19 +260,10 @@ def _refuse_draft(command: str, chosen: Chosen) -> None:
         )
 
 
-class Group(click.Group):
+class Group(_Reader, click.Group):
     """The program: its commands are of the class above."""
 
     command_class = Command
-    context_class = _Context
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments before the command, as a command reads its own."""
-        _refuse_one_dash(list(takewhile(lambda word: word.startswith("-"), args)), ctx)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            raise _unknown_option(error, ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -294,10 +286,7 @@ def told(error: click.UsageError) -> tuple[str, str]:
     """
     message, _, hint = error.format_message().partition("\n")
     first, rest = message[:1], message[1:].removesuffix(".")
-    names: list[str] = []
-    ctx = error.ctx
-    while ctx and ctx.parent:
-        names.insert(0, str(ctx.info_name))
-        ctx = ctx.parent
-    shows = "says what it takes" if names else "lists commands and options"
-    return f"{first.lower()}{rest}", hint or f"`{' '.join(['vmtune', 'help', *names])}` {shows}"
+    advice = "`vmtune help` lists commands and options"
+    if error.ctx and error.ctx.parent:  # it is of a command
+        advice = f"`vmtune help {error.ctx.info_name}` says what it takes"
+    return f"{first.lower()}{rest}", hint or advice

@@ -81,6 +81,10 @@ def _command(*params: click.Parameter) -> Callable[[Callable[[], None]], Command
     return declared
 
 
+def _flag(*names: str, text: str) -> click.Option:
+    return click.Option(names, is_flag=True, help=text)
+
+
 SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
            "error")  # fmt: skip
 
@@ -100,10 +104,8 @@ _APPROVED = click.Option(
     hidden=True,
     help="What was said yes to before root was asked for.",
 )
-_EVENTS = click.Option(
-    ["--json", "as_json"], is_flag=True, help="Print what happens as lines of JSON."
-)
-_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print it as one JSON document.")
+_EVENTS = _flag("--json", "as_json", text="Print what happens as lines of JSON.")
+_JSON = _flag("--json", "as_json", text="Print it as one JSON document.")
 _OUTPUT = click.Option(
     ["-o", "--output"],
     metavar="FILE",
@@ -113,7 +115,7 @@ _OUTPUT = click.Option(
 _RUN = click.Argument(
     ["number"], metavar="[RUN]", type=int, required=False, shell_complete=complete_runs
 )
-_YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask.")
+_YES = _flag("-y", "--yes", text="Do not ask.")
 
 
 @_command(_OUTPUT)
@@ -143,7 +145,7 @@ def schema() -> None:
 
 @_command(
     click.Argument(["files"], nargs=-1, metavar="[FILE]...", shell_complete=complete_files),
-    click.Option(["--all-hosts"], is_flag=True, help="Check what every host would get."),
+    _flag("--all-hosts", text="Check what every host would get."),
 )
 def validate() -> None:
     """Check configurations, without a look at any host.
@@ -162,9 +164,9 @@ def validate() -> None:
         shell_complete=complete_files,
         help="Save the plan, for `vmtune apply PLAN`.",
     ),
-    click.Option(["--json", "as_json"], is_flag=True, help="Print the plan as one JSON document."),
+    _flag("--json", "as_json", text="Print the plan as one JSON document."),
     _ALLOW,
-    click.Option(["--detailed-exitcode"], is_flag=True, help="Exit with 2 or 7 if not in sync."),
+    _flag("--detailed-exitcode", text="Exit with 2 or 7 if not in sync."),
 )
 def plan() -> None:
     """Show what would change and why; change nothing.
@@ -194,11 +196,7 @@ def show() -> None:
     click.Argument(["words"], metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_entries),
     _YES,
     _ALLOW,
-    click.Option(
-        ["--wait"],
-        is_flag=True,
-        help="Wait for images that are in use; rewrite each once it is free.",
-    ),
+    _flag("--wait", text="Wait for images that are in use; rewrite each once it is free."),
     click.Option(["--wait-for"], metavar="TIME", help="As --wait, at most for TIME: 2h, 90m, 30s."),
     _EVENTS,
     _APPROVED,
@@ -230,8 +228,8 @@ def apply() -> None:
         shell_complete=complete_files,
         help="Also write it to FILE as a page with charts.",
     ),
-    click.Option(["--short"], is_flag=True, help="Print one line, for a prompt or a login script."),
-    click.Option(["-q", "--quiet"], is_flag=True, help="Print nothing; the exit code tells."),
+    _flag("--short", text="Print one line, for a prompt or a login script."),
+    _flag("-q", "--quiet", text="Print nothing; the exit code tells."),
 )
 def status() -> None:
     """Show whether all is as declared, and what it brought.
@@ -268,7 +266,7 @@ def revert() -> None:
     click.Argument(
         ["subject"], nargs=-1, metavar="CODE|KIND|PATH", shell_complete=complete_subjects
     ),
-    click.Option(["--list", "as_list"], is_flag=True, help="List all codes and kinds."),
+    _flag("--list", "as_list", text="List all codes and kinds."),
 )
 def explain() -> None:
     """Explain a code (V101), a kind (nocow) or a path.
@@ -291,11 +289,7 @@ def explain() -> None:
         type=click.Choice(["snapshots"]),
         help="`snapshots`: also files that snapshots or clones share.",
     ),
-    click.Option(
-        ["--scheduled"],
-        is_flag=True,
-        help="For a timer: what is shared is left, and that is no failure.",
-    ),
+    _flag("--scheduled", text="For a timer: what is shared is left, and that is no failure."),
     _EVENTS,
 )
 def defrag() -> None:
@@ -330,7 +324,7 @@ def defrag() -> None:
         show_default=True,
         help="How often copy-on-write and nocow take turns.",
     ),
-    click.Option(["-y", "--yes"], is_flag=True, help="Do not ask, also from 1 GiB on."),
+    _flag("-y", "--yes", text="Do not ask, also from 1 GiB on."),
     _JSON,
 )
 def measure() -> None:

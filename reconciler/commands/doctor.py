@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
@@ -31,13 +32,17 @@ if TYPE_CHECKING:
 def run(chosen: Chosen) -> int:
     """1 when something fails; else 6 when only root could tell of something; else 0."""
     terminal = chosen.terminal
-    loaded = _loaded(chosen)
-    if loaded:
+    loaded: Loaded | None = None
+    with suppress(trusted_input.NoneFound):
+        loaded = load(chosen)
         tell(terminal, loaded)
     view = host_view.look(terminal)
     looked = subjects.declared(loaded.items, view) if loaded else subjects.discovered(view)
     rows = _of_one_mind(examine(looked, view), loaded, view)
-    code = _code(rows)
+    healths = {row.health for row in rows}  # warnings count for nothing
+    code = exit_codes.UNSEEN if Health.UNSEEN in healths else exit_codes.DONE
+    if Health.FAIL in healths:
+        code = exit_codes.ERROR
     here = trusted_input.short_hostname()
     title = loaded.host_title if loaded else here
     where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
@@ -78,19 +83,3 @@ def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -
     except ConfigErrors as problems:
         return (*rows, *health.contradictions(problems.problems))
     return health.joined(rows, plan)
-
-
-def _code(rows: Sequence[Row]) -> int:
-    """Warnings count for nothing; a row that nobody saw is no row that is well."""
-    found = {row.health for row in rows}
-    if Health.FAIL in found:
-        return exit_codes.ERROR
-    return exit_codes.UNSEEN if Health.UNSEEN in found else exit_codes.DONE
-
-
-def _loaded(chosen: Chosen) -> Loaded | None:
-    """The configuration; None where there is none to be found, and none was named."""
-    try:
-        return load(chosen.config, chosen.host)
-    except trusted_input.NoneFound:
-        return None

@@ -119,17 +119,20 @@ def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
     loaded = replace(load_chosen(chosen, (), [written]), choice=None)
     tell(terminal, loaded)
     view = host_view.look(terminal)
-    path, items = _declared(loaded.items, choose.word_of(written), view)
+    word = choose.word_of(written)
+    path, items = _declared(loaded.items, word, view)
     _there(items, path, view)
     changes = planning.make(loaded, view).changes
-    found = rows_about(changes, items, path) if items else _left(changes, written)
+    if items:
+        found = rows_about(changes, items, path)
+    else:  # no entry declares it any more
+        found = tuple(row for row in changes if not row.origin and word.is_about(row))
     mine = [row for row in found if kind in {"", row.kind}]
     if not mine and found:
         hint = f"did you mean {found[0].kind} {found[0].name}?"
         raise Misused(f"{loaded.shown} declares no {kind} at {written}", hint)
     if not mine:
         names = [name for row in changes for name in (row.name, row.about) if name]
-        word = choose.word_of(written)
         hint = choose.unmatched(word, names, _near(word, loaded.items)).hint
         raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
     _file(terminal, items, path, view)
@@ -156,7 +159,8 @@ def _declared(
     if found := entries_about(items, path):
         return path, found
     real = _real(path, host)
-    if found := entries_about([_moved(item, host) for item in items], real):
+    moved = [replace(item, path=_real(item.path, host)) for item in items]
+    if found := entries_about(moved, real):
         return real, found
     for item in items:
         if word.leads_to(item.path):
@@ -167,19 +171,9 @@ def _declared(
     return path, ()
 
 
-def _left(changes: Iterable[Change], written: str) -> tuple[Change, ...]:
-    """Find the rows of a path that no entry declares any more."""
-    word = choose.word_of(written)
-    return tuple(row for row in changes if not row.origin and word.is_about(row))
-
-
 def _real(path: str, host: HostView) -> str:
     where = host.maybe(Locate(path))
     return where.path if where else path
-
-
-def _moved(item: Item, host: HostView) -> Item:
-    return replace(item, path=_real(item.path, host))
 
 
 def _there(items: Sequence[Item], path: str, host: HostView) -> None:
@@ -209,13 +203,9 @@ def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) 
     name = inside(items, path)
     for item in items:
         of = f"for {printable(item.name)} and what is below it" if name else ""
-        for line in hanging(f"declared at {item.origin}  ", of, terminal.width, 2):
-            terminal.say(line)
+        terminal.tell(hanging(f"declared at {item.origin}  ", of, terminal.width, 2))
     if name:
-        terminal.say()
-        for line in _layout(terminal, path, name, host):
-            terminal.say(line)
-        terminal.say()
+        terminal.tell(["", *_layout(terminal, path, name, host), ""])
 
 
 def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
@@ -234,8 +224,7 @@ def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterabl
 
 
 def _told(terminal: Terminal, rows: Sequence[Change]) -> None:
-    for line in text.rows(rows, terminal.width, terminal.paint):
-        terminal.say(line)
+    terminal.tell(text.rows(rows, terminal.width, terminal.paint))
     for code in sorted({row.code for row in rows} | {n.code for row in rows for n in row.notes}):
         if code:
             terminal.say()

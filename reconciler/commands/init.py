@@ -72,12 +72,8 @@ def _written(path: str, found: Suggestion) -> str:
 def _next(path: str, found: Suggestion) -> str:
     if found.is_right:
         return "All is right already: nothing that is declared would change."
-    return f"Next: {shlex.join(['vmtune', 'plan', *_named(path)])}"
-
-
-def _named(path: str) -> list[str]:
-    """The option that names the file; none where it is found without one."""
+    named = ["--config", path]
     with suppress(HostError):
-        if trusted_input.find(None).path == path:
-            return []
-    return ["--config", path]
+        if trusted_input.find(None).path == path:  # it is found without an option
+            named = []
+    return f"Next: {shlex.join(['vmtune', 'plan', *named])}"

@@ -92,26 +92,19 @@ class Loaded(Value):
         return hashlib.sha256(self.text).hexdigest()
 
 
-def load(
-    config: str | None,
-    host: str | None,
-    allow: Sequence[str] = (),
-    stands_at: str | None = None,
-    *,
-    drafts: bool = False,
-) -> Loaded:
+def load(chosen: Chosen, allow: Sequence[str] = (), *, drafts: bool = False) -> Loaded:
     """Find, read and check; HostError or ConfigErrors when that fails.
 
-    ``allow`` counts as if every entry said so; ``stands_at`` and ``drafts`` as in trusted_input.
+    ``allow`` counts as if every entry said so; ``drafts`` as in trusted_input.
     """
-    found = trusted_input.find(config, stands_at, drafts=drafts)
+    found = trusted_input.find(chosen.config, chosen.stands_at, drafts=drafts)
     if base := trusted_input.base_of(found.path, None):
         of = trusted_input.overlay_host(os.path.basename(found.path))
         raise HostError(
             f"{found.shown} is what one host changes of {base.shown}",
             f"name that one: --config {quote(base.path)}" + (f" --host {of}" if of else ""),
         )
-    return of_host(found, host, allow)
+    return of_host(found, chosen.host, allow)
 
 
 def of_host(
@@ -134,6 +127,9 @@ def of_host(
     allowed = tuple(dict.fromkeys(allow))
     if allowed:
         items = tuple(replace(item, data=_allowing(item.data, allowed)) for item in items)
+    remarks = [(f"{each.shown}: {UNREAD}", each.hint) for each in trusted_input.misnamed(found)]
+    if host is not None and not overlay:
+        remarks += _unknown_host(found, name)
     return Loaded(
         items,
         titled(found),
@@ -141,7 +137,7 @@ def of_host(
         name,
         text_read,
         allowed,
-        remarks=_remarks(found, host, overlay),
+        remarks=tuple(remarks),
         is_draft=found.is_draft,
     )
 
@@ -153,16 +149,6 @@ def titled(found: trusted_input.Found) -> str:
 
 def _host(named: str | None) -> str:
     return trusted_input.short_hostname() if named is None else trusted_input.short_name(named)
-
-
-def _remarks(
-    found: trusted_input.Found, host: str | None, overlay: trusted_input.Found | None
-) -> tuple[tuple[str, str], ...]:
-    """Say what of a configuration no host reads, and that it does not know a host by its name."""
-    said = [(f"{each.shown}: {UNREAD}", each.hint) for each in trusted_input.misnamed(found)]
-    if host is not None and not overlay:
-        said += _unknown_host(found, _host(host))
-    return tuple(said)
 
 
 UNREAD = "no host reads this file: a host reads NAME.yaml, with its short name in lower case"
@@ -204,8 +190,7 @@ def load_chosen(
     """
     choice = choose.choice(words, command)
     try:
-        found = load(chosen.config, chosen.host, allow, chosen.stands_at, drafts=drafts)
-        return replace(found, choice=choice)
+        return replace(load(chosen, allow, drafts=drafts), choice=choice)
     except trusted_input.NoneFound:
         if choice is None:
             raise

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reconciler.console import Chosen, Terminal
 
 
-_MIB = 1 << 20
-
 _ASKED_FOR = 1 << 30
 """Bytes from which on it is not done without a yes."""
 
@@ -38,7 +36,12 @@ def run(chosen: Chosen, path: str, size: str, rounds: int, *, yes: bool) -> int:
     if not yes and shape.payload >= _ASKED_FOR and not _agreed(terminal, shape):
         return exit_codes.ERROR
     before = trial.others()
-    samples = tuple(trial.run(shape, lambda number, kind: _told(terminal, shape, number, kind)))
+
+    def turn(number: int, kind: str) -> None:
+        sort = {COW: "copy-on-write", NOCOW: "nocow"}[kind]
+        terminal.progress(f"  [{number}/{2 * rounds}] {sort}")
+
+    samples = tuple(trial.run(shape, turn))
     after = trial.others()
     others = None if before is None or after is None else max(before, after)
     terminal.say()
@@ -69,7 +72,7 @@ def _whole(size: str) -> int:
         found = parsed(size)
     except ValueError as error:
         raise Misused(str(error)) from None
-    if not found or found % _MIB:
+    if not found or found % (1 << 20):
         raise Misused(f"--size {size}: name whole MiB, as in 128M")
     return found
 
@@ -84,10 +87,3 @@ def _agreed(terminal: Terminal, shape: Shape) -> bool:
         return True
     terminal.complain("nothing was written")
     return False
-
-
-_SORTS = {COW: "copy-on-write", NOCOW: "nocow"}
-
-
-def _told(terminal: Terminal, shape: Shape, number: int, kind: str) -> None:
-    terminal.progress(f"  [{number}/{2 * shape.rounds}] {_SORTS[kind]}")

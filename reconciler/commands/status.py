@@ -42,7 +42,7 @@ def run(chosen: Chosen, html: str | None, *, short: bool) -> int:
     """
     terminal = chosen.terminal
     page = _Page(html) if html is not None else None
-    loaded = load(chosen.config, chosen.host)
+    loaded = load(chosen)
     tell(terminal, loaded)
     view = host_view.look(terminal)
     history = claims.history(loaded.file, view)

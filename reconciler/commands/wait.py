@@ -29,6 +29,7 @@ from reconciler.commands.execute import (
     telling,
 )
 from reconciler.commands.load import load
+from reconciler.console import Chosen
 from reconciler.engine import shown, waiting
 from reconciler.engine.order import Steps
 from reconciler.engine.place import Swap
@@ -230,7 +231,8 @@ class Course:
         old = self._loaded
         if old.path:
             choice = old.choice.again() if old.choice else None
-            self._loaded = replace(load(old.path, old.host, old.allowed), choice=choice)
+            chosen = Chosen(self._terminal, old.path, old.host)
+            self._loaded = replace(load(chosen, old.allowed), choice=choice)
         host = host_view.look(self._terminal)
         return planning.make(self._loaded, host), host
 
