@@ -98,6 +98,15 @@ def unheard(stream: TextIO, error: OSError) -> Unheard:
     return Unheard("" if error.errno == errno.EPIPE else str(error.strerror))
 
 
+class Chosen(Value):
+    """What the options of every command say; None where they are not given."""
+
+    terminal: Terminal
+    config: str | None = None
+    host: str | None = None
+    stands_at: str | None = None
+
+
 class Terminal(Value):
     """Standard output is the answer; standard error is problems, questions and progress."""
 
@@ -275,12 +284,3 @@ def for_journal(terminal: Terminal) -> Terminal:
     if not journald.is_standard_output():
         return terminal
     return JournalTerminal(terminal.colour, terminal.verbose, terminal.quiet, lenient=True)
-
-
-class Chosen(Value):
-    """What the options of every command say; None where they are not given."""
-
-    terminal: Terminal
-    config: str | None = None
-    host: str | None = None
-    stands_at: str | None = None

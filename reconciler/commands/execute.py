@@ -50,7 +50,7 @@ _UNVERIFIED = (
 )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Tally:
     """How far a command is, also one that does its changes in several runs: it has one count."""
 

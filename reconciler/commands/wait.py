@@ -91,7 +91,7 @@ _LONGEST = 600.0
 """Seconds between two tries of a change before which somebody comes each time."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Pending:
     """A change that is waited for, and when it may be tried again (time.monotonic)."""
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Inode", "Look", "holders", "inode_of", "look", "staying"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Look:
     """What was in use at one moment."""
 

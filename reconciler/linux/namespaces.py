@@ -59,7 +59,7 @@ class Row(Value):
         return self.rest.split(b" - ", 1)[-1].split(b" ", 1)[0]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Namespace:
     """``pid`` is a process in it, 0 where none is; ``mounts`` are by their numbers."""
 

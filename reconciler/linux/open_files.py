@@ -28,7 +28,7 @@ Inode = tuple[int, int]
 _KINDS = {stat.S_IFREG, stat.S_IFDIR}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Opened:
     """``at`` are the paths in /proc by which processes have each inode on a device of no block.
 

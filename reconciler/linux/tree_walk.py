@@ -31,7 +31,7 @@ _Cow = tuple[int, int, int, str]
 """The same behind the bytes on disk."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Names:
     """A NameList while it grows."""
 
@@ -48,7 +48,7 @@ class Names:
         return tree.NameList(self.count, tuple(self.first))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Outline:
     """A Tree while it grows: of what there may be a million of, the largest and sums."""
 
@@ -111,7 +111,7 @@ def keep_largest(rows: list[Any], row: Any, most: int) -> None:
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Walk:
     """What a walk leaves out (absolute paths), and what it met but did not go into (relative)."""
 

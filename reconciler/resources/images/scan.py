@@ -126,7 +126,7 @@ class _Row(NamedTuple):
     obstacle: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Sum:
     """A Lot while it grows: never more names than are shown."""
 
@@ -196,8 +196,10 @@ def _file(row: _Row) -> CowFile:
     )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Found:
+    """What is known of a tree while it is walked."""
+
     files: int = 0
     cow: _Sum = field(default_factory=_Sum)
     compressed: _Sum = field(default_factory=_Sum)
