@@ -85,6 +85,10 @@ def _flag(*names: str, text: str) -> click.Option:
     return click.Option(names, is_flag=True, help=text)
 
 
+def _file(*names: str, text: str, metavar: str = "FILE") -> click.Option:
+    return click.Option(names, metavar=metavar, shell_complete=complete_files, help=text)
+
+
 SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
            "error")  # fmt: skip
 
@@ -106,12 +110,7 @@ _APPROVED = click.Option(
 )
 _EVENTS = _flag("--json", "as_json", text="Print what happens as lines of JSON.")
 _JSON = _flag("--json", "as_json", text="Print it as one JSON document.")
-_OUTPUT = click.Option(
-    ["-o", "--output"],
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Write it to FILE. No file is overwritten.",
-)
+_OUTPUT = _file("-o", "--output", text="Write it to FILE. No file is overwritten.")
 _RUN = click.Argument(
     ["number"], metavar="[RUN]", type=int, required=False, shell_complete=complete_runs
 )
@@ -158,12 +157,7 @@ def validate() -> None:
 
 @_command(
     click.Argument(["entries"], metavar="[ENTRY]...", nargs=-1, shell_complete=complete_entries),
-    click.Option(
-        ["-o", "--output"],
-        metavar="PLAN",
-        shell_complete=complete_files,
-        help="Save the plan, for `vmtune apply PLAN`.",
-    ),
+    _file("-o", "--output", metavar="PLAN", text="Save the plan, for `vmtune apply PLAN`."),
     _flag("--json", "as_json", text="Print the plan as one JSON document."),
     _ALLOW,
     _flag("--detailed-exitcode", text="Exit with 2 or 7 if not in sync."),
@@ -222,12 +216,7 @@ def apply() -> None:
 
 @_command(
     _JSON,
-    click.Option(
-        ["--html"],
-        metavar="FILE",
-        shell_complete=complete_files,
-        help="Also write it to FILE as a page with charts.",
-    ),
+    _file("--html", text="Also write it to FILE as a page with charts."),
     _flag("--short", text="Print one line, for a prompt or a login script."),
     _flag("-q", "--quiet", text="Print nothing; the exit code tells."),
 )

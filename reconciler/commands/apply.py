@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import approval, choose, host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Work, execute, remaining, telling
+from reconciler.commands.execute import Work, execute, locked, remaining
 from reconciler.commands.load import load_chosen, tell
 from reconciler.commands.wait import Course, Patience
 from reconciler.console import Chosen
@@ -19,7 +19,7 @@ from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
-from reconciler.linux import lock, trusted_input, users
+from reconciler.linux import trusted_input, users
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, planfile
@@ -86,8 +86,8 @@ def _fresh(
     plan = planning.make(loaded, host)
     if patience:  # what is waited for is to be done, too
         plan = waiting.expected(plan)
-    seen, token = approval.given(approved), approval.token(plan)
-    if token != seen:
+    token = approval.token(plan)
+    if token != approved:
         if terminal.json:
             made = planning.document_of(loaded, plan, host)
             terminal.event("plan", document=document.plain(made, users.owner))
@@ -97,21 +97,21 @@ def _fresh(
     is_awaited = patience and is_passing
     if not plan.actions and not is_awaited and not approval.worth_root(terminal, plan, yes=yes):
         if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
-            with lock.held(telling(terminal)):
+            with locked(terminal):
                 now = planning.make(loaded, host_view.look(terminal))
                 if now.actions and is_passing:
                     return _locked(terminal, loaded, plan, facts, yes=yes)
                 _note(now)
                 plan = now if is_passing else plan
         return remaining(terminal, plan, is_told=True)
-    if not approval.granted(terminal, plan, plan.actions, seen, yes=yes):
+    if not approval.granted(terminal, plan, plan.actions, approved, yes=yes):
         return exit_codes.ERROR
     if not users.is_root():
-        words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
+        words = [*["--yes"] * yes, *loaded.allow_words, "--approved", token]
         words += patience.words if patience else []
         return root.become_root(terminal, loaded, "apply", [*words, *loaded.entry_words])
     course = Course(terminal, loaded, patience) if patience else None
-    with lock.held(telling(terminal)):
+    with locked(terminal):
         code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
     return course.run(code) if course else code
 
@@ -201,48 +201,47 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     except ConfigErrors as problems:  # there were none when the plan was made
         lines = text.problems(problems.problems).splitlines()
         return _stale(terminal, _STALE, lines, _SAVE_ANEW)
-    if not users.is_root() and _is_all_done(terminal, saved, loaded):
-        terminal.say("Nothing to do: all of the plan is done already.")
-        return _left(terminal, loaded, saved.plan)
+    if not users.is_root():  # who sees that all is done already need not become root
+        host = host_view.look(terminal)
+        now = planning.make(loaded, host)
+        checked = planfile.check(saved, planning.world(loaded), now, host)
+        if not checked.stale and not checked.todo:
+            return _all_done(terminal, loaded, saved)
     final = tuple(filter(restore.is_final, saved.plan.actions))
-    if not yes and not _agreed(terminal, final, approval.given(approved)):
+    if not yes and not _agreed(terminal, final, approved):
         return exit_codes.ERROR
     if not users.is_root():
-        said = str(approval.Token(approval.digest(final), ""))
-        words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
+        said = ["--approved", f"{approval.digest(final)}-"] * bool(final)
+        words = [os.path.abspath(file), *["--yes"] * yes, *said]
         return root.become_root(terminal, loaded, "apply", words)
-    with lock.held(telling(terminal)):
+    with locked(terminal):
         now, host = settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, host)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale, _SAVE_ANEW)
         _note(now)
         if not checked.todo:
-            terminal.say("Nothing to do: all of the plan is done already.")
-            return _left(terminal, loaded, saved.plan)
+            return _all_done(terminal, loaded, saved)
         work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.file)
         return execute(terminal, work, lambda: _left(terminal, loaded, saved.plan))
 
 
-def _is_all_done(terminal: Terminal, saved: Document, loaded: Loaded) -> bool:
-    """Whether nothing of a saved plan is left to do, as far as who is not root can tell."""
-    host = host_view.look(terminal)
-    now = planning.make(loaded, host)
-    checked = planfile.check(saved, planning.world(loaded), now, host)
-    return not checked.stale and not checked.todo
+def _all_done(terminal: Terminal, loaded: Loaded, saved: Document) -> int:
+    terminal.say("Nothing to do: all of the plan is done already.")
+    return _left(terminal, loaded, saved.plan)
 
 
-def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -> bool:
+def _agreed(terminal: Terminal, final: Sequence[Action], approved: str) -> bool:
     """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
     left: list[Action] = []
-    if final and approval.digest(final) != seen.actions:
+    if final and not approval.is_of(approved, final):
         host = host_view.look(terminal)
         left = [each for each in final if _is_undone(each, host)]
     for action in left:
         terminal.report(f"  revert cannot take it back: {text.action(action)}")
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
-    return approval.granted(terminal, None, left, seen, yes=False, ask=ask)
+    return approval.granted(terminal, None, left, approved, yes=False, ask=ask)
 
 
 def _is_undone(action: Action, host: HostView) -> bool:

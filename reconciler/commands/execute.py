@@ -19,7 +19,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import NeedsReload
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.sizes import counted
-from reconciler.linux import selinux, users
+from reconciler.linux import lock, selinux, users
 from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
@@ -32,6 +32,7 @@ from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Change, Plan
@@ -372,8 +373,8 @@ def remaining(
     return code
 
 
-def telling(terminal: Terminal) -> Callable[[str, float], None]:
-    """Make what tells the user whose run is waited for, once for each holder of the lock."""
+def locked(terminal: Terminal) -> AbstractContextManager[None]:
+    """Hold the lock; the user is told whose run is waited for, once for each holder."""
 
     def tell(holder: str, seconds: float) -> None:
         terminal.progress(
@@ -381,4 +382,4 @@ def telling(terminal: Terminal) -> Callable[[str, float], None]:
         )
         terminal.event("waiting", holder=holder, seconds=round(seconds))
 
-    return tell
+    return lock.held(tell)

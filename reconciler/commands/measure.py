@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.errors import HostError, Misused
@@ -13,7 +13,10 @@ from reconciler.linux.benchmark import Trial
 from reconciler.report import benchmark as benchmark_report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.console import Chosen, Terminal
+    from reconciler.facts.benchmark import Sample
 
 
 _ASKED_FOR = 1 << 30
@@ -50,20 +53,7 @@ def run(chosen: Chosen, path: str, size: str, rounds: int, *, yes: bool) -> int:
     terminal.tell(benchmark_report.table(found, terminal.width))
     terminal.say()
     terminal.tell(benchmark_report.verdict(found, rounds, terminal.width))
-    terminal.data(
-        {
-            **machine.head("vmtune.measure/1"),
-            "kernel": machine.kernel(),
-            "path": path,
-            "size": shape.size,
-            "rounds": rounds,
-            "writes": shape.writes,
-            "others": others,
-            "verdict": benchmark_report.sentence(found),
-            "figures": [vars(each) for each in found],
-            "samples": [vars(each) for each in samples],
-        }
-    )
+    terminal.data(_plain(path, shape, samples, others))
     return exit_codes.DONE
 
 
@@ -87,3 +77,21 @@ def _agreed(terminal: Terminal, shape: Shape) -> bool:
         return True
     terminal.complain("nothing was written")
     return False
+
+
+def _plain(
+    path: str, shape: Shape, samples: Sequence[Sample], others: int | None
+) -> dict[str, Any]:
+    found = figures(samples)
+    return {
+        **machine.head("vmtune.measure/1"),
+        "kernel": machine.kernel(),
+        "path": path,
+        "size": shape.size,
+        "rounds": shape.rounds,
+        "writes": shape.writes,
+        "others": others,
+        "verdict": benchmark_report.sentence(found),
+        "figures": [vars(each) for each in found],
+        "samples": [vars(each) for each in samples],
+    }

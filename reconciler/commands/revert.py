@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import approval, host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Work, execute, remaining, telling
+from reconciler.commands.execute import Work, execute, locked, remaining
 from reconciler.commands.load import Loaded
 from reconciler.engine import codec, shown
 from reconciler.engine.last_applied import latest
@@ -16,7 +16,7 @@ from reconciler.engine.place import Swap
 from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import lock, trusted_input, users
+from reconciler.linux import trusted_input, users
 from reconciler.report import history as history_report
 from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
@@ -37,15 +37,15 @@ def run(chosen: Chosen, number: int | None, *, yes: bool, approved: str) -> int:
     plan = _inverse(of, host)
     # A user may not read the names that root takes back: the yes is to as many of them.
     asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
-    seen, token = approval.given(approved), approval.token(asked)
-    if token != seen:
+    token = approval.token(asked)
+    if token != approved:
         _show(terminal, of, plan, claims.history("", host))
     if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
         return _remaining(terminal, plan, is_told=True)
-    if not approval.granted(terminal, plan, asked.actions, seen, yes=yes):
+    if not approval.granted(terminal, plan, asked.actions, approved, yes=yes):
         return exit_codes.ERROR
     if not users.is_root():
-        words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
+        words = [str(of.number), *["--yes"] * yes, "--approved", token]
         # What the run says of its configuration, which is not read again.
         loaded = Loaded((), of.config, of.config, trusted_input.short_hostname(), b"")
         return root.become_root(terminal, loaded, "revert", words)
@@ -103,7 +103,7 @@ def _earlier(of: Run, plan: Plan) -> list[str]:
 
 
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
-    with lock.held(telling(terminal)):
+    with locked(terminal):
         now = _inverse(of, host_view.look(terminal))
         if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")

@@ -23,10 +23,10 @@ from reconciler.commands.execute import (
     Tally,
     Work,
     execute,
+    locked,
     read_again,
     remaining,
     tell_verified,
-    telling,
 )
 from reconciler.commands.load import load
 from reconciler.console import Chosen
@@ -35,7 +35,7 @@ from reconciler.engine.order import Steps
 from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import in_use, inotify, lock
+from reconciler.linux import in_use, inotify
 from reconciler.report import progress as progress_report
 from reconciler.report import text
 from reconciler.run import apply as running
@@ -296,7 +296,7 @@ class Course:
     def _one(self) -> None:
         """Do one change that is due, under the lock, unless the host says otherwise by now."""
         try:
-            with lock.held(telling(self._terminal)):
+            with locked(self._terminal):
                 begun = time.process_time()
                 now, host = self._planned()
                 if now.claims:
