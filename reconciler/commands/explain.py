@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""
 
+_KINDS = {kind.name: kind for kind in KINDS}
+
+_OF_DIRECTORIES = {section.name for section in SECTIONS if section.about == "directory"}
+"""Sections whose entries are about what lies below their paths as well."""
+
 
 def run(chosen: Chosen, subject: Sequence[str], *, as_list: bool) -> int:
     """Print it; looks at the host only for a path. ``subject`` may be a kind and a path."""
@@ -98,12 +103,13 @@ def _paragraphs(subject: str) -> Sequence[str]:
     code = subject.upper()
     if code in CODES:
         return [_coded(code)]
-    if subject in MODULES:
-        return of_kind(subject)
+    if subject in _KINDS:  # the docstring of its module
+        module = sys.modules[_KINDS[subject].want.__module__]
+        return (inspect.getdoc(module) or "").split("\n\n")
     if subject in TOPICS:
         return codes.paragraphs(subject)
     close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
-        subject.lower(), [*MODULES, *TOPICS], 1, 0.7
+        subject.lower(), [*_KINDS, *TOPICS], 1, 0.7
     )
     raise Misused(
         f"nothing is known of {subject!r}",
@@ -121,7 +127,9 @@ def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
     view = host_view.look(terminal)
     word = choose.word_of(written)
     path, items = _declared(loaded.items, word, view)
-    _there(items, path, view)
+    name = inside(items, path)
+    if name:
+        _there(items, path, view)
     changes = planning.make(loaded, view).changes
     if items:
         found = rows_about(changes, items, path)
@@ -135,7 +143,11 @@ def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
         names = [name for row in changes for name in (row.name, row.about) if name]
         hint = choose.unmatched(word, names, _near(word, loaded.items)).hint
         raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
-    _file(terminal, items, path, view)
+    for item in items:
+        of = f"for {printable(item.name)} and what is below it" if name else ""
+        terminal.tell(hanging(f"declared at {item.origin}  ", of, terminal.width, 2))
+    if name:
+        terminal.tell(["", *_layout(terminal, path, name, view), ""])
     _told(terminal, mine)
     return exit_codes.DONE
 
@@ -144,7 +156,7 @@ def _is_path(subject: str) -> bool:
     """Tell a path from a name that is known without a look at a configuration."""
     if subject.startswith(("/", "~")):
         return True
-    is_known = subject.upper() in CODES or subject in MODULES or subject in TOPICS
+    is_known = subject.upper() in CODES or subject in _KINDS or subject in TOPICS
     return not is_known and ("/" in subject or os.path.lexists(subject))
 
 
@@ -165,7 +177,7 @@ def _declared(
     for item in items:
         if word.leads_to(item.path):
             return item.path, entries_about(items, item.path)
-        if _is_of_directory(item) and (name := word.name_below(item.path)):
+        if item.section in _OF_DIRECTORIES and (name := word.name_below(item.path)):
             whole = f"{item.path.rstrip('/')}/{name}"
             return whole, entries_about(items, whole)
     return path, ()
@@ -179,33 +191,19 @@ def _real(path: str, host: HostView) -> str:
 def _there(items: Sequence[Item], path: str, host: HostView) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
     where = host.maybe(Locate(path))
-    if inside(items, path) and where and where.stub:
+    if where and where.stub:
         told = stub_refusal(where.stub, host)
         raise HostError(told.text, told.hint)
-    if inside(items, path) and where and where.kind == "missing":
+    if where and where.kind == "missing":
         near = _near(choose.word_of(path), items)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "`vmtune status` names the largest files"
-        )
-        raise Misused(f"{path} is not there", hint)
+        meant = f"did you mean {' or '.join(near)}?" if near else ""
+        raise Misused(f"{path} is not there", meant or "`vmtune status` names the largest files")
 
 
 def _near(word: choose.Word, items: Sequence[Item]) -> list[str]:
     """Name the files below entries that are called nearly as a word."""
-    tops = [item.path for item in items if _is_of_directory(item)]
+    tops = [item.path for item in items if item.section in _OF_DIRECTORIES]
     return [users.tilde(path) for path in choose.near_files(word, tops)]
-
-
-def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:
-    """Which entries it belongs to; below them, how it lies."""
-    name = inside(items, path)
-    for item in items:
-        of = f"for {printable(item.name)} and what is below it" if name else ""
-        terminal.tell(hanging(f"declared at {item.origin}  ", of, terminal.width, 2))
-    if name:
-        terminal.tell(["", *_layout(terminal, path, name, host), ""])
 
 
 def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
@@ -231,28 +229,15 @@ def _told(terminal: Terminal, rows: Sequence[Change]) -> None:
             _say(terminal, [_coded(code)])
 
 
-MODULES = {kind.name: kind for kind in KINDS}
-
-
 def names() -> tuple[str, ...]:
     """Return all that is known without a look at a configuration."""
-    return (*MODULES, *TOPICS, *CODES)
+    return (*_KINDS, *TOPICS, *CODES)
 
 
 def sentence(name: str) -> str:
     """Return the first sentence of what is said of a name."""
-    if name in CODES:
-        text = CODES[name]
-    elif name in TOPICS:
-        text = codes.paragraphs(name)[0]
-    else:
-        text = " ".join(of_kind(name)[0].split())
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
-
-
-def of_kind(name: str) -> Sequence[str]:
-    """Return the paragraphs on a kind: the docstring of its module."""
-    return (inspect.getdoc(sys.modules[MODULES[name].want.__module__]) or "").split("\n\n")
+    first = CODES.get(name) or " ".join(_paragraphs(name)[0].split())
+    return re.split(r"(?<=\.)\s", first, maxsplit=1)[0]
 
 
 def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
@@ -260,24 +245,11 @@ def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
     own = tuple(item for item in items if item.path == path)
     if own:
         return own
-    nearest: dict[str, Item] = {}
-    for item in items:
-        known = nearest.get(item.section)
-        if (
-            _is_of_directory(item)
-            and below(item, path)
-            and (not known or len(known.path) < len(item.path))
-        ):
-            nearest[item.section] = item
-    return tuple(nearest.values())
-
-
-def _is_of_directory(item: Item) -> bool:
-    """Tell whether an entry is about what lies below its path as well."""
-    return item.section in _OF_DIRECTORIES
-
-
-_OF_DIRECTORIES = {section.name for section in SECTIONS if section.about == "directory"}
+    above = [item for item in items if item.section in _OF_DIRECTORIES and below(item, path)]
+    return tuple(
+        max((item for item in above if item.section == section), key=lambda item: len(item.path))
+        for section in dict.fromkeys(item.section for item in above)
+    )
 
 
 def below(item: Item, path: str) -> str:
