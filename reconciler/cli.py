@@ -1,6 +1,6 @@
 """The command line: every command, and the one place where errors end.
 
-argv goes in, text and an exit code come out. Commands are loaded when they are called.
+argv goes in, text and an exit code come out. Commands are loaded when they are called (commands/call.py).
 """
 
 from __future__ import annotations
@@ -424,8 +424,14 @@ def _fenced(command: Callable[[], Any], terminal: Terminal) -> int:
         # The reader of a pipe went away; without this Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.ERROR
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
-        return _unexpected(error, terminal)
+    except Exception as error:
+        if os.environ.get("VMTUNE_DEBUG"):
+            raise
+        terminal.complain(
+            f"this is a fault of vmtune: {type(error).__name__}: {error}",
+            "VMTUNE_DEBUG=1 shows where; please report it with that",
+        )
+        return exit_codes.ERROR
     return code if isinstance(code, int) else exit_codes.DONE
 
 
@@ -465,14 +471,3 @@ def _is_clicks(trace: TracebackType | None) -> bool:
     while trace and trace.tb_next:
         trace = trace.tb_next
     return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"
-
-
-def _unexpected(error: Exception, terminal: Terminal) -> int:
-    """Name a fault of vmtune; VMTUNE_DEBUG shows where it is."""
-    if os.environ.get("VMTUNE_DEBUG"):
-        raise error
-    terminal.complain(
-        f"this is a fault of vmtune: {type(error).__name__}: {error}",
-        "VMTUNE_DEBUG=1 shows where; please report it with that",
-    )
-    return exit_codes.ERROR

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.model import Change, Plan
+    from reconciler.engine.model import Plan
     from reconciler.engine.place import Who
     from reconciler.facts.host_view import HostView
 
@@ -97,7 +97,9 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
     """Which host and file, then the rows, then how to go on, and the count in the last line."""
     beside: list[str] = []
     is_user = not users.is_root()
-    if is_user and any(_root_sees(change) for change in plan.changes):
+    unseen = [change for change in plan.changes if change.op is Op.UNKNOWN]
+    # Root sees no more of an image that another process holds.
+    if is_user and any(change.code != limits.LEASED for change in unseen):
         line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
         also = ", with the draft on standard input again" if loaded.is_draft else ""
         lead = f"To see what is `?` here{also}: "
@@ -152,8 +154,3 @@ def _saved_as(loaded: Loaded, file: str) -> str:
             f"Saved, to be looked at: `{shlex.join(['vmtune', 'show', file])}`. No host applies it."
         )
     return f"Saved: `{shlex.join(['vmtune', 'apply', file])}` does exactly this."
-
-
-def _root_sees(change: Change) -> bool:
-    """Whether a row is unknown, and not for want of an image that another process holds."""
-    return change.op is Op.UNKNOWN and change.code != limits.LEASED

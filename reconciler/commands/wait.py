@@ -324,7 +324,8 @@ class Course:
             return False
         if shown.is_among(swap, now.actions):
             return True
-        row = next((row for row in now.changes if _is_of(row, swap)), None)
+        rows = [row for row in now.changes if row.op in {Op.BLOCKED, Op.UNKNOWN}]
+        row = next((row for row in rows if shown.is_about(row, swap)), None)
         if row and row.op is Op.UNKNOWN:  # as by a lease of a file server, which ends
             each.why = row.text
             each.later(pause)
@@ -397,10 +398,6 @@ _GOES_ON = frozenset({exit_codes.DONE, exit_codes.UNSEEN, exit_codes.PART_WAY})
 def _pause(cost: float) -> float:
     """Return the seconds until the next look, where a look took ``cost`` seconds of the CPU."""
     return min(max(cost * _SHARE, _LEAST), _MOST)
-
-
-def _is_of(row: Change, swap: Swap) -> bool:
-    return row.op in {Op.BLOCKED, Op.UNKNOWN} and shown.is_about(row, swap)
 
 
 @contextmanager
