@@ -1,6 +1,7 @@
 """The command line: every command, and the one place where errors end.
 
-argv goes in, text and an exit code come out. Commands are loaded when they are called (commands/call.py).
+argv goes in, text and an exit code come out. Commands are loaded when they are called, by
+commands/call.py.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import host_view, root
-from reconciler.commands.load import heading, load, tell
+from reconciler.commands.load import heading, host_title, load, tell
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
@@ -44,15 +44,15 @@ def run(chosen: Chosen) -> int:
     if Health.FAIL in healths:
         code = exit_codes.ERROR
     here = trusted_input.short_hostname()
-    title = loaded.host_title if loaded else here
+    host = loaded.host if loaded else here
     where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
-    heading(terminal, (f"host {title}", where, "read only"))
+    heading(terminal, (f"host {host_title(host)}", where, "read only"))
     *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
     terminal.tell([*told, *_as_root(terminal, loaded, rows), counts])
     terminal.data(
         {
             **machine.head("vmtune.doctor/1"),
-            "host": loaded.host if loaded else here,
+            "host": host,
             "config": loaded.path if loaded else None,
             "exit": code,
             "rows": [

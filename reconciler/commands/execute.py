@@ -114,38 +114,29 @@ class _Telling:
     def __init__(
         self, terminal: Terminal, recorder: Recorder, tally: Tally, actions: Sequence[Action]
     ) -> None:
-        self._terminal, self._recorder, self._steps = terminal, recorder, tally.steps
-        self._total, self._before = len(tally.steps.rows), tally.begun
-        self._actions, self._tried = actions, tally.tried
-        self._which = ""
+        self._terminal, self._recorder, self._tally = terminal, recorder, tally
+        self._actions, self._which = actions, ""
+        self._total = len(tally.steps.rows)
         self.going = ProgressView(terminal)
-        self.begun = 0
-        """How many were begun."""
         self.under_way = 0
         """The number of the action that was begun, and has no end in the journal; else 0."""
         self.ends: list[Result] = []
 
     def started(self, number: int, action: Action) -> None:
         self._recorder.begin(number)
-        self.begun, self.under_way = self.begun + 1, number
+        self.under_way = number
+        tried = [*self._tally.tried, *self._actions[: number - 1]]
+        self._which = f"[{self._tally.steps.reached(tried)}/{self._total}]"
         width = self._terminal.width_beside
-        reached = self._steps.reached([*self._tried, *self._actions[: number - 1]])
-        self._which = f"[{reached}/{self._total}]"
-        told = text.begun(action, self._which, width, users.owner)
-        self._terminal.progress("\n".join(told))
-        self._terminal.event(
-            "begin",
-            number=number + self._before,
-            action=codec.plain_action(action),
-            **self._of(action),
-        )
+        self._terminal.progress("\n".join(text.begun(action, self._which, width, users.owner)))
+        self._event("begin", number, action=codec.plain_action(action), **self._of(action))
         self.going.begin(number)
 
     def stepped(self, number: int, subject: str, doing: str) -> None:
         """Tell of a step of an action, which is on record first."""
         self._recorder.step(number, doing)
         self._terminal.progress(f"      {doing}: {subject}")
-        self._terminal.event("step", number=number + self._before, subject=subject, doing=doing)
+        self._event("step", number, subject=subject, doing=doing)
 
     def ended(self, number: int, result: Result) -> None:
         self.ends.append(result)
@@ -156,16 +147,21 @@ class _Telling:
         width = self._terminal.width
         told = text.result(outcome, action, self._which, width, users.owner)
         self._terminal.say("\n".join(told))
-        number += self._before
-        self._terminal.event(
-            "end", number=number, outcome=outcome, why=result.why, **self._of(action)
-        )
+        self._event("end", number, outcome=outcome, why=result.why, **self._of(action))
+
+    def _event(self, name: str, number: int, **fields: Any) -> None:
+        self._terminal.event(name, number=number + self._tally.begun, **fields)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any action was begun."""
+        return bool(self.ends or self.under_way)
 
     def _of(self, action: Action) -> dict[str, Any]:
         """The row that an action is of: its number of how many, its kind, name and path."""
-        row = self._steps.row(action)
+        row = self._tally.steps.row(action)
         return {
-            "step": self._steps.number(action),
+            "step": self._tally.steps.number(action),
             "steps": self._total,
             "kind": row.kind if row else "",
             "entry": row.name if row else "",
@@ -200,14 +196,14 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
             terminal.tell(wrapped(told, terminal.width, 0) if told else ())
     except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
-        return exit_codes.PART_WAY if telling.begun else exit_codes.ERROR
+        return exit_codes.PART_WAY if telling.is_begun else exit_codes.ERROR
     except Exception as error:
         if telling.under_way:
             with suppress(HostError):
                 why = f"{type(error).__name__}: {error}"
                 recorder.end(telling.under_way, running.Outcome.FAILED.value, why)
         recorder.give_up()
-        if not telling.begun or os.environ.get("VMTUNE_DEBUG"):
+        if not telling.is_begun or os.environ.get("VMTUNE_DEBUG"):
             raise
         return _broken_off(terminal, error, actions, telling.ends)
     return code

@@ -58,13 +58,6 @@ class Loaded(Value):
         return [word for risk in self.allowed for word in ("--allow", risk)]
 
     @property
-    def host_title(self) -> str:
-        """The host, and whose facts are seen where that is another one."""
-        here = trusted_input.short_hostname()
-        another = self.is_of_another_host
-        return f"{self.host} (the facts are those of {here})" if another else self.host
-
-    @property
     def is_of_another_host(self) -> bool:
         """Tell whether it is what the configuration says for another host than this one."""
         return self.host != trusted_input.short_hostname()
@@ -140,6 +133,12 @@ def of_host(
         remarks=tuple(remarks),
         is_draft=found.is_draft,
     )
+
+
+def host_title(host: str) -> str:
+    """Name a host, and whose facts are seen where that is another one."""
+    here = trusted_input.short_hostname()
+    return host if host == here else f"{host} (the facts are those of {here})"
 
 
 def titled(found: trusted_input.Found) -> str:

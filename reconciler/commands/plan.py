@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.commands import host_view, root
-from reconciler.commands.load import heading, load_chosen, tell
+from reconciler.commands.load import heading, host_title, load_chosen, tell
 from reconciler.engine import document, preconditions
 from reconciler.engine.document import Document, World
 from reconciler.engine.plan import declare, make_plan
@@ -107,7 +107,7 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
     if saved:
         beside.append(_saved_as(loaded, saved))
     parts = (
-        f"host {loaded.host_title}",
+        f"host {host_title(loaded.host)}",
         f"config {loaded.shown}",
         text.allowed(loaded.allowed),
         remark,

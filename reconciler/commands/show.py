@@ -7,28 +7,30 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import choose
+from reconciler.commands.load import host_title
 from reconciler.commands.plan import show_rows
 from reconciler.engine import document
 from reconciler.engine.place import numbered
 from reconciler.errors import HostError
-from reconciler.linux import machine, trusted_input, users
+from reconciler.linux import machine, users
 from reconciler.report import text
 from reconciler.report.history import when
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
     from reconciler.console import Chosen
-    from reconciler.engine.document import Document, World
+    from reconciler.engine.document import Document
 
 
 def run(chosen: Chosen, plan: str) -> int:
     """Print it as it was when it was made; looks at no host."""
     saved = _load(plan)
     world = saved.world
-    # Another machine has other people behind the numbers.
-    who = users.owner if world.machine == machine.identity() else numbered
+    # Another machine has other people behind the numbers, and facts of its own.
+    is_here = world.machine == machine.identity()
+    who = users.owner if is_here else numbered
     parts = (
-        f"host {_host(world)}",
+        f"host {host_title(world.host) if is_here else world.host}",
         f"config {world.config}",
         text.allowed(world.allow),
         f"planned {when(saved.created)}",
@@ -48,10 +50,3 @@ def _load(file: str) -> Document:
         near = choose.near_plans(choose.word_of(file))
         meant = f"did you mean {' or '.join(near)}?" if near else ""
         raise HostError(error.message, meant) from None
-
-
-def _host(world: World) -> str:
-    """Name the host that a plan is for, and whose facts it rests on where that is another one."""
-    if world.machine == machine.identity() and world.host != trusted_input.short_hostname():
-        return f"{world.host} (the facts are those of {trusted_input.short_hostname()})"
-    return world.host

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import exit_codes
 from reconciler.commands import host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.load import heading, load, tell
+from reconciler.commands.load import heading, host_title, load, tell
 from reconciler.engine import codec, document, tries
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
@@ -91,7 +91,7 @@ def _commands(loaded: Loaded, chosen: Chosen) -> verdict.Commands:
 
 
 def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None:
-    heading(terminal, (f"host {loaded.host_title}", f"config {loaded.shown}", "read only"))
+    heading(terminal, (f"host {host_title(loaded.host)}", f"config {loaded.shown}", "read only"))
     style = bars.style(terminal.tint, unicode=terminal.unicode)
     terminal.tell(
         status_report.status(
@@ -126,7 +126,7 @@ class _Page:
         self.path = output_file.checked(path, "--html", self._sort)
 
     def write(self, loaded: Loaded, report: Report) -> None:
-        page = self._make(report, loaded.host_title, loaded.shown, machine.now())
+        page = self._make(report, host_title(loaded.host), loaded.shown, machine.now())
         data = page.encode("utf-8", "backslashreplace")
         output_file.replace(self.path, data, "--html", self._sort)
 
