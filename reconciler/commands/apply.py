@@ -109,7 +109,7 @@ def _fresh(
     if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", token]
         words += patience.words if patience else []
-        return root.become_root(terminal, loaded, "apply", [*words, *loaded.entry_words])
+        return root.become_root(terminal, loaded, "apply", [*words, *loaded.choice.as_words])
     course = Course(terminal, loaded, patience) if patience else None
     with locked(terminal):
         code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
@@ -158,7 +158,7 @@ def _locked(  # noqa: PLR0913 - what was shown, and what is to come
         return remaining(terminal, now)
     if course:
         return course.begin(found, now)
-    command = " ".join(["apply", *loaded.allow_words, *loaded.noted_words])
+    command = " ".join(["apply", *loaded.allow_words, *loaded.choice.for_all])
     after = lambda: _left(terminal, loaded, now)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
@@ -179,8 +179,7 @@ def _left(terminal: Terminal, loaded: Loaded, done: Plan) -> int:
 
     What was refused in the plan that is done, and is possible by now, differs as it did before.
     """
-    if loaded.choice:  # what is done has no row any more
-        loaded = replace(loaded, choice=loaded.choice.again())
+    loaded = replace(loaded, choice=loaded.choice.again())  # what is done has no row any more
     again = planning.make(loaded, host_view.look(terminal))
     if users.is_root():
         _note(again)

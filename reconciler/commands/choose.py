@@ -72,6 +72,7 @@ class Choice(Value):
     """Which rows of a plan a command is about; it remembers which arguments named one."""
 
     words: tuple[Word, ...]
+    """Where there are none, it is about all rows."""
     command: str
     names: dict[str, None] = field(default_factory=dict)
     matched: set[str] = field(default_factory=set)
@@ -89,6 +90,8 @@ class Choice(Value):
 
     def narrowed(self, declared: Sequence[Declared]) -> tuple[Declared, ...]:
         """Return the entries; those of which only some files are chosen once for each of these."""
+        if not self.words:
+            return tuple(declared)
         parts: dict[int, list[Declared]] = {}
         self.folders.update(
             dict.fromkeys(entry.item.path for entry in declared if _has_parts(entry))
@@ -140,8 +143,12 @@ class Choice(Value):
         ]
 
 
-def choice(words: Sequence[str], command: str = "plan") -> Choice | None:
-    """Return the choice that arguments of a command make; None where there are none.
+ALL = Choice((), "plan")
+"""What a command is about whose arguments name no entry."""
+
+
+def choice(words: Sequence[str], command: str) -> Choice:
+    """Return the choice that arguments of a command make.
 
     Raises Misused where one is a configuration or a saved plan: neither is an entry.
     """
@@ -157,7 +164,7 @@ def choice(words: Sequence[str], command: str = "plan") -> Choice | None:
                 f"{word} is a saved plan, not an entry",
                 f"`vmtune show {name}` shows it, `vmtune apply {name}` does it",
             )
-    return Choice(tuple(map(word_of, words)), command) if words else None
+    return Choice(tuple(map(word_of, words)), command)
 
 
 def is_saved_plan(words: Sequence[str]) -> bool:

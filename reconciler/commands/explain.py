@@ -122,7 +122,7 @@ def _paragraphs(subject: str) -> Sequence[str]:
 def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
     terminal = chosen.terminal
-    loaded = replace(load_chosen(chosen, (), [written]), choice=None)
+    loaded = replace(load_chosen(chosen, (), [written]), choice=choose.ALL)
     tell(terminal, loaded)
     view = host_view.look(terminal)
     word = choose.word_of(written)

@@ -35,26 +35,16 @@ class Loaded(Value):
     """All that was read."""
     allowed: tuple[str, ...] = ()
     """Risks that are allowed for once, on the command line."""
-    choice: choose.Choice | None = None
-    """Which entries the command line names; None: it is about all of them."""
+    choice: choose.Choice = choose.ALL
+    """Which entries the command line names."""
     remarks: tuple[tuple[str, str], ...] = ()
     """What is told of the configuration that is no problem of this host: words, and what to do."""
     is_draft: bool = False
     """Whether it was read from standard input, and no file is obeyed."""
 
     @property
-    def entry_words(self) -> list[str]:
-        """Return the chosen entries as arguments of a command line."""
-        return self.choice.as_words if self.choice else []
-
-    @property
-    def noted_words(self) -> list[str]:
-        """Return the chosen entries as the journal names them."""
-        return self.choice.for_all if self.choice else []
-
-    @property
     def allow_words(self) -> list[str]:
-        """The same as options of a command line."""
+        """Return the allowed risks as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]
 
     @property
@@ -191,7 +181,7 @@ def load_chosen(
     try:
         return replace(load(chosen, allow, drafts=drafts), choice=choice)
     except trusted_input.NoneFound:
-        if choice is None:
+        if not words:
             raise
         return Loaded((), "none", "", _host(chosen.host), b"", tuple(dict.fromkeys(allow)), choice)
 

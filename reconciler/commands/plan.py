@@ -66,12 +66,11 @@ def make(loaded: Loaded, host: HostView) -> Plan:
 
     Raises Misused where an argument names no entry.
     """
-    declared = declare(loaded.items, KINDS)
-    if loaded.choice:
-        declared = loaded.choice.narrowed(declared)
-    made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
-    made = loaded.choice.check(made) if loaded.choice else made
-    return at_home(made)
+    choice = loaded.choice
+    declared = choice.narrowed(declare(loaded.items, KINDS))
+    history = claims.history(loaded.file, host)
+    made = make_plan(declared, KINDS, host, history, choice if choice.words else None)
+    return at_home(choice.check(made))
 
 
 def at_home(of: Plan) -> Plan:
@@ -83,7 +82,7 @@ def at_home(of: Plan) -> Plan:
 def world(loaded: Loaded) -> World:
     """What a plan made now rests on, beside its places."""
     made_on = (loaded.host, machine.identity(), machine.kernel())
-    entries = tuple(loaded.entry_words)
+    entries = tuple(loaded.choice.as_words)
     return World(*made_on, loaded.path, loaded.digest, loaded.allowed, entries)
 
 
@@ -100,7 +99,7 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
     unseen = [change for change in plan.changes if change.op is Op.UNKNOWN]
     # Root sees no more of an image that another process holds.
     if is_user and any(change.code != limits.LEASED for change in unseen):
-        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
+        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.choice.as_words)
         also = ", with the draft on standard input again" if loaded.is_draft else ""
         lead = f"To see what is `?` here{also}: "
         beside += wrap.command(line, terminal.width, 0, lead)

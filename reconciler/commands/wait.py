@@ -223,16 +223,15 @@ class Course:
 
     def _work(self, actions: Sequence[Action], changes: Sequence[Change]) -> Work:
         loaded = self._loaded
-        words = ["apply", *loaded.allow_words, *self._patience.words, *loaded.noted_words]
+        words = ["apply", *loaded.allow_words, *self._patience.words, *loaded.choice.for_all]
         return Work(actions, changes, " ".join(words), loaded.file, self._tally)
 
     def _planned(self) -> tuple[Plan, HostView]:
         """Read the configuration again, look at the host again, and plan."""
         old = self._loaded
         if old.path:
-            choice = old.choice.again() if old.choice else None
             chosen = Chosen(self._terminal, old.path, old.host)
-            self._loaded = replace(load(chosen, old.allowed), choice=choice)
+            self._loaded = replace(load(chosen, old.allowed), choice=old.choice.again())
         host = host_view.look(self._terminal)
         return planning.make(self._loaded, host), host
 
