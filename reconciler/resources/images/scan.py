@@ -126,7 +126,7 @@ class _Row(NamedTuple):
     obstacle: str
 
 
-@dataclass(eq=False, repr=False)
+@dataclass
 class _Sum:
     """A Lot while it grows: never more names than are shown."""
 
@@ -196,10 +196,8 @@ def _file(row: _Row) -> CowFile:
     )
 
 
-@dataclass(eq=False, repr=False)
+@dataclass
 class _Found:
-    """What is known of a tree while it is walked."""
-
     files: int = 0
     cow: _Sum = field(default_factory=_Sum)
     compressed: _Sum = field(default_factory=_Sum)
