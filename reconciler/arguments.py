@@ -7,8 +7,8 @@ cli.py declares the commands with what is here; a new command needs nothing here
 
 from __future__ import annotations
 
+import difflib
 import re
-from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -16,66 +16,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from reconciler.console import Terminal, is_read_by_journal
-from reconciler.value import Value
+from reconciler.console import Chosen, Terminal, is_read_by_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 # --- what a shell offers behind a command; click completes commands and options by itself
-def complete_files(_context: Any, _parameter: Any, _begun: str) -> list[CompletionItem]:
+def complete_files(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
     """Leave names of files to the shell, which knows them best."""
-    return [CompletionItem(_begun, type="file")]
-
-
-def complete_entries(context: Any, parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer what names entries, or a saved plan: a file, or a kind once it is begun."""
-    found = complete_files(context, parameter, begun)
-    if not begun or begun.startswith(("/", "~", ".")):
-        return found
-    from reconciler.resources.registry import KINDS  # noqa: PLC0415 - loaded when it is asked for
-
-    # Click's bash drops what stands before a file.
-    return [*found, *(CompletionItem(each.name) for each in KINDS if each.name.startswith(begun))]
-
-
-def complete_subjects(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer what ``explain`` takes: a file, or a code in either case, a kind, a topic."""
-    if begun.startswith(("/", "~", ".")):
-        return [CompletionItem(begun, type="file")]
-    from reconciler.commands import explain  # noqa: PLC0415 - a command is loaded when it is called
-
-    names = (name for name in explain.names() if name.lower().startswith(begun.lower()))
-    return [CompletionItem(name, help=explain.sentence(name)) for name in names]
-
-
-def complete_runs(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer the numbers of runs, the newest first; none where the journal cannot be read."""
-    from reconciler.errors import HostError  # noqa: PLC0415 - as above
-    from reconciler.run import journal  # noqa: PLC0415
-
-    with suppress(HostError, OSError):
-        found = [run for run in reversed(journal.runs()) if str(run.number).startswith(begun)]
-        return [
-            CompletionItem(str(run.number), help=f"{run.started[:10]} {run.command}")
-            for run in found
-        ]
-    return []
-
-
-def complete_hosts(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
-    """Offer the hosts that the configuration names; none where it cannot be read."""
-    from reconciler.config import load  # noqa: PLC0415 - as above
-    from reconciler.errors import HostError  # noqa: PLC0415
-    from reconciler.linux import trusted_input  # noqa: PLC0415
-
-    above = context.parent.params if context.parent else {}
-    with suppress(HostError, OSError):
-        found = trusted_input.find(context.params.get("config") or above.get("config"))
-        names = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
-        return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
-    return []
+    return [CompletionItem(begun, type="file")]
 
 
 def complete_commands(context: Any, _parameter: Any, begun: str) -> list[CompletionItem]:
@@ -85,16 +35,25 @@ def complete_commands(context: Any, _parameter: Any, begun: str) -> list[Complet
     return [CompletionItem(name, help=each.get_short_help_str()) for name, each in found]
 
 
+def _completer(name: str) -> Callable[[Any, Any, str], list[CompletionItem]]:
+    """Return the function of completion.py with that name, which is loaded once it is called."""
+
+    def complete(context: Any, parameter: Any, begun: str) -> list[CompletionItem]:
+        from reconciler import completion  # noqa: PLC0415 - it loads most of vmtune
+
+        offered: list[CompletionItem] = getattr(completion, name)(context, parameter, begun)
+        return offered
+
+    return complete
+
+
+complete_entries = _completer("entries")
+complete_subjects = _completer("subjects")
+complete_runs = _completer("runs")
+complete_hosts = _completer("hosts")
+
+
 # --- the options of every command
-class Chosen(Value):
-    """What the options of every command say; None where they are not given."""
-
-    terminal: Terminal
-    config: str | None = None
-    host: str | None = None
-    stands_at: str | None = None
-
-
 _JOURNALLED = frozenset({"apply", "defrag", "status"})
 """Commands that tell the journal of systemd in entries with fields, where it is their output."""
 
@@ -176,8 +135,6 @@ NO_OPTIONS = {
 
 def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
     """Say which name is meant by one that is unknown: one of ``names``; "" where none is near."""
-    import difflib  # noqa: PLC0415 - only for a mistake
-
     if other.get(word) in names:
         return f"did you mean {other[word]}?"
     if word in NO_OPTIONS:
@@ -185,12 +142,6 @@ def _meant(word: str, names: Sequence[str], other: Mapping[str, str]) -> str:
     begun = [name for name in names if name.startswith(word)] if len(word) > len("--x") else []
     close = begun or difflib.get_close_matches(word, names, 2, 0.7)
     return f"did you mean {' or '.join(close)}?" if close else ""
-
-
-def _unknown_option(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError:
-    """The error without the names of hidden options, and with those that others have."""
-    meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
-    return click.UsageError(f"there is no option {error.option_name}\n{meant}", ctx)
 
 
 def _option_names(ctx: click.Context) -> list[str]:
@@ -206,9 +157,7 @@ def _refuse_one_dash(args: Sequence[str], ctx: click.Context) -> None:
 
     click would read -out=x as -o with the value ut=x, and write a plan under that name.
     """
-    for word in args:
-        if word == "--":
-            return
+    for word in takewhile(lambda word: word != "--", args):
         if (found := _ONE_DASH.fullmatch(word)) and (name := f"--{found[1]}"):
             names = _option_names(ctx)
             known = {*names, *OTHER_OPTIONS, *NO_OPTIONS}
@@ -248,21 +197,30 @@ class _Context(click.Context):
     formatter_class = _Formatter
 
 
-class Command(click.Command):
-    """A command that takes the options of SHARED behind its name."""
+class _Reader(click.Command):
+    """What reads arguments; of an option that there is not, it says which one is meant."""
 
     context_class = _Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; of an option that there is not, say which one is meant."""
-        _refuse_one_dash(args, ctx)
+        """Read them, those before a command as a command reads its own."""
+        is_group = isinstance(self, click.Group)
+        own = list(takewhile(lambda word: word.startswith("-"), args)) if is_group else args
+        _refuse_one_dash(own, ctx)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise _unknown_option(error, ctx) from None
+            # Hidden options are not named, and those are that other programs have.
+            meant = _meant(error.option_name, _option_names(ctx), OTHER_OPTIONS)
+            said = f"there is no option {error.option_name}\n{meant}"
+            raise click.UsageError(said, ctx) from None
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click's parser leaves it out
             raise
+
+
+class Command(_Reader):
+    """A command that takes the options of SHARED behind its name."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Add the options, but those of which the command has one of its own."""
@@ -306,19 +264,10 @@ def _refuse_draft(command: str, chosen: Chosen) -> None:
         )
 
 
-class Group(click.Group):
+class Group(_Reader, click.Group):
     """The program: its commands are of the class above."""
 
     command_class = Command
-    context_class = _Context
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments before the command, as a command reads its own."""
-        _refuse_one_dash(list(takewhile(lambda word: word.startswith("-"), args)), ctx)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            raise _unknown_option(error, ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -341,10 +290,7 @@ def told(error: click.UsageError) -> tuple[str, str]:
     """
     message, _, hint = error.format_message().partition("\n")
     first, rest = message[:1], message[1:].removesuffix(".")
-    names: list[str] = []
-    ctx = error.ctx
-    while ctx and ctx.parent:
-        names.insert(0, str(ctx.info_name))
-        ctx = ctx.parent
-    shows = "says what it takes" if names else "lists commands and options"
-    return f"{first.lower()}{rest}", hint or f"`{' '.join(['vmtune', 'help', *names])}` {shows}"
+    advice = "`vmtune help` lists commands and options"
+    if error.ctx and error.ctx.parent:  # it is of a command
+        advice = f"`vmtune help {error.ctx.info_name}` says what it takes"
+    return f"{first.lower()}{rest}", hint or advice

@@ -1,6 +1,7 @@
 """The command line: every command, and the one place where errors end.
 
-argv goes in, text and an exit code come out. Commands are loaded when they are called.
+argv goes in, text and an exit code come out. Commands are loaded when they are called, by
+commands/call.py.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from reconciler import __version__, exit_codes
 from reconciler.arguments import (
     SHARED,
-    Chosen,
+    Command,
     Group,
     choose,
     complete_commands,
@@ -26,7 +28,7 @@ from reconciler.arguments import (
     told,
     unknown_command,
 )
-from reconciler.console import Terminal, Unheard, unheard
+from reconciler.console import Chosen, Terminal, Unheard, unheard
 from reconciler.report.wrap import Charset
 
 if TYPE_CHECKING:
@@ -60,16 +62,64 @@ def cli(context: click.Context, /, **given: Any) -> None:
 
 
 # --- the commands
-@cli.command()
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Write it to FILE. No file is overwritten.",
+def _command(*params: click.Parameter) -> Callable[[Callable[[], None]], Command]:
+    """Make a command of a function that has its name and its help.
+
+    ``run`` of the module of that name, in commands/, does it and takes ``params`` by their names.
+    """
+
+    def declared(of: Callable[[], None]) -> Command:
+        @click.pass_obj
+        def callback(chosen: Chosen, /, **given: Any) -> int:
+            from reconciler.commands.call import call  # noqa: PLC0415 - each pays for itself
+
+            return call(of.__name__, chosen, **given)
+
+        found = Command(of.__name__, callback=callback, help=of.__doc__, params=[*params])
+        cli.add_command(found)
+        return found
+
+    return declared
+
+
+def _flag(*names: str, text: str) -> click.Option:
+    return click.Option(names, is_flag=True, help=text)
+
+
+def _file(*names: str, text: str, metavar: str = "FILE") -> click.Option:
+    return click.Option(names, metavar=metavar, shell_complete=complete_files, help=text)
+
+
+SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
+           "error")  # fmt: skip
+
+RISKS = ("raid", "snapshots", "rewrite-images", "suspend-machines", "root-options")
+
+_ALLOW = click.Option(
+    ["--allow"],
+    metavar="RISK",
+    multiple=True,
+    type=click.Choice(RISKS),
+    help=f"Accept a risk in this run (`allow:` in the file: in each run): {', '.join(RISKS)}.",
 )
-@click.pass_obj
-def init(chosen: Chosen, output: str | None) -> int:
+_APPROVED = click.Option(
+    ["--approved"],
+    metavar="TOKEN",
+    default="",
+    hidden=True,
+    help="What was said yes to before root was asked for.",
+)
+_EVENTS = _flag("--json", "as_json", text="Print what happens as lines of JSON.")
+_JSON = _flag("--json", "as_json", text="Print it as one JSON document.")
+_OUTPUT = _file("-o", "--output", text="Write it to FILE. No file is overwritten.")
+_RUN = click.Argument(
+    ["number"], metavar="[RUN]", type=int, required=False, shell_complete=complete_runs
+)
+_YES = _flag("-y", "--yes", text="Do not ask.")
+
+
+@_command(_OUTPUT)
+def init() -> None:
     """Print a vmtune.yaml for this host.
 
     Init looks for Btrfs filesystems, libvirt pools and domains, GNOME Boxes,
@@ -78,91 +128,42 @@ def init(chosen: Chosen, output: str | None) -> int:
     why, and at what price. With -o it also writes vmtune.schema.json beside FILE,
     for editors.
     """
-    from reconciler.commands import init  # noqa: PLC0415
-
-    return init.run(chosen.terminal, chosen.host, output)
 
 
-SCHEMAS = ("vmtune", "host", "plan", "status", "events", "doctor", "history", "measure", "defrag",
-           "error")  # fmt: skip
-
-
-@cli.command()
-@click.argument("name", metavar="[NAME]", type=click.Choice(SCHEMAS), default="vmtune")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Write it to FILE. No file is overwritten.",
+@_command(
+    click.Argument(["name"], metavar="[NAME]", type=click.Choice(SCHEMAS), default="vmtune"),
+    _OUTPUT,
 )
-@click.pass_obj
-def schema(chosen: Chosen, name: str, output: str | None) -> int:
+def schema() -> None:
     """Print the JSON Schema of vmtune.yaml, for editors and CI.
 
     NAME is vmtune (the default), host (for a file in hosts/), or a document that
     --json prints: plan, status, events (of apply), doctor, history, measure,
     defrag, error.
     """
-    from reconciler.commands import schema  # noqa: PLC0415
-
-    return schema.run(chosen.terminal, name, output)
 
 
-RISKS = ("raid", "snapshots", "rewrite-images", "suspend-machines", "root-options")
-
-_allow = click.option(
-    "--allow",
-    metavar="RISK",
-    multiple=True,
-    type=click.Choice(RISKS),
-    help=f"Accept a risk in this run (`allow:` in the file: in each run): {', '.join(RISKS)}.",
+@_command(
+    click.Argument(["files"], nargs=-1, metavar="[FILE]...", shell_complete=complete_files),
+    _flag("--all-hosts", text="Check what every host would get."),
 )
-
-
-@cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=complete_files)
-@click.option("--all-hosts", is_flag=True, help="Check what every host would get.")
-@click.pass_obj
-def validate(chosen: Chosen, files: tuple[str, ...], all_hosts: bool) -> int:
+def validate() -> None:
     """Check configurations, without a look at any host.
 
     Without FILE, the configuration that `vmtune plan` would use is checked. - and
     /dev/stdin are standard input. A file in hosts/ beside a vmtune.yaml is checked as
     what that host changes. All problems are printed at once, as file:line:column.
     """
-    from reconciler.commands import validate  # noqa: PLC0415 - each pays for itself
-
-    return validate.run(
-        chosen.terminal,
-        files,
-        chosen.config,
-        chosen.host,
-        chosen.stands_at,
-        all_hosts=all_hosts,
-    )
 
 
-@cli.command()
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1, shell_complete=complete_entries)
-@click.option(
-    "-o",
-    "--output",
-    metavar="PLAN",
-    shell_complete=complete_files,
-    help="Save the plan, for `vmtune apply PLAN`.",
+@_command(
+    click.Argument(["entries"], metavar="[ENTRY]...", nargs=-1, shell_complete=complete_entries),
+    _file("-o", "--output", metavar="PLAN", text="Save the plan, for `vmtune apply PLAN`."),
+    _flag("--json", "as_json", text="Print the plan as one JSON document."),
+    _ALLOW,
+    _flag("--detailed-exitcode", text="Exit with 2 or 7 if not in sync."),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON document.")
-@_allow
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 or 7 if not in sync.")
-@click.pass_obj
-def plan(
-    chosen: Chosen,
-    entries: tuple[str, ...],
-    output: str | None,
-    allow: tuple[str, ...],
-    detailed_exitcode: bool,
-) -> int:
+def plan() -> None:
     """Show what would change and why; change nothing.
 
     Plan needs no root. What you may not see is shown as `?`.
@@ -176,51 +177,26 @@ def plan(
     differs but something could not be seen. With --detailed-exitcode it is 2 when
     something differs, and 7 when nothing can be changed but something is refused.
     """
-    from reconciler.commands import plan as planning  # noqa: PLC0415
-
-    return planning.run(
-        chosen.terminal,
-        chosen.config,
-        chosen.host,
-        output,
-        allow=allow,
-        entries=entries,
-        stands_at=chosen.stands_at,
-        detailed=detailed_exitcode,
-    )
 
 
-@cli.command()
-@click.argument("plan", metavar="PLAN", shell_complete=complete_files)
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.pass_obj
-def show(chosen: Chosen, plan: str) -> int:
+@_command(
+    click.Argument(["plan"], metavar="PLAN", shell_complete=complete_files),
+    _JSON,
+)
+def show() -> None:
     """Show a saved plan, also one that is stale or was applied."""
-    from reconciler.commands import show  # noqa: PLC0415
-
-    return show.run(chosen.terminal, plan)
 
 
-@cli.command()
-@click.argument("words", metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_entries)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@_allow
-@click.option("--wait", is_flag=True,
-              help="Wait for images that are in use; rewrite each once it is free.")  # fmt: skip
-@click.option("--wait-for", metavar="TIME", help="As --wait, at most for TIME: 2h, 90m, 30s.")
-@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
-@click.option("--approved", metavar="TOKEN", default="", hidden=True,
-              help="What was said yes to before root was asked for.")  # fmt: skip
-@click.pass_obj
-def apply(  # noqa: PLR0913, PLR0917 - one per option
-    chosen: Chosen,
-    words: tuple[str, ...],
-    yes: bool,
-    allow: tuple[str, ...],
-    wait: bool,
-    wait_for: str | None,
-    approved: str,
-) -> int:
+@_command(
+    click.Argument(["words"], metavar="[PLAN|ENTRY]...", nargs=-1, shell_complete=complete_entries),
+    _YES,
+    _ALLOW,
+    _flag("--wait", text="Wait for images that are in use; rewrite each once it is free."),
+    click.Option(["--wait-for"], metavar="TIME", help="As --wait, at most for TIME: 2h, 90m, 30s."),
+    _EVENTS,
+    _APPROVED,
+)
+def apply() -> None:
     """Show the plan, ask, do it, and read every change back.
 
     With PLAN, apply does exactly what that saved plan says, or nothing if the host has
@@ -237,33 +213,15 @@ def apply(  # noqa: PLR0913, PLR0917 - one per option
     one, each as soon as its machine is off. Other runs may work meanwhile. Ctrl-C
     ends the wait with 130. With --wait-for, it ends with 7 when the time is up.
     """
-    from reconciler.commands import apply  # noqa: PLC0415
-
-    return apply.run(
-        chosen.terminal,
-        chosen.config,
-        chosen.host,
-        words,
-        allow=allow,
-        yes=yes,
-        approved=approved,
-        wait=wait,
-        wait_for=wait_for,
-    )
 
 
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.option(
-    "--html",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Also write it to FILE as a page with charts.",
+@_command(
+    _JSON,
+    _file("--html", text="Also write it to FILE as a page with charts."),
+    _flag("--short", text="Print one line, for a prompt or a login script."),
+    _flag("-q", "--quiet", text="Print nothing; the exit code tells."),
 )
-@click.option("--short", is_flag=True, help="Print one line, for a prompt or a login script.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
-@click.pass_obj
-def status(chosen: Chosen, html: str | None, short: bool) -> int:
+def status() -> None:
     """Show whether all is as declared, and what it brought.
 
     Status prints first the verdict and what to do next, then each entry that is not
@@ -273,48 +231,34 @@ def status(chosen: Chosen, html: str | None, short: bool) -> int:
     something differs. It is 7 when nothing can be changed but something declared is
     refused, and 6 when not all could be seen.
     """
-    from reconciler.commands import status  # noqa: PLC0415
-
-    return status.run(chosen.terminal, chosen.config, chosen.host, html, short=short)
 
 
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.pass_obj
-def doctor(chosen: Chosen) -> int:
+@_command(_JSON)
+def doctor() -> None:
     """Check this host, and say what to do about each problem.
 
     Each check ends in ok, warn or fail, or in ? when it could not be seen. Without a
     configuration, doctor looks at the images that `vmtune init` finds. The exit
     code is 1 when something fails, else 6 when something could not be seen, else 0.
     """
-    from reconciler.commands import doctor  # noqa: PLC0415
-
-    return doctor.run(chosen.terminal, chosen.config, chosen.host)
 
 
-@cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=complete_runs)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--approved", metavar="TOKEN", default="", hidden=True,
-              help="What was said yes to before root was asked for.")  # fmt: skip
-@click.pass_obj
-def revert(chosen: Chosen, run: int | None, yes: bool, approved: str) -> int:
+@_command(_RUN, _YES, _APPROVED)
+def revert() -> None:
     """Take back the last run, or run RUN of `vmtune history`.
 
     Revert shows a plan and asks, as apply does. What someone else has changed since
     then is left alone, and is named.
     """
-    from reconciler.commands import revert  # noqa: PLC0415
-
-    return revert.run(chosen.terminal, run, yes=yes, approved=approved)
 
 
-@cli.command()
-@click.argument("subject", nargs=-1, metavar="CODE|KIND|PATH", shell_complete=complete_subjects)
-@click.option("--list", "as_list", is_flag=True, help="List all codes and kinds.")
-@click.pass_obj
-def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
+@_command(
+    click.Argument(
+        ["subject"], nargs=-1, metavar="CODE|KIND|PATH", shell_complete=complete_subjects
+    ),
+    _flag("--list", "as_list", text="List all codes and kinds."),
+)
+def explain() -> None:
     """Explain a code (V101), a kind (nocow) or a path.
 
     PATH is the path of an entry, or of a file below one. Explain says where it is
@@ -322,13 +266,74 @@ def explain(chosen: Chosen, subject: tuple[str, ...], as_list: bool) -> int:
     each code. The beginning of a row of the plan is fine as well:
     `images ~/images/win11.raw`.
     """
-    from reconciler.commands import explain  # noqa: PLC0415
 
-    if as_list:
-        return explain.listed(chosen.terminal)
-    if not subject:
-        raise click.UsageError("name a code, a kind or a path, or say --list")
-    return explain.run(chosen.terminal, subject, chosen.config, chosen.host)
+
+@_command(
+    click.Argument(
+        ["paths"], nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files
+    ),
+    click.Option(
+        ["--allow"],
+        metavar="RISK",
+        multiple=True,
+        type=click.Choice(["snapshots"]),
+        help="`snapshots`: also files that snapshots or clones share.",
+    ),
+    _flag("--scheduled", text="For a timer: what is shared is left, and that is no failure."),
+    _EVENTS,
+)
+def defrag() -> None:
+    """Defragment the files below PATH, or one image, now.
+
+    Defrag works as `btrfs filesystem defragment -r` does, also while a machine runs,
+    and shows its progress. It leaves files that are whole already, and files that
+    snapshots or clones share, so a second run writes nothing. Ctrl-C ends it after the
+    running step.
+
+    Defrag runs as you, and names files that only root may write to. Nothing is
+    journalled, because there is nothing to take back. A schedule under `defrag:` runs
+    this command where root owns the installation of vmtune, else btrfs-progs: root's
+    timer runs no program out of a home.
+    """
+
+
+@_command(
+    click.Argument(["path"], metavar="PATH", shell_complete=complete_files),
+    click.Option(
+        ["--size"],
+        default="128M",
+        metavar="SIZE",
+        show_default=True,
+        help="Size of the temporary image.",
+    ),
+    click.Option(
+        ["--rounds"],
+        type=click.IntRange(1, 100),
+        default=3,
+        metavar="N",
+        show_default=True,
+        help="How often copy-on-write and nocow take turns.",
+    ),
+    _flag("-y", "--yes", text="Do not ask, also from 1 GiB on."),
+    _JSON,
+)
+def measure() -> None:
+    """Try in the directory PATH what nocow would bring there.
+
+    Measure writes random blocks into temporary images, copy-on-write and nocow in
+    turn. It compares how much the disk had to write, the fragments, the writes a
+    second, and how fast the image is read afterwards. It says first what it will
+    write. It needs no root where you may write, and leaves nothing behind.
+    """
+
+
+@_command(_RUN, _JSON)
+def history() -> None:
+    """Show what was changed, when, by whom and by which file.
+
+    History says of each run which entries it changed, how it ended, and what it
+    brought to images. With RUN, history shows every change of that run.
+    """
 
 
 @cli.command()
@@ -358,78 +363,10 @@ def completion(chosen: Chosen, shell: str) -> int:
       d=~/.config/fish/completions
       mkdir -p $d && vmtune completion fish > $d/vmtune.fish
     """  # noqa: D301 - click reads the backspace itself
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
-
-    found = get_completion_class(shell)
-    if found:
+    if found := get_completion_class(shell):
         script = found(cli, {}, "vmtune", "_VMTUNE_COMPLETE").source()
         chosen.terminal.say(script, as_is=True)
     return exit_codes.DONE
-
-
-@cli.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files)
-@click.option("--allow", metavar="RISK", multiple=True, type=click.Choice(["snapshots"]),
-              help="`snapshots`: also files that snapshots or clones share.")  # fmt: skip
-@click.option("--scheduled", is_flag=True,
-              help="For a timer: what is shared is left, and that is no failure.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
-@click.pass_obj
-def defrag(
-    chosen: Chosen, paths: tuple[str, ...], allow: tuple[str, ...], *, scheduled: bool
-) -> int:
-    """Defragment the files below PATH, or one image, now.
-
-    Defrag works as `btrfs filesystem defragment -r` does, also while a machine runs,
-    and shows its progress. It leaves files that are whole already, and files that
-    snapshots or clones share, so a second run writes nothing. Ctrl-C ends it after the
-    running step.
-
-    Defrag runs as you, and names files that only root may write to. Nothing is
-    journalled, because there is nothing to take back. A schedule under `defrag:` runs
-    this command where root owns the installation of vmtune, else btrfs-progs: root's
-    timer runs no program out of a home.
-    """
-    from reconciler.commands import defrag  # noqa: PLC0415 - each pays for itself
-
-    return defrag.run(chosen.terminal, paths, allow, is_scheduled=scheduled)
-
-
-@cli.command()
-@click.argument("path", metavar="PATH", shell_complete=complete_files)
-@click.option("--size", default="128M", metavar="SIZE", show_default=True,
-              help="Size of the temporary image.")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, metavar="N", show_default=True,
-              help="How often copy-on-write and nocow take turns.")  # fmt: skip
-@click.option("-y", "--yes", is_flag=True, help="Do not ask, also from 1 GiB on.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.pass_obj
-def measure(chosen: Chosen, path: str, size: str, rounds: int, yes: bool) -> int:
-    """Try in the directory PATH what nocow would bring there.
-
-    Measure writes random blocks into temporary images, copy-on-write and nocow in
-    turn. It compares how much the disk had to write, the fragments, the writes a
-    second, and how fast the image is read afterwards. It says first what it will
-    write. It needs no root where you may write, and leaves nothing behind.
-    """
-    from reconciler.commands import measure  # noqa: PLC0415
-
-    return measure.run(chosen.terminal, path, size, rounds, yes=yes)
-
-
-@cli.command()
-@click.argument("run", metavar="[RUN]", type=int, required=False, shell_complete=complete_runs)
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
-@click.pass_obj
-def history(chosen: Chosen, run: int | None) -> int:
-    """Show what was changed, when, by whom and by which file.
-
-    History says of each run which entries it changed, how it ended, and what it
-    brought to images. With RUN, history shows every change of that run.
-    """
-    from reconciler.commands import history  # noqa: PLC0415
-
-    return history.run(chosen.terminal, run)
 
 
 @cli.command(name="help")
@@ -488,8 +425,14 @@ def _fenced(command: Callable[[], Any], terminal: Terminal) -> int:
         # The reader of a pipe went away; without this Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.ERROR
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
-        return _unexpected(error, terminal)
+    except Exception as error:
+        if os.environ.get("VMTUNE_DEBUG"):
+            raise
+        terminal.complain(
+            f"this is a fault of vmtune: {type(error).__name__}: {error}",
+            "VMTUNE_DEBUG=1 shows where; please report it with that",
+        )
+        return exit_codes.ERROR
     return code if isinstance(code, int) else exit_codes.DONE
 
 
@@ -529,14 +472,3 @@ def _is_clicks(trace: TracebackType | None) -> bool:
     while trace and trace.tb_next:
         trace = trace.tb_next
     return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"
-
-
-def _unexpected(error: Exception, terminal: Terminal) -> int:
-    """Name a fault of vmtune; VMTUNE_DEBUG shows where it is."""
-    if os.environ.get("VMTUNE_DEBUG"):
-        raise error
-    terminal.complain(
-        f"this is a fault of vmtune: {type(error).__name__}: {error}",
-        "VMTUNE_DEBUG=1 shows where; please report it with that",
-    )
-    return exit_codes.ERROR

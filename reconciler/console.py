@@ -13,7 +13,7 @@ from reconciler.report.wrap import DIM, ENDLESS, GONE, NAME, NEW, fitted, printa
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 _COLOURS = {
@@ -70,6 +70,15 @@ def unheard(stream: TextIO, error: OSError) -> Unheard:
     return Unheard("" if error.errno == errno.EPIPE else str(error.strerror))
 
 
+class Chosen(Value):
+    """What the options of every command say; None where they are not given."""
+
+    terminal: Terminal
+    config: str | None = None
+    host: str | None = None
+    stands_at: str | None = None
+
+
 class Terminal(Value):
     """Standard output is the answer; standard error is problems, questions and progress."""
 
@@ -102,6 +111,11 @@ class Terminal(Value):
         if not self.json and (wrong or not self.hushed):
             width = ENDLESS if as_is else self.width
             self._write(sys.stdout, "".join(f"{fitted(x, width)}\n" for x in text.split("\n")))
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Print any number of lines of the answer, as ``say`` does."""
+        if told := [*lines]:
+            self.say("\n".join(told))
 
     def data(self, document: Mapping[str, Any]) -> None:
         """The answer as one JSON document, where that is asked for."""

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import approval, choose, host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Work, execute, remaining, telling
-from reconciler.commands.load import guarded, load_chosen, tell
+from reconciler.commands.execute import Work, execute, locked, remaining
+from reconciler.commands.load import load_chosen, tell
+from reconciler.commands.wait import Course, Patience
+from reconciler.console import Chosen
 from reconciler.engine import document, preconditions, restore, shown, waiting
 from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
-from reconciler.linux import lock, trusted_input, users
+from reconciler.linux import trusted_input, users
 from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, planfile
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.load import Loaded
-    from reconciler.commands.wait import Course, Patience
     from reconciler.console import Terminal
     from reconciler.engine.document import Document
     from reconciler.engine.model import Action, Plan
@@ -39,51 +40,54 @@ _SAVE_ANEW = "`vmtune plan -o PLAN` saves a new plan"
 
 
 def run(  # noqa: PLR0913 - one per option
-    terminal: Terminal,
-    config: str | None,
-    host: str | None,
+    chosen: Chosen,
     words: Sequence[str],
+    allow: Sequence[str],
     *,
-    allow: Sequence[str] = (),
     yes: bool,
     approved: str,
-    wait: bool = False,
-    wait_for: str | None = None,
+    wait: bool,
+    wait_for: str | None,
 ) -> int:
     """Apply, and return the exit code; ``approved`` is the token of a plan that was said yes to.
 
     With ``wait`` changes are waited for that only a use hinders, with ``wait_for`` ("2h") for no
     longer than that.
     """
-
-    def command() -> int:
-        if host and trusted_input.short_name(host) != trusted_input.short_hostname():
-            raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
-        file = words[0] if choose.is_saved_plan(words) else ""
-        told = approval.hushed(terminal, yes=yes or bool(file))
-        if file and allow:
-            raise HostError(
-                "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
-                f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
-            )
-        patience = _patience(wait_for, file) if wait or wait_for is not None else None
-        if file:
-            return _saved(told, file, yes=yes, approved=approved)
-        loaded = load_chosen(config, host, allow, words, command="apply")
-        if not approved:  # else they are told already
-            tell(terminal, loaded)
-        return _fresh(told, loaded, yes=yes, approved=approved, patience=patience)
-
-    return guarded(terminal, command)
+    host = chosen.host
+    if host and trusted_input.short_name(host) != trusted_input.short_hostname():
+        raise HostError(f"--host {host} is for looking at another host's plan, not for apply")
+    file = words[0] if choose.is_saved_plan(words) else ""
+    terminal = approval.hushed(chosen.terminal, yes=yes or bool(file))
+    if file and allow:
+        raise HostError(
+            "--allow belongs to `vmtune plan`: a saved plan is done as it was made",
+            f"vmtune plan {' '.join(f'--allow {risk}' for risk in allow)} -o {file}",
+        )
+    is_waited = wait or wait_for is not None
+    if file and is_waited:
+        raise Misused(
+            "--wait plans again, and a saved plan is done as it was made",
+            "leave PLAN out, or leave --wait out",
+        )
+    patience = Patience.read(wait_for) if is_waited else None
+    if file:
+        return _saved(terminal, file, yes=yes, approved=approved)
+    loaded = load_chosen(chosen, allow, words, command="apply")
+    if not approved:  # else they are told already
+        tell(terminal, loaded)
+    return _fresh(terminal, loaded, yes=yes, approved=approved, patience=patience)
 
 
 def _fresh(
     terminal: Terminal, loaded: Loaded, *, yes: bool, approved: str, patience: Patience | None
 ) -> int:
     host = host_view.look(terminal)
-    plan = _whole(planning.make(loaded, host), patience)
-    seen, token = approval.given(approved), approval.token(plan)
-    if token != seen:
+    plan = planning.make(loaded, host)
+    if patience:  # what is waited for is to be done, too
+        plan = waiting.expected(plan)
+    token = approval.token(plan)
+    if token != approved:
         if terminal.json:
             made = planning.document_of(loaded, plan, host)
             terminal.event("plan", document=document.plain(made, users.owner))
@@ -93,44 +97,23 @@ def _fresh(
     is_awaited = patience and is_passing
     if not plan.actions and not is_awaited and not approval.worth_root(terminal, plan, yes=yes):
         if users.is_root() and (plan.claims or is_passing):  # to note claims nobody need be asked
-            with lock.held(telling(terminal)):
+            with locked(terminal):
                 now = planning.make(loaded, host_view.look(terminal))
                 if now.actions and is_passing:
                     return _locked(terminal, loaded, plan, facts, yes=yes)
                 _note(now)
                 plan = now if is_passing else plan
         return remaining(terminal, plan, is_told=True)
-    if not approval.granted(terminal, plan, plan.actions, seen, yes=yes):
+    if not approval.granted(terminal, plan, plan.actions, approved, yes=yes):
         return exit_codes.ERROR
     if not users.is_root():
-        words = [*["--yes"] * yes, *loaded.allow_words, "--approved", str(token)]
+        words = [*["--yes"] * yes, *loaded.allow_words, "--approved", token]
         words += patience.words if patience else []
-        return _as_root(terminal, loaded, [*words, *loaded.entry_words])
-    if not patience:
-        with lock.held(telling(terminal)):
-            return _locked(terminal, loaded, plan, facts, yes=yes)
-    from reconciler.commands.wait import Course  # noqa: PLC0415 - most runs wait for nothing
-
-    course = Course(terminal, loaded, patience)
-    with lock.held(telling(terminal)):
-        course.code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
-    return course.run()
-
-
-def _patience(wait_for: str | None, file: str) -> Patience:
-    if file:
-        raise Misused(
-            "--wait plans again, and a saved plan is done as it was made",
-            "leave PLAN out, or leave --wait out",
-        )
-    from reconciler.commands.wait import Patience  # noqa: PLC0415 - most runs wait for nothing
-
-    return Patience.read(wait_for)
-
-
-def _whole(plan: Plan, patience: Patience | None) -> Plan:
-    """Return the plan with what is waited for, where something is."""
-    return waiting.expected(plan) if patience else plan
+        return root.become_root(terminal, loaded, "apply", [*words, *loaded.choice.as_words])
+    course = Course(terminal, loaded, patience) if patience else None
+    with locked(terminal):
+        code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
+    return course.run(code) if course else code
 
 
 def _note(plan: Plan) -> None:
@@ -175,7 +158,7 @@ def _locked(  # noqa: PLR0913 - what was shown, and what is to come
         return remaining(terminal, now)
     if course:
         return course.begin(found, now)
-    command = " ".join(["apply", *loaded.allow_words, *loaded.noted_words])
+    command = " ".join(["apply", *loaded.allow_words, *loaded.choice.for_all])
     after = lambda: _left(terminal, loaded, now)  # noqa: E731
     return execute(terminal, Work(now.actions, now.changes, command, loaded.file), after)
 
@@ -196,8 +179,7 @@ def _left(terminal: Terminal, loaded: Loaded, done: Plan) -> int:
 
     What was refused in the plan that is done, and is possible by now, differs as it did before.
     """
-    if loaded.choice:  # what is done has no row any more
-        loaded = replace(loaded, choice=loaded.choice.again())
+    loaded = replace(loaded, choice=loaded.choice.again())  # what is done has no row any more
     again = planning.make(loaded, host_view.look(terminal))
     if users.is_root():
         _note(again)
@@ -209,67 +191,60 @@ def _left(terminal: Terminal, loaded: Loaded, done: Plan) -> int:
     return exit_codes.PART_WAY if again.actions else remaining(terminal, again)
 
 
-def _as_root(terminal: Terminal, loaded: Loaded, words: list[str]) -> int:
-    return root.become_root(terminal, loaded, "apply", words)
-
-
 def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     """Exactly the saved plan, where the world it rests on is still there."""
     saved = planfile.load(file)
     try:
         world = saved.world
-        loaded = load_chosen(world.config or None, None, world.allow, world.entries)
+        loaded = load_chosen(Chosen(terminal, world.config or None), world.allow, world.entries)
     except ConfigErrors as problems:  # there were none when the plan was made
         lines = text.problems(problems.problems).splitlines()
         return _stale(terminal, _STALE, lines, _SAVE_ANEW)
-    if not users.is_root() and _is_all_done(terminal, saved, loaded):
-        terminal.say("Nothing to do: all of the plan is done already.")
-        return _left(terminal, loaded, saved.plan)
+    if not users.is_root():  # who sees that all is done already need not become root
+        host = host_view.look(terminal)
+        now = planning.make(loaded, host)
+        checked = planfile.check(saved, planning.world(loaded), now, host)
+        if not checked.stale and not checked.todo:
+            return _all_done(terminal, loaded, saved)
     final = tuple(filter(restore.is_final, saved.plan.actions))
-    if not yes and not _agreed(terminal, final, approval.given(approved)):
+    if not yes and not _agreed(terminal, final, approved):
         return exit_codes.ERROR
     if not users.is_root():
-        said = str(approval.Token(approval.digest(final), ""))
-        words = [os.path.abspath(file), *["--yes"] * yes, *["--approved", said] * bool(final)]
-        return _as_root(terminal, loaded, words)
-    with lock.held(telling(terminal)):
+        said = ["--approved", f"{approval.digest(final)}-"] * bool(final)
+        words = [os.path.abspath(file), *["--yes"] * yes, *said]
+        return root.become_root(terminal, loaded, "apply", words)
+    with locked(terminal):
         now, host = settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, host)
         if checked.stale:
             return _stale(terminal, _STALE, checked.stale, _SAVE_ANEW)
         _note(now)
         if not checked.todo:
-            terminal.say("Nothing to do: all of the plan is done already.")
-            return _left(terminal, loaded, saved.plan)
+            return _all_done(terminal, loaded, saved)
         work = Work(checked.todo, saved.plan.changes, f"apply {file}", loaded.file)
         return execute(terminal, work, lambda: _left(terminal, loaded, saved.plan))
 
 
-def _is_all_done(terminal: Terminal, saved: Document, loaded: Loaded) -> bool:
-    """Whether nothing of a saved plan is left to do, as far as who is not root can tell."""
-    host = host_view.look(terminal)
-    now = planning.make(loaded, host)
-    checked = planfile.check(saved, planning.world(loaded), now, host)
-    return not checked.stale and not checked.todo
+def _all_done(terminal: Terminal, loaded: Loaded, saved: Document) -> int:
+    terminal.say("Nothing to do: all of the plan is done already.")
+    return _left(terminal, loaded, saved.plan)
 
 
-def _agreed(terminal: Terminal, final: Sequence[Action], seen: approval.Token) -> bool:
+def _agreed(terminal: Terminal, final: Sequence[Action], approved: str) -> bool:
     """Whether a person says yes to what no revert takes back; to all else the plan was the yes."""
-    host = host_view.look(terminal) if final and approval.digest(final) != seen.actions else None
-    left = [each for each in final if host and not _is_done(each, host)]
+    left: list[Action] = []
+    if final and not approval.is_of(approved, final):
+        host = host_view.look(terminal)
+        left = [each for each in final if _is_undone(each, host)]
     for action in left:
         terminal.report(f"  revert cannot take it back: {text.action(action)}")
     what = counted(len(left), "change")
     ask = f"Make {what} that revert cannot take back, and the others of the plan?"
-    return approval.granted(terminal, None, left, seen, yes=False, ask=ask)
+    return approval.granted(terminal, None, left, approved, yes=False, ask=ask)
 
 
 def _is_undone(action: Action, host: HostView) -> bool:
     return isinstance(action, Swap) and host.maybe(action.place) != action.want
-
-
-def _is_done(action: Action, host: HostView) -> bool:
-    return isinstance(action, Swap) and host.maybe(action.place) == action.want
 
 
 _ANEW = "run `vmtune apply` again: it shows a new plan"
@@ -292,12 +267,10 @@ def settled(terminal: Terminal, loaded: Loaded, then: Plan) -> tuple[Plan, HostV
 
     Backups, lsattr and other runs of vmtune open each image for a moment.
     """
-    host = host_view.look(terminal)
-    now = planning.make(loaded, host)
-    for pause in _PAUSES:
-        if not shown.opened(then, now):
-            break
-        time.sleep(pause)
+    for pause in (*_PAUSES, None):
         host = host_view.look(terminal)
         now = planning.make(loaded, host)
+        if pause is None or not shown.opened(then, now):
+            break
+        time.sleep(pause)
     return now, host

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from reconciler.engine import codec
 from reconciler.facts.diagnostics import Op
 from reconciler.linux import users
-from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,34 +17,23 @@ if TYPE_CHECKING:
     from reconciler.engine.model import Action, Plan
 
 
-class Token(Value):
+def token(plan: Plan) -> str:
     """What a person saw and said yes to, short enough for a command line.
 
-    Root may see more than they did: then ``rows`` differ, and where ``actions``
-    differ the yes is worth nothing.
+    128 bits for what would be done, a dash, and 32 for what is shown of it. Root may see more than
+    they did: then the rows differ, and where the actions differ the yes is worth nothing.
     """
-
-    actions: str
-    rows: str
-
-    def __str__(self) -> str:
-        return f"{self.actions}-{self.rows}"
-
-
-def token(plan: Plan) -> Token:
-    """128 bits for what would be done, 32 for what is shown of it."""
     rows = repr([(change.op.value, change.kind, change.name) for change in plan.changes])
-    return Token(digest(plan.actions), hashlib.sha256(rows.encode()).hexdigest()[:8])
+    return f"{digest(plan.actions)}-{hashlib.sha256(rows.encode()).hexdigest()[:8]}"
 
 
 def digest(actions: Sequence[Action]) -> str:
     return codec.digest(actions)[:32]
 
 
-def given(text: str) -> Token:
-    """A token from the command line, of nothing where there is none."""
-    actions, _, rows = text.partition("-")
-    return Token(actions, rows)
+def is_of(approved: str, actions: Sequence[Action]) -> bool:
+    """Whether a token from the command line is a yes to actions, whatever was shown of them."""
+    return approved.partition("-")[0] == digest(actions)
 
 
 def worth_root(terminal: Terminal, plan: Plan, *, yes: bool) -> bool:
@@ -63,7 +51,7 @@ def granted(  # noqa: PLR0913 - what is asked, and whether
     terminal: Terminal,
     plan: Plan | None,
     actions: Sequence[Action],
-    seen: Token,
+    approved: str,
     *,
     yes: bool,
     ask: str = "",
@@ -72,7 +60,7 @@ def granted(  # noqa: PLR0913 - what is asked, and whether
 
     Asked is for the rows of the ``plan`` that change something, as its last line counts them.
     """
-    if yes or not actions or digest(actions) == seen.actions:
+    if yes or not actions or is_of(approved, actions):
         return True
     if not terminal.can_ask:
         terminal.complain(

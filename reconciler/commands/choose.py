@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
-import stat
 from contextlib import suppress
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
@@ -38,6 +37,11 @@ class Word(Value):
     kind: str = ""
     paths: frozenset[str] = frozenset()
 
+    @property
+    def anywhere(self) -> str:
+        """Return it for a command that may stand in another directory."""
+        return self.kind or min(self.paths, key=len)
+
     def is_about(self, change: Change) -> bool:
         """Tell whether the word names the row's entry."""
         if self.kind:
@@ -68,6 +72,7 @@ class Choice(Value):
     """Which rows of a plan a command is about; it remembers which arguments named one."""
 
     words: tuple[Word, ...]
+    """Where there are none, it is about all rows."""
     command: str
     names: dict[str, None] = field(default_factory=dict)
     matched: set[str] = field(default_factory=set)
@@ -85,6 +90,8 @@ class Choice(Value):
 
     def narrowed(self, declared: Sequence[Declared]) -> tuple[Declared, ...]:
         """Return the entries; those of which only some files are chosen once for each of these."""
+        if not self.words:
+            return tuple(declared)
         parts: dict[int, list[Declared]] = {}
         self.folders.update(
             dict.fromkeys(entry.item.path for entry in declared if _has_parts(entry))
@@ -123,7 +130,7 @@ class Choice(Value):
     @property
     def as_words(self) -> list[str]:
         """Return the arguments for another run, which may stand in another directory."""
-        return [word.kind or min(word.paths, key=len) for word in self.words]
+        return [word.anywhere for word in self.words]
 
     @property
     def for_all(self) -> list[str]:
@@ -131,27 +138,33 @@ class Choice(Value):
         return [
             f"{self.within[word.typed].rstrip('/')}/{REDACTED}"
             if word.typed in self.within
-            else word.kind or min(word.paths, key=len)
+            else word.anywhere
             for word in self.words
         ]
 
 
-def choice(words: Sequence[str], command: str = "plan") -> Choice | None:
-    """Return the choice that arguments of a command make; None where there are none.
+ALL = Choice((), "plan")
+"""What a command is about whose arguments name no entry."""
+
+
+def choice(words: Sequence[str], command: str) -> Choice:
+    """Return the choice that arguments of a command make.
 
     Raises Misused where one is a configuration or a saved plan: neither is an entry.
     """
     for word in words:
-        sort = _sort_of(word)
+        sort, name = _sort_of(word), shlex.quote(word)
         if sort == planfile.CONFIGURATION:
-            raise _configuration(word, command)
+            raise Misused(
+                f"{word} is a configuration: name it with --config",
+                f"vmtune {command} --config {name}",
+            )
         if sort == planfile.PLAN:
-            name = shlex.quote(word)
             raise Misused(
                 f"{word} is a saved plan, not an entry",
                 f"`vmtune show {name}` shows it, `vmtune apply {name}` does it",
             )
-    return Choice(tuple(map(word_of, words)), command) if words else None
+    return Choice(tuple(map(word_of, words)), command)
 
 
 def is_saved_plan(words: Sequence[str]) -> bool:
@@ -165,19 +178,12 @@ def is_saved_plan(words: Sequence[str]) -> bool:
     return bool(plans)
 
 
-def _configuration(word: str, command: str) -> Misused:
-    name = shlex.quote(word)
-    return Misused(
-        f"{word} is a configuration: name it with --config", f"vmtune {command} --config {name}"
-    )
-
-
 def _sort_of(word: str) -> str:
     """Tell what kind of file an argument is, as planfile does; "" where it is none of its own.
 
     A file that may not be read is an image, as far as can be told: a plan is its owner's.
     """
-    if word in _kinds() or not _is_file(word):
+    if word in _kinds() or not os.path.isfile(absolute(word)):
         return ""
     try:
         return planfile.sort_of(absolute(word))
@@ -194,13 +200,7 @@ def near_files(word: Word, folders: Iterable[str]) -> list[str]:
     while wrong and not os.path.isdir(there):
         there, wrong = os.path.split(there)
     rest = path[len(os.path.join(there, wrong)) :]
-    try:
-        names = os.listdir(there)
-    except OSError:
-        return []
-    found = [
-        f"{there.rstrip('/')}/{name}{rest}" for name in difflib.get_close_matches(wrong, names)
-    ]
+    found = [f"{there.rstrip('/')}/{name}{rest}" for name in _near_names(there, wrong)]
     tops = [*folders]
     files = [word_of(path) for path in found if path != word.typed and os.path.isfile(path)]
     return [file.typed for file in files if any(file.name_below(top) for top in tops)]
@@ -209,12 +209,15 @@ def near_files(word: Word, folders: Iterable[str]) -> list[str]:
 def near_plans(word: Word) -> list[str]:
     """Find the saved plans in the folder of a misspelt one, as they would be typed."""
     folder, wrong = os.path.split(word.typed)
-    try:
-        names = os.listdir(absolute(folder or "."))
-    except OSError:
-        return []
-    found = (os.path.join(folder, name) for name in difflib.get_close_matches(wrong, names))
+    found = (os.path.join(folder, name) for name in _near_names(absolute(folder or "."), wrong))
     return [name for name in found if _sort_of(name) == planfile.PLAN]
+
+
+def _near_names(folder: str, wrong: str) -> list[str]:
+    """Find the names in a folder that are near; none where the folder may not be read."""
+    with suppress(OSError):
+        return difflib.get_close_matches(wrong, os.listdir(folder))
+    return []
 
 
 def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Misused:
@@ -237,13 +240,6 @@ def unmatched(word: Word, names: Sequence[str], files: Sequence[str] = ()) -> Mi
     )
 
 
-def _is_file(word: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(absolute(word)).st_mode)
-    except OSError:
-        return False
-
-
 def word_of(typed: str) -> Word:
     """Return an argument as what it names; Misused where it is no path that can be."""
     if typed in _kinds():
@@ -262,7 +258,7 @@ def absolute(typed: str) -> str:
 
 def _holding(word: Word, declared: Sequence[Declared]) -> Iterator[tuple[int, str]]:
     """Yield the entries nearest above a file that can be done for that file alone."""
-    if word.kind or not _is_file(word.typed):
+    if word.kind or not os.path.isfile(absolute(word.typed)):
         return
     found = {
         number: name
@@ -307,19 +303,14 @@ def _spot(path: str) -> tuple[str, str] | None:
 
 
 def _below(file: str, folder: str) -> str:
-    try:
+    """Name a resolved file below a directory that its path leads through."""
+    with suppress(OSError):
         top = os.stat(folder)
-        if os.stat(file).st_dev != top.st_dev:
-            return ""
-        names: list[str] = []
-        above = file
+        above = file if os.stat(file).st_dev == top.st_dev else "/"
         while above != "/":
-            above, name = os.path.split(above)
-            names.insert(0, name)
+            above = os.path.dirname(above)
             if os.path.samestat(os.stat(above), top):
-                return "/".join(names)
-    except OSError:
-        return ""
+                return file[len(above.rstrip("/")) + 1 :]
     return ""
 
 
@@ -328,7 +319,5 @@ def _paths(change: Change) -> Iterable[str]:
     if change.about:
         yield change.about
     if change.name.startswith(("/", "~")):
-        try:
+        with suppress(PathError):
             yield expand(change.name, users.home_of)
-        except PathError:
-            return

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
-from reconciler.commands.load import guarded
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine.reporter import Reporter
 from reconciler.errors import HostError
@@ -22,35 +21,42 @@ from reconciler.resources.defrag.now import Defragmentation, look, place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.resources.defrag.now import Target
-    from reconciler.resources.defrag.ranges import Ended, Found, Left, Outcome
+    from reconciler.resources.defrag.ranges import Found, Outcome
 
 
-FORMAT = "vmtune.defrag/1"
-
-
-def run(
-    terminal: Terminal, paths: Sequence[str], allow: Sequence[str], *, is_scheduled: bool = False
-) -> int:
+def run(chosen: Chosen, paths: Sequence[str], allow: Sequence[str], *, scheduled: bool) -> int:
     """Return 0 when all is as good as can be, 1 when some is left, 6 when some is not to be seen.
 
-    ``is_scheduled``: what is left for a reason that is excused (Why), or held by somebody at that
+    ``scheduled``: what is left for a reason that is excused (Why), or held by somebody at that
     moment, is named, and no failure: the next run comes.
     """
-    allowed = "snapshots" in allow
-
-    def command() -> int:
-        places = [place(path) for path in paths]
-        known: set[tuple[int, int]] = set()
-        found = [look(each, allowed, known, len(places) > 1) for each in places]
-        for each in found:
-            for line in defrag_report.found(each, terminal.width, as_root=users.is_root()):
-                terminal.say(line)
-        _fits(places, found)
-        return _done(terminal, places, found, allowed, is_scheduled)
-
-    return guarded(terminal, command)
+    terminal, may_unshare = chosen.terminal, "snapshots" in allow
+    places = [place(path) for path in paths]
+    known: set[tuple[int, int]] = set()
+    found = [look(each, may_unshare, known, len(places) > 1) for each in places]
+    for each in found:
+        terminal.tell(defrag_report.found(each, terminal.width, as_root=users.is_root()))
+    _fits(places, found)
+    since = time.monotonic()
+    going = ProgressView(replace(terminal, lenient=True))
+    going.begin(1)
+    with Interrupt() as interrupt:
+        work = Defragmentation(found, may_unshare, Reporter(going, lambda: interrupt.asked))
+        outcomes = [work.run(at, of) for at, of in zip(places, found, strict=True)]
+        going.end()
+    _tell(terminal, found, outcomes, time.monotonic() - since)
+    if work.problem:
+        raise work.problem
+    if interrupt.asked:
+        terminal.complain("interrupted", "what was done stays; running it again goes on from there")
+        return exit_codes.INTERRUPTED
+    left = (each for of, end in zip(found, outcomes, strict=True) for each in (*of.left, *end.left))
+    if any(not (scheduled and each.why.is_excused) for each in left):
+        return exit_codes.ERROR
+    is_hidden = any(each.unseen.count for each in found) and not scheduled
+    return exit_codes.UNSEEN if is_hidden else exit_codes.DONE
 
 
 def _fits(places: Sequence[Target], found: Sequence[Found]) -> None:
@@ -66,54 +72,19 @@ def _fits(places: Sequence[Target], found: Sequence[Found]) -> None:
             )
 
 
-def _done(
-    terminal: Terminal,
-    places: Sequence[Target],
-    found: Sequence[Found],
-    allowed: bool,
-    is_scheduled: bool,
-) -> int:
-    since = time.monotonic()
-    going = ProgressView(replace(terminal, lenient=True))
-    going.begin(1)
-    with Interrupt() as interrupt:
-        work = Defragmentation(found, allowed, Reporter(going, lambda: interrupt.asked))
-        outcomes = [work.run(at, of) for at, of in zip(places, found, strict=True)]
-        going.end()
-    seconds = time.monotonic() - since
+def _tell(
+    terminal: Terminal, found: Sequence[Found], outcomes: Sequence[Outcome], seconds: float
+) -> None:
+    """Say what became of the files, and what is left."""
     if any(each.files for each in found):
-        _say(terminal, outcomes, span(seconds))
-    for line in defrag_report.not_done(found, outcomes, terminal.width):
-        terminal.say(line)
-    terminal.event("result", document=_plain(found, outcomes, seconds))
-    if work.problem:
-        raise work.problem
-    if interrupt.asked:
-        terminal.complain("interrupted", "what was done stays; running it again goes on from there")
-        return exit_codes.INTERRUPTED
-    left = (each for of, end in zip(found, outcomes, strict=True) for each in (*of.left, *end.left))
-    if any(not (is_scheduled and each.why.is_excused) for each in left):
-        return exit_codes.ERROR
-    is_hidden = any(each.unseen.count for each in found) and not is_scheduled
-    return exit_codes.UNSEEN if is_hidden else exit_codes.DONE
-
-
-def _say(terminal: Terminal, outcomes: Sequence[Outcome], took: str) -> None:
-    terminal.say()
-    for each in outcomes:
-        for line in defrag_report.outcome(each, terminal.width):
-            terminal.say(line)
-    for line in defrag_report.total(outcomes, took, terminal.width):
-        terminal.say(line)
-
-
-def _plain(found: Sequence[Found], outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
-    return {
-        **machine.head(FORMAT),
-        "kernel": machine.kernel(),
-        "seconds": seconds,
-        "paths": [_path(of, end) for of, end in zip(found, outcomes, strict=True)],
-    }
+        terminal.say()
+        for each in outcomes:
+            terminal.tell(defrag_report.outcome(each, terminal.width))
+        terminal.tell(defrag_report.total(outcomes, span(seconds), terminal.width))
+    terminal.tell(defrag_report.not_done(found, outcomes, terminal.width))
+    paths = [_path(of, end) for of, end in zip(found, outcomes, strict=True)]
+    head = {**machine.head("vmtune.defrag/1"), "kernel": machine.kernel()}
+    terminal.event("result", document={**head, "seconds": seconds, "paths": paths})
 
 
 def _path(of: Found, end: Outcome) -> dict[str, Any]:
@@ -122,18 +93,10 @@ def _path(of: Found, end: Outcome) -> dict[str, Any]:
         "compression": of.compression,
         "whole": of.whole,
         "to_do": len(of.files),
-        "files": [_ended(each) for each in end.ended],
-        "left": [_left(each) for each in (*of.left, *end.left)],
+        "files": [vars(each) for each in end.ended],
+        "left": [vars(each) for each in (*of.left, *end.left)],
         "subvolumes": list(of.subvolumes),
         "mounts": list(of.mounts),
         "unseen": list(of.unseen.named),
         "unseen_count": of.unseen.count,
     }
-
-
-def _ended(of: Ended) -> dict[str, Any]:
-    return {"path": of.path, "size": of.size, "before": of.before, "after": of.after}
-
-
-def _left(of: Left) -> dict[str, Any]:
-    return {"path": of.path, "why": of.why, "words": of.words, "size": of.size}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import host_view, root
-from reconciler.commands.load import guarded, load, tell
+from reconciler.commands.load import heading, host_title, load, tell
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
@@ -15,7 +16,7 @@ from reconciler.errors import ConfigErrors
 from reconciler.facts.discovered import Health
 from reconciler.linux import machine, trusted_input, users
 from reconciler.report import doctor as doctor_report
-from reconciler.report import text, wrap
+from reconciler.report import wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
 
@@ -23,37 +24,44 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.facts.discovered import Row
     from reconciler.facts.host_view import HostView
 
 
-FORMAT = "vmtune.doctor/1"
-
-
-def run(terminal: Terminal, config: str | None, host: str | None) -> int:
+def run(chosen: Chosen) -> int:
     """1 when something fails; else 6 when only root could tell of something; else 0."""
-
-    def command() -> int:
-        loaded = _loaded(config, host)
-        if loaded:
-            tell(terminal, loaded)
-        view = host_view.look(terminal)
-        looked = subjects.declared(loaded.items, view) if loaded else subjects.discovered(view)
-        rows = _of_one_mind(examine(looked, view), loaded, view)
-        code = _code(rows)
-        here = trusted_input.short_hostname()
-        name = loaded.host if loaded else here
-        title = loaded.host_title if loaded else here
-        where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
-        heading = text.heading((f"host {title}", where, "read only"), terminal.width, terminal.dot)
-        *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
-        for line in (*heading, "", *told, *_as_root(terminal, loaded, rows), counts):
-            terminal.say(line)
-        terminal.data(_plain(name, loaded, rows, code))
-        return code
-
-    return guarded(terminal, command)
+    terminal = chosen.terminal
+    loaded: Loaded | None = None
+    with suppress(trusted_input.NoneFound):
+        loaded = load(chosen)
+        tell(terminal, loaded)
+    view = host_view.look(terminal)
+    looked = subjects.declared(loaded.items, view) if loaded else subjects.discovered(view)
+    rows = _of_one_mind(examine(looked, view), loaded, view)
+    healths = {row.health for row in rows}  # warnings count for nothing
+    code = exit_codes.UNSEEN if Health.UNSEEN in healths else exit_codes.DONE
+    if Health.FAIL in healths:
+        code = exit_codes.ERROR
+    here = trusted_input.short_hostname()
+    host = loaded.host if loaded else here
+    where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
+    heading(terminal, (f"host {host_title(host)}", where, "read only"))
+    *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
+    terminal.tell([*told, *_as_root(terminal, loaded, rows), counts])
+    terminal.data(
+        {
+            **machine.head("vmtune.doctor/1"),
+            "host": host,
+            "config": loaded.path if loaded else None,
+            "exit": code,
+            "rows": [
+                {**vars(row), "health": {"?": "unseen"}.get(row.health, str(row.health))}
+                for row in rows
+            ],
+        }
+    )
+    return code
 
 
 def _as_root(terminal: Terminal, loaded: Loaded | None, rows: Sequence[Row]) -> list[str]:
@@ -75,38 +83,3 @@ def _of_one_mind(rows: tuple[Row, ...], loaded: Loaded | None, host: HostView) -
     except ConfigErrors as problems:
         return (*rows, *health.contradictions(problems.problems))
     return health.joined(rows, plan)
-
-
-def _code(rows: Sequence[Row]) -> int:
-    """Warnings count for nothing; a row that nobody saw is no row that is well."""
-    found = {row.health for row in rows}
-    if Health.FAIL in found:
-        return exit_codes.ERROR
-    return exit_codes.UNSEEN if Health.UNSEEN in found else exit_codes.DONE
-
-
-def _loaded(config: str | None, host: str | None) -> Loaded | None:
-    """The configuration; None where there is none to be found, and none was named."""
-    try:
-        return load(config, host)
-    except trusted_input.NoneFound:
-        return None
-
-
-def _plain(host: str, loaded: Loaded | None, rows: Sequence[Row], code: int) -> dict[str, Any]:
-    return {
-        **machine.head(FORMAT),
-        "host": host,
-        "config": loaded.path if loaded else None,
-        "exit": code,
-        "rows": [
-            {
-                "health": {"?": "unseen"}.get(row.health, str(row.health)),
-                "subject": row.subject,
-                "text": row.text,
-                "code": row.code,
-                "remedy": row.remedy,
-            }
-            for row in rows
-        ],
-    }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
 from reconciler.commands import host_view
-from reconciler.commands import plan as planning
 from reconciler.commands.progress import Interrupt, ProgressView
 from reconciler.engine import codec, document
 from reconciler.engine.model import Notify
@@ -20,7 +19,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import NeedsReload
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.sizes import counted
-from reconciler.linux import selinux, users
+from reconciler.linux import lock, selinux, users
 from reconciler.report import history as history_report
 from reconciler.report import text
 from reconciler.report.wrap import wrapped
@@ -33,6 +32,7 @@ from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from reconciler.console import Terminal
     from reconciler.engine.model import Action, Change, Plan
@@ -51,7 +51,7 @@ _UNVERIFIED = (
 )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Tally:
     """How far a command is, also one that does its changes in several runs: it has one count."""
 
@@ -114,38 +114,29 @@ class _Telling:
     def __init__(
         self, terminal: Terminal, recorder: Recorder, tally: Tally, actions: Sequence[Action]
     ) -> None:
-        self._terminal, self._recorder, self._steps = terminal, recorder, tally.steps
-        self._total, self._before = len(tally.steps.rows), tally.begun
-        self._actions, self._tried = actions, tally.tried
-        self._which = ""
+        self._terminal, self._recorder, self._tally = terminal, recorder, tally
+        self._actions, self._which = actions, ""
+        self._total = len(tally.steps.rows)
         self.going = ProgressView(terminal)
-        self.begun = 0
-        """How many were begun."""
         self.under_way = 0
         """The number of the action that was begun, and has no end in the journal; else 0."""
         self.ends: list[Result] = []
 
     def started(self, number: int, action: Action) -> None:
         self._recorder.begin(number)
-        self.begun, self.under_way = self.begun + 1, number
+        self.under_way = number
+        tried = [*self._tally.tried, *self._actions[: number - 1]]
+        self._which = f"[{self._tally.steps.reached(tried)}/{self._total}]"
         width = self._terminal.width_beside
-        reached = self._steps.reached([*self._tried, *self._actions[: number - 1]])
-        self._which = f"[{reached}/{self._total}]"
-        told = text.begun(action, self._which, width, users.owner)
-        self._terminal.progress("\n".join(told))
-        self._terminal.event(
-            "begin",
-            number=number + self._before,
-            action=codec.plain_action(action),
-            **self._of(action),
-        )
+        self._terminal.progress("\n".join(text.begun(action, self._which, width, users.owner)))
+        self._event("begin", number, action=codec.plain_action(action), **self._of(action))
         self.going.begin(number)
 
     def stepped(self, number: int, subject: str, doing: str) -> None:
         """Tell of a step of an action, which is on record first."""
         self._recorder.step(number, doing)
         self._terminal.progress(f"      {doing}: {subject}")
-        self._terminal.event("step", number=number + self._before, subject=subject, doing=doing)
+        self._event("step", number, subject=subject, doing=doing)
 
     def ended(self, number: int, result: Result) -> None:
         self.ends.append(result)
@@ -156,16 +147,21 @@ class _Telling:
         width = self._terminal.width
         told = text.result(outcome, action, self._which, width, users.owner)
         self._terminal.say("\n".join(told))
-        number += self._before
-        self._terminal.event(
-            "end", number=number, outcome=outcome, why=result.why, **self._of(action)
-        )
+        self._event("end", number, outcome=outcome, why=result.why, **self._of(action))
+
+    def _event(self, name: str, number: int, **fields: Any) -> None:
+        self._terminal.event(name, number=number + self._tally.begun, **fields)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any action was begun."""
+        return bool(self.ends or self.under_way)
 
     def _of(self, action: Action) -> dict[str, Any]:
         """The row that an action is of: its number of how many, its kind, name and path."""
-        row = self._steps.row(action)
+        row = self._tally.steps.row(action)
         return {
-            "step": self._steps.number(action),
+            "step": self._tally.steps.number(action),
             "steps": self._total,
             "kind": row.kind if row else "",
             "entry": row.name if row else "",
@@ -193,21 +189,21 @@ def _journalled(terminal: Terminal, work: Work, recorder: Recorder, interrupt: I
         code = _judged(terminal, results, interrupt, host, tally)
         recorder.images("after", running.seen(actions, host))
         recorder.finish(_RESULTS.get(code, "part way"))
-        if any(
-            isinstance(each, Swap) and isinstance(each.place, Images | Image | MachineImages)
-            for each in actions
-        ):
-            _tell_images(terminal, recorder.number)
+        places = (each.place for each in actions if isinstance(each, Swap))
+        if any(isinstance(place, Images | Image | MachineImages) for place in places):
+            # What became of the images that were rewritten, as the journal keeps it.
+            told = history_report.trend(journal.run(recorder.number))
+            terminal.tell(wrapped(told, terminal.width, 0) if told else ())
     except HostError as refused:  # the journal cannot be written, so nothing more is done
         terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
-        return exit_codes.PART_WAY if telling.begun else exit_codes.ERROR
+        return exit_codes.PART_WAY if telling.is_begun else exit_codes.ERROR
     except Exception as error:
         if telling.under_way:
             with suppress(HostError):
                 why = f"{type(error).__name__}: {error}"
                 recorder.end(telling.under_way, running.Outcome.FAILED.value, why)
         recorder.give_up()
-        if not telling.begun or os.environ.get("VMTUNE_DEBUG"):
+        if not telling.is_begun or os.environ.get("VMTUNE_DEBUG"):
             raise
         return _broken_off(terminal, error, actions, telling.ends)
     return code
@@ -307,13 +303,6 @@ def _tell_count(terminal: Terminal, tally: Tally) -> None:
     terminal.complain(", ".join(told), f"{stays}{first}run it again to do the rest")
 
 
-def _tell_images(terminal: Terminal, number: int) -> None:
-    """What became of the images that were rewritten, as the journal keeps it."""
-    if told := history_report.trend(journal.run(number)):
-        for line in wrapped(told, terminal.width, 0):
-            terminal.say(line)
-
-
 def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, tally: Tally) -> int:
     """Look at every place that was put afresh, once all of it is on disk.
 
@@ -321,7 +310,11 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, ta
     """
     put = _put(results)
     writes.settle(swap.place for swap in put)
-    notified = [r.action for r in results if _is_notified(r)]
+    notified: list[Action] = [
+        result.action
+        for result in results
+        if isinstance(result.action, Notify) and result.outcome in running.GOOD
+    ]
     lost: list[Action] = [swap for swap in put if not _holds(swap, host)]
     lost += [each for each in notified if not _is_loaded(put, host)]
     untold = [r for r in results if r.unverified and r.action not in lost]
@@ -335,10 +328,6 @@ def _read_back(terminal: Terminal, results: Sequence[Result], host: HostView, ta
         words = f"written and read back, but not verified: {result.unverified}"
         terminal.complain(f"{text.where(result.action)}: {words}", _UNVERIFIED)
     return exit_codes.PART_WAY if lost else exit_codes.UNSEEN if untold else exit_codes.DONE
-
-
-def _is_notified(result: Result) -> bool:
-    return isinstance(result.action, Notify) and result.outcome in running.GOOD
 
 
 def _holds(swap: Swap, host: HostView) -> bool:
@@ -369,7 +358,7 @@ def remaining(
 
     ``is_told``: the plan was shown, and its last line said so.
     """
-    code = planning.exit_code(replace(plan, actions=()))
+    code = document.exit_code(replace(plan, actions=()))
     op = {exit_codes.REFUSED: Op.BLOCKED, exit_codes.UNSEEN: Op.UNKNOWN}.get(code)
     if op:
         rows = [row for row in plan.changes if row.op is op and row.applicable]
@@ -380,8 +369,8 @@ def remaining(
     return code
 
 
-def telling(terminal: Terminal) -> Callable[[str, float], None]:
-    """Make what tells the user whose run is waited for, once for each holder of the lock."""
+def locked(terminal: Terminal) -> AbstractContextManager[None]:
+    """Hold the lock; the user is told whose run is waited for, once for each holder."""
 
     def tell(holder: str, seconds: float) -> None:
         terminal.progress(
@@ -389,4 +378,4 @@ def telling(terminal: Terminal) -> Callable[[str, float], None]:
         )
         terminal.event("waiting", holder=holder, seconds=round(seconds))
 
-    return tell
+    return lock.held(tell)

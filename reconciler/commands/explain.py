@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import choose, host_view
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load_chosen, tell
+from reconciler.commands.load import load_chosen, tell
 from reconciler.errors import HostError, Misused
 from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
@@ -35,7 +35,7 @@ from reconciler.run import journal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.engine.item import Item
     from reconciler.engine.model import Change
     from reconciler.facts.host_view import HostView
@@ -44,45 +44,50 @@ if TYPE_CHECKING:
 _CODE = 6
 """Columns of a code in the list, the space behind it counted."""
 
+_KINDS = {kind.name: kind for kind in KINDS}
 
-def run(terminal: Terminal, words: Sequence[str], config: str | None, host: str | None) -> int:
-    """Print it; looks at the host only for a path. ``words`` may be a kind and a path."""
-
-    def command() -> int:
-        kind, subject = _parted(" ".join(words))
-        if kind or _is_path(subject):
-            return explain_path(terminal, kind, subject, config, host)
-        say(terminal, _paragraphs(subject))
-        return exit_codes.DONE
-
-    return guarded(terminal, command)
+_OF_DIRECTORIES = {section.name for section in SECTIONS if section.about == "directory"}
+"""Sections whose entries are about what lies below their paths as well."""
 
 
-def listed(terminal: Terminal) -> int:
+def run(chosen: Chosen, subject: Sequence[str], *, as_list: bool) -> int:
+    """Print it; looks at the host only for a path. ``subject`` may be a kind and a path."""
+    if as_list:
+        return _listed(chosen.terminal)
+    if not subject:
+        raise Misused(
+            "name a code, a kind or a path, or say --list",
+            "`vmtune help explain` says what it takes",
+        )
+    kind, name = _parted(" ".join(subject))
+    if kind or _is_path(name):
+        return _explain_path(chosen, kind, name)
+    _say(chosen.terminal, _paragraphs(name))
+    return exit_codes.DONE
+
+
+def _listed(terminal: Terminal) -> int:
     """Each of them with its first sentence: the codes under each other, and what is no code."""
     longest = max(len(name) for name in names() if name not in CODES) + 2
     for name in names():
         indent = _CODE if name in CODES else longest
         first, *rest = wrapped(sentence(name), terminal.width, indent)
-        terminal.say(name.ljust(indent) + first[indent:])
-        for line in rest:
-            terminal.say(line)
+        terminal.tell([name.ljust(indent) + first[indent:], *rest])
     return exit_codes.DONE
 
 
-def say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
+def _say(terminal: Terminal, paragraphs: Sequence[str]) -> None:
     """With a blank line between two, but for the rows of a table."""
     above = ""
     for paragraph in paragraphs:
         is_row = paragraph.startswith("@")
         if above and not (is_row and above.startswith("@")):
             terminal.say()
-        for line in wrapped(paragraph.removeprefix("@"), terminal.width, 4 * is_row):
-            terminal.say(line)
+        terminal.tell(wrapped(paragraph.removeprefix("@"), terminal.width, 4 * is_row))
         above = paragraph
 
 
-def coded(code: str) -> str:
+def _coded(code: str) -> str:
     """A code and what it means."""
     return f"{code}  {CODES[code]}"
 
@@ -97,13 +102,14 @@ def _parted(subject: str) -> tuple[str, str]:
 def _paragraphs(subject: str) -> Sequence[str]:
     code = subject.upper()
     if code in CODES:
-        return [coded(code)]
-    if subject in MODULES:
-        return of_kind(subject)
+        return [_coded(code)]
+    if subject in _KINDS:  # the docstring of its module
+        module = sys.modules[_KINDS[subject].want.__module__]
+        return (inspect.getdoc(module) or "").split("\n\n")
     if subject in TOPICS:
         return codes.paragraphs(subject)
     close = difflib.get_close_matches(code, CODES, 1, 0.7) or difflib.get_close_matches(
-        subject.lower(), [*MODULES, *TOPICS], 1, 0.7
+        subject.lower(), [*_KINDS, *TOPICS], 1, 0.7
     )
     raise Misused(
         f"nothing is known of {subject!r}",
@@ -113,27 +119,35 @@ def _paragraphs(subject: str) -> Sequence[str]:
     )
 
 
-def explain_path(
-    terminal: Terminal, kind: str, written: str, config: str | None, host: str | None
-) -> int:
+def _explain_path(chosen: Chosen, kind: str, written: str) -> int:
     """Where it is declared, how the file lies, what the plan says of it, each code explained."""
-    loaded = replace(load_chosen(config, host, (), [written]), choice=None)
+    terminal = chosen.terminal
+    loaded = replace(load_chosen(chosen, (), [written]), choice=choose.ALL)
     tell(terminal, loaded)
     view = host_view.look(terminal)
-    path, items = _declared(loaded.items, choose.word_of(written), view)
-    _there(items, path, view)
+    word = choose.word_of(written)
+    path, items = _declared(loaded.items, word, view)
+    name = inside(items, path)
+    if name:
+        _there(items, path, view)
     changes = planning.make(loaded, view).changes
-    found = rows_about(changes, items, path) if items else _left(changes, written)
+    if items:
+        found = rows_about(changes, items, path)
+    else:  # no entry declares it any more
+        found = tuple(row for row in changes if not row.origin and word.is_about(row))
     mine = [row for row in found if kind in {"", row.kind}]
     if not mine and found:
         hint = f"did you mean {found[0].kind} {found[0].name}?"
         raise Misused(f"{loaded.shown} declares no {kind} at {written}", hint)
     if not mine:
         names = [name for row in changes for name in (row.name, row.about) if name]
-        word = choose.word_of(written)
         hint = choose.unmatched(word, names, _near(word, loaded.items)).hint
         raise Misused(f"{loaded.shown} declares nothing at {written}", hint)
-    _file(terminal, items, path, view)
+    for item in items:
+        of = f"for {printable(item.name)} and what is below it" if name else ""
+        terminal.tell(hanging(f"declared at {item.origin}  ", of, terminal.width, 2))
+    if name:
+        terminal.tell(["", *_layout(terminal, path, name, view), ""])
     _told(terminal, mine)
     return exit_codes.DONE
 
@@ -142,7 +156,7 @@ def _is_path(subject: str) -> bool:
     """Tell a path from a name that is known without a look at a configuration."""
     if subject.startswith(("/", "~")):
         return True
-    is_known = subject.upper() in CODES or subject in MODULES or subject in TOPICS
+    is_known = subject.upper() in CODES or subject in _KINDS or subject in TOPICS
     return not is_known and ("/" in subject or os.path.lexists(subject))
 
 
@@ -157,21 +171,16 @@ def _declared(
     if found := entries_about(items, path):
         return path, found
     real = _real(path, host)
-    if found := entries_about([_moved(item, host) for item in items], real):
+    moved = [replace(item, path=_real(item.path, host)) for item in items]
+    if found := entries_about(moved, real):
         return real, found
     for item in items:
         if word.leads_to(item.path):
             return item.path, entries_about(items, item.path)
-        if _is_of_directory(item) and (name := word.name_below(item.path)):
+        if item.section in _OF_DIRECTORIES and (name := word.name_below(item.path)):
             whole = f"{item.path.rstrip('/')}/{name}"
             return whole, entries_about(items, whole)
     return path, ()
-
-
-def _left(changes: Iterable[Change], written: str) -> tuple[Change, ...]:
-    """Find the rows of a path that no entry declares any more."""
-    word = choose.word_of(written)
-    return tuple(row for row in changes if not row.origin and word.is_about(row))
 
 
 def _real(path: str, host: HostView) -> str:
@@ -179,44 +188,22 @@ def _real(path: str, host: HostView) -> str:
     return where.path if where else path
 
 
-def _moved(item: Item, host: HostView) -> Item:
-    return replace(item, path=_real(item.path, host))
-
-
 def _there(items: Sequence[Item], path: str, host: HostView) -> None:
     """An entry may be one that is yet to be made; what is below it is there, or is nothing."""
     where = host.maybe(Locate(path))
-    if inside(items, path) and where and where.stub:
+    if where and where.stub:
         told = stub_refusal(where.stub, host)
         raise HostError(told.text, told.hint)
-    if inside(items, path) and where and where.kind == "missing":
+    if where and where.kind == "missing":
         near = _near(choose.word_of(path), items)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "`vmtune status` names the largest files"
-        )
-        raise Misused(f"{path} is not there", hint)
+        meant = f"did you mean {' or '.join(near)}?" if near else ""
+        raise Misused(f"{path} is not there", meant or "`vmtune status` names the largest files")
 
 
 def _near(word: choose.Word, items: Sequence[Item]) -> list[str]:
     """Name the files below entries that are called nearly as a word."""
-    tops = [item.path for item in items if _is_of_directory(item)]
+    tops = [item.path for item in items if item.section in _OF_DIRECTORIES]
     return [users.tilde(path) for path in choose.near_files(word, tops)]
-
-
-def _file(terminal: Terminal, items: Sequence[Item], path: str, host: HostView) -> None:
-    """Which entries it belongs to; below them, how it lies."""
-    name = inside(items, path)
-    for item in items:
-        of = f"for {printable(item.name)} and what is below it" if name else ""
-        for line in hanging(f"declared at {item.origin}  ", of, terminal.width, 2):
-            terminal.say(line)
-    if name:
-        terminal.say()
-        for line in _layout(terminal, path, name, host):
-            terminal.say(line)
-        terminal.say()
 
 
 def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterable[str]:
@@ -235,36 +222,22 @@ def _layout(terminal: Terminal, path: str, name: str, host: HostView) -> Iterabl
 
 
 def _told(terminal: Terminal, rows: Sequence[Change]) -> None:
-    for line in text.rows(rows, terminal.width, terminal.paint):
-        terminal.say(line)
+    terminal.tell(text.rows(rows, terminal.width, terminal.paint))
     for code in sorted({row.code for row in rows} | {n.code for row in rows for n in row.notes}):
         if code:
             terminal.say()
-            say(terminal, [coded(code)])
-
-
-MODULES = {kind.name: kind for kind in KINDS}
+            _say(terminal, [_coded(code)])
 
 
 def names() -> tuple[str, ...]:
     """Return all that is known without a look at a configuration."""
-    return (*MODULES, *TOPICS, *CODES)
+    return (*_KINDS, *TOPICS, *CODES)
 
 
 def sentence(name: str) -> str:
     """Return the first sentence of what is said of a name."""
-    if name in CODES:
-        text = CODES[name]
-    elif name in TOPICS:
-        text = codes.paragraphs(name)[0]
-    else:
-        text = " ".join(of_kind(name)[0].split())
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
-
-
-def of_kind(name: str) -> Sequence[str]:
-    """Return the paragraphs on a kind: the docstring of its module."""
-    return (inspect.getdoc(sys.modules[MODULES[name].want.__module__]) or "").split("\n\n")
+    first = CODES.get(name) or " ".join(_paragraphs(name)[0].split())
+    return re.split(r"(?<=\.)\s", first, maxsplit=1)[0]
 
 
 def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
@@ -272,24 +245,11 @@ def entries_about(items: Sequence[Item], path: str) -> tuple[Item, ...]:
     own = tuple(item for item in items if item.path == path)
     if own:
         return own
-    nearest: dict[str, Item] = {}
-    for item in items:
-        known = nearest.get(item.section)
-        if (
-            _is_of_directory(item)
-            and below(item, path)
-            and (not known or len(known.path) < len(item.path))
-        ):
-            nearest[item.section] = item
-    return tuple(nearest.values())
-
-
-def _is_of_directory(item: Item) -> bool:
-    """Tell whether an entry is about what lies below its path as well."""
-    return item.section in _OF_DIRECTORIES
-
-
-_OF_DIRECTORIES = {section.name for section in SECTIONS if section.about == "directory"}
+    above = [item for item in items if item.section in _OF_DIRECTORIES and below(item, path)]
+    return tuple(
+        max((item for item in above if item.section == section), key=lambda item: len(item.path))
+        for section in dict.fromkeys(item.section for item in above)
+    )
 
 
 def below(item: Item, path: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import host_view, root, schema
-from reconciler.commands.load import guarded
 from reconciler.discovery.suggest import suggest
 from reconciler.errors import HostError
 from reconciler.formats.sizes import counted
@@ -17,7 +16,7 @@ from reconciler.linux import files, output_file, trusted_input, users
 from reconciler.report import suggestion, wrap
 
 if TYPE_CHECKING:
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen
     from reconciler.facts.discovered import Suggestion
 
 
@@ -25,32 +24,28 @@ _WIDEST = 80
 """Columns of the file; on a narrower terminal as many as that has."""
 
 
-def run(terminal: Terminal, host: str | None, output: str | None) -> int:
+def run(chosen: Chosen, output: str | None) -> int:
     """Print it, or write it to a file that is not there yet; 1 when there is one."""
-
-    def command() -> int:
-        path = output_file.checked(output) if output is not None else ""
-        found = suggest(host or trusted_input.short_hostname(), host_view.look(terminal))
-        width = _WIDEST if path else min(_WIDEST, terminal.width)
-        as_root = root.line(None, "init") if found.unseen and not users.is_root() else ""
-        told = suggestion.lines(found, width, has_schema=bool(path), as_root=as_root)
-        text = "".join(f"{line}\n" for line in told)
-        if not path:
-            terminal.say(text.removesuffix("\n"), as_is=True)
-            return exit_codes.DONE
-        output_file.write(path, text.encode())
-        for line in (_written(path, found), *_schema_beside(path)):
-            terminal.say(line)
-        if as_root:
-            lead = "What only root can see: "
-            terminal.say("\n".join(wrap.command(as_root, terminal.width, 0, lead)))
-        terminal.say(_next(path, found))
+    terminal = chosen.terminal
+    path = output_file.checked(output) if output is not None else ""
+    found = suggest(chosen.host or trusted_input.short_hostname(), host_view.look(terminal))
+    width = _WIDEST if path else min(_WIDEST, terminal.width)
+    as_root = root.line(None, "init") if found.unseen and not users.is_root() else ""
+    told = suggestion.lines(found, width, has_schema=bool(path), as_root=as_root)
+    text = "".join(f"{line}\n" for line in told)
+    if not path:
+        terminal.say(text.removesuffix("\n"), as_is=True)
         return exit_codes.DONE
+    output_file.write(path, text.encode())
+    terminal.say(_written(path, found))
+    terminal.say(_schema_beside(path))
+    if as_root:
+        terminal.tell(wrap.command(as_root, terminal.width, 0, "What only root can see: "))
+    terminal.say(_next(path, found))
+    return exit_codes.DONE
 
-    return guarded(terminal, command)
 
-
-def _schema_beside(path: str) -> list[str]:
+def _schema_beside(path: str) -> str:
     """Write the schema that the first line names, and say what became of it."""
     file = os.path.join(os.path.dirname(path), suggestion.SCHEMA)
     text = schema.text_of("vmtune").encode()
@@ -61,8 +56,8 @@ def _schema_beside(path: str) -> list[str]:
         with suppress(OSError):
             is_same = files.read(file) == text
         if not is_same:
-            return [f"{error.message}: the schema for editors was not written"]
-    return [f"{users.tilde(file)}: the schema, for editors"]
+            return f"{error.message}: the schema for editors was not written"
+    return f"{users.tilde(file)}: the schema, for editors"
 
 
 def _written(path: str, found: Suggestion) -> str:
@@ -77,12 +72,8 @@ def _written(path: str, found: Suggestion) -> str:
 def _next(path: str, found: Suggestion) -> str:
     if found.is_right:
         return "All is right already: nothing that is declared would change."
-    return f"Next: {shlex.join(['vmtune', 'plan', *_named(path)])}"
-
-
-def _named(path: str) -> list[str]:
-    """The option that names the file; none where it is found without one."""
+    named = ["--config", path]
     with suppress(HostError):
-        if trusted_input.find(None).path == path:
-            return []
-    return ["--config", path]
+        if trusted_input.find(None).path == path:  # it is found without an option
+            named = []
+    return f"Next: {shlex.join(['vmtune', 'plan', *named])}"

@@ -9,19 +9,18 @@ from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from reconciler import exit_codes
-from reconciler.errors import ConfigErrors, Held, HostError, Misused
-from reconciler.linux import selinux, trusted_input, users
+from reconciler.commands import choose
+from reconciler.config import load as configuration
+from reconciler.errors import HostError
+from reconciler.linux import trusted_input, users
 from reconciler.report import text
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from reconciler.commands.choose import Choice
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.engine.item import Item
-    from reconciler.errors import ConfigError
 
 
 class Loaded(Value):
@@ -36,34 +35,17 @@ class Loaded(Value):
     """All that was read."""
     allowed: tuple[str, ...] = ()
     """Risks that are allowed for once, on the command line."""
-    choice: Choice | None = None
-    """Which entries the command line names; None: it is about all of them."""
+    choice: choose.Choice = choose.ALL
+    """Which entries the command line names."""
     remarks: tuple[tuple[str, str], ...] = ()
     """What is told of the configuration that is no problem of this host: words, and what to do."""
     is_draft: bool = False
     """Whether it was read from standard input, and no file is obeyed."""
 
     @property
-    def entry_words(self) -> list[str]:
-        """Return the chosen entries as arguments of a command line."""
-        return self.choice.as_words if self.choice else []
-
-    @property
-    def noted_words(self) -> list[str]:
-        """Return the chosen entries as the journal names them."""
-        return self.choice.for_all if self.choice else []
-
-    @property
     def allow_words(self) -> list[str]:
-        """The same as options of a command line."""
+        """Return the allowed risks as options of a command line."""
         return [word for risk in self.allowed for word in ("--allow", risk)]
-
-    @property
-    def host_title(self) -> str:
-        """The host, and whose facts are seen where that is another one."""
-        here = trusted_input.short_hostname()
-        another = self.is_of_another_host
-        return f"{self.host} (the facts are those of {here})" if another else self.host
 
     @property
     def is_of_another_host(self) -> bool:
@@ -78,6 +60,11 @@ class Loaded(Value):
         return ["--config", self.path] if self.path else []
 
     @property
+    def host_words(self) -> list[str]:
+        """Return what names the host, as options of a command line; none for this one."""
+        return ["--host", self.host] if self.is_of_another_host else []
+
+    @property
     def file(self) -> str:
         """The resolved path, by which a configuration is told from others; "" for none."""
         return os.path.realpath(self.path) if self.path else ""
@@ -88,21 +75,19 @@ class Loaded(Value):
         return hashlib.sha256(self.text).hexdigest()
 
 
-def load(
-    config: str | None,
-    host: str | None,
-    allow: Sequence[str] = (),
-    stands_at: str | None = None,
-    *,
-    drafts: bool = False,
-) -> Loaded:
+def load(chosen: Chosen, allow: Sequence[str] = (), *, drafts: bool = False) -> Loaded:
     """Find, read and check; HostError or ConfigErrors when that fails.
 
-    ``allow`` counts as if every entry said so; ``stands_at`` and ``drafts`` as in trusted_input.
+    ``allow`` counts as if every entry said so; ``drafts`` as in trusted_input.
     """
-    found = trusted_input.find(config, stands_at, drafts=drafts)
-    _refuse_overlay(found)
-    return of_host(found, host, allow)
+    found = trusted_input.find(chosen.config, chosen.stands_at, drafts=drafts)
+    if base := trusted_input.base_of(found.path, None):
+        of = trusted_input.overlay_host(os.path.basename(found.path))
+        raise HostError(
+            f"{found.shown} is what one host changes of {base.shown}",
+            f"name that one: --config {quote(base.path)}" + (f" --host {of}" if of else ""),
+        )
+    return of_host(found, chosen.host, allow)
 
 
 def of_host(
@@ -112,11 +97,9 @@ def of_host(
     home_of: Callable[[str], str | None] = users.home_of,
 ) -> Loaded:
     """Check a text that was found, with what its host changes; raises as ``load``."""
-    from reconciler.config import load  # noqa: PLC0415 - YAML and its checks take a while
-
     name = _host(host)
     overlay = trusted_input.overlay(found, name)
-    items = load.load(
+    items = configuration.load(
         found.text,
         found.shown,
         host=name,
@@ -127,45 +110,41 @@ def of_host(
     allowed = tuple(dict.fromkeys(allow))
     if allowed:
         items = tuple(replace(item, data=_allowing(item.data, allowed)) for item in items)
-    shown = f"{found.shown} (draft)" if found.is_draft else found.shown
-    remarks = _remarks(found, host, overlay)
-    is_draft = found.is_draft
+    remarks = [(f"{each.shown}: {UNREAD}", each.hint) for each in trusted_input.misnamed(found)]
+    if host is not None and not overlay:
+        remarks += _unknown_host(found, name)
     return Loaded(
-        items, shown, found.path, name, text_read, allowed, remarks=remarks, is_draft=is_draft
+        items,
+        titled(found),
+        found.path,
+        name,
+        text_read,
+        allowed,
+        remarks=tuple(remarks),
+        is_draft=found.is_draft,
     )
+
+
+def host_title(host: str) -> str:
+    """Name a host, and whose facts are seen where that is another one."""
+    here = trusted_input.short_hostname()
+    return host if host == here else f"{host} (the facts are those of {here})"
+
+
+def titled(found: trusted_input.Found) -> str:
+    """Name a configuration, and say so where it is a draft."""
+    return f"{found.shown} (draft)" if found.is_draft else found.shown
 
 
 def _host(named: str | None) -> str:
     return trusted_input.short_hostname() if named is None else trusted_input.short_name(named)
 
 
-def _refuse_overlay(found: trusted_input.Found) -> None:
-    """Raise HostError for what one host changes of a configuration, and is none of its own."""
-    if base := trusted_input.base_of(found.path, None):
-        host = trusted_input.overlay_host(os.path.basename(found.path))
-        raise HostError(
-            f"{found.shown} is what one host changes of {base.shown}",
-            f"name that one: --config {quote(base.path)}" + (f" --host {host}" if host else ""),
-        )
-
-
-def _remarks(
-    found: trusted_input.Found, host: str | None, overlay: trusted_input.Found | None
-) -> tuple[tuple[str, str], ...]:
-    """Say what of a configuration no host reads, and that it does not know a host by its name."""
-    said = [(f"{each.shown}: {UNREAD}", each.hint) for each in trusted_input.misnamed(found)]
-    if host is not None and not overlay:
-        said += _unknown_host(found, _host(host))
-    return tuple(said)
-
-
 UNREAD = "no host reads this file: a host reads NAME.yaml, with its short name in lower case"
 
 
 def _unknown_host(found: trusted_input.Found, host: str) -> list[tuple[str, str]]:
-    from reconciler.config import load  # noqa: PLC0415 - as above
-
-    known = {*load.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
+    known = {*configuration.hosts_named(found.text, found.shown), *trusted_input.overlays(found)}
     if host in known or host == trusted_input.short_hostname():
         return []
     close = difflib.get_close_matches(host, known, 1, 0.6)
@@ -180,12 +159,15 @@ def tell(terminal: Terminal, loaded: Loaded) -> None:
         terminal.progress(text.printable_lines(f"vmtune: {words}\n    {hint}"))
 
 
-def load_chosen(  # noqa: PLR0913 - one per option
-    config: str | None,
-    host: str | None,
+def heading(terminal: Terminal, parts: Iterable[str]) -> None:
+    """Say which host and file an answer is about, then leave a line empty."""
+    terminal.tell([*text.heading(parts, terminal.width, terminal.dot), ""])
+
+
+def load_chosen(
+    chosen: Chosen,
     allow: Sequence[str],
     words: Sequence[str],
-    stands_at: str | None = None,
     *,
     command: str = "plan",
     drafts: bool = False,
@@ -195,48 +177,14 @@ def load_chosen(  # noqa: PLR0913 - one per option
     Where entries are named and there is no configuration, it is an empty one: what a
     configuration that is gone left can be named all the same. Raises as ``load``, and Misused.
     """
-    from reconciler.commands import choose  # noqa: PLC0415 - it knows the kinds
-
     choice = choose.choice(words, command)
     try:
-        found = load(config, host, allow, stands_at, drafts=drafts)
-        return replace(found, choice=choice)
+        return replace(load(chosen, allow, drafts=drafts), choice=choice)
     except trusted_input.NoneFound:
-        if choice is None:
+        if not words:
             raise
-        name = _host(host)
-        return Loaded((), "none", "", name, b"", tuple(dict.fromkeys(allow)), choice)
+        return Loaded((), "none", "", _host(chosen.host), b"", tuple(dict.fromkeys(allow)), choice)
 
 
 def _allowing(data: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
     return {**data, "allow": tuple(dict.fromkeys((*data["allow"], *allowed)))}
-
-
-def guarded(terminal: Terminal, command: Callable[[], int]) -> int:
-    """Run a command; problems with the input end in messages and exit code 1."""
-    try:
-        return command()
-    except ConfigErrors as problems:
-        terminal.report(text.problems(problems.problems))
-        terminal.fail([_plain(problem) for problem in problems.problems])
-        return exit_codes.ERROR
-    except Misused as misused:
-        terminal.complain(misused.message, misused.hint)
-        return exit_codes.USAGE
-    except HostError as refused:
-        terminal.complain(refused.message, refused.hint or selinux.hint(refused.message))
-        return exit_codes.ERROR
-    except Held as held:
-        terminal.complain(str(held), "try again when it is done")
-        return exit_codes.LOCKED
-
-
-def _plain(problem: ConfigError) -> dict[str, Any]:
-    where = problem.origin
-    return {
-        "file": where.file,
-        "line": where.line,
-        "column": where.column,
-        "message": problem.message,
-        "hint": problem.hint,
-    }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
-from reconciler.commands.load import guarded
-from reconciler.errors import HostError
+from reconciler.errors import HostError, Misused
 from reconciler.facts.benchmark import COW, NOCOW, Shape, figures, refusal, way_out
 from reconciler.formats.sizes import binary, parsed
 from reconciler.linux import machine
@@ -16,62 +15,55 @@ from reconciler.report import benchmark as benchmark_report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.facts.benchmark import Sample
 
-
-FORMAT = "vmtune.measure/1"
-
-_MIB = 1 << 20
 
 _ASKED_FOR = 1 << 30
 """Bytes from which on it is not done without a yes."""
 
 
-def run(terminal: Terminal, path: str, size: str, rounds: int, *, yes: bool) -> int:
+def run(chosen: Chosen, path: str, size: str, rounds: int, *, yes: bool) -> int:
     """0 when it was done, 1 when it was refused or answered no."""
-    try:
-        shape = Shape(_whole(size), rounds)
-    except ValueError as error:
-        terminal.complain(str(error))
-        return exit_codes.USAGE
+    terminal = chosen.terminal
+    shape = Shape(_whole(size), rounds)
+    trial = Trial(path)
+    room = trial.room()
+    if why := refusal(shape, room):
+        raise HostError(
+            f"{path}: {why}; {binary(room.free)} of {binary(room.size)} are free",
+            way_out(shape, room),
+        )
+    announce = terminal.progress if terminal.json else terminal.say
+    announce("\n".join(benchmark_report.announced(path, shape, room, terminal.width)))
+    if not yes and shape.payload >= _ASKED_FOR and not _agreed(terminal, shape):
+        return exit_codes.ERROR
+    before = trial.others()
 
-    def command() -> int:
-        trial = Trial(path)
-        room = trial.room()
-        if why := refusal(shape, room):
-            raise HostError(
-                f"{path}: {why}; {binary(room.free)} of {binary(room.size)} are free",
-                way_out(shape, room),
-            )
-        announce = terminal.progress if terminal.json else terminal.say
-        for line in benchmark_report.announced(path, shape, room, terminal.width):
-            announce(line)
-        if not yes and shape.payload >= _ASKED_FOR and not _agreed(terminal, shape):
-            return exit_codes.ERROR
-        before = trial.others()
-        samples = tuple(trial.run(shape, lambda number, kind: _told(terminal, shape, number, kind)))
-        after = trial.others()
-        others = None if before is None or after is None else max(before, after)
-        terminal.say()
-        for line in benchmark_report.disturbed(others, terminal.width):
-            terminal.say(line)
-        found = figures(samples)
-        for line in benchmark_report.table(found, terminal.width):
-            terminal.say(line)
-        terminal.say()
-        for line in benchmark_report.verdict(found, shape.rounds, terminal.width):
-            terminal.say(line)
-        terminal.data(_plain(path, shape, samples, others))
-        return exit_codes.DONE
+    def turn(number: int, kind: str) -> None:
+        sort = {COW: "copy-on-write", NOCOW: "nocow"}[kind]
+        terminal.progress(f"  [{number}/{2 * rounds}] {sort}")
 
-    return guarded(terminal, command)
+    samples = tuple(trial.run(shape, turn))
+    after = trial.others()
+    others = None if before is None or after is None else max(before, after)
+    terminal.say()
+    terminal.tell(benchmark_report.disturbed(others, terminal.width))
+    found = figures(samples)
+    terminal.tell(benchmark_report.table(found, terminal.width))
+    terminal.say()
+    terminal.tell(benchmark_report.verdict(found, rounds, terminal.width))
+    terminal.data(_plain(path, shape, samples, others))
+    return exit_codes.DONE
 
 
 def _whole(size: str) -> int:
-    found = parsed(size)
-    if not found or found % _MIB:
-        raise ValueError(f"--size {size}: name whole MiB, as in 128M")
+    try:
+        found = parsed(size)
+    except ValueError as error:
+        raise Misused(str(error)) from None
+    if not found or found % (1 << 20):
+        raise Misused(f"--size {size}: name whole MiB, as in 128M")
     return found
 
 
@@ -87,45 +79,19 @@ def _agreed(terminal: Terminal, shape: Shape) -> bool:
     return False
 
 
-_SORTS = {COW: "copy-on-write", NOCOW: "nocow"}
-
-
-def _told(terminal: Terminal, shape: Shape, number: int, kind: str) -> None:
-    terminal.progress(f"  [{number}/{2 * shape.rounds}] {_SORTS[kind]}")
-
-
 def _plain(
     path: str, shape: Shape, samples: Sequence[Sample], others: int | None
 ) -> dict[str, Any]:
+    found = figures(samples)
     return {
-        **machine.head(FORMAT),
+        **machine.head("vmtune.measure/1"),
         "kernel": machine.kernel(),
         "path": path,
         "size": shape.size,
         "rounds": shape.rounds,
         "writes": shape.writes,
         "others": others,
-        "verdict": benchmark_report.sentence(figures(samples)),
-        "figures": [
-            {
-                "name": of.name,
-                "cow": of.cow,
-                "nocow": of.nocow,
-                "ratio": of.ratio,
-                "low": of.low,
-                "high": of.high,
-            }
-            for of in figures(samples)
-        ],
-        "samples": [
-            {
-                "kind": of.kind,
-                "payload": of.payload,
-                "seconds": of.seconds,
-                "device": of.device,
-                "fragments": of.fragments,
-                "read": of.read,
-            }
-            for of in samples
-        ],
+        "verdict": benchmark_report.sentence(found),
+        "figures": [vars(each) for each in found],
+        "samples": [vars(each) for each in samples],
     }

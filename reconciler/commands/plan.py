@@ -6,9 +6,9 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler import __version__, exit_codes
+from reconciler import __version__
 from reconciler.commands import host_view, root
-from reconciler.commands.load import guarded, load_chosen, tell
+from reconciler.commands.load import heading, host_title, load_chosen, tell
 from reconciler.engine import document, preconditions
 from reconciler.engine.document import Document, World
 from reconciler.engine.plan import declare, make_plan
@@ -21,60 +21,44 @@ from reconciler.resources.registry import KINDS
 from reconciler.run import claims, planfile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.commands.load import Loaded
-    from reconciler.console import Terminal
-    from reconciler.engine.model import Change, Plan
+    from reconciler.console import Chosen, Terminal
+    from reconciler.engine.model import Plan
+    from reconciler.engine.place import Who
     from reconciler.facts.host_view import HostView
 
 
-_NOWHERE = "without --as PATH, what the draft would take back is not shown"
-
-
-def run(  # noqa: PLR0913 - one per option
-    terminal: Terminal,
-    config: str | None,
-    host: str | None,
+def run(
+    chosen: Chosen,
+    entries: Sequence[str],
     output: str | None,
+    allow: Sequence[str],
     *,
-    allow: Sequence[str] = (),
-    entries: Sequence[str] = (),
-    stands_at: str | None = None,
-    detailed: bool,
+    detailed_exitcode: bool,
 ) -> int:
     """Print the plan, save it where asked to; return the exit code (exit_codes.py)."""
-
-    def command() -> int:
-        if output is not None and config in trusted_input.STANDARD_INPUT:
-            raise Misused(
-                "-o saves no plan of a draft", "save the draft as a file, and name it with --config"
-            )
-        saved = None if output is None else _free(output)
-        loaded = load_chosen(config, host, allow, entries, stands_at, drafts=True)
-        tell(terminal, loaded)
-        if loaded.is_draft and not loaded.path:
-            terminal.progress(_NOWHERE)
-        view = host_view.look(terminal)
-        plan = make(loaded, view)
-        made = document_of(loaded, plan, view) if saved or terminal.json else None
-        if made and saved:
-            _save(saved, made)
-        show(terminal, loaded, plan, "read only", saved=saved or "")
-        if made and terminal.json:
-            terminal.data(document.plain(made, users.owner))
-        return exit_code(plan, detailed=detailed)
-
-    return guarded(terminal, command)
-
-
-def _free(output: str) -> str:
-    """The absolute path: a file of someone's is refused before a long look at the host."""
-    return planfile.free(output)
-
-
-def _save(output: str, made: Document) -> None:
-    planfile.save(output, made)
+    terminal = chosen.terminal
+    if output is not None and chosen.config in trusted_input.STANDARD_INPUT:
+        raise Misused(
+            "-o saves no plan of a draft", "save the draft as a file, and name it with --config"
+        )
+    # A file of someone's is refused before a long look at the host.
+    saved = "" if output is None else planfile.free(output)
+    loaded = load_chosen(chosen, allow, entries, drafts=True)
+    tell(terminal, loaded)
+    if loaded.is_draft and not loaded.path:
+        terminal.progress("without --as PATH, what the draft would take back is not shown")
+    view = host_view.look(terminal)
+    plan = make(loaded, view)
+    made = document_of(loaded, plan, view) if saved or terminal.json else None
+    if made and saved:
+        planfile.save(saved, made)
+    show(terminal, loaded, plan, "read only", saved=saved)
+    if made:
+        terminal.data(document.plain(made, users.owner))
+    return document.exit_code(plan, detailed=detailed_exitcode)
 
 
 def make(loaded: Loaded, host: HostView) -> Plan:
@@ -82,12 +66,11 @@ def make(loaded: Loaded, host: HostView) -> Plan:
 
     Raises Misused where an argument names no entry.
     """
-    declared = declare(loaded.items, KINDS)
-    if loaded.choice:
-        declared = loaded.choice.narrowed(declared)
-    made = make_plan(declared, KINDS, host, claims.history(loaded.file, host), loaded.choice)
-    made = loaded.choice.check(made) if loaded.choice else made
-    return at_home(made)
+    choice = loaded.choice
+    declared = choice.narrowed(declare(loaded.items, KINDS))
+    history = claims.history(loaded.file, host)
+    made = make_plan(declared, KINDS, host, history, choice if choice.words else None)
+    return at_home(choice.check(made))
 
 
 def at_home(of: Plan) -> Plan:
@@ -99,7 +82,7 @@ def at_home(of: Plan) -> Plan:
 def world(loaded: Loaded) -> World:
     """What a plan made now rests on, beside its places."""
     made_on = (loaded.host, machine.identity(), machine.kernel())
-    entries = tuple(loaded.entry_words)
+    entries = tuple(loaded.choice.as_words)
     return World(*made_on, loaded.path, loaded.digest, loaded.allowed, entries)
 
 
@@ -111,26 +94,56 @@ def document_of(loaded: Loaded, plan: Plan, host: HostView) -> Document:
 
 def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: str = "") -> None:
     """Which host and file, then the rows, then how to go on, and the count in the last line."""
-    heading(terminal, loaded, remark)
-    beside = [*text.beside(plan, users.tilde), *filter(None, [text.more(plan)])]
+    beside: list[str] = []
     is_user = not users.is_root()
-    if is_user and any(_root_sees(change) for change in plan.changes):
-        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.entry_words)
+    unseen = [change for change in plan.changes if change.op is Op.UNKNOWN]
+    # Root sees no more of an image that another process holds.
+    if is_user and any(change.code != limits.LEASED for change in unseen):
+        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.choice.as_words)
         also = ", with the draft on standard input again" if loaded.is_draft else ""
         lead = f"To see what is `?` here{also}: "
         beside += wrap.command(line, terminal.width, 0, lead)
     if saved:
         beside.append(_saved_as(loaded, saved))
+    parts = (
+        f"host {host_title(loaded.host)}",
+        f"config {loaded.shown}",
+        text.allowed(loaded.allowed),
+        remark,
+    )
+    show_rows(
+        terminal,
+        parts,
+        plan,
+        text.beside(plan, users.tilde),
+        beside,
+        needs_root=is_user,
+    )
+
+
+def show_rows(  # noqa: PLR0913 - what stands around the rows
+    terminal: Terminal,
+    parts: Iterable[str],
+    plan: Plan,
+    before: Iterable[str] = (),
+    behind: Iterable[str] = (),
+    *,
+    who: Who = users.owner,
+    needs_root: bool = False,
+) -> None:
+    """Print a plan below a heading of ``parts``; codes are explained between the two others."""
+    heading(terminal, parts)
+    more = text.more(plan)
     told = text.plan(
         plan,
         terminal.width,
         terminal.paint,
         verbose=terminal.verbose,
-        who=users.owner,
-        beside=beside,
-        needs_root=is_user,
+        who=who,
+        beside=[*before, *[more] * bool(more), *behind],
+        needs_root=needs_root,
     )
-    terminal.say("\n".join(told))
+    terminal.tell(told)
 
 
 def _saved_as(loaded: Loaded, file: str) -> str:
@@ -140,29 +153,3 @@ def _saved_as(loaded: Loaded, file: str) -> str:
             f"Saved, to be looked at: `{shlex.join(['vmtune', 'show', file])}`. No host applies it."
         )
     return f"Saved: `{shlex.join(['vmtune', 'apply', file])}` does exactly this."
-
-
-def heading(terminal: Terminal, loaded: Loaded, remark: str) -> None:
-    """Say for which host and by which file it is, then leave a line empty."""
-    config = f"config {loaded.shown}"
-    parts = (f"host {loaded.host_title}", config, text.allowed(loaded.allowed), remark)
-    for line in text.heading(parts, terminal.width, terminal.dot):
-        terminal.say(line)
-    terminal.say()
-
-
-def _root_sees(change: Change) -> bool:
-    """Whether a row is unknown, and not for want of an image that another process holds."""
-    return change.op is Op.UNKNOWN and change.code != limits.LEASED
-
-
-def exit_code(plan: Plan, *, detailed: bool = True) -> int:
-    """Choose the exit code that a plan stands for; every command asks here."""
-    return document.exit_code(plan, detailed=detailed)
-
-
-def tell_refused(terminal: Terminal, plan: Plan, code: int) -> None:
-    """Say in the last line what is refused, where that is why the exit code is 7."""
-    if code == exit_codes.REFUSED:
-        for line in text.counted_rows(plan, Op.BLOCKED, terminal.width):
-            terminal.say(line)

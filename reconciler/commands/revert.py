@@ -8,79 +8,63 @@ from typing import TYPE_CHECKING
 from reconciler import exit_codes
 from reconciler.commands import approval, host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.execute import Work, execute, remaining, telling
-from reconciler.commands.load import Loaded, guarded
+from reconciler.commands.execute import Work, execute, locked, remaining
+from reconciler.commands.load import Loaded
 from reconciler.engine import codec, shown
 from reconciler.engine.last_applied import latest
 from reconciler.engine.place import Swap
 from reconciler.engine.revert import inverse
 from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import lock, trusted_input, users
+from reconciler.linux import trusted_input, users
 from reconciler.report import history as history_report
-from reconciler.report import text
 from reconciler.report.wrap import printable
 from reconciler.run import claims, journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.engine.claims import History
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan
+    from reconciler.facts.host_view import HostView
 
 
-def run(terminal: Terminal, number: int | None, *, yes: bool, approved: str) -> int:
+def run(chosen: Chosen, number: int | None, *, yes: bool, approved: str) -> int:
     """Take one run back: the last one that changed something and was no revert itself."""
-    told = approval.hushed(terminal, yes=yes)
-
-    def command() -> int:
-        of = _chosen(number)
-        host = host_view.look(terminal)
-        plan = planning.at_home(inverse(of, host, latest(journal.written())))
-        # A user may not read the names that root takes back: the yes is to as many of them.
-        asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
-        seen, token = approval.given(approved), approval.token(asked)
-        if token != seen:
-            _show(told, of, plan, _beside(of, plan, claims.history("", host)))
-        if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
-            return _remaining(told, plan, is_told=True)
-        if not approval.granted(told, plan, asked.actions, seen, yes=yes):
-            return exit_codes.ERROR
-        if not users.is_root():
-            words = [str(of.number), *["--yes"] * yes, "--approved", str(token)]
-            return root.become_root(told, _loaded(of), "revert", words)
-        return _locked(told, of, plan)
-
-    return guarded(terminal, command)
+    terminal = approval.hushed(chosen.terminal, yes=yes)
+    of = _chosen(number)
+    host = host_view.look(terminal)
+    plan = _inverse(of, host)
+    # A user may not read the names that root takes back: the yes is to as many of them.
+    asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
+    token = approval.token(asked)
+    if token != approved:
+        _show(terminal, of, plan, claims.history("", host))
+    if not plan.actions and not approval.worth_root(terminal, plan, yes=yes):
+        return _remaining(terminal, plan, is_told=True)
+    if not approval.granted(terminal, plan, asked.actions, approved, yes=yes):
+        return exit_codes.ERROR
+    if not users.is_root():
+        words = [str(of.number), *["--yes"] * yes, "--approved", token]
+        # What the run says of its configuration, which is not read again.
+        loaded = Loaded((), of.config, of.config, trusted_input.short_hostname(), b"")
+        return root.become_root(terminal, loaded, "revert", words)
+    return _locked(terminal, of, plan)
 
 
-def _show(terminal: Terminal, of: Run, plan: Plan, beside: Sequence[str]) -> None:
+def _inverse(of: Run, host: HostView) -> Plan:
+    return planning.at_home(inverse(of, host, latest(journal.written())))
+
+
+def _show(terminal: Terminal, of: Run, plan: Plan, history: History) -> None:
+    """Show the plan, what the next ``apply`` makes of it, and how to go further back."""
     parts = (
         f"host {trusted_input.short_hostname()}",
         f"what takes run {of.number} back",
         f"{of.command} by {of.user}, {history_report.when(of.started)}",
     )
-    for line in text.heading(parts, terminal.width, terminal.dot):
-        terminal.say(line)
-    terminal.say()
-    more = filter(None, [text.more(plan)])
-    told = text.plan(
-        plan,
-        terminal.width,
-        terminal.paint,
-        verbose=terminal.verbose,
-        who=users.owner,
-        beside=[*beside, *more],
-        needs_root=not users.is_root(),
-    )
-    terminal.say("\n".join(told))
-
-
-def _beside(of: Run, plan: Plan, history: History) -> list[str]:
-    """Say what the next ``apply`` makes of it, and how to go further back."""
-    return [*_declared(plan, history), *_undeclared(of, plan, history), *_earlier(of, plan)]
+    beside = [*_declared(plan, history), *_undeclared(of, plan, history), *_earlier(of, plan)]
+    planning.show_rows(terminal, parts, plan, beside, needs_root=not users.is_root())
 
 
 def _declared(plan: Plan, history: History) -> list[str]:
@@ -118,15 +102,9 @@ def _earlier(of: Run, plan: Plan) -> list[str]:
     return [f"Run {of.number} {left}; {before}."]
 
 
-def _loaded(of: Run) -> Loaded:
-    """What the run says of its configuration, which is not read again."""
-    return Loaded((), of.config, of.config, trusted_input.short_hostname(), b"")
-
-
 def _locked(terminal: Terminal, of: Run, then: Plan) -> int:
-    with lock.held(telling(terminal)):
-        host = host_view.look(terminal)
-        now = planning.at_home(inverse(of, host, latest(journal.written())))
+    with locked(terminal):
+        now = _inverse(of, host_view.look(terminal))
         if shown.unseen(then, now):
             terminal.complain("the host changed since the plan was shown; nothing was changed")
             for line in shown.moved(then, now):

@@ -34,12 +34,10 @@ def line(loaded: Loaded | None, *words: str) -> str:
         program = os.path.basename(_program())
     except HostError:
         program = ""
-    if loaded and loaded.is_draft:
+    named: list[str] = []
+    if loaded and (loaded.is_draft or loaded.path != trusted_input.found_by_root()):
         named = loaded.config_words
-    else:
-        path = loaded.path if loaded and loaded.path != trusted_input.found_by_root() else ""
-        named = ["--config", path] if path else []
-    here = _host_words(loaded)
+    here = loaded.host_words if loaded else []
     shown = installation.typed() or shlex.join(installation.command())
     who = [] if program in {*_WITHOUT_ASKING, ""} else ["env", f"SUDO_USER={users.caller().name}"]
     around = " ".join([program or "sudo", *who])
@@ -55,11 +53,16 @@ def become_root(
     events is told how it ended also where sudo never let it begin.
     """
     program = _program()
-    words = [*_look(terminal), command_name, *options, *["--json"] * terminal.json]
-    command = _command(loaded, words)
+    # The output of root shall look like this one: sudo drops the environment.
+    look = ["--color", "always" if terminal.coloured else "never"]
+    look += ["-v"] * terminal.verbose + ["-q"] * terminal.quiet
+    words = [*look, command_name, *options, *["--json"] * terminal.json]
+    command = [*installation.command(), *loaded.config_words, *loaded.host_words, *words]
     if not program:
+        named = os.environ.get("VMTUNE_SUDO")
+        none = f"VMTUNE_SUDO={named}" if named else "neither sudo nor doas nor run0"
         raise HostError(
-            f"{command_name} needs root, and there is {_none()}; nothing was changed",
+            f"{command_name} needs root, and there is {none}; nothing was changed",
             f"as root: {shlex.join(_whole('', [], command))}",
         )
     quiet = [] if terminal.can_ask else _WITHOUT_ASKING.get(os.path.basename(program), [])
@@ -123,18 +126,6 @@ def _followed(terminal: Terminal, whole: Sequence[str]) -> int:
     return exit_codes.PART_WAY
 
 
-def _none() -> str:
-    named = os.environ.get("VMTUNE_SUDO")
-    return f"VMTUNE_SUDO={named}" if named else "neither sudo nor doas nor run0"
-
-
-def _look(terminal: Terminal) -> list[str]:
-    """The options that make root's output look like this one: sudo drops the environment."""
-    words = ["--color", "always" if terminal.coloured else "never"]
-    words += ["-v"] * terminal.verbose + ["-q"] * terminal.quiet
-    return words
-
-
 def _program() -> str:
     """What $VMTUNE_SUDO names, else the first that is installed; "" for none."""
     chosen = os.environ.get("VMTUNE_SUDO", "")
@@ -156,13 +147,3 @@ def _whole(program: str, quiet: Sequence[str], command: Sequence[str]) -> list[s
     told = os.path.basename(program) in _WITHOUT_ASKING
     who = [] if told else [process.find("env"), f"SUDO_USER={users.caller().name}"]
     return [*[program] * bool(program), *quiet, *who, *command]
-
-
-def _command(loaded: Loaded, words: Sequence[str]) -> list[str]:
-    """Call the same vmtune again, with the configuration and the host of this one."""
-    return [*installation.command(), *loaded.config_words, *_host_words(loaded), *words]
-
-
-def _host_words(loaded: Loaded | None) -> list[str]:
-    is_here = loaded is None or loaded.host == trusted_input.short_hostname()
-    return [] if is_here or loaded is None else ["--host", loaded.host]

@@ -7,28 +7,23 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands.load import guarded
 from reconciler.linux import output_file, users
 
 if TYPE_CHECKING:
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen
 
 
-def run(terminal: Terminal, name: str, output: str | None) -> int:
+def run(chosen: Chosen, name: str, output: str | None) -> int:
     """Print a schema, or write it to a file that is not there yet; 1 when there is one."""
-
-    def command() -> int:
-        path = output_file.checked(output) if output is not None else ""
-        text = text_of(name)
-        if path:
-            output_file.write(path, text.encode())
-            what = _OF.get(name, f"what {name} --json prints")
-            terminal.say(f"{users.tilde(path)}: the schema of {what}")
-        else:
-            terminal.say(text.removesuffix("\n"), as_is=True)
-        return exit_codes.DONE
-
-    return guarded(terminal, command)
+    path = output_file.checked(output) if output is not None else ""
+    text = text_of(name)
+    if path:
+        output_file.write(path, text.encode())
+        what = _OF.get(name, f"what {name} --json prints")
+        chosen.terminal.say(f"{users.tilde(path)}: the schema of {what}")
+    else:
+        chosen.terminal.say(text.removesuffix("\n"), as_is=True)
+    return exit_codes.DONE
 
 
 _OF = {

@@ -7,51 +7,37 @@ from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
 from reconciler.commands import choose
-from reconciler.commands.load import guarded
+from reconciler.commands.load import host_title
+from reconciler.commands.plan import show_rows
 from reconciler.engine import document
 from reconciler.engine.place import numbered
 from reconciler.errors import HostError
-from reconciler.linux import machine, trusted_input, users
+from reconciler.linux import machine, users
 from reconciler.report import text
 from reconciler.report.history import when
 from reconciler.run import planfile
 
 if TYPE_CHECKING:
-    from reconciler.console import Terminal
-    from reconciler.engine.document import Document, World
+    from reconciler.console import Chosen
+    from reconciler.engine.document import Document
 
 
-def run(terminal: Terminal, file: str) -> int:
+def run(chosen: Chosen, plan: str) -> int:
     """Print it as it was when it was made; looks at no host."""
-
-    def command() -> int:
-        saved = _load(file)
-        world = saved.world
-        # Another machine has other people behind the numbers.
-        who = users.owner if world.machine == machine.identity() else numbered
-        parts = (
-            f"host {_host(world)}",
-            f"config {world.config}",
-            text.allowed(world.allow),
-            f"planned {when(saved.created)}",
-        )
-        for line in text.heading(parts, terminal.width, terminal.dot):
-            terminal.say(line)
-        terminal.say()
-        more = filter(None, [text.more(saved.plan)])
-        told = text.plan(
-            saved.plan,
-            terminal.width,
-            terminal.paint,
-            verbose=terminal.verbose,
-            who=who,
-            beside=more,
-        )
-        terminal.say("\n".join(told))
-        terminal.data(document.plain(saved, who))
-        return exit_codes.DONE
-
-    return guarded(terminal, command)
+    saved = _load(plan)
+    world = saved.world
+    # Another machine has other people behind the numbers, and facts of its own.
+    is_here = world.machine == machine.identity()
+    who = users.owner if is_here else numbered
+    parts = (
+        f"host {host_title(world.host) if is_here else world.host}",
+        f"config {world.config}",
+        text.allowed(world.allow),
+        f"planned {when(saved.created)}",
+    )
+    show_rows(chosen.terminal, parts, saved.plan, who=who)
+    chosen.terminal.data(document.plain(saved, who))
+    return exit_codes.DONE
 
 
 def _load(file: str) -> Document:
@@ -64,10 +50,3 @@ def _load(file: str) -> Document:
         near = choose.near_plans(choose.word_of(file))
         meant = f"did you mean {' or '.join(near)}?" if near else ""
         raise HostError(error.message, meant) from None
-
-
-def _host(world: World) -> str:
-    """Name the host that a plan is for, and whose facts it rests on where that is another one."""
-    if world.machine == machine.identity() and world.host != trusted_input.short_hostname():
-        return f"{world.host} (the facts are those of {trusted_input.short_hostname()})"
-    return world.host

@@ -6,9 +6,10 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler import exit_codes
 from reconciler.commands import host_view, root
 from reconciler.commands import plan as planning
-from reconciler.commands.load import guarded, load, tell
+from reconciler.commands.load import heading, host_title, load, tell
 from reconciler.engine import codec, document, tries
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
@@ -26,63 +27,47 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.load import Loaded
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
     from reconciler.engine.claims import History
     from reconciler.engine.model import Plan
     from reconciler.engine.resource import Declared
     from reconciler.facts.host_view import HostView
 
 
-FORMAT = "vmtune.status/1"
-
-_PAGE = "page that vmtune wrote"
-
-
-def run(
-    terminal: Terminal,
-    config: str | None,
-    host: str | None,
-    html: str | None = None,
-    *,
-    short: bool = False,
-) -> int:
+def run(chosen: Chosen, html: str | None, *, short: bool) -> int:
     """0 in sync, 2 differs, 7 only refused rows, 6 when only root could tell; silent when quiet.
 
     ``html`` names the file that gets the same as a page. ``short`` prints one line, for a prompt
     or a login script, and looks at no image for it.
     """
-
-    def command() -> int:
-        page = None if html is None else _free(html)
-        loaded = load(config, host)
-        tell(terminal, loaded)
-        view = host_view.look(terminal)
-        history = claims.history(loaded.file, view)
-        declared = tuple(Ownership(history, view).recalled(declare(loaded.items, KINDS)))
-        plan = planning.at_home(make_plan(declared, KINDS, view, history))
-        code = planning.exit_code(plan)
-        if terminal.quiet and not terminal.json and not page:
-            return code
-        brief = short and not terminal.json
-        made = (_brief if brief and not page else _whole)(declared, view, history, plan)
-        commands = _commands(loaded, config, host)
-        made = replace(made, steps=tuple(verdict.steps(plan, made.effect.schedules, commands)))
-        if page:  # before the answer: where it cannot be, that is the only one
-            _write(loaded, made, page)
-        if not terminal.quiet:
-            one_line = verdict.short(plan, made.effect.schedules, commands)
-            terminal.say(one_line, as_is=True) if brief else _show(terminal, loaded, made, code)
-        terminal.data(_plain(loaded, made, code))
-        if page and not terminal.quiet:
-            terminal.report(f"written to {page}")
+    terminal = chosen.terminal
+    page = _Page(html) if html is not None else None
+    loaded = load(chosen)
+    tell(terminal, loaded)
+    view = host_view.look(terminal)
+    history = claims.history(loaded.file, view)
+    declared = tuple(Ownership(history, view).recalled(declare(loaded.items, KINDS)))
+    plan = planning.at_home(make_plan(declared, KINDS, view, history))
+    code = document.exit_code(plan)
+    if terminal.quiet and not terminal.json and not page:
         return code
-
-    return guarded(terminal, command)
-
-
-def _brief(declared: Sequence[Declared], view: HostView, _history: History, plan: Plan) -> Report:
-    """Look at no more than one line tells: no image is opened for a prompt."""
-    return Report(plan, (), Effect(schedules=tuple(standing.schedules(declared, view))))
+    brief = short and not terminal.json
+    if brief and not page:  # no image is opened for a prompt
+        made = Report(plan, (), Effect(schedules=tuple(standing.schedules(declared, view))))
+    else:
+        made = _whole(declared, view, history, plan)
+    commands = _commands(loaded, chosen)
+    made = replace(made, steps=tuple(verdict.steps(plan, made.effect.schedules, commands)))
+    if page:  # before the answer: where it cannot be, that is the only one
+        page.write(loaded, made)
+    if brief and not terminal.quiet:
+        terminal.say(verdict.short(plan, made.effect.schedules, commands), as_is=True)
+    elif not terminal.quiet:
+        _show(terminal, loaded, made, code)
+    terminal.data(_plain(loaded, made, code))
+    if page and not terminal.quiet:
+        terminal.report(f"written to {page.path}")
+    return code
 
 
 def _whole(declared: Sequence[Declared], view: HostView, history: History, plan: Plan) -> Report:
@@ -94,9 +79,10 @@ def _whole(declared: Sequence[Declared], view: HostView, history: History, plan:
     return Report(plan, found, effect, runs=tuple(runs), who=users.owner)
 
 
-def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.Commands:
+def _commands(loaded: Loaded, chosen: Chosen) -> verdict.Commands:
     """What to type next, with the options that were given."""
-    named = (*(("--config", config) if config else ()), *(("--host", host) if host else ()))
+    given = (("--config", chosen.config), ("--host", chosen.host))
+    named = [word for option, value in given if value for word in (option, value)]
     return verdict.Commands(
         shlex.join(("vmtune", *named, "apply")),
         shlex.join(("vmtune", *named, "status")),
@@ -105,24 +91,22 @@ def _commands(loaded: Loaded, config: str | None, host: str | None) -> verdict.C
 
 
 def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None:
-    parts = (f"host {loaded.host_title}", f"config {loaded.shown}", "read only")
-    for line in text.heading(parts, terminal.width, terminal.dot):
-        terminal.say(line)
-    terminal.say()
+    heading(terminal, (f"host {host_title(loaded.host)}", f"config {loaded.shown}", "read only"))
     style = bars.style(terminal.paint, unicode=terminal.unicode)
-    for line in status_report.status(
-        report, terminal.width, terminal.paint, style, verbose=terminal.verbose
-    ):
-        terminal.say(line)
+    terminal.tell(
+        status_report.status(
+            report, terminal.width, terminal.paint, style, verbose=terminal.verbose
+        )
+    )
     more = text.more(report.plan)
     beside = [more] * bool(more)
     if not users.is_root() and _root_sees(report):
         lead = "What only root can see: "
         beside += wrap.command(root.line(loaded, "status"), terminal.width, 0, lead)
     if beside:
-        terminal.say()
-        terminal.say("\n".join(beside))
-    planning.tell_refused(terminal, report.plan, code)
+        terminal.tell(["", *beside])
+    if code == exit_codes.REFUSED:  # the last line says what is refused, and so why it is 7
+        terminal.tell(text.counted_rows(report.plan, Op.BLOCKED, terminal.width))
 
 
 def _root_sees(report: Report) -> bool:
@@ -131,23 +115,25 @@ def _root_sees(report: Report) -> bool:
     return report.effect.before.is_hidden and seen and not report.plan.count(Op.UNKNOWN)
 
 
-def _free(path: str) -> str:
-    from reconciler.report import html  # noqa: PLC0415
+class _Page:
+    """The page that is written beside the answer: its place is refused before a long look."""
 
-    return output_file.checked(path, "--html", output_file.Sort(html.MARK, _PAGE))
+    def __init__(self, path: str) -> None:
+        from reconciler.report import html  # noqa: PLC0415 - most answers have none
 
+        self._make = html.page
+        self._sort = output_file.Sort(html.MARK, "page that vmtune wrote")
+        self.path = output_file.checked(path, "--html", self._sort)
 
-def _write(loaded: Loaded, report: Report, path: str) -> None:
-    from reconciler.report import html  # noqa: PLC0415
-
-    page = html.page(report, loaded.host_title, loaded.shown, machine.now())
-    data = page.encode("utf-8", "backslashreplace")
-    output_file.replace(path, data, "--html", output_file.Sort(html.MARK, _PAGE))
+    def write(self, loaded: Loaded, report: Report) -> None:
+        page = self._make(report, host_title(loaded.host), loaded.shown, machine.now())
+        data = page.encode("utf-8", "backslashreplace")
+        output_file.replace(self.path, data, "--html", self._sort)
 
 
 def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
     return {
-        **machine.head(FORMAT),
+        **machine.head("vmtune.status/1"),
         "host": loaded.host,
         "config": loaded.path,
         "exit": code,

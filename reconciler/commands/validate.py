@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands.load import UNREAD, guarded, of_host, tell
+from reconciler.commands.call import guarded
+from reconciler.commands.load import UNREAD, of_host, tell, titled
 from reconciler.config import load
 from reconciler.config.hosts import any_home
 from reconciler.errors import ConfigError, ConfigErrors, Misused, SourceLocation
@@ -17,45 +19,39 @@ from reconciler.report.wrap import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.console import Terminal
+    from reconciler.console import Chosen, Terminal
+    from reconciler.engine.item import Item
     from reconciler.linux.trusted_input import Found
 
 
-def run(  # noqa: PLR0913 - one per option
-    terminal: Terminal,
-    files: Sequence[str],
-    config: str | None,
-    host: str | None,
-    stands_at: str | None,
-    *,
-    all_hosts: bool,
-) -> int:
+def run(chosen: Chosen, files: Sequence[str], *, all_hosts: bool) -> int:
     """Check each file on its own, or the configuration; 1 when any has a problem.
 
-    ``stands_at`` is where the one draft among them stands, that of standard input.
+    ``--as`` says where the one draft among them stands, that of standard input.
     """
-    names: Sequence[str | None] = files or (config,)
+    terminal, host = chosen.terminal, chosen.host
+    names: Sequence[str | None] = files or (chosen.config,)
     drafts = [name for name in names if name in trusted_input.STANDARD_INPUT]
 
     def check(name: str | None) -> int:
-        place = stands_at if name in drafts or not drafts else None
+        place = chosen.stands_at if name in drafts or not drafts else None
         found = trusted_input.find(name, place, drafts=True)
-        base = trusted_input.base_of(found.path, config if files else None)
+        base = trusted_input.base_of(found.path, chosen.config if files else None)
         if base:
             return _overlay(terminal, found, base, host)
         if all_hosts:
             return _all_hosts(terminal, found)
-        return _one(terminal, found, host)
+        loaded = of_host(found, host, home_of=any_home)
+        tell(terminal, loaded)
+        return _valid(terminal, loaded.shown, loaded.items, loaded.host)
 
-    codes = [guarded(terminal, lambda name=name: check(name)) for name in names]  # type: ignore[misc]
+    codes = [guarded(terminal, partial(check, name)) for name in names]
     return max(codes, default=exit_codes.DONE)
 
 
-def _one(terminal: Terminal, found: Found, host: str | None) -> int:
-    loaded = of_host(found, host, home_of=any_home)
-    tell(terminal, loaded)
-    entries = counted(len(loaded.items), "entry", "entries")
-    terminal.say(printable(f"{loaded.shown}: valid; {entries} for {loaded.host}"))
+def _valid(terminal: Terminal, shown: str, items: Sequence[Item], host: str) -> int:
+    entries = counted(len(items), "entry", "entries")
+    terminal.say(printable(f"{shown}: valid; {entries} for {host}"))
     return exit_codes.DONE
 
 
@@ -70,10 +66,7 @@ def _overlay(terminal: Terminal, found: Found, base: Found, named: str | None) -
     items = load.load(
         base.text, base.shown, host=host, home_of=any_home, overlay=(found.text, found.shown)
     )
-    draft = " (draft)" if found.is_draft else ""
-    entries = counted(len(items), "entry", "entries")
-    terminal.say(printable(f"{found.shown}{draft}: valid; {entries} for {host}"))
-    return exit_codes.DONE
+    return _valid(terminal, titled(found), items, host)
 
 
 def _all_hosts(terminal: Terminal, found: Found) -> int:
@@ -89,8 +82,7 @@ def _all_hosts(terminal: Terminal, found: Found) -> int:
         raise ConfigErrors(unread)
     named = [name for name in hosts if name]
     for_whom = f"{', '.join(named)}, and any other host" if named else "any host: it names none"
-    draft = " (draft)" if found.is_draft else ""
-    terminal.say(printable(f"{found.shown}{draft}: valid for {for_whom}"))
+    terminal.say(printable(f"{titled(found)}: valid for {for_whom}"))
     return exit_codes.DONE
 
 

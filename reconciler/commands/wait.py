@@ -23,18 +23,19 @@ from reconciler.commands.execute import (
     Tally,
     Work,
     execute,
+    locked,
     read_again,
     remaining,
     tell_verified,
-    telling,
 )
 from reconciler.commands.load import load
+from reconciler.console import Chosen
 from reconciler.engine import shown, waiting
 from reconciler.engine.order import Steps
 from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import in_use, inotify, lock
+from reconciler.linux import in_use, inotify
 from reconciler.report import progress as progress_report
 from reconciler.report import text
 from reconciler.run import apply as running
@@ -90,7 +91,7 @@ _LONGEST = 600.0
 """Seconds between two tries of a change before which somebody comes each time."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Pending:
     """A change that is waited for, and when it may be tried again (time.monotonic)."""
 
@@ -176,9 +177,7 @@ class Course:
         self._tally = Tally(Steps((), ()), is_of_more=True)
         self._shown: Plan | None = None
         self._pending: list[_Pending] = []
-        self._has_failed = False
-        self.code = exit_codes.DONE
-        """What the part ended with that waits for nothing."""
+        self._has_failed = self._is_unverified = False
 
     def begin(self, now: Plan, whole: Plan) -> int:
         """Do what can be done ``now``, under the lock; the rest of ``whole`` is for ``run``."""
@@ -188,10 +187,16 @@ class Course:
             return exit_codes.DONE
         return execute(self._terminal, self._work(now.actions, now.changes))
 
-    def run(self) -> int:
-        """Wait until all is done, the time is up or somebody ends it; return the exit code."""
-        if self._shown is None or self.code not in _GOES_ON:
-            return self._interrupted() if self.code == exit_codes.INTERRUPTED else self.code
+    def run(self, code: int) -> int:
+        """Wait until all is done, the time is up or somebody ends it; return the exit code.
+
+        ``code`` is how the part ended that waits for nothing.
+        """
+        if code == exit_codes.INTERRUPTED:
+            return self._interrupted()
+        if self._shown is None or code not in _GOES_ON:
+            return code
+        self._is_unverified = code == exit_codes.UNSEEN
         try:
             with _interruptible():
                 self._pending = self._awaited(self._shown)
@@ -218,15 +223,15 @@ class Course:
 
     def _work(self, actions: Sequence[Action], changes: Sequence[Change]) -> Work:
         loaded = self._loaded
-        words = ["apply", *loaded.allow_words, *self._patience.words, *loaded.noted_words]
+        words = ["apply", *loaded.allow_words, *self._patience.words, *loaded.choice.for_all]
         return Work(actions, changes, " ".join(words), loaded.file, self._tally)
 
     def _planned(self) -> tuple[Plan, HostView]:
         """Read the configuration again, look at the host again, and plan."""
         old = self._loaded
         if old.path:
-            choice = old.choice.again() if old.choice else None
-            self._loaded = replace(load(old.path, old.host, old.allowed), choice=choice)
+            chosen = Chosen(self._terminal, old.path, old.host)
+            self._loaded = replace(load(chosen, old.allowed), choice=old.choice.again())
         host = host_view.look(self._terminal)
         return planning.make(self._loaded, host), host
 
@@ -290,7 +295,7 @@ class Course:
     def _one(self) -> None:
         """Do one change that is due, under the lock, unless the host says otherwise by now."""
         try:
-            with lock.held(telling(self._terminal)):
+            with locked(self._terminal):
                 begun = time.process_time()
                 now, host = self._planned()
                 if now.claims:
@@ -318,7 +323,8 @@ class Course:
             return False
         if shown.is_among(swap, now.actions):
             return True
-        row = next((row for row in now.changes if _is_of(row, swap)), None)
+        rows = [row for row in now.changes if row.op in {Op.BLOCKED, Op.UNKNOWN}]
+        row = next((row for row in rows if shown.is_about(row, swap)), None)
         if row and row.op is Op.UNKNOWN:  # as by a lease of a file server, which ends
             each.why = row.text
             each.later(pause)
@@ -354,8 +360,7 @@ class Course:
             return
         self._pending.remove(each)
         self._has_failed |= code not in {exit_codes.DONE, exit_codes.UNSEEN}
-        if code == exit_codes.UNSEEN:
-            self.code = code
+        self._is_unverified |= code == exit_codes.UNSEEN
 
     def _ended(self, *, is_over: bool) -> int:
         """Say what is left, and return the first exit code that holds of 3, 7, 6, 0."""
@@ -375,7 +380,7 @@ class Course:
             code = exit_codes.REFUSED
         if differs or self._has_failed:
             return exit_codes.PART_WAY
-        return code or self.code * (self.code == exit_codes.UNSEEN)
+        return code or exit_codes.UNSEEN * self._is_unverified
 
     def _verified(self, host: HostView) -> None:
         read_again(self._tally, host)
@@ -392,10 +397,6 @@ _GOES_ON = frozenset({exit_codes.DONE, exit_codes.UNSEEN, exit_codes.PART_WAY})
 def _pause(cost: float) -> float:
     """Return the seconds until the next look, where a look took ``cost`` seconds of the CPU."""
     return min(max(cost * _SHARE, _LEAST), _MOST)
-
-
-def _is_of(row: Change, swap: Swap) -> bool:
-    return row.op in {Op.BLOCKED, Op.UNKNOWN} and shown.is_about(row, swap)
 
 
 @contextmanager

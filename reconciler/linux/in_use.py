@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.linux.open_files import Inode, Opened
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Look:
     """What was in use at one moment."""
 

@@ -51,7 +51,7 @@ class Held(Value):
     """Whether a mount of this process's own namespace holds it."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Mounted:
     """All that mounts hold, and every mount by its number."""
 

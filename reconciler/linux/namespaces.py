@@ -52,7 +52,7 @@ class Row(Value):
         return self.rest.split(b" - ", 1)[-1].split(b" ", 1)[0]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Namespace:
     """What is mounted in one, by the mounts' numbers."""
 

@@ -30,7 +30,7 @@ def _inode(status: os.stat_result) -> Inode:
     return status.st_dev, status.st_ino
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Opened:
     """``at`` are the paths in /proc by which processes have each inode on a device of no block.
 

@@ -33,7 +33,7 @@ class BusyError(BlockingIOError):
         super().__init__(errno.EWOULDBLOCK, "another process has a write lease on it", path)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Leases:
     """Who holds a file, asked of many files: the kernel is asked each time only while any is held.
 

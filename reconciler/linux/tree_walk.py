@@ -32,7 +32,7 @@ def keep_first(rows: list[Any], row: Any) -> None:
         del rows[tree.MOST :]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Names:
     """A NameList while it grows."""
 
@@ -49,7 +49,7 @@ class Names:
         return tree.NameList(self.count, tuple(self.first))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Outline:
     """A Tree while it grows: of what there may be a million of, the largest and sums."""
 
@@ -111,7 +111,7 @@ class Entry(NamedTuple):
     within: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Walk:
     """What a walk leaves out (absolute paths), and what it met but did not go into (relative)."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from reconciler.commands.plan import exit_code
+from reconciler.engine.document import exit_code
 from reconciler.errors import ConfigErrors
 from reconciler.report import text
 from tests.unit.plan.decode import World, plan_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.commands.plan import exit_code
+from reconciler.engine.document import exit_code
 from reconciler.errors import ConfigErrors
 from reconciler.report import text
 from tests.unit.plan.decode import QUERIES, World, plan_of

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from reconciler.commands import show
-from reconciler.console import Terminal
+from reconciler.commands.call import call
+from reconciler.console import Chosen, Terminal
 from reconciler.engine import document
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.document import Document, World
@@ -74,7 +74,7 @@ def test_none_reaches_the_terminal(tmp_path, capsys, monkeypatch, width):
     for path in leaves(SAVED):
         file.write_text(json.dumps(marked(path)))
         file.chmod(0o600)
-        shown += show.run(Terminal("never", verbose=True), str(file)) == 0
+        shown += call("show", Chosen(Terminal("never", verbose=True)), plan=str(file)) == 0
         said = capsys.readouterr()
         for line in (said.out + said.err).split("\n"):
             assert line.isprintable(), (path, line)
