@@ -120,7 +120,7 @@ def _quietly_listed(folder: str) -> list[str]:
 
 def _numbers(pid: str) -> frozenset[bytes]:
     text = proc.whole(f"/proc/{pid}/maps")
-    return frozenset(line.split(maxsplit=5)[4] for line in text.splitlines())
+    return frozenset(line.split(maxsplit=5)[4] for line in text.split(b"\n") if line)
 
 
 def _named(path: str) -> str:
