@@ -71,6 +71,22 @@ def test_who_has_it_open_is_named(host: World, rewrite: Rewriter, opener: str):
     assert is_nocow(image)
 
 
+def test_a_carriage_return_in_a_name_ends_no_line(host: World, rewrite: Rewriter, tmp_path: Path):
+    """In maps and mountinfo the kernel escapes a newline of a name, but no carriage return."""
+    image = written(host.area / "disk.raw", MIB)
+    mapped, mounted = written(tmp_path / "a\rb", MIB), tmp_path / "m\rn"
+    mounted.mkdir()
+    run("mount", "-t", "tmpfs", "t", mounted)
+    code = f"import mmap, sys, time; {OPENERS['a reader']}; "
+    code += "m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); print('open', flush=True); "
+    try:
+        with program(PROGRAM[0], "-c", f"{code}time.sleep(99)", mapped, ready="open"):
+            rewrite.done(host.area)
+    finally:
+        run("umount", mounted)
+    assert is_nocow(image)
+
+
 def test_a_loop_device_is_named(host: World, rewrite: Rewriter):
     image = written(host.area / "disk.raw", MIB)
     device = run("losetup", "--find", "--show", image).strip()
