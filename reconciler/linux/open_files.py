@@ -119,8 +119,8 @@ def _quietly_listed(folder: str) -> list[str]:
 
 
 def _numbers(pid: str) -> frozenset[bytes]:
-    text = proc.whole(f"/proc/{pid}/maps")
-    return frozenset(line.split(maxsplit=5)[4] for line in text.splitlines())
+    lines = proc.whole(f"/proc/{pid}/maps").split(b"\n")  # a name may hold a "\r"
+    return frozenset(line.split(maxsplit=5)[4] for line in lines if line)
 
 
 def _named(path: str) -> str:
