@@ -307,7 +307,7 @@ def _resolved(root: int, path: str, flags: int) -> int:
 
 def _rows(text: bytes) -> dict[int, Row]:
     found = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split(b"\n")):  # a name may hold a "\r"
         number, parent, device, root, target, rest = line.split(b" ", 5)
         found[int(number)] = Row(int(parent), device, root, target, rest)
     return found

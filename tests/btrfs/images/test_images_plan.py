@@ -87,6 +87,20 @@ def test_a_line_break_in_the_name_of_what_a_program_has_mapped(host: World, brea
         assert host.plan(expect=2).row("disk.raw")
 
 
+@pytest.mark.parametrize("break_", ["\r", "\n"])
+def test_a_line_break_in_the_name_of_a_mount_point(host: World, break_: str):
+    """The kernel writes only a newline otherwise in /proc/PID/mountinfo."""
+    image = written(host.area / "images" / "disk.raw")
+    host.nocow(image.parent, existing="rewrite")
+    odd = host.area / f"one{break_}two"
+    odd.mkdir()
+    run("mount", "--bind", odd, odd)
+    try:
+        assert host.plan(expect=2).row("disk.raw")
+    finally:
+        run("umount", odd)
+
+
 @oracle("compsize", "V707", "status: shared")
 def test_shared_and_compressed_bytes(host: World):
     """Compressed ones as filefrag calls them encoded, and compsize zstd."""
