@@ -56,7 +56,6 @@ def structural(before: Any, after: Any) -> Iterator[Difference]:
 
 
 _NAMED = 3
-
 _LONGEST = 80
 
 

@@ -37,14 +37,14 @@ def without_apart(
     """
     leads = {d.item.path: real(d.item.path, host) for d in declared if d.item.section == "paths"}
     tops = set(leads.values())
-    below: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for path in tops:
-        for top in tops.intersection(at_and_above(path)) - {path}:
-            below.setdefault(top, []).append((path, {}))
+    lower: list[tuple[str, Mapping[str, Any]]] = [(path, {}) for path in tops]
     for place, part, _ in others:
         if isinstance(place, Directory) and "nocow" in part:
-            for top in tops.intersection(at_and_above(place.path)) - {place.path}:
-                below.setdefault(top, []).append((place.path, part))
+            lower.append((place.path, part))
+    below: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for path, part in lower:
+        for top in tops.intersection(at_and_above(path)) - {path}:
+            below.setdefault(top, []).append((path, part))
     return tuple(_with(d, leads, below) for d in declared)
 
 

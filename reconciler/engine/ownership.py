@@ -151,14 +151,11 @@ class Ownership:
         Places in ``taken`` are taken back already. What a configuration that is gone
         had set is taken back only where it is ``chosen``; else its row names the ways out.
         """
-        held, done = Held(said, self._host), set(taken)
-        mine: dict[str, list[_Left]] = {}
-        gone: dict[tuple[str, str], list[_Left]] = {}
-        for left in self._left(held, done):
-            if left.config:
-                gone.setdefault((left.config, left.owner), []).append(left)
-            else:
-                mine.setdefault(left.owner, []).append(left)
+        held = Held(said, self._host)
+        found: dict[tuple[str, str], list[_Left]] = {}
+        for left in self._left(held, set(taken)):
+            found.setdefault((left.config, left.owner), []).append(left)
+        mine = {owner: lefts for (config, owner), lefts in found.items() if not config}
         going: set[str] = set()
         rows: dict[str, list[Change]] = {}
         # A directory is empty once what vmtune made in it is gone: what lies deepest goes first.
@@ -171,10 +168,11 @@ class Ownership:
         for owner in mine:
             yield from rows[owner]
         yield from self._shared(held)
-        for (config, owner), lefts in gone.items():
-            for row in self._put_back(owner, lefts, set(), chosen):
-                is_done = not row.swaps or (chosen and chosen(row))
-                yield row if is_done else _orphaned(row, config)
+        for (config, owner), lefts in found.items():
+            if config:
+                for row in self._put_back(owner, lefts, set(), chosen):
+                    is_done = not row.swaps or (chosen and chosen(row))
+                    yield row if is_done else _orphaned(row, config)
 
     def _shared(self, held: Held) -> Iterator[Change]:
         """Yield a row for each entry that is gone and stays for another file: said once.
@@ -194,7 +192,7 @@ class Ownership:
             notes = tuple(note for config in configs for note in _held_by(config))
             text = "no longer declared: stays as it is"
             about = next(iter(configs.values()))
-            yield Change(operation((), notes), kind, name, text=text, notes=notes, about=about)
+            yield Change(Op.SAME, kind, name, text=text, notes=notes, about=about)
 
     def _left(self, held: Held, done: set[Place[Any]]) -> Iterator[_Left]:
         """Yield what may be put back, each thing once."""
@@ -339,16 +337,13 @@ class Ownership:
 
         Where only some entries are ``chosen`` the claims of the others stay as they are.
         """
-        before = self._history.own
-        if not self._history.config:
+        history, before = self._history, self._history.own
+        if not history.config:
             return None
-        held = Held(said, self._host)
         places = {swap.place for row in undeclared for swap in row.swaps} | self._hindered
         owed = {place for place in places if self.records(place)}
-        if chosen is None:
-            wanted = {p: part for p, part in before.wanted.items() if p in held.ended}
-        else:
-            wanted = {p: part for p, part in before.wanted.items() if p not in owed}
+        stay = before.wanted.keys() - owed if chosen else Held(said, self._host).ended.keys()
+        wanted = {place: part for place, part in before.wanted.items() if place in stay}
         for d, words in said:
             if any(map(is_end, words)) or (chosen and not chosen(d.row)):
                 continue
@@ -357,12 +352,11 @@ class Ownership:
                     wanted[goal.place] = part_of(goal)
         if chosen is not None:
             owed |= before.owed - wanted.keys()
-        found = Claims(self._history.config, self._history.home, wanted, frozenset(owed))
-        is_known = self._history.config in self._history.claims or any(
-            was.config == found.config for each in self._history.written.values() for was in each
-        )
-        is_on_record = found.config in self._history.claims and found == before
-        return None if is_on_record or not (is_known or wanted or owed) else found
+        found = Claims(history.config, history.home, wanted, frozenset(owed))
+        if history.config in history.claims:
+            return None if found == before else found
+        written = (was.config for each in history.written.values() for was in each)
+        return found if wanted or owed or history.config in written else None
 
 
 class _Left(Value):

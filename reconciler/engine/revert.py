@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import obstacles, restore
@@ -29,14 +30,11 @@ def inverse(run: Run, host: HostView, written: Mapping[Place[Any], LastApplied])
     swaps = [swap for _, swap in run.done()]
     since = {place: was for place, was in written.items() if was.run > run.number}
     states = _states(swaps, since, host)
-    owners = dict.fromkeys(swap.owner for swap in reversed(swaps))
-    changes = [
-        change
-        for owner in owners
-        for change in _changes(
-            owner, [s for s in reversed(swaps) if s.owner == owner], states, host
-        )
-    ]
+    by_owner: dict[str, list[Swap]] = {}
+    for swap in reversed(swaps):
+        by_owner.setdefault(swap.owner, []).append(swap)
+    rows = (_changes(owner, its, states, host) for owner, its in by_owner.items())
+    changes = tuple(chain.from_iterable(rows))
     actions = in_order(changes, host)
     return Plan(in_turn(changes, actions), actions)
 

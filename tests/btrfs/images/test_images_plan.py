@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import PROT_READ, mmap
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,30 @@ def test_fragments_are_those_that_filefrag_counts(host: World):
     assert f", {count:,} fragments" in host.plan(expect=2).row("disk.raw")
     (path,) = json.loads(host.vmtune("status", "--json").out)["effect"]["paths"]
     assert [each["fragments"] for each in path["images"]] == [count]
+
+
+@pytest.mark.parametrize("break_", ["\r", "\n"])
+def test_a_line_break_in_the_name_of_what_a_program_has_mapped(host: World, break_: str):
+    """The kernel writes only a newline otherwise in /proc/PID/maps."""
+    image = written(host.area / "images" / "disk.raw")
+    host.nocow(image.parent, existing="rewrite")
+    odd = written(host.area / f"one{break_}two", 4096)
+    with odd.open("rb") as file, mmap(file.fileno(), 0, prot=PROT_READ):
+        assert host.plan(expect=2).row("disk.raw")
+
+
+@pytest.mark.parametrize("break_", ["\r", "\n"])
+def test_a_line_break_in_the_name_of_a_mount_point(host: World, break_: str):
+    """The kernel writes only a newline otherwise in /proc/PID/mountinfo."""
+    image = written(host.area / "images" / "disk.raw")
+    host.nocow(image.parent, existing="rewrite")
+    odd = host.area / f"one{break_}two"
+    odd.mkdir()
+    run("mount", "--bind", odd, odd)
+    try:
+        assert host.plan(expect=2).row("disk.raw")
+    finally:
+        run("umount", odd)
 
 
 @oracle("compsize", "V707", "status: shared")
