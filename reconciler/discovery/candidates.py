@@ -209,14 +209,10 @@ def _of_others(host: HostView) -> Iterator[Candidate]:
     for usual in reachable(home):
         yield from _in_usual(usual, home, host)
     names = host.maybe(EntriesOf(home)) if home else None
-    for name in names or ():
+    shown = (name for name in names or () if name[:1] != ".")  # hidden ones are programs' own
+    for name in shown:
         is_virtual = any(word in name.casefold() for word in _VIRTUAL)
-        # Hidden ones are programs' own.
-        if (
-            is_virtual
-            and name[:1] != "."
-            and _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), host)
-        ):
+        if is_virtual and _holds_images(ImagesBelow(f"{home}/{name}", DEPTH), host):
             yield Candidate(f"{home}/{name}", ())
     for folder in at(_QUICKEMU, home):
         for machine in host.maybe(QuickemuIn(folder)) or ():

@@ -232,7 +232,8 @@ def _rewrite(  # noqa: PLR0913, PLR0917 - all that was seen
     if is_too_many or (todo and needed.free > free):
         yield _blocked(spec.name, _none_of_them(lot, needed, filesystem))
         return
-    all_left, left = left, _without(left, suspended)
+    its = {file.path for guest in suspended for file in guest.files}
+    all_left, left = left, [(file, why) for file, why in left if file.path not in its]
     if todo or not spec.only:
         of_all = Images(path, spec.aim, spec.apart, spared)
         one = OneImage(path, spec.aim, spec.apart, spared, spec.only)
@@ -424,14 +425,6 @@ def _with_machine(spec: Spec, file: CowFile, why: _Why, guests: Sequence[Guest])
     return replace(why, text=f"{why.text}: machine {name}", hint=hint)
 
 
-def _without(
-    left: Sequence[tuple[CowFile, _Why]], suspended: Sequence[Guest]
-) -> list[tuple[CowFile, _Why]]:
-    """Return what is left without the images of machines that are suspended for them."""
-    its = {file.path for guest in suspended for file in guest.files}
-    return [(file, why) for file, why in left if file.path not in its]
-
-
 def _resting(
     path: str, lot: Lot, known: Sequence[CowFile], host: HostView
 ) -> Iterator[tuple[CowFile, _Why]]:
@@ -521,9 +514,8 @@ class Chain(Value):
 
 def chains(tree: Tree) -> tuple[Chain, ...]:
     """The images of several files, but for those that are part of another one."""
-    direct = {parts.path: parts for parts in tree.parts}
     inner = {other for parts in tree.parts for other in parts.others}
-    return tuple(_chain(parts, direct) for parts in tree.parts if parts.path not in inner)
+    return tuple(chain for chain in _every_chain(tree) if chain.path not in inner)
 
 
 def _chain(of: Parts, direct: Mapping[str, Parts]) -> Chain:
