@@ -1,7 +1,6 @@
 """Names with what ends a line or a word elsewhere: the kernel ends lines by a newline alone."""
 
 import mmap
-import subprocess
 from contextlib import ExitStack
 
 import pytest
@@ -54,20 +53,3 @@ def test_an_image_that_is_used(host: World, image, by: str):
         assert "V713" in plan.out if by == "mount" else "V702" in plan.out, plan
         host.vmtune("apply", "--yes")
         assert image.stat().st_ino == before
-
-
-def test_a_directory_with_a_swap_file(host: World):
-    top = host.area / "images"
-    top.mkdir()
-    swap = top / "schn\N{LATIN SMALL LETTER E WITH ACUTE}ll \\ x"
-    swap.touch(0o600)
-    run("chattr", "+C", swap)
-    run("fallocate", "-l", "1M", swap)
-    run("mkswap", "-q", swap)
-    done = subprocess.run(["swapon", swap], check=False)
-    assert done.returncode == 0
-    try:
-        host.declare(paths=[{"path": str(top), "subvolume": True}])
-        assert "V615" in host.plan(expect=7).row(f"! subvolume {top} ")
-    finally:
-        run("swapoff", swap)
