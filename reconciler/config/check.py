@@ -72,9 +72,7 @@ def _schema(shape: str) -> dict[str, Any]:
 def _other_version(document: Node) -> ConfigError | None:
     """Another version has other keys: to complain about them would mislead."""
     version = document.get("version")
-    if version is None or version.value is True or not isinstance(version.value, int):
-        return None
-    if version.value == 1:
+    if version is None or not isinstance(version.value, int) or version.value == 1:
         return None
     message = f"version: this vmtune reads version 1, found the number {version.value}"
     return ConfigError(version.origin, message)
@@ -256,15 +254,14 @@ def _expected(error: ValidationError) -> str:
         is_long = len(schema["enum"]) > _MANY and "title" in schema
         return str(schema["title"]) if is_long else either(schema["enum"])
     if error.validator == "const":
-        value = error.validator_value
-        return describe(value) if isinstance(value, bool) else f"the number {value}"
+        return describe(error.validator_value)
     return _TYPES[str(error.validator_value)]
 
 
 def _hint(error: ValidationError) -> str:
-    found, place = error.instance, error.absolute_path
+    found = error.instance
     if error.validator == "type" and error.validator_value in ("array", "object"):
-        return _shape_hint(list(place))
+        return _SHAPES.get(_key(error), "" if error.absolute_path else "write `key: value` lines")
     if error.validator == "enum" and str(found).lower() in _WORDS_FOR_OFF:
         off = next((w for w in schema_of(error)["enum"] if w in {"no", "none"}), "")
         return f"write `{_key(error)}: {off}`" if off else ""
@@ -279,11 +276,6 @@ def _hint(error: ValidationError) -> str:
 def _of_many(schema: Mapping[str, Any]) -> str:
     """Return what the schema says of words that are too many to be listed."""
     return str(schema.get("description", "")) if len(schema["enum"]) > _MANY else ""
-
-
-def _shape_hint(path: list[Any]) -> str:
-    name = next((step for step in reversed(path) if isinstance(step, str)), "")
-    return _SHAPES.get(name, "write `key: value` lines" if not path else "")
 
 
 def _text_hint(found: str, error: ValidationError) -> str:

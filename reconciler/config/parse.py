@@ -281,16 +281,18 @@ class _Builder:
         self.problems.append(ConfigError(self.origin(event), message, hint))
 
     def fail(self, origin: SourceLocation, message: str, hint: str = "") -> Never:
-        raise ConfigErrors([ConfigError(origin, message, hint)])
+        raise _problem(origin, message, hint)
 
     def unreadable(self) -> ConfigError:
-        mark = self.loader.get_mark()
-        origin = SourceLocation(self.file, mark.line + 1, mark.column + 1)
+        origin = _origin(self.loader.get_mark(), self.file)
         return ConfigError(origin, "a number or an escape here is out of any range")
 
     def origin(self, event: Any) -> SourceLocation:
-        mark = event.start_mark
-        return SourceLocation(self.file, mark.line + 1, mark.column + 1)
+        return _origin(event.start_mark, self.file)
+
+
+def _origin(mark: yaml.Mark, file: str) -> SourceLocation:
+    return SourceLocation(file, mark.line + 1, mark.column + 1)
 
 
 QUOTE = "quote it"
@@ -338,9 +340,8 @@ def explain(error: yaml.MarkedYAMLError, text: str, file: str) -> ConfigError:
     mark = _culprit(error)
     if mark is None:
         return ConfigError(SourceLocation(file, 1, 1), f"not readable as YAML: {error.problem}")
-    origin = SourceLocation(file, mark.line + 1, mark.column + 1)
     rest, line = _rest_of_line(text, mark.index), _line_around(text, mark.index)
-    return ConfigError(origin, *_message(str(error.problem), rest, line))
+    return ConfigError(_origin(mark, file), *_message(str(error.problem), rest, line))
 
 
 def quote_hint(rest: str, line: str = "") -> str:

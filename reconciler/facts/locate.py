@@ -52,6 +52,13 @@ def ground(
     return NotApplicable(f"on {filesystem.type}{moot}")
 
 
+def no_directory(where: Location) -> Refusal | None:
+    """Refuse a path at which something else than a directory is."""
+    if where.kind in {"directory", "missing"}:
+        return None
+    return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+
+
 def _upper(path: str, host: HostView) -> str:
     """The upper layer of the overlay that a path is on, where that is on Btrfs or may be.
 

@@ -23,9 +23,9 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.errors import ConfigError
 from reconciler.facts import condition, limits, locate
-from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
+from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
-from reconciler.facts.tree import NAMED, NONE_LEFT
+from reconciler.facts.tree import NONE_LEFT
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
@@ -96,7 +96,8 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield from locate.made_new(spec.name, spec.path, where, host)
         yield from directory_place.on_the_way(where, host, spec.above)
     yield _directory(spec, where, have)
-    yield Summary(_summary(spec))
+    compressed = f"compressed with {spec.wanted}" if spec.wanted != "none" else "not compressed"
+    yield Summary(f"new data is {compressed}")
     yield from _mounted(spec, where.path, host)
     if spec.rewrite and spec.wanted != "none":
         text = "old data stays as it is, because only `compression: none` has data rewritten"
@@ -108,18 +109,16 @@ def _failed(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> Re
     """Why nothing is changed after an error: what would be, that filesystem may not even show."""
     if not filesystem.condition.failed:
         return None
-    have, below = (
-        host.maybe(Directory(path)),
-        host.maybe(PropertyBelow(path, spec.wanted, spec.apart)),
-    )
+    have = host.maybe(Directory(path))
+    below = host.maybe(PropertyBelow(path, spec.wanted, spec.apart))
     if have and alike(have.compression, spec.wanted) and below == NONE_LEFT:
         return None
     return condition.refusal(filesystem.condition, filesystem.profiles)
 
 
 def _standing_in_the_way(spec: Spec, where: Location, have: Folder | None) -> Refusal | None:
-    if where.kind not in {"directory", "missing"}:
-        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if refusal := locate.no_directory(where):
+        return refusal
     if have and have.nocow and not spec.ends_nocow:
         return Refusal(
             "it is nocow, and the kernel refuses a compression property beside that (EINVAL)",
@@ -138,12 +137,6 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Desired[Fold
         new = replace(have, nocow=False, compression=spec.wanted)
     part = {"nocow": False, "compression": spec.wanted}
     return Desired(Directory(where.path), new, part=part)
-
-
-def _summary(spec: Spec) -> str:
-    if spec.wanted == "none":
-        return "new data is not compressed"
-    return f"new data is compressed with {spec.wanted}"
 
 
 def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
@@ -181,13 +174,7 @@ def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
         stay = "stays nocow and is" if count == 1 else "stay nocow and are"
         text = f"{counted(count, 'directory', 'directories')} below {stay} never compressed"
         yield Note(f"{text}; `chattr -C` on each ends that for new files", "V808")
-    held = limits.leased_findings(tree, spec.name)
-    for name in tree.unseen.named[:NAMED]:
-        subject = f"{spec.name}/{name}".rstrip("/")
-        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V804")
-    if (rest := tree.unseen.count - NAMED) > 0:
-        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
-        yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
+    yield from limits.unread(tree, spec.name, "V804")
 
 
 def _decides(subvolume: Folder | None) -> str:

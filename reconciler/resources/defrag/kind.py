@@ -19,13 +19,7 @@ from reconciler.engine.item import Section
 from reconciler.engine.resource import Kind
 from reconciler.facts import compression, condition, locate, other_jobs
 from reconciler.facts.diagnostics import COST, Note, Refusal
-from reconciler.facts.host import (
-    HiddenCrontabs,
-    OwnCommand,
-    Program,
-    SharedBelow,
-    TreeOf,
-)
+from reconciler.facts.host import HiddenCrontabs, OwnCommand, Program, SharedBelow, TreeOf
 from reconciler.formats.sizes import binary
 from reconciler.resources.defrag import job as defrag_job
 from reconciler.resources.defrag.job import JOB
@@ -72,7 +66,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     where, filesystem = ground
     setup = schedule.setup(JOB, where.path, spec.when, host)
     if (
-        refusal := _no_directory(where)
+        refusal := locate.no_directory(where)
         or schedule.unsayable(where.path)
         or schedule.lacks("btrfs", "btrfs-progs", host)
         or schedule.unable(setup, host)
@@ -91,12 +85,6 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     yield from goals
     yield from _sharing(spec, where, setup.scheduler, host)
     yield from _advice(spec, where, host)
-
-
-def _no_directory(where: Location) -> Refusal | None:
-    if where.kind in {"directory", "missing"}:
-        return None
-    return Refusal(f"{where.path} is {where.kind}", "declare a directory")
 
 
 def _doubled(where: Location, host: HostView) -> Refusal | None:

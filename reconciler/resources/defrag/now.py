@@ -166,8 +166,7 @@ def _file(entry: tree_walk.Entry, mount: str) -> File | None:
     if not found.stretches:
         return None
     packs = _packs(inode.flags(entry.fd), mount)
-    number = entry.status.st_ino
-    return File(entry.path, number, found, packs)
+    return File(entry.path, entry.status.st_ino, found, packs)
 
 
 def _packs(flags: int, mount: str) -> bool:
@@ -186,24 +185,11 @@ def _is_closed(entry: tree_walk.Entry) -> bool:
     return not may_write
 
 
-def _reason(
-    file: File,
-    lies: Pieces,
-    allowed: bool,
-    *,
-    is_closed: bool = False,
-    error: OSError | None = None,
-) -> Left | None:
+def _reason(file: File, lies: Pieces, allowed: bool, *, is_closed: bool = False) -> Left | None:
     """Why a file is left as it is, at the first look and once more at its turn; None: no reason.
 
-    ``lies`` is how it lies at that moment. ``error`` is what ended the work on it.
+    ``lies`` is how it lies at that moment.
     """
-    if error:
-        if error.errno in _GONE:
-            return None
-        is_closed = isinstance(error, PermissionError) and not users.is_root()
-        why = Why.CLOSED if is_closed else Why.FAILED
-        return Left(file.path, why, error.strerror or "", lies.size)
     if lies.shared and not allowed:
         return Left(file.path, Why.SHARED, "", lies.shared)
     return Left(file.path, Why.CLOSED, "", lies.size) if is_closed else None
@@ -268,8 +254,10 @@ class Defragmentation:
         except OSError as error:
             if error.errno in _HOPELESS:
                 self._give_up(file.path, error)
-            elif stays := _reason(file, file.lies, self._allowed, error=error):
-                left.append(stays)
+            elif error.errno not in _GONE:
+                is_closed = isinstance(error, PermissionError) and not users.is_root()
+                why = Why.CLOSED if is_closed else Why.FAILED
+                left.append(Left(file.path, why, error.strerror or "", file.lies.size))
         return done
 
     def _called(self, fd: int, call: defrag_ranges.Call) -> bool:

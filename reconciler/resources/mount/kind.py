@@ -211,8 +211,10 @@ def _described(spec: Spec, host: HostView) -> _Here | Said:
     if mount and mount.fstype == "autofs":
         mount = None  # an automount that nobody has entered yet
     mine = fstab_line.lines_for(spec.target, place, host)
-    if moot := _moot(spec, mount, mine, host):
-        return moot
+    if image := boot_layouts.image(spec.target, spec.settings, host):
+        return image
+    if not_btrfs := fstab_line.not_btrfs(mount, mine):
+        return NotApplicable(not_btrfs)
     if refusal := fstab_line.not_editable(spec.target, place, mine, host, _part(spec).values()):
         return refusal
     here = _here(mine[0], place, mount, host)
@@ -243,14 +245,11 @@ def _line(spec: Spec, here: _Here, restored: str, wanted: str, host: HostView) -
 
 def _priced(spec: Spec) -> Iterator[Note]:
     """What ``doctor`` will say of an option once it is on."""
+    codes = {"autodefrag": "V223", "discard": "V224"}
     for setting in spec.settings:
         text, _ = options.price(setting.shown)
-        if text and setting.option.name == "autodefrag":
-            yield Note(text, "V223", COST)
-        elif text and setting.option.name == "discard":
-            yield Note(text, "V224", COST)
-        elif text:
-            yield Note(text, "V225", COST)
+        if text:
+            yield Note(text, codes.get(setting.option.name, "V225"), COST)
 
 
 def _cannot_mount(here: _Here, host: HostView) -> Refusal | None:
@@ -283,14 +282,6 @@ def _mounts_another(here: _Here, host: HostView) -> Iterator[Said]:
     there = mountable.mounted_by(here.line, host) if here.mount else None
     if isinstance(found, mountable.Named) and there and there.identifier != found.identifier:
         yield fstab_line.another(there.words, here.line, here.line.target, f"mounts {found.words}")
-
-
-def _moot(spec: Spec, mount: Mount | None, lines: Sequence[Line], host: HostView) -> Said | None:
-    """Why nothing is to be done at the mount point: another filesystem, or an image at /."""
-    if word := boot_layouts.image(spec.target, spec.settings, host):
-        return word
-    not_btrfs = fstab_line.not_btrfs(mount, lines)
-    return NotApplicable(not_btrfs) if not_btrfs else None
 
 
 def _here(line: Line, place: str, mount: Mount | None, host: HostView) -> _Here:
@@ -350,8 +341,8 @@ def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, host: HostView) 
         flags = datamode.rootflags(host.maybe(KernelCommandLine()) or "")
     first = datamode.of_line(flags)
     before, after = datamode.of_line(line, first), datamode.of_line(wanted, first)
+    where = " and ".join(_sources(here, flags))
     if is_on and (plain := live.plain or before.plain or after.plain):
-        where = " and ".join(_sources(here, flags))
         if live.plain:
             is_so = f"the filesystem is mounted {plain}"
         elif (named := options.value(line, options.COMPRESS)) and datamode.is_on(named):
@@ -367,7 +358,7 @@ def _data_mode(spec: Spec, here: _Here, line: str, wanted: str, host: HostView) 
             "V220",
         )
     if after.plain and not before.plain:
-        where, held = " and ".join(_sources(here, flags)), before.compress or "compress"
+        held = before.compress or "compress"
         return Refusal(
             f"{held} keeps {after.plain} in {where} from taking effect. Without {held}, files that "
             "are made after the next mount would have no checksums",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.linux import copy_metadata, fiemap, in_use, inode, lease, syscalls
 from reconciler.resources.subvolume.inventory import beneath, joined
+from reconciler.resources.subvolume.remove_old import OPEN_OLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +36,6 @@ _UNFIT = inode.IMMUTABLE | inode.APPEND | inode.VERITY
 _BLOCK = 4096
 
 _PIECE = 1 << 20
-
-_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -71,7 +70,7 @@ def carry(was: Watched, becomes: Watched, going: Callable[[str, Entry], None]) -
                 with _naming(path):
                     if entry.format == stat.S_IFREG:
                         was.leases[entry.number] = fd = _leased(old, name, entry)
-                        made = _new(new, name)
+                        made = os.open(name, _NEW, 0o600, dir_fd=new)
                         becomes.leases[os.fstat(made).st_ino] = made
                         _file(fd, made)
                     else:
@@ -100,15 +99,10 @@ def _carry(old: int, new: int, name: str, entry: Entry) -> None:
         _link(old, new, name)
 
 
-def _new(within: int, name: str) -> int:
-    """An empty file of nobody else's."""
-    return os.open(name, _NEW, 0o600, dir_fd=within)
-
-
 def _leased(within: int, name: str, entry: Entry) -> int:
     """The file, which nobody else has open; HostError names who does."""
     try:
-        fd = os.open(name, _OLD, dir_fd=within)
+        fd = os.open(name, OPEN_OLD, dir_fd=within)
     except BlockingIOError:
         raise HostError("somebody holds a lease on it (fcntl(2), F_SETLEASE)") from None
     try:

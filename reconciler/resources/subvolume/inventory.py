@@ -241,7 +241,7 @@ def _opened(found: Survey, who: Mapping[Inode, Sequence[str]]) -> tuple[str, ...
     return tuple(
         f"{path} (by {', '.join(who[found.device, entry.number])})"
         for path, entry in found.every()
-        if entry.format == stat.S_IFREG and (found.device, entry.number) in who
+        if _is_file(entry) and (found.device, entry.number) in who
     )
 
 

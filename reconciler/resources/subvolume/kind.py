@@ -232,8 +232,8 @@ def _limits(filesystem: Filesystem, host: HostView) -> Iterator[Note]:
 def _refused(
     spec: Spec, where: Location, filesystem: Filesystem, have: str, host: HostView
 ) -> Refusal | None:
-    if where.kind not in {"directory", "missing"}:
-        return Refusal(f"{where.path} is {where.kind}", "declare a directory")
+    if refusal := locate.no_directory(where):
+        return refusal
     if where.path in directory_place.TOO_WIDE or where.is_home:
         return Refusal(
             f"{where.path} holds far more than images", "declare the directory of images", "V605"

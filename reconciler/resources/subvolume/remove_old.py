@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.linux import in_use, lease, subvolumes
 from reconciler.resources.subvolume import inventory
-from reconciler.resources.subvolume.inventory import joined
+from reconciler.resources.subvolume.inventory import beneath, joined
 
 if TYPE_CHECKING:
     from reconciler.resources.subvolume.inventory import Entry, Survey
 
 
-_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
+OPEN_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 
 
 def hold(old: Watched, shown: str) -> None:
     """A lease on every file in it, so that what is compared from now on stays so; HostError."""
     for folder, entries in old.found.folders.items():
-        with inventory.beneath(folder, old.top) as fd:
+        with beneath(folder, old.top) as fd:
             for name, entry in entries.items():
                 if entry.format == stat.S_IFREG:
-                    path = f"{shown}/{inventory.joined(folder, name)}"
+                    path = f"{shown}/{joined(folder, name)}"
                     _alone(fd, name, entry.number, old.leases, path)
 
 
@@ -53,25 +53,14 @@ def unchanged_since(old: Watched, target: int, made: int, shown: str) -> None:
 
 def _is_known(old: Watched, target: int, made: int, path: str, entry: Entry) -> bool:
     """Whether nothing is lost with it, although it was changed."""
-    if entry.format == stat.S_IFDIR:
-        return _is_directory(target, path)
-    if entry.format == stat.S_IFLNK:
-        return _is_link(old.top, target, path)
-    return entry.number in old.leases and _is_going(old.leases[entry.number], made)
-
-
-def _is_directory(top: int, path: str) -> bool:
-    try:
-        with inventory.beneath(path, top):
-            return True
-    except OSError:
-        return False
-
-
-def _is_link(top: int, target: int, path: str) -> bool:
+    if entry.format not in {stat.S_IFDIR, stat.S_IFLNK}:
+        return entry.number in old.leases and _is_going(old.leases[entry.number], made)
     folder, name = os.path.split(path)
     try:
-        with inventory.beneath(folder, top) as one, inventory.beneath(folder, target) as other:
+        if entry.format == stat.S_IFDIR:
+            with beneath(path, target):
+                return True
+        with beneath(folder, old.top) as one, beneath(folder, target) as other:
             return os.readlink(name, dir_fd=one) == os.readlink(name, dir_fd=other)
     except OSError:
         return False
@@ -86,11 +75,11 @@ def remove(old: Watched, made: int, shown: str) -> None:
     """
     found, held = old.found, old.leases
     for folder in reversed(found.folders):
-        with inventory.beneath(folder, old.top) as fd:
+        with beneath(folder, old.top) as fd:
             if os.fstat(fd).st_ino != found.numbers[folder]:
                 raise HostError(f"{shown}/{folder} was replaced while it was being removed")
             for name, entry in found.folders[folder].items():
-                path = f"{shown}/{inventory.joined(folder, name)}"
+                path = f"{shown}/{joined(folder, name)}"
                 if entry.format == stat.S_IFDIR:
                     _rmdir(fd, name, path)
                     continue
@@ -136,7 +125,7 @@ def _alone(within: int, name: str, number: int, held: dict[int, int], shown: str
     if number not in held:
         is_alone = lease.take
         try:
-            held[number] = os.open(name, _OLD, dir_fd=within)
+            held[number] = os.open(name, OPEN_OLD, dir_fd=within)
         except BlockingIOError:
             raise HostError(
                 f"{shown}: somebody holds a lease on it (fcntl(2), F_SETLEASE)"

@@ -193,6 +193,7 @@ class _Turn:
         self._name = os.path.basename(path)
         self._number = os.fstat(old.top).st_ino
         self._beside = subvolumes.sibling(self._name, self._number)
+        self._shown = f"{os.path.dirname(path)}/{self._beside}"
 
     def run(self) -> None:
         self._sweep()
@@ -213,10 +214,6 @@ class _Turn:
             remove_old.remove(self._old, btrfs.subvolume(new.top).created, self._shown)
             os.rmdir(self._beside, dir_fd=self._within)
             os.fsync(self._within)
-
-    @property
-    def _shown(self) -> str:
-        return f"{os.path.dirname(self._path)}/{self._beside}"
 
     def _sweep(self) -> None:
         """What a run that was killed left: clones, and nothing else."""
