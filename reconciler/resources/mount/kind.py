@@ -245,11 +245,14 @@ def _line(spec: Spec, here: _Here, restored: str, wanted: str, host: HostView) -
 
 def _priced(spec: Spec) -> Iterator[Note]:
     """What ``doctor`` will say of an option once it is on."""
-    codes = {"autodefrag": "V223", "discard": "V224"}
     for setting in spec.settings:
         text, _ = options.price(setting.shown)
-        if text:
-            yield Note(text, codes.get(setting.option.name, "V225"), COST)
+        if text and setting.option.name == "autodefrag":
+            yield Note(text, "V223", COST)
+        elif text and setting.option.name == "discard":
+            yield Note(text, "V224", COST)
+        elif text:
+            yield Note(text, "V225", COST)
 
 
 def _cannot_mount(here: _Here, host: HostView) -> Refusal | None:
