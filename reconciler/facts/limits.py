@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.facts.diagnostics import Finding, Note, Op
 from reconciler.facts.host import REFERENCED
 from reconciler.facts.rights import hidden
-from reconciler.facts.tree import NAMED
-from reconciler.formats.sizes import binary, counted
+from reconciler.formats.sizes import binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,14 +68,3 @@ def leased_findings(tree: Tree, name: str) -> Mapping[str, Finding]:
         each.path: Finding(Op.UNKNOWN, f"{name}/{each.path}", each.who, code="V720")
         for each in tree.busy
     }
-
-
-def unread(tree: Tree, name: str, code: str) -> Iterator[Finding]:
-    """Yield a row for each entry below the directory of that name that could not be read."""
-    held = leased_findings(tree, name)
-    for each in tree.unseen.named[:NAMED]:
-        subject = f"{name}/{each}".rstrip("/")
-        yield held.get(each) or Finding(Op.UNKNOWN, subject, "not readable", code=code)
-    if (rest := tree.unseen.count - NAMED) > 0:
-        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
-        yield Finding(Op.UNKNOWN, f"{name}/...", text, code=code)

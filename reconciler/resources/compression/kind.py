@@ -23,9 +23,9 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.errors import ConfigError
 from reconciler.facts import condition, limits, locate
-from reconciler.facts.diagnostics import Note, Refusal, Summary
+from reconciler.facts.diagnostics import Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, Mounts, TreeOf
-from reconciler.facts.tree import NONE_LEFT
+from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats import datamode, mountinfo, options
 from reconciler.formats.sizes import counted
 from reconciler.resources.compression.places import PropertyBelow
@@ -96,8 +96,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield from locate.made_new(spec.name, spec.path, where, host)
         yield from directory_place.on_the_way(where, host, spec.above)
     yield _directory(spec, where, have)
-    compressed = f"compressed with {spec.wanted}" if spec.wanted != "none" else "not compressed"
-    yield Summary(f"new data is {compressed}")
+    yield Summary(_summary(spec))
     yield from _mounted(spec, where.path, host)
     if spec.rewrite and spec.wanted != "none":
         text = "old data stays as it is, because only `compression: none` has data rewritten"
@@ -139,6 +138,12 @@ def _directory(spec: Spec, where: Location, have: Folder | None) -> Desired[Fold
     return Desired(Directory(where.path), new, part=part)
 
 
+def _summary(spec: Spec) -> str:
+    if spec.wanted == "none":
+        return "new data is not compressed"
+    return f"new data is compressed with {spec.wanted}"
+
+
 def _mounted(spec: Spec, path: str, host: HostView) -> Iterator[Note | Summary]:
     """What the mount option says beside it: files made under nodatasum are never compressed."""
     mount = mountinfo.containing(host(Mounts()), path)
@@ -174,7 +179,13 @@ def _contents(spec: Spec, path: str, host: HostView) -> Iterator[Said]:
         stay = "stays nocow and is" if count == 1 else "stay nocow and are"
         text = f"{counted(count, 'directory', 'directories')} below {stay} never compressed"
         yield Note(f"{text}; `chattr -C` on each ends that for new files", "V808")
-    yield from limits.unread(tree, spec.name, "V804")
+    held = limits.leased_findings(tree, spec.name)
+    for name in tree.unseen.named[:NAMED]:
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V804")
+    if (rest := tree.unseen.count - NAMED) > 0:
+        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
+        yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V804")
 
 
 def _decides(subvolume: Folder | None) -> str:

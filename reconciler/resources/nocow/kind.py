@@ -19,9 +19,9 @@ from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
 from reconciler.engine.subvolume import becomes
 from reconciler.facts import booted, condition, limits, locate, rights
-from reconciler.facts.diagnostics import COST, DO, Note, Refusal, Summary
+from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
-from reconciler.facts.tree import NONE_LEFT
+from reconciler.facts.tree import NAMED, NONE_LEFT
 from reconciler.formats.sizes import counted
 from reconciler.resources.nocow.places import Below
 from reconciler.resources.paths_section import PATHS
@@ -102,13 +102,18 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     ):
         yield Note(rights.hidden(_WHETHER, host), "V103")
     if not spec.subvolume:
-        yield from locate.made_new(spec.name, spec.path, where, host)
-        yield from directory_place.on_the_way(where, host, spec.above)
+        yield from _made(spec, where, host)
     yield from _directory(spec, where, have, host)
     if spec.wanted:
         yield from _contents(spec, host, Below(where.path, spec.apart))
     else:
         yield from _left_below(spec, where, host)
+
+
+def _made(spec: Spec, where: Location, host: HostView) -> Iterator[Said]:
+    """Say that the directory is made where it is missing, and which are made on the way to it."""
+    yield from locate.made_new(spec.name, spec.path, where, host)
+    yield from directory_place.on_the_way(where, host, spec.above)
 
 
 def _standing_in_the_way(where: Location) -> Refusal | None:
@@ -253,7 +258,13 @@ def _contents(spec: Spec, host: HostView, below: Below) -> Iterator[Said]:
     for name in tree.mounts:
         yield Note(f"{name} is another mount, and is not looked into")
     yield from locate.stubs_below(below.path, tree.stubs, host)
-    yield from limits.unread(tree, spec.name, "V107")
+    held = limits.leased_findings(tree, spec.name)
+    for name in tree.unseen.named[:NAMED]:
+        subject = f"{spec.name}/{name}".rstrip("/")
+        yield held.get(name) or Finding(Op.UNKNOWN, subject, "not readable", code="V107")
+    if (rest := tree.unseen.count - NAMED) > 0:
+        text = f"{counted(rest, 'more entry', 'more entries')} not readable"
+        yield Finding(Op.UNKNOWN, f"{spec.name}/...", text, code="V107")
 
 
 def places(spec: Spec, host: HostView) -> Iterator[Place[Any]]:
