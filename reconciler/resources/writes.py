@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.directory import Directory
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
 
 
-WRITES: dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], str | None]] = {
-    Directory: lambda place, have, want, _: directory.put(place, have, want),
-    **managed_files.WRITES,
-}
-"""What puts each place: a long put says how far it is, and can be stopped."""
+@cache
+def writers() -> dict[type[Place[Any]], Callable[[Any, Any, Any, Reporter], str | None]]:
+    """Return who puts each place; the writers of the kinds are loaded when the first is put."""
+    return {
+        Directory: lambda place, have, want, _: directory.put(place, have, want),
+        **managed_files.WRITES,
+        **{place: put for kind in modules_of_kinds("writes") for place, put in kind.WRITES.items()},
+    }
 
-
-for _kind in modules_of_kinds("writes"):
-    WRITES.update(_kind.WRITES)
 
 NOTIFY: dict[str, Callable[[], None]] = {"systemctl daemon-reload": systemd.reload}
 
@@ -39,7 +40,7 @@ def put(place: Place[Any], have: Any, want: Any, reporter: Reporter = NOBODY) ->
     Return why another program, whose verdict is asked, could not verify the new value; else "".
     """
     with _refusing(getattr(place, "path", place.label)):
-        return WRITES[type(place)](place, have, want, reporter) or ""
+        return writers()[type(place)](place, have, want, reporter) or ""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from reconciler.engine.place import Place
 from reconciler.facts.host_view import Fact
 from reconciler.resources.reads import READS
 from reconciler.resources.registry import KINDS, SECTIONS, modules_of_kinds
-from reconciler.resources.writes import NOTIFY, WRITES
+from reconciler.resources.writes import NOTIFY, writers
 from tests import example
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_every_fact_is_answered_and_no_other():
 
 
 def test_every_place_can_be_put_and_nothing_else():
-    assert {*WRITES} == set(of_kind(Place).values())
+    assert {*writers()} == set(of_kind(Place).values())
     assert len(NOTIFY) == 1
 
 

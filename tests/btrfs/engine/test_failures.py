@@ -18,9 +18,9 @@ from reconciler.resources import writes
 def odd(*_):
     raise ZeroDivisionError("odd")
 
-for place in writes.WRITES:
+for place in writes.writers():
     if place.__name__ == "{}":
-        writes.WRITES[place] = odd
+        writes.writers()[place] = odd
 """
 
 
