@@ -27,7 +27,7 @@ from functools import partial
 
 from reconciler.engine import schedule
 from reconciler.engine.resource import Kind
-from reconciler.engine.item import Section
+from reconciler.engine.resource import Section
 from reconciler.engine.schedule import Job, When, Work
 from reconciler.facts import locate
 from reconciler.facts.diagnostics import Note, Refusal

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import approval, choose, host_view, root
+from reconciler.commands import approval, choose, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute, locked, remaining
 from reconciler.commands.load import load_chosen, tell
 from reconciler.commands.wait import Course, Patience
 from reconciler.console import Chosen
-from reconciler.engine import document, preconditions, restore, shown, waiting
+from reconciler.engine import document, planned_state, preconditions, restore, shown
 from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, HostError, Misused
 from reconciler.facts.diagnostics import Op
@@ -85,7 +85,7 @@ def _fresh(
     host = host_view.look(terminal)
     plan = planning.make(loaded, host)
     if patience:  # what is waited for is to be done, too
-        plan = waiting.expected(plan)
+        plan = planned_state.expected(plan)
     token = approval.token(plan)
     if token != approved:
         if terminal.json:
@@ -109,7 +109,7 @@ def _fresh(
     if not users.is_root():
         words = [*["--yes"] * yes, *loaded.allow_words, "--approved", token]
         words += patience.words if patience else []
-        return root.become_root(terminal, loaded, "apply", [*words, *loaded.choice.as_words])
+        return approval.become_root(terminal, loaded, "apply", [*words, *loaded.choice.as_words])
     course = Course(terminal, loaded, patience) if patience else None
     with locked(terminal):
         code = _locked(terminal, loaded, plan, facts, yes=yes, course=course)
@@ -136,7 +136,7 @@ def _locked(  # noqa: PLR0913 - what was shown, and what is to come
     With a ``course`` what is waited for is left to that.
     """
     found, host = settled(terminal, loaded, then)
-    now = waiting.expected(found) if course else found
+    now = planned_state.expected(found) if course else found
     # What another run has done meanwhile may rest on other facts since.
     left = [
         each for each in then.actions if shown.twin(each, now.actions) or _is_undone(each, host)
@@ -212,7 +212,7 @@ def _saved(terminal: Terminal, file: str, *, yes: bool, approved: str) -> int:
     if not users.is_root():
         said = ["--approved", f"{approval.digest(final)}-"] * bool(final)
         words = [os.path.abspath(file), *["--yes"] * yes, *said]
-        return root.become_root(terminal, loaded, "apply", words)
+        return approval.become_root(terminal, loaded, "apply", words)
     with locked(terminal):
         now, host = settled(terminal, loaded, saved.plan)
         checked = planfile.check(saved, planning.world(loaded), now, host)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import host_view, root
+from reconciler.commands import approval, host_view
 from reconciler.commands.load import heading, host_title, load, tell
 from reconciler.discovery import doctor as health
 from reconciler.discovery import subjects
@@ -15,7 +15,7 @@ from reconciler.engine.plan import declare, make_plan
 from reconciler.errors import ConfigErrors
 from reconciler.facts.discovered import Health
 from reconciler.linux import machine, trusted_input, users
-from reconciler.report import doctor as doctor_report
+from reconciler.report import discovery as doctor_report
 from reconciler.report import wrap
 from reconciler.resources.registry import KINDS
 from reconciler.run import claims
@@ -47,7 +47,7 @@ def run(chosen: Chosen) -> int:
     host = loaded.host if loaded else here
     where = f"config {loaded.shown}" if loaded else "no vmtune.yaml: what init would find"
     heading(terminal, (f"host {host_title(host)}", where, "read only"))
-    *told, counts = doctor_report.lines(rows, terminal.width, terminal.paint)
+    *told, counts = doctor_report.health(rows, terminal.width, terminal.paint)
     terminal.tell([*told, *_as_root(terminal, loaded, rows), counts])
     terminal.data(
         {
@@ -69,7 +69,7 @@ def _as_root(terminal: Terminal, loaded: Loaded | None, rows: Sequence[Row]) -> 
     if users.is_root() or not any(row.health is Health.UNSEEN for row in rows):
         return []
     lead = "To see what is `?` here: "
-    lines = wrap.command(root.line(loaded, "doctor"), terminal.width, 0, lead)
+    lines = wrap.command(approval.root_line(loaded, "doctor"), terminal.width, 0, lead)
     return [terminal.paint(line, wrap.DIM) for line in lines]
 
 

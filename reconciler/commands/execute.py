@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import exit_codes
 from reconciler.commands import host_view
 from reconciler.commands.progress import Interrupt, ProgressView
-from reconciler.engine import codec, document
+from reconciler.engine import document
 from reconciler.engine.model import Notify
 from reconciler.engine.order import Needs, Steps
 from reconciler.engine.place import Swap
@@ -129,7 +129,7 @@ class _Telling:
         self._which = f"[{self._tally.steps.reached(tried)}/{self._total}]"
         width = self._terminal.width_beside
         self._terminal.progress("\n".join(text.begun(action, self._which, width, users.owner)))
-        self._event("begin", number, action=codec.plain_action(action), **self._of(action))
+        self._event("begin", number, action=document.plain_action(action), **self._of(action))
         self.going.begin(number)
 
     def stepped(self, number: int, subject: str, doing: str) -> None:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import host_view, root, schema
+from reconciler.commands import approval, host_view, schema
 from reconciler.discovery.suggest import suggest
 from reconciler.errors import HostError
 from reconciler.formats.sizes import counted
-from reconciler.linux import files, output_file, trusted_input, users
-from reconciler.report import suggestion, wrap
+from reconciler.linux import files, trusted_input, users
+from reconciler.report import discovery, wrap
 
 if TYPE_CHECKING:
     from reconciler.console import Chosen
@@ -27,16 +27,16 @@ _WIDEST = 80
 def run(chosen: Chosen, output: str | None) -> int:
     """Print it, or write it to a file that is not there yet; 1 when there is one."""
     terminal = chosen.terminal
-    path = output_file.checked(output) if output is not None else ""
+    path = files.checked_output(output) if output is not None else ""
     found = suggest(chosen.host or trusted_input.short_hostname(), host_view.look(terminal))
     width = _WIDEST if path else min(_WIDEST, terminal.width)
-    as_root = root.line(None, "init") if found.unseen and not users.is_root() else ""
-    told = suggestion.lines(found, width, has_schema=bool(path), as_root=as_root)
+    as_root = approval.root_line(None, "init") if found.unseen and not users.is_root() else ""
+    told = discovery.suggestion(found, width, has_schema=bool(path), as_root=as_root)
     text = "".join(f"{line}\n" for line in told)
     if not path:
         terminal.say(text.removesuffix("\n"), as_is=True)
         return exit_codes.DONE
-    output_file.write(path, text.encode())
+    files.write_output(path, text.encode())
     terminal.say(_written(path, found))
     terminal.say(_schema_beside(path))
     if as_root:
@@ -47,10 +47,10 @@ def run(chosen: Chosen, output: str | None) -> int:
 
 def _schema_beside(path: str) -> str:
     """Write the schema that the first line names, and say what became of it."""
-    file = os.path.join(os.path.dirname(path), suggestion.SCHEMA)
+    file = os.path.join(os.path.dirname(path), discovery.SCHEMA)
     text = schema.text_of("vmtune").encode()
     try:
-        output_file.write(file, text)
+        files.write_output(file, text)
     except HostError as error:
         is_same = False
         with suppress(OSError):

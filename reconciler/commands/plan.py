@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.commands import host_view, root
+from reconciler.commands import approval, host_view
 from reconciler.commands.load import heading, host_title, load_chosen, tell
 from reconciler.engine import document, preconditions
 from reconciler.engine.document import Document, World
@@ -99,7 +99,7 @@ def show(terminal: Terminal, loaded: Loaded, plan: Plan, remark: str, *, saved: 
     unseen = [change for change in plan.changes if change.op is Op.UNKNOWN]
     # Root sees no more of an image that another process holds.
     if is_user and any(change.code != limits.LEASED for change in unseen):
-        line = root.line(loaded, "plan", *loaded.allow_words, *loaded.choice.as_words)
+        line = approval.root_line(loaded, "plan", *loaded.allow_words, *loaded.choice.as_words)
         also = ", with the draft on standard input again" if loaded.is_draft else ""
         lead = f"To see what is `?` here{also}: "
         beside += wrap.command(line, terminal.width, 0, lead)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.commands import approval, host_view, root
+from reconciler.commands import approval, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.execute import Work, execute, locked, remaining
 from reconciler.commands.load import Loaded
-from reconciler.engine import codec, shown
+from reconciler.engine import document, shown
 from reconciler.engine.last_applied import latest
 from reconciler.engine.place import Swap
 from reconciler.engine.revert import inverse
@@ -23,7 +23,7 @@ from reconciler.run import claims, journal
 
 if TYPE_CHECKING:
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.claims import History
+    from reconciler.engine.held import History
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan
     from reconciler.facts.host_view import HostView
@@ -36,7 +36,7 @@ def run(chosen: Chosen, number: int | None, *, yes: bool, approved: str) -> int:
     host = host_view.look(terminal)
     plan = _inverse(of, host)
     # A user may not read the names that root takes back: the yes is to as many of them.
-    asked = replace(plan, actions=tuple(map(codec.redacted, plan.actions)))
+    asked = replace(plan, actions=tuple(map(document.redacted, plan.actions)))
     token = approval.token(asked)
     if token != approved:
         _show(terminal, of, plan, claims.history("", host))
@@ -48,7 +48,7 @@ def run(chosen: Chosen, number: int | None, *, yes: bool, approved: str) -> int:
         words = [str(of.number), *["--yes"] * yes, "--approved", token]
         # What the run says of its configuration, which is not read again.
         loaded = Loaded((), of.config, of.config, trusted_input.short_hostname(), b"")
-        return root.become_root(terminal, loaded, "revert", words)
+        return approval.become_root(terminal, loaded, "revert", words)
     return _locked(terminal, of, plan)
 
 

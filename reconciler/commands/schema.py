@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from reconciler import exit_codes
-from reconciler.linux import output_file, users
+from reconciler.linux import files, users
 
 if TYPE_CHECKING:
     from reconciler.console import Chosen
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def run(chosen: Chosen, name: str, output: str | None) -> int:
     """Print a schema, or write it to a file that is not there yet; 1 when there is one."""
-    path = output_file.checked(output) if output is not None else ""
+    path = files.checked_output(output) if output is not None else ""
     text = text_of(name)
     if path:
-        output_file.write(path, text.encode())
+        files.write_output(path, text.encode())
         what = _OF.get(name, f"what {name} --json prints")
         chosen.terminal.say(f"{users.tilde(path)}: the schema of {what}")
     else:

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
-from reconciler.commands import host_view, root
+from reconciler.commands import approval, host_view
 from reconciler.commands import plan as planning
 from reconciler.commands.load import heading, host_title, load, tell
-from reconciler.engine import codec, document, tries
+from reconciler.engine import document, last_applied
 from reconciler.engine.last_applied import latest
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.plan import declare, make_plan
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import machine, output_file, users
+from reconciler.linux import files, machine, users
 from reconciler.report import bar as bars
 from reconciler.report import standing, text, verdict, wrap
 from reconciler.report import status as status_report
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.claims import History
+    from reconciler.engine.held import History
     from reconciler.engine.model import Plan
     from reconciler.engine.resource import Declared
     from reconciler.facts.host_view import HostView
@@ -73,7 +73,7 @@ def run(chosen: Chosen, html: str | None, *, short: bool) -> int:
 def _whole(declared: Sequence[Declared], view: HostView, history: History, plan: Plan) -> Report:
     """Look at all that the answer tells beside the plan."""
     runs = journal.runs()
-    tried = tries.last(runs, journal.whys)
+    tried = last_applied.last_try(runs, journal.whys)
     found = place_statuses(declared, view, latest(history.written), tried)
     effect = standing.effect(declared, view, journal.seen())
     return Report(plan, found, effect, runs=tuple(runs), who=users.owner)
@@ -86,7 +86,7 @@ def _commands(loaded: Loaded, chosen: Chosen) -> verdict.Commands:
     return verdict.Commands(
         shlex.join(("vmtune", *named, "apply")),
         shlex.join(("vmtune", *named, "status")),
-        "" if users.is_root() else root.line(loaded, "status"),
+        "" if users.is_root() else approval.root_line(loaded, "status"),
     )
 
 
@@ -102,7 +102,7 @@ def _show(terminal: Terminal, loaded: Loaded, report: Report, code: int) -> None
     beside = [more] * bool(more)
     if not users.is_root() and _root_sees(report):
         lead = "What only root can see: "
-        beside += wrap.command(root.line(loaded, "status"), terminal.width, 0, lead)
+        beside += wrap.command(approval.root_line(loaded, "status"), terminal.width, 0, lead)
     if beside:
         terminal.tell(["", *beside])
     if code == exit_codes.REFUSED:  # the last line says what is refused, and so why it is 7
@@ -122,13 +122,13 @@ class _Page:
         from reconciler.report import html  # noqa: PLC0415 - most answers have none
 
         self._make = html.page
-        self._sort = output_file.Sort(html.MARK, "page that vmtune wrote")
-        self.path = output_file.checked(path, "--html", self._sort)
+        self._sort = files.Sort(html.MARK, "page that vmtune wrote")
+        self.path = files.checked_output(path, "--html", self._sort)
 
     def write(self, loaded: Loaded, report: Report) -> None:
         page = self._make(report, host_title(loaded.host), loaded.shown, machine.now())
         data = page.encode("utf-8", "backslashreplace")
-        output_file.replace(self.path, data, "--html", self._sort)
+        files.replace_output(self.path, data, "--html", self._sort)
 
 
 def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
@@ -143,13 +143,13 @@ def _plain(loaded: Loaded, report: Report, code: int) -> dict[str, Any]:
         "changes": [document.plain_change(change) for change in report.plan.changes],
         "places": [
             {
-                **codec.plain_place(standing.place),
+                **document.plain_place(standing.place),
                 "owner": standing.owner,
-                "wanted": codec.plain_value(standing.wanted),
-                "there": codec.plain_value(standing.there),
+                "wanted": document.plain_value(standing.wanted),
+                "there": document.plain_value(standing.there),
                 "written": standing.written
                 and {
-                    "value": codec.plain_value(standing.written.values[-1]),
+                    "value": document.plain_value(standing.written.values[-1]),
                     "run": standing.written.run,
                 },
                 "drift": standing.is_drift,

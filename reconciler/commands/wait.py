@@ -30,12 +30,12 @@ from reconciler.commands.execute import (
 )
 from reconciler.commands.load import load
 from reconciler.console import Chosen
-from reconciler.engine import shown, waiting
+from reconciler.engine import planned_state, shown
 from reconciler.engine.order import Steps
 from reconciler.engine.place import Swap
 from reconciler.errors import ConfigErrors, Held, HostError, Misused
 from reconciler.facts.diagnostics import Op
-from reconciler.linux import in_use, inotify
+from reconciler.linux import in_use, syscalls
 from reconciler.report import progress as progress_report
 from reconciler.report import text
 from reconciler.run import apply as running
@@ -241,9 +241,9 @@ class Course:
         What failed only because somebody came in between is tried again, too.
         """
         now, host = self._planned()
-        still = {wait.swap.place: wait for wait in waiting.awaited(now)}
+        still = {wait.swap.place: wait for wait in planned_state.awaited(now)}
         found = []
-        for then in waiting.awaited(whole):  # also what is free by now, which is done at once
+        for then in planned_state.awaited(whole):  # also what is free by now, which is done at once
             wait = still.get(then.swap.place, then)
             if host.maybe(wait.swap.place) != wait.swap.want:
                 found.append(_Pending(wait.swap, wait.why, wait.paths))
@@ -272,7 +272,7 @@ class Course:
 
     def _until_one_is_due(self, end: float) -> bool:
         """Wait until something may be done; return False where the time is up before."""
-        with inotify.watching(path for each in self._pending for path in each.paths) as wait:
+        with syscalls.watching(path for each in self._pending for path in each.paths) as wait:
             while True:
                 begun = time.process_time()
                 self._look()
@@ -313,7 +313,7 @@ class Course:
     def _is_ready(self, each: _Pending, now: Plan, host: HostView, pause: float) -> bool:
         """Tell whether a change may begin; what will never come is told and left out."""
         swap = each.swap
-        waits = {wait.swap.place: wait for wait in waiting.awaited(now)}
+        waits = {wait.swap.place: wait for wait in planned_state.awaited(now)}
         if swap.place in waits:
             each.why, each.paths = waits[swap.place].why, waits[swap.place].paths
             each.later(pause)

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.config import check, items, parse
+from reconciler.config import check, parse
+from reconciler.config.check import missing
 from reconciler.config.hosts import merge, short_name
-from reconciler.errors import ConfigErrors
-from reconciler.resources.registry import SECTIONS
+from reconciler.engine.resource import Item
+from reconciler.errors import ConfigError, ConfigErrors
+from reconciler.resources.registry import DEFAULTS, KINDS, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.item import Item
-    from reconciler.errors import ConfigError
+    from reconciler.engine.resource import Kind, Section
+    from reconciler.errors import SourceLocation
     from reconciler.formats.node import Node
+
+
+def item(section: Section, path: str, entry: Node, quiet: tuple[str, ...] = ()) -> Item:
+    """Return the entry with its defaults; ``quiet`` is what the file says for all of them."""
+    identity = entry.keys[section.identity]
+    data = {key: _data(node) for key, node in entry.keys.items() if node is not identity}
+    merged = {**DEFAULTS[section.name], **data}
+    return Item(
+        section.name, identity.text, path, merged, identity.origin, dict(_marks(entry)), quiet
+    )
+
+
+def wrong(section: Section, entry: Node) -> Iterator[ConfigError]:
+    """Yield what is wrong with an entry in whichever layer it is written."""
+    for kind in _kinds(section):
+        yield from kind.wrong(entry)
+
+
+def conflicts(section: Section, entry: Node) -> Iterator[ConfigError]:
+    """Yield what cannot hold together in one entry, also in one that is not yet complete."""
+    for kind in _kinds(section):
+        yield from kind.conflicts(entry)
+
+
+def gaps(section: Section, entry: Node) -> Iterator[ConfigError]:
+    """Yield what an entry lacks once all layers are merged."""
+    identity = entry.keys[section.identity]
+    for key in section.required:
+        if key not in entry.keys:
+            yield ConfigError(identity.origin, *missing(key))
+    if section.one_of and entry.keys.keys().isdisjoint(section.one_of):
+        message = f"nothing is declared for {identity.text!r}"
+        yield ConfigError(identity.origin, message, section.hint)
+
+
+def _kinds(section: Section) -> Iterator[Kind]:
+    return (kind for kind in KINDS if kind.section is section)
+
+
+def _data(node: Node) -> Any:
+    plain = node.plain()
+    return tuple(plain) if isinstance(plain, list) else plain
+
+
+def _marks(entry: Node, above: str = "") -> Iterator[tuple[str, SourceLocation]]:
+    for key, node in entry.keys.items():
+        yield above + key, node.origin
+        yield from _marks(node, f"{above}{key}.")
 
 
 def load(
@@ -107,10 +157,10 @@ def _items(
     ]
     problems += _wrong(layers)
     for section, _, entry in merged:
-        problems += items.conflicts(section, entry)
-        problems += items.gaps(section, entry) if whole else ()
+        problems += conflicts(section, entry)
+        problems += gaps(section, entry) if whole else ()
     quiet = _quiet(layers)
-    return tuple(items.item(*entry, quiet) for entry in merged), problems
+    return tuple(item(*entry, quiet) for entry in merged), problems
 
 
 def _quiet(layers: Sequence[Node]) -> tuple[str, ...]:
@@ -123,7 +173,7 @@ def _wrong(layers: Sequence[Node]) -> Iterator[ConfigError]:
     for section in SECTIONS:
         for written in filter(None, (layer.get(section.name) for layer in layers)):
             for entry in written.entries:
-                yield from items.wrong(section, entry)
+                yield from wrong(section, entry)
 
 
 def _refuse(problems: list[ConfigError]) -> None:

@@ -20,7 +20,7 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import booted, condition, fstab_line, limits, mountable, rights
+from reconciler.facts import boot_order, condition, diagnostics, fstab_line, limits, mountable
 from reconciler.facts.discovered import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -33,7 +33,7 @@ from reconciler.facts.host import (
     SelinuxEnforces,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.machines import NotStarted
+from reconciler.facts.images import NotStarted
 from reconciler.formats import datamode, options
 from reconciler.formats.sizes import binary, counted
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.discovery.filesystems import Btrfs
-    from reconciler.discovery.libvirtxml import Pool
     from reconciler.discovery.subjects import Subject, Subjects
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
+    from reconciler.formats.libvirtxml import Pool
 
 
 def check_host(subjects: Subjects, host: HostView) -> Iterator[Row]:
@@ -125,7 +125,7 @@ def _policy(subjects: Subjects, host: HostView) -> Iterator[Row]:
     by_cron = {"cron"} if has_systemd else {"auto", "cron"}
     if not by_cron.isdisjoint(subjects.schedulers) and host(SelinuxEnforces()):
         remedy = "write `scheduler: systemd`" if has_systemd else ""
-        yield Row(Health.WARN, "scheduler", rights.CRONS_JOBS, "V540", remedy)
+        yield Row(Health.WARN, "scheduler", diagnostics.CRONS_JOBS, "V540", remedy)
 
 
 def _libvirt(subjects: Subjects, host: HostView) -> Iterator[Row]:
@@ -235,7 +235,7 @@ def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> 
             yield Row(Health.FAIL, subject, text, "V521", named.remedy)
             continue
         there = mountable.mounted_by(line, host) if filesystem else None
-        if line.target == "/" and booted.in_place_of_the_system(host)[0]:
+        if line.target == "/" and boot_order.in_place_of_the_system(host)[0]:
             continue  # check_boot says that a snapshot was booted
         if there and there.identifier != named.identifier:
             text = f"it mounts {named.words}, but {there.words} is mounted at {line.target}"
@@ -394,8 +394,8 @@ def _snapshots(nocow: Sequence[Subject], host: HostView) -> Iterator[Row]:
 
 def _unseen(whether: str, host: HostView) -> str:
     """Return the row's text: beside it stands that root sees it, which root is not told."""
-    as_root = host(rights.AsRoot())
-    return rights.hidden(f"see {whether}", host) if as_root else f"not known {whether}"
+    as_root = host(diagnostics.AsRoot())
+    return diagnostics.hidden(f"see {whether}", host) if as_root else f"not known {whether}"
 
 
 def _lost(nocow: Sequence[Subject]) -> Iterator[Row]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.discovery.candidates import images_below, told
+from reconciler.discovery.candidates import declarable, images_below, tilde, told
 from reconciler.discovery.facts import SnapshotPlansOf, SubvolumeRoot, WhoAsks
-from reconciler.discovery.paths import declarable, tilde
 from reconciler.engine.directory import TOO_WIDE, Directory
-from reconciler.facts import condition, limits, rights
+from reconciler.facts import condition, diagnostics, limits
 from reconciler.facts.discovered import Choice, Entry, Remark
 from reconciler.facts.host import FilesystemOf, Locate, Mounts, SnapshotsOf, TreeOf
 from reconciler.facts.host_view import NotVisible
@@ -284,4 +283,4 @@ def _not_seen(of: State, host: HostView) -> Iterator[Remark]:
         unread = counted(of.tree.unseen.count, "entry", "entries")
         yield Remark("unseen", f"{unread} below not readable as {who}")
     if of.snapshots is None:
-        yield Remark("unseen", rights.hidden("see whether there are snapshots of it", host))
+        yield Remark("unseen", diagnostics.hidden("see whether there are snapshots of it", host))

@@ -8,7 +8,7 @@ from reconciler.facts.host_view import Fact, PathFact
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from reconciler.discovery.libvirtxml import Domain, Pool
+    from reconciler.formats.libvirtxml import Domain, Pool
 
 
 SYSTEM, SESSION = "system", "session"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.discovery.candidates import declarable
 from reconciler.discovery.facts import SpaceOn
-from reconciler.discovery.paths import declarable
-from reconciler.facts import boot_order, booted, compression, no_line
+from reconciler.facts import boot_order, compression, fstab_line
 from reconciler.facts.discovered import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
@@ -81,7 +81,7 @@ def suggest(of: Btrfs, host: HostView) -> Entry | Remark:
     """Nothing is declared unasked: one setting holds for all that is on it."""
     found = "; ".join(_found(of, host))
     layout = compression.layout(of.uuid, host)
-    here, ordinary = booted.in_place_of_the_system(host) if layout.root else ("", "")
+    here, ordinary = boot_order.in_place_of_the_system(host) if layout.root else ("", "")
     if here:
         text = (
             f"{of.name}: / is booted from the snapshot {here}, an ordinary boot mounts {ordinary}"
@@ -91,7 +91,7 @@ def suggest(of: Btrfs, host: HostView) -> Entry | Remark:
     if line is None:
         text = f"{of.name}: {found}; /etc/fstab has no line for it, so no options can be declared"
         way = (
-            f"; instead, {no_line.root_option([*filter(None, [_token(of)])], host)}"
+            f"; instead, {fstab_line.root_option([*filter(None, [_token(of)])], host)}"
             if layout.root
             else ""
         )
@@ -136,11 +136,10 @@ def _line(of: Btrfs, layout: BootLayout) -> tuple[Line | None, tuple[Remark, ...
 
 
 def _fixed(obstacle: str, line: Line) -> str:
-    if not obstacle.endswith(no_line.MADE_BY_NIXOS):
+    if not obstacle.endswith(fstab_line.MADE_BY_NIXOS):
         return f"/etc/fstab cannot be replaced: {obstacle}"
-    return (
-        f"{obstacle}: write options there, as in {no_line.nixos_option(line.target, line.options)}"
-    )
+    option = fstab_line.nixos_option(line.target, line.options)
+    return f"{obstacle}: write options there, as in {option}"
 
 
 def _found(of: Btrfs, host: HostView) -> Iterator[str]:

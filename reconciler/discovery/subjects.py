@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import entries
-from reconciler.discovery.candidates import Candidate, candidates
+from reconciler.discovery.candidates import Candidate, candidates, tilde
 from reconciler.discovery.facts import WhoAsks
-from reconciler.discovery.paths import tilde
 from reconciler.facts.host import FilesystemOf, Locate
 from reconciler.facts.host_view import NotVisible
 from reconciler.facts.locate import stub_refusal
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.discovery.entries import State
-    from reconciler.engine.item import Item
+    from reconciler.engine.resource import Item
     from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
 

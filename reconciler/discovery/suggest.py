@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.discovery import entries, filesystems
-from reconciler.discovery.candidates import candidates, looked_in, unread
+from reconciler.discovery.candidates import candidates, declarable, looked_in, tilde, unread
 from reconciler.discovery.facts import SESSION, SYSTEM, LibvirtOf, SnapshotTools, WhoAsks
-from reconciler.discovery.paths import declarable, tilde
 from reconciler.facts.discovered import Entry, Remark, Suggestion
 from reconciler.facts.host import CalendarRuns, FilesystemOf, ForeignJobs, HiddenCrontabs, Locate
 from reconciler.formats import calendar

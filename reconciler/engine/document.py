@@ -1,22 +1,143 @@
-"""A plan as one JSON document, and back: what is printed, saved and done are the same thing."""
+"""Places, actions and whole plans as JSON data, and back: what is printed, saved and done.
+
+What is read back is checked as it is built: a file that says something else is a FormatError,
+never a half-understood plan. What everybody may read has no names of files in it (redacted).
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler import exit_codes
-from reconciler.engine import codec, preconditions
-from reconciler.engine.model import Change, Plan, Wait
-from reconciler.engine.place import Swap, numbered
+from reconciler.engine import preconditions
+from reconciler.engine.model import Change, Notify, Plan, Wait
+from reconciler.engine.order import DAEMON_RELOAD
+from reconciler.engine.place import Place, Swap, numbered
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import ALSO, LABELS, Note, Op
+from reconciler.facts.tree import REDACTED, NameList
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from reconciler.engine.place import Who
+    from collections.abc import Iterable
+
+    from reconciler.engine.held import Part
+    from reconciler.engine.model import Action, Desired
+    from reconciler.engine.place import LastApplied, Who
     from reconciler.engine.preconditions import Precondition
+
+
+def _places(of: Any = Place) -> dict[str, type[Place[Any]]]:
+    """Find every place that a kind brought by the name of its class, but for mere bases."""
+    found: dict[str, type[Place[Any]]] = {}
+    for kind in of.__subclasses__():
+        own = {} if kind.__abstractmethods__ else {kind.__name__: kind}
+        found |= {**own, **_places(kind)}
+    return found
+
+
+def plain_place(place: Place[Any]) -> dict[str, Any]:
+    """``{"place": "FstabOptions", "target": "/", "line": 7}``."""
+    return {"place": type(place).__name__, **_fields(place)}
+
+
+def place(data: Any) -> Place[Any]:
+    """The place again; tuples come back as tuples."""
+    fields = dict(jsondata.mapping(data))
+    name = fields.pop("place", None)
+    kind = _places().get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise jsondata.FormatError(f"unknown place {name!r:.60}: made by a newer vmtune?")
+    return jsondata.built(kind, fields)
+
+
+def plain_value(value: Any) -> Any:
+    """JSON data for a value; a Folder becomes an object, a tuple a list."""
+    if isinstance(value, tuple):
+        return list(map(plain_value, value))
+    return _fields(value) if dataclasses.is_dataclass(value) else value
+
+
+def part_of(goal: Desired[Any]) -> Part:
+    """Return what of the value an entry decides, as JSON data."""
+    if goal.part is not None:
+        return goal.part
+    return {"is": plain_value(goal.want)}
+
+
+def plain_action(action: Action) -> dict[str, Any]:
+    """An action with all that is needed to do it, or to undo it."""
+    if isinstance(action, Notify):
+        return {"poke": action.name}
+    return {
+        **plain_place(action.place),
+        "have": plain_value(action.have),
+        "want": plain_value(action.want),
+        "why": action.why,
+        "owner": action.owner,
+    }
+
+
+def notify(name: Any) -> Notify:
+    """Return the one effect that there is, by its name."""
+    if name != DAEMON_RELOAD.name:
+        raise jsondata.FormatError(f"unknown effect {name!r:.60}: made by a newer vmtune?")
+    return DAEMON_RELOAD
+
+
+def action(data: Any) -> Action:
+    """The action again."""
+    fields = dict(jsondata.mapping(data))
+    if "poke" in fields:
+        return notify(fields["poke"])
+    try:
+        have, want = fields.pop("have"), fields.pop("want")
+        why, owner = jsondata.text(fields.pop("why")), jsondata.text(fields.pop("owner"))
+    except KeyError as missing:
+        raise jsondata.FormatError(f"an action without {missing}") from None
+    where = place(fields)
+    return Swap(where, where.decoded(have), where.decoded(want), why, owner)
+
+
+def digest(actions: Iterable[Action]) -> str:
+    """SHA-256 over all that the actions would do: equal only when they are."""
+    data = json.dumps([plain_action(action) for action in actions], sort_keys=True)
+    return hashlib.sha256(data.encode()).hexdigest()
+
+
+def _fields(of: Any) -> dict[str, Any]:
+    return {each.name: plain_value(getattr(of, each.name)) for each in dataclasses.fields(of)}
+
+
+def _redacted(of: Any) -> Any:
+    """A value of any place; tuples of texts are always names."""
+    if isinstance(of, NameList):
+        return of.redacted()
+    return tuple(REDACTED for _ in of) if isinstance(of, tuple) else of
+
+
+def redacted(of: Action) -> Action:
+    """The action as everybody may read it."""
+    if not isinstance(of, Swap):
+        return of
+    return dataclasses.replace(
+        of,
+        place=of.place.redacted(),
+        have=_redacted(of.have),
+        want=_redacted(of.want),
+    )
+
+
+def redacted_record(of: LastApplied) -> LastApplied:
+    """The same for what is folded from the records."""
+    return dataclasses.replace(
+        of, original=_redacted(of.original), values=tuple(map(_redacted, of.values))
+    )
 
 
 FORMAT = "vmtune.plan/1"
@@ -110,7 +231,7 @@ def plain(document: Document, who: Who = numbered) -> dict[str, Any]:
         },
         "summary": summary(document.plan),
         "changes": [plain_change(change, who) for change in document.plan.changes],
-        "actions": [codec.plain_action(action) for action in document.plan.actions],
+        "actions": [plain_action(action) for action in document.plan.actions],
         **facts,
     }
 
@@ -144,19 +265,19 @@ def plain_change(change: Change, who: Who = numbered) -> dict[str, Any]:
         ],
         "before": {name: before for name, (before, _) in values.items()},
         "after": {name: after for name, (_, after) in values.items()},
-        "swaps": [codec.plain_action(swap) for swap in change.swaps],
+        "swaps": [plain_action(swap) for swap in change.swaps],
         **({"poke": change.notify.name} if change.notify else {}),
         **({"waits_for": list(map(_plain_wait, change.waits))} if change.waits else {}),
     }
 
 
 def _plain_wait(of: Wait) -> dict[str, Any]:
-    return {"why": of.why, "paths": list(of.paths), "then": codec.plain_action(of.swap)}
+    return {"why": of.why, "paths": list(of.paths), "then": plain_action(of.swap)}
 
 
 def _wait(data: Any) -> Wait:
     fields = jsondata.mapping(data)
-    swap = codec.action(fields["then"])
+    swap = action(fields["then"])
     if not isinstance(swap, Swap):
         raise FormatError("what is waited for is no change of a place")
     return Wait(swap, jsondata.text(fields["why"]), jsondata.names(fields["paths"]))
@@ -171,7 +292,7 @@ def read_document(data: Any) -> Document:
         )
     try:
         changes = tuple(_change(change) for change in jsondata.items(data["changes"]))
-        actions = tuple(map(codec.action, jsondata.items(data["actions"])))
+        actions = tuple(map(action, jsondata.items(data["actions"])))
         made = jsondata.text(data["created"]), jsondata.text(data["version"])
         facts = jsondata.items(data["facts"]) if "facts" in data else None
         rested = None if facts is None else tuple(map(preconditions.fact, facts))
@@ -197,7 +318,7 @@ def _world(data: dict[str, Any]) -> World:
 
 def _change(data: Any) -> Change:
     fields = jsondata.mapping(data)
-    swaps = tuple(codec.action(swap) for swap in jsondata.items(fields["swaps"]))
+    swaps = tuple(action(swap) for swap in jsondata.items(fields["swaps"]))
     return Change(
         Op(jsondata.text(fields["op"])),
         jsondata.text(fields["kind"]),
@@ -210,7 +331,7 @@ def _change(data: Any) -> Change:
         jsondata.flag(fields["applicable"]),
         None if fields["origin"] is None else _origin(jsondata.text(fields["origin"])),
         jsondata.optional(fields.get("path")) or "",
-        codec.notify(fields["poke"]) if "poke" in fields else None,
+        notify(fields["poke"]) if "poke" in fields else None,
         tuple(map(_wait, jsondata.items(fields.get("waits_for", [])))),
     )
 

@@ -13,10 +13,9 @@ from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import held, obstacles, restore
-from reconciler.engine.claims import Claims
-from reconciler.engine.codec import part_of
-from reconciler.engine.held import Held, by_path, is_covered, thing_of
+from reconciler.engine import held, restore
+from reconciler.engine.document import part_of
+from reconciler.engine.held import Claims, Held, by_path, is_covered, thing_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, is_end
 from reconciler.engine.order import operation
@@ -29,7 +28,7 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from reconciler.engine.claims import History, Part
+    from reconciler.engine.held import History, Part
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.resource import Declared, Spoken
@@ -278,7 +277,7 @@ class Ownership:
         is_leaving = any(path_of(place) == about for place in self._history.own.wanted)
         if not (swaps or has_news or is_leaving or (chosen and chosen(row))):
             return
-        if no := obstacles.to_put_back(swaps, self._host):
+        if no := restore.to_put_back(swaps, self._host):
             self._hindered.update(swap.place for swap in swaps)
             yield row.refused(no, "no longer declared, but ")
             return

@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import obstacles, tries
-from reconciler.engine.claims import History
-from reconciler.engine.item import Items
+from reconciler.engine import last_applied, restore
+from reconciler.engine.held import History
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Apart, Awaited, Change, Desired, Plan, Reload, Wait, is_end
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.place import Swap
 from reconciler.engine.planned_state import Outlook
-from reconciler.engine.resource import Declared, Spoken
+from reconciler.engine.resource import Declared, Items, Spoken
 from reconciler.errors import ConfigError, ConfigErrors
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
 from reconciler.facts.host_view import NotVisible
@@ -25,10 +24,9 @@ from reconciler.facts.host_view import NotVisible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.item import Item
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
-    from reconciler.engine.resource import Kind
+    from reconciler.engine.resource import Item, Kind
     from reconciler.facts.host_view import HostView
 
 
@@ -191,7 +189,7 @@ def _apart(of: Apart, base: Change, owner: str, host: HostView) -> Iterator[Chan
 
 def _if_possible(row: Change, host: HostView, before: str = "") -> Change:
     """Return the row; refused, behind the words ``before``, where a place cannot be put."""
-    no = obstacles.obstacle(row.swaps, host)
+    no = restore.obstacle(row.swaps, host)
     return row.refused(no, before) if no else row
 
 
@@ -218,7 +216,7 @@ def _drift(
         if have != goal.want:
             before = written.get(goal.place)
             why = goal.why
-            if before and tries.is_drift(before, goal.want, have):
+            if before and last_applied.is_drift(before, goal.want, have):
                 why = f"changed by someone else since run {before.run}"
             yield Swap(goal.place, have, goal.want, why, owner)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import obstacles, restore
+from reconciler.engine import restore
 from reconciler.engine.model import Change, Plan
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.place import Swap, path_of
@@ -59,7 +59,7 @@ def _changes(
             op = Op.UNKNOWN if isinstance(state, NotVisible) else Op.BLOCKED
             yield Change(op, kind, name, f"{place.label}: {state}", code="V401")
     back += restore.with_them(back, host)
-    if no := obstacles.to_put_back(back, host):
+    if no := restore.to_put_back(back, host):
         yield Change(Op.BLOCKED, kind, name, no.text, hint=no.hint, code=no.code)
     elif back or notes or all(states[swap.place] == "taken back" for swap in swaps):
         text = "" if back or notes else "is as it was before"

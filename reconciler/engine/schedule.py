@@ -1,4 +1,6 @@
-"""What runs by itself for an entry: its scheduler, its files, what is left of it, its runs.
+"""What runs by itself for an entry: its scheduler, its files and their places, its runs.
+
+What they should hold: schedule.py.
 
 For every kind that has a job.
 """
@@ -7,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from reconciler.engine.managed_files import TextFile, Timer, UnitFile
 from reconciler.engine.model import Desired, Reload
+from reconciler.engine.place import Place
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.errors import ConfigError
-from reconciler.facts import rights
+from reconciler.facts import diagnostics
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import (
     OFF,
@@ -32,17 +34,107 @@ from reconciler.facts.host import (
     ServiceRunOf,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import calendar, crontab, unit
+from reconciler.formats import calendar, jsondata, unit
+from reconciler.formats.paths import parent
+from reconciler.formats.sizes import counted
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.engine.item import Item
     from reconciler.engine.model import Said
-    from reconciler.engine.place import Place
+    from reconciler.engine.place import Who
+    from reconciler.engine.resource import Item
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
+
+
+# ruff: noqa: ARG002 - a method of a place need not use all that every place is given
+
+
+_UNITS = "/etc/systemd/system"
+
+
+class TextFile(Place[str | None]):
+    """A file that is wholly vmtune's: its text, or None when there is none."""
+
+    path: str
+    rank: ClassVar[int] = 40
+
+    @staticmethod
+    def decoded(data: Any) -> str | None:
+        return jsondata.optional(data)
+
+    def written_paths(self, have: str | None, want: str | None) -> Iterator[str]:
+        yield from (parent(self.path), self.path)
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def words(self, value: str | None) -> str:
+        return "none" if value is None else counted(len(value.splitlines()), "line")
+
+    def shown(self, value: str | None) -> str:
+        return "missing" if value is None else self.words(value)
+
+    def in_full(
+        self, have: str | None, want: str | None, who: Who
+    ) -> tuple[str | None, str | None]:
+        return have, want
+
+    def stays(self, original: str | None) -> bool:
+        """What vmtune took away was its own, from before its journal: nobody wants it back."""
+        return original is not None
+
+
+class UnitFile(TextFile):
+    """A unit file: systemd reads it only after a daemon-reload."""
+
+    rank: ClassVar[int] = 41
+    loaded_by_systemd: ClassVar[bool] = True
+
+    def units(self) -> tuple[str, ...]:
+        return (self.path.rpartition("/")[2],)
+
+
+class Timer(Place[str]):
+    """Whether a timer is enabled (from the next boot) and active (now).
+
+    "on" is both, "off" neither; "enabled" and "active" are one without the other.
+    """
+
+    unit: str
+    rank: ClassVar[int] = 60
+    nothing: ClassVar[str] = OFF
+    uses_loaded_units: ClassVar[bool] = True
+
+    @staticmethod
+    def decoded(data: Any) -> str:
+        return jsondata.name(data)
+
+    def turn(self, want: str) -> tuple[int, str]:
+        """A timer is switched off before the files that describe it go."""
+        return (0, "") if want == OFF else self.order
+
+    def written_paths(self, have: str, want: str) -> Iterator[str]:
+        """Enabling a timer makes a link there."""
+        yield _UNITS
+
+    @property
+    def label(self) -> str:
+        return self.unit
+
+    def words(self, value: str) -> str:
+        return {"on": "enabled, active", "active": "active, not enabled"}.get(value, value)
+
+    def half_done(self, have: str, now: str, want: str) -> bool:
+        """One without the other; a link left of a lost file enables the new one at once."""
+        return now in {"enabled", "active"}
+
+    def stays(self, original: str) -> bool:
+        """As with its file."""
+        return original != OFF
 
 
 DEFAULTS = {"scheduler": "auto"}
@@ -237,7 +329,7 @@ def foreign(of: Setup, host: HostView) -> Refusal | None:
     """
     for path in files(of.stem).values():
         text = host(TextFile(path))
-        if text is not None and not crontab.is_ours(text.encode("utf-8", "surrogateescape")):
+        if text is not None and not calendar.is_ours(text.encode("utf-8", "surrogateescape")):
             return Refusal(f"{path} is there, and vmtune did not make it", "move it away", "V307")
     return None
 
@@ -288,7 +380,7 @@ def _by_cron(of: Setup, work: Work, host: HostView) -> Iterator[Said]:
         yield Note(text, "V310", is_of_host=True)
     if host(SelinuxEnforces()):
         remedy = "; `scheduler: systemd` has systemd run it"
-        text = f"{rights.CRONS_JOBS}{remedy if 'systemd' in host(Schedulers()) else ''}"
+        text = f"{diagnostics.CRONS_JOBS}{remedy if 'systemd' in host(Schedulers()) else ''}"
         yield Note(text, "V313", is_of_host=True)
 
 
@@ -321,9 +413,9 @@ def cron(of: Setup, work: Work) -> str:
     to_log = f" | {{ logger -t {of.job.name} 2>/dev/null || cat; }}"
     idle = ("/usr/bin/nice", "-n", "19", "/usr/bin/ionice", "-c", "3")
     guard = f"{work.guard(to_log)}; " if work.check else ""
-    line = f'p={crontab.quoted(of.path)}; {guard}{crontab.command((*idle, *work.command))} "$p"'
+    line = f'p={calendar.quoted(of.path)}; {guard}{calendar.command((*idle, *work.command))} "$p"'
     line += to_log if work.prints else ""
-    data = crontab.table(f"{of.job.does} {of.path}", [of.when.schedule.cron], "root", line)
+    data = calendar.table(f"{of.job.does} {of.path}", [of.when.schedule.cron], "root", line)
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, compression, mountable, no_line
+from reconciler.facts import boot_order, compression, fstab_line, mountable
 from reconciler.facts.diagnostics import Note, Refusal, Summary
 from reconciler.facts.host import KernelCommandLine, Mounts
 from reconciler.formats import mountinfo, options
@@ -70,7 +70,7 @@ def image(target: str, settings: Sequence[Setting], host: HostView) -> Summary |
     return Refusal(
         "/ is an overlay; the initramfs mounts its Btrfs at /sysroot, with rootflags= of the "
         "kernel's command line, and no line of /etc/fstab changes that",
-        no_line.root_option(tokens, host),
+        fstab_line.root_option(tokens, host),
         "V231",
     )
 
@@ -78,8 +78,8 @@ def image(target: str, settings: Sequence[Setting], host: HostView) -> Summary |
 def fixed(obstacle: str, target: str = "", wanted: str = "") -> Refusal:
     """Say why /etc/fstab cannot be replaced, and what to write where instead."""
     remedy = "mend that first"
-    if target and wanted and obstacle.endswith(no_line.MADE_BY_NIXOS):
-        option = no_line.nixos_option(target, wanted)
+    if target and wanted and obstacle.endswith(fstab_line.MADE_BY_NIXOS):
+        option = fstab_line.nixos_option(target, wanted)
         remedy = (
             f"write `{option}` in the configuration of NixOS, then `nixos-rebuild boot` and boot"
         )

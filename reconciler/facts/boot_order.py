@@ -1,7 +1,21 @@
-"""In which order a boot mounts one Btrfs, and which compression that ends in.
+"""In which order a boot mounts one Btrfs, the compression that ends in, and booted snapshots.
+
+A Btrfs that is mounted has one superblock, and so one compression setting, however many of its
+subvolumes are mounted. The rules are those of fs/btrfs/super.c, measured on Linux 6.18; the tests
+hold them to the running kernel with random sequences of mounts:
+
+- The first mount sets everything, by its own options alone.
+- A later mount changes nothing, with one exception: where the filesystem is read-only so far, the
+  first writable mount makes it writable, and its algorithm takes the place of the one before.
+  Whether there is compression at all stays as it was. So compression that was off stays off; and
+  where compression was on and the new mount names none, the kernel shows ``compress=`` with no
+  algorithm behind it, and nothing is compressed.
+- A remount changes what it names, and keeps the rest.
+
+What one option makes of those before it is in ``datamode``.
 
 Sources: systemd-fstab-generator(8), systemd-remount-fs.service(8), systemd.mount(5), bootup(7),
-dracut.cmdline(7), ostree-prepare-root(1). What each mount does is in ``superblock``.
+dracut.cmdline(7), ostree-prepare-root(1).
 
 1. The initramfs mounts the root filesystem with ``rootflags=``, read-only unless the command line
    has ``rw``; or with the options of the line of /, where that is marked x-initrd.mount (NixOS).
@@ -12,6 +26,9 @@ dracut.cmdline(7), ostree-prepare-root(1). What each mount does is in ``superblo
 4. systemd mounts the other lines and the mount units that something wants, those above before those
    below, and else in no order that can be known.
 5. What is marked noauto or x-systemd.automount is mounted when somebody asks for it.
+
+grub-btrfs, snapper's menu and Timeshift boot a snapshot in place of the system's own subvolume.
+What is changed in the snapshot is not there after the next ordinary boot.
 """
 
 from __future__ import annotations
@@ -19,15 +36,81 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import superblock
-from reconciler.formats import datamode, options
+from reconciler.facts.diagnostics import Note
+from reconciler.facts.host import FstabLines, Mounts, SubvolumeAt
+from reconciler.facts.mountable import SubvolumeNamed
+from reconciler.formats import datamode, fstab, mountinfo, options
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.facts.superblock import Superblock
+    from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
+    from reconciler.formats.mountinfo import Mount
+
+
+OFF = "off"
+
+
+class Superblock(Value):
+    """One mounted filesystem, as far as it concerns compression.
+
+    ``algorithm`` is "zstd:3", or "" for none. It stays, hidden, where ``nodatacow`` ended
+    compression: for the mount that takes it over.
+    """
+
+    is_read_only: bool
+    mode: datamode.DataMode = datamode.DEFAULT
+    algorithm: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The option as mountinfo shows it; "" for none."""
+        compress = self.mode.compress
+        return f"{options.name(compress)}={self.algorithm}" if compress else ""
+
+    @property
+    def words(self) -> str:
+        """What happens to data that is written now: "off", "zstd:3" or "zstd:3, forced"."""
+        return OFF if self.mode.plain else live_words(self.shown)
+
+
+def live_words(shown: str) -> str:
+    """An option as mountinfo shows it ("" for none), in words.
+
+    ``compress=`` without an algorithm compresses nothing, other than in /etc/fstab, where it means
+    zlib (btrfs(5)).
+    """
+    name, _, algorithm = shown.partition("=")
+    if not name or algorithm in {"", *options.OFF}:
+        return OFF
+    forced = ", forced" if name == "compress-force" else ""
+    return f"{options.LEVELS.get(algorithm, algorithm)}{forced}"
+
+
+def first(line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after the first mount."""
+    return _given(Superblock(is_read_only), line_options)
+
+
+def later(now: Superblock, line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after a mount of another subvolume."""
+    if is_read_only or not now.is_read_only:
+        return now
+    own = first(line_options, is_read_only=False)
+    return replace(now, is_read_only=False, algorithm=own.algorithm)
+
+
+def remounted(now: Superblock, line_options: str, *, is_read_only: bool) -> Superblock:
+    """The superblock after a remount with these options."""
+    return _given(replace(now, is_read_only=is_read_only), line_options)
+
+
+def _given(block: Superblock, line_options: str) -> Superblock:
+    token = options.value(line_options, options.COMPRESS)
+    algorithm = block.algorithm if token is None else options.effective(token).partition("=")[2]
+    return replace(block, mode=datamode.of_line(line_options, block.mode), algorithm=algorithm)
 
 
 ROOT, SYSROOT = "/", "/sysroot"
@@ -148,15 +231,15 @@ def _done(block: Superblock | None, decided: Outcome, step: Step) -> tuple[Super
     """What a step makes of the filesystem, and who has decided by then."""
     read_only = step.is_read_only
     if block is None:
-        now = superblock.first(step.options, is_read_only=read_only)
+        now = first(step.options, is_read_only=read_only)
         return now, _outcome(now, step)
     if step.is_remount:
-        now = superblock.remounted(block, step.options, is_read_only=read_only)
+        now = remounted(block, step.options, is_read_only=read_only)
         # A line that names nothing leaves what was there; it is the one to say so, though.
         is_silent = not step.says and not step.is_unread and now.words == block.words
-        by = decided.by if is_silent and now.words != superblock.OFF else step
+        by = decided.by if is_silent and now.words != OFF else step
         return now, _outcome(now, by)
-    now = superblock.later(block, step.options, is_read_only=read_only)
+    now = later(block, step.options, is_read_only=read_only)
     if now.is_read_only == block.is_read_only or not block.shown:
         return now, decided
     return now, _outcome(now, step, takes_over=True)
@@ -243,3 +326,56 @@ def _orders(steps: Sequence[Step], *, any_first: bool) -> Iterable[tuple[Step, .
 def _is_below_one(step: Step, steps: Sequence[Step]) -> bool:
     others = (other for other in steps if other is not step)
     return any(step.target.startswith(other.target.rstrip("/") + "/") for other in others)
+
+
+def leads_to_mounted(name: str, mount: Mount, host: HostView) -> bool | None:
+    """Whether a path from the top level leads to the mounted subvolume by a symbolic link.
+
+    None where that is not shown.
+    """
+    found = host.maybe(SubvolumeNamed(mount.target, name))
+    return None if found is None else bool(found.path and found.path == mountinfo.subvolume(mount))
+
+
+def booted_snapshot(mount: Mount, host: HostView) -> str:
+    """Return the path of the mounted subvolume if it is a snapshot; "" if not, or unseen."""
+    found = host.maybe(SubvolumeAt(mount.target))
+    return mountinfo.subvolume(mount) if found and found.is_snapshot else ""
+
+
+def in_place_of_the_system(host: HostView) -> tuple[str, str]:
+    """Return the snapshot that / was booted from, and what an ordinary boot mounts; "" for neither.
+
+    An ordinary boot mounts what the line of / names, or the default subvolume where the line names
+    none. Only root can see which that is.
+    """
+    mount = mountinfo.at(host.maybe(Mounts()) or (), "/")
+    if mount is None or mount.fstype != "btrfs":
+        return "", ""
+    lines = [line for line in host.maybe(FstabLines()) or () if line.target == "/"]
+    if len(lines) != 1 or lines[0].problem:
+        return "", ""
+    here, wanted = mountinfo.subvolume(mount), fstab.subvolume_named(lines[0].options)
+    if wanted == here or (wanted is None and "subvol" in lines[0].options):
+        return "", ""
+    found = host.maybe(SubvolumeAt("/"))
+    if not (found and found.is_snapshot) or (wanted and leads_to_mounted(wanted, mount, host)):
+        return "", ""
+    if wanted:
+        return here, f"{wanted} (/etc/fstab:{lines[0].number})"
+    if found.default in {None, found.identifier}:
+        return "", ""
+    return here, f"/{found.default_path} (the default subvolume)"
+
+
+def snapshot_note(path: str, host: HostView) -> Note | None:
+    """Return what is to be said of a change to a path that is in a booted snapshot."""
+    here, ordinary = in_place_of_the_system(host)
+    mount = mountinfo.containing(host.maybe(Mounts()) or (), path) if here else None
+    if mount is None or mount.target != "/":
+        return None
+    return Note(
+        f"/ is booted from the snapshot {here}; an ordinary boot mounts {ordinary}, and nothing "
+        "that is changed now is there",
+        "V230",
+    )

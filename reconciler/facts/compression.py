@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, booted, fstab_line, mountable, no_line, superblock
+from reconciler.facts import boot_order, fstab_line, mountable
 from reconciler.facts.host import (
     FstabLines,
     KernelCommandLine,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reconciler.formats.mountinfo import Mount
 
 
-OFF = superblock.OFF
+OFF = boot_order.OFF
 
 
 class Compression(Value):
@@ -59,7 +59,7 @@ def live(path: str, host: HostView) -> str:
 
 def words(token: str | None) -> str:
     """A compress option as fstab has it, in words; None, or one that switches it off, is "off"."""
-    return superblock.live_words(options.effective(token))
+    return boot_order.live_words(options.effective(token))
 
 
 def of(path: str, on: Filesystem, host: HostView) -> Compression | None:
@@ -86,7 +86,7 @@ def below_image(mounts: Sequence[Mount]) -> Mount | None:
 
 def now(mount: Mount) -> str:
     """What happens to data that is written now, in words."""
-    return superblock.live_words(datamode.of_live(mount.super_options).compressing)
+    return boot_order.live_words(datamode.of_live(mount.super_options).compressing)
 
 
 # --- how a boot mounts it
@@ -121,7 +121,7 @@ def _below_etc(of: BootLayout, mounts: Sequence[Mount]) -> str:
 
 def _unseen(root: str, host: HostView) -> str:
     """In a booted snapshot /etc/fstab is a copy: an ordinary boot reads another file."""
-    _, ordinary = booted.in_place_of_the_system(host) if root else ("", "")
+    _, ordinary = boot_order.in_place_of_the_system(host) if root else ("", "")
     subvolume = ordinary.partition(" (")[0]
     return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
 
@@ -274,7 +274,7 @@ def deciding(of: BootLayout, token: str) -> tuple[Line, ...]:
 
 def _by_flags(of: BootLayout, token: str) -> str:
     """The value of rootflags= with which a compress option would hold; "" where it would not."""
-    flags = no_line.flags_with(boot_order.rootflags(of.command_line), [token])
+    flags = fstab_line.flags_with(boot_order.rootflags(of.command_line), [token])
     kept = [word for word in of.command_line.split() if not word.startswith("rootflags=")]
     new = replace(of, command_line=" ".join([*kept, f"rootflags={flags}"]))
     return flags if boot_order.settings(new) == {words(token)} else ""
@@ -293,4 +293,4 @@ def remedy(of: BootLayout, token: str) -> str:
     if damaged:
         return f"mend line {damaged[0]} first"
     flags = _by_flags(of, token) if of.root else ""
-    return no_line.kernel_option(of.command_line, flags) if flags else ""
+    return fstab_line.kernel_option(of.command_line, flags) if flags else ""

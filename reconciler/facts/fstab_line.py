@@ -1,14 +1,16 @@
-"""Whether a line of /etc/fstab may be changed, and describes the mount that is there."""
+"""Whether a line of /etc/fstab may be changed, and where to write where no line may."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import booted, no_line, rights
+from reconciler.facts import boot_order, diagnostics
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import (
+    FilesystemOf,
     FstabLines,
+    KernelCommandLine,
     Locate,
     Mounts,
     MountUnits,
@@ -67,7 +69,7 @@ def not_editable(
     if refusal := shadowed(place, lines, host):
         return refusal
     if not lines:
-        return no_line.refusal(target, place, tuple(filter(None, wanted)), host)
+        return no_line(target, place, tuple(filter(None, wanted)), host)
     if len(lines) > 1:
         numbers = " and ".join(str(line.number) for line in lines)
         links = sorted({line.target for line in lines} - {target})
@@ -130,7 +132,7 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
     if mount is None or (differs := _differs(line, mount, uuid, host)) is None:
         return None
     is_, says = differs
-    if is_.startswith("/") and (snapshot := booted.snapshot(mount, host)):
+    if is_.startswith("/") and (snapshot := boot_order.booted_snapshot(mount, host)):
         verb = "is booted from" if mount.target == "/" else "shows"
         refusal = Refusal(
             f"{mount.target} {verb} a snapshot ({snapshot}), but /etc/fstab:{line.number} says "
@@ -147,9 +149,9 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
 def _unsure(line: Line, mount: Mount, host: HostView) -> str:
     """Who sees whether what subvol= names is a link to what is mounted; "" where that was seen."""
     name = fstab.subvolume_named(line.options)
-    if not name or booted.leads_to(name, mount, host) is not None:
+    if not name or boot_order.leads_to_mounted(name, mount, host) is not None:
         return ""
-    return rights.hidden(f"see whether {name} is a symbolic link to that", host)
+    return diagnostics.hidden(f"see whether {name} is a symbolic link to that", host)
 
 
 def another(is_: str, line: Line, target: str, says: str) -> Refusal:
@@ -175,6 +177,104 @@ def _differs(line: Line, mount: Mount, uuid: str, host: HostView) -> tuple[str, 
     if {"btrfs", "auto"}.isdisjoint(line.fstype.split(",")):
         return "Btrfs", line.fstype
     subvolume, mounted = fstab.subvolume_named(line.options), mountinfo.subvolume(mount)
-    if subvolume and subvolume != mounted and not booted.leads_to(subvolume, mount, host):
+    if (
+        subvolume
+        and subvolume != mounted
+        and not boot_order.leads_to_mounted(subvolume, mount, host)
+    ):
         return mounted, f"subvol={subvolume}"
     return None
+
+
+MADE_BY_NIXOS = "is made by NixOS"
+"""How the reason ends for which /etc/fstab cannot be replaced there."""
+
+
+def nixos_option(target: str, line_options: str) -> str:
+    """Return the option that stands for the fourth field of a line."""
+    added = {"defaults", "x-initrd.mount"}  # by NixOS itself
+    words = [f'"{word}"' for word in options.split(line_options) if word not in added]
+    shown = " ".join(words).replace("$", "\\$")
+    return f'fileSystems."{target}".options = [ {shown} ];'
+
+
+def no_line(target: str, place: str, wanted: Sequence[str], host: HostView) -> Refusal:
+    """Name the mount that the path is on, the line that leads there, and what to write."""
+    lines = [line for line in host(FstabLines()) if line.target.startswith("/")]
+    named = {line.target: line for line in lines if not line.problem}
+    for line in lines:
+        where = host.maybe(Locate(line.target))
+        if where and where.path == place:
+            return Refusal(
+                f"/etc/fstab has no line for {target}; line {line.number}, {line.target}, leads "
+                "there",
+                f"declare `target: {line.target}`",
+                "V201",
+            )
+    mount = mountinfo.containing(host(Mounts()), place)
+    if mount is None:
+        return Refusal(f"/etc/fstab has no line for {target}", "declare a mount point", "V201")
+    if mount.target == place:
+        return _mounted(target, mount, named, wanted, host)
+    on = named.get(mount.target)
+    if on:
+        text = f"{target} is no mount point: it is on {on.target} (/etc/fstab:{on.number})"
+        return Refusal(text, f"declare `target: {on.target}`", "V201")
+    found = _mounted(mount.target, mount, named, wanted, host)
+    text = f"{target} is no mount point: it is on {mount.target}, for which /etc/fstab has no line"
+    return Refusal(text, found.hint, "V201")
+
+
+def _mounted(
+    target: str, mount: Mount, named: dict[str, Line], wanted: Sequence[str], host: HostView
+) -> Refusal:
+    """Something is mounted there that no line mounts."""
+    text = f"/etc/fstab has no line for {target}"
+    if mount.fstype != "btrfs":
+        return Refusal(text, "declare the mount point of a Btrfs filesystem", "V201")
+    fellows = [
+        m for m in host(Mounts()) if m.device == mount.device and m.target in named and m != mount
+    ]
+    if fellows:
+        line = named[fellows[0].target]
+        where = f"{text}; {line.target} (/etc/fstab:{line.number}) is of the same filesystem"
+        return Refusal(
+            where, f"declare `target: {line.target}`: one setting holds for all of it", "V201"
+        )
+    if target == "/":
+        return Refusal(text, root_option(wanted, host), "V201")
+    found = host.maybe(FilesystemOf(mount.target))
+    source = f"UUID={found.uuid}" if found else mount.source
+    words = ",".join([f"subvol={mountinfo.subvolume(mount)}", *wanted])
+    return Refusal(
+        f"{text}: something else mounts it, and decides its options",
+        f"write a line, if /etc/fstab is to mount it: `{source} {target} btrfs {words} 0 0`",
+        "V201",
+    )
+
+
+def root_option(wanted: Sequence[str], host: HostView) -> str:
+    """Say what to write on the kernel's command line, where no line decides the options of /."""
+    command_line = host.maybe(KernelCommandLine()) or ""
+    flags = "".join(options.rootflags(command_line)[-1:])
+    return kernel_option(command_line, flags_with(flags, wanted))
+
+
+def flags_with(flags: str, wanted: Sequence[str]) -> str:
+    """Return the value of rootflags= with other options in it."""
+    for token in wanted:
+        names = options.family(options.name(token))
+        flags = options.replace(flags or "defaults", names, token)
+    return ",".join(word for word in options.split(flags) if word != "defaults")
+
+
+def kernel_option(command_line: str, flags: str) -> str:
+    """Say how rootflags= is changed on the kernel's command line."""
+    old = [word for word in command_line.split() if word.startswith("rootflags=")]
+    if any(word.startswith("ostree=") for word in command_line.split()):
+        taken = "".join(f" --delete={word}" for word in old)
+        return f"`rpm-ostree kargs{taken} --append=rootflags={flags}`, then boot"
+    return (
+        f"write `rootflags={flags}` on the kernel's command line, in the boot loader's "
+        "configuration (GRUB: /etc/default/grub; systemd-boot: /etc/kernel/cmdline)"
+    )

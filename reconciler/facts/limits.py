@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.facts.diagnostics import Finding, Note, Op
+from reconciler.facts.diagnostics import Finding, Note, Op, hidden
 from reconciler.facts.host import REFERENCED
-from reconciler.facts.rights import hidden
 from reconciler.formats.sizes import binary
 
 if TYPE_CHECKING:

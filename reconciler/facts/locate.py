@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from reconciler.facts import stub
-from reconciler.facts.diagnostics import DO, WHY, NotApplicable, Note, Refusal
+from reconciler.facts.diagnostics import DO, WHY, AsRoot, NotApplicable, Note, Refusal
 from reconciler.facts.host import (
     EntriesOf,
     FilesystemOf,
@@ -16,8 +16,7 @@ from reconciler.facts.host import (
     StubOf,
     TreeOf,
 )
-from reconciler.facts.rights import AsRoot
-from reconciler.formats import mountinfo, overlay
+from reconciler.formats import mountinfo
 from reconciler.formats.paths import is_at_or_below
 from reconciler.formats.sizes import counted
 
@@ -65,7 +64,7 @@ def _upper(path: str, host: HostView) -> str:
     In a container its name is one of the host, and leads nowhere.
     """
     mount = mountinfo.containing(host(Mounts()), path)
-    names = overlay.upper(mount.super_options) if mount else ()
+    names = mountinfo.overlay_upper(mount.super_options) if mount else ()
     is_hidden = bool(names)
     for name in names:
         where = host.maybe(Locate(name)) if name.startswith("/") else None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from reconciler.facts.diagnostics import Refusal
-from reconciler.facts.rights import denied
+from reconciler.facts.diagnostics import Refusal, denied
 from reconciler.formats.paths import parent
 from reconciler.value import Value
 

@@ -1,6 +1,6 @@
 """What lies below a directory of images: values of bounded size, whatever the tree's.
 
-One image for status: facts/layouts.py.
+One image for status: facts/images.py.
 """
 
 from __future__ import annotations

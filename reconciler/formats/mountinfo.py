@@ -1,12 +1,17 @@
-"""/proc/self/mountinfo: what is mounted where, as the kernel has it (proc_pid_mountinfo(5)).
+r"""/proc/self/mountinfo: what is mounted where (proc_pid_mountinfo(5)), and overlays' layers.
 
 Mounts form a tree, and one over another hides it with all that is mounted
 below. Which mount a path is on follows from walking that tree as the kernel
 does; the longest matching mount point can be a hidden one.
+
+``lowerdir=a:b::data`` names several, and a backslash keeps a colon in a name; ``lowerdir+=`` and
+``datadir+=`` (Linux 6.7) name one each, without escapes. The kernel shows each option as whoever
+mounted it wrote it, with ",", " ", "\" and so on as three octal digits.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from reconciler.formats import options
@@ -128,3 +133,41 @@ def subvolume(mount: Mount) -> str:
     """
     shown = option(mount.super_options, {"subvol"})
     return shown.partition("=")[2] if shown else mount.root
+
+
+def overlay_layers(super_options: str) -> tuple[tuple[str, ...], ...]:
+    r"""Each layer with the ways to read its name, of which one is right: ("/a\\b", "/ab").
+
+    upperdir and workdir lose their backslashes where they came by mount(2), not by a descriptor.
+    """
+    found: list[tuple[str, ...]] = []
+    for option in super_options.split(","):
+        name, _, shown = option.partition("=")
+        value = unescape(shown.encode("utf-8", "surrogateescape"))
+        if name == "lowerdir":
+            found += [(layer,) for layer in _lower(value)]
+        elif name in {"lowerdir+", "datadir+"}:
+            found.append((value,))
+        elif name in {"upperdir", "workdir"}:
+            found.append(_ways(value))
+    return tuple(dict.fromkeys(ways for ways in found if ways[0]))
+
+
+def overlay_upper(super_options: str) -> tuple[str, ...]:
+    """The ways to read the name of the upper layer, of which one is right; () for none."""
+    value = (option(super_options, {"upperdir"}) or "").partition("=")[2]
+    return _ways(value) if value else ()
+
+
+def _ways(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((value, _plain(value))))
+
+
+def _lower(value: str) -> list[str]:
+    """The parts between colons; "::" only begins the layers that hold data alone."""
+    return [_plain(part) for part in re.findall(r"(?:\\.?|[^\\:])+", value, re.DOTALL)]
+
+
+def _plain(value: str) -> str:
+    """The name without its escapes."""
+    return re.sub(r"\\(.?)", r"\1", value, flags=re.DOTALL)

@@ -5,7 +5,7 @@ at ``$defs.options`` (then `make validator man`, which also writes the Ansible m
 tests/unit/plan/cases/mount/, a row in tests/btrfs/mount/test_mount.py. An option that "no" turns
 off, and of which there is an opposite, has a line in _ON. Where the kernel shows another word than
 fstab has, that is a line in _SHOWN. What costs something where images are has a line in _PRICES. A
-flag of the mount itself (``per_mount``) is one of linux/mountapi.py.
+flag of the mount itself (``per_mount``) is one of linux/syscalls.py.
 
 For some values the kernel shows nothing, because they are its default. Where that default depends
 on the host (``thread_pool``: on its processors), it is a fact of facts.host, answered in

@@ -1,4 +1,4 @@
-r"""Shell command lines, as far as needed to see which paths they defragment.
+"""Shell command lines and assignments, as far as needed to see which paths they defragment.
 
 A reader, not a shell: POSIX.1-2017 Shell Command Language 2.2 and 2.6.1-2.
 Variables have the values that the same text gives them. What only a running shell knows
@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
+from contextlib import suppress
 from itertools import chain, pairwise, takewhile
 from typing import TYPE_CHECKING
+
+from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -252,3 +256,32 @@ def _text(kind: str, text: str, home: str) -> str:
     if kind == "escaped" and text == "\n":
         return ""
     return {"tilde": home, "home": home, "unknown": _UNKNOWN, "glob": _GLOB}.get(kind, text)
+
+
+PATHS, _PERIOD = "BTRFS_DEFRAG_PATHS", "BTRFS_DEFRAG_PERIOD"
+
+AUTO = "auto"
+"""In place of a path: every Btrfs that is mounted."""
+
+
+class MaintenanceJob(Value):
+    """``line`` counts from 1; ``period`` is "none", or a word such as "weekly" or OnCalendar."""
+
+    line: int
+    paths: tuple[str, ...]
+    period: str
+
+
+def maintenance_job(data: bytes) -> MaintenanceJob | None:
+    """Return what is defragmented, and how often; None where it names no path."""
+    paths, period, at = "", "none", 0
+    for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
+        with suppress(ValueError):  # a quote that is not closed
+            for word in shlex.split(line, comments=True):
+                name, _, value = word.partition("=")
+                if name == PATHS:
+                    paths, at = value, number
+                elif name == _PERIOD:
+                    period = value
+    found = tuple(filter(None, paths.split(":")))
+    return MaintenanceJob(at, found, period or "none") if found else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reconciler.formats.crontab import MARK
+from reconciler.formats.calendar import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

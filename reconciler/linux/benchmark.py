@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError
 from reconciler.facts.benchmark import BLOCK, EVERY, NOCOW, Room, Sample, order
 from reconciler.facts.limits import ZONED
-from reconciler.linux import btrfs, fiemap, files, inode, subvolume_list, syscalls
+from reconciler.linux import btrfs, extents, files, inode, syscalls, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +36,8 @@ class Trial:
             if not os.path.isdir(path):
                 raise HostError(f"{path} is no directory", "name the directory of the images")
             real = os.path.realpath(path)
-            if subvolume_list.is_stub(real, os.stat(real)):
-                raise subvolume_list.stub_refused(real)
+            if trees.is_stub(real, os.stat(real)):
+                raise trees.stub_refused(real)
             with inode.opened(real, extra=os.O_DIRECTORY) as fd:
                 if btrfs.is_zoned(fd):
                     raise HostError(f"{path}: {ZONED}: there is nothing to compare")
@@ -92,7 +92,7 @@ class Trial:
             seconds = _scatter(fd, shape, chance)
             files.sync_filesystem(self._path)
             device = self._since(before)
-            fragments = fiemap.sums(fd, shape.size).fragments
+            fragments = extents.sums(fd, shape.size).fragments
             payload = shape.writes * BLOCK
             return Sample(kind, payload, seconds, device, fragments, _read(fd, shape.size))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.facts.condition import Condition
 from reconciler.formats import mountinfo
-from reconciler.linux import files, proc, syscalls
+from reconciler.linux import files, process, syscalls
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ def condition(fd: int) -> Condition:
     The kernel tells nowhere but in /proc/self/mountinfo that it is mounted degraded.
     """
     last, count = struct.unpack_from("=2Q", _told(fd, 31, 1024))  # FS_INFO
-    mounts = mountinfo.parse(proc.whole("/proc/self/mountinfo"))
-    number = proc.mount_of(fd)
+    mounts = mountinfo.parse(process.kernel_file("/proc/self/mountinfo"))
+    number = process.mount_of(fd)
     words = (mount.super_options.split(",") for mount in mounts if mount.mount_id == number)
     options = next(words, [])
     found = dict(_devices(fd, last))

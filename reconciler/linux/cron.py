@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.rights import denied
+from reconciler.facts.diagnostics import denied
 from reconciler.formats import calendar
 from reconciler.linux import files, process, users
 from reconciler.value import Value

@@ -29,7 +29,7 @@ from reconciler.facts.stub import KIND as STUB
 from reconciler.formats import mountinfo
 from reconciler.formats.paths import at_and_above, is_at_or_below, is_below
 from reconciler.formats.sizes import counted
-from reconciler.linux import btrfs, files, inode, proc, qgroups, subvolume_list, syscalls, users
+from reconciler.linux import btrfs, files, inode, process, syscalls, trees, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def mounts() -> tuple[mountinfo.Mount, ...]:
     """/proc/self/mountinfo, parsed."""
-    return mountinfo.parse(proc.whole("/proc/self/mountinfo"))
+    return mountinfo.parse(process.kernel_file("/proc/self/mountinfo"))
 
 
 def locate(path: str, homes: frozenset[str]) -> Location:
@@ -48,7 +48,7 @@ def locate(path: str, homes: frozenset[str]) -> Location:
     real, links = _followed(path)
     nearest, status = _nearest(real)
     missing = [each for each in at_and_above(real) if is_below(each, nearest)][::-1]
-    is_stub = subvolume_list.is_stub(nearest, status)
+    is_stub = trees.is_stub(nearest, status)
     kind = STUB if is_stub else _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if missing:
         kind = "missing" if kind == "directory" else f"below {nearest}, which is {kind}"
@@ -112,7 +112,7 @@ def filesystem(path: str, host: HostView) -> Filesystem:
     name = syscalls.filesystem_type(path)
     if name != "btrfs":
         return Filesystem(name)
-    if subvolume_list.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
+    if trees.is_stub(path, there):  # it answers no ioctl (ENOTTY); what it lies in does
         path = os.path.dirname(path)
         there = os.lstat(path)
     status = os.statvfs(path)
@@ -135,7 +135,7 @@ def btrfs_in(path: str, host: HostView) -> Filesystem:
             btrfs.data_profiles(fd),
             read_only=inside.read_only,
             condition=btrfs.condition(fd),
-            quota=qgroups.quota_of(fd, uuid, inside.identifier) if is_there else Quota(unseen=True),
+            quota=trees.quota_of(fd, uuid, inside.identifier) if is_there else Quota(unseen=True),
             zoned=btrfs.is_zoned(fd),
         )
 
@@ -199,7 +199,7 @@ def snapshots_in(path: str) -> tuple[str, ...]:
         own = btrfs.subvolume(fd)
         coming = tuple(snapshot_tools_of(own.identifier))
         try:
-            there = _named(fd, subvolume_list.snapshots(fd, own.uuid))
+            there = _named(fd, trees.snapshots(fd, own.uuid))
         except PermissionError:
             if not coming:
                 raise users.not_visible("list snapshots") from None
@@ -214,7 +214,7 @@ def _named(fd: int, there: Sequence[int]) -> tuple[str, ...]:
     """
     if not there:
         return ()
-    path = subvolume_list.path_of(fd, there[-1])
+    path = trees.path_of(fd, there[-1])
     newest = path if len(there) == 1 else f"the newest is {path}"
     name = f" ({newest})" if path else ""
     return (f"{counted(len(there), 'snapshot')} of its subvolume{name}",)
@@ -226,7 +226,7 @@ def subvolume_at(target: str) -> SystemSubvolume:
         mine = btrfs.subvolume(fd)
         found = SystemSubvolume(mine.identifier, mine.is_snapshot)
         with suppress(PermissionError):
-            default, path = subvolume_list.default_subvolume(fd)
+            default, path = trees.default_subvolume(fd)
             found = replace(found, default=default, default_path=path)
         return found
 

@@ -1,4 +1,4 @@
-"""Take, ask for and give up leases (fcntl(2), F_SETLEASE): the kernel tells who else opens a file.
+"""Leases (fcntl(2), F_SETLEASE): taking them, and who holds one (proc(5), locks).
 
 A write lease is granted only while nobody else has the file open, not even for reading, and
 nobody has it mapped. Whoever opens the file then waits. A read lease is granted while nobody has
@@ -15,13 +15,21 @@ belongs to an open file description and ends with it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import signal
+import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.facts.tree import NAMED, Busy
+from reconciler.linux import files, inode, lock, process
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 
 WRITE, READ = fcntl.F_WRLCK, fcntl.F_RDLCK
@@ -71,3 +79,128 @@ def unharmed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGIO, before)
+
+
+_LOCKS = "/proc/locks"
+
+_PID, _INODE = -4, -3  # its columns, from the end
+
+_CALM = 0.02
+"""Seconds: no run takes its first lease so soon after it has the lock, as it plans again first."""
+
+
+class BusyError(BlockingIOError):
+    """A file was not opened, because the process ``pid`` has a write lease on it."""
+
+    def __init__(self, path: str, pid: int) -> None:
+        self.pid = pid
+        super().__init__(errno.EWOULDBLOCK, "another process has a write lease on it", path)
+
+
+@dataclass(eq=False, repr=False)
+class Leases:
+    """Who holds a file, asked of many files: the kernel is asked each time only while any is held.
+
+    Where nobody has a lease and no run of vmtune is under way, none is asked for again for a
+    moment (_CALM): a walk meets a million files.
+    """
+
+    calm: float = 0.0
+    """Until when, as of time.monotonic()."""
+
+    def holder(self, status: os.stat_result, within: int) -> int:
+        """Return who has a write lease on a file of the directory ``within``; 0 for nobody."""
+        if time.monotonic() < self.calm:
+            return 0
+        data = process.kernel_file(_LOCKS)
+        if b"LEASE" not in data and not _running(data):
+            self.calm = time.monotonic() + _CALM
+            return 0
+        return _holder(data, status, within)
+
+
+def opened(path: str, top: int) -> AbstractContextManager[int]:
+    """A descriptor as of inode.beneath; BusyError, before anything is opened, where it is held."""
+    if pid := _holder(process.kernel_file(_LOCKS), inode.status_beneath(path, top), top):
+        raise BusyError(path, pid)
+    return inode.beneath(path, top)
+
+
+def _holder(data: bytes, status: os.stat_result, within: int) -> int:
+    """The process that has a write lease on the file, other than this one; 0 where none has.
+
+    ``within`` is the file's directory. The same number means another file in another subvolume,
+    so the holder's descriptors decide; a process that may not be looked into counts as holding it.
+    """
+    if b":%d " % status.st_ino not in data:  # most files are not even named there
+        return 0
+    leases = [
+        words
+        for words in _leases(data)
+        if words[_INODE].endswith(b":%d" % status.st_ino) and int(words[_PID]) != os.getpid()
+    ]
+    # On no mount where it was unmounted lazily, with the directory still open.
+    device = process.superblocks().get(process.mount_of(within)) if leases else None
+    for words in leases:
+        pid = int(words[_PID])
+        if device in {None, words[_INODE].rpartition(b":")[0]} and _has(pid, status):
+            return pid
+    return 0
+
+
+def _leases(data: bytes) -> list[list[bytes]]:
+    """The lines of /proc/locks about write leases, those being broken, and a run's read leases.
+
+    A lease that is being broken is shown with the type that it is to become.
+    """
+    found = [line.split() for line in data.splitlines() if b"LEASE" in line]
+    run = b"%d" % _running(data) if found else b""
+    return [
+        words for words in found if b"WRITE" in words or b"BREAKING" in words or words[_PID] == run
+    ]
+
+
+def _running(data: bytes) -> int:
+    """The process that has the lock of vmtune's runs, other than this one; 0 where none has."""
+    if b"FLOCK" not in data:
+        return 0
+    with suppress(OSError):
+        status = os.lstat(lock.PATH)  # /run is a tmpfs, whose number is the same in both
+        device = b"%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev))
+        for words in (line.split() for line in data.splitlines() if b"FLOCK" in line):
+            is_it = words[_INODE] == b"%s:%d" % (device, status.st_ino) and b"->" not in words
+            if is_it and int(words[_PID]) != os.getpid():
+                return int(words[_PID])
+    return 0
+
+
+def _has(pid: int, status: os.stat_result) -> bool:
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return True
+    except OSError:  # it ended
+        return False
+    for name in names:
+        with suppress(OSError):  # closed since
+            if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), status):  # opens nothing
+                return True
+    return False
+
+
+def holder_words(pid: int) -> str:
+    """Say who has it: ``being rewritten by run 12 (pid 3)``, ``smbd (pid 3) has a lease on it``."""
+    if not pid:
+        return "another program has a lease on it"
+    if _running(process.kernel_file(_LOCKS)) != pid:
+        return f"{process.named(pid)} has a lease on it"
+    # The newest run has the lock. Each has a file, named by its number: the same as run/journal.py.
+    runs = map(os.path.basename, files.listed(f"{files.STATE}/runs"))
+    numbers = [int(run.partition(".")[0]) for run in runs if run.partition(".")[0].isdigit()]
+    it = f"run {max(numbers)}" if numbers else "another run"
+    return f"being rewritten by {it} (pid {pid})"
+
+
+def busy_words(held: Mapping[str, int]) -> tuple[Busy, ...]:
+    """Those of a walk, by path, with who has them: as many as are named."""
+    return tuple(Busy(path, holder_words(held[path])) for path in sorted(held)[:NAMED])

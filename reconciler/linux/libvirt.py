@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.machines import OFF, PAUSED, RUNNING, SAVES, Machine
-from reconciler.formats import domain
+from reconciler.facts.images import OFF, PAUSED, RUNNING, SAVES, Machine
+from reconciler.formats import libvirtxml
 from reconciler.linux import files, inode, process, viewers
 from reconciler.value import Value
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from reconciler.formats.domain import Domain
+    from reconciler.formats.libvirtxml import LiveDomain
 
 
 _DAEMONS = frozenset({"libvirtd", "virtqemud"})
@@ -301,7 +301,7 @@ def _machines_of(side: Libvirt) -> Iterator[Machine]:
         uuids, networks = every.split(), frozenset(nets.split())
         texts = side.asked_each(*(f"dumpxml {uuid}" for uuid in uuids))
         found = zip(uuids, texts, strict=True)
-        known = {uuid: _with_volumes(side, domain.parsed(text)) for uuid, text in found}
+        known = {uuid: _with_volumes(side, libvirtxml.parsed(text)) for uuid, text in found}
         return iter([_machine(side, uuid, known, networks) for uuid in on.split() if uuid in known])
     except ValueError as error:
         raise HostError(f"libvirt gave a definition that cannot be read: {error}") from None
@@ -321,7 +321,7 @@ def _info(text: str) -> dict[str, str]:
 
 
 def _machine(
-    side: Libvirt, uuid: str, known: Mapping[str, Domain], networks: frozenset[str]
+    side: Libvirt, uuid: str, known: Mapping[str, LiveDomain], networks: frozenset[str]
 ) -> Machine:
     its = known[uuid]
     # Beside the memory a save needs room for devices, the definition, tables.
@@ -338,7 +338,7 @@ def _machine(
     )
 
 
-def _with_volumes(side: Libvirt, its: Domain) -> Domain:
+def _with_volumes(side: Libvirt, its: LiveDomain) -> LiveDomain:
     """Return what a definition says, with the files of the disks that are named by their volume."""
     paths, problems = [], []
     for pool, volume in its.volumes:
@@ -353,7 +353,7 @@ def _with_volumes(side: Libvirt, its: Domain) -> Domain:
 
 
 def _problems(
-    side: Libvirt, uuid: str, known: Mapping[str, Domain], networks: frozenset[str]
+    side: Libvirt, uuid: str, known: Mapping[str, LiveDomain], networks: frozenset[str]
 ) -> Iterator[str]:
     """Yield each reason why a machine must not be saved and started again."""
     its = known[uuid]
@@ -372,7 +372,7 @@ def _problems(
         yield f"its definition is not in {folder}, so its memory would go elsewhere, too"
 
 
-def _of_now(side: Libvirt, uuid: str, its: Domain) -> Iterator[str]:
+def _of_now(side: Libvirt, uuid: str, its: LiveDomain) -> Iterator[str]:
     """Yield what there is against it at this moment."""
     text, now, job, snapshots, checkpoints = side.asked_each(
         f"dominfo {uuid}",
@@ -397,7 +397,7 @@ def _of_now(side: Libvirt, uuid: str, its: Domain) -> Iterator[str]:
     yield from _of_its_process(number, its)
 
 
-def _of_its_process(number: int, its: Domain) -> Iterator[str]:
+def _of_its_process(number: int, its: LiveDomain) -> Iterator[str]:
     if not number:
         yield "its process is not found"
     elif lost := sorted({file for file in its.files if not has_open(number, file)}):
@@ -435,7 +435,7 @@ def _has_program(number: int) -> bool:
     return False
 
 
-def _of_its_disks(side: Libvirt, uuid: str, known: Mapping[str, Domain]) -> Iterator[str]:
+def _of_its_disks(side: Libvirt, uuid: str, known: Mapping[str, LiveDomain]) -> Iterator[str]:
     its = known[uuid]
     if strange := [disk for disk in its.disks if not re.fullmatch("[A-Za-z0-9]+", disk)]:
         yield f"its disk {strange[0]!r} has a name that is not known here"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from reconciler.engine.managed_files import TextFile, Timer, UnitFile
+from reconciler.engine.schedule import TextFile, Timer, UnitFile
 from reconciler.errors import HostError
 from reconciler.facts.host import OwnFiles
 from reconciler.facts.host_view import NotVisible
-from reconciler.formats import crontab
+from reconciler.formats import calendar
 from reconciler.linux import cron, files, systemd
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def look(path: str) -> str | None:
 
 def put(place: TextFile, have: str | None, want: str | None) -> None:
     """Write or remove the file; one that vmtune did not make is left alone."""
-    if have is not None and not crontab.is_ours(have.encode("utf-8", "surrogateescape")):
+    if have is not None and not calendar.is_ours(have.encode("utf-8", "surrogateescape")):
         raise HostError(f"{place.path} was not made by vmtune, and stays as it is")
     if want is None:
         files.remove(place.path)
@@ -44,7 +44,7 @@ def own() -> tuple[str, ...]:
         for name in sorted(os.listdir(folder))
         if name.startswith("vmtune-")
     )
-    return tuple(path for path in paths if crontab.is_ours(files.read_gone(path)))
+    return tuple(path for path in paths if calendar.is_ours(files.read_gone(path)))
 
 
 READS: Reads = {

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.formats import overlay
+from reconciler.formats import mountinfo
 from reconciler.formats.fstab import unescape
 from reconciler.formats.paths import at_and_above, is_at_or_below
-from reconciler.linux import files, namespaces, proc
+from reconciler.linux import files, namespaces, process
 from reconciler.linux.syscalls import closing
 from reconciler.value import Value
 
@@ -61,7 +61,7 @@ class Mounted:
 
     def spot(self, fd: int) -> Spot | None:
         """Where an open file lies; None on a mount that is in no namespace any more."""
-        if mount := self.mounts.get(proc.mount_of(fd)):
+        if mount := self.mounts.get(process.mount_of(fd)):
             return Spot(mount.device, _below(mount, os.readlink(f"/proc/self/fd/{fd}")))
         return None
 
@@ -141,7 +141,7 @@ def _layers(spaces: Sequence[Namespace], found: Mounted) -> Iterator[Held]:
 def _named(row: Row) -> tuple[tuple[str, ...], ...]:
     _, source, options = row.rest.split(b" - ", 1)[1].split(b" ", 2)
     if row.kind == b"overlay":
-        return overlay.layers(options.decode("utf-8", "surrogateescape"))
+        return mountinfo.overlay_layers(options.decode("utf-8", "surrogateescape"))
     return ((unescape(source),),)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.formats.fstab import unescape
-from reconciler.linux import inode, proc, syscalls
+from reconciler.linux import inode, process, syscalls
 from reconciler.linux.syscalls import closing, libc
 from reconciler.value import Value
 
@@ -111,12 +111,12 @@ class _Tour:
                 os.close(fd)
 
     def _by_process(self) -> None:
-        for name in proc.pids():
+        for name in process.pids():
             try:
                 number = os.stat(f"/proc/{name}/ns/mnt").st_ino
                 root = os.stat(f"/proc/{name}/root")
             except PermissionError:
-                self._hidden.append(f"the mounts that {proc.named(name)} sees may not be read")
+                self._hidden.append(f"the mounts that {process.named(name)} sees may not be read")
                 continue
             except OSError:  # it ended
                 continue
@@ -203,10 +203,10 @@ class _Tour:
             self._look(number, pid, f"{pid}/mountinfo", f"/proc/{pid}/root")
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ESRCH, errno.EINVAL}:  # it ended
-                self._unseen.append(f"the mounts that {proc.named(pid)} sees: {error.strerror}")
+                self._unseen.append(f"the mounts that {process.named(pid)} sees: {error.strerror}")
 
     def _look(self, number: int, pid: int, info: str, root: str) -> None:
-        mounts = _rows(proc.drained(self._open(info)))
+        mounts = _rows(process.drained(self._open(info)))
         is_own = number == self._own
         space = Namespace(is_own, mounts, "" if is_own else f" {self._who(pid)}")
         with suppress(OSError):
@@ -226,15 +226,15 @@ class _Tour:
             return "(in a mount namespace without a process)"
         program = "a program"
         with suppress(OSError):
-            program = proc.drained(self._open(f"{pid}/comm")).decode("utf-8", "replace").strip()
+            program = process.drained(self._open(f"{pid}/comm")).decode("utf-8", "replace").strip()
         return f"(pid {pid}, {program})"
 
     def _resolve(self, space: Namespace, names: Sequence[str], root: int) -> None:
         for name in names:
             with suppress(OSError), closing(_resolved(root, name, os.O_PATH)) as fd:
-                text = proc.drained(self._open(f"thread-self/fdinfo/{fd}"))
+                text = process.drained(self._open(f"thread-self/fdinfo/{fd}"))
                 path = os.readlink(f"thread-self/fd/{fd}", dir_fd=self._proc)
-                place = int(proc.field(text, b"mnt_id")), path
+                place = int(process.field(text, b"mnt_id")), path
                 space.places.setdefault(name, set()).add(place)
 
     def _kept_in(self, space: Namespace, root: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError
 from reconciler.facts.host import ForeignJob
-from reconciler.formats import crontab, maintenance, shell
+from reconciler.formats import calendar, shell
 from reconciler.linux import cron, files, managed_files, process, systemd, users
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Looking:
     def __init__(self, mounts: tuple[Mount, ...]) -> None:
         # Where Debian and its kind have it; where the others do.
         places = ("/etc/default/btrfsmaintenance", "/etc/sysconfig/btrfsmaintenance")
-        found = ((file, maintenance.defrag(files.read_gone(file))) for file in places)
+        found = ((file, shell.maintenance_job(files.read_gone(file))) for file in places)
         self._file, self._told = next((each for each in found if each[1]), ("", None))
         self._mounts = mounts
         self._is_seen = False
@@ -115,21 +115,21 @@ class _Looking:
             stop = f"`systemctl disable --now {name}`"
             yield from self._job(name, schedule, lines, "/", stop)
         if self._told and not self._is_seen and self._told.period != "none":
-            words = f"{maintenance.PATHS}, by btrfsmaintenance"
+            words = f"{shell.PATHS}, by btrfsmaintenance"
             yield ForeignJob(
                 f"{self._file}:{self._told.line}", self._told.period, words, self._paths(),
-                f"take the path out of {maintenance.PATHS}",
+                f"take the path out of {shell.PATHS}",
             )  # fmt: skip
 
     def _tables(self) -> Iterator[ForeignJob]:
         for table in cron.tables():
-            jobs = crontab.parse(table.data, system=not table.home)
-            for job in () if crontab.is_ours(table.data) else jobs:
+            jobs = calendar.parse_table(table.data, system=not table.home)
+            for job in () if calendar.is_ours(table.data) else jobs:
                 home = table.home or users.home_of(job.user) or "/root"
                 name = f"{table.path}:{job.number}"
                 stop = f"{_LINE} (crontab -e)" if table.home else _LINE
                 yield from self._job(name, job.schedule, [job.command], home, stop)
-        for job in crontab.anacron(files.read_gone("/etc/anacrontab")):
+        for job in calendar.anacron(files.read_gone("/etc/anacrontab")):
             name = f"/etc/anacrontab:{job.number}"
             yield from self._job(name, job.schedule, [job.command], "/root", _LINE)
 
@@ -151,12 +151,12 @@ class _Looking:
     ) -> Iterator[ForeignJob]:
         """Yield the job if one of its command lines, or a script that one starts, defragments."""
         texts = [*lines, *(text for line in lines for text in _scripts(_words(line)))]
-        is_maintenance = any(maintenance.PATHS in text for text in texts)
+        is_maintenance = any(shell.PATHS in text for text in texts)
         paths = tuple(path for text in texts for path in shell.defragmented(text, home))
         if is_maintenance:
             self._is_seen = True
             paths = self._paths()
-            stop = f"take the path out of {maintenance.PATHS} in {self._file}"
+            stop = f"take the path out of {shell.PATHS} in {self._file}"
         is_vague = not is_maintenance and any(shell.is_vague(text, home) for text in texts)
         if paths or is_vague:
             yield ForeignJob(name, schedule, "; ".join(lines), tuple(dict.fromkeys(paths)), stop)
@@ -164,7 +164,7 @@ class _Looking:
     def _paths(self) -> tuple[str, ...]:
         if not self._told:
             return ()
-        if maintenance.AUTO not in self._told.paths:
+        if shell.AUTO not in self._told.paths:
             return self._told.paths
         return tuple(mount.target for mount in self._mounts if mount.fstype == "btrfs")
 

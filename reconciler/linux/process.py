@@ -1,4 +1,4 @@
-"""Running other programs: by absolute path, without a shell, in the C locale."""
+"""Running programs by absolute path in the C locale, and what /proc says of them (proc(5))."""
 
 from __future__ import annotations
 
@@ -10,13 +10,71 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import HostError
-from reconciler.linux import proc
+from reconciler.linux.syscalls import closing
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
+
+
+_PIECE = 1 << 18
+
+
+def kernel_file(path: str) -> bytes:
+    """Read all of a file of the kernel's; OSError."""
+    return drained(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def drained(fd: int) -> bytes:
+    """Read all of an open file of the kernel's, and close it."""
+    with closing(fd):
+        pieces = []
+        while piece := os.read(fd, _PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def field(text: bytes, name: bytes) -> bytes:
+    """Return what a file of lines ``name: value`` says; b"" where it has no such line."""
+    lines = (line.partition(b":") for line in text.split(b"\n"))
+    return next((value.strip() for key, _, value in lines if key == name), b"")
+
+
+def mount_of(fd: int) -> int:
+    """Return the number, as in mountinfo, of the mount that an open file is on."""
+    return int(field(kernel_file(f"/proc/self/fdinfo/{fd}"), b"mnt_id"))
+
+
+def named(pid: int | str) -> str:
+    """Name a process by its program and number: ``qemu-system-x86 (pid 123)``."""
+    return f"{program(pid) or 'a program'} (pid {pid})"
+
+
+def program(pid: int | str) -> str:
+    """Return the name of a process's program (proc_pid_comm(5)); "" where it ended."""
+    with suppress(OSError):
+        return kernel_file(f"/proc/{pid}/comm").decode("utf-8", "replace").strip()
+    return ""
+
+
+def superblocks() -> dict[int, bytes]:
+    """Return by its mount's number each filesystem's device, as /proc/locks has it: ``00:2d``.
+
+    A Btrfs has another one there, and in mountinfo, than its files have for stat(2).
+    """
+    found = {}
+    for line in kernel_file("/proc/self/mountinfo").split(b"\n")[:-1]:
+        mount, _, device, _ = line.split(b" ", 3)
+        major, minor = device.split(b":")
+        found[int(mount)] = b"%02x:%02x" % (int(major), int(minor))
+    return found
+
+
+def pids() -> list[str]:
+    """List the processes that this one sees."""
+    return [name for name in os.listdir("/proc") if name.isdecimal()]
 
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
@@ -148,10 +206,10 @@ def running(names: frozenset[str]) -> bool:
 def owners(names: frozenset[str]) -> frozenset[int]:
     """Return whose processes of these names this system runs, by number."""
     found = set()
-    for pid in proc.pids():
-        if proc.program(pid) in names:
+    for pid in pids():
+        if program(pid) in names:
             with suppress(OSError):  # it ended
-                numbers = proc.field(proc.whole(f"/proc/{pid}/status"), b"NSpid").split()
+                numbers = field(kernel_file(f"/proc/{pid}/status"), b"NSpid").split()
                 if not numbers[1:]:  # a container's has a number in another PID namespace, too
                     found.add(os.stat(f"/proc/{pid}").st_uid)
     return frozenset(found)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from reconciler.errors import HostError
-from reconciler.facts.machines import Saved
+from reconciler.facts.images import Saved
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files

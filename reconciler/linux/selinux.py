@@ -16,7 +16,7 @@ from contextlib import suppress
 from shlex import quote
 
 from reconciler.errors import HostError
-from reconciler.linux import proc
+from reconciler.linux import process
 
 _ON = "/sys/fs/selinux/enforce"
 """There where a policy is loaded (selinux(8)): enforcing, or only permissive."""
@@ -40,7 +40,9 @@ def hint(message: str) -> str:
         return ""
     own = ""  # the label of this process, which the policy goes by
     with suppress(OSError):
-        own = proc.whole("/proc/self/attr/current").decode("ascii", "replace").rstrip("\0\n")
+        own = (
+            process.kernel_file("/proc/self/attr/current").decode("ascii", "replace").rstrip("\0\n")
+        )
     tells = "if that was logged, `ausearch -m avc -ts recent` tells"
     return f"SELinux may have denied it to {own or 'this process'}; {tells}"
 

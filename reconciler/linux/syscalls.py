@@ -1,9 +1,17 @@
-"""How system calls are made that Python has no name for.
+"""System calls that Python has no name for; inotify(7) and the mount interface among them.
 
 Each ioctl is in the module of its header: btrfs.py, inode.py, fiemap.py, namespaces.py. One of
 Btrfs that is about a single thing is in the module of that: subvolumes.py, subvolume_list.py,
 tree_search.py, sharers.py. What a plan may ask of the kernel is written down a second time, as
 ASKING in tests/btrfs/engine/test_plan.py, which traces a plan.
+
+The kernel tells of each close of a file, by whoever and from whichever mount namespace, also by
+a loop device or as a process ends. A hint is all that this is: who wakes up looks for himself.
+Nothing is opened that is watched, so no lease breaks.
+
+mount(8) merges /etc/fstab into a remount and drops live flags; these calls
+change only what they are told, and say in words what they refuse. Which options there are is
+not known here, but in formats/options.py.
 """
 
 from __future__ import annotations
@@ -11,13 +19,15 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import select
 import struct
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 @contextmanager
@@ -154,3 +164,112 @@ def _set_id(which: int, value: int, by_glibc: Callable[[int], None]) -> None:
 def _call(number: int, *values: int | ctypes.Array[ctypes.c_uint32]) -> None:
     whole = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
     checked(libc().syscall(ctypes.c_long(number), *whole))
+
+
+_LET_GO = 0x8 | 0x10 | 0x400 | 0x800  # IN_CLOSE_WRITE, _CLOSE_NOWRITE, _DELETE_SELF, _MOVE_SELF
+
+
+@contextmanager
+def watching(paths: Iterable[str]) -> Iterator[Callable[[float, float], None]]:
+    """Watch some paths; a path that cannot be watched tells nothing.
+
+    Of a directory the kernel tells what is closed directly in it as well.
+    """
+    poll, library = select.poll(), libc()
+    with ExitStack() as stack:
+        events = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if events >= 0:  # else as many instances as may be are in use: who waits looks again
+            stack.enter_context(closing(events))
+            poll.register(events, select.POLLIN)
+            for path in dict.fromkeys(paths):
+                library.inotify_add_watch(events, os.fsencode(path), _LET_GO)
+        mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        stack.enter_context(closing(mounts))
+        poll.register(mounts, select.POLLPRI)
+
+        def wait(least: float, most: float) -> None:
+            """Return when a path may be free, not before ``least`` seconds nor after ``most``.
+
+            What happens in the first seconds is found as they are over: who closes a thousand
+            files a second keeps nobody busy.
+            """
+            time.sleep(min(least, most))
+            poll.poll(max(0.0, most - least) * 1000)
+            with suppress(BlockingIOError):
+                while events >= 0 and os.read(events, 1 << 16):
+                    pass
+
+        yield wait
+
+
+_FSOPEN, _FSCONFIG, _FSPICK, _MOUNT_SETATTR = 430, 431, 433, 442  # alike on all but Alpha
+
+_SET_FLAG, _SET_STRING, _RECONFIGURE = 0, 1, 7  # enum fsconfig_command
+
+_AT_FDCWD, _CLOEXEC = -100, 1
+
+FLAGS = {
+    "nosuid": 0x02,
+    "nodev": 0x04,
+    "noexec": 0x08,
+    "relatime": 0x00,
+    "noatime": 0x10,
+    "strictatime": 0x20,
+    "nodiratime": 0x80,
+}
+
+
+def _syscall(*arguments: object) -> int:
+    return checked(int(libc().syscall(*arguments)))
+
+
+def new_context(fstype: str) -> int:
+    """fsopen(2): a context for a mount that will never be made; needs CAP_SYS_ADMIN."""
+    return _syscall(_FSOPEN, fstype.encode(), _CLOEXEC)
+
+
+def set_option(context: int, token: str) -> None:
+    """fsconfig(2) with ``name`` or ``name=value``; OSError carries the kernel's own words."""
+    name, equals, value = token.partition("=")
+    if equals:
+        _configure(context, _SET_STRING, name.encode(), value.encode())
+    else:
+        _configure(context, _SET_FLAG, name.encode(), None)
+
+
+def _configure(context: int, command: int, name: bytes | None, value: bytes | None) -> None:
+    try:
+        _syscall(_FSCONFIG, context, command, name, value, 0)
+    except OSError as error:
+        raise OSError(error.errno, _words(context) or error.strerror) from None
+
+
+def _words(context: int) -> str:
+    """The messages queued on a context: "e btrfs: Unknown parameter 'x'"."""
+    words = []
+    while True:
+        try:
+            words.append(os.read(context, 1024).decode("utf-8", "replace")[2:].strip())
+        except OSError:  # ENODATA: no more
+            return "; ".join(words)
+
+
+def reconfigure(target: str, *tokens: str) -> None:
+    """Change options of the mounted filesystem at ``target``.
+
+    Btrfs (6.18) takes a context without "ro" for a wish to write: to keep a filesystem
+    read-only, "ro" must be among the tokens.
+    """
+    with closing(_syscall(_FSPICK, _AT_FDCWD, os.fsencode(target), _CLOEXEC)) as context:
+        for token in tokens:
+            set_option(context, token)
+        _configure(context, _RECONFIGURE, None, None)
+
+
+def set_mount_flag(target: str, name: str, *, on: bool) -> None:
+    """Set or clear one flag of one mount (not of its filesystem); see mount_setattr(2)."""
+    flag = FLAGS[name]
+    is_atime = name in {"relatime", "noatime", "strictatime"}
+    clear = 0x70 if is_atime else 0 if on else flag  # MOUNT_ATTR__ATIME
+    attributes = struct.pack("=4Q", flag if on else 0, clear, 0, 0)
+    _syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), 0, attributes, len(attributes))

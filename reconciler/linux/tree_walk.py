@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reconciler.facts import tree
 from reconciler.facts.host import Sharing
 from reconciler.facts.tree import LARGEST, NAMED, SPECIAL
-from reconciler.linux import btrfs, fiemap, inode, proc_locks
-from reconciler.linux.subvolume_list import STUB_INODE
+from reconciler.linux import btrfs, extents, inode, lease
+from reconciler.linux.trees import STUB_INODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,7 +126,7 @@ class Walk:
     special_count: int = 0
     busy: dict[str, int] = field(default_factory=dict)
     """Files of ``unseen`` that were not opened: the process that has a write lease on each."""
-    leases: proc_locks.Leases = field(default_factory=proc_locks.Leases)
+    leases: lease.Leases = field(default_factory=lease.Leases)
     deferred: dict[str, int] = field(default_factory=dict)
     """Those that are held now, and are asked for again."""
     patience: float = 1.0
@@ -143,7 +143,7 @@ def sharing(path: str) -> Sharing:
     for entry in entries(path, walk):
         if stat.S_ISREG(entry.status.st_mode) and entry.status.st_size:
             nocow_only = nocow_only and bool(inode.flags(entry.fd) & inode.NOCOW)
-            shared += fiemap.sums(entry.fd, entry.status.st_size).shared
+            shared += extents.sums(entry.fd, entry.status.st_size).shared
             files += 1
     return Sharing(shared, walk.unseen.count, nocow_only and bool(files))
 

@@ -8,8 +8,8 @@ import pwd
 from functools import cache
 
 from reconciler.errors import HostError
+from reconciler.facts.diagnostics import denied
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.rights import denied
 from reconciler.value import Value
 
 

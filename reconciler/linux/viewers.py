@@ -14,12 +14,12 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reconciler.linux import files, proc
+from reconciler.linux import files, process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.formats.domain import Viewers
+    from reconciler.formats.libvirtxml import Viewers
 
 
 _UNIX = re.compile(rb"^\S+: \w{8} \w{8} \w{8} \w{4} (\w\w) +(\d+)(?: (.*))?$", re.MULTILINE)
@@ -84,8 +84,8 @@ def _by_socket(pid: int, own: frozenset[int], where: Viewers) -> bool:
 def _of_tpms(inodes: set[int]) -> set[int]:
     """Return those sockets that an emulated TPM has (swtpm(8))."""
     found: set[int] = set()
-    for pid in proc.pids():
-        if proc.program(pid) == "swtpm":
+    for pid in process.pids():
+        if process.program(pid) == "swtpm":
             with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
                 found |= inodes & _sockets(int(pid))
     return found

@@ -14,7 +14,7 @@ from reconciler.report.wrap import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.facts.layouts import ImageLayout
+    from reconciler.facts.images import ImageLayout
     from reconciler.report.wrap import Paint
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.facts.compression import OFF
-from reconciler.facts.rights import denied
+from reconciler.facts.diagnostics import denied
 from reconciler.formats.sizes import binary, counted, counted_each
 from reconciler.report.wrap import columns, hanging, padded, printable, wrapped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
+from reconciler.engine import document
 from reconciler.engine.place import Swap, numbered
 from reconciler.formats.sizes import binary, counted
 from reconciler.report import text
@@ -161,7 +161,7 @@ def _plain(run: Run, number: int, action: Action, who: Who) -> dict[str, Any]:
     if not isinstance(action, Swap):
         return {**found, "kind": None, "name": None, "place": None, "before": None, "after": None}
     kind, _, name = action.owner.partition(" ")
-    place = codec.plain_place(action.place)
+    place = document.plain_place(action.place)
     before, after = action.place.in_full(action.have, action.want, who)
     return {**found, "kind": kind, "name": name, "place": place, "before": before, "after": after}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
+from reconciler.engine import document as codec
 from reconciler.facts.diagnostics import Op
 from reconciler.formats.sizes import counted
 from reconciler.report import text

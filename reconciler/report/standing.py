@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec, tries
+from reconciler.engine import document, last_applied
 from reconciler.engine.last_applied import Before
 from reconciler.engine.model import Desired
 from reconciler.engine.place import numbered
@@ -14,21 +14,20 @@ from reconciler.facts import compression
 from reconciler.facts.diagnostics import Finding, Op, Refusal
 from reconciler.facts.host import FilesystemOf, Locate, SharersOf
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.layouts import LayoutsOf
+from reconciler.facts.images import LayoutsOf
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.last_applied import Run
+    from reconciler.engine.last_applied import Run, Try
     from reconciler.engine.model import Plan, Said
     from reconciler.engine.place import LastApplied, Place, Who
     from reconciler.engine.resource import Declared, ScheduleRuns
-    from reconciler.engine.tries import Try
     from reconciler.facts.compression import Compression
     from reconciler.facts.host import Sharers
     from reconciler.facts.host_view import HostView
-    from reconciler.facts.layouts import ImageLayout, Layouts
+    from reconciler.facts.images import ImageLayout, Layouts
 
 
 class PlaceStatus(Value):
@@ -47,7 +46,7 @@ class PlaceStatus(Value):
     @property
     def is_drift(self) -> bool:
         """Someone else changed it since vmtune put it right; otherwise it was not applied yet."""
-        return tries.is_drift(self.written, self.wanted, self.there)
+        return last_applied.is_drift(self.written, self.wanted, self.there)
 
 
 class Step(Value):
@@ -196,7 +195,7 @@ def plain(of: Effect) -> dict[str, Any]:
     """The effect as JSON data."""
     return {
         "paths": [_plain_path(path, of.before) for path in of.paths],
-        "filesystems": [codec.plain_value(each) for each in of.filesystems],
+        "filesystems": [document.plain_value(each) for each in of.filesystems],
         "before_hidden": of.before.is_hidden,
         "schedules": [
             {
@@ -206,7 +205,7 @@ def plain(of: Effect) -> dict[str, Any]:
                 "hidden": each.hidden,
                 "unit": each.unit,
                 "failed": each.run.has_failed,
-                **codec.plain_value(each.run),
+                **document.plain_value(each.run),
             }
             for each in of.schedules
         ],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import tries
-from reconciler.engine.managed_files import TextFile
+from reconciler.engine import last_applied
 from reconciler.engine.order import in_turn
 from reconciler.engine.place import numbered
-from reconciler.facts.diagnostics import Op
+from reconciler.engine.schedule import TextFile
+from reconciler.facts.diagnostics import Op, denied
 from reconciler.facts.host import OFF
-from reconciler.facts.layouts import GIB
-from reconciler.facts.rights import denied
+from reconciler.facts.images import GIB
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.report import bar as bars
 from reconciler.report import text
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.place import Place, Swap, Who
     from reconciler.engine.resource import ScheduleRuns
     from reconciler.facts.compression import Compression
-    from reconciler.facts.layouts import ImageLayout, Layouts
+    from reconciler.facts.images import ImageLayout, Layouts
     from reconciler.report.standing import Effect, PathEffect, PlaceStatus, Report
     from reconciler.report.wrap import Paint
 
@@ -126,7 +125,7 @@ def _places(of: Change, report: Report, width: int, *, verbose: bool) -> Iterato
     for each in mine.values() if verbose else ():
         # Nothing is wanted of the scheduler that was not chosen, say, and nothing is there.
         if each.there == each.wanted and each.wanted not in {None, OFF, ()}:
-            was = each.written if tries.is_set(each.written, each.wanted) else None
+            was = each.written if last_applied.is_set_by(each.written, each.wanted) else None
             by = f", set by run {was.run}" if was else ""
             said = f"{_value(each.place, each.wanted)}{by}"
             yield from text.labelled(text.label(each.place, of), said, width)
@@ -150,7 +149,7 @@ def _since(of: PlaceStatus) -> str:
     if of.is_drift and was:
         return f"changed by someone else since run {was.run} set it"
     if of.tried and of.tried.outcome != "done":
-        return f"{tries.told_of_try(of.tried, of.place, of.wanted)}; not applied yet"
+        return f"{last_applied.told_of_try(of.tried, of.place, of.wanted)}; not applied yet"
     if was and not was.certain:
         return f"run {was.run} tried and did not finish; not applied yet"
     if was and was.values[-1] == of.there:

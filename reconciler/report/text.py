@@ -11,9 +11,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.diff import compare
-from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Notify
 from reconciler.engine.place import numbered
+from reconciler.engine.schedule import TextFile
 from reconciler.facts.diagnostics import ALSO, COST, DO, WHY, Note, Op
 from reconciler.formats.sizes import counted, counted_each
 from reconciler.report.wrap import (

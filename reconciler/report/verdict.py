@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.model import Change, Plan
     from reconciler.engine.resource import ScheduleRuns
-    from reconciler.facts.layouts import ImageLayout
+    from reconciler.facts.images import ImageLayout
     from reconciler.report.standing import Effect
 
 

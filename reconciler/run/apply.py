@@ -16,7 +16,7 @@ from reconciler.engine.place import Swap, path_of
 from reconciler.engine.reporter import Cancelled, Reporter
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.layouts import LayoutsOf
+from reconciler.facts.images import LayoutsOf
 from reconciler.linux import selinux
 from reconciler.resources import reads, writes
 from reconciler.run import journal

@@ -12,8 +12,8 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
-from reconciler.engine.claims import Claims, History
+from reconciler.engine import document
+from reconciler.engine.held import Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
 from reconciler.linux import files, filesystems
@@ -133,12 +133,12 @@ def _claims(data: dict[str, Any]) -> Claims:
     return Claims(
         jsondata.text(data["path"]),
         jsondata.text(data["home"]),
-        {codec.place(each["at"]): jsondata.mapping(each["part"]) for each in wanted},
-        frozenset(codec.place(each) for each in jsondata.items(data["owed"])),
+        {document.place(each["at"]): jsondata.mapping(each["part"]) for each in wanted},
+        frozenset(document.place(each) for each in jsondata.items(data["owed"])),
     )
 
 
 def _plain(of: Claims) -> dict[str, Any]:
-    wanted = [{"at": codec.plain_place(at), "part": part} for at, part in of.wanted.items()]
-    owed = sorted((codec.plain_place(place) for place in of.owed), key=json.dumps)
+    wanted = [{"at": document.plain_place(at), "part": part} for at, part in of.wanted.items()]
+    owed = sorted((document.plain_place(place) for place in of.owed), key=json.dumps)
     return {"path": of.config, "home": of.home, "wanted": wanted, "owed": owed}

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import codec
+from reconciler.engine import document
 from reconciler.engine.last_applied import Before, Run, Seen, first_seen, fold
 from reconciler.engine.place import LastApplied
 from reconciler.errors import HostError
-from reconciler.facts.layouts import SEALED_KEY
+from reconciler.facts.images import SEALED_KEY
 from reconciler.formats import jsondata
 from reconciler.formats.jsondata import FormatError
 from reconciler.linux import files, users
@@ -192,7 +192,7 @@ def _run(head: dict[str, Any], events: Sequence[dict[str, Any]]) -> Run:
         jsondata.text(head["user"]),
         jsondata.text(head["command"]),
         jsondata.text(head["config"]),
-        tuple(codec.action(action) for action in jsondata.items(head["actions"])),
+        tuple(document.action(action) for action in jsondata.items(head["actions"])),
         frozenset(jsondata.number(event["begin"]) for event in begins),
         {
             jsondata.number(event["end"]): jsondata.text(event["outcome"])
@@ -230,7 +230,7 @@ def _base(data: dict[str, Any]) -> Base:
     expect(BASE_FORMAT, data)
     found: dict[Place[Any], tuple[LastApplied, ...]] = {}
     for entry in map(jsondata.mapping, jsondata.items(data["written"])):
-        place = codec.place(entry["place"])
+        place = document.place(entry["place"])
         was = LastApplied(
             place.decoded(entry["original"]),
             tuple(map(place.decoded, jsondata.items(entry["values"]))),
@@ -249,14 +249,14 @@ def veiled(of: Base) -> Base:
     entries = of.written.items()
     return Base(
         of.through,
-        {place.redacted(): tuple(map(codec.redacted_record, w)) for place, w in entries},
+        {place.redacted(): tuple(map(document.redacted_record, w)) for place, w in entries},
     )
 
 
 def plain_base(of: Base) -> dict[str, Any]:
     """The JSON data that ``base`` reads."""
     entries = [
-        {"place": codec.plain_place(place), **codec.plain_value(was)}
+        {"place": document.plain_place(place), **document.plain_value(was)}
         for place, found in of.written.items()
         for was in found
     ]

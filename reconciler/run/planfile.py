@@ -16,7 +16,7 @@ from reconciler.errors import HostError
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats.jsondata import FormatError
-from reconciler.linux import output_file, trusted_input, users
+from reconciler.linux import files, trusted_input, users
 from reconciler.value import Value
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 _LARGEST = 64 << 20
 
-_PLAN = output_file.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
+_PLAN = files.Sort('"format": "vmtune.plan/', "plan that vmtune saved")
 
 
 def free(path: str) -> str:
     """The absolute path of a plan to be saved; HostError over anything but another plan."""
-    return output_file.checked(path, "-o", _PLAN)
+    return files.checked_output(path, "-o", _PLAN)
 
 
 def save(path: str, of: Document) -> None:
@@ -44,7 +44,7 @@ def save(path: str, of: Document) -> None:
     The text is ASCII only: names that are not UTF-8 survive as escapes.
     """
     text = json.dumps(document.plain(of, users.owner), indent=1) + "\n"
-    output_file.replace(path, text.encode("ascii"), "-o", _PLAN)
+    files.replace_output(path, text.encode("ascii"), "-o", _PLAN)
 
 
 PLAN, CONFIGURATION, DATA, OTHER = "plan", "configuration", "data", "other"

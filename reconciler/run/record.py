@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.engine import codec
+from reconciler.engine import document
 from reconciler.engine.directory import Directory
 from reconciler.engine.last_applied import fold
 from reconciler.engine.place import Swap
@@ -48,13 +48,13 @@ class Recorder:
                 "user": users.caller().name,
                 "command": command,
                 "config": config,
-                "actions": [codec.plain_action(codec.redacted(action)) for action in actions],
+                "actions": [document.plain_action(document.redacted(action)) for action in actions],
             }
             if apart := [
-                n for n, action in enumerate(actions, 1) if codec.redacted(action) != action
+                n for n, action in enumerate(actions, 1) if document.redacted(action) != action
             ]:
                 head["kept_apart"] = apart
-                named = {str(n): codec.plain_action(actions[n - 1]) for n in apart}
+                named = {str(n): document.plain_action(actions[n - 1]) for n in apart}
                 private = {"format": journal.FORMAT, "run": self.number, "actions": named}
                 files.create(journal.private(self.number), _line(private), 0o600)
             # Whole or not at all: half a first line would take the number for nothing.
@@ -82,7 +82,7 @@ class Recorder:
     def images(self, when: str, seen: Sequence[Seen]) -> None:
         """How images lie, "before" the first action or "after" the last."""
         if seen:
-            plain = [codec.plain_value(each) for each in seen]
+            plain = [document.plain_value(each) for each in seen]
             self._append({"images": when, "seen": plain, "at": machine.now()})
 
     def finish(self, result: str) -> None:

@@ -55,7 +55,7 @@ WRONG = "version: 1\npathz: []\n"
 # An image with data, an empty one, a folder, and the copy that a rewrite left when it was killed.
 PREPARE = """
 import os
-from reconciler.facts.stale_copies import stray
+from reconciler.facts.images import stray
 for path in ("/srv/vm/sub", "/srv/turned/inner", "/srv/packed/sub", "/srv/new"):
     os.makedirs(path)
 for path in ("/srv/vm/disk.raw", "/srv/vm/sub/b\\udcff.raw", "/srv/turned/inner/data",

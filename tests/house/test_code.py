@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.commands.explain import CODES
 from reconciler.engine.model import WAITS
 from reconciler.engine.resource import nothing
-from reconciler.report.codes import CODES
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.registry import KINDS
 from tests import tiers

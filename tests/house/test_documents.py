@@ -6,8 +6,8 @@ import pytest
 
 from reconciler import exit_codes
 from reconciler.cli import SHARED, cli
+from reconciler.commands.explain import CODES
 from reconciler.config.load import load_all_hosts
-from reconciler.report.codes import CODES
 from reconciler.resources.registry import KINDS, SECTIONS
 from tests import documents
 from tests.documents import PAGES, READ, ROOT, commands

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from reconciler.cli import cli
-from reconciler.report.codes import CODES
+from reconciler.commands.explain import CODES
 from tests import tiers
 
 ROOT = Path(__file__).parents[2]

@@ -47,6 +47,6 @@ def test_a_new_kind_breaks_no_rule(copy):
 def test_a_new_kind_that_knows_another_breaks_one(copy):
     """Else the rules would have judged the kinds that are listed, and not the new one."""
     with (copy / "reconciler" / "resources" / "dust" / "kind.py").open("a") as file:
-        file.write("from reconciler.resources.mount import lines\n")
+        file.write("from reconciler.resources.mount import places\n")
     done = judged(copy)
     assert "reconciler.resources.dust is not allowed to import" in done.stdout

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.report.codes import CODES
+from reconciler.commands.explain import CODES
 from tests.oracles import ORACLES, STATUS, UNJUDGED
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _WITH_A_CODE = {"Note": 0, "Refusal": 0, "_Why": 0, "Finding": 2, "Row": 2}
 """What makes a sentence with a code, and at which place the sentence stands."""
 
 
-_WHO_SEES_IT = {"rights.hidden", "hidden", "denied"}
+_WHO_SEES_IT = {"diagnostics.hidden", "hidden", "denied"}
 """They add who sees it, or was denied it, to what they are given."""
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WORDS = re.compile(r"[Oo]nly root (can|sees|may|could)|[Rr]oot (sees|may look)|root may$|with sudo")
 ASKED_BEFORE = {
-    "reconciler/facts/rights.py": "the room",
+    "reconciler/facts/diagnostics.py": "the room",
     "reconciler/commands/init.py": "said where users.is_root() is not so",
     "reconciler/commands/status.py": "the same",
     "reconciler/facts/discovered.py": "doctor takes it from the rows that root is shown",
     "reconciler/facts/stub.py": "has another remedy for root",
     "reconciler/report/defrag.py": "has other words for root",
-    "reconciler/report/suggestion.py": "has other words for root",
+    "reconciler/report/discovery.py": "has other words for root",
     "reconciler/report/verdict.py": "there is no command to become root for root",
     "reconciler/resources/defrag/now.py": "said where users.is_root() is not so",
     "reconciler/resources/defrag/ranges.py": "who may not write to a file is not root",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.formats import crontab
+from reconciler.formats import calendar
 from reconciler.formats.shell import defragmented
 
 characters = st.one_of(
@@ -58,9 +58,9 @@ def printer(tmp_path_factory):
 @example(argv=["\\\\", "\\%", "%", "\\'%'\\\\\\", "", "~", "#", "a=b"])
 @given(argv=st.lists(arguments, min_size=1, max_size=6))
 def test_the_arguments_arrive(printer, cron, argv):
-    line = crontab.table("", ["0 0 * * *"], "root", crontab.command([printer, *argv])).split(b"\n")[
-        4
-    ]
+    line = calendar.table("", ["0 0 * * *"], "root", calendar.command([printer, *argv])).split(
+        b"\n"
+    )[4]
     command = cron(line.removeprefix(b"0 0 * * * root "))
     done = subprocess.run([b"/bin/sh", b"-c", command], capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [os.fsencode(argument) for argument in argv]
@@ -69,10 +69,10 @@ def test_the_arguments_arrive(printer, cron, argv):
 
 @given(argv=st.lists(arguments, max_size=5), comment=st.text(characters))
 def test_a_written_file_reads_back(argv, comment):
-    data = crontab.table(
-        comment, ["0 0 * * *", "*/5 1 * * 7"], "root", crontab.command(["/bin/x", *argv])
+    data = calendar.table(
+        comment, ["0 0 * * *", "*/5 1 * * 7"], "root", calendar.command(["/bin/x", *argv])
     )
-    first, second = crontab.parse(data, system=True)
+    first, second = calendar.parse_table(data, system=True)
     assert (first.number, first.schedule, first.user) == (5, "0 0 * * *", "root")
     assert (second.number, second.schedule, second.user) == (6, "*/5 1 * * 7", "root")
     written = data.split(b"\n")[4].removeprefix(b"0 0 * * * root ")
@@ -83,15 +83,15 @@ def test_a_written_file_reads_back(argv, comment):
 def test_a_written_path_is_recognised(name):
     path = f"/srv/{name}.d"
     argv = ["/usr/bin/btrfs", "filesystem", "defragment", "-r", "-t", "32M", path]
-    (job,) = crontab.parse(
-        crontab.table("", ["0 0 * * *"], "root", crontab.command(argv)), system=True
+    (job,) = calendar.parse_table(
+        calendar.table("", ["0 0 * * *"], "root", calendar.command(argv)), system=True
     )
     assert defragmented(job.command, "/home/u") == (path,)
 
 
 @given(st.binary() | st.text("*0 \t\n@dailyroot='\"\\%#").map(str.encode), st.booleans())
 def test_parse_never_raises(data, system):
-    numbers = [job.number for job in crontab.parse(data, system=system)]
+    numbers = [job.number for job in calendar.parse_table(data, system=system)]
     assert numbers == sorted(set(numbers))
     assert max(numbers, default=0) <= data.count(b"\n") + 1
 

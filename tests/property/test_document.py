@@ -9,20 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.engine import (
-    codec,
-    document,
-    managed_files,
-    preconditions,
-)
-from reconciler.engine import (
-    directory as directory_place,
-)
+from reconciler.engine import directory as directory_place
+from reconciler.engine import directory as subvolume_places
+from reconciler.engine import document, preconditions, schedule
 from reconciler.engine import (
     place as places,
-)
-from reconciler.engine import (
-    subvolume as subvolume_places,
 )
 from reconciler.engine.directory import Folder
 from reconciler.engine.document import Document, World
@@ -58,9 +49,9 @@ PLACES = {
         st.none() | text,
     ),
     mount_places.LiveOption: (st.builds(mount_places.LiveOption, name, name), name),
-    managed_files.TextFile: (st.builds(managed_files.TextFile, name), st.none() | text),
-    managed_files.Timer: (st.builds(managed_files.Timer, name), name),
-    managed_files.UnitFile: (st.builds(managed_files.UnitFile, name), st.none() | text),
+    schedule.TextFile: (st.builds(schedule.TextFile, name), st.none() | text),
+    schedule.Timer: (st.builds(schedule.Timer, name), name),
+    schedule.UnitFile: (st.builds(schedule.UnitFile, name), st.none() | text),
     images_places.Images: (st.builds(images_places.Images, name, name, names, names), standing),
     images_places.Image: (st.builds(images_places.Image, name, name, name), text),
     images_places.MachineImages: (
@@ -136,10 +127,10 @@ def test_every_place_is_here():
 @given(data=st.data())
 def test_a_place_and_its_value_come_back(kind, data):
     place, value = (data.draw(strategy) for strategy in PLACES[kind])
-    again = codec.place(through_json(codec.plain_place(place)))
+    again = document.place(through_json(document.plain_place(place)))
     assert again == place
     assert vars_of(again) == vars_of(place)
-    assert place.decoded(through_json(codec.plain_value(value))) == value
+    assert place.decoded(through_json(document.plain_value(value))) == value
     hash(again)
 
 
@@ -161,9 +152,9 @@ def test_a_document_comes_back(made):
 @given(st.lists(action, max_size=3), st.lists(action, max_size=3))
 def test_a_digest_tells_actions_apart(some, others):
     def written(actions):  # a line of fstab counts here, though it is no part of the place
-        return [codec.plain_action(action) for action in actions]
+        return [document.plain_action(action) for action in actions]
 
-    assert (codec.digest(some) == codec.digest(others)) == (written(some) == written(others))
+    assert (document.digest(some) == document.digest(others)) == (written(some) == written(others))
 
 
 SCALARS = st.one_of(
@@ -225,7 +216,7 @@ def test_a_damaged_document_is_refused_or_whole(data):
         assert str(error)  # noqa: PT017 - most are no errors
         return
     assert document.read_document(document.plain(made)) == made
-    assert codec.digest(made.plan.actions)
+    assert document.digest(made.plan.actions)
     hash(made.plan)
     for swap in (action for action in made.plan.actions if isinstance(action, Swap)):
         assert isinstance(swap.place.words(swap.have), str)
@@ -235,7 +226,7 @@ def test_a_damaged_document_is_refused_or_whole(data):
 
 # --- what was written
 
-FEW = [managed_files.TextFile(path) for path in "ab"] + [mount_places.LiveOption("/", "compress")]
+FEW = [schedule.TextFile(path) for path in "ab"] + [mount_places.LiveOption("/", "compress")]
 outcomes = st.sampled_from(["done", "failed", "already so", "changed since the plan", None])
 
 

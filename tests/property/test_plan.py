@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from reconciler.config.load import load
 from reconciler.engine import directory as directory_place
-from reconciler.engine import managed_files
 from reconciler.engine.diff import compare
 from reconciler.engine.directory import Folder
 from reconciler.engine.model import Notify
 from reconciler.engine.place import Swap
 from reconciler.engine.plan import declare, make_plan
+from reconciler.engine.schedule import TextFile, Timer
 from reconciler.errors import ConfigErrors
 from reconciler.facts import host as facts
 from reconciler.facts import mountable
@@ -32,7 +32,7 @@ from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import OFF, ON
 from reconciler.facts.host_view import HostView
 from reconciler.facts.tree import NameList, Tree
-from reconciler.formats import crontab, fstab, mountinfo, options
+from reconciler.formats import calendar, fstab, mountinfo, options
 from reconciler.report import text
 from reconciler.resources.mount import places as mount_places
 from reconciler.resources.nocow import places as nocow_places
@@ -153,12 +153,12 @@ class Host:
                 assert want or option.off, "nothing switches it off"
                 shown = SHOWN.get(want, want)
                 self.live[place.target if option.per_mount else "", place.name] = shown
-            case managed_files.Timer():
+            case Timer():
                 assert f"/etc/systemd/system/{place.unit}" in self.files, "a unit file is there"
                 (self.timers.add if want == ON else self.timers.discard)(place.unit)
-            case managed_files.TextFile() if want is None:
+            case TextFile() if want is None:
                 del self.files[place.path]
-            case managed_files.TextFile():
+            case TextFile():
                 self.files[place.path] = want
 
     # What follows from that.
@@ -190,7 +190,7 @@ class Host:
 
     def _OwnFiles(self, _query):  # noqa: N802
         return tuple(
-            sorted(path for path, held in self.files.items() if held.startswith(crontab.MARK))
+            sorted(path for path, held in self.files.items() if held.startswith(calendar.MARK))
         )
 
     def _Schedulers(self, _query):  # noqa: N802
@@ -371,7 +371,7 @@ def test_order(host, first, second):
     table = [at[p] for p in at if isinstance(p, mount_places.FstabOptions)]
     assert max(live, default=-1) < min(table, default=len(at) + 1)
     for swap in swaps:
-        if isinstance(swap.place, managed_files.Timer):
+        if isinstance(swap.place, Timer):
             here, others = at[swap.place], [*loaded, *reloads]
             assert all(here > n if swap.want == ON else here < n for n in others)
 

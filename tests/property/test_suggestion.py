@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.config.load import load
-from reconciler.discovery.paths import declarable, tilde
+from reconciler.discovery.candidates import declarable, tilde
 from reconciler.errors import ConfigErrors
 from reconciler.facts.discovered import Choice, Entry, Remark, Suggestion
-from reconciler.report.suggestion import lines
+from reconciler.report.discovery import suggestion
 
 HOME = "/home/alice"
 AWKWARD = st.sampled_from(
@@ -39,7 +39,7 @@ def home_of(name: str) -> str | None:
 
 def printed(of: Suggestion, width: int, encoding: str) -> bytes:
     """As a terminal of that width and encoding gets it: escapes for what it cannot say."""
-    text = "".join(f"{line}\n" for line in lines(of, width))
+    text = "".join(f"{line}\n" for line in suggestion(of, width))
     return text.encode(encoding, "backslashreplace").decode(encoding).encode()
 
 
@@ -83,7 +83,7 @@ def test_what_is_called_unwritable_is_refused_by_the_reader_too(path):
     if not declarable(shown):
         return
     of = Suggestion("atlas", (Entry("paths", {"path": shown, "nocow": True}, ()),))
-    text = "".join(f"{line}\n" for line in lines(of, 80)).encode("utf-8", "surrogatepass")
+    text = "".join(f"{line}\n" for line in suggestion(of, 80)).encode("utf-8", "surrogatepass")
     with pytest.raises(ConfigErrors):
         load(text, "printed", host="atlas", home_of=home_of)
 

@@ -19,13 +19,13 @@ from reconciler.facts import compression, condition
 from reconciler.formats import mountinfo
 from reconciler.linux import (
     btrfs,
-    fiemap,
+    extents,
     filesystems,
     inode,
-    proc_locks,
-    subvolume_list,
+    lease,
     syscalls,
     tree_walk,
+    trees,
     users,
 )
 from reconciler.linux.files import sync
@@ -80,8 +80,8 @@ def place(given: str) -> Target:
         kind = syscalls.filesystem_type(path)
         if kind != "btrfs":
             raise HostError(f"{given} is on {kind}, not Btrfs: there is nothing to defragment")
-        if subvolume_list.is_stub(path, status):
-            raise subvolume_list.stub_refused(path)
+        if trees.is_stub(path, status):
+            raise trees.stub_refused(path)
         is_file = stat.S_ISREG(status.st_mode)
         top, name = os.path.split(path) if is_file else (path, "")
         with inode.opened(top, extra=os.O_DIRECTORY) as fd:
@@ -139,7 +139,7 @@ def look(where: Target, allowed: bool, known: set[tuple[int, int]], several: boo
     return Found(
         where.path, todo, whole, sorted(left, key=lambda each: each.path),
         sorted(walk.subvolumes), sorted(walk.mounts), walk.unseen.standing,
-        where.compression, where.free, since, proc_locks.busy_words(walk.busy),
+        where.compression, where.free, since, lease.busy_words(walk.busy),
     )  # fmt: skip
 
 
@@ -149,9 +149,9 @@ def _entries(where: Target, walk: tree_walk.Walk) -> Iterator[tree_walk.Entry]:
         return
     with inode.directory(where.top) as top:
         try:
-            with proc_locks.opened(where.name, top) as fd:
+            with lease.opened(where.name, top) as fd:
                 yield tree_walk.Entry(where.name, fd, os.fstat(fd), top)
-        except proc_locks.BusyError as error:
+        except lease.BusyError as error:
             walk.busy[where.name] = error.pid
             walk.unseen.add(where.name)
         except PermissionError:
@@ -160,9 +160,9 @@ def _entries(where: Target, walk: tree_walk.Walk) -> Iterator[tree_walk.Entry]:
 
 def _file(entry: tree_walk.Entry, mount: str) -> File | None:
     """None for one that lies as well as it can: most are in one piece, which costs no list."""
-    if fiemap.count(entry.fd) <= 1:
+    if extents.count(entry.fd) <= 1:
         return None
-    found = defrag_ranges.pieces(fiemap.extents(entry.fd))
+    found = defrag_ranges.pieces(extents.extents(entry.fd))
     if not found.stretches:
         return None
     packs = _packs(inode.flags(entry.fd), mount)
@@ -236,12 +236,12 @@ class Defragmentation:
         """Bytes that were done of it; 0 where it changed so that it may not be."""
         done = 0
         try:
-            with proc_locks.opened(file.path, top) as fd:
+            with lease.opened(file.path, top) as fd:
                 if os.fstat(fd).st_ino != file.inode:
                     return 0
                 now = file.lies
                 if time.monotonic() > fresh:  # a snapshot may have come in between
-                    now = defrag_ranges.pieces(fiemap.extents(fd))
+                    now = defrag_ranges.pieces(extents.extents(fd))
                 if stays := _reason(file, now, self._allowed):
                     left.append(stays)
                     return 0
@@ -290,7 +290,7 @@ class Defragmentation:
 def _after(file: File, top: int) -> int:
     """Fragments now; as before where the file is gone or closed since."""
     try:
-        with proc_locks.opened(file.path, top) as fd:
-            return defrag_ranges.pieces(fiemap.extents(fd)).fragments
+        with lease.opened(file.path, top) as fd:
+            return defrag_ranges.pieces(extents.extents(fd)).fragments
     except OSError:
         return file.lies.fragments

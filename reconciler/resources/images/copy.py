@@ -19,7 +19,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from reconciler.errors import HostError
-from reconciler.linux import btrfs, fiemap, inode, syscalls
+from reconciler.linux import btrfs, extents, inode, syscalls
 from reconciler.resources.images.places import ELSEWHERE
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Copier:
         ranges = _ranges(source, target, status.st_size, block)
         self._pieces(ranges, source, target, block, going)
         os.ftruncate(target, status.st_size)  # which frees what is behind the end
-        for start, length in fiemap.preallocated_ranges(source):
+        for start, length in extents.preallocated_ranges(source):
             if start + length > status.st_size:
                 _fallocate(target, start, length)
 
@@ -182,7 +182,7 @@ def _ranges(source: int, target: int, size: int, block: int) -> Iterator[Range]:
 def _spaces(fd: int, size: int, block: int) -> Iterator[Range]:
     """Data and preallocated space in order, in whole blocks, neighbours as one."""
     begin = end = 0
-    for start, length in heapq.merge(_data(fd, size), fiemap.preallocated_ranges(fd)):
+    for start, length in heapq.merge(_data(fd, size), extents.preallocated_ranges(fd)):
         if start > end:
             if end > begin:
                 yield begin, end - begin

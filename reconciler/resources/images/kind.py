@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
-from reconciler.facts import condition, limits, rights
+from reconciler.facts import condition, diagnostics, limits
 from reconciler.facts.diagnostics import Finding, Note, Op, Summary
 from reconciler.facts.host import FilesystemOf, Locate, TreeOf
 from reconciler.facts.tree import FOREIGN, MOST, NAMED, NONE_LEFT, OPENED_TWICE, CowFile, Lot
@@ -53,9 +53,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Parts, Tree
@@ -328,7 +328,7 @@ def _price(
     yield machines.FOR_GOOD
     if not tree.holders_seen:
         what = "see whether a program uses them"
-        yield Note(rights.hidden(what, host, "checks before it begins"))
+        yield Note(diagnostics.hidden(what, host, "checks before it begins"))
     for limit in tree.limits:
         yield Note(limit)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.machines import OFF, RUNNING, Machines, NotStarted, Saved
+from reconciler.facts.images import OFF, RUNNING, Machines, NotStarted, Saved
 from reconciler.facts.tree import REDACTED
 from reconciler.linux import libvirt, lock, saved_machines, users
 from reconciler.resources.images import reads

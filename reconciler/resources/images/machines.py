@@ -14,7 +14,7 @@ from reconciler.engine.model import Apart, Desired
 from reconciler.facts import limits
 from reconciler.facts.diagnostics import ALSO, COST, Note
 from reconciler.facts.host import FilesystemOf
-from reconciler.facts.machines import PAUSED, RUNNING, Machine, Machines, NotStarted
+from reconciler.facts.images import PAUSED, RUNNING, Machine, Machines, NotStarted
 from reconciler.formats.sizes import binary, counted, span
 from reconciler.resources.images.places import MachineImages, SavedMachine, as_wanted, needed
 from reconciler.value import Value

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.machines import Machines, NotStarted
+from reconciler.facts.images import Machines, NotStarted
 from reconciler.facts.tree import MOST, REDACTED, NameList
-from reconciler.linux import fiemap, inode, proc_locks, saved_machines, users
+from reconciler.linux import extents, inode, lease, saved_machines, users
 from reconciler.resources.images import scan
 from reconciler.resources.images.places import (
     NOCOW,
@@ -69,7 +69,7 @@ def state(place: Image) -> str:
     if place.name == REDACTED:
         raise users.not_visible("see which image it was")
     try:
-        with inode.directory(place.path) as top, proc_locks.opened(place.name, top) as fd:
+        with inode.directory(place.path) as top, lease.opened(place.name, top) as fd:
             return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE
     except (FileNotFoundError, NotADirectoryError):
         return place.GONE
@@ -82,7 +82,7 @@ def _still(place: Images, names: set[str]) -> int:
     found = 0
     with inode.directory(place.path) as top:
         for name in names:
-            with suppress(OSError), proc_locks.opened(name, top) as fd:
+            with suppress(OSError), lease.opened(name, top) as fd:
                 found += differs(fd, os.fstat(fd), place.aim)
     return found
 
@@ -91,7 +91,7 @@ def differs(fd: int, status: os.stat_result, aim: str) -> bool:
     """Whether an open file has data that lies otherwise than ``aim`` says."""
     if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
         return False
-    return aim == NOCOW or bool(fiemap.sums(fd, status.st_size).encoded)
+    return aim == NOCOW or bool(extents.sums(fd, status.st_size).encoded)
 
 
 def _of_machines(query: Fact[Any], host: HostView) -> Any:

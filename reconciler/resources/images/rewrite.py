@@ -33,7 +33,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.stale_copies import copy_name, second
+from reconciler.facts.images import copy_name, second
 from reconciler.formats.sizes import binary
 from reconciler.linux import btrfs, copy_metadata, in_use, inode, lease, syscalls
 from reconciler.resources.images.copy import (

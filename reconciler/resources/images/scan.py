@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts.stale_copies import is_second, is_stale_copy
+from reconciler.facts.images import is_second, is_stale_copy
 from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
 from reconciler.formats import image_file
 from reconciler.formats.paths import at_and_above
-from reconciler.linux import fiemap, in_use, inode, proc_locks
+from reconciler.linux import extents, in_use, inode, lease
 from reconciler.linux.tree_walk import (
     Names,
     Outline,
@@ -29,8 +29,7 @@ from reconciler.resources.images import stale_copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.linux.in_use import Look
-    from reconciler.linux.open_files import Inode
+    from reconciler.linux.in_use import Inode, Look
     from reconciler.linux.tree_walk import Entry
 
 
@@ -89,7 +88,7 @@ def _tree(walk: Walk, found: Outline) -> Tree:
         stale_copies=tuple(sorted(found.stale_copies)),
         holders_seen=os.geteuid() == 0,
         left_over=tuple(sorted(found.left_over, key=lambda file: file.path)),
-        busy=proc_locks.busy_words(walk.busy),
+        busy=lease.busy_words(walk.busy),
         stubs=tuple(sorted(walk.stubs)),
     )
 
@@ -105,7 +104,7 @@ def _looked_at(path: str, found: Outline) -> tuple[CowFile, ...]:
 
 def _close(top: int, name: str, size: int, allocated: int) -> CowFile:
     """Sum up the extents of one file, and say what would keep it from being rewritten."""
-    with suppress(OSError), proc_locks.opened(name, top) as fd:
+    with suppress(OSError), lease.opened(name, top) as fd:
         return _measured(fd, name, os.fstat(fd), inode.flags(fd))
     return CowFile(name, size, None, allocated)
 
@@ -258,7 +257,7 @@ def _measured(fd: int, path: str, status: os.stat_result, value: int) -> CowFile
     size, obstacle = status.st_size, _obstacle(status, value)
     allocated = status.st_blocks * 512  # whatever st_blksize is: inode(7)
     try:
-        found = fiemap.sums(fd, size)
+        found = extents.sums(fd, size)
     except OSError:
         return CowFile(path, size, None, allocated, obstacle=obstacle)
     sums = found.data, found.shared, found.encoded, found.both

@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 
 from reconciler.errors import HostError
-from reconciler.facts.stale_copies import copy_name, copy_name_parts, is_stale_copy
+from reconciler.facts.images import copy_name, copy_name_parts, is_stale_copy
 from reconciler.facts.tree import FOREIGN
 from reconciler.linux import inode, lease
 

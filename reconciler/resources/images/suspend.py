@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.machines import OFF, PAUSED, RUNNING, Saved
+from reconciler.facts.images import OFF, PAUSED, RUNNING, Saved
 from reconciler.formats.sizes import binary
 from reconciler.linux import libvirt, saved_machines
 from reconciler.resources.images import machine_states, worklist
@@ -26,7 +26,7 @@ from reconciler.resources.images.places import Image, SavedMachine
 
 if TYPE_CHECKING:
     from reconciler.engine.reporter import Reporter
-    from reconciler.facts.machines import Machine
+    from reconciler.facts.images import Machine
     from reconciler.resources.images.places import MachineImages
 
 

@@ -15,15 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 from reconciler.engine.reporter import Cancelled, Progress
 from reconciler.errors import HostError, StillUsed
 from reconciler.facts import condition
-from reconciler.facts.stale_copies import is_stale_copy
+from reconciler.facts.images import is_stale_copy
 from reconciler.formats.sizes import counted
-from reconciler.linux import (
-    btrfs,
-    files,
-    filesystems,
-    in_use,
-    lease,
-)
+from reconciler.linux import btrfs, files, filesystems, in_use, lease
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
 from reconciler.resources.images import reads, rewrite

@@ -13,13 +13,12 @@ from dataclasses import field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine.item import Section
 from reconciler.engine.model import Desired, Reload
-from reconciler.engine.resource import Kind
-from reconciler.engine.restore import WHY
+from reconciler.engine.resource import Kind, Section
+from reconciler.engine.restore import PUT_BACK
 from reconciler.errors import ConfigError
 from reconciler.facts import boot_layouts, fstab_line, mountable
-from reconciler.facts.diagnostics import COST, NotApplicable, Note, Refusal, Summary
+from reconciler.facts.diagnostics import COST, AsRoot, NotApplicable, Note, Refusal, Summary, denied
 from reconciler.facts.host import (
     FilesystemOf,
     FstabLines,
@@ -33,20 +32,25 @@ from reconciler.facts.host import (
     SourceUuid,
 )
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.rights import AsRoot, denied
 from reconciler.formats import datamode, mountinfo, options, unit
-from reconciler.resources.mount import lines, restore
-from reconciler.resources.mount.places import FstabOptions, LiveOption, waits
+from reconciler.resources.mount.places import (
+    Former,
+    FstabOptions,
+    LiveOption,
+    all_restored,
+    former,
+    live,
+    waits,
+)
 from reconciler.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
-    from reconciler.engine.resource import Kept
+    from reconciler.engine.resource import Item, Items, Kept
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount
@@ -64,7 +68,7 @@ class Spec(Value):
     target: str
     settings: tuple[options.Setting, ...]
     allow: frozenset[str]
-    before: restore.Former = field(default_factory=restore.Former)
+    before: Former = field(default_factory=Former)
     compress: tuple[tuple[str, str], ...] = ()
     """The compress option that each entry declares, this one included, by its target."""
     declared: tuple[tuple[str, frozenset[options.Option]], ...] = ()
@@ -118,7 +122,7 @@ def _nocow(items: Items) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def recall(spec: Spec, written: Mapping[Place[Any], tuple[LastApplied, ...]], kept: Kept) -> Spec:
     """An option taken out of an entry that stays is put back like a whole entry."""
-    return replace(spec, before=restore.former(written, spec.target, _declared(spec), kept))
+    return replace(spec, before=former(written, spec.target, _declared(spec), kept))
 
 
 def located(spec: Spec, host: HostView) -> Spec:
@@ -175,7 +179,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
         yield here
         return
     declared = _declared(spec) | spec.before.kept
-    restored = lines.all_restored(here.line.options, spec.before.lines, declared)
+    restored = all_restored(here.line.options, spec.before.lines, declared)
     wanted = restored
     for setting in spec.settings:
         wanted = options.replace(wanted, setting.option.rivals, setting.token)
@@ -201,7 +205,7 @@ def _put_back(spec: Spec, host: HostView) -> Iterator[tuple[str, str]]:
         if line.target in spec.before.others and not line.problem:
             records, kept = spec.before.others[line.target]
             stays = declared.get(line.target, frozenset()) | kept
-            yield line.target, lines.all_restored(line.options, records, stays)
+            yield line.target, all_restored(line.options, records, stays)
 
 
 def _described(spec: Spec, host: HostView) -> _Here | Said:
@@ -239,7 +243,7 @@ def _line(spec: Spec, here: _Here, restored: str, wanted: str, host: HostView) -
     if refusal := _kernel(spec, here, host):
         yield refusal
     yield from _asked(spec, here, host)
-    why = WHY if restored != here.line.options else ""
+    why = PUT_BACK if restored != here.line.options else ""
     yield Desired(place, wanted, why, part=_part(spec))
 
 
@@ -468,7 +472,7 @@ def _live(spec: Spec, here: _Here, wanted: str, host: HostView) -> Iterator[Said
             yield Summary("live, no reboot")
         if setting.token == "compress=no" and _shown(here, setting):  # noqa: S105 - no password
             yield Note("data that is compressed already stays compressed until it is rewritten")
-    yield from restore.live(spec.before, wanted, _reachable(here, host), host)
+    yield from live(spec.before, wanted, _reachable(here, host), host)
 
 
 def _target(here: _Here, setting: options.Setting, host: HostView) -> str:

@@ -1,25 +1,77 @@
-"""A live option of a mounted filesystem, and the options of a line in /etc/fstab."""
+"""Mount options put back as they were before vmtune set them, word by word of a line.
+
+A live option of a mounted filesystem, and the options of a line in /etc/fstab.
+
+Mount options as they were before vmtune set them: what the journal knows of one entry.
+"""
 
 from __future__ import annotations
 
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reconciler.engine.model import WAITS
+from reconciler.engine.model import WAITS, Desired
 from reconciler.engine.place import Place, Swap
+from reconciler.engine.restore import PUT_BACK
 from reconciler.facts import boot_layouts
 from reconciler.facts.diagnostics import WHY, Note
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Locate, Mounts
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import datamode, jsondata, mountinfo, options, unit
-from reconciler.resources.mount import lines
+from reconciler.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.engine.place import LastApplied
+    from reconciler.engine.resource import Kept
     from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
+
+
+def restored(line: str, was: LastApplied | None, declared: Collection[options.Option] = ()) -> str:
+    """Return the options with what vmtune put for others than the declared ones as it was before.
+
+    Only where the word is still the one that vmtune wrote.
+    """
+    if was is None or not _all_read(line, was):
+        return line
+    found = line
+    for option in options.ALL:
+        before = options.value(was.original, option.rivals)
+        ours = {options.value(value, option.rivals) for value in was.values} - {before}
+        if option not in declared and options.value(line, option.rivals) in ours:
+            found = options.replace(found, option.rivals, before)
+    # Nothing of ours is left in it: then in the order in which it was, too.
+    alike = sorted(options.split(found)) == sorted(options.split(was.original))
+    return was.original if found != line and alike else found
+
+
+def all_restored(
+    line: str, records: Sequence[LastApplied], declared: Collection[options.Option] = ()
+) -> str:
+    """Return the options with what every record wrote as it was before, the last record first."""
+    for was in reversed(records):
+        line = restored(line, was, declared)
+    return line
+
+
+def _all_read(line: str | None, was: LastApplied) -> bool:
+    texts = (line, was.original, *was.values)
+    return all(isinstance(text, str) and options.well_formed(text) for text in texts)
+
+
+def all_words(line: str | None, records: Iterable[LastApplied]) -> bool:
+    """Tell whether a line and all that was written of it can be read word by word."""
+    return all(_all_read(line, was) for was in records)
+
+
+def changed(was: LastApplied) -> Iterator[options.Option]:
+    """Yield the options of a line that a record changed."""
+    for option in options.ALL:
+        before = options.value(was.original or "", option.rivals)
+        if any(options.value(value or "", option.rivals) != before for value in was.values):
+            yield option
 
 
 ENDED = "compression had ended it"
@@ -133,8 +185,8 @@ class FstabOptions(Place[str | None]):
 
     def original(self, was: LastApplied, have: str | None) -> str | None:
         """Return the line before vmtune, with the words that others changed since as they are."""
-        if have is not None and lines.all_words(have, [was]):
-            return lines.restored(have, was)
+        if have is not None and all_words(have, [was]):
+            return restored(have, was)
         found: str | None = was.original
         return found
 
@@ -143,14 +195,14 @@ class FstabOptions(Place[str | None]):
     ) -> str | None:
         if now is None:
             return None
-        if lines.all_words(now, records):
-            return lines.all_restored(
+        if all_words(now, records):
+            return all_restored(
                 now, records, frozenset(option for option in options.ALL if option.name in kept)
             )
         return now if kept else None
 
     def changed_parts(self, was: LastApplied) -> frozenset[str]:
-        return frozenset(option.name for option in lines.changed(was))
+        return frozenset(option.name for option in changed(was))
 
     def as_called_now(self, host: HostView) -> FstabOptions:
         found = host.maybe(FstabLines()) or ()
@@ -192,3 +244,65 @@ def _line_of(place: LiveOption, owner: str, swaps: Sequence[Swap], host: HostVie
     now = {line.target: line.options for line in host.maybe(FstabLines()) or ()}
     new = {s.place.target: s.want for s in swaps if isinstance(s.place, FstabOptions)}
     return str({**now, **new}.get(target) or "")
+
+
+class Former(Value):
+    """The options field of a line, and live options by their place, as the journal knows them.
+
+    ``kept`` are the options of the line that other files declare: they stay as they are.
+    ``others`` are the records of other lines, and the options of each that stay, by their targets.
+    """
+
+    lines: tuple[LastApplied, ...] = ()
+    live: tuple[tuple[LiveOption, LastApplied], ...] = ()
+    kept: frozenset[options.Option] = frozenset()
+    others: Mapping[str, tuple[tuple[LastApplied, ...], frozenset[options.Option]]] = field(
+        default_factory=dict
+    )
+
+
+def former(
+    written: Mapping[Place[Any], tuple[LastApplied, ...]],
+    target: str,
+    declared: Collection[options.Option],
+    kept: Kept,
+) -> Former:
+    """Return what was written for ``target``, but for the options that are still declared."""
+    live = (
+        (place, records[-1])
+        for place, records in written.items()
+        if isinstance(place, LiveOption)
+        if place.name not in options.RESTORED and options.option(place.name) not in declared
+    )
+    mine = FstabOptions(target, 0)
+    others = {
+        place.target: (records, _kept(place, kept))
+        for place, records in written.items()
+        if isinstance(place, FstabOptions) and place != mine
+    }
+    return Former(written.get(mine, ()), tuple(live), _kept(mine, kept), others)
+
+
+def _kept(line: FstabOptions, kept: Kept) -> frozenset[options.Option]:
+    """Return the options of a line that other files decide."""
+    return frozenset(map(options.option, kept(line)))
+
+
+def live(
+    of: Former, line_options: str, mounted: Collection[str], host: HostView
+) -> Iterator[Desired[str] | Note]:
+    """Yield the live options as they were, on the mount points of the entry's filesystem.
+
+    ``line_options`` are those that its line will have.
+    """
+    for place, was in of.live:
+        if place.target not in mounted or host(place) not in was.values:
+            continue
+        if note := place.lasting(was.original) or place.kept_off(was.original, host):
+            yield note
+        elif host(place) != was.original:
+            # Weak: another entry may declare it for the same filesystem.
+            yield Desired(place, was.original, PUT_BACK, weak=True)
+            ended = place.ended(line_options, host)
+            if ended and place.name == "compress" and not was.original:
+                yield Desired(ended, ended.name, ENDED, weak=True)

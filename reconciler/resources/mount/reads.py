@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts import no_line
+from reconciler.facts import fstab_line
 from reconciler.facts.host import (
     FstabFault,
     FstabFaults,
@@ -20,7 +20,7 @@ from reconciler.facts.host import (
 )
 from reconciler.facts.host_view import NotVisible
 from reconciler.formats import fstab, mountinfo, options
-from reconciler.linux import files, inode, mountapi, process, users
+from reconciler.linux import files, inode, process, syscalls, users
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def obstacle(mounted: tuple[mountinfo.Mount, ...]) -> str:
     named = PATH if path == PATH else f"{PATH} is {path}, which"
     folder = os.path.dirname(path)
     if path.startswith("/nix/store/"):
-        return f"{named} {no_line.MADE_BY_NIXOS}"
+        return f"{named} {fstab_line.MADE_BY_NIXOS}"
     if mountinfo.at(mounted, path):
         return f"{named} is a mount point"
     if inode.is_read_only(folder):
@@ -142,9 +142,9 @@ def kernel_takes(tokens: tuple[str, ...]) -> Verdict:
 
 
 def _complaint(token: str) -> str | None:
-    context = mountapi.new_context("btrfs")
+    context = syscalls.new_context("btrfs")
     try:
-        mountapi.set_option(context, token)
+        syscalls.set_option(context, token)
     except OSError as error:
         return error.strerror
     finally:

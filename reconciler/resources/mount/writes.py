@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
+from reconciler.facts.diagnostics import denied
 from reconciler.facts.host_view import NotVisible
-from reconciler.facts.rights import denied
 from reconciler.formats import datamode, fstab, mountinfo, options
-from reconciler.linux import files, filesystems, mountapi
+from reconciler.linux import files, filesystems, syscalls
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 from reconciler.resources.mount.reads import PATH, kernel_takes, live, verified
 
@@ -136,9 +136,9 @@ def _refused(asked: str, error: OSError) -> str:
 def _change(place: LiveOption, have: str, want: str) -> None:
     option = options.option(place.name)
     if place.name == "atime":  # one field of three values, and never unset
-        mountapi.set_mount_flag(place.target, want or option.off, on=True)
+        syscalls.set_mount_flag(place.target, want or option.off, on=True)
     elif option.per_mount:
-        mountapi.set_mount_flag(place.target, want or have, on=bool(want))
+        syscalls.set_mount_flag(place.target, want or have, on=bool(want))
     else:
         _reconfigure(place.target, want or option.off)
 
@@ -157,7 +157,7 @@ def try_live(target: str, token: str) -> None:
 def _reconfigure(target: str, token: str) -> None:
     """Change one option of a mounted filesystem; one that is read-only stays read-only."""
     kept = ("ro",) if "ro" in _shown(target) else ()
-    mountapi.reconfigure(target, *kept, token)
+    syscalls.reconfigure(target, *kept, token)
 
 
 def _shown(target: str) -> dict[str, str]:
@@ -222,8 +222,8 @@ def _put_back(target: str, name: str, had: str) -> None:
     """One option as it was; "" where it was not shown."""
     if name.startswith(" "):
         flag = name.strip()
-        if flag in mountapi.FLAGS:
-            mountapi.set_mount_flag(target, flag, on=bool(had))
+        if flag in syscalls.FLAGS:
+            syscalls.set_mount_flag(target, flag, on=bool(had))
     elif had:
         _reconfigure(target, had)
     elif name not in {"ro", "rw"}:

@@ -14,11 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
-from reconciler.engine.directory import Directory, Folder
+from reconciler.engine.directory import Directory, Folder, becomes
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
-from reconciler.engine.subvolume import becomes
-from reconciler.facts import booted, condition, limits, locate, rights
+from reconciler.facts import boot_order, condition, diagnostics, limits, locate
 from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -30,9 +29,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
+    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
 
@@ -90,7 +89,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     have = host(Directory(where.path))
     if where.path != spec.path:
         yield Note(f"the path leads to {where.path}")
-    if note := booted.note(where.path, host):
+    if note := boot_order.snapshot_note(where.path, host):
         yield note
     if refusal := _risk(spec, where.path, filesystem, host):
         yield refusal
@@ -100,7 +99,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     elif (
         spec.wanted and "snapshots" not in spec.allow and _snapshots(spec, where.path, host) is None
     ):
-        yield Note(rights.hidden(_WHETHER, host), "V103")
+        yield Note(diagnostics.hidden(_WHETHER, host), "V103")
     if not spec.subvolume:
         yield from _made(spec, where, host)
     yield from _directory(spec, where, have, host)
@@ -202,7 +201,7 @@ def _prices(spec: Spec, path: str, filesystem: Filesystem, host: HostView) -> It
     if taken:
         yield Note(f"{', '.join(taken)}: accepted by `allow: [snapshots]`", "V103", COST)
     if taken is None:
-        yield Note(rights.hidden(_WHETHER, host, "checks before it changes anything"))
+        yield Note(diagnostics.hidden(_WHETHER, host, "checks before it changes anything"))
     yield from condition.errors(filesystem.condition)
 
 

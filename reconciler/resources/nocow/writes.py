@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.facts.stale_copies import is_stale_copy
+from reconciler.facts.images import is_stale_copy
 from reconciler.linux import inode
 from reconciler.linux.directory import put_each
 from reconciler.resources.nocow.places import Below

@@ -16,7 +16,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError
-from reconciler.linux import copy_metadata, fiemap, in_use, inode, lease, syscalls
+from reconciler.linux import copy_metadata, extents, in_use, inode, lease, syscalls
 from reconciler.resources.subvolume.inventory import beneath, joined
 from reconciler.resources.subvolume.remove_old import OPEN_OLD
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _KEEP_SIZE = 0x01  # FALLOC_FL_KEEP_SIZE
 
-_KINDS = fiemap.INLINE | fiemap.UNWRITTEN | fiemap.ENCODED
+_KINDS = extents.INLINE | extents.UNWRITTEN | extents.ENCODED
 
 _UNFIT = inode.IMMUTABLE | inode.APPEND | inode.VERITY
 
@@ -162,7 +162,7 @@ def _cloned(source: int, target: int) -> bool:
 
 def _preallocate(source: int, target: int, end: int) -> None:
     """Space behind the end of the data, which a clone leaves out (fallocate(2))."""
-    for start, length in fiemap.preallocated_ranges(source):
+    for start, length in extents.preallocated_ranges(source):
         behind = max(start, end)
         if behind < start + length:
             offsets = (ctypes.c_int64(behind), ctypes.c_int64(start + length - behind))
@@ -172,17 +172,17 @@ def _preallocate(source: int, target: int, end: int) -> None:
 def _same_places(source: int, target: int, end: int) -> bool:
     """Whether both files are the same stretches of disk: then they are the same bytes."""
     pairs = zip_longest(_runs(source, end), _runs(target, end))
-    return all(one == other and one and not one[3] & fiemap.INLINE for one, other in pairs)
+    return all(one == other and one and not one[3] & extents.INLINE for one, other in pairs)
 
 
 def _runs(fd: int, end: int) -> Iterator[Run]:
     """The extents below an offset, neighbours as one: how FIEMAP joins them differs by sharing."""
     last: Run | None = None
-    for logical, physical, length, flags in fiemap.extents(fd):
+    for logical, physical, length, flags in extents.extents(fd):
         if logical >= end:
             break
         run = (logical, physical, min(length, end - logical), flags & _KINDS)
-        if last and not run[3] & fiemap.ENCODED and _goes_on(last, run):
+        if last and not run[3] & extents.ENCODED and _goes_on(last, run):
             last = (last[0], last[1], last[2] + run[2], last[3])
             continue
         if last:

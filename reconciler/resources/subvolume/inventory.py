@@ -10,9 +10,9 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, Contents
+from reconciler.engine.directory import MOST_ENTRIES, SEALED, Contents
 from reconciler.formats import mountinfo
-from reconciler.linux import btrfs, inode, subvolumes, tree_search
+from reconciler.linux import btrfs, inode, subvolumes, trees
 from reconciler.linux.in_use import look
 from reconciler.value import Value
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from reconciler.linux.in_use import Look
-    from reconciler.linux.open_files import Inode
+    from reconciler.linux.in_use import Inode, Look
 
 
 _STUB = 2  # BTRFS_EMPTY_SUBVOL_DIR_OBJECTID: what a snapshot shows of a nested subvolume
@@ -207,20 +206,20 @@ def _attributes(
     first[found.numbers[""]] = "."
     btrfs.commit(top)  # what was set a moment ago lies beside the tree
     fixed, unclonable = [], []
-    for number, flags in tree_search.attributes(top, sorted(first)):
+    for number, flags in trees.attributes(top, sorted(first)):
         if word := next((word for flag, word in _FIXED.items() if flags & flag), ""):
             fixed.append(f"{first[number]} ({word})")
-        if flags & _CLASS == tree_search.NODATASUM and not without_sums:
+        if flags & _CLASS == trees.NODATASUM and not without_sums:
             unclonable.append(first[number])
     return tuple(sorted(fixed)), tuple(sorted(unclonable))
 
 
-_CLASS = tree_search.NODATASUM | tree_search.NODATACOW
+_CLASS = trees.NODATASUM | trees.NODATACOW
 
 _FIXED = {
-    tree_search.IMMUTABLE: "immutable",
-    tree_search.APPEND: "append-only",
-    tree_search.SEALED: SEALED,
+    trees.IMMUTABLE: "immutable",
+    trees.APPEND: "append-only",
+    trees.SEALED: SEALED,
 }
 
 

@@ -30,10 +30,10 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import directory as directory_place
+from reconciler.engine.directory import MOST_ENTRIES, SEALED, ContentsOf, Subvolume
 from reconciler.engine.model import Awaited, Desired
 from reconciler.engine.resource import Kind
-from reconciler.engine.subvolume import MOST_ENTRIES, SEALED, ContentsOf, Subvolume
-from reconciler.facts import condition, locate, rights
+from reconciler.facts import condition, diagnostics, locate
 from reconciler.facts.diagnostics import COST, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import (
     DIRECTORY,
@@ -52,10 +52,10 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.engine.item import Item, Items
+    from reconciler.engine.directory import Contents
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.subvolume import Contents
+    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
 
@@ -163,7 +163,7 @@ def _told(where: Location, have: str, host: HostView) -> Iterator[Said]:
             yield Note("no data is copied; no program may use the files meanwhile", label=COST)
         if not inside.all_seen:
             what = "see whether a program uses it"
-            yield Note(rights.hidden(what, host, "checks before it begins"))
+            yield Note(diagnostics.hidden(what, host, "checks before it begins"))
         for limit in inside.limits:
             yield Note(limit)
 
@@ -226,7 +226,7 @@ def _limits(filesystem: Filesystem, host: HostView) -> Iterator[Note]:
         yield Note(f"it will not count towards a limit: {limit.words}", "V622")
     if quota.unseen:
         what = "see whether it will be outside of limits of qgroups"
-        yield Note(rights.hidden(what, host), "V622")
+        yield Note(diagnostics.hidden(what, host), "V622")
 
 
 def _refused(

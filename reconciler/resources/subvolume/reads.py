@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.engine.subvolume import ContentsOf, Subvolume
+from reconciler.engine.directory import ContentsOf, Subvolume
 from reconciler.facts.host import Mounts, Uses
 from reconciler.linux import subvolumes
 from reconciler.resources.subvolume import inventory

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from reconciler.engine.directory import MOST_ENTRIES, Subvolume
 from reconciler.engine.reporter import Cancelled, Progress
-from reconciler.engine.subvolume import MOST_ENTRIES, Subvolume
 from reconciler.errors import HostError
 from reconciler.facts.host import DIRECTORY, MISSING, SUBVOLUME
 from reconciler.linux import btrfs, files, in_use, inode, lease, selinux, subvolumes, syscalls

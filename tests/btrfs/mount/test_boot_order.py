@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.facts import superblock
+from reconciler.facts import boot_order
 from tests.btrfs import booting
 from tests.btrfs.outside import compression, is_nocow, mountinfo, run, sync
 from tests.btrfs.sandbox import TOP
@@ -64,14 +64,14 @@ def _sequence(dice: random.Random, device: str, targets: dict[str, Path]) -> Non
         told.append(f"mount {mode},{words}")
         is_read_only = mode == "ro"
         if block is None:
-            block = superblock.first(words, is_read_only=is_read_only)
+            block = boot_order.first(words, is_read_only=is_read_only)
         else:
-            block = superblock.later(block, words, is_read_only=is_read_only)
+            block = boot_order.later(block, words, is_read_only=is_read_only)
         if dice.random() < 0.4:
             mode, words = dice.choice(["ro", "rw"]), dice.choice(WORDS)
             run("mount", "-o", f"remount,{mode},{words}".strip(","), device, dice.choice(mounted))
             told.append(f"remount {mode},{words}")
-            block = superblock.remounted(block, words, is_read_only=mode == "ro")
+            block = boot_order.remounted(block, words, is_read_only=mode == "ro")
         _, shown = mountinfo(mounted[0])
         found = [word for word in shown if word.startswith("compress")]
         assert found == [block.shown] * bool(block.shown), told

@@ -24,7 +24,7 @@ from tests.btrfs.world import _ENV, World, until
 
 DRIVER = """
 import json, sys
-from reconciler.engine.subvolume import Subvolume
+from reconciler.engine.directory import Subvolume
 from reconciler.errors import HostError
 from reconciler.facts.host_view import NotVisible
 from reconciler.resources import reads, writes

@@ -17,8 +17,8 @@ import click
 import pytest
 
 from reconciler.cli import cli
+from reconciler.commands.explain import CODES, TOPICS
 from reconciler.console import Terminal
-from reconciler.report.codes import CODES, TOPICS
 from reconciler.resources.registry import KINDS
 from tests import tiers
 from tests.terminal import screen

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.report.codes import CODES
+from reconciler.commands.explain import CODES
 from tests import documents, tiers
 from tests.documents import ROOT, as_typed
 from tests.host.typed import Typed

@@ -20,8 +20,8 @@ from reconciler.discovery import subjects
 from reconciler.discovery.doctor import examine
 from reconciler.discovery.suggest import suggest
 from reconciler.facts.host_view import HostView
-from reconciler.report import doctor as doctor_report
-from reconciler.report import suggestion
+from reconciler.report import discovery
+from reconciler.report import discovery as doctor_report
 from tests.unit.plan.decode import World, home_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def suggested(world: World) -> Suggestion:
 
 
 def init_text(of: Suggestion, width: int = 80) -> str:
-    return "".join(f"{line}\n" for line in suggestion.lines(of, width))
+    return "".join(f"{line}\n" for line in discovery.suggestion(of, width))
 
 
 def rows(case: Mapping[str, Any], world: World) -> tuple[Row, ...]:
@@ -47,4 +47,4 @@ def rows(case: Mapping[str, Any], world: World) -> tuple[Row, ...]:
 
 
 def doctor_text(of: tuple[Row, ...], width: int = 80) -> str:
-    return "".join(f"{line}\n" for line in doctor_report.lines(of, width))
+    return "".join(f"{line}\n" for line in doctor_report.health(of, width))

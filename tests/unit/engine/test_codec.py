@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.engine import codec
+from reconciler.engine import document
 from reconciler.formats.jsondata import FormatError
 from reconciler.resources import registry  # noqa: F401 - brings the places
 from reconciler.resources.images.places import Image
@@ -11,12 +11,12 @@ IMAGE = {"place": "Image", "path": "/vm", "name": "a.raw", "aim": "nocow"}
 
 
 def test_a_place_comes_back():
-    found = codec.place(IMAGE)
+    found = document.place(IMAGE)
     assert found == Image("/vm", "nocow", "a.raw")
-    assert codec.plain_place(found) == IMAGE
+    assert document.plain_place(found) == IMAGE
 
 
 @pytest.mark.parametrize("name", ["_Chosen", "_DataBelow", "Place", "Fact", "", None, 3, "x" * 99])
 def test_a_name_that_no_place_has_is_told(name):
     with pytest.raises(FormatError, match="unknown place"):
-        codec.place({**IMAGE, "place": name})
+        document.place({**IMAGE, "place": name})

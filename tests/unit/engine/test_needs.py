@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.engine.directory import Directory, Folder
-from reconciler.engine.managed_files import TextFile, Timer, UnitFile
+from reconciler.engine.directory import Directory, Folder, Subvolume
 from reconciler.engine.model import Change
 from reconciler.engine.order import DAEMON_RELOAD, Needs
 from reconciler.engine.place import Swap
-from reconciler.engine.subvolume import Subvolume
+from reconciler.engine.schedule import TextFile, Timer, UnitFile
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import DIRECTORY, MISSING, OFF, ON, SUBVOLUME
 from reconciler.facts.tree import NONE_LEFT, NameList

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from reconciler.engine import shown
 from reconciler.engine.diff import found_instead
 from reconciler.engine.directory import Directory, Folder
-from reconciler.engine.managed_files import TextFile, Timer
 from reconciler.engine.model import Change, Plan
 from reconciler.engine.order import DAEMON_RELOAD
 from reconciler.engine.place import Swap
+from reconciler.engine.schedule import TextFile, Timer
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.resources.images.places import NOCOW, Images

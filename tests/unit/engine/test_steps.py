@@ -7,10 +7,10 @@ from itertools import permutations
 import pytest
 
 from reconciler.engine.directory import Directory, Folder
-from reconciler.engine.managed_files import Timer, UnitFile
 from reconciler.engine.model import Change
 from reconciler.engine.order import DAEMON_RELOAD, Steps, in_turn
 from reconciler.engine.place import Swap
+from reconciler.engine.schedule import Timer, UnitFile
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.host import OFF, ON
 from reconciler.facts.tree import NONE_LEFT, NameList

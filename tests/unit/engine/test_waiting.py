@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.commands.wait import Patience
-from reconciler.engine import shown, waiting
+from reconciler.engine import planned_state, shown
 from reconciler.engine.model import Change, Plan, Wait
 from reconciler.engine.place import Swap
 from reconciler.errors import Misused
@@ -37,7 +37,7 @@ def plan(swap: Swap, *used: str) -> Plan:
 
 
 def test_what_is_waited_for_is_a_change_behind_the_others():
-    found = waiting.expected(plan(below("a", spared=("b",)), "b"))
+    found = planned_state.expected(plan(below("a", spared=("b",)), "b"))
     assert found.actions == (below("a", spared=("b",)), alone("b"))
     assert [row.op for row in found.changes] == [Op.CHANGE, Op.CHANGE]
     assert found.changes[1].text == "done as soon as it is let go"
@@ -57,8 +57,8 @@ def test_what_is_waited_for_is_a_change_behind_the_others():
     ],
 )
 def test_of_what_was_shown_nothing_is_new_whoever_uses_it(now: Plan, *, is_shown: bool):
-    then = waiting.expected(plan(below("a", spared=("b",)), "b"))
-    assert (not shown.unseen(then, waiting.expected(now))) is is_shown
+    then = planned_state.expected(plan(below("a", spared=("b",)), "b"))
+    assert (not shown.unseen(then, planned_state.expected(now))) is is_shown
 
 
 def test_without_a_wait_what_is_let_go_since_was_not_shown():

@@ -9,7 +9,7 @@ import pytest
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.last_applied import Run, fold, merged
 from reconciler.engine.place import Swap
-from reconciler.resources.mount import lines
+from reconciler.resources.mount import places
 from reconciler.resources.mount.places import FstabOptions, LiveOption
 
 LINE = FstabOptions("/srv", 2)
@@ -67,8 +67,8 @@ def of(found, config):
 def test_each_takes_back_its_own_words_of_a_line(case):
     steps, who, now, without = WORDS[case]
     records = of(folded(LINE, *steps).get(LINE, ()), who)
-    if lines.all_words(now, records):
-        assert lines.all_restored(now, records) == without
+    if places.all_words(now, records):
+        assert places.all_restored(now, records) == without
     else:
         was = merged(records)
         assert LINE.restored(was.original, was.values, now) == without

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.engine.last_applied import Before
-from reconciler.facts import rights, stub
+from reconciler.facts import diagnostics, stub
 from reconciler.facts.host_view import HostView
 from reconciler.facts.tree import NameList
 from reconciler.report import defrag, status
@@ -16,7 +16,7 @@ TO_ROOT = "vmtune, as root, was not allowed to {} (SELinux, a container or anoth
 
 def seen_by(*, root: bool) -> HostView:
     def read(fact: object, _: HostView) -> bool:
-        assert fact == rights.AsRoot()
+        assert fact == diagnostics.AsRoot()
         return root
 
     return HostView(read)
@@ -24,14 +24,16 @@ def seen_by(*, root: bool) -> HostView:
 
 def test_a_user_is_told_who_sees_it_and_what_apply_does():
     host = seen_by(root=False)
-    assert rights.hidden("see it", host) == "only root can see it"
-    assert rights.hidden("see it", host, "checks") == "only root can see it; `apply` checks"
+    assert diagnostics.hidden("see it", host) == "only root can see it"
+    assert diagnostics.hidden("see it", host, "checks") == "only root can see it; `apply` checks"
 
 
 def test_root_is_told_what_denied_it_and_nothing_is_promised():
     host, told = seen_by(root=True), TO_ROOT.format("see it")
-    assert rights.hidden("see it", host) == told
-    assert rights.hidden("see it", host, "checks") == f"{told}; `apply` is not allowed to either"
+    assert diagnostics.hidden("see it", host) == told
+    assert (
+        diagnostics.hidden("see it", host, "checks") == f"{told}; `apply` is not allowed to either"
+    )
 
 
 @pytest.mark.parametrize("as_root", [False, True])

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from reconciler.formats import calendar, crontab
-from reconciler.formats.crontab import MARK, is_ours
+from reconciler.formats import calendar
+from reconciler.formats.calendar import MARK, is_ours
 from reconciler.formats.shell import defragmented
 from tests import tiers
 
@@ -15,7 +15,7 @@ BTRFS = ["/usr/bin/btrfs", "filesystem", "defragment", "-r", "/srv/vm"]
 
 
 def test_file():
-    data = crontab.table("for ~/vm", ["0 12 * * *", "5 0 1 * *"], "root", crontab.command(BTRFS))
+    data = calendar.table("for ~/vm", ["0 12 * * *", "5 0 1 * *"], "root", calendar.command(BTRFS))
     command = b"/usr/bin/btrfs filesystem defragment -r /srv/vm"
     assert data.splitlines() == [
         MARK.encode(),
@@ -42,7 +42,7 @@ def test_file():
     ],
 )
 def test_quoting(argument, written):
-    data = crontab.table("", ["0 0 * * *"], "root", crontab.command(["/bin/true", argument]))
+    data = calendar.table("", ["0 0 * * *"], "root", calendar.command(["/bin/true", argument]))
     assert data.endswith(b" root /bin/true " + written + b"\n")
 
 
@@ -62,7 +62,7 @@ def test_quoting(argument, written):
 )
 def test_file_refuses(comment, schedules, user, argv):
     with pytest.raises(ValueError, match=r"cron|user"):
-        crontab.table(comment, schedules, user, crontab.command(argv))
+        calendar.table(comment, schedules, user, calendar.command(argv))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_file_refuses(comment, schedules, user, argv):
 def test_crontab_accepts_what_is_written(text, length, tmp_path):
     tiers.judge("crontab", "cron")
     argv = ["/bin/true", "x" * length]
-    data = crontab.table("", [calendar.parse(text).cron], "root", crontab.command(argv))
+    data = calendar.table("", [calendar.parse(text).cron], "root", calendar.command(argv))
     # crontab(1) reads users' tables: the same lines without the user.
     (tmp_path / "table").write_bytes(data.replace(b" root ", b" "))
     command = ["crontab", "-n", str(tmp_path / "table")]
@@ -108,22 +108,22 @@ nonsense line of more than five words
 
 
 def test_parse():
-    assert crontab.parse(TABLE, system=False) == (
-        crontab.Job(8, "0 12 * * *", "", "btrfs fi defrag /a"),
-        crontab.Job(9, "*/5 1-2 * jan mon-fri", "", "command  with\tblanks"),
-        crontab.Job(10, "@daily", "", "a=b true"),
-        crontab.Job(11, "@reboot", "", "echo %Y"),
-        crontab.Job(12, "5 0 * * *", "", "echo \\"),
-        crontab.Job(15, "*/5 * * * *", "", "\udcffé\r"),
-        crontab.Job(16, "0 0 * * *", "", "last"),
+    assert calendar.parse_table(TABLE, system=False) == (
+        calendar.CronJob(8, "0 12 * * *", "", "btrfs fi defrag /a"),
+        calendar.CronJob(9, "*/5 1-2 * jan mon-fri", "", "command  with\tblanks"),
+        calendar.CronJob(10, "@daily", "", "a=b true"),
+        calendar.CronJob(11, "@reboot", "", "echo %Y"),
+        calendar.CronJob(12, "5 0 * * *", "", "echo \\"),
+        calendar.CronJob(15, "*/5 * * * *", "", "\udcffé\r"),
+        calendar.CronJob(16, "0 0 * * *", "", "last"),
     )
 
 
 def test_parse_a_system_table():
     table = b"17 * * * *\troot  cd / && run-parts\n@daily u x\n0 0 * * * nocommand\n"
-    assert crontab.parse(table, system=True) == (
-        crontab.Job(1, "17 * * * *", "root", "cd / && run-parts"),
-        crontab.Job(2, "@daily", "u", "x"),
+    assert calendar.parse_table(table, system=True) == (
+        calendar.CronJob(1, "17 * * * *", "root", "cd / && run-parts"),
+        calendar.CronJob(2, "@daily", "u", "x"),
     )
 
 
@@ -249,4 +249,4 @@ def test_defragmented(command, paths):
 )
 def test_a_hostile_line_takes_no_time(hostile):
     assert defragmented(f"btrfs fi defrag {hostile}", "/home/u") in ((), ("/home/u/" + hostile,))
-    assert len(crontab.parse(f"* * * * * {hostile}".encode(), system=False)) == 1
+    assert len(calendar.parse_table(f"* * * * * {hostile}".encode(), system=False)) == 1

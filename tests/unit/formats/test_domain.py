@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from reconciler.formats import domain
+from reconciler.formats import libvirtxml
 
 # virt-install's machine on Debian 12, as virsh dumpxml has it while it runs; without the addresses.
 GOOD = """<domain type='kvm' id='7'>
@@ -61,14 +61,14 @@ GOOD = """<domain type='kvm' id='7'>
 
 
 def test_a_machine_of_every_day():
-    found = domain.parsed(GOOD)
+    found = libvirtxml.parsed(GOOD)
     assert found.problems == ()
     assert found.name == "deb"
     assert found.files == ("/srv/vm/over.qcow2", "/srv/vm/base.qcow2")
     assert found.disks == ("vda", "sda")
     assert found.networks == ("default",)
     assert found.volumes == ()
-    assert found.viewers == domain.Viewers(ports=(5900,), sockets=(), has_tpm=True)
+    assert found.viewers == libvirtxml.Viewers(ports=(5900,), sockets=(), has_tpm=True)
     assert found.memory == (2 << 30) + (65536 + 65536 + 16384) * 1024
 
 
@@ -92,25 +92,25 @@ OTHERS = {
 def test_what_else_a_machine_may_have(what):
     old, new = OTHERS[what]
     assert GOOD.count(old), what
-    assert domain.parsed(GOOD.replace(old, new, 1)).problems == ()
+    assert libvirtxml.parsed(GOOD.replace(old, new, 1)).problems == ()
 
 
 def test_a_volume_and_a_device():
     text = GOOD.replace("<disk type='file' device='disk'", "<disk type='volume' device='disk'", 1)
     text = text.replace("<source file='/srv/vm/over.qcow2'", "<source pool='p' volume='v w'", 1)
-    found = domain.parsed(text)
+    found = libvirtxml.parsed(text)
     assert found.volumes == (("p", "v w"),)
     assert found.files == ("/srv/vm/base.qcow2",)
     assert found.problems == ()
     text = GOOD.replace("<source file='/srv/vm/over.qcow2'", "<source dev='/dev/sdb'", 1)
-    assert domain.parsed(text).files == ("/dev/sdb", "/srv/vm/base.qcow2")
+    assert libvirtxml.parsed(text).files == ("/dev/sdb", "/srv/vm/base.qcow2")
 
 
 def test_where_viewers_connect():
     text = GOOD.replace("type='address' address='127.0.0.1'", "type='socket' socket='/run/s'")
-    found = domain.parsed(text.replace("<tpm ", "<hub ").replace("</tpm>", "</hub>"))
-    assert found.viewers == domain.Viewers((5900,), ("/run/s",), has_tpm=False)
-    assert domain.parsed(GOOD.replace("redirdev", "hub")).viewers is None
+    found = libvirtxml.parsed(text.replace("<tpm ", "<hub ").replace("</tpm>", "</hub>"))
+    assert found.viewers == libvirtxml.Viewers((5900,), ("/run/s",), has_tpm=False)
+    assert libvirtxml.parsed(GOOD.replace("redirdev", "hub")).viewers is None
 
 
 WORSE = {
@@ -174,7 +174,7 @@ def test_what_cannot_be_judged(problem):
     old, new = WORSE[problem]
     assert GOOD.count(old), problem
     text = GOOD.replace(old, new, 1)
-    found = domain.parsed(text).problems
+    found = libvirtxml.parsed(text).problems
     assert any(problem in each for each in found), found
 
 
@@ -190,4 +190,4 @@ def test_what_cannot_be_judged(problem):
 )
 def test_no_definition(text):
     with pytest.raises(ValueError, match=re.compile(".")):
-        domain.parsed(text)
+        libvirtxml.parsed(text)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.discovery import libvirtxml
-from reconciler.discovery.libvirtxml import Domain, Pool
+from reconciler.formats import libvirtxml
+from reconciler.formats.libvirtxml import Domain, Pool
 
 # virsh pool-dumpxml and the file in /etc/libvirt/storage, libvirt 9.0
 POOL = b"""\
@@ -72,7 +72,7 @@ def test_a_pool_without_a_directory():
 
 def test_a_domain_and_what_it_writes_to():
     disks = ("/var/lib/libvirt/images/win11.snap1", "/srv/Däten & mehr/d.raw", "/srv/shared.raw")
-    assert libvirtxml.domain(DOMAIN) == Domain("win11", disks)
+    assert libvirtxml.defined(DOMAIN) == Domain("win11", disks)
 
 
 BOMB = b"""<!DOCTYPE pool [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
@@ -111,7 +111,7 @@ def test_what_is_refused(data, why):
     )
 )
 def test_anything_else_is_read_or_refused(data):
-    for read in (libvirtxml.pool, libvirtxml.domain):
+    for read in (libvirtxml.pool, libvirtxml.defined):
         try:
             read(data)
         except ValueError:

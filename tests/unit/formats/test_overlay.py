@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.formats import overlay
+from reconciler.formats import mountinfo
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from reconciler.formats import overlay
     ],
 )
 def test_each_form_is_read(shown: str, layers: list[tuple[str, ...]]):
-    assert list(overlay.layers(shown)) == layers
+    assert list(mountinfo.overlay_layers(shown)) == layers

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from reconciler.formats import unit
-from reconciler.formats.crontab import MARK, is_ours
+from reconciler.formats.calendar import MARK, is_ours
 from tests import tiers
 
 NASTY = [

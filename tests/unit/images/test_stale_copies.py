@@ -2,13 +2,7 @@
 
 import pytest
 
-from reconciler.facts.stale_copies import (
-    copy_name,
-    copy_name_parts,
-    is_second,
-    is_stale_copy,
-    second,
-)
+from reconciler.facts.images import copy_name, copy_name_parts, is_second, is_stale_copy, second
 
 
 @pytest.mark.parametrize("time", [0, 1, 10**18, -5, 2**63 - 1])

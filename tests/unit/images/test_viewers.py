@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.formats.domain import Viewers
+from reconciler.formats.libvirtxml import Viewers
 from reconciler.linux import viewers
 
 if TYPE_CHECKING:

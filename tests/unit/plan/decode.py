@@ -28,17 +28,16 @@ import yaml
 
 from reconciler.config.load import load
 from reconciler.discovery import facts as discovery
-from reconciler.discovery import libvirtxml
 from reconciler.engine.plan import declare, make_plan
-from reconciler.facts import boot_order, machines, mountable
+from reconciler.facts import boot_order, images, mountable
 from reconciler.facts import host as facts
 from reconciler.facts.condition import Condition
+from reconciler.facts.diagnostics import AsRoot
 from reconciler.facts.host import Quota
 from reconciler.facts.host_view import Fact, HostView, NotVisible
-from reconciler.facts.rights import AsRoot
 from reconciler.facts.stub import Stub
 from reconciler.facts.tree import NameList, Tree
-from reconciler.formats import fstab, mountinfo
+from reconciler.formats import fstab, libvirtxml, mountinfo
 from reconciler.resources.registry import KINDS
 from reconciler.value import Value, as_dataclass
 
@@ -94,8 +93,8 @@ _ORDINARY: dict[type[Fact[Any]], Any] = {
     facts.KernelCommandLine: "ro quiet",
     facts.DefaultAcl: False,
     discovery.LabelOf: None,
-    machines.Machines: (),
-    machines.NotStarted: (),
+    images.Machines: (),
+    images.NotStarted: (),
     AsRoot: False,
     mountable.SubvolumeNamed: mountable.Entry(0, "missing"),
 }

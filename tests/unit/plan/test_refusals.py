@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
+from reconciler.commands.explain import CODES
 from reconciler.discovery import doctor as health
 from reconciler.engine.model import Change, Plan
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.discovered import Health, Row
-from reconciler.report.codes import CODES
 from tests.unit.plan.decode import World, plan_of
 from tests.unit.plan.test_cases import GOOD
 

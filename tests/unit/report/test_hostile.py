@@ -11,10 +11,10 @@ from reconciler.console import Chosen, Terminal
 from reconciler.engine import document
 from reconciler.engine.directory import Directory, Folder
 from reconciler.engine.document import Document, World
-from reconciler.engine.managed_files import TextFile, Timer
 from reconciler.engine.model import Change, Plan
 from reconciler.engine.place import Swap
 from reconciler.engine.preconditions import Precondition
+from reconciler.engine.schedule import TextFile, Timer
 from reconciler.errors import SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import NONE_LEFT, NameList

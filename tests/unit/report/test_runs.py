@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.engine.directory import Subvolume
 from reconciler.engine.last_applied import Run, Seen, first_seen
-from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Notify
 from reconciler.engine.place import Swap
-from reconciler.engine.subvolume import Subvolume
+from reconciler.engine.schedule import Timer
 from reconciler.facts.tree import NONE_LEFT, NameList
 from reconciler.report import history as history_report
 from reconciler.resources.images.places import NOCOW, Images, OneImage

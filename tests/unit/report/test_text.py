@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.engine.directory import Directory, Folder
-from reconciler.engine.managed_files import TextFile
 from reconciler.engine.model import Change, Notify, Plan
 from reconciler.engine.place import Swap
+from reconciler.engine.schedule import TextFile
 from reconciler.errors import ConfigError, SourceLocation
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.tree import NONE_LEFT, NameList

@@ -19,7 +19,7 @@ from reconciler.engine.last_applied import Before, Seen
 from reconciler.engine.resource import ScheduleRuns
 from reconciler.facts.compression import Compression
 from reconciler.facts.host import ServiceRun, Sharers
-from reconciler.facts.layouts import ImageLayout, Layouts
+from reconciler.facts.images import ImageLayout, Layouts
 from reconciler.report import bar as bars
 from reconciler.report import status as status_report
 from reconciler.report.standing import Effect, PathEffect

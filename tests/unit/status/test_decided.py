@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.facts.boot_order import BootLayout, MountUnit
+from reconciler.facts.boot_order import BootLayout, MountUnit, live_words
 from reconciler.facts.compression import decided, deciding, is_idle, remedy, words
-from reconciler.facts.superblock import live_words
 from reconciler.formats import fstab
 
 UUID = "UUID=c6c9efea-38d8-4a40-8d1b-a9c0c5a17d9a"

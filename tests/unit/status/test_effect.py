@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.facts.layouts import ImageLayout
+from reconciler.facts.images import ImageLayout
 from reconciler.report import bar as bars
 from tests.unit.status.cases_lib import CASES, load, printed
 

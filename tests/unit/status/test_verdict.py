@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.engine.directory import Directory, Folder
-from reconciler.engine.managed_files import Timer
 from reconciler.engine.model import Change, Plan
 from reconciler.engine.place import Swap
 from reconciler.engine.resource import ScheduleRuns
+from reconciler.engine.schedule import Timer
 from reconciler.facts.diagnostics import Note, Op
 from reconciler.facts.host import ServiceRun
 from reconciler.facts.tree import NONE_LEFT, NameList

@@ -1,4 +1,4 @@
-"""A suggested vmtune.yaml as text: entries, and what speaks for and against each as comments.
+"""What ``vmtune init`` suggests and ``vmtune doctor`` found, as lines of text.
 
 Valid for our own strict reader whatever the host's names are: text that is not
 plain ASCII is written in double quotes, whose escapes YAML shares with JSON.
@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from reconciler.report.wrap import harmless
+from reconciler.facts.diagnostics import Op
+from reconciler.facts.discovered import Health
+from reconciler.report.wrap import columns, harmless, led, padded, plain, printable
 from reconciler.resources.registry import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.facts.discovered import Entry, Suggestion
+    from reconciler.facts.discovered import Entry, Row, Suggestion
+    from reconciler.report.wrap import Paint
 
 
 _PLAIN = re.compile(r"[A-Za-z/~][A-Za-z0-9_./~@+-]*(?::[0-9]+)?")
@@ -26,7 +30,7 @@ SCHEMA = "vmtune.schema.json"
 """The file that editors look for beside a vmtune.yaml: its first line names it."""
 
 
-def lines(
+def suggestion(
     of: Suggestion, width: int, *, has_schema: bool = False, as_root: str = ""
 ) -> Iterator[str]:
     """The whole file, line by line; ``has_schema``: the schema for editors lies beside it.
@@ -155,3 +159,44 @@ def _comment(text: str, width: int, first: str = "# ", rest: str = "") -> Iterat
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+_COLOURS = {
+    Health.OK: Op.SAME,
+    Health.WARN: Op.CHANGE,
+    Health.FAIL: Op.BLOCKED,
+    Health.UNSEEN: Op.UNKNOWN,
+}
+
+_COUNTED = {Health.OK: "ok", Health.WARN: "warn", Health.FAIL: "fail", Health.UNSEEN: "not seen"}
+
+_HEALTH = 6
+
+_NAMES = 28
+"""Columns of the longest subject that others are lined up with."""
+
+_NARROW = 60
+"""Below it the text stands under the subject."""
+
+
+def health(rows: Sequence[Row], width: int, paint: Paint = plain) -> Iterator[str]:
+    """A row each, its remedy below it, then how many came out how."""
+    shown = [printable(row.subject) for row in rows]
+    fitting = [wide for name in shown if (wide := columns(name)) <= _NAMES]
+    longest = min(max(fitting, default=0), width // 3) + 2 if width >= _NARROW else 0
+    column = 2 + _HEALTH + longest
+    for row, name in zip(rows, shown, strict=True):
+        head = f"  {row.health:<{_HEALTH}}{name}"
+        text = f"{printable(row.text)}   {row.code}"
+        if columns(head) + 2 > column:
+            found = [head, *led(" " * column, text, width, column)]
+        else:
+            found = led(padded(head, column), text, width, column)
+        found[0] = found[0].replace(row.health, paint(row.health, _COLOURS[row.health]), 1)
+        yield from found
+        if row.remedy:
+            yield from led(" " * column + "-> ", printable(row.remedy), width, column + 3)
+    yield ""
+    counts = Counter(row.health for row in rows)
+    told = [f"{counts[h]} {word}" for h, word in _COUNTED.items() if counts[h] or h is Health.OK]
+    yield f"{', '.join(told)}."
