@@ -2,7 +2,7 @@
 
 What a plan refuses is not checked here: ``discovery.doctor`` adds each refused row by itself. Here
 is what no plan refuses: notes, and what is not declared. What may happen to one directory is
-checked in check_paths.py, the next boot in check_boot.py.
+checked by ``check_paths`` of doctor.py, the next boot by ``check_boot``.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""What decides mount options beside /etc/fstab, and what a plan would refuse because of it.
+"""All that ``vmtune doctor`` looks at, in the order in which it matters.
 
-What may happen to a declared directory: a rollback, jobs of others, a wrong label.
-
-All that ``vmtune doctor`` looks at, in the order in which it matters.
+``check_boot`` looks at what decides mount options beside /etc/fstab, ``check_paths`` at what may
+happen to a declared directory; the other checks are in checks.py.
 
 Doctor asks the plan of the configuration what it refuses, and names each code once. No check of
 doctor's own says "ok" of a thing that the plan refuses, and none repeats what the plan says of the
 same entry.
 
-A new check is a function that is called in checks.py, check_boot.py or check_paths.py: their
-docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py, with
+A new check is a function that is called in ``check_boot``, in ``check_paths`` or in checks.py:
+their docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py, with
 its answer in linux.py, which calls the module of linux/ that reads the file already: what is
 private there becomes public. The code of the check has its paragraph in codes.py. Where a plan
 refuses for the same reason, `_CHECKED` says so.

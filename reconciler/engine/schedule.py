@@ -1,7 +1,5 @@
 """What runs by itself for an entry: its scheduler, its files and their places, its runs.
 
-What they should hold: schedule.py.
-
 For every kind that has a job.
 """
 
@@ -406,7 +404,7 @@ def _without_timer(stem: str) -> Iterator[Desired[Any]]:
 
 
 def cron(of: Setup, work: Work) -> str:
-    """Write a file for /etc/cron.d; ValueError as ``crontab.table``.
+    """Write a file for /etc/cron.d; ValueError as ``calendar.table``.
 
     cron(8) mails what a job prints, or drops it; the log is where a person looks.
     """

@@ -2,7 +2,7 @@
 
 The property of a directory is ``Folder.compression`` in engine/directory.py.
 
-Sources: btrfs(5), and what was measured: see ``superblock`` for what each mount does, and
+Sources: btrfs(5), and what was measured: see ``boot_order`` for what each mount does, and
 ``boot_order`` for the order of mounts at boot.
 """
 

@@ -1,6 +1,6 @@
 """When something runs: cron fields and tables (crontab(5)), or systemd's OnCalendar.
 
-That line begins every file that is vmtune's alone to write and delete.
+The line MARK begins every file that is vmtune's alone to write and delete.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """libvirt's XML: machines that run, their disks, and storage pools (formatdomain, formatstorage).
 
 Whether a machine can be saved and started again is judged by what is known to be safe: each
-element and each type that is not in the lists below is a reason against it. Read with ElementTree,
-and only what has no document type: so there are no entities that could be expanded or fetched.
+element and each type that is not in the lists below is a reason against it.
 
-Read with expat alone, and only what has no document type: so there are no
-entities that could be expanded or fetched.
+Only what has no document type is read, so there are no entities that could be expanded or fetched.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Fragments are counted as filefrag(8) counts them.
 
-Of each file one byte is asked about, the first that is shared: to ask about every extent would
-take as long as `btrfs filesystem du`. So what is named shares data; others may share as well.
+``sharers`` asks about one byte of each file, the first that is shared: to ask about every extent
+would take as long as `btrfs filesystem du`. So what is named shares data; others may share as well.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ NVMe targets; QEMU's locks.
 
 One look answers about any number of files; a file that is held by a write lease is asked about
 once more as it is exchanged. What is known of, and what no interface of the kernel tells, is the
-table "In use" in docs/design.md. Open files, maps, loop devices and swap are read in open_files.py,
-mounts in mount_holds.py.
+table "In use" in docs/design.md. What mounts hold is read in mount_holds.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What is read is as of the last commit.
 
-A snapshot shows an empty stub in place of a subvolume inside (facts.stub): what it stands for.
+A snapshot shows an empty stub in place of a subvolume inside (facts.stub): ``whither`` tells what
+the stub stands for.
 """
 
 from __future__ import annotations

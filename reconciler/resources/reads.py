@@ -1,7 +1,7 @@
 """One view of the host: who answers which fact. Nothing here can change the host.
 
 How an answer is found stands in the module that its line names. Questions of one kind are answered
-in resources/<kind>/linux.py, those of ``init`` and ``doctor`` alone in discovery/linux.py.
+in resources/<kind>/reads.py, those of ``init`` and ``doctor`` alone in discovery/linux.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Mount options put back as they were before vmtune set them, word by word of a line.
+"""A live option of a mounted filesystem, and the options of a line in /etc/fstab.
 
-A live option of a mounted filesystem, and the options of a line in /etc/fstab.
-
-Mount options as they were before vmtune set them: what the journal knows of one entry.
+Both are put back as they were before vmtune set them, a line word by word, by what the journal
+knows of one entry.
 """
 
 from __future__ import annotations
