@@ -8,8 +8,8 @@ doctor's own says "ok" of a thing that the plan refuses, and none repeats what t
 same entry.
 
 A new check is a function that is called in ``check_boot``, in ``check_paths`` or in checks.py:
-their docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py, with
-its answer in linux.py, which calls the module of linux/ that reads the file already: what is
+their docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py,
+with its answer in linux.py, which calls the module of linux/ that reads the file already: what is
 private there becomes public. The code of the check has its paragraph in codes.py. Where a plan
 refuses for the same reason, `_CHECKED` says so.
 

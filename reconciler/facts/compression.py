@@ -2,8 +2,8 @@
 
 The property of a directory is ``Folder.compression`` in engine/directory.py.
 
-Sources: btrfs(5), and what was measured: see ``boot_order`` for what each mount does, and
-``boot_order`` for the order of mounts at boot.
+Sources: btrfs(5), and what was measured: ``boot_order`` says what each mount does, and
+in which order a boot mounts.
 """
 
 from __future__ import annotations

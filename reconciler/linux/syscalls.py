@@ -1,12 +1,13 @@
 """System calls that Python has no name for; inotify(7) and the mount interface among them.
 
-Each ioctl is in the module of its header: btrfs.py, inode.py, extents.py, namespaces.py. One
-of Btrfs that is about a single thing is in the module of that: subvolumes.py, trees.py. What a plan may ask of the kernel is written down a second time, as
-ASKING in tests/btrfs/engine/test_plan.py, which traces a plan.
+Each ioctl is in the module of its header: btrfs.py, inode.py, extents.py, namespaces.py. One of
+Btrfs that is about a single thing is in the module of that: subvolumes.py, trees.py. What a plan
+may ask of the kernel is written down a second time, as ASKING in tests/btrfs/engine/test_plan.py,
+which traces a plan.
 
-inotify(7): the kernel tells of each close of a file, by whoever and from whichever mount namespace, also by
-a loop device or as a process ends. A hint is all that this is: who wakes up looks for himself.
-Nothing is opened that is watched, so no lease breaks.
+inotify(7): the kernel tells of each close of a file, by whoever and from whichever mount namespace,
+also by a loop device or as a process ends. A hint is all that this is: who wakes up looks for
+himself. Nothing is opened that is watched, so no lease breaks.
 
 mount(8) merges /etc/fstab into a remount and drops live flags. The calls fsopen(2), fspick(2) and
 mount_setattr(2) change only what they are told, and say in words what they refuse. Which options
