@@ -55,7 +55,7 @@ WRONG = "version: 1\npathz: []\n"
 # An image with data, an empty one, a folder, and the copy that a rewrite left when it was killed.
 PREPARE = """
 import os
-from reconciler.facts.images import stray
+from reconciler.facts.images import copy_name
 for path in ("/srv/vm/sub", "/srv/turned/inner", "/srv/packed/sub", "/srv/new"):
     os.makedirs(path)
 for path in ("/srv/vm/disk.raw", "/srv/vm/sub/b\\udcff.raw", "/srv/turned/inner/data",
@@ -66,7 +66,7 @@ open("/srv/vm/blank.raw", "w").close()
 with open("/srv/vm/copy", "wb") as file:
     file.write(b"copy!" * 30_000)
 old, new = os.stat("/srv/vm/disk.raw"), os.stat("/srv/vm/copy")
-os.rename("/srv/vm/copy", "/srv/vm/" + stray(old.st_ino, new.st_ino, new.st_mtime_ns))
+os.rename("/srv/vm/copy", "/srv/vm/" + copy_name(old.st_ino, new.st_ino, new.st_mtime_ns))
 """
 # As the program itself, but old runs are folded after a few instead of a hundred.
 SOON = """

@@ -57,10 +57,10 @@ def test_the_mounts_of_all_namespaces(host: World):
 
 _BOTH_WAYS = """
 import json, os, subprocess, sys, threading
-from reconciler.linux import namespaces, open_files
+from reconciler.linux import in_use, namespaces
 
 def seen():
-    kept = open_files.look_at_processes(maps=False).spaces
+    kept = in_use.look_at_processes(maps=False).spaces
     spaces, unseen = namespaces.every(lambda _: (), kept)
     marker = sys.argv[2].encode()
     return sum(any(marker in row.rest for row in s.mounts.values()) for s in spaces)

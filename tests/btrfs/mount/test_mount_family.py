@@ -225,13 +225,13 @@ def test_whatever_changes_beside_an_option_is_put_back(host: World, image: Image
     before = mountinfo(image.path)
     ran = host.prepared(
         f"""
-from reconciler.linux import mountapi
-honest = mountapi.reconfigure
+from reconciler.linux import syscalls
+honest = syscalls.reconfigure
 def more(target, *tokens):
     honest(target, *tokens)
     if tokens == ("compress=zstd:1",):
         honest(target, "{also}")
-mountapi.reconfigure = more
+syscalls.reconfigure = more
 """,
         "apply",
         "--yes",
