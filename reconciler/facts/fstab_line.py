@@ -261,7 +261,9 @@ def root_option(wanted: Sequence[str], host: HostView) -> str:
 
 
 def flags_with(flags: str, wanted: Sequence[str]) -> str:
-    """Return the value of rootflags= with other options in it."""
+    """Return the value of rootflags= with other options in it; one with an open quote gets them."""
+    if not options.well_formed(flags):
+        return ",".join((flags, *wanted))
     for token in wanted:
         names = options.family(options.name(token))
         flags = options.replace(flags or "defaults", names, token)

@@ -33,7 +33,8 @@ Inode = tuple[int, int]
 """st_dev and st_ino, as stat(2) gives them: a subvolume has a device number of its own."""
 
 
-def _inode(status: os.stat_result) -> Inode:
+def inode_of(status: os.stat_result) -> Inode:
+    """What tells one file from all others, while it is there."""
     return status.st_dev, status.st_ino
 
 
@@ -70,7 +71,7 @@ class Opened:
                 continue
             for path in files.listed(f"/proc/{pid}/map_files"):
                 with suppress(OSError):
-                    if (found := _inode(os.stat(path))) in inodes:
+                    if (found := inode_of(os.stat(path))) in inodes:
                         yield found, process.named(pid)
 
 
@@ -105,7 +106,7 @@ def _note(path: str, spaces: int, found: Opened) -> None:
         return
     mode = status.st_mode
     if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and not os.major(status.st_dev):
-        found.at.setdefault(_inode(status), []).append(path)
+        found.at.setdefault(inode_of(status), []).append(path)
         if status.st_dev == spaces:
             found.spaces.append(path)
 
@@ -190,14 +191,14 @@ def _swaps() -> Iterator[tuple[Inode, str]]:
             if b" file" in line:
                 with suppress(OSError):
                     yield (
-                        _inode(os.stat(unescape(line.partition(b" ")[0]))),
+                        inode_of(os.stat(unescape(line.partition(b" ")[0]))),
                         "the kernel, swapping to it",
                     )
 
 
 def _named_in(path: str) -> Inode:
     """Find the file that a file in sysfs or configfs names."""
-    return _inode(os.stat(process.kernel_file(path).strip(b"\n")))
+    return inode_of(os.stat(process.kernel_file(path).strip(b"\n")))
 
 
 @dataclass(eq=False, repr=False)
@@ -261,11 +262,6 @@ def look(*, maps: bool = True) -> Look:
     found = mount_holds.look(opened.spaces)
     shared = Mounted([*mount_holds.held(found)], found.mounts)
     return Look(started, opened, dict(look_at_kernel()), found, shared)
-
-
-def inode_of(status: os.stat_result) -> Inode:
-    """What tells one file from all others, while it is there."""
-    return status.st_dev, status.st_ino
 
 
 def holders(of: os.stat_result) -> tuple[str, ...]:

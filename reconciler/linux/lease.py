@@ -113,7 +113,7 @@ class Leases:
         if time.monotonic() < self.calm:
             return 0
         data = process.kernel_file(_LOCKS)
-        if b"LEASE" not in data and not _running(data):
+        if b"LEASE" not in data and not lock.holder(data):
             self.calm = time.monotonic() + _CALM
             return 0
         return _holder(data, status, within)
@@ -154,24 +154,10 @@ def _leases(data: bytes) -> list[list[bytes]]:
     A lease that is being broken is shown with the type that it is to become.
     """
     found = [line.split() for line in data.splitlines() if b"LEASE" in line]
-    run = b"%d" % _running(data) if found else b""
+    run = b"%d" % lock.holder(data) if found else b""
     return [
         words for words in found if b"WRITE" in words or b"BREAKING" in words or words[_PID] == run
     ]
-
-
-def _running(data: bytes) -> int:
-    """The process that has the lock of vmtune's runs, other than this one; 0 where none has."""
-    if b"FLOCK" not in data:
-        return 0
-    with suppress(OSError):
-        status = os.lstat(lock.PATH)  # /run is a tmpfs, whose number is the same in both
-        device = b"%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev))
-        for words in (line.split() for line in data.splitlines() if b"FLOCK" in line):
-            is_it = words[_INODE] == b"%s:%d" % (device, status.st_ino) and b"->" not in words
-            if is_it and int(words[_PID]) != os.getpid():
-                return int(words[_PID])
-    return 0
 
 
 def _has(pid: int, status: os.stat_result) -> bool:
@@ -192,7 +178,7 @@ def holder_words(pid: int) -> str:
     """Say who has it: ``being rewritten by run 12 (pid 3)``, ``smbd (pid 3) has a lease on it``."""
     if not pid:
         return "another program has a lease on it"
-    if _running(process.kernel_file(_LOCKS)) != pid:
+    if lock.holder(process.kernel_file(_LOCKS)) != pid:
         return f"{process.named(pid)} has a lease on it"
     # The newest run has the lock. Each has a file, named by its number: the same as run/journal.py.
     runs = map(os.path.basename, files.listed(f"{files.STATE}/runs"))

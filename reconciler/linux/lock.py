@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Held, HostError
-from reconciler.linux import users
+from reconciler.linux import files, users
 from reconciler.linux.syscalls import closing
 
 if TYPE_CHECKING:
@@ -48,14 +48,20 @@ def held(waiting: Callable[[str, float], None]) -> Iterator[None]:
 
 def is_held() -> bool:
     """Tell whether another run holds the lock now; only a look, which keeps no run from it."""
-    own = str(os.getpid())
+    return bool(holder(files.read_gone("/proc/locks")))
+
+
+def holder(locks: bytes) -> int:
+    """The process that has the lock, other than this one, by /proc/locks; 0 where none has."""
+    if b"FLOCK" not in locks:
+        return 0
     with suppress(OSError):
-        file = os.stat(PATH)
-        number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-        with open("/proc/locks", encoding="ascii") as locks:
-            rows = [line.split() for line in locks]
-        return any(row[1] == "FLOCK" and number in row and own not in row for row in rows)
-    return False
+        file = os.lstat(PATH)  # /run is a tmpfs, whose number is the same in both
+        number = b"%02x:%02x:%d" % (os.major(file.st_dev), os.minor(file.st_dev), file.st_ino)
+        for words in (line.split() for line in locks.splitlines() if b"FLOCK" in line):
+            if number in words and b"->" not in words and int(words[4]) != os.getpid():
+                return int(words[4])
+    return 0
 
 
 def _take(fd: int, waiting: Callable[[str, float], None]) -> None:
