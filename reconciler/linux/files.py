@@ -84,7 +84,8 @@ def create_new(path: str, data: bytes, mode: int = 0o644) -> None:
 
     def settle(temporary: str, path: str) -> None:
         os.link(temporary, path)
-        os.unlink(temporary)
+        with suppress(OSError):  # the file is there by now
+            os.unlink(temporary)
 
     _put(path, data, lambda fd: os.fchmod(fd, mode), settle)
 
