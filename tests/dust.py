@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from reconciler.engine import schedule
+from reconciler.engine.item import Section
 from reconciler.engine.resource import Kind
-from reconciler.engine.resource import Section
 from reconciler.engine.schedule import Job, When, Work
 from reconciler.facts import locate
 from reconciler.facts.diagnostics import Note, Refusal

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.console import Chosen, Terminal
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Change
-    from reconciler.engine.resource import Item
     from reconciler.facts.host_view import HostView
 
 

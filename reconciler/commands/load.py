@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
 
 
 class Loaded(Value):

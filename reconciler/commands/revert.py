@@ -23,7 +23,7 @@ from reconciler.run import claims, journal
 
 if TYPE_CHECKING:
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.held import History
+    from reconciler.engine.claims import History
     from reconciler.engine.last_applied import Run
     from reconciler.engine.model import Plan
     from reconciler.facts.host_view import HostView

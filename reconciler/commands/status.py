@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.load import Loaded
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.held import History
+    from reconciler.engine.claims import History
     from reconciler.engine.model import Plan
     from reconciler.engine.resource import Declared
     from reconciler.facts.host_view import HostView

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.console import Chosen, Terminal
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
     from reconciler.linux.trusted_input import Found
 
 

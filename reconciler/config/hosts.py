@@ -13,7 +13,7 @@ from reconciler.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.engine.resource import Section
+    from reconciler.engine.item import Section
     from reconciler.formats.node import Node
 
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from reconciler.config import check, parse
 from reconciler.config.check import missing
 from reconciler.config.hosts import merge, short_name
-from reconciler.engine.resource import Item
+from reconciler.engine.item import Item
 from reconciler.errors import ConfigError, ConfigErrors
 from reconciler.resources.registry import DEFAULTS, KINDS, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reconciler.engine.resource import Kind, Section
+    from reconciler.engine.item import Section
+    from reconciler.engine.resource import Kind
     from reconciler.errors import SourceLocation
     from reconciler.formats.node import Node
 

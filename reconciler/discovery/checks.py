@@ -20,7 +20,14 @@ from reconciler.discovery.facts import (
     VersionOf,
 )
 from reconciler.engine.directory import Directory
-from reconciler.facts import boot_order, condition, diagnostics, fstab_line, limits, mountable
+from reconciler.facts import (
+    booted,
+    condition,
+    diagnostics,
+    fstab_line,
+    limits,
+    mountable,
+)
 from reconciler.facts.discovered import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
     CronDaemon,
@@ -235,7 +242,7 @@ def _mounting(lines: Sequence[Line], found: Sequence[Btrfs], host: HostView) -> 
             yield Row(Health.FAIL, subject, text, "V521", named.remedy)
             continue
         there = mountable.mounted_by(line, host) if filesystem else None
-        if line.target == "/" and boot_order.in_place_of_the_system(host)[0]:
+        if line.target == "/" and booted.in_place_of_the_system(host)[0]:
             continue  # check_boot says that a snapshot was booted
         if there and there.identifier != named.identifier:
             text = f"it mounts {named.words}, but {there.words} is mounted at {line.target}"

@@ -28,7 +28,7 @@ from reconciler.discovery import checks
 from reconciler.discovery.facts import LabelOf, SnapshotTools, WhoAsks
 from reconciler.discovery.filesystems import filesystems
 from reconciler.engine.ownership import is_orphaned
-from reconciler.facts import boot_layouts, boot_order, compression, fstab_line, other_jobs
+from reconciler.facts import boot_layouts, boot_order, booted, compression, fstab_line, other_jobs
 from reconciler.facts.diagnostics import Op
 from reconciler.facts.discovered import ASK_ROOT, Health, Row
 from reconciler.facts.host import (
@@ -79,7 +79,7 @@ def check_boot(subjects: Subjects, found: Sequence[Btrfs], host: HostView) -> It
 
 
 def _snapshot(host: HostView) -> Iterator[Row]:
-    here, ordinary = boot_order.in_place_of_the_system(host)
+    here, ordinary = booted.in_place_of_the_system(host)
     if here:
         text = f"/ is booted from the snapshot {here}; an ordinary boot mounts {ordinary}"
         remedy = "boot the system itself before you change anything: changes here are left behind"
@@ -149,7 +149,7 @@ def _refusal(target: str, tokens: Sequence[str] | None, host: HostView) -> Refus
             return None if is_told else refusal
     if len(lines) != 1 or mount is None or mount.fstype != "btrfs":
         return None
-    if tokens is None and not (target == "/" and boot_order.in_place_of_the_system(host)[0]):
+    if tokens is None and not (target == "/" and booted.in_place_of_the_system(host)[0]):
         return None  # check_fstab says which subvolume the line would mount
     filesystem = host.maybe(FilesystemOf(mount.target))
     return (

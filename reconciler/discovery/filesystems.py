@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.discovery.candidates import declarable
 from reconciler.discovery.facts import SpaceOn
-from reconciler.facts import boot_order, compression, fstab_line
+from reconciler.facts import boot_order, booted, compression, fstab_line
 from reconciler.facts.discovered import Entry, Remark
 from reconciler.facts.host import FilesystemOf, FstabLines, FstabObstacle, Mounts, SourceUuid
 from reconciler.formats import datamode, mountinfo, options
@@ -81,7 +81,7 @@ def suggest(of: Btrfs, host: HostView) -> Entry | Remark:
     """Nothing is declared unasked: one setting holds for all that is on it."""
     found = "; ".join(_found(of, host))
     layout = compression.layout(of.uuid, host)
-    here, ordinary = boot_order.in_place_of_the_system(host) if layout.root else ("", "")
+    here, ordinary = booted.in_place_of_the_system(host) if layout.root else ("", "")
     if here:
         text = (
             f"{of.name}: / is booted from the snapshot {here}, an ordinary boot mounts {ordinary}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.discovery.entries import State
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
     from reconciler.facts.diagnostics import Refusal
     from reconciler.facts.host_view import HostView
 

@@ -17,8 +17,8 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.place import Who
-    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Location
     from reconciler.facts.host_view import HostView
 

@@ -26,7 +26,7 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.engine.held import Part
+    from reconciler.engine.claims import Part
     from reconciler.engine.model import Action, Desired
     from reconciler.engine.place import LastApplied, Who
     from reconciler.engine.preconditions import Precondition

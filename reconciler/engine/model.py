@@ -12,7 +12,7 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.engine.held import Claims
+    from reconciler.engine.claims import Claims
     from reconciler.engine.place import Place
     from reconciler.errors import SourceLocation
 

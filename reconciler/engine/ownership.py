@@ -14,8 +14,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import held, restore
+from reconciler.engine.claims import Claims
 from reconciler.engine.document import part_of
-from reconciler.engine.held import Claims, Held, by_path, is_covered, thing_of
+from reconciler.engine.held import Held, by_path, is_covered, thing_of
 from reconciler.engine.last_applied import merged
 from reconciler.engine.model import Change, Desired, is_end
 from reconciler.engine.order import operation
@@ -28,7 +29,7 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from reconciler.engine.held import History, Part
+    from reconciler.engine.claims import History, Part
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.resource import Declared, Spoken

@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import last_applied, restore
-from reconciler.engine.held import History
+from reconciler.engine.claims import History
+from reconciler.engine.item import Items
 from reconciler.engine.last_applied import latest
 from reconciler.engine.model import Apart, Awaited, Change, Desired, Plan, Reload, Wait, is_end
 from reconciler.engine.order import in_order, in_turn, operation
 from reconciler.engine.ownership import Ownership
 from reconciler.engine.place import Swap
 from reconciler.engine.planned_state import Outlook
-from reconciler.engine.resource import Declared, Items, Spoken
+from reconciler.engine.resource import Declared, Spoken
 from reconciler.errors import ConfigError, ConfigErrors
 from reconciler.facts.diagnostics import Finding, NotApplicable, Note, Op, Refusal, Summary
 from reconciler.facts.host_view import NotVisible
@@ -24,9 +25,10 @@ from reconciler.facts.host_view import NotVisible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Chosen, Said
     from reconciler.engine.place import LastApplied, Place
-    from reconciler.engine.resource import Item, Kind
+    from reconciler.engine.resource import Kind
     from reconciler.facts.host_view import HostView
 
 

@@ -40,9 +40,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.engine.item import Item
     from reconciler.engine.model import Said
     from reconciler.engine.place import Who
-    from reconciler.engine.resource import Item
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node
 

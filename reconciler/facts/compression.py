@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, fstab_line, mountable
+from reconciler.facts import boot_order, booted, fstab_line, mountable
 from reconciler.facts.host import (
     FstabLines,
     KernelCommandLine,
@@ -121,7 +121,7 @@ def _below_etc(of: BootLayout, mounts: Sequence[Mount]) -> str:
 
 def _unseen(root: str, host: HostView) -> str:
     """In a booted snapshot /etc/fstab is a copy: an ordinary boot reads another file."""
-    _, ordinary = boot_order.in_place_of_the_system(host) if root else ("", "")
+    _, ordinary = booted.in_place_of_the_system(host) if root else ("", "")
     subvolume = ordinary.partition(" (")[0]
     return f"the /etc/fstab in {subvolume}, which is not the one here" if ordinary else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.facts import boot_order, diagnostics
+from reconciler.facts import booted, diagnostics
 from reconciler.facts.diagnostics import Refusal
 from reconciler.facts.host import (
     FilesystemOf,
@@ -132,7 +132,7 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
     if mount is None or (differs := _differs(line, mount, uuid, host)) is None:
         return None
     is_, says = differs
-    if is_.startswith("/") and (snapshot := boot_order.booted_snapshot(mount, host)):
+    if is_.startswith("/") and (snapshot := booted.snapshot(mount, host)):
         verb = "is booted from" if mount.target == "/" else "shows"
         refusal = Refusal(
             f"{mount.target} {verb} a snapshot ({snapshot}), but /etc/fstab:{line.number} says "
@@ -149,7 +149,7 @@ def not_of_the_line(line: Line, mount: Mount | None, uuid: str, host: HostView) 
 def _unsure(line: Line, mount: Mount, host: HostView) -> str:
     """Who sees whether what subvol= names is a link to what is mounted; "" where that was seen."""
     name = fstab.subvolume_named(line.options)
-    if not name or boot_order.leads_to_mounted(name, mount, host) is not None:
+    if not name or booted.leads_to(name, mount, host) is not None:
         return ""
     return diagnostics.hidden(f"see whether {name} is a symbolic link to that", host)
 
@@ -177,11 +177,7 @@ def _differs(line: Line, mount: Mount, uuid: str, host: HostView) -> tuple[str, 
     if {"btrfs", "auto"}.isdisjoint(line.fstype.split(",")):
         return "Btrfs", line.fstype
     subvolume, mounted = fstab.subvolume_named(line.options), mountinfo.subvolume(mount)
-    if (
-        subvolume
-        and subvolume != mounted
-        and not boot_order.leads_to_mounted(subvolume, mount, host)
-    ):
+    if subvolume and subvolume != mounted and not booted.leads_to(subvolume, mount, host):
         return mounted, f"subvol={subvolume}"
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.engine.resource import Section
+from reconciler.engine.item import Section
 
 PATHS = Section(
     "paths",

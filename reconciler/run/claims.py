@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import document
-from reconciler.engine.held import Claims, History
+from reconciler.engine.claims import Claims, History
 from reconciler.errors import HostError
 from reconciler.formats import jsondata
 from reconciler.linux import files, filesystems

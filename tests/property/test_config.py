@@ -20,7 +20,7 @@ from reconciler.resources.registry import DEFAULTS, SECTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.engine.resource import Item, Section
+    from reconciler.engine.item import Item, Section
 
 EXAMPLE = (Path(__file__).parents[2] / "vmtune.yaml.example").read_text()
 SCHEMA = load_schema()

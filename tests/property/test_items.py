@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine.resource import Item, Items
+from reconciler.engine.item import Item, Items
 from reconciler.errors import SourceLocation
 
 names = st.sampled_from(["a", "b", "a-", "a.", "a0", "\u00fc", "~"])

@@ -35,9 +35,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
     from reconciler.formats.node import Node

@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.engine import schedule
-from reconciler.engine.resource import Kind, Section
+from reconciler.engine.item import Section
+from reconciler.engine.resource import Kind
 from reconciler.facts import compression, condition, locate, other_jobs
 from reconciler.facts.diagnostics import COST, Note, Refusal
 from reconciler.facts.host import HiddenCrontabs, OwnCommand, Program, SharedBelow, TreeOf
@@ -27,9 +28,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.planned_state import Outlook
-    from reconciler.engine.resource import Item, Items
     from reconciler.engine.schedule import Setup, When, Work
     from reconciler.facts.host import Location, Sharing
     from reconciler.facts.host_view import HostView

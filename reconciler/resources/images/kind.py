@@ -53,9 +53,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem
     from reconciler.facts.host_view import HostView
     from reconciler.facts.tree import Parts, Tree

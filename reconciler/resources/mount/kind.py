@@ -13,8 +13,9 @@ from dataclasses import field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from reconciler.engine.item import Section
 from reconciler.engine.model import Desired, Reload
-from reconciler.engine.resource import Kind, Section
+from reconciler.engine.resource import Kind
 from reconciler.engine.restore import PUT_BACK
 from reconciler.errors import ConfigError
 from reconciler.facts import boot_layouts, fstab_line, mountable
@@ -47,10 +48,11 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import LastApplied, Place
     from reconciler.engine.planned_state import Outlook
-    from reconciler.engine.resource import Item, Items, Kept
+    from reconciler.engine.resource import Kept
     from reconciler.facts.host_view import HostView
     from reconciler.formats.fstab import Line
     from reconciler.formats.mountinfo import Mount

@@ -17,7 +17,7 @@ from reconciler.engine import directory as directory_place
 from reconciler.engine.directory import Directory, Folder, becomes
 from reconciler.engine.model import Desired
 from reconciler.engine.resource import Kind
-from reconciler.facts import boot_order, condition, diagnostics, limits, locate
+from reconciler.facts import booted, condition, diagnostics, limits, locate
 from reconciler.facts.diagnostics import COST, DO, Finding, Note, Op, Refusal, Summary
 from reconciler.facts.host import Locate, SnapshotsOf, TreeOf
 from reconciler.facts.tree import NAMED, NONE_LEFT
@@ -29,9 +29,9 @@ from reconciler.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.engine.item import Item, Items
     from reconciler.engine.model import Said
     from reconciler.engine.place import Place
-    from reconciler.engine.resource import Item, Items
     from reconciler.facts.host import Filesystem, Location
     from reconciler.facts.host_view import HostView
 
@@ -89,7 +89,7 @@ def want(spec: Spec, host: HostView) -> Iterator[Said]:
     have = host(Directory(where.path))
     if where.path != spec.path:
         yield Note(f"the path leads to {where.path}")
-    if note := boot_order.snapshot_note(where.path, host):
+    if note := booted.note(where.path, host):
         yield note
     if refusal := _risk(spec, where.path, filesystem, host):
         yield refusal

@@ -14,7 +14,7 @@ from tests.example import ENGLISH, PORTUGUESE, whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.engine.resource import Item
+    from reconciler.engine.item import Item
 
 each = pytest.mark.parametrize("file", [ENGLISH, PORTUGUESE], ids=["English", "Portuguese"])
 
