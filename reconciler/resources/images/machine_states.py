@@ -10,7 +10,7 @@ from reconciler.facts.host_view import NotVisible
 from reconciler.facts.images import OFF, RUNNING, Machines, NotStarted, Saved
 from reconciler.facts.tree import REDACTED
 from reconciler.linux import libvirt, lock, saved_machines, users
-from reconciler.resources.images import reads
+from reconciler.resources.images import scan
 from reconciler.resources.images.places import Image, MachineImages, SavedMachine
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def state(place: MachineImages) -> str:
     """How the data of the images of one machine lies; NotVisible where that cannot be told."""
     if REDACTED in {place.uuid, *place.files}:
         raise users.not_visible("see which images they were")
-    found = {reads.state(image) for image in place.each}
+    found = {scan.image_state(image) for image in place.each}
     return next((each for each in (Image.UNLIKE, Image.GONE) if each in found), Image.ALIKE)
 
 

@@ -7,15 +7,13 @@ machine is there to ask of.
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reconciler.facts.host import Mounts, TreeOf, Uses
-from reconciler.facts.host_view import NotVisible
 from reconciler.facts.images import Machines, NotStarted
-from reconciler.facts.tree import MOST, REDACTED, NameList
-from reconciler.linux import extents, inode, lease, saved_machines, users
+from reconciler.facts.tree import MOST, NameList
+from reconciler.linux import inode, lease, saved_machines
 from reconciler.resources.images import scan
 from reconciler.resources.images.places import (
     NOCOW,
@@ -64,34 +62,14 @@ def images_left(place: Images, host: HostView) -> NameList:
     return NameList(count, names[:MOST])
 
 
-def state(place: Image) -> str:
-    """How the data of one image lies, as of the place; NotVisible where that cannot be told."""
-    if place.name == REDACTED:
-        raise users.not_visible("see which image it was")
-    try:
-        with inode.directory(place.path) as top, lease.opened(place.name, top) as fd:
-            return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE
-    except (FileNotFoundError, NotADirectoryError):
-        return place.GONE
-    except OSError as error:
-        raise NotVisible(f"{place.path}/{place.name}: {error.strerror}") from None
-
-
 def _still(place: Images, names: set[str]) -> int:
     """How many of the spared count among those that are not as wanted."""
     found = 0
     with inode.directory(place.path) as top:
         for name in names:
             with suppress(OSError), lease.opened(name, top) as fd:
-                found += differs(fd, os.fstat(fd), place.aim)
+                found += scan.differs(fd, os.fstat(fd), place.aim)
     return found
-
-
-def differs(fd: int, status: os.stat_result, aim: str) -> bool:
-    """Whether an open file has data that lies otherwise than ``aim`` says."""
-    if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
-        return False
-    return aim == NOCOW or bool(extents.sums(fd, status.st_size).encoded)
 
 
 def _of_machines(query: Fact[Any], host: HostView) -> Any:
@@ -105,7 +83,7 @@ READS: Reads = {
     Machines: _of_machines,
     NotStarted: lambda q, host: _of_machines(q, host) if saved_machines.is_any() else (),
     SavedMachine: _of_machines,
-    Image: lambda q, _: state(q),
+    Image: lambda q, _: scan.image_state(q),
     Images: images_left,
     OneImage: images_left,
     Strays: lambda q, host: host(TreeOf(q.path, q.apart)).stale_copies,

@@ -9,11 +9,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from reconciler.facts.host_view import NotVisible
 from reconciler.facts.images import is_second, is_stale_copy
-from reconciler.facts.tree import LARGEST, NAMED, OPENED_TWICE, CowFile, Lot, Parts, Settings, Tree
+from reconciler.facts.tree import (
+    LARGEST,
+    NAMED,
+    OPENED_TWICE,
+    REDACTED,
+    CowFile,
+    Lot,
+    Parts,
+    Settings,
+    Tree,
+)
 from reconciler.formats import image_file
 from reconciler.formats.paths import at_and_above
-from reconciler.linux import extents, in_use, inode, lease
+from reconciler.linux import extents, in_use, inode, lease, users
 from reconciler.linux.tree_walk import (
     Names,
     Outline,
@@ -25,12 +36,14 @@ from reconciler.linux.tree_walk import (
     named,
 )
 from reconciler.resources.images import stale_copies
+from reconciler.resources.images.places import NOCOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.linux.in_use import Inode, Look
     from reconciler.linux.tree_walk import Entry
+    from reconciler.resources.images.places import Image
 
 
 def scan_outline(path: str, mounted: frozenset[str], apart: tuple[str, ...] = ()) -> Tree:
@@ -338,3 +351,23 @@ def _links_file(name: str, path: str, top: int) -> str:
         except OSError:  # no link, at last; or there is nothing of that name
             break
     return name
+
+
+def image_state(place: Image) -> str:
+    """How the data of one image lies, as of the place; NotVisible where that cannot be told."""
+    if place.name == REDACTED:
+        raise users.not_visible("see which image it was")
+    try:
+        with inode.directory(place.path) as top, lease.opened(place.name, top) as fd:
+            return place.UNLIKE if differs(fd, os.fstat(fd), place.aim) else place.ALIKE
+    except (FileNotFoundError, NotADirectoryError):
+        return place.GONE
+    except OSError as error:
+        raise NotVisible(f"{place.path}/{place.name}: {error.strerror}") from None
+
+
+def differs(fd: int, status: os.stat_result, aim: str) -> bool:
+    """Whether an open file has data that lies otherwise than ``aim`` says."""
+    if not stat.S_ISREG(status.st_mode) or not status.st_size or inode.flags(fd) & inode.NOCOW:
+        return False
+    return aim == NOCOW or bool(extents.sums(fd, status.st_size).encoded)

@@ -20,7 +20,7 @@ from reconciler.formats.sizes import counted
 from reconciler.linux import btrfs, files, filesystems, in_use, lease
 from reconciler.linux.tree_walk import Walk, entries, named
 from reconciler.resources.images import copy as images_copy
-from reconciler.resources.images import reads, rewrite
+from reconciler.resources.images import rewrite, scan
 from reconciler.resources.images.places import Image, OneImage
 
 if TYPE_CHECKING:
@@ -286,4 +286,4 @@ class Todo:
     def _is_one(self, entry: Entry) -> bool:
         if is_stale_copy(os.path.basename(entry.path)) or entry.path in self._spared:
             return False
-        return reads.differs(entry.fd, entry.status, self._place.aim)
+        return scan.differs(entry.fd, entry.status, self._place.aim)
