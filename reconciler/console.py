@@ -154,7 +154,7 @@ class Terminal(Value):
         return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
     def redraw(self, text: str) -> None:
-        """The one line that changes; "" takes it away."""
+        """Write the one line that changes, on standard error; "" takes it away."""
         self._write(sys.stderr, f"\r{text}\x1b[K")
 
     def paint(self, text: str, of: str) -> str:

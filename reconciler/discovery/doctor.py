@@ -10,8 +10,9 @@ same entry.
 A new check is a function that is called in ``check_boot``, in ``check_paths`` or in checks.py:
 their docstrings say in which. A question that no other part of vmtune asks is a fact in facts.py,
 with its answer in linux.py, which calls the module of linux/ that reads the file already: what is
-private there becomes public. The code of the check has its paragraph in codes.py. Where a plan
-refuses for the same reason, `_CHECKED` says so.
+private there becomes public. Of the kernel and the machine that is linux/machine.py. The code of
+the check has its paragraph in codes.py. Where a plan refuses for the same reason, `_CHECKED` says
+so.
 
 Tests: tests/unit/plan/hosts/nobodys-images.yaml answers the question for all cases; a case in
 tests/unit/discovery/cases/doctor/ has each answer; tests/btrfs/commands/test_doctor.py asks the

@@ -1,9 +1,14 @@
 """The state of a filesystem as a whole, and what it forbids.
 
 A new state is a field of Condition, which linux/btrfs.py fills, and a refusal. An ioctl that it
-asks is in ASKING of tests/btrfs/engine/test_plan.py. The code of the refusal has its paragraph in
-facts/codes.py, the state its row in docs/design.md and a word in docs/configuration.md. doctor
-tells by itself what a plan refuses of what is declared.
+asks is in ASKING of tests/btrfs/engine/test_plan.py. One that only root may ask tells None to
+others, as ``Quota.unseen`` does: ``want`` of resources/images/kind.py says ``?`` then. The code of
+the refusal has its paragraph in facts/codes.py; a command that the paragraph names has a line in
+PUT of tests/host/test_documents.py, or ``as_typed`` in the test of its judge. The state has its row
+in docs/design.md, where the list below the table names what is no such state, and a word in
+docs/configuration.md. doctor tells by itself what a plan refuses of what is declared; of what is
+not declared ``_whole`` of discovery/checks.py asks.
+
 A state with words of its own makes saved plans stale that were made in another state, whatever they
 would do there: a state that forbids rewriting alone has none. Tests: a case in
 tests/unit/plan/cases/images/, and tests/btrfs/engine/test_filesystem_not_whole.py.

@@ -21,7 +21,8 @@ class Why(StrEnum):
     """Why a file in pieces is left as it is; the value is that of ``--json``.
 
     One reason more: `_reason` in now.py finds it, whose two callers have the file open (an ioctl:
-    linux/syscalls.py says where it belongs); `_REASONS` has its words, defrag.schema.json lists it.
+    linux/syscalls.py says where it belongs). `_REASONS` below has its words. The enum of
+    defrag.schema.json lists it in the same order (test_why.py).
     ``is_excused`` says whether a timer's run is a failure then. People read of it in the help of
     `defrag` (cli.py) and in docs/defrag.md. Tests: test_defrag_now.py.
     """
