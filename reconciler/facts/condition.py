@@ -67,7 +67,7 @@ def refusal(of: Condition, profiles: tuple[str, ...]) -> Refusal | None:
 
     ``profiles`` are those of the data block groups, () where they are not known.
 
-    All that is made nocow, moved or defragmented asks this: each kind but mount, engine.restore,
+    All that is made nocow, moved or defragmented asks this: its kinds, engine.restore,
     init and doctor; defrag.now before it begins. Rewriting asks ``rewriting``.
     """
     if of.failed:

@@ -2,8 +2,8 @@
 
 One figure more: linux/extents.py fills it; what moves with the clock is worked out there, and told
 coarsely, because tests compare two runs. In report/status.py ``_figures`` shows it as a column, and
-``told`` shows it in explain and beside the bar of the page: behind the fragments, as
-test_explain.py has it. ``_plain_image`` of report/standing.py and status.schema.json have it for
+``told`` shows it in explain and beside the bar of the page, behind the fragments: test_explain.py
+holds that order. ``_plain_image`` of report/standing.py and status.schema.json have it for
 programs. docs/status.md says what it is; a case in tests/unit/status/cases/ prints it. Its judge is
 in tests/btrfs/commands/test_status_effect.py, and its name in STATUS of tests/oracles.py. A column
 or a hover text of its own on the page: report/html.py.

@@ -8,7 +8,9 @@ A format more is a line of FORMATS, and a function that reads its names from the
 (64 KiB). `vmtune init` then finds its files by their suffixes.
 Where names lie further behind, `_parts` of resources/images/scan.py reads more. Tests: the lists of
 tests/unit/formats/test_image_file.py for the header, and a row of CHAINS in
-tests/btrfs/images/test_image_formats.py, where qemu-img is the judge.
+tests/btrfs/images/test_image_formats.py, where qemu-img is the judge. A header of fewer than
+SMALLEST bytes is never looked at. A new word for what is named ("backing file") is a field of
+``Parts`` of facts/tree.py, and is in the paragraph of V705.
 
 qemu-img(1) would say all that too, but opens whatever an image names, and the image
 may come from anyone. Here at most the bytes given are read, and no other file.

@@ -8,9 +8,10 @@ fstab has, that is a line in _SHOWN. What costs something where images are has a
 flag of the mount itself (``per_mount``) is one of linux/syscalls.py.
 
 For some values the kernel shows nothing, because they are its default. Where that default depends
-on the host (``thread_pool``: on its processors), it is a fact of facts.host, answered in
-resources/mount/reads.py. Three callers of ``mountinfo.live`` compare with it then: ``image`` of
-facts/boot_layouts.py, ``_shown`` of resources/mount/kind.py, ``live`` of resources/mount/reads.py.
+on the host (``thread_pool``: on its processors, which `os` counts), it is a fact of facts.host,
+answered in resources/mount/reads.py. Two callers of ``mountinfo.live`` compare with it then:
+``image`` of facts/boot_layouts.py by the fact, and ``live`` of resources/mount/reads.py by itself,
+because ``put_live`` of writes.py reads back with it and has no view of the host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One action of every kind that this tier has, on a small host: what most tests here apply."""
+"""One action of each sort that this tier tries, on a small host: what most tests here apply."""
 
 import hashlib
 import json

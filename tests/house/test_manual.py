@@ -35,7 +35,9 @@ def test_it_has_every_command_option_and_code():
     assert not [word for word in words if word not in text]
 
 
-@pytest.mark.parametrize("where", ["", "path_entry", "mount_entry", "defrag_entry", "options"])
+@pytest.mark.parametrize(
+    "where", ["", "options", *(name for name in SCHEMA["$defs"] if name.endswith("_entry"))]
+)
 def test_the_page_of_the_file_has_every_key_and_what_it_means(where):
     text = FILE.read_text().replace("\\-", "-").replace("\\e", "\\").replace(".IP", ".PP")
     for name, key in (SCHEMA["$defs"].get(where) or SCHEMA)["properties"].items():

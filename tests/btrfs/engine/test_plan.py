@@ -70,7 +70,7 @@ def test_the_watch_sees_offences(line: str):
 
 @pytest.fixture
 def everything(host: World) -> World:
-    """One of each kind, all with something to do, and some refused."""
+    """One of each sort of entry, all with something to do, and some refused."""
     image = host.image("data", "compress=zstd")
     host.fstab(image.line("defaults,compress=zstd"))
     images = host.area / "images"
